@@ -1,0 +1,3 @@
+"""Refresh sessions in Redis, ended the moment a person logs out."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,140 @@
+"""The user store. Every call is one statement; all may raise `StoreUnavailable`."""
+
+import secrets
+from collections import OrderedDict
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.accounts.emails import EmailAddress
+from service.accounts.passwords import PasswordHash
+from service.clock import milliseconds, moment
+from service.database.engine import store_errors
+from service.database.tables import users
+from service.errors import EmailTaken
+
+_REMEMBERED = 10_000  # rows, about 1 kB each
+
+
+class User(msgspec.Struct, frozen=True):
+    """An account as its owner sees it."""
+
+    id: bytes
+    email: str
+    created_at: datetime
+    two_fa_enabled: bool
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """An account with what its password is checked against."""
+
+    user: User
+    password: PasswordHash
+
+
+_SHOWN = (users.c.id, users.c.email, users.c.created_at, users.c.two_fa_enabled)
+_ADD = insert(users)
+_GET = select(*_SHOWN).where(users.c.id == bindparam("user_id"))
+_FIND = select(*_SHOWN, users.c.password_scheme, users.c.password_hash).where(
+    users.c.email_key == bindparam("key")
+)
+_REPLACE = (
+    update(users)
+    .where(
+        users.c.id == bindparam("user_id"),
+        users.c.password_scheme == bindparam("old_scheme"),
+        users.c.password_hash == bindparam("old_hash"),
+    )
+    .values(password_scheme=bindparam("new_scheme"), password_hash=bindparam("new_hash"))
+)
+
+
+class Users:
+    """The accounts in the database behind `engine`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        # Rows by id, the latest used last. Asking SQL costs more CPU than all the rest of
+        # GET /auth/me. It is safe because nothing shown of a user changes after signup; once
+        # two_fa_enabled can change, key this by a version that every pod learns of.
+        self._remembered: OrderedDict[bytes, User] = OrderedDict()
+
+    async def add(self, email: EmailAddress, password: PasswordHash, now: datetime) -> User:
+        """Create an account; its 16-byte id is minted here, its time cut to milliseconds.
+
+        Raises:
+            EmailTaken: an account has an address with the same key. Of racing signups one wins.
+        """
+        created_at = milliseconds(now)
+        user = User(secrets.token_bytes(16), email.as_given, moment(created_at), False)
+        row = {
+            "id": user.id,
+            "email": user.email,
+            "email_key": email.key,
+            "password_hash": password.value,
+            "password_scheme": password.scheme,
+            "two_fa_enabled": False,
+            "created_at": created_at,
+        }
+        try:
+            with store_errors():
+                async with self._engine.begin() as connection:
+                    await connection.execute(_ADD, row)
+        except IntegrityError:
+            # Which constraint it was, each driver says in its own words. The table says it plainly.
+            if await self.find_by_email(email.key) is None:
+                raise
+            raise EmailTaken from None
+        self._remember(user)
+        return user
+
+    async def find_by_email(self, key: str) -> Credentials | None:
+        """The account whose address has this key (`emails.lookup_key`)."""
+        with store_errors():
+            async with self._engine.connect() as connection:
+                row = (await connection.execute(_FIND, {"key": key})).first()
+        if row is None:
+            return None
+        return Credentials(_user(row), PasswordHash(row.password_scheme, row.password_hash))
+
+    async def get(self, user_id: bytes) -> User | None:
+        """The account with this id; most often from memory."""
+        if (user := self._remembered.get(user_id)) is not None:
+            self._remembered.move_to_end(user_id)
+            return user
+        with store_errors():
+            async with self._engine.connect() as connection:
+                row = (await connection.execute(_GET, {"user_id": user_id})).first()
+        if row is None:
+            return None
+        user = _user(row)
+        self._remember(user)
+        return user
+
+    async def replace_password_hash(
+        self, user_id: bytes, old: PasswordHash, new: PasswordHash
+    ) -> bool:
+        """Store `new`, if `old` is still what is stored; else change nothing and answer False."""
+        change = {
+            "user_id": user_id,
+            "old_scheme": old.scheme,
+            "old_hash": old.value,
+            "new_scheme": new.scheme,
+            "new_hash": new.value,
+        }
+        with store_errors():
+            async with self._engine.begin() as connection:
+                return (await connection.execute(_REPLACE, change)).rowcount == 1
+
+    def _remember(self, user: User) -> None:
+        self._remembered[user.id] = user
+        if len(self._remembered) > _REMEMBERED:
+            self._remembered.popitem(last=False)
+
+
+def _user(row: Row[*tuple[Any, ...]]) -> User:
+    return User(row.id, row.email, moment(row.created_at), row.two_fa_enabled)

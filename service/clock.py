@@ -1,0 +1,28 @@
+"""Time as an argument: whatever needs to know the time is given a `Clock`.
+
+What Redis decides by time (expiry, grace, attempt windows) uses Redis' own `TIME` instead.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+Clock = Callable[[], datetime]
+"""Answers the present moment, in UTC."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def system_clock() -> datetime:
+    """Now, by this machine."""
+    return datetime.now(UTC)
+
+
+def milliseconds(moment: datetime) -> int:
+    """Whole milliseconds since 1970, exact."""
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def moment(milliseconds_since_epoch: int) -> datetime:
+    """The inverse of `milliseconds`."""
+    return _EPOCH + milliseconds_since_epoch * _MILLISECOND

@@ -1,0 +1,1 @@
+"""The SQL side: tables, the engine, migrations."""

@@ -1,0 +1,162 @@
+"""The engine: a database URL in, a bounded pool of prepared connections out.
+
+SQLite is what works today. PostgreSQL takes its place here, in `_backend` and `migration._lock`;
+nothing else knows which of the two it is.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import URL, event, make_url, select
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    DisconnectionError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from service.database.tables import users
+from service.errors import StartupError, StoreUnavailable
+
+PATIENCE = 2.0
+"""Seconds to wait for a connection of the pool, or for another process' write, before 503."""
+
+# What the statement or its values are to blame for. All else means that the database cannot serve.
+_OUR_OWN_MISTAKES = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
+
+
+def open_database(url: str) -> AsyncEngine:
+    """An engine for the database at `url`, whose schema `migrate` has brought up to date.
+
+    Nothing is opened before the first statement. Close it with `await engine.dispose()`.
+
+    Raises:
+        StartupError: the URL is not one that we can serve from; names the setting, not the URL.
+    """
+    file = database_file(url)
+    engine = create_async_engine(
+        sqlite_url("sqlite+aiosqlite", file),
+        # The driver begins a transaction by itself before a write, and only then. IMMEDIATE waits
+        # its turn at once; a deferred one could fail half-way, when two upgrade from read to write.
+        connect_args={"timeout": PATIENCE, "isolation_level": "IMMEDIATE"},
+        pool_size=4,  # each connection is a thread, and SQLite writes one at a time
+        max_overflow=0,
+        pool_timeout=PATIENCE,
+        hide_parameters=True,  # errors reach the log; e-mails and hashes must not
+    )
+    _prepare_connections(engine, file)
+    return engine
+
+
+def database_file(url: str) -> Path:
+    """The SQLite file that `url` names, absolute, made with mode 0600 if it is missing.
+
+    Its `-wal` and `-shm` get their mode from SQLite, which copies that of the file.
+
+    Raises:
+        StartupError: the URL is not one that we can serve from, or the file cannot be made.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # `from None`: the cause quotes the URL, which may hold a password.
+        raise StartupError("SERVICE_DATABASE_URL is not a database URL") from None
+    if parsed.drivername != "sqlite":
+        raise StartupError(
+            "SERVICE_DATABASE_URL must be sqlite:///path; no other database works yet"
+        )
+    if not parsed.database or parsed.database == ":memory:" or parsed.host or parsed.query:
+        raise StartupError("SERVICE_DATABASE_URL must be sqlite:///path, a file and no options")
+    file = Path(parsed.database).absolute()
+    try:
+        _make_private(file)
+    except OSError as error:
+        raise StartupError(
+            f"SERVICE_DATABASE_URL: {file} cannot be used: {error.strerror}"
+        ) from error
+    return file
+
+
+def sqlite_url(drivername: str, file: Path) -> URL:
+    """The URL by which SQLAlchemy opens `file`, and never makes it.
+
+    A file that vanished must be an error: silently made anew, it would be an empty database.
+    """
+    return URL.create(
+        drivername, database=f"file:{quote(str(file))}", query={"mode": "rw", "uri": "true"}
+    )
+
+
+def _make_private(file: Path) -> None:
+    """Create `file` with mode 0600, or take others' rights from the one that is there."""
+    try:
+        # O_EXCL: a file that exists must not even be opened. Closing it again would drop the
+        # locks that SQLite connections of this process hold on it (POSIX locks work like that).
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        if file.stat().st_mode & 0o077:
+            file.chmod(0o600)
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """What tells this file from another of the same name; None when there is none."""
+    with suppress(FileNotFoundError):
+        found = file.stat()
+        return found.st_dev, found.st_ino
+    return None
+
+
+def _prepare_connections(engine: AsyncEngine, file: Path) -> None:
+    """Set each connection's pragmas, and keep the pool off a file that has been replaced."""
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, record: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        # Log and checkpoint are synced at every commit: a signup that was answered survives a
+        # power cut. (WAL itself is a property of the file, set by `migrate`.)
+        cursor.execute("PRAGMA synchronous=FULL")
+        # Off by default in SQLite, always on in PostgreSQL: one behaviour on both.
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+        record.info["file"] = _identity(file)
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def same_file(connection: Any, record: ConnectionPoolEntry, proxy: Any) -> None:
+        # A connection outlives its file's name: after a restore from backup, or a deletion, it
+        # would go on writing, with success, into what nobody will ever read again.
+        if record.info["file"] != _identity(file):
+            raise DisconnectionError("the database file has been replaced")
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Around every use of the engine: a database that cannot serve becomes `StoreUnavailable`.
+
+    Violated constraints and errors in the statement itself pass through unchanged.
+    """
+    try:
+        yield
+    except _OUR_OWN_MISTAKES:
+        raise
+    except (DBAPIError, PoolTimeoutError, OSError) as error:  # OSError: drivers that use sockets
+        raise StoreUnavailable("the user store cannot be reached") from error
+
+
+async def ping(engine: AsyncEngine) -> None:
+    """Read from the users table. Raises `StoreUnavailable` when that does not work."""
+    with store_errors():
+        async with engine.connect() as connection:
+            await connection.execute(_READ_ONE)
+
+
+_READ_ONE = select(users.c.id).limit(1)  # `SELECT 1` would not even look at SQLite's file

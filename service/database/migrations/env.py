@@ -1,0 +1,12 @@
+"""What Alembic runs: the missing versions, on the connection and in the transaction it is given."""
+
+from alembic import context
+
+from service.database.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,  # SQLite alters a table by copying it
+)
+context.run_migrations()

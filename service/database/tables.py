@@ -1,0 +1,59 @@
+"""The SQL tables as they are now; how they came to be is told by `migrations/versions`.
+
+Types are portable: times are whole milliseconds since 1970 (`service.clock.milliseconds`), ids are
+bytes. A change here needs a migration; a test compares the two.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    false,
+)
+
+# Explicit names, so that a later migration can name the constraint it drops: SQLite gives none,
+# and PostgreSQL's own differ from everybody else's.
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    }
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", LargeBinary(16), primary_key=True),
+    Column("email", Text, nullable=False),  # as given at signup
+    Column("email_key", Text, nullable=False, unique=True),  # what addresses are compared by
+    Column("password_hash", Text, nullable=False),
+    Column("password_scheme", Integer, nullable=False),  # which pepper is under the hash
+    Column("two_fa_enabled", Boolean, nullable=False, server_default=false()),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+data_keys = Table(  # wrapped by the KMS provider
+    "data_keys",
+    metadata,
+    # Epochs are chosen by the keyring; a database that numbers them would hide a lost row.
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+sealed_keys = Table(  # signing keys, MAC keys, peppers: sealed under a data key
+    "sealed_keys",
+    metadata,
+    Column("use", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)

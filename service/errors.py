@@ -1,0 +1,145 @@
+"""What can go wrong, in the words of the domain. Nothing here knows HTTP; `web/errors.py` maps it.
+
+ServiceError
+├── StartupError                the start stops; the message is the one line the operator reads
+│   └── SettingsError           a SERVICE_* variable is wrong
+├── InvalidField                a field of the request cannot be used; names it, never its value
+├── MissingRefreshToken         logout without the token to revoke
+├── WeakPassword                too short, or among the most common
+├── EmailTaken
+├── WrongAnswer                 counts against the limits on attempts
+│   ├── InvalidCredentials      unknown e-mail or wrong password: one answer
+│   ├── InvalidCode             wrong, odd or used TOTP or recovery code
+│   └── ChallengeFailed         the same at login
+├── ChallengeNotFound           unknown, malformed, expired or used: one answer
+├── AlreadyEnabled              the second factor is on
+├── NotEnabled                  the second factor is off
+├── EnrollmentNotFound          unknown, replaced, expired or another's: one answer
+├── Unauthenticated             no credential where one is needed
+│   └── InvalidAccessToken      one was sent and is refused: malformed, expired, foreign, ended
+├── InvalidRefreshToken         unknown, malformed, expired, revoked: one answer
+├── RefreshTokenReused          a spent token came back; its session is revoked
+├── NothingToRevoke             logout of a session that is unknown, ended or another's
+├── SessionNotFound             no such session of this user
+├── Delayed                     try again after `retry_after` seconds
+│   ├── TooManyAttempts         a limit on attempts is reached
+│   └── Overloaded              more work waits than can be done in time
+├── StoreUnavailable            Redis, the user store or the key service cannot be reached
+└── SealBroken                  a sealed blob does not open; says nothing more on purpose
+"""
+
+
+class ServiceError(Exception):
+    """Root of the tree."""
+
+
+class StartupError(ServiceError):
+    """The service cannot start. The message is one line that says what to change."""
+
+
+class SettingsError(StartupError):
+    """A `SERVICE_*` variable is wrong. The message names it and never shows a secret."""
+
+
+class InvalidField(ServiceError):
+    """A field of the request cannot be used."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.message = message
+
+
+class MissingRefreshToken(ServiceError):
+    """Logout was asked for without the refresh token to revoke."""
+
+
+class WeakPassword(ServiceError):
+    """The password is too short or among the most common. The message says which."""
+
+
+class EmailTaken(ServiceError):
+    """Another account has this e-mail address."""
+
+
+class WrongAnswer(ServiceError):
+    """What was to prove the person's identity does not. Counts as a wrong attempt."""
+
+
+class InvalidCredentials(WrongAnswer):
+    """Unknown e-mail address or wrong password; which one is not told."""
+
+
+class InvalidCode(WrongAnswer):
+    """The TOTP or recovery code is wrong, not a code at all, or was used before."""
+
+
+class ChallengeFailed(WrongAnswer):
+    """`InvalidCode` as the answer to a login challenge."""
+
+
+class ChallengeNotFound(ServiceError):
+    """The login challenge is unknown, malformed, expired or used up; which one is not told."""
+
+
+class AlreadyEnabled(ServiceError):
+    """The account has a second factor already."""
+
+
+class NotEnabled(ServiceError):
+    """The account has no second factor."""
+
+
+class EnrollmentNotFound(ServiceError):
+    """No such enrolment is pending: unknown, replaced, expired or another's; which is not told."""
+
+
+class Unauthenticated(ServiceError):
+    """No credential was sent where one is needed."""
+
+
+class InvalidAccessToken(Unauthenticated):
+    """The access token is malformed, expired, foreign, or its session has ended."""
+
+
+class InvalidRefreshToken(ServiceError):
+    """The refresh token is unknown, malformed, expired or revoked; which one is not told."""
+
+
+class RefreshTokenReused(ServiceError):
+    """A spent refresh token came back after its grace. Its session has been revoked."""
+
+
+class NothingToRevoke(ServiceError):
+    """The refresh token given to logout names no living session of the caller."""
+
+
+class SessionNotFound(ServiceError):
+    """The caller has no living session with this id."""
+
+
+class Delayed(ServiceError):
+    """Refused for now; worth trying again after `retry_after` seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"try again in {retry_after} s")
+        self.retry_after = max(1, retry_after)
+
+
+class TooManyAttempts(Delayed):
+    """A limit on attempts is reached; right credentials are refused as well."""
+
+
+class Overloaded(Delayed):
+    """More work is waiting than can be done in time, so this piece was not begun."""
+
+
+class StoreUnavailable(ServiceError):
+    """Redis, the user store or the key service cannot be reached or does not answer in time."""
+
+
+class SealBroken(ServiceError):
+    """A sealed blob does not open: forged, moved, truncated, or of an unknown epoch."""
+
+    def __init__(self) -> None:
+        super().__init__("the sealed data cannot be opened")

@@ -1,0 +1,103 @@
+"""The keys that sign access tokens: ES256 (RFC 7518, 3.4), published as a JWK set (RFC 7517)."""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+)
+
+_COORDINATE_SIZE = 32
+
+
+class SigningKey(msgspec.Struct, frozen=True, eq=False):
+    """A private key and the `kid` that tokens name it by."""
+
+    kid: str
+    private_key: EllipticCurvePrivateKey  # its repr shows an address in memory, nothing else
+
+
+class SigningKeys:
+    """All signing keys, oldest first: the last one signs, every one verifies."""
+
+    __slots__ = ("_jwks", "_public", "active")
+
+    def __init__(self, private_keys: Iterable[EllipticCurvePrivateKey]) -> None:
+        """Takes one P-256 key or more, the newest last. Everything is prepared here, once."""
+        keys = [SigningKey(thumbprint(key.public_key()), key) for key in private_keys]
+        self.active = keys[-1]
+        self._public = {key.kid: key.private_key.public_key() for key in reversed(keys)}
+        self._jwks = msgspec.json.encode(
+            {
+                "keys": [
+                    _jwk(public) | {"kid": kid, "use": "sig", "alg": "ES256"}
+                    for kid, public in self._public.items()
+                ]
+            }
+        )
+
+    def __repr__(self) -> str:
+        return f"SigningKeys(kids={list(self._public)}, private_keys='***')"
+
+    def public(self, kid: str) -> EllipticCurvePublicKey | None:
+        """The key that verifies what was signed under `kid`, or None for one that is not ours."""
+        return self._public.get(kid)
+
+    def public_keys(self) -> Mapping[str, EllipticCurvePublicKey]:
+        """Every key that verifies, by `kid`."""
+        return self._public
+
+    def jwks(self) -> bytes:
+        """The JWK set as JSON, newest key first; public parts only."""
+        return self._jwks
+
+
+def thumbprint(key: EllipticCurvePublicKey) -> str:
+    """The JWK thumbprint of RFC 7638: the same for the same key, whoever computes it."""
+    # Section 3: the required members only, in lexicographic order, without white space.
+    canonical = msgspec.json.encode(_jwk(key), order="deterministic")
+    return _base64url(hashlib.sha256(canonical).digest())
+
+
+def mint() -> EllipticCurvePrivateKey:
+    """A new P-256 private key."""
+    return generate_private_key(SECP256R1())
+
+
+def to_der(key: EllipticCurvePrivateKey) -> bytes:
+    """PKCS #8, unencrypted: seal it before it is stored."""
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def from_der(der: bytes) -> EllipticCurvePrivateKey:
+    """The inverse of `to_der`. Raises ValueError for what is not a P-256 private key."""
+    key = load_der_private_key(der, password=None)
+    if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
+        raise ValueError("not a P-256 private key")
+    return key
+
+
+def _jwk(key: EllipticCurvePublicKey) -> dict[str, str]:
+    point = key.public_numbers()
+    return {
+        "crv": "P-256",
+        "kty": "EC",
+        # RFC 7518, 6.2.1.2: always 32 bytes, leading zeros included.
+        "x": _base64url(point.x.to_bytes(_COORDINATE_SIZE, "big")),
+        "y": _base64url(point.y.to_bytes(_COORDINATE_SIZE, "big")),
+    }
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -1,0 +1,48 @@
+"""Every key name and every fixed life in Redis. No other module spells one.
+
+All keys of a user share one of 64 hash tags, `{00}` to `{3f}`, so that one script may change them
+all atomically, on a cluster as well as on a standalone server.
+
+| key                            | type   | holds                                | life            |
+| ------------------------------ | ------ | ------------------------------------ | --------------- |
+| `session:{b}:<sha256>`         | string | a session record (`record.py`)       | idle, absolute  |
+| `sessions:{b}:<uid>`           | hash   | session id → SHA-256 of its token    | longest session |
+| `handoff:{b}:<sid>`            | string | spent SHA-256, sealed successor      | the grace       |
+| `attempts:{b}:<what>:<digest>` | list   | times of attempts, µs                | limit's window  |
+| `events:{b}`                   | stream | audit events (`docs/events.md`)      | capped          |
+
+Digests and ids are raw bytes: as text they would cost some 20 bytes more a session.
+"""
+
+from datetime import timedelta
+
+EVENTS_KEPT = 10_000
+"""Audit events kept in each of the 64 streams, about: Redis trims whole nodes."""
+
+PASSWORD_WINDOW = timedelta(minutes=15)
+ACCOUNT_WINDOW = timedelta(hours=1)
+NETWORK_WINDOW = timedelta(minutes=15)
+SIGNUP_WINDOW = timedelta(hours=1)
+
+_TAGS = tuple(b"{%02x}" % bucket for bucket in range(64))
+
+
+class Bucket:
+    """The keys of one of the 64 buckets, as prefixes or whole names."""
+
+    __slots__ = ("attempts", "events", "handoff", "index", "session")
+
+    def __init__(self, tag: bytes) -> None:
+        self.session = b"session:" + tag + b":"
+        self.index = b"sessions:" + tag + b":"
+        self.handoff = b"handoff:" + tag + b":"
+        self.attempts = b"attempts:" + tag + b":"
+        self.events = b"events:" + tag
+
+
+_BUCKETS = tuple(Bucket(tag) for tag in _TAGS)
+
+
+def bucket(minted: bytes) -> Bucket:
+    """The bucket of a user id, or of any other minted id or digest: its bytes are evenly spread."""
+    return _BUCKETS[minted[0] & 0x3F]

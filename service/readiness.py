@@ -1,0 +1,92 @@
+"""Whether the parts that the service needs can serve, and how durable the sessions are."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.database.engine import ping
+from service.errors import StoreUnavailable
+from service.keyspace.link import Link
+from service.keyspace.server import ServerReport, inspect_server
+
+log = structlog.get_logger()
+
+PATIENCE = 1.5
+"""Seconds a part has to answer. Whoever asks for readiness gets an answer within two."""
+
+
+class Part(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The state of one part: `message` for people, `facts` for programs."""
+
+    ok: bool
+    message: str
+    facts: Mapping[str, str] = {}
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """A part each. The service is ready when all are."""
+
+    redis: Part
+    users: Part
+    keyring: Part
+
+    @property
+    def ok(self) -> bool:
+        """Whether the service can do all that it is for."""
+        return self.redis.ok and self.users.ok and self.keyring.ok
+
+
+async def readiness(link: Link, engine: AsyncEngine, key_provider: str) -> Readiness:
+    """Ask all parts at the same time. Never raises, and takes no longer than `PATIENCE`."""
+    redis_part, users_part = await asyncio.gather(
+        _asked("Redis", lambda: _redis(link)), _asked("The user store", lambda: _users(engine))
+    )
+    # The keys were opened at the start and are in memory; no provider is asked from then on.
+    keyring_part = Part(True, "The keys are open.", {"provider": key_provider})
+    return Readiness(redis_part, users_part, keyring_part)
+
+
+async def _asked(name: str, ask: Callable[[], Awaitable[Part]]) -> Part:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await ask()
+    except TimeoutError:
+        return Part(False, f"{name} does not answer.")
+    except StoreUnavailable:
+        return Part(False, f"{name} cannot be reached.")
+    except Exception as error:  # whatever is wrong with a part, the answer is: not ready
+        log.error("readiness", part=name, exc_info=error)
+        return Part(False, f"{name} answers with an error; see the log.")
+
+
+async def _redis(link: Link) -> Part:
+    report = await inspect_server(link)
+    unknown = "unknown"
+    facts = {
+        "version": report.version,
+        "maxmemoryPolicy": report.maxmemory_policy or unknown,
+        "appendonly": report.appendonly or unknown,
+        "appendfsync": report.appendfsync or unknown,
+    }
+    if report.evicts:
+        message = f"Redis may drop sessions: maxmemory-policy is {report.maxmemory_policy}."
+        return Part(False, message, facts)
+    return Part(True, _durability(report), facts)
+
+
+def _durability(report: ServerReport) -> str:
+    if report.appendonly is None or report.appendfsync is None:
+        return "Redis does not tell how it is configured, so durability could not be checked."
+    if report.appendonly != "yes":
+        return "Changes since the last snapshot are lost if Redis crashes: appendonly is off."
+    if report.appendfsync != "always":
+        return f"The latest changes are lost in a power cut: appendfsync is {report.appendfsync}."
+    return "Every change is on disk before it is answered."
+
+
+async def _users(engine: AsyncEngine) -> Part:
+    await ping(engine)
+    return Part(True, f"The user store ({engine.dialect.name}) answers.")

@@ -1,0 +1,76 @@
+"""Who is asking: address, device and request id, and the short form kept with a session.
+
+Packed form, the tail of a session record:
+
+    offset  length  field
+    0       1       length of the address: 0 (not known), 4 or 16
+    1       0/4/16  the address, network byte order
+    …       rest    the user agent, raw DEFLATE with the dictionary below; empty when not sent
+
+User agents are long and alike: with the dictionary a browser's 110 characters become some 20 bytes.
+A changed dictionary makes the ones already stored unreadable: raise the record's version with it.
+"""
+
+import functools
+import ipaddress
+import zlib
+
+import msgspec
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+USER_AGENT_KEPT = 256
+"""Characters of a User-Agent header that are kept."""
+
+_DICTIONARY = (
+    b"python-requests/2.32 okhttp/4.12.0 Dart/3.5 (dart:io) Dalvik/2.1.0 CFNetwork/1568 Darwin/24 "
+    b"PostmanRuntime/7.43 curl/8.10.1 Go-http-client/2.0 node-fetch axios/1.7 undici "
+    b"Android 15; Mobile; rv:Linux; Android 10; K) SamsungBrowser/27.0 OPR/115.0.0.0 Edg/131.0.0.0 "
+    b"Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"
+    b"Mozilla/5.0 (iPad; CPU OS 18_1 like Mac OS X) "
+    b"Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 "
+    b"(KHTML, like Gecko) "
+    b"Version/18.1 Mobile/15E148 Safari/604.1"
+    b"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    b"Version/18.1 Safari/605.1.15"
+    b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"
+    b"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    b"Chrome/131.0.0.0 Mobile Safari/537.36"
+)
+_WINDOW_BITS = -12
+_UNPACKED_BYTES = USER_AGENT_KEPT * 4
+
+
+class Client(msgspec.Struct, frozen=True):
+    """Whoever sent a request. `address` is `None` where it is not known (a unix socket)."""
+
+    address: Address | None
+    user_agent: str
+    request_id: str
+
+    def packed(self) -> bytes:
+        """The short form of address and user agent."""
+        address = self.address.packed if self.address else b""
+        return bytes((len(address),)) + address + _deflate(self.user_agent[:USER_AGENT_KEPT])
+
+
+def unpack(packed: bytes) -> tuple[str | None, str | None]:
+    """Address and user agent as texts, `None` where there is none."""
+    end = 1 + packed[0]
+    address = str(ipaddress.ip_address(packed[1:end])) if end > 1 else None
+    return address, _inflate(packed[end:])
+
+
+@functools.lru_cache(maxsize=4096)
+def _deflate(text: str) -> bytes:
+    if not text:
+        return b""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, _WINDOW_BITS, zdict=_DICTIONARY)
+    return deflate.compress(text.encode()) + deflate.flush()
+
+
+def _inflate(packed: bytes) -> str | None:
+    if not packed:
+        return None
+    inflate = zlib.decompressobj(_WINDOW_BITS, zdict=_DICTIONARY)
+    return inflate.decompress(packed, _UNPACKED_BYTES).decode()

@@ -1,0 +1,30 @@
+-- Open a session. Past the limit, the oldest of the user's sessions go.
+--
+-- ARGV[7] session id              ARGV[8] digest of its refresh token
+-- ARGV[9] version                 ARGV[10] authentication, one byte
+-- ARGV[11] device                 ARGV[12] idle life, ms
+-- ARGV[13] absolute life, ms      ARGV[14] sessions that a user may have
+-- ARGV[15] the event: user.signedUp or user.loggedIn
+-- Outcome: {record, expires at in ms}
+
+local sid, most = ARGV[7], tonumber(ARGV[14])
+
+if redis.call('HLEN', index) >= most then
+  local sessions = all_living()
+  for _, session in ipairs(sessions) do
+    session.opened = select(3, struct.unpack(HEADER, session[2]))
+  end
+  table.sort(sessions, function(a, b) return a.opened < b.opened end)
+  for i = 1, #sessions - most + 1 do
+    finish(sessions[i][1], sessions[i][3])
+    emit('session.revoked', sessions[i][1], 'reason', 'limit')
+  end
+end
+
+local now = now_ms()
+local absolute = now + tonumber(ARGV[13])
+local expiry = math.min(now + tonumber(ARGV[12]), absolute)
+local record = struct.pack(HEADER, tonumber(ARGV[9]), 0, now, now, absolute) .. ARGV[10] .. ARGV[11]
+keep(sid, ARGV[8], record, expiry)
+emit(ARGV[15], sid)
+return {record, expiry}

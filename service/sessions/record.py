@@ -1,0 +1,70 @@
+"""The session record: what Redis keeps under a token's digest.
+
+    offset  length  field
+    0       1       format version, 1
+    1       4       generation of the token that is valid now
+    5       6       opened at, ms since 1970
+    11      6       last used at, ms
+    17      6       ends at the latest, ms
+    23      1       how the person authenticated: bit 0 password, bit 1 TOTP, bit 2 recovery code
+    24      …       device (`client.py`)
+
+All numbers big-endian. The scripts read and write offsets 0 to 22 (`records.lua`), copy the rest.
+"""
+
+from datetime import datetime
+from enum import IntFlag
+
+import msgspec
+
+from service.clock import moment
+from service.sessions.client import unpack
+
+VERSION = 1
+
+
+class Authentication(IntFlag):
+    """How the person proved who they are when the session was opened."""
+
+    PASSWORD = 1
+    TOTP = 2
+    RECOVERY_CODE = 4
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The `amr` claim (RFC 8176)."""
+        if Authentication.TOTP in self:
+            return ("pwd", "otp", "mfa")
+        if Authentication.RECOVERY_CODE in self:
+            return ("pwd", "mfa")
+        return ("pwd",)
+
+
+class Session(msgspec.Struct, frozen=True):
+    """A living session. `expires_at` is its key's own deadline in Redis."""
+
+    user_id: bytes
+    id: bytes
+    generation: int
+    opened_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    authentication: Authentication
+    ip_address: str | None
+    user_agent: str | None
+
+
+def read(user_id: bytes, session_id: bytes, record: bytes, expires_at: int) -> Session:
+    """The session behind a stored record. `expires_at`: its PEXPIRETIME, ms since 1970."""
+    ip_address, user_agent = unpack(record[24:])
+    return Session(
+        user_id=user_id,
+        id=session_id,
+        generation=int.from_bytes(record[1:5]),
+        opened_at=moment(int.from_bytes(record[5:11])),
+        last_used_at=moment(int.from_bytes(record[11:17])),
+        expires_at=moment(expires_at),
+        authentication=Authentication(record[23]),
+        ip_address=ip_address,
+        user_agent=user_agent,
+    )

@@ -1,0 +1,139 @@
+"""Refresh tokens: opaque to clients, self-routing and unforgeable for us.
+
+A token is `osr_` and the unpadded base64url of 90 bytes:
+
+    offset  length  field
+    0       1       format version, 1
+    1       1       id of the MAC key
+    2       16      user id
+    18      12      session id
+    30      4       generation: how many rotations came before it, big-endian
+    34      32      random
+    66      24      HMAC-SHA-256 over all of the above, truncated
+
+The MAC lets junk be refused without asking Redis, and makes reuse unforgeable: only a token that we
+minted can count as theft. Redis holds the SHA-256 of the token's text and nothing else of it.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+from collections.abc import Mapping
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from service.errors import InvalidRefreshToken
+
+PREFIX = "osr_"
+_VERSION = 1
+_BODY = 66
+_BYTES = 90
+_TEXT = len(PREFIX) + _BYTES * 4 // 3
+_NONCE = 12
+_LAST_GENERATION = 2**32 - 1
+
+
+class RefreshToken(msgspec.Struct, frozen=True):
+    """A token that we minted. `digest` is the SHA-256 under which its session is kept."""
+
+    user_id: bytes
+    session_id: bytes
+    generation: int
+    digest: bytes
+    secret: bytes
+    """The 90 bytes themselves. They leave the process as `text` and in sealed form only."""
+
+    def __repr__(self) -> str:
+        return f"RefreshToken(session_id={self.session_id.hex()}, generation={self.generation})"
+
+    @property
+    def text(self) -> str:
+        """What the client holds."""
+        return _spell(self.secret)
+
+
+class RefreshTokens:
+    """Mints refresh tokens and recognises them."""
+
+    def __init__(self, mac_keys: Mapping[int, bytes], current: int) -> None:
+        self._mac_keys = mac_keys
+        self._current = current
+
+    def mint(self, user_id: bytes, session_id: bytes, generation: int) -> RefreshToken:
+        """A fresh token for this session. `generation` counts from 0."""
+        if generation > _LAST_GENERATION:
+            raise InvalidRefreshToken
+        body = b"".join(
+            (
+                bytes((_VERSION, self._current)),
+                user_id,
+                session_id,
+                generation.to_bytes(4),
+                os.urandom(32),
+            )
+        )
+        return _token(body + _mac(self._mac_keys[self._current], body))
+
+    def recognise(self, text: str) -> RefreshToken:
+        """The token behind `text`, if it is one of ours, spelt canonically. Asks nobody.
+
+        Raises:
+            InvalidRefreshToken: anything else.
+        """
+        if len(text) != _TEXT or not text.startswith(PREFIX) or not text.isascii():
+            raise InvalidRefreshToken
+        try:
+            secret = base64.urlsafe_b64decode(text[len(PREFIX) :])
+        except binascii.Error:
+            raise InvalidRefreshToken from None
+        if len(secret) != _BYTES or _spell(secret) != text or secret[0] != _VERSION:
+            raise InvalidRefreshToken
+        key = self._mac_keys.get(secret[1])
+        if key is None or not hmac.compare_digest(_mac(key, secret[:_BODY]), secret[_BODY:]):
+            raise InvalidRefreshToken
+        return _token(secret)
+
+
+def seal_successor(spent: RefreshToken, successor: RefreshToken) -> bytes:
+    """Seal `successor` so that only a holder of `spent` opens it: nonce, then AES-256-GCM."""
+    nonce = os.urandom(_NONCE)
+    return nonce + AESGCM(_handoff_key(spent)).encrypt(nonce, successor.secret, spent.digest)
+
+
+def open_successor(spent: RefreshToken, sealed: bytes) -> RefreshToken:
+    """The inverse of `seal_successor`.
+
+    Raises:
+        InvalidRefreshToken: `sealed` was not made for `spent`.
+    """
+    try:
+        secret = AESGCM(_handoff_key(spent)).decrypt(sealed[:_NONCE], sealed[_NONCE:], spent.digest)
+    except (InvalidTag, ValueError):
+        raise InvalidRefreshToken from None
+    return _token(secret)
+
+
+def _token(secret: bytes) -> RefreshToken:
+    return RefreshToken(
+        user_id=secret[2:18],
+        session_id=secret[18:30],
+        generation=int.from_bytes(secret[30:34]),
+        digest=hashlib.sha256(_spell(secret).encode()).digest(),
+        secret=secret,
+    )
+
+
+def _spell(secret: bytes) -> str:
+    return PREFIX + base64.urlsafe_b64encode(secret).decode()
+
+
+def _mac(key: bytes, body: bytes) -> bytes:
+    return hmac.digest(key, body, "sha256")[: _BYTES - _BODY]
+
+
+def _handoff_key(spent: RefreshToken) -> bytes:
+    return hmac.digest(spent.secret, b"openshow refresh handoff v1", "sha256")

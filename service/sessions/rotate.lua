@@ -1,0 +1,39 @@
+-- Exchange a refresh token for its successor, once.
+--
+-- ARGV[7] session id                    ARGV[8] digest of the presented token
+-- ARGV[9] digest of the successor       ARGV[10] successor, sealed under the presented token
+-- ARGV[11] device                       ARGV[12] idle life, ms
+-- ARGV[13] grace, ms                    ARGV[14] generation of the presented token
+-- Outcomes:
+--   {'rotated', record, expires at}             the successor is valid from now on
+--   {'handoff', record, expires at, sealed}     spent a moment ago: here is the one successor
+--   {'reused'}                                  spent, and too late: theft, the session has ended
+--   {'ended'}                                   no such session any more
+-- A handoff is kept per session, so spending the successor overwrites its predecessor's. A generation
+-- above the stored one means that Redis has lost writes; it falls under 'reused' and ends the session.
+
+local sid, presented = ARGV[7], ARGV[8]
+local record, key = living(sid)
+if not record then return {'ended'} end
+local version, generation, opened, _, absolute = struct.unpack(HEADER, record)
+
+if key ~= session_prefix .. presented then
+  local handoff = redis.call('GET', handoff_prefix .. sid)
+  if handoff and handoff:sub(1, 32) == presented then
+    return {'handoff', record, redis.call('PEXPIRETIME', key), handoff:sub(33)}
+  end
+  finish(sid, key)
+  emit('session.reuseDetected', sid, 'generation', ARGV[14], 'current', generation)
+  return {'reused'}
+end
+
+local now = now_ms()
+local expiry = math.min(now + tonumber(ARGV[12]), absolute)
+local authentication = record:sub(HEADER_BYTES + 1, HEADER_BYTES + 1)
+local successor = struct.pack(HEADER, version, generation + 1, opened, now, absolute)
+  .. authentication .. ARGV[11]
+redis.call('DEL', key)
+keep(sid, ARGV[9], successor, expiry)
+redis.call('SET', handoff_prefix .. sid, presented .. ARGV[10], 'PX', ARGV[13])
+emit('session.rotated', sid)
+return {'rotated', successor, expiry}

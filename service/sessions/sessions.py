@@ -1,0 +1,234 @@
+"""The use cases of a session: open, refresh, read, list, end. One script, one round trip each."""
+
+import os
+from datetime import timedelta
+from typing import Any, Literal
+
+import msgspec
+
+from service.errors import (
+    InvalidAccessToken,
+    InvalidRefreshToken,
+    NothingToRevoke,
+    RefreshTokenReused,
+    SessionNotFound,
+)
+from service.keyspace.keys import EVENTS_KEPT, bucket
+from service.keyspace.link import Argument, Link
+from service.keyspace.scripts import Script
+from service.sessions.access_tokens import AccessTokens, Caller
+from service.sessions.client import Client
+from service.sessions.record import VERSION, Authentication, Session, read
+from service.sessions.refresh_tokens import (
+    RefreshToken,
+    RefreshTokens,
+    open_successor,
+    seal_successor,
+)
+
+OpeningEvent = Literal["user.signedUp", "user.loggedIn"]
+
+_SESSION_ID_BYTES = 12
+
+
+def _script(*names: str) -> Script:
+    return Script.from_files(__package__, "prelude.lua", *names)
+
+
+_OPEN, _ROTATE = _script("records.lua", "open.lua"), _script("records.lua", "rotate.lua")
+_END, _READ, _LIST = _script("end.lua"), _script("read.lua"), _script("records.lua", "list.lua")
+_REVOKE, _REVOKE_ALL = _script("revoke.lua"), _script("records.lua", "revoke_all.lua")
+
+
+class Lives(msgspec.Struct, frozen=True):
+    """How long things live: a session since it was opened and since its last refresh; the grace."""
+
+    absolute: timedelta
+    idle: timedelta
+    grace: timedelta
+
+
+class TokenPair(msgspec.Struct, frozen=True):
+    """What a client gets. Both texts are secrets; `expires_in`: seconds of the access token."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    session_id: bytes
+
+    def __repr__(self) -> str:
+        return f"TokenPair(session_id={self.session_id.hex()})"
+
+
+class Sessions:
+    """All that can be done with sessions. Any method may raise `StoreUnavailable`."""
+
+    def __init__(
+        self,
+        link: Link,
+        refresh_tokens: RefreshTokens,
+        access_tokens: AccessTokens,
+        lives: Lives,
+        most_per_user: int,
+    ) -> None:
+        self._link = link
+        self._refresh_tokens = refresh_tokens
+        self._access_tokens = access_tokens
+        self._idle, self._absolute = _ms(lives.idle), _ms(lives.absolute)
+        self._grace = _ms(lives.grace)
+        self._most_per_user = most_per_user
+
+    async def open(
+        self, user_id: bytes, authentication: Authentication, event: OpeningEvent, client: Client
+    ) -> TokenPair:
+        """Open a session for a person who has just proved who they are."""
+        token = self._refresh_tokens.mint(user_id, os.urandom(_SESSION_ID_BYTES), 0)
+        record, expires_at = await self._run(
+            _OPEN,
+            user_id,
+            client,
+            token.session_id,
+            token.digest,
+            VERSION,
+            bytes((authentication,)),
+            client.packed(),
+            self._idle,
+            self._absolute,
+            self._most_per_user,
+            event,
+        )
+        return self._pair(token, record, expires_at)
+
+    async def refresh(self, presented: str, client: Client) -> TokenPair:
+        """Spend a refresh token for its successor.
+
+        Within the grace, whoever presents the same spent token gets the same successor.
+
+        Raises:
+            InvalidRefreshToken: not one of ours, or its session lives no more.
+            RefreshTokenReused: spent before; its session has ended by now.
+        """
+        token = self._refresh_tokens.recognise(presented)
+        successor = self._refresh_tokens.mint(token.user_id, token.session_id, token.generation + 1)
+        outcome, *answer = await self._run(
+            _ROTATE,
+            token.user_id,
+            client,
+            token.session_id,
+            token.digest,
+            successor.digest,
+            seal_successor(token, successor),
+            client.packed(),
+            self._idle,
+            self._grace,
+            token.generation,
+        )
+        match outcome:
+            case b"rotated":
+                return self._pair(successor, *answer)
+            case b"handoff":
+                record, expires_at, sealed = answer
+                return self._pair(open_successor(token, sealed), record, expires_at)
+            case b"reused":
+                raise RefreshTokenReused
+            case _:
+                raise InvalidRefreshToken
+
+    async def log_out(self, caller: Caller, presented: str, client: Client) -> None:
+        """End the session of a refresh token of the caller's, spent or not.
+
+        Raises:
+            NothingToRevoke: unknown, malformed, expired, revoked, another's: one answer.
+        """
+        try:
+            token = self._refresh_tokens.recognise(presented)
+        except InvalidRefreshToken:
+            raise NothingToRevoke from None
+        if token.user_id != caller.user_id:
+            raise NothingToRevoke
+        if not await self._run(_END, token.user_id, client, token.session_id):
+            raise NothingToRevoke
+
+    async def current(self, caller: Caller) -> Session:
+        """The caller's own session.
+
+        Raises:
+            InvalidAccessToken: it has ended.
+        """
+        answer = await self._run(_READ, caller.user_id, None, caller.session_id)
+        if answer is None:
+            raise InvalidAccessToken
+        return read(caller.user_id, caller.session_id, *answer)
+
+    async def all_of(self, caller: Caller) -> list[Session]:
+        """The caller's living sessions, newest first.
+
+        Raises:
+            InvalidAccessToken: the caller's own has ended.
+        """
+        rows = await self._run(_LIST, caller.user_id, None, caller.session_id)
+        if rows is None:
+            raise InvalidAccessToken
+        sessions = [read(caller.user_id, *row) for row in rows]
+        return sorted(sessions, key=lambda session: (session.opened_at, session.id), reverse=True)
+
+    async def revoke(self, caller: Caller, session_id: bytes, client: Client) -> None:
+        """End one of the caller's sessions by its id.
+
+        Raises:
+            InvalidAccessToken: the caller's own has ended.
+            SessionNotFound: the caller has no such session.
+        """
+        outcome = await self._run(_REVOKE, caller.user_id, client, caller.session_id, session_id)
+        if outcome == b"unauthenticated":
+            raise InvalidAccessToken
+        if outcome == b"unknown":
+            raise SessionNotFound
+
+    async def revoke_all(self, caller: Caller, keep_current: bool, client: Client) -> int:
+        """End all sessions of the caller, or all others. How many have ended.
+
+        Raises:
+            InvalidAccessToken: the caller's own had ended before.
+        """
+        ended: int = await self._run(
+            _REVOKE_ALL, caller.user_id, client, caller.session_id, int(keep_current)
+        )
+        if ended < 0:
+            raise InvalidAccessToken
+        return ended
+
+    async def _run(
+        self, script: Script, user_id: bytes, client: Client | None, *arguments: Argument
+    ) -> Any:
+        """Call a script with what `prelude.lua` expects, then its own arguments.
+
+        A script that changes nothing, and so writes no event, needs no client.
+        """
+        keys = bucket(user_id)
+        return await script(
+            self._link,
+            (keys.index + user_id, keys.events),
+            (
+                keys.session,
+                keys.handoff,
+                EVENTS_KEPT,
+                user_id.hex(),
+                str(client.address or "") if client else "",
+                client.request_id if client else "",
+                *arguments,
+            ),
+        )
+
+    def _pair(self, token: RefreshToken, record: bytes, expires_at: int) -> TokenPair:
+        session = read(token.user_id, token.session_id, record, expires_at)
+        return TokenPair(
+            access_token=self._access_tokens.mint(session),
+            refresh_token=token.text,
+            expires_in=self._access_tokens.expires_in,
+            session_id=token.session_id,
+        )
+
+
+def _ms(life: timedelta) -> int:
+    return life // timedelta(milliseconds=1)

@@ -1,0 +1,1 @@
+"""All that knows HTTP: routes, bodies, authentication, the error table, logs of requests, pages."""

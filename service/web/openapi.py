@@ -1,0 +1,103 @@
+"""The OpenAPI document, and a plain page of it that loads nothing from elsewhere.
+
+Litestar describes the routes; here the document gets what it does not know: the headers that all
+answers carry, and that validation errors have our shape.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
+
+from service import __version__
+from service.web import schema_page
+from service.web.errors import ErrorBody
+
+_KEY = "openapi"
+
+_TEXT = {"type": "string"}
+_REQUEST_ID = {"schema": _TEXT, "description": "The request's own id if it is well-formed, or ours"}
+_CHALLENGE = {
+    "schema": _TEXT,
+    "description": '`Bearer`; with `error="invalid_token"` when a token was sent and refused',
+}
+_RETRY_AFTER = {"schema": {"type": "integer"}, "description": "Whole seconds"}
+
+_HEADERS: dict[str, dict[str, Any]] = {
+    "401": {"WWW-Authenticate": _CHALLENGE},
+    "429": {"Retry-After": _RETRY_AFTER},
+    "503": {"Retry-After": _RETRY_AFTER},
+}
+
+
+class Pages(msgspec.Struct, frozen=True):
+    """The document as JSON and as a page, ready to be sent."""
+
+    document: bytes
+    page: bytes
+
+
+def state(routes: Sequence[HTTPRouteHandler]) -> State:
+    """The app state that holds the pages of these routes."""
+    document = describe(routes)
+    return State({_KEY: Pages(msgspec.json.encode(document), schema_page.render(document))})
+
+
+def pages_of(app: Litestar) -> Pages:
+    """The pages in the app's state."""
+    pages: Pages = app.state[_KEY]
+    return pages
+
+
+def describe(routes: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of these routes, as builtin types."""
+    bearer = SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")
+    config = OpenAPIConfig(
+        title="OpenShow Auth",
+        version=__version__,
+        description="Sessions that end the moment a person logs out.",
+        components=Components(security_schemes={"bearer": bearer}),
+        use_handler_docstrings=True,
+        path="/described",  # out of the way of ours
+    )
+    # An app that only describes. One that also served would add pages whose errors are not ours.
+    described = Litestar(list(routes), openapi_config=config, logging_config=None)
+    document: dict[str, Any] = msgspec.to_builtins(
+        described.openapi_schema.to_schema(), enc_hook=str
+    )
+    for handler in routes:
+        for path in handler.paths:
+            operation = document["paths"][_without_types(path)][min(handler.http_methods).lower()]
+            _complete(operation, handler)
+    return document
+
+
+def _complete(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
+    """Add the headers of each answer, and take out what Litestar would answer and we do not."""
+    responses: dict[str, Any] = operation["responses"]
+    if "400" in responses and not _is_error(responses["400"]):
+        del responses["400"]
+    own = {
+        header.name: {"schema": {**_TEXT, "const": header.value}}
+        for header in handler.resolve_response_headers()
+    }
+    for status, response in responses.items():
+        named = _HEADERS.get(status, {}) if _is_error(response) else own
+        response["headers"] = named | {"X-Request-Id": _REQUEST_ID}
+    operation["responses"] = dict(sorted(responses.items()))
+    if "requestBody" in operation:
+        operation["requestBody"]["required"] = not handler.opt.get("body_optional")
+
+
+def _is_error(response: dict[str, Any]) -> bool:
+    return ErrorBody.__name__ in str(response.get("content"))
+
+
+def _without_types(path: str) -> str:
+    """`/a/{id:str}` as OpenAPI writes it, `/a/{id}`."""
+    return path.replace(":str}", "}")

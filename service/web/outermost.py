@@ -1,0 +1,155 @@
+"""The outermost layer: what every request gets, whatever becomes of it inside.
+
+It wraps the finished app, because 404 and 405 never reach Litestar's own middleware.
+"""
+
+import base64
+import os
+import re
+import time
+from datetime import UTC, datetime
+
+import msgspec
+import structlog
+from litestar.enums import HttpMethod, ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from service import logs
+from service.web.errors import FRAMEWORK, Answer, allow, as_json
+from service.web.metrics import observe
+
+_ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+_LONGEST_PATH = 1024  # bytes; Litestar keeps recent paths in memory
+
+log = structlog.get_logger()
+
+
+class RequestLine(msgspec.Struct, omit_defaults=True, tag_field="event", tag="request"):
+    """The log line of a request. It names the route, not the path as sent: that may hold secrets.
+
+    `route` is `-` where there is none; `user` and `session` are there when the access token
+    verified; `ms` is the time until the answer was handed to the server.
+    """
+
+    level: str
+    time: datetime
+    request_id: str
+    method: str
+    route: str
+    status: int
+    ms: float
+    user: str | None = None
+    session: str | None = None
+
+
+class Outermost:
+    """ASGI middleware: a request id, a log line, two metrics, and an answer even to a defect."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; anything but HTTP passes through."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, send)
+        try:
+            if _is_canonical(scope):
+                await self._app(exchange.scope, receive, exchange.send)
+            else:
+                await exchange.refuse(FRAMEWORK[404])
+        except Exception as error:  # the framework failed: still an answer, still a line in the log
+            await exchange.fail(error)
+        finally:
+            exchange.record()
+
+
+class _Exchange:
+    """A request and its answer."""
+
+    __slots__ = ("_method", "_request_id", "_send", "_started", "_status", "scope")
+
+    def __init__(self, scope: HTTPScope, send: Send) -> None:
+        self._started = time.perf_counter()
+        self._send = send
+        self._status = 0
+        self._method = scope["method"]
+        headers = dict(scope["headers"])
+        self._request_id = _request_id(headers.get(b"x-request-id"))
+        # HEAD is GET; the server, which keeps the scope as it was, leaves out the body.
+        self.scope = scope.copy() if self._method == "HEAD" else scope
+        if self._method == "HEAD":
+            self.scope["method"] = HttpMethod.GET
+        self.scope["state"].update(request_id=self._request_id, headers=headers)
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = [*message["headers"], (b"x-request-id", self._request_id.encode())]
+            if self._method == HttpMethod.OPTIONS:  # Litestar's own answer; it knows no HEAD
+                headers = [
+                    (n, allow(v.decode()).encode() if n == b"allow" else v) for n, v in headers
+                ]
+            message["headers"] = headers
+        await self._send(message)
+
+    async def refuse(self, answer: Answer) -> None:
+        body = as_json(answer)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+        ]
+        await self.send(
+            {"type": "http.response.start", "status": answer.status, "headers": headers}
+        )
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def fail(self, error: Exception) -> None:
+        log.error("unhandled error", exc_info=error, request_id=self._request_id)
+        if not self._status:  # else the server sees an unfinished answer and hangs up
+            await self.refuse(FRAMEWORK[500])
+
+    def record(self) -> None:
+        seconds = time.perf_counter() - self._started
+        route = self.scope.get("path_template") or "-"
+        observe(route, self._method, self._status, seconds)
+        if logs.shows_requests():
+            caller = self.scope.get("user")
+            logs.write(
+                RequestLine(
+                    level="info",
+                    time=datetime.now(UTC),
+                    request_id=self._request_id,
+                    method=self._method,
+                    route=route,
+                    status=self._status,
+                    ms=round(seconds * 1000, 2),
+                    user=caller.user_id.hex() if caller else None,
+                    session=caller.session_id.hex() if caller else None,
+                )
+            )
+
+
+def _is_canonical(scope: Scope) -> bool:
+    """Whether the path has one spelling only.
+
+    Litestar takes `//metrics/` and `/auth%2Fme` for what they resemble; a proxy in front that lets
+    some paths through and others not may see it otherwise.
+    """
+    path, raw = scope["path"], scope["raw_path"]
+    if len(raw) > _LONGEST_PATH or "//" in path or (path[-1:] == "/" and path != "/"):
+        return False
+    return b"%" not in raw or b"%2f" not in raw.lower()
+
+
+def _request_id(sent: bytes | None) -> str:
+    """The request's own id if it is fit to be repeated in logs and headers, else a new one."""
+    if sent is not None and _ACCEPTABLE_ID.fullmatch(sent):
+        return sent.decode()
+    return mint_request_id()
+
+
+def mint_request_id() -> str:
+    """A new request id: 96 random bits."""
+    return base64.urlsafe_b64encode(os.urandom(12)).decode()

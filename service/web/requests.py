@@ -1,0 +1,129 @@
+"""What is checked and read of a request before its handler runs.
+
+The order is the contract's: 404 and 405 (the router) → 413 → 401 → 415 → 400 (the body).
+"""
+
+import functools
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+from litestar import Request
+from litestar.datastructures import State
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.types import Scope
+
+from service.errors import Unauthenticated
+from service.sessions.access_tokens import Caller
+from service.sessions.client import Address, Client
+from service.web.errors import ClientGone, UnsupportedMediaType
+from service.web.json_body import decode
+from service.web.services import services_of
+
+BODY_LIMIT = 65_536
+"""Bytes."""
+
+
+class JsonRequest(Request[Caller, Any, State]):
+    """A request whose body is a JSON object. `user` is there on authenticated routes only."""
+
+    __slots__ = ("_read",)
+
+    _read: bytes
+
+    async def body(self) -> bytes:
+        """The body. None and `null` count as `{}`, so that what is missing is named as always.
+
+        Raises:
+            RequestEntityTooLarge: over the limit, whatever the headers say.
+            ClientGone: the client did not finish it.
+        """
+        try:
+            return self._read
+        except AttributeError:
+            received = await self._receive_body()
+            self._read = b"{}" if received in (b"", b"null") else received
+            return self._read
+
+    async def json(self) -> Any:
+        """The body as the `data` parameter of the route's handler declares it.
+
+        Raises:
+            InvalidField: the body is not JSON, or not of that form.
+        """
+        field = self.route_handler.parsed_data_field
+        assert field  # noqa: S101  Litestar asks for the JSON of those handlers only
+        return decode(await self.body(), field.annotation)
+
+    async def _receive_body(self) -> bytes:
+        received = b""
+        while True:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise ClientGone
+            received += message["body"]
+            if len(received) > BODY_LIMIT:
+                raise RequestEntityTooLarge
+            if not message.get("more_body"):
+                return received
+
+
+async def admit(request: Request[Any, Any, Any]) -> None:
+    """Check size, then credential, then media type, before any handler runs.
+
+    Routes with `opt={"authenticated": True}` get the caller as `request.user`.
+    """
+    scope, handler = request.scope, request.route_handler
+    headers = headers_of(scope)
+    announced = headers.get(b"content-length")
+    if announced is not None:
+        if int(announced) > BODY_LIMIT:
+            raise RequestEntityTooLarge
+    elif b"transfer-encoding" in headers:
+        await request.body()
+    if "authenticated" in handler.opt:
+        scope["user"] = services_of(request.app).access_tokens.verify(_bearer(headers))
+    if handler.parsed_data_field and not _is_json(headers.get(b"content-type")):
+        raise UnsupportedMediaType
+
+
+def client_of(request: JsonRequest) -> Client:
+    """Who sent this request."""
+    scope = request.scope
+    peer = scope["client"]
+    return Client(
+        address=_address(peer[0]) if peer else None,
+        user_agent=headers_of(scope).get(b"user-agent", b"").decode("latin-1"),
+        request_id=scope["state"]["request_id"],
+    )
+
+
+def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
+    """The headers by lower-case name, as `Outermost` left them. Of several, the last counts."""
+    headers: Mapping[bytes, bytes] = scope["state"]["headers"]
+    return headers
+
+
+def _bearer(headers: Mapping[bytes, bytes]) -> str:
+    """The credential of RFC 6750, section 2.1; the scheme's case does not matter."""
+    scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+    token = token.strip()
+    if not token or scheme.lower() != b"bearer":
+        raise Unauthenticated
+    return token.decode("latin-1")
+
+
+@functools.lru_cache(maxsize=64)
+def _is_json(content_type: bytes | None) -> bool:
+    media_type = (content_type or b"").partition(b";")[0].strip().lower()
+    return media_type in (b"", b"application/json") or (
+        media_type.startswith(b"application/") and media_type.endswith(b"+json")
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _address(text: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None

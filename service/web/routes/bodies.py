@@ -1,0 +1,128 @@
+"""Bodies that several routes share, with the spelling of times and ids."""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from litestar.openapi import ResponseSpec
+
+from service.accounts.users import User
+from service.errors import ServiceError
+from service.sessions.record import Session
+from service.sessions.sessions import TokenPair
+from service.web.errors import FRAMEWORK, TABLE, ErrorBody
+
+Timestamp = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+"""ISO 8601, UTC, with milliseconds and `Z`."""
+
+NO_STORE = {"Cache-Control": "no-store"}
+"""Headers of every answer that holds a token or a secret."""
+
+AUTHENTICATED = {"authenticated": True}
+"""The `opt` of routes that need an access token; `admit` looks at it."""
+
+BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
+"""The OpenAPI security requirement of the same routes."""
+
+
+class Body(msgspec.Struct, frozen=True, rename="camel"):
+    """A JSON object with camelCase names."""
+
+
+class TwoFactorBody(Body, frozen=True):
+    """Whether a second factor is enrolled, and how many recovery codes are left."""
+
+    enabled: bool
+    recovery_codes_left: int
+
+
+class UserBody(Body, frozen=True):
+    """An account as its owner sees it."""
+
+    id: str
+    email: str
+    two_fa: TwoFactorBody = msgspec.field(name="twoFA")
+    created_at: Timestamp
+
+
+class TokenPairBody(Body, frozen=True, kw_only=True):
+    """The answer of RFC 6749, section 5.1, in camelCase. `expiresIn` is the access token's."""
+
+    access_token: str
+    refresh_token: str
+    token_type: str = "Bearer"  # noqa: S105  a scheme
+    expires_in: int
+    session_id: str
+
+
+class SignedInBody(TokenPairBody, frozen=True, kw_only=True):
+    """A token pair, and whose it is."""
+
+    user: UserBody
+
+
+class SessionBody(Body, frozen=True):
+    """A session as its owner sees it. `expiresAt` is the earlier of its idle and absolute end."""
+
+    id: str
+    created_at: Timestamp
+    last_used_at: Timestamp
+    expires_at: Timestamp
+    ip_address: str | None
+    user_agent: str | None
+    current: bool
+
+
+def timestamp(moment: datetime) -> str:
+    """Spell a moment as the contract does."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def user_body(user: User) -> UserBody:
+    """The body of an account."""
+    return UserBody(
+        id=user.id.hex(),
+        email=user.email,
+        two_fa=TwoFactorBody(enabled=user.two_fa_enabled, recovery_codes_left=0),
+        created_at=timestamp(user.created_at),
+    )
+
+
+def token_pair_body(tokens: TokenPair) -> TokenPairBody:
+    """The body of a token pair."""
+    return TokenPairBody(
+        access_token=tokens.access_token,
+        refresh_token=tokens.refresh_token,
+        expires_in=tokens.expires_in,
+        session_id=tokens.session_id.hex(),
+    )
+
+
+def session_body(session: Session, current: bytes) -> SessionBody:
+    """The body of a session, seen from the session with the id `current`."""
+    return SessionBody(
+        id=session.id.hex(),
+        created_at=timestamp(session.opened_at),
+        last_used_at=timestamp(session.last_used_at),
+        expires_at=timestamp(session.expires_at),
+        ip_address=session.ip_address,
+        user_agent=session.user_agent,
+        current=session.id == current,
+    )
+
+
+def failures(*kinds: type[ServiceError], body: bool = False) -> dict[int, ResponseSpec]:
+    """The OpenAPI responses for these errors: by status, the codes that each may carry.
+
+    `body` adds those of a route that takes one.
+    """
+    answers = [TABLE[kind] for kind in kinds] + [FRAMEWORK[500]]
+    if body:
+        answers += [FRAMEWORK[400], FRAMEWORK[413], FRAMEWORK[415]]
+    codes: dict[int, set[str]] = {}
+    for answer in answers:
+        codes.setdefault(answer.status, set()).add(f"`{answer.code}`")
+    return {
+        status: ResponseSpec(ErrorBody, False, ", ".join(sorted(names)))
+        for status, names in sorted(codes.items())
+    }

@@ -1,0 +1,108 @@
+"""What operators and other services ask: keys, health, metrics, and this API's description."""
+
+import msgspec
+from litestar import MediaType, Response, get
+from litestar.openapi import ResponseSpec
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from service.readiness import Readiness
+from service.web import openapi
+from service.web.metrics import exposition
+from service.web.requests import JsonRequest
+from service.web.routes.bodies import Body, failures
+from service.web.schema_page import CONTENT_SECURITY_POLICY
+from service.web.services import services_of
+
+
+class LiveBody(Body, frozen=True):
+    """Always the same: who can answer is alive."""
+
+    status: str = "live"
+
+
+class JwkBody(Body, frozen=True):
+    """A public key (RFC 7517, section 4; RFC 7518, section 6.2.1)."""
+
+    kty: str
+    crv: str
+    x: str
+    y: str
+    kid: str
+    use: str
+    alg: str
+
+
+class JwksBody(Body, frozen=True):
+    """The keys that verify access tokens, the newest first."""
+
+    keys: list[JwkBody]
+
+
+@get(
+    "/.well-known/jwks.json",
+    response_headers={"Cache-Control": "public, max-age=600"},
+    media_type=MediaType.JSON,
+    summary="Public keys",
+    responses={200: ResponseSpec(JwksBody, False, "The JWK set")} | failures(),
+)
+async def jwks(request: JsonRequest) -> bytes:
+    """The JWK set (RFC 7517) that verifies access tokens."""
+    return services_of(request.app).jwks
+
+
+@get("/health/live", summary="Liveness", response_description="It lives", responses=failures())
+async def live() -> LiveBody:
+    """200 while the process serves."""
+    return LiveBody()
+
+
+@get(
+    "/health/ready",
+    media_type=MediaType.JSON,
+    summary="Readiness",
+    responses={
+        200: ResponseSpec(Readiness, False, "Every part is ready"),
+        503: ResponseSpec(Readiness, False, "A part is not ready"),
+    },
+)
+async def ready(request: JsonRequest) -> Response[bytes]:
+    """A line for each part: `redis` with the durability in force, `users`, `keyring`."""
+    readiness = await services_of(request.app).readiness()
+    parts = msgspec.structs.asdict(readiness).items()
+    lines = ",\n".join(f'  "{name}": {msgspec.json.encode(part).decode()}' for name, part in parts)
+    status = 200 if readiness.ok else 503
+    return Response(f"{{\n{lines}\n}}\n".encode(), status_code=status)
+
+
+@get(
+    "/metrics",
+    media_type="text/plain",
+    summary="Metrics",
+    responses={200: ResponseSpec(str, False, "Prometheus text", "text/plain")} | failures(),
+)
+async def metrics() -> Response[bytes]:
+    """Counts and times of requests, as Prometheus text."""
+    return Response(exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+@get(
+    "/schema",
+    media_type=MediaType.HTML,
+    summary="This API, for people",
+    response_headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY},
+    responses={200: ResponseSpec(str, False, "A page", "text/html")} | failures(),
+)
+async def schema_page(request: JsonRequest) -> bytes:
+    """A page of this document. It loads nothing from anywhere."""
+    return openapi.pages_of(request.app).page
+
+
+@get(
+    "/schema/openapi.json",
+    media_type=MediaType.JSON,
+    summary="This API, for programs",
+    responses={200: ResponseSpec(dict[str, object], False, "The document")} | failures(),
+)
+async def schema_document(request: JsonRequest) -> bytes:
+    """This document (OpenAPI 3.1)."""
+    return openapi.pages_of(request.app).document

@@ -1,0 +1,172 @@
+"""Sessions: refresh, read, list, end."""
+
+import re
+
+from litestar import delete, get, post
+
+from service.errors import (
+    InvalidAccessToken,
+    InvalidRefreshToken,
+    MissingRefreshToken,
+    NothingToRevoke,
+    RefreshTokenReused,
+    SessionNotFound,
+    StoreUnavailable,
+)
+from service.web.requests import JsonRequest, client_of
+from service.web.routes.bodies import (
+    AUTHENTICATED,
+    BEARER,
+    NO_STORE,
+    Body,
+    SessionBody,
+    TokenPairBody,
+    UserBody,
+    failures,
+    session_body,
+    token_pair_body,
+    user_body,
+)
+from service.web.services import services_of
+
+_SESSION_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
+
+
+class RefreshBody(Body, frozen=True):
+    """The refresh token to spend."""
+
+    refresh_token: str
+
+
+class LogoutBody(Body, frozen=True):
+    """The refresh token whose session ends."""
+
+    refresh_token: str | None = None
+
+
+class LogoutAllBody(Body, frozen=True):
+    """Whether the caller's own session stays."""
+
+    keep_current: bool = False
+
+
+class RevokedBody(Body, frozen=True):
+    """How many sessions have ended."""
+
+    revoked: int
+
+
+class MeBody(Body, frozen=True):
+    """Who is asking, and through which session."""
+
+    user: UserBody
+    session: SessionBody
+
+
+class SessionsBody(Body, frozen=True):
+    """Living sessions, newest first."""
+
+    sessions: list[SessionBody]
+
+
+@post(
+    "/auth/refresh",
+    status_code=200,
+    response_headers=NO_STORE,
+    summary="Refresh",
+    response_description="A new token pair; the old refresh token is spent",
+    responses=failures(InvalidRefreshToken, RefreshTokenReused, StoreUnavailable, body=True),
+)
+async def refresh(request: JsonRequest, data: RefreshBody) -> TokenPairBody:
+    """Spend a refresh token for its successor. Racing callers within the grace get the same one."""
+    sessions = services_of(request.app).sessions
+    return token_pair_body(await sessions.refresh(data.refresh_token, client_of(request)))
+
+
+@get(
+    "/auth/me",
+    opt=AUTHENTICATED,
+    response_headers=NO_STORE,
+    security=BEARER,
+    summary="Who am I",
+    response_description="Account and session",
+    responses=failures(InvalidAccessToken, StoreUnavailable),
+)
+async def me(request: JsonRequest) -> MeBody:
+    """The caller's account and session."""
+    services, caller = services_of(request.app), request.user
+    session = await services.sessions.current(caller)
+    user = await services.users.get(caller.user_id)
+    if user is None:
+        raise InvalidAccessToken
+    return MeBody(user_body(user), session_body(session, caller.session_id))
+
+
+@post(
+    "/auth/logout",
+    opt=AUTHENTICATED,
+    status_code=204,
+    security=BEARER,
+    summary="Log out",
+    response_description="The session has ended",
+    responses=failures(
+        MissingRefreshToken, NothingToRevoke, InvalidAccessToken, StoreUnavailable, body=True
+    ),
+)
+async def logout(request: JsonRequest, data: LogoutBody) -> None:
+    """End the session of a refresh token of the caller's, spent or not."""
+    if not data.refresh_token:
+        raise MissingRefreshToken
+    sessions = services_of(request.app).sessions
+    await sessions.log_out(request.user, data.refresh_token, client_of(request))
+
+
+@post(
+    "/auth/logout/all",
+    opt={**AUTHENTICATED, "body_optional": True},
+    status_code=200,
+    security=BEARER,
+    summary="Log out everywhere",
+    response_description="How many sessions have ended",
+    responses=failures(InvalidAccessToken, StoreUnavailable, body=True),
+)
+async def logout_all(request: JsonRequest, data: LogoutAllBody) -> RevokedBody:
+    """End all sessions of the caller, or all others with `keepCurrent`."""
+    sessions = services_of(request.app).sessions
+    return RevokedBody(
+        await sessions.revoke_all(request.user, data.keep_current, client_of(request))
+    )
+
+
+@get(
+    "/auth/sessions",
+    opt=AUTHENTICATED,
+    response_headers=NO_STORE,
+    security=BEARER,
+    summary="List sessions",
+    response_description="Living sessions, newest first",
+    responses=failures(InvalidAccessToken, StoreUnavailable),
+)
+async def list_sessions(request: JsonRequest) -> SessionsBody:
+    """The caller's living sessions, newest first."""
+    caller = request.user
+    sessions = await services_of(request.app).sessions.all_of(caller)
+    return SessionsBody([session_body(session, caller.session_id) for session in sessions])
+
+
+@delete(
+    "/auth/sessions/{id:str}",
+    opt=AUTHENTICATED,
+    status_code=204,
+    security=BEARER,
+    summary="End one session",
+    response_description="The session has ended",
+    responses=failures(SessionNotFound, InvalidAccessToken, StoreUnavailable),
+)
+async def end_session(request: JsonRequest, id: str) -> None:
+    """End one of the caller's sessions by its public id."""
+    sessions = services_of(request.app).sessions
+    if not _SESSION_ID.fullmatch(id):
+        await sessions.current(request.user)
+        raise SessionNotFound
+    await sessions.revoke(request.user, bytes.fromhex(id), client_of(request))

@@ -1,0 +1,37 @@
+"""What routes need, put together in `app.py` when the app starts."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from litestar import Litestar
+
+from service.accounts.users import Users
+from service.authentication.password import PasswordAuthentication
+from service.readiness import Readiness
+from service.sessions.access_tokens import AccessTokens
+from service.sessions.sessions import Sessions
+
+
+class Services(msgspec.Struct, frozen=True):
+    """The use cases behind the routes."""
+
+    accounts: PasswordAuthentication
+    users: Users
+    sessions: Sessions
+    access_tokens: AccessTokens
+    jwks: bytes
+    readiness: Callable[[], Awaitable[Readiness]]
+
+
+_KEY = "services"
+
+
+def install(app: Litestar, services: Services) -> None:
+    """Give `services` to the routes of `app`."""
+    app.state[_KEY] = services
+
+
+def services_of(app: Litestar) -> Services:
+    """The services that were installed."""
+    services: Services = app.state[_KEY]
+    return services

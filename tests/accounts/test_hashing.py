@@ -1,0 +1,131 @@
+"""The hashing pool: bounded, and no work for those who have left."""
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+
+from service.accounts.hashing import HashingPool, usable_cores
+from service.errors import Overloaded
+
+
+class Gate:
+    """Work that lasts until it is let go, and counts how often it was begun."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+        self.begun = 0
+
+    def work(self) -> None:
+        self.begun += 1
+        self.reached.set()
+        assert self.opened.wait(30)
+
+
+@pytest.fixture
+async def small_pool() -> AsyncIterator[HashingPool]:
+    pool = HashingPool(workers=1, queue_limit=2)
+    yield pool
+    await pool.close()
+
+
+async def fill(pool: HashingPool, gate: Gate, jobs: int) -> list[asyncio.Task[None]]:
+    """That many jobs, in line; the first of them is running."""
+    tasks = [asyncio.create_task(pool.run(gate.work)) for _ in range(jobs)]
+    assert await asyncio.to_thread(gate.reached.wait, 30)
+    return tasks
+
+
+async def test_work_is_done_elsewhere(small_pool: HashingPool) -> None:
+    """Proves that results and errors come back, and that the event loop's thread does not work."""
+    assert await small_pool.run(threading.get_ident) != threading.get_ident()
+    assert await small_pool.run(int, "11", base=3) == 4
+    with pytest.raises(ValueError, match="invalid literal"):
+        await small_pool.run(int, "x")
+
+
+async def test_a_full_queue_refuses_at_once(small_pool: HashingPool) -> None:
+    """Proves that one runs, two wait, the fourth is refused unbegun, and places come free again."""
+    gate = Gate()
+    tasks = await fill(small_pool, gate, 3)
+    for _ in range(3):
+        with pytest.raises(Overloaded) as refused:
+            await small_pool.run(gate.work)
+        assert refused.value.retry_after >= 1
+    assert gate.begun == 1
+    gate.opened.set()
+    await asyncio.gather(*tasks)
+    assert gate.begun == 3
+    assert await small_pool.run(int, "7") == 7
+
+
+async def test_retry_after_follows_the_measured_time(small_pool: HashingPool) -> None:
+    """Proves that slow hashes ask for a longer wait."""
+    small_pool._typical = 4.2
+    gate = Gate()
+    tasks = await fill(small_pool, gate, 3)
+    with pytest.raises(Overloaded) as refused:
+        await small_pool.run(gate.work)
+    assert refused.value.retry_after == 9  # two wait, 4.2 seconds each
+    gate.opened.set()
+    await asyncio.gather(*tasks)
+    assert small_pool._typical < 4.2
+
+
+async def test_nothing_is_computed_for_those_who_left(small_pool: HashingPool) -> None:
+    """Proves that a cancelled caller's waiting job is dropped, and its place is free at once."""
+    gate = Gate()
+    first, *waiting = await fill(small_pool, gate, 3)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(task.cancelled() for task in waiting)
+    replacement = asyncio.create_task(small_pool.run(gate.work))
+    gate.opened.set()
+    await asyncio.gather(first, replacement)
+    assert gate.begun == 2
+
+
+async def test_a_running_job_keeps_its_place(small_pool: HashingPool) -> None:
+    """Proves that callers who leave cannot make the pool take more than it can do."""
+    gate = Gate()
+    tasks = await fill(small_pool, gate, 3)
+    tasks[0].cancel()
+    await asyncio.gather(tasks[0], return_exceptions=True)
+    with pytest.raises(Overloaded):
+        await small_pool.run(gate.work)
+    gate.opened.set()
+    await asyncio.gather(*tasks[1:])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps a niceness for each thread")
+async def test_workers_step_back(small_pool: HashingPool) -> None:
+    """Proves that hashing yields to the event loop, whose own priority stays as it is."""
+
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    mine = niceness()
+    assert await small_pool.run(niceness) == 10
+    assert niceness() == mine
+
+
+async def test_closing_drops_what_waits() -> None:
+    """Proves that a shutdown waits for one hash at most, not for the queue."""
+    pool = HashingPool(workers=1, queue_limit=2)
+    gate = Gate()
+    first, *waiting = await fill(pool, gate, 3)
+    closing = asyncio.create_task(pool.close())
+    await asyncio.gather(*waiting, return_exceptions=True)
+    gate.opened.set()
+    await asyncio.gather(first, closing)
+    assert gate.begun == 1
+
+
+def test_a_core_is_usable() -> None:
+    """Proves that there is a worker even where the machine does not tell its cores."""
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)

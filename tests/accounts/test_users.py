@@ -1,0 +1,178 @@
+"""The user store, on SQLite files."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.accounts import users as module
+from service.accounts.emails import lookup_key, normalize
+from service.accounts.passwords import PasswordHash
+from service.accounts.users import Credentials, User, Users
+from service.database import tables
+from service.database.engine import open_database
+from service.database.migration import migrate
+from service.errors import EmailTaken, StoreUnavailable
+
+ADA = normalize("Ada@Example.com")
+HASH = PasswordHash(1, "$2b$04$first")
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/users.sqlite"
+    migrate(url)
+    return url
+
+
+@pytest.fixture
+async def engine(url: str) -> AsyncIterator[AsyncEngine]:
+    engine = open_database(url)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def users(engine: AsyncEngine) -> Users:
+    return Users(engine)
+
+
+def empty(folder: Path) -> int:
+    """Delete the folder's files; answers how many there were."""
+    files = list(folder.iterdir())
+    for file in files:
+        file.unlink()
+    return len(files)
+
+
+async def rows(engine: AsyncEngine) -> int:
+    async with engine.connect() as connection:
+        return (await connection.execute(select(func.count(tables.users.c.id)))).scalar_one()
+
+
+async def test_an_account_is_found_again(users: Users, engine: AsyncEngine) -> None:
+    """Proves that what signup answers is what every later question finds, in any process."""
+    added = await users.add(ADA, HASH, NOW)
+    assert len(added.id) == 16
+    assert added == User(added.id, "Ada@Example.com", NOW.replace(microsecond=678_000), False)
+    for store in (users, Users(engine)):
+        assert await store.get(added.id) == added
+        for typed in ("ada@example.com", " ADA@EXAMPLE.COM ", "ａｄａ@example.com"):
+            assert await store.find_by_email(lookup_key(typed)) == Credentials(added, HASH)
+
+
+@pytest.mark.parametrize("typed", ["eve@example.com", "", "\x00", "a\ud800@b", "x" * 100_000])
+async def test_the_unknown_is_not_found(users: Users, typed: str) -> None:
+    """Proves that there is one answer, none, to whatever is typed for an address."""
+    await users.add(ADA, HASH, NOW)
+    assert await users.find_by_email(lookup_key(typed)) is None
+    assert await users.get(secrets.token_bytes(16)) is None
+    assert await users.get(b"") is None
+
+
+async def test_a_taken_address_stays_whose_it_is(users: Users, engine: AsyncEngine) -> None:
+    """Proves that a second signup, in whatever spelling, changes nothing."""
+    added = await users.add(ADA, HASH, NOW)
+    for spelling in ("Ada@Example.com", "ADA@EXAMPLE.COM", "Ａｄａ@example.com"):
+        with pytest.raises(EmailTaken) as refused:
+            await users.add(normalize(spelling), PasswordHash(1, "$2b$04$second"), NOW)
+        assert "second" not in str(refused.value)
+    assert await users.find_by_email(ADA.key) == Credentials(added, HASH)
+    assert await rows(engine) == 1
+
+
+async def test_another_violation_is_not_a_taken_address(
+    users: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proves that a broken insert is not explained away as EmailTaken."""
+    monkeypatch.setattr(secrets, "token_bytes", lambda size: b"\x01" * size)
+    await users.add(ADA, HASH, NOW)
+    with pytest.raises(IntegrityError):
+        await users.add(normalize("eve@example.com"), HASH, NOW)
+
+
+async def test_racing_signups_make_one_account(url: str) -> None:
+    """Proves that of many signups of one address over two processes' pools exactly one succeeds."""
+    engines = [open_database(url), open_database(url)]
+    for turn in range(5):
+        spellings = [normalize(s + f"{turn}@example.com") for s in ("ada", "ADA", "ａｄａ", "Ada")]
+        outcomes = await asyncio.gather(
+            *(
+                Users(engine).add(email, HASH, NOW)
+                for _ in range(4)
+                for email in spellings
+                for engine in engines
+            ),
+            return_exceptions=True,
+        )
+        added = [outcome for outcome in outcomes if isinstance(outcome, User)]
+        taken = [outcome for outcome in outcomes if isinstance(outcome, EmailTaken)]
+        assert (len(added), len(taken)) == (1, 31)
+        assert await rows(engines[0]) == turn + 1
+    for engine in engines:
+        await engine.dispose()
+
+
+async def test_a_hash_is_replaced_once(users: Users, engine: AsyncEngine) -> None:
+    """Proves that of two who want to replace the same hash only one does."""
+    added = await users.add(ADA, HASH, NOW)
+    other = (await users.add(normalize("eve@example.com"), HASH, NOW)).id
+    newer = [PasswordHash(1, f"$2b$05${number}") for number in range(8)]
+    done = await asyncio.gather(*(users.replace_password_hash(added.id, HASH, n) for n in newer))
+    assert done.count(True) == 1
+    stored = await users.find_by_email(ADA.key)
+    assert stored == Credentials(added, newer[done.index(True)])
+    for not_stored in (PasswordHash(2, HASH.value), PasswordHash(1, "$2b$04$other")):
+        assert not await users.replace_password_hash(other, not_stored, newer[0])
+    assert not await users.replace_password_hash(secrets.token_bytes(16), HASH, newer[0])
+
+
+async def test_a_user_is_read_once(users: Users, engine: AsyncEngine) -> None:
+    """Proves that who I am is answered from memory, and the unknown is always asked for."""
+    added = await users.add(ADA, HASH, NOW)
+    asked: list[str] = []
+    event.listen(
+        engine.sync_engine, "before_cursor_execute", lambda *details: asked.append(details[2])
+    )
+    other_process = Users(engine)
+    for store in (users, other_process, other_process):
+        assert await store.get(added.id) == added
+    assert len(asked) == 1
+    for _ in range(2):
+        assert await users.get(b"\x00" * 16) is None
+    assert len(asked) == 3
+
+
+async def test_memory_is_bounded(users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proves that the users kept in memory are so many, the latest used."""
+    monkeypatch.setattr(module, "_REMEMBERED", 2)
+    ids = [(await users.add(normalize(f"{n}@x.de"), HASH, NOW)).id for n in range(2)]
+    await users.get(ids[0])
+    await users.add(normalize("2@x.de"), HASH, NOW + timedelta(days=1))
+    assert ids[0] in users._remembered
+    assert ids[1] not in users._remembered
+    assert len(users._remembered) == 2
+
+
+async def test_a_store_that_is_gone_is_unavailable(users: Users, tmp_path: Path) -> None:
+    """Proves that each question says so, and none of them makes a new, empty file."""
+    added = await users.add(ADA, HASH, NOW)
+    empty(tmp_path)
+    questions = [
+        users.add(normalize("eve@example.com"), HASH, NOW),
+        users.find_by_email(ADA.key),
+        users.get(secrets.token_bytes(16)),
+        users.replace_password_hash(added.id, HASH, HASH),
+    ]
+    for question in questions:
+        with pytest.raises(StoreUnavailable):
+            await question
+    assert await users.get(added.id) == added
+    assert empty(tmp_path) == 0

@@ -1,0 +1,71 @@
+"""Fixtures that more than one folder of tests uses.
+
+Each test that takes `redis_server`, directly or not, runs once on each server that this machine
+has, and leaves no key without a life behind.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+
+from tests.support.redis_server import RedisServer, available
+from tests.support.service_process import Person, ServiceProcess, sign_up
+
+PERMANENT = (b"events:",)
+"""Beginnings of the keys that may live for ever: streams, which are capped."""
+
+
+@pytest.fixture(scope="session", params=available())
+def redis_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer]:
+    """A server shared by all tests; empty at the beginning of each."""
+    directory = tmp_path_factory.mktemp(request.param)
+    server = RedisServer(available()[request.param], directory).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def keys(redis_server: RedisServer) -> Iterator[RedisServer]:
+    """`redis_server`, emptied before, and checked afterwards for keys that would live for ever."""
+    with redis_server.client() as client:
+        client.flushall()
+        yield redis_server
+        eternal = [
+            key
+            for key in client.scan_iter(count=1000)
+            if client.ttl(key) == -1 and not key.startswith(PERMANENT)
+        ]
+    assert not eternal, f"keys without a time to live: {eternal}"
+
+
+@pytest.fixture(scope="session")
+def shared_service(
+    redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServiceProcess]:
+    """The service on `redis_server`, started once."""
+    service = ServiceProcess(tmp_path_factory.mktemp("service"), redis_server.url).start()
+    yield service
+    assert service.stop() == 0
+
+
+@pytest.fixture
+def service(shared_service: ServiceProcess, keys: RedisServer) -> ServiceProcess:
+    """`shared_service` on an empty Redis."""
+    return shared_service
+
+
+@pytest.fixture
+async def http(service: ServiceProcess) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of `service`."""
+    limits = httpx.Limits(max_connections=100)
+    async with httpx.AsyncClient(base_url=service.url, limits=limits, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+async def person(http: httpx.AsyncClient) -> Person:
+    """Somebody who has just signed up."""
+    return await sign_up(http)

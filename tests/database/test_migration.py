@@ -1,0 +1,148 @@
+"""The schema: brought up to date once, wholly, by whoever comes first."""
+
+import contextlib
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine
+
+from service.database import migration
+from service.database.engine import database_file
+from service.database.migration import migrate
+from service.database.tables import metadata
+from service.errors import StartupError
+
+# Says that it is ready, waits for the word, migrates.
+RACER = """
+import sys
+from service.database.migration import migrate
+print("ready", flush=True)
+sys.stdin.readline()
+migrate(sys.argv[1])
+"""
+
+# Dies in the middle of version 0001, with the first table made.
+VICTIM = """
+import os, signal, sys
+from alembic import op
+from service.database.migration import migrate
+create_table = op.create_table
+def dying_create_table(name, *columns):
+    if name == "data_keys":
+        os.kill(os.getpid(), signal.SIGKILL)
+    create_table(name, *columns)
+op.create_table = dying_create_table
+migrate(sys.argv[1])
+"""
+
+
+def ask(file: Path, sql: str) -> list[tuple[object, ...]]:
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def tables(file: Path) -> set[object]:
+    return {name for (name,) in ask(file, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def test_metadata_and_migrations_agree(url: str, file: Path) -> None:
+    """Proves that the tables the code speaks of are those that the migrations make."""
+    migrate(url)
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(file))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_constraints_have_their_names(url: str, file: Path) -> None:
+    """Proves that a later migration can name what it drops, and that it is the tables' name."""
+    migrate(url)
+    made = " ".join(str(sql) for (sql,) in ask(file, "SELECT sql FROM sqlite_master"))
+    named = [
+        constraint.name for table in metadata.sorted_tables for constraint in table.constraints
+    ]
+    assert len(named) == 4
+    for name in named:
+        assert f"CONSTRAINT {name} " in made
+
+
+def test_migrating_again_changes_nothing(url: str, file: Path) -> None:
+    """Proves that every start may migrate."""
+    migrate(url)
+    before = ask(file, "SELECT * FROM sqlite_master")
+    migrate(url)
+    assert ask(file, "SELECT * FROM sqlite_master") == before
+    assert ask(file, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert ask(file, "PRAGMA journal_mode") == [("wal",)]
+
+
+@pytest.mark.parametrize("_again", range(3))
+def test_racing_processes_migrate_once(url: str, file: Path, _again: int) -> None:
+    """Proves that processes that start together on a new database all come up."""
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACER, url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("\n")
+        racer.stdin.flush()
+    answers = [(racer.communicate(timeout=60)[1], racer.returncode) for racer in racers]
+    assert answers == [("", 0)] * 4
+    assert ask(file, "SELECT version_num FROM alembic_version") == [("0001",)]
+
+
+def test_the_first_start_waits_for_a_writer(
+    url: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proves that a new file is waited for even where SQLite itself does not wait."""
+    database_file(url)
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr(migration.time, "sleep", lambda _seconds: other.close())
+    migrate(url)
+    assert ask(file, "PRAGMA journal_mode") == [("wal",)]
+
+
+def test_killed_half_way_leaves_nothing_half(url: str, file: Path) -> None:
+    """Proves that a crash inside a version undoes the whole of it, and the next start succeeds."""
+    killed = subprocess.run([sys.executable, "-c", VICTIM, url], check=False, timeout=60)
+    assert killed.returncode == -9
+    assert tables(file) == set()
+    migrate(url)
+    assert tables(file) == {"users", "data_keys", "sealed_keys", "alembic_version"}
+
+
+def test_a_newer_database_stops_the_start(url: str, file: Path) -> None:
+    """Proves that an old program does not touch what a newer one has migrated."""
+    migrate(url)
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StartupError, match="version 9999, newer than this program") as refused:
+        migrate(url)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_is_no_database_stops_the_start(url: str, file: Path) -> None:
+    """Proves that a file with something else in it is one line for the operator."""
+    file.write_bytes(b"no database, but long enough to have a header" * 100)
+    with pytest.raises(StartupError, match="file is not a database") as refused:
+        migrate(url)
+    assert "\n" not in str(refused.value)

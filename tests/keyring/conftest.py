@@ -1,0 +1,108 @@
+"""What the tests of keys share: a data dir to start on, and processes that start at once."""
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Delete, Insert, Update, select
+
+from service.clock import system_clock
+from service.database.engine import open_database
+from service.database.migration import migrate
+from service.database.tables import data_keys, sealed_keys, users
+from service.keyring import signing
+from service.keyring.local import LocalKeyFile
+from service.keyring.store import KeyStore, ServiceKeys
+
+ROOT = Path(__file__).parents[2]  # where `python -c` finds the package
+
+
+@pytest.fixture
+def race() -> Callable[..., list[str]]:
+    """Runs a script in so many processes, given a directory, and answers what each printed.
+
+    A script says `ready` once everything is imported, then waits for a line: all are let go
+    together, when the last is ready. Each must end with the exit status `ends`.
+    """
+    return _race
+
+
+def _race(count: int, script: str, directory: Path, ends: int = 0) -> list[str]:
+    command = [sys.executable, "-c", script, str(directory)]
+    racers = [
+        subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(count)
+    ]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    printed = [racer.communicate(timeout=30)[0] for racer in racers]
+    assert [racer.returncode for racer in racers] == [ends] * count
+    return printed
+
+
+class DataDir:
+    """A migrated data dir, and what a start of the service on it does and finds."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.url = f"sqlite:///{path}/service.db"
+        migrate(self.url)
+        self.engine = open_database(self.url)
+
+    @property
+    def provider(self) -> LocalKeyFile:
+        """A provider as a new process makes it."""
+        return LocalKeyFile.at(self.path, None)
+
+    async def start(self) -> ServiceKeys:
+        return await KeyStore(self.engine).load(self.provider, system_clock)
+
+    async def change(self, *statements: Insert | Update | Delete) -> None:
+        async with self.engine.begin() as connection:
+            for statement in statements:
+                await connection.execute(statement)
+
+    async def rows(self) -> list[list[Any]]:
+        """All data keys, sealed keys and users."""
+        async with self.engine.connect() as connection:
+            tables = (data_keys, sealed_keys, users)
+            return [list(await connection.execute(select(table))) for table in tables]
+
+    def bytes_on_disk(self) -> bytes:
+        """The database as it lies there, its log included."""
+        return b"".join(file.read_bytes() for file in self.path.glob("service.db*"))
+
+
+@pytest.fixture
+async def data_dir(tmp_path: Path) -> AsyncIterator[DataDir]:
+    data_dir = DataDir(tmp_path)
+    yield data_dir
+    await data_dir.engine.dispose()
+
+
+@pytest.fixture
+def secrets_of() -> Callable[[ServiceKeys], list[bytes]]:
+    """Every secret in a set of keys, the private key in both its forms."""
+
+    def listed(keys: ServiceKeys) -> list[bytes]:
+        private = keys.signing.active.private_key
+        return [
+            *keys.keyring._data_keys.values(),
+            signing.to_der(private),
+            private.private_numbers().private_value.to_bytes(32, "big"),
+            *keys.refresh_mac_keys.values(),
+            *keys.peppers.values(),
+            keys.email_digest_key,
+        ]
+
+    return listed

@@ -1,0 +1,166 @@
+"""The key store: one set of keys per database, whoever starts first, the same after a restart."""
+
+import asyncio
+import base64
+import signal
+import threading
+from typing import Any
+
+import jwt
+import pytest
+from sqlalchemy import insert
+
+from service.clock import system_clock
+from service.database.engine import open_database
+from service.database.tables import sealed_keys
+from service.keyring import signing
+from service.keyring.local import LocalKeyFile
+from service.keyring.store import KeyStore, ServiceKeys
+
+USES = ["email-digest", "pepper", "refresh-mac", "signing"]
+
+# Starts on a data dir as soon as all of its kind are ready; prints a token and a sealed text.
+START = """
+import asyncio, os, signal, sys
+from pathlib import Path
+import jwt
+from service.clock import system_clock
+from service.database.engine import open_database
+from service.keyring import local, store
+
+async def main():
+    engine = open_database(f"sqlite:///{sys.argv[1]}/service.db")
+    provider = local.LocalKeyFile.at(Path(sys.argv[1]), None)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    keys = await store.KeyStore(engine).load(provider, system_clock)
+    key = keys.signing.active
+    print(jwt.encode({}, key.private_key, "ES256", {"kid": key.kid}))
+    print(keys.keyring.seal(b"text", purpose="test", bound_to=b"x").hex())
+    await engine.dispose()
+
+def die(*args, **kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+RUN = "\nasyncio.run(main())\n"
+
+
+def comparable(keys: ServiceKeys) -> tuple[Any, ...]:
+    """All of a set of keys that can be compared."""
+    return (
+        keys.keyring._data_keys,
+        keys.signing.jwks(),
+        keys.signing.active.private_key.private_numbers(),
+        (keys.refresh_mac_keys, keys.refresh_mac_current),
+        (keys.peppers, keys.pepper_current),
+        keys.email_digest_key,
+    )
+
+
+async def test_first_start_makes_every_key(data_dir: Any, secrets_of: Any) -> None:
+    """An empty database gets one data key and one key for each use, all different."""
+    keys = await data_dir.start()
+    wrapped, sealed, _ = await data_dir.rows()
+    assert [row.epoch for row in wrapped] == [1]
+    assert sorted((row.use, row.id) for row in sealed) == [(use, "1") for use in USES]
+    assert keys.refresh_mac_current == keys.pepper_current == 1
+    assert len(set(secrets_of(keys))) == 6
+    symmetric = (keys.refresh_mac_keys[1], keys.peppers[1], keys.email_digest_key)
+    assert [len(key) for key in symmetric] == [32, 32, 32]
+
+
+async def test_keys_survive_a_restart(data_dir: Any) -> None:
+    """A later process has the very same keys, opens what was sealed, and writes nothing."""
+    before = await data_dir.start()
+    rows = await data_dir.rows()
+    blob = before.keyring.seal(b"text", purpose="test", bound_to=b"x")
+    await data_dir.engine.dispose()
+    after = await data_dir.start()
+    assert comparable(after) == comparable(before)
+    assert after.keyring.open(blob, purpose="test", bound_to=b"x") == b"text"
+    assert await data_dir.rows() == rows
+
+
+async def test_racing_first_starts_found_once(data_dir: Any) -> None:
+    """Four starts that all saw an empty database end with one and the same set of keys."""
+    everyone_saw_it_empty = threading.Barrier(4, timeout=20)
+
+    class Racing(LocalKeyFile):
+        def wrap(self, data_key: bytes, aad: bytes) -> bytes:
+            everyone_saw_it_empty.wait()
+            return super().wrap(data_key, aad)
+
+    engines = [open_database(data_dir.url) for _ in range(4)]
+    path = data_dir.provider.path
+    loads = (KeyStore(each).load(Racing(path, create=True), system_clock) for each in engines)
+    first, *others = await asyncio.gather(*loads)
+    assert all(comparable(keys) == comparable(first) for keys in others)
+    wrapped, sealed, _ = await data_dir.rows()
+    assert (len(wrapped), len(sealed)) == (1, len(USES))
+    for engine in engines:
+        await engine.dispose()
+
+
+async def test_processes_that_start_at_once_agree(data_dir: Any, race: Any) -> None:
+    """Real processes race on a new data dir; each verifies and opens what the others made."""
+    made = [printed.split() for printed in race(3, START + RUN, data_dir.path)]
+    keys = await data_dir.start()
+    for token, blob in made:
+        public = keys.signing.public(jwt.get_unverified_header(token)["kid"])
+        assert public is not None
+        assert jwt.decode(token, public, ["ES256"]) == {}
+        assert keys.keyring.open(bytes.fromhex(blob), purpose="test", bound_to=b"x") == b"text"
+    wrapped, sealed, _ = await data_dir.rows()
+    assert (len(wrapped), len(sealed)) == (1, len(USES))
+
+
+@pytest.mark.parametrize("step", ["local._ensure", "store.Keyring", "store._refuse_leftovers"])
+async def test_killed_first_start_is_made_good(data_dir: Any, race: Any, step: str) -> None:
+    """SIGKILL before the key file, before the rows, or between them: the next start is a first."""
+    race(1, START + f"\n{step} = die" + RUN, data_dir.path, ends=-signal.SIGKILL)
+    assert await data_dir.rows() == [[], [], []]
+    await data_dir.start()
+
+
+async def test_newest_of_several_is_current(data_dir: Any) -> None:
+    """With several keys of a use, all are loaded and the highest number is used: 10, not 9."""
+    keys = await data_dir.start()
+    ninth, tenth = signing.mint(), signing.mint()
+    added = [
+        ("refresh-mac", "10", b"m" * 32),
+        ("refresh-mac", "9", b"n" * 32),
+        ("pepper", "10", b"p" * 32),
+        ("pepper", "9", b"q" * 32),
+        ("signing", "10", signing.to_der(tenth)),
+        ("signing", "9", signing.to_der(ninth)),
+    ]
+    rows = [
+        {
+            "use": use,
+            "id": key_id,
+            "sealed": keys.keyring.seal(secret, purpose=use, bound_to=key_id.encode()),
+            "created_at": 0,
+        }
+        for use, key_id, secret in added
+    ]
+    unknown = {"use": "of a later version", "id": "x", "sealed": b"", "created_at": 0}
+    await data_dir.change(insert(sealed_keys).values([*rows, unknown]))
+    after = await data_dir.start()
+    assert (after.refresh_mac_current, after.pepper_current) == (10, 10)
+    assert after.refresh_mac_keys == keys.refresh_mac_keys | {9: b"n" * 32, 10: b"m" * 32}
+    assert after.peppers == keys.peppers | {9: b"q" * 32, 10: b"p" * 32}
+    assert after.signing.active.kid == signing.thumbprint(tenth.public_key())
+    assert after.signing.public(signing.thumbprint(ninth.public_key())) is not None
+    assert after.signing.public(keys.signing.active.kid) is not None
+
+
+async def test_no_key_in_clear_on_disk(data_dir: Any, secrets_of: Any) -> None:
+    """No file of the database holds a key as bytes, hex or base64; the sealed ones are there."""
+    keys = await data_dir.start()
+    disk = data_dir.bytes_on_disk()
+    wrapped, sealed, _ = await data_dir.rows()
+    assert all(row.sealed in disk for row in sealed)
+    assert all(row.wrapped in disk for row in wrapped)
+    for secret in secrets_of(keys):
+        for written in (secret, secret.hex().encode(), base64.b64encode(secret)[:40]):
+            assert written not in disk

@@ -1,0 +1,71 @@
+"""Services whose sessions live briefly, and the parts of the sessions package without the web."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+
+from service.keyspace.link import Link
+from service.sessions.refresh_tokens import RefreshTokens
+from tests.support.parts import MAC_KEYS, Parts
+from tests.support.redis_server import RedisServer
+from tests.support.service_process import Person, ServiceProcess, sign_up
+
+
+@pytest.fixture(scope="session")
+def strict_service(
+    redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServiceProcess]:
+    """A grace of one second, three sessions a user, a proxy on this machine that is believed."""
+    service = ServiceProcess(
+        tmp_path_factory.mktemp("strict"),
+        redis_server.url,
+        SERVICE_REFRESH_GRACE="1",
+        SERVICE_MAX_SESSIONS="3",
+        SERVICE_TRUSTED_PROXIES="127.0.0.1/32",
+    ).start()
+    yield service
+    assert service.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def brief_service(
+    redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServiceProcess]:
+    """Sessions that end after a second without a refresh, and after two in any case."""
+    service = ServiceProcess(
+        tmp_path_factory.mktemp("brief"),
+        redis_server.url,
+        SERVICE_REFRESH_IDLE_TTL="1",
+        SERVICE_REFRESH_TTL="2",
+    ).start()
+    yield service
+    assert service.stop() == 0
+
+
+@pytest.fixture
+async def strict(strict_service: ServiceProcess, keys: RedisServer) -> AsyncIterator[Person]:
+    """Somebody who has just signed up at `strict_service`."""
+    async with httpx.AsyncClient(base_url=strict_service.url, timeout=30) as client:
+        yield await sign_up(client)
+
+
+@pytest.fixture
+async def brief(brief_service: ServiceProcess, keys: RedisServer) -> AsyncIterator[Person]:
+    """Somebody who has just signed up at `brief_service`."""
+    async with httpx.AsyncClient(base_url=brief_service.url, timeout=30) as client:
+        yield await sign_up(client)
+
+
+@pytest.fixture
+async def parts(keys: RedisServer) -> AsyncIterator[Parts]:
+    """The use cases on an empty Redis, in this process."""
+    link = Link(keys.url)
+    yield Parts(link)
+    await link.aclose()
+
+
+@pytest.fixture(scope="session")
+def refresh_tokens() -> RefreshTokens:
+    """Tokens under two MAC keys, of which the second is the current one."""
+    return RefreshTokens(MAC_KEYS, 2)

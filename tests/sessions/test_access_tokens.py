@@ -1,0 +1,203 @@
+"""Access tokens: what is in them, and which ones are refused."""
+
+import base64
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from service.errors import InvalidAccessToken
+from service.keyring import signing
+from service.keyring.signing import SigningKeys
+from service.sessions.access_tokens import AccessTokens
+from service.sessions.record import Authentication, Session
+from tests.support.parts import SIGNING_KEYS, access_tokens
+from tests.support.waiting import wait_until
+
+NOW = datetime.now(UTC)
+SESSION = Session(
+    user_id=os.urandom(16),
+    id=os.urandom(12),
+    generation=0,
+    opened_at=NOW - timedelta(hours=1),
+    last_used_at=NOW,
+    expires_at=NOW + timedelta(days=1),
+    authentication=Authentication.PASSWORD,
+    ip_address=None,
+    user_agent=None,
+)
+
+
+@pytest.fixture
+def tokens() -> AccessTokens:
+    return access_tokens()
+
+
+@pytest.fixture
+def claims(tokens: AccessTokens) -> dict[str, Any]:
+    """The claims of a good token."""
+    return jwt.decode(tokens.mint(SESSION), options={"verify_signature": False})
+
+
+def sign(claims: dict[str, Any], **header: Any) -> str:
+    """A token with the service's own key, and whatever claims and header."""
+    key = SIGNING_KEYS.active
+    header = {"typ": "at+jwt", "kid": key.kid} | header
+    return jwt.encode(claims, key.private_key, "ES256", headers=header)
+
+
+def refused(tokens: AccessTokens, token: str) -> bool:
+    try:
+        tokens.verify(token)
+    except InvalidAccessToken:
+        return True
+    return False
+
+
+def test_header_and_claims(tokens: AccessTokens) -> None:
+    """RFC 9068: type, key id, algorithm, and each claim that the contract lists, no other."""
+    token = tokens.mint(SESSION)
+    key = SIGNING_KEYS.active
+    assert jwt.get_unverified_header(token) == {"typ": "at+jwt", "alg": "ES256", "kid": key.kid}
+    public = SIGNING_KEYS.public(key.kid)
+    assert public
+    claims = jwt.decode(
+        token, public, ["ES256"], audience="audience", issuer="https://issuer.example"
+    )
+    assert claims.pop("exp") - claims.pop("iat") == 900 == tokens.expires_in
+    assert len(claims.pop("jti")) == 20
+    assert claims == {
+        "iss": "https://issuer.example",
+        "aud": "audience",
+        "sub": SESSION.user_id.hex(),
+        "sid": SESSION.id.hex(),
+        "auth_time": int(SESSION.opened_at.timestamp()),
+        "amr": ["pwd"],
+        "client_id": "audience",
+    }
+
+
+def test_each_token_has_another_id(tokens: AccessTokens) -> None:
+    """`jti` tells tokens of one second apart."""
+    assert len({tokens.mint(SESSION) for _ in range(50)}) == 50
+
+
+def test_a_minted_token_names_its_caller(tokens: AccessTokens) -> None:
+    """User and session come back as the ids they are."""
+    caller = tokens.verify(tokens.mint(SESSION))
+    assert (caller.user_id, caller.session_id) == (SESSION.user_id, SESSION.id)
+
+
+def test_an_older_key_still_verifies(tokens: AccessTokens) -> None:
+    """Tokens signed before the newest key came are good until they expire."""
+    everything = list(SIGNING_KEYS.public_keys())
+    assert len(everything) == 2
+    older = SigningKeys([signing.mint()])
+    assert refused(tokens, access_tokens(older).mint(SESSION)), "a key that is not ours"
+    both = SigningKeys([older.active.private_key, SIGNING_KEYS.active.private_key])
+    assert access_tokens(both).verify(access_tokens(older).mint(SESSION))
+
+
+@pytest.mark.parametrize("name", [
+    "iss", "aud", "sub", "exp", "iat", "jti", "sid", "auth_time", "amr", "client_id"
+])  # fmt: skip
+def test_every_claim_is_required(tokens: AccessTokens, claims: dict[str, Any], name: str) -> None:
+    """A token of ours without one of them, rightly signed, is refused."""
+    assert not refused(tokens, sign(claims))
+    del claims[name]
+    assert refused(tokens, sign(claims))
+
+
+@pytest.mark.parametrize("wrong", [
+    {"iss": "https://other.example"}, {"iss": "https://issuer.example/"}, {"aud": "other"},
+    {"aud": ["audience", "other"]}, {"aud": ["audience"]}, {"aud": "audience "},
+    {"exp": 0}, {"exp": "soon"}, {"sub": "x"}, {"sub": 7}, {"sid": "zz"}, {"sid": None},
+])  # fmt: skip
+def test_wrong_claims_are_refused(
+    tokens: AccessTokens, claims: dict[str, Any], wrong: dict[str, Any]
+) -> None:
+    """Another issuer, another audience, expired, or ids that are none."""
+    assert refused(tokens, sign(claims | wrong))
+
+
+def test_a_token_expires() -> None:
+    """After its life of one second, with no leeway."""
+    tokens = access_tokens(life=timedelta(seconds=1))
+    token = tokens.mint(SESSION)
+    wait_until(lambda: refused(tokens, token))
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims["exp"] <= datetime.now(UTC).timestamp() < claims["exp"] + 1
+
+
+def test_another_pods_clock_may_be_ahead(tokens: AccessTokens) -> None:
+    """A token from half a minute in the future is accepted."""
+    assert tokens.verify(access_tokens(ahead=timedelta(seconds=30)).mint(SESSION))
+
+
+@pytest.mark.parametrize("header", [
+    {"typ": "JWT"}, {"typ": "AT+JWT"}, {"kid": "other"}, {"kid": ""},
+    {"jku": "https://attacker.example/jwks.json"}, {"jwk": {"kty": "EC"}}, {"x5u": "x"},
+    {"crit": ["exp"]}, {"cty": "JWT"},
+])  # fmt: skip
+def test_any_other_header_is_refused(
+    tokens: AccessTokens, claims: dict[str, Any], header: dict[str, Any]
+) -> None:
+    """Rightly signed, but the header says something else or something more."""
+    assert refused(tokens, sign(claims, **header))
+
+
+def test_another_spelling_of_the_header_is_refused(
+    tokens: AccessTokens, claims: dict[str, Any]
+) -> None:
+    """White space or another order of the same members: not one that we write."""
+    key = SIGNING_KEYS.active
+    for header in (
+        {"kid": key.kid, "typ": "at+jwt", "alg": "ES256"},
+        {"alg": "ES256", "kid": key.kid, "typ": "at+jwt"},
+    ):
+        for separators in ((",", ":"), (", ", ": ")):
+            spelt = json.dumps(header, separators=separators).encode()
+            body = f"{encoded(spelt)}.{encoded(json.dumps(claims).encode())}"
+            signature = jwt.get_algorithm_by_name("ES256").sign(body.encode(), key.private_key)
+            ours = sign(claims).startswith(encoded(spelt) + ".")
+            assert refused(tokens, f"{body}.{encoded(signature)}") is not ours
+
+
+def test_no_algorithm_of_the_senders_choice(tokens: AccessTokens, claims: dict[str, Any]) -> None:
+    """Not `none`, and not HMAC with our public key for its secret."""
+    key = SIGNING_KEYS.active
+    header = {"typ": "at+jwt", "kid": key.kid}
+    assert refused(tokens, jwt.encode(claims, None, "none", headers=header))
+    good = tokens.mint(SESSION)
+    assert refused(tokens, good.rpartition(".")[0] + ".")
+    public = key.private_key.public_key()
+    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    hmac = jwt.get_algorithm_by_name("HS256")
+    for first in (good.split(".")[0], encoded(json.dumps(header | {"alg": "HS256"}).encode())):
+        body = f"{first}.{good.split('.')[1]}"
+        assert refused(tokens, f"{body}.{encoded(hmac.sign(body.encode(), pem))}")
+
+
+def test_another_key_under_our_kid_is_refused(tokens: AccessTokens, claims: dict[str, Any]) -> None:
+    """The key is what counts, not its name."""
+    header = {"typ": "at+jwt", "kid": SIGNING_KEYS.active.kid}
+    assert refused(tokens, jwt.encode(claims, signing.mint(), "ES256", headers=header))
+
+
+def test_a_changed_token_is_refused(tokens: AccessTokens, claims: dict[str, Any]) -> None:
+    """Every shorter one, one with another's claims, and texts that are no token."""
+    good = tokens.mint(SESSION)
+    assert all(refused(tokens, good[:end]) for end in range(len(good)))
+    header, _, signature = good.split(".")
+    other = encoded(json.dumps(claims | {"sub": "00" * 16}).encode())
+    assert refused(tokens, f"{header}.{other}.{signature}")
+    for junk in ("", ".", "..", "a.b.c", "é", good + ".x", good + good, "\0" * 10):
+        assert refused(tokens, junk)
+
+
+def encoded(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).rstrip(b"=").decode()

@@ -1,0 +1,45 @@
+"""The short form of address and user agent that is kept with a session."""
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.sessions.client import USER_AGENT_KEPT, Client, unpack
+
+CHROME = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/138.0.0.0 Safari/537.36"
+)
+ADDRESSES = st.none() | st.ip_addresses()
+
+
+@given(ADDRESSES, st.binary(max_size=600).map(lambda raw: raw.decode("latin-1")))
+def test_whatever_a_header_holds_comes_back(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address | None, agent: str
+) -> None:
+    """IPv4, IPv6 or none; any bytes as a user agent, cut at 256 characters."""
+    packed = Client(address, agent, "id").packed()
+    shown = str(address) if address else None
+    assert unpack(packed) == (shown, agent[:USER_AGENT_KEPT] or None)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=USER_AGENT_KEPT))
+def test_any_text_comes_back(agent: str) -> None:
+    """Four bytes a character fit too."""
+    assert unpack(Client(None, agent, "id").packed()) == (None, agent or None)
+
+
+@pytest.mark.parametrize("agent", [CHROME, "curl/8.5.0", "python-requests/2.31.0", "okhttp/4.9.3"])
+def test_common_user_agents_become_short(agent: str) -> None:
+    """The dictionary pays: a browser's hundred characters fit in about 20 bytes."""
+    packed = Client(ipaddress.ip_address("192.0.2.7"), agent, "id").packed()
+    assert len(packed) - 5 <= min(24, len(agent) + 2)
+
+
+def test_the_layout() -> None:
+    """Length of the address, the address, then the user agent, if any."""
+    assert Client(None, "", "id").packed() == b"\0"
+    assert Client(ipaddress.ip_address("192.0.2.7"), "", "id").packed() == b"\x04\xc0\x00\x02\x07"
+    assert Client(ipaddress.ip_address("::1"), "", "id").packed() == b"\x10" + bytes(15) + b"\x01"

@@ -1,0 +1,152 @@
+"""The audit events: each change appends one, in the script that makes it; see docs/events.md."""
+
+import ipaddress
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.keyspace.keys import bucket
+from service.sessions import sessions as use_cases
+from tests.support.looking import events
+from tests.support.parts import Parts
+from tests.support.redis_server import REPOSITORY, RedisServer
+from tests.support.service_process import PASSWORD, Person, sign_up
+from tests.support.waiting import wait_until
+
+HEADERS = {"X-Request-Id": "the-request"}
+
+
+def told(server: RedisServer, person: Person) -> list[dict[str, str]]:
+    """Events of this person's since the sign-up, without what all of them have in common."""
+    rows = events(server, person.user_id)[1:]
+    for row in rows:
+        assert re.fullmatch(r"\d{13}-\d+", row.pop("id"))
+        assert row.pop("user") == person.user_id.hex()
+        assert ipaddress.ip_address(row.pop("ip")).is_loopback
+        assert row.pop("request") == "the-request"
+    return rows
+
+
+@pytest.fixture
+async def ann(http: httpx.AsyncClient, keys: RedisServer) -> Person:
+    """Somebody new, all of whose requests have one id."""
+    http.headers.update(HEADERS)
+    return await sign_up(http)
+
+
+async def test_signing_up(ann: Person, keys: RedisServer) -> None:
+    """One event with all that each has: type, user, session, address, request, and when."""
+    (row,) = events(keys, ann.user_id)
+    row.pop("id")
+    assert row == {
+        "type": "user.signedUp",
+        "user": ann.user_id.hex(),
+        "session": ann.session_id,
+        "ip": "127.0.0.1",
+        "request": "the-request",
+    }
+
+
+async def test_logging_in_and_refreshing(ann: Person, keys: RedisServer) -> None:
+    """A login and a rotation are one event each; a handoff changes nothing and is none."""
+    other = await ann.log_in()
+    await ann.refresh()
+    await ann.refresh()
+    await ann.me()
+    await ann.sessions()
+    assert told(keys, ann) == [
+        {"type": "user.loggedIn", "session": other.session_id},
+        {"type": "session.rotated", "session": ann.session_id},
+    ]
+
+
+async def test_reuse(ann: Person, keys: RedisServer) -> None:
+    """Theft names the session that has ended, the generation presented and the living one."""
+    first = ann.holding((await ann.refresh()).json())
+    await first.refresh()
+    await ann.refresh()
+    await ann.refresh()
+    assert told(keys, ann)[2:] == [
+        {
+            "type": "session.reuseDetected",
+            "session": ann.session_id,
+            "generation": "0",
+            "current": "2",
+        }
+    ]
+
+
+async def test_logging_out(ann: Person, keys: RedisServer) -> None:
+    """Once, however often it is asked for, for the session that has ended."""
+    other = await ann.log_in()
+    await ann.log_out(other.tokens["refreshToken"])
+    await ann.log_out(other.tokens["refreshToken"])
+    assert told(keys, ann)[1:] == [{"type": "user.loggedOut", "session": other.session_id}]
+
+
+async def test_ending_one_and_all(ann: Person, keys: RedisServer) -> None:
+    """`session.revoked` says why, and by which session of the user's."""
+    second, third = await ann.log_in(), await ann.log_in()
+    await ann.end(second.session_id)
+    await ann.end(second.session_id)
+    await ann.log_out_everywhere(keepCurrent=True)
+    await ann.log_out_everywhere()
+    common = {"type": "session.revoked", "by": ann.session_id}
+    assert told(keys, ann)[2:] == [
+        common | {"session": second.session_id, "reason": "user"},
+        common | {"session": third.session_id, "reason": "all"},
+        common | {"session": ann.session_id, "reason": "all"},
+    ]
+
+
+async def test_the_cap(strict: Person, keys: RedisServer) -> None:
+    """The session that had to go comes before the one that it made room for."""
+    strict.client.headers.update(HEADERS)
+    others = [await strict.log_in() for _ in range(3)]
+    assert told(keys, strict)[2:] == [
+        {"type": "session.revoked", "session": strict.session_id, "reason": "limit"},
+        {"type": "user.loggedIn", "session": others[-1].session_id},
+    ]
+
+
+async def test_the_end_by_expiry_is_no_event(brief: Person, keys: RedisServer) -> None:
+    """Nobody does it, so nothing is written, also when somebody comes too late."""
+    with keys.client() as client:
+        wait_until(lambda: not client.keys("session:*"))
+    await brief.refresh()
+    await brief.log_out()
+    assert [row["type"] for row in events(keys, brief.user_id)] == ["user.signedUp"]
+
+
+async def test_no_event_holds_a_secret(ann: Person, keys: RedisServer) -> None:
+    """No token, password or e-mail address, nor a token's digest."""
+    await ann.refresh()
+    await ann.log_out_everywhere()
+    shown = str(events(keys, ann.user_id))
+    for secret in (*map(str, ann.tokens.values()), ann.email, PASSWORD):
+        assert secret in (ann.session_id, "900", "Bearer") or secret not in shown
+
+
+async def test_a_stream_is_capped(
+    parts: Parts, keys: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps about as many as it should: Redis trims whole nodes of at most a hundred."""
+    monkeypatch.setattr(use_cases, "EVENTS_KEPT", 150)
+    user_id = bytes(16)
+    for _ in range(400):
+        await parts.open(user_id)
+    with keys.client() as client:
+        assert 150 <= client.xlen(bucket(user_id).events) <= 250
+
+
+def test_the_page_lists_what_the_scripts_write() -> None:
+    """Each event that a script of the sessions emits has a row in docs/events.md, and no other."""
+    package = Path(use_cases.__file__).parent
+    sources = "".join(path.read_text() for path in package.iterdir() if path.is_file())
+    emitted = set(re.findall(r"[\"']((?:user|session)\.[a-z]+[A-Z]?[A-Za-z]*)[\"']", sources))
+    page = (REPOSITORY / "docs" / "events.md").read_text()
+    listed = set(re.findall(r"^\| `((?:user|session)\.[A-Za-z]+)`", page, re.MULTILINE))
+    assert emitted == listed
+    assert len(listed) >= 6

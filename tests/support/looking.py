@@ -1,0 +1,55 @@
+"""Looking into Redis from outside, past the service."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from service.keyspace.keys import bucket
+from tests.support.redis_server import RedisServer
+
+ON_VALKEY = pytest.mark.parametrize("redis_server", ["valkey"], indirect=True)
+"""For a test of what does not depend on the kind of server: once is enough."""
+
+
+def events(server: RedisServer, user_id: bytes) -> list[dict[str, str]]:
+    """The audit events about a user, oldest first, with the entry's id as `id`."""
+    with server.client() as client:
+        entries = client.xrange(bucket(user_id).events)
+    rows = [
+        {"id": entry.decode()} | {name.decode(): value.decode() for name, value in fields.items()}
+        for entry, fields in entries
+    ]
+    return [row for row in rows if row["user"] == user_id.hex()]
+
+
+def session_keys(server: RedisServer) -> set[bytes]:
+    """The keys of all session records."""
+    with server.client() as client:
+        return set(client.scan_iter(match="session:*", count=1000))
+
+
+class Commands:
+    """How often each command ran on a server while it was watched."""
+
+    def __init__(self) -> None:
+        self.from_clients: list[str] = []
+        self.in_scripts: list[str] = []
+
+
+@contextmanager
+def watching(server: RedisServer) -> Iterator[Commands]:
+    """Every command between beginning and end, as MONITOR tells them; filled in at the end."""
+    seen = Commands()
+    with server.client() as client, client.monitor() as monitor:
+        yield seen
+        with server.client() as other:
+            other.echo("that is all")
+        for line in monitor.listen():
+            command = line["command"].split(" ", 1)[0].upper()
+            if line["command"] == "ECHO that is all":
+                return
+            if line["client_type"] == "lua":
+                seen.in_scripts.append(command)
+            elif command not in {"CLIENT", "HELLO", "SELECT"}:
+                seen.from_clients.append(command)

@@ -1,0 +1,93 @@
+"""A real Valkey or Redis with the repository's own redis.conf."""
+
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+
+from service.keyspace.embedded_files import find_binary
+from service.settings import Secret
+from tests.support.waiting import wait_until
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def available() -> dict[str, Path]:
+    """The servers that this machine has, by name: Valkey always, Redis where it is installed."""
+    servers = {"valkey": find_binary()}
+    if installed := shutil.which("redis-server"):
+        servers["redis"] = Path(installed)
+    return servers
+
+
+class RedisServer:
+    """A server in `directory`. Can be killed and started again on its data."""
+
+    def __init__(self, binary: Path, directory: Path, *options: str) -> None:
+        self.binary = binary
+        self.directory = directory
+        self._command = [
+            str(binary), str(REPOSITORY / "redis.conf"),
+            "--dir", str(directory),
+            "--logfile", str(directory / "server.log"),
+            *options,
+        ]  # fmt: skip
+        self.url = Secret(f"unix://{directory / 'redis.sock'}")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "RedisServer":
+        """Start it and wait until it answers."""
+        self.process = subprocess.Popen(self._command, cwd=self.directory)
+        wait_until(self._answers)
+        return self
+
+    def client(self) -> "redis.Redis":
+        """A plain client, for looking from outside."""
+        return redis.Redis.from_url(self.url.reveal())
+
+    def kill(self) -> None:
+        """kill -9: nothing is flushed, no one is told."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Stop it in good order."""
+        if self.process is not None:
+            self.resume()
+            self._end(signal.SIGTERM)
+
+    def freeze(self) -> None:
+        """It holds its connections and answers nothing (SIGSTOP)."""
+        assert self.process
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """The end of `freeze`."""
+        assert self.process
+        self.process.send_signal(signal.SIGCONT)
+
+    def resume_or_start(self) -> None:
+        """Whatever a test did to it, it serves again."""
+        if self.process is None:
+            self.start()
+        self.resume()
+
+    def files(self) -> Iterator[Path]:
+        """Everything that it keeps on disk."""
+        return (path for path in self.directory.rglob("*") if path.is_file())
+
+    def _end(self, number: signal.Signals) -> None:
+        assert self.process
+        self.process.send_signal(number)
+        self.process.wait()
+        self.process = None
+
+    def _answers(self) -> bool:
+        assert self.process
+        assert self.process.poll() is None, (self.directory / "server.log").read_text()
+        try:
+            return bool(self.client().ping())
+        except redis.exceptions.ConnectionError:  # not yet, or still loading
+            return False

@@ -1,0 +1,141 @@
+"""Who may import whom. A room is a package or module right under `service/`.
+
+Composition imports everything; `web` imports use cases; use cases import what they work on; leaves
+import errors and their one client. So HTTP, Redis, SQL and cryptography stay in their own rooms.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.redis_server import REPOSITORY
+
+EVERYTHING = "*"
+
+ROOMS = {
+    # composition
+    "__main__": "cli",
+    "cli": EVERYTHING,
+    "serving": EVERYTHING,
+    "app": EVERYTHING,
+    # all that knows HTTP
+    "web": "authentication sessions twofactor readiness accounts errors logs",
+    # use cases
+    "authentication": "sessions twofactor accounts keyring keyspace clock errors",
+    "twofactor": "sessions accounts keyring keyspace clock errors",
+    "sessions": "keyring keyspace clock errors",
+    "readiness": "database keyspace errors",
+    # leaves
+    "accounts": "database clock errors",
+    "keyring": "database clock errors",
+    "keyspace": "settings errors",
+    "database": "errors",
+    "settings": "errors",
+    "logs": "",
+    "clock": "",
+    "errors": "",
+}
+"""Which rooms a room may import."""
+
+LIBRARIES = {
+    "litestar": "web app serving",
+    "uvicorn": "serving web",
+    "prometheus_client": "web",
+    "redis": "keyspace",
+    "hiredis": "keyspace",
+    "alembic": "database",
+    "sqlalchemy": "database accounts keyring readiness app",
+    "bcrypt": "accounts",
+    "email_validator": "accounts",
+    "zxcvbn": "accounts",
+    "cryptography": "keyring sessions",
+    "jwt": "sessions",
+    "msgspec": EVERYTHING,
+    "structlog": EVERYTHING,
+}
+"""Which rooms may import a library from outside."""
+
+
+def allowed(names: str, name: str) -> bool:
+    return names == EVERYTHING or name in names.split()
+
+
+def imports(source: str) -> Iterator[str]:
+    """The dotted names that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            assert node.module
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def violations(room: str, source: str) -> list[str]:
+    """What a module in this room must not import."""
+    found = []
+    for name in imports(source):
+        library, _, rest = name.partition(".")
+        if library == "service":
+            target = rest.partition(".")[0]
+            inside = target == room or target.startswith("__version")
+            if not inside and not allowed(ROOMS[room], target):
+                found.append(f"{room} → {target}")
+        elif library not in sys.stdlib_module_names and not allowed(
+            LIBRARIES.get(library, ""), room
+        ):
+            found.append(f"{room} → {library}")
+    return found
+
+
+def modules() -> list[tuple[str, Path]]:
+    package = REPOSITORY / "service"
+    files = [path for path in package.rglob("*.py") if path != package / "__init__.py"]
+    return [(path.relative_to(package).with_suffix("").parts[0], path) for path in sorted(files)]
+
+
+@pytest.mark.parametrize(
+    ("room", "path"), modules(), ids=lambda value: getattr(value, "stem", value)
+)
+def test_who_imports_whom(room: str, path: Path) -> None:
+    """Each module imports only what the tables above let its room import."""
+    assert violations(room, path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("room", "source"),
+    [
+        ("web", "import redis"),
+        ("web", "from redis.asyncio import Redis"),
+        ("web", "def f():\n    from sqlalchemy import select"),
+        ("web", "import jwt"),
+        ("web", "import bcrypt"),
+        ("web", "from cryptography import x509"),
+        ("web", "from service import keyspace"),
+        ("web", "from service.keyspace.link import Link"),
+        ("sessions", "from litestar import Request"),
+        ("sessions", "from service.web.errors import TABLE"),
+        ("sessions", "import redis"),
+        ("authentication", "from litestar import Request"),
+        ("keyspace", "from service.sessions import record"),
+        ("accounts", "import service.authentication.password"),
+        ("database", "from service.web import requests"),
+        ("keyring", "from service.sessions.record import Session"),
+        ("errors", "import litestar"),
+        ("keyring", "import boto3"),
+    ],
+)
+def test_the_check_finds(room: str, source: str) -> None:
+    """Planted in a room, each of these is reported."""
+    assert len(violations(room, source)) == 1
+
+
+def test_nothing_imports_circularly() -> None:
+    """No room imports one that comes before it in the table."""
+    order = list(ROOMS)
+    for room, names in ROOMS.items():
+        if names != EVERYTHING:
+            assert all(order.index(name) > order.index(room) for name in names.split()), room

@@ -1,0 +1,257 @@
+"""Settings: what each variable takes, and the one line that stops the start for anything else."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.errors import SettingsError
+from service.settings import Secret, Settings
+from tests.support.redis_server import REPOSITORY, RedisServer, available
+from tests.support.service_process import ServiceProcess, sign_up
+from tests.support.waiting import eventually
+
+PAGE = (REPOSITORY / "docs/settings.md").read_text(encoding="utf-8")
+
+SECRET = "hUnTeR2"
+
+SECONDS = (["1", "900", "9" * 18], ["0", "-1", "1.5", "", " 1", "1s", "٣", "1e3", "9" * 19, SECRET])
+
+VALUES: dict[str, tuple[list[str], list[str]]] = {
+    "ENV": (["production", "test"], ["Production", "dev", SECRET]),
+    "HOST": (["0.0.0.0", "::1", "localhost"], ["a\nb", " a"]),
+    "PORT": (["0", "8000", "65535"], ["65536", "-1", "http", "8000.0", "０"]),
+    "WORKERS": (["1", "256"], ["0", "257", "two"]),
+    "DATA_DIR": (["var", "/tmp/x", "a b"], []),
+    "REDIS_URL": (
+        ["redis://h:6379/0", f"rediss://u:{SECRET}@h", "unix:///run/redis.sock"],
+        [f"http://{SECRET}", SECRET, f"REDIS://{SECRET}"],
+    ),
+    "DATABASE_URL": (["sqlite:///a.db", "sqlite:////tmp/a.db"], [SECRET, f"mysql://u:{SECRET}@h"]),
+    "ISSUER": (["https://id.example.com"], ["a\tb", "a "]),
+    "AUDIENCE": (["api"], ["a\x1bb"]),
+    "ACCESS_TTL": SECONDS,
+    "REFRESH_TTL": SECONDS,
+    "REFRESH_IDLE_TTL": SECONDS,
+    "REFRESH_GRACE": SECONDS,
+    "MAX_SESSIONS": (["1", "10000"], ["0", "10001", "many"]),
+    "BCRYPT_COST": (["10", "16"], ["3", "17", "4", "9", SECRET]),
+    "KMS": (["local"], ["aws", SECRET]),
+    "KMS_LOCAL_KEY_FILE": (["/run/secrets/key"], []),
+    "TRUSTED_PROXIES": (["10.0.0.0/8", "10.0.0.1,fd00::/8", "::1"], ["10.0.0.1/8", "a", "1,,2"]),
+    "RATE_LIMIT": (["on", "off"], ["true", "ON", "0"]),
+    "LOG_LEVEL": (["debug", "info", "warning", "error"], ["INFO", "trace"]),
+}
+
+GOOD = [(name, value) for name, (good, _) in VALUES.items() for value in good]
+BAD = [(name, value) for name, (_, bad) in VALUES.items() for value in bad if value]
+
+
+def read(**variables: str) -> Settings:
+    return Settings.from_environment({"PATH": "/bin", **variables})
+
+
+def refusal(**variables: str) -> str:
+    """The line that stops the start."""
+    with pytest.raises(SettingsError) as caught:
+        read(**variables)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert SECRET not in line
+    # What a traceback would show besides must not tell it either.
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    return line
+
+
+def test_every_setting_is_tried() -> None:
+    """The table above is complete."""
+    assert [name.lower() for name in VALUES] == list(Settings.__struct_fields__)
+
+
+@pytest.mark.parametrize(("name", "value"), GOOD)
+def test_a_good_value_is_taken(name: str, value: str) -> None:
+    """It changes its own field and no other."""
+    settings = read(**{f"SERVICE_{name}": value})
+    others = [field for field in Settings.__struct_fields__ if field != name.lower()]
+    assert all(getattr(settings, field) == getattr(Settings(), field) for field in others)
+    if name.endswith("_TTL"):
+        assert getattr(settings, name.lower()) >= timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_a_bad_value_stops_the_start(name: str, value: str) -> None:
+    """One line that begins with the variable, says what it must be, and repeats no secret."""
+    line = refusal(**{f"SERVICE_{name}": value})
+    assert line.startswith(f"SERVICE_{name} must b")
+
+
+def test_an_empty_value_counts_as_not_set() -> None:
+    """As `SERVICE_X= command` and many deployment tools leave it."""
+    assert read(**{f"SERVICE_{name}": "" for name in VALUES}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("SERVICE_REDIS_URI", "SERVICE_REDIS_URL"),
+        ("SERVICE_ACCES_TTL", "SERVICE_ACCESS_TTL"),
+        ("SERVICE_access_ttl", "SERVICE_ACCESS_TTL"),
+        ("SERVICE_PORT_FILE", "SERVICE_PORT"),
+        ("SERVICE_REDIS_URL_FILE_FILE", "SERVICE_REDIS_URL"),
+        ("SERVICE_QQQQQQ", "docs/settings.md"),
+        ("SERVICE_", "docs/settings.md"),
+    ],
+)
+def test_an_unknown_name_stops_the_start(name: str, near: str) -> None:
+    """The line names it and what may have been meant."""
+    line = refusal(**{name: SECRET})
+    assert line.startswith(f"{name} is not a setting; ")
+    assert near in line
+
+
+def test_cheap_hashes_are_for_tests() -> None:
+    """Under 10 is refused in production, and the line says what would allow it."""
+    assert "SERVICE_ENV=test" in refusal(SERVICE_BCRYPT_COST="4")
+    assert read(SERVICE_BCRYPT_COST="4", SERVICE_ENV="test").bcrypt_cost == 4
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    """Without its line end. Both at once, a bad content and a missing file are refused."""
+    file = tmp_path / SECRET
+    file.write_text(f"redis://u:{SECRET}@h\n")
+    settings = read(SERVICE_REDIS_URL_FILE=str(file))
+    assert settings.redis_url.reveal() == f"redis://u:{SECRET}@h"
+    both = refusal(SERVICE_REDIS_URL_FILE=str(file), SERVICE_REDIS_URL="redis://h")
+    assert both.startswith("SERVICE_REDIS_URL_FILE and SERVICE_REDIS_URL are both set")
+    file.write_text(SECRET)
+    assert refusal(SERVICE_REDIS_URL_FILE=str(file)).startswith("SERVICE_REDIS_URL_FILE must begin")
+    file.write_bytes(b"\xff\xfe")
+    assert "readable text file" in refusal(SERVICE_REDIS_URL_FILE=str(file))
+    file.unlink()
+    assert "readable text file" in refusal(SERVICE_REDIS_URL_FILE=str(file))
+
+
+def test_settings_show_no_secret() -> None:
+    """Neither printed nor in an error."""
+    settings = read(SERVICE_REDIS_URL=f"redis://u:{SECRET}@h", SERVICE_DATABASE_URL="sqlite:///a")
+    assert SECRET not in f"{settings} {settings!r} {settings.redis_url} {[settings.redis_url]}"
+
+
+def test_the_page_is_right() -> None:
+    """docs/settings.md lists every variable with its default, and which may come from a file."""
+    rows = re.findall(r"^\| `SERVICE_(\w+)` \| (?:`(.*?)`)? ?\|", PAGE, re.MULTILINE)
+    assert [name.lower() for name, _ in rows] == list(Settings.__struct_fields__)
+    for name, default in rows:
+        assert default == shown(getattr(Settings(), name.lower())), name
+    secrets = PAGE.split("## Secrets\n")[1].split(" may hold")[0]
+    assert {name.lower() for name in re.findall(r"SERVICE_(\w+)", secrets)} == Settings.SECRETS
+
+
+def shown(value: object) -> str:
+    """A default as the page spells it."""
+    if isinstance(value, timedelta):
+        return str(int(value.total_seconds()))
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value) if value and not isinstance(value, Secret) else ""
+
+
+def run(**variables: str) -> subprocess.CompletedProcess[str]:
+    """`python -m service serve` until it ends."""
+    return subprocess.run(
+        [sys.executable, "-m", "service", "serve"],
+        cwd=REPOSITORY,
+        env={"PATH": "/usr/bin:/bin", **variables},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One of our own, to be configured and killed."""
+    server = RedisServer(available()["valkey"], tmp_path_factory.mktemp("valkey")).start()
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"SERVICE_ACCESS_TTL": SECRET},
+        {"SERVICE_SECRET": SECRET},
+        {"SERVICE_REDIS_URL": f"http://u:{SECRET}@h"},
+        {"SERVICE_REDIS_URL": f"redis://u:{SECRET}@h:port"},
+        {"SERVICE_DATABASE_URL": f"sqlite:///x?password={SECRET}"},
+        {"SERVICE_KMS_LOCAL_KEY_FILE": "/nowhere/key"},
+        {"SERVICE_HOST": "no such host"},
+    ],
+    ids=lambda variables: next(iter(variables)),
+)
+def test_the_start_stops_with_one_line(
+    server: RedisServer, tmp_path: Path, variables: dict[str, str]
+) -> None:
+    """On standard error, with a failing exit code, without a traceback or a secret."""
+    defaults = {
+        "SERVICE_REDIS_URL": server.url.reveal(),
+        "SERVICE_DATA_DIR": str(tmp_path),
+        "SERVICE_PORT": "0",
+    }
+    ended = run(**(defaults | variables))
+    assert ended.returncode != 0
+    [line] = ended.stderr.splitlines()
+    assert next(iter(variables)) in line
+    assert SECRET not in ended.stderr + ended.stdout
+    assert "{" not in ended.stdout
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "volatile-random"])
+def test_a_server_that_evicts_stops_the_start(
+    server: RedisServer, tmp_path: Path, policy: str
+) -> None:
+    """One line that names setting and policy, and says what to change."""
+    with server.client() as client:
+        client.config_set("maxmemory-policy", policy)
+        try:
+            url = server.url.reveal()
+            ended = run(SERVICE_REDIS_URL=url, SERVICE_DATA_DIR=str(tmp_path), SERVICE_PORT="0")
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+    assert ended.returncode != 0
+    [line] = ended.stderr.splitlines()
+    assert "SERVICE_REDIS_URL" in line
+    assert policy in line
+    assert "noeviction" in line
+
+
+async def test_a_start_without_redis(tmp_path: Path) -> None:
+    """It serves at once, answers 503 with Retry-After, and recovers when Redis is there."""
+    server = RedisServer(available()["valkey"], tmp_path)
+    service = ServiceProcess(tmp_path, server.url).start()
+    try:
+        async with httpx.AsyncClient(base_url=service.url) as client:
+            body = {"email": "a@example.com", "password": "correct horse battery"}
+            for path in ("/auth/login", "/auth/signup"):
+                answer = await client.post(path, json=body)
+                assert answer.status_code == 503
+                assert answer.json()["error"]["code"] == "service_unavailable"
+                assert int(answer.headers["retry-after"]) >= 1
+            assert (await client.get("/health/ready")).status_code == 503
+            server.start()
+
+            async def ready() -> bool:
+                return (await client.get("/health/ready")).status_code == 200
+
+            await eventually(ready)
+            await sign_up(client)
+    finally:
+        assert service.stop() == 0
+        server.stop()

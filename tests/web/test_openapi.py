@@ -1,0 +1,213 @@
+"""The OpenAPI document, its page, docs/api.md and what the service really answers: all the same."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.redis_server import REPOSITORY
+from tests.support.service_process import PASSWORD, Person, ServiceProcess
+from tests.web.wire import ROUTES, error_of
+
+PAGE = (REPOSITORY / "docs/api.md").read_text(encoding="utf-8")
+
+Codes = set[tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def document(shared_service: ServiceProcess) -> Any:
+    """As the service serves it."""
+    return httpx.get(f"{shared_service.url}/schema/openapi.json").raise_for_status().json()
+
+
+def operations(document: Any) -> dict[str, Any]:
+    return {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the table under a heading of docs/api.md."""
+    section = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+GENERAL = {tuple(row[:2]) for row in ((r[0], r[1].strip("`")) for r in rows("Errors"))}
+CALLS = {row[0].strip("`"): row[1:] for row in rows("Calls")}
+
+
+def codes_of(text: str) -> Codes:
+    """`400 `a`, 401 `b`` as pairs."""
+    return set(re.findall(r"(\d{3}) `(\w+)`", text))
+
+
+def documented_codes(operation: Any) -> Codes:
+    return {
+        (status, code)
+        for status, response in operation["responses"].items()
+        if "ErrorBody" in str(response.get("content"))
+        for code in re.findall(r"`(\w+)`", response["description"])
+    }
+
+
+def test_the_same_calls(document: Any) -> None:
+    """docs/api.md, the document and the routes that these tests ask list the same calls."""
+    assert set(operations(document)) == set(CALLS)
+    ours = {re.sub(r"[0-9a-f]{24}$", "{id}", call) for call in ROUTES}
+    assert ours == set(CALLS)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_same_answers(document: Any, call: str) -> None:
+    """Success, errors of its own, and the general errors that follow from what the call takes."""
+    takes, answers, own = CALLS[call]
+    operation = operations(document)[call]
+    statuses = {s for s in operation["responses"] if s < "300"}
+    assert statuses == {re.match(r"\d{3}", answers)[0]}  # type: ignore[index]
+    found = documented_codes(operation)
+    assert found - GENERAL == codes_of(own)
+    if call != "GET /health/ready":
+        assert ("500", "server_error") in found
+    assert (
+        (("401", "unauthorized") in found) == ("Bearer" in takes) == bool(operation.get("security"))
+    )
+    body = "{" in takes
+    assert (("413", "payload_too_large") in found) == body == ("requestBody" in operation)
+    assert (("415", "unsupported_media_type") in found) == body
+    assert (("400", "bad_request") in found) == body
+    if body:
+        assert operation["requestBody"]["required"] == ("optional" not in takes)
+
+
+def test_the_same_fields(document: Any) -> None:
+    """Bodies named in docs/api.md have exactly those fields in the document."""
+    schemas = document["components"]["schemas"]
+    for name, text in {
+        "CredentialsBody": "{email, password}",
+        "RefreshBody": "{refreshToken}",
+        "LogoutBody": "{refreshToken}",
+        "LogoutAllBody": "{keepCurrent: false}",
+        "RevokedBody": "{revoked}",
+        "MeBody": "{user, session}",
+        "TokenPairBody": '{accessToken, refreshToken, tokenType: "Bearer", expiresIn, sessionId}',
+        "TwoFactorBody": "{enabled, recoveryCodesLeft}",
+        "UserBody": "{id, email, twoFA: {enabled, recoveryCodesLeft}, createdAt}",
+        "SessionBody": "{id, createdAt, lastUsedAt, expiresAt, ipAddress, userAgent, current}",
+    }.items():
+        assert text in PAGE, name
+        flat = re.sub(r": \{.*?\}|: [\w\"]+", "", text[1:-1])
+        assert set(schemas[name]["properties"]) == set(flat.split(", ")), name
+
+
+def test_headers_are_documented(document: Any) -> None:
+    """The request id everywhere; challenge, delay and no-store where they belong."""
+    for call, operation in operations(document).items():
+        for status, response in operation["responses"].items():
+            headers = set(response["headers"])
+            assert "X-Request-Id" in headers
+            is_error = "ErrorBody" in str(response.get("content"))
+            assert ("WWW-Authenticate" in headers) == (status == "401")
+            assert ("Retry-After" in headers) == (status in ("429", "503") and is_error)
+            if "TokenPair" in str(response) or "SignedIn" in str(response):
+                assert response["headers"]["Cache-Control"]["schema"]["const"] == "no-store", call
+
+
+def test_every_reference_leads_somewhere(document: Any) -> None:
+    """And every operation has an id of its own."""
+    for name in re.findall(r"#/components/schemas/(\w+)", str(document)):
+        assert name in document["components"]["schemas"]
+    ids = [operation["operationId"] for operation in operations(document).values()]
+    assert len(ids) == len(set(ids))
+    assert document["openapi"].startswith("3.1")
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+
+
+async def test_what_is_documented_is_what_is_answered(
+    http: httpx.AsyncClient, document: Any, person: Person
+) -> None:
+    """Each call as documented gives its success, with the fields of the schema that is named."""
+    credentials = {"email": person.email, "password": PASSWORD}
+    bodies = {
+        "POST /auth/signup": credentials | {"email": "another@example.com"},
+        "POST /auth/login": credentials,
+        "POST /auth/refresh": {"refreshToken": person.tokens["refreshToken"]},
+    }
+    for call, operation in operations(document).items():
+        who = await person.log_in() if "/logout" in call else person
+        other = await person.log_in()
+        method, path = call.split()
+        answer = await http.request(
+            method,
+            path.replace("{id}", other.tokens["sessionId"]),
+            json=bodies.get(call, {"refreshToken": who.tokens["refreshToken"]}),
+            headers=who.bearer if operation.get("security") else {},
+        )
+        [expected] = [status for status in operation["responses"] if status < "300"]
+        assert answer.status_code == int(expected), (call, answer.text)
+        if call.endswith("/logout/all"):
+            person = await person.log_in()
+        content = operation["responses"][expected].get("content", {})
+        if reference := str(content.get("application/json", {}).get("schema", {}).get("$ref", "")):
+            schema = document["components"]["schemas"][reference.rpartition("/")[2]]
+            assert set(answer.json()) == set(schema["properties"]), call
+        if content:
+            assert answer.headers["content-type"].split(";")[0] in content, call
+
+
+async def test_errors_of_its_own(http: httpx.AsyncClient, person: Person) -> None:
+    """Each code that docs/api.md gives a call can be brought about, with the status it says."""
+    spent = person.tokens["refreshToken"]
+    other = await person.log_in()
+    successor = (await other.refresh()).json()["refreshToken"]
+    await other.refresh(successor)  # spends it: the first is now out of its grace
+    new = {"email": "nobody@example.com", "password": PASSWORD}
+    right = {"email": person.email, "password": PASSWORD}
+    seen = {
+        "POST /auth/signup": [
+            await http.post("/auth/signup", json=new | {"password": "password"}),
+            await http.post("/auth/signup", json=right),
+        ],
+        "POST /auth/login": [await http.post("/auth/login", json=new)],
+        "POST /auth/refresh": [await person.refresh(spent + "x"), await other.refresh()],
+        "POST /auth/logout": [await person.log_out(spent + "x")],
+        "DELETE /auth/sessions/{id}": [
+            await http.delete("/auth/sessions/no-id", headers=person.bearer)
+        ],
+    }
+    for call, (_, _, own) in CALLS.items():
+        answered = {(str(a.status_code), error_of(a)) for a in seen.get(call, [])}
+        assert answered == codes_of(own), call
+
+
+class _Loads(HTMLParser):
+    """Collects what a browser would load or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = {name for name, _ in attrs}
+        if tag in ("script", "link", "img", "iframe", "base") or names & {"src", "style"}:
+            self.found.append(self.get_starttag_text() or tag)
+
+
+async def test_the_page_loads_nothing(http: httpx.AsyncClient, document: Any) -> None:
+    """No script, no style but its own, and a policy that would not let it; each call is on it."""
+    answer = await http.get("/schema")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; ")
+    loads = _Loads()
+    loads.feed(answer.text)
+    assert loads.found == []
+    assert "@import" not in answer.text
+    assert "url(" not in answer.text
+    for call in operations(document):
+        assert f"<code>{call}</code>" in answer.text
+    assert "<code>recoveryCodesLeft</code>" in answer.text
+    assert "<code>refresh_token_reused</code>" in answer.text

@@ -1,0 +1,68 @@
+"""Which check comes first, on every route: 404, 405 → 413 → 401 → 415 → 400."""
+
+import pytest
+
+from tests.support.service_process import Person
+from tests.web.wire import ROUTES, Wire, error_of
+
+CHUNKED = "Transfer-Encoding: chunked"
+TOO_MUCH = b"11000\r\n" + b"x" * 0x11000 + b"\r\n0\r\n\r\n"
+TOO_LONG = "Content-Length: 70000"
+WRONG_TYPE = "Content-Type: text/plain"
+
+needing = pytest.mark.parametrize("call", ROUTES)
+
+
+@needing
+def test_a_large_body_is_refused_before_anything_else(wire: Wire, call: str) -> None:
+    """413 on every route, announced or chunked, with neither credential nor right media type."""
+    announced = wire.ask(call, TOO_LONG, WRONG_TYPE)
+    chunked = wire.ask(call, CHUNKED, WRONG_TYPE, body=TOO_MUCH)
+    for answer in (announced, chunked):
+        assert (answer.status_code, error_of(answer)) == (413, "payload_too_large")
+
+
+@pytest.mark.parametrize("call", [call for call, takes in ROUTES.items() if "bearer" in takes])
+def test_the_credential_comes_before_the_body(wire: Wire, call: str) -> None:
+    """401, whatever is wrong with the body besides."""
+    answer = wire.ask(call, WRONG_TYPE, "Content-Length: 1", body=b"{")
+    assert (answer.status_code, error_of(answer)) == (401, "unauthorized")
+
+
+@pytest.mark.parametrize("call", [call for call, takes in ROUTES.items() if "body" in takes])
+async def test_the_media_type_comes_before_the_body(wire: Wire, person: Person, call: str) -> None:
+    """415 for what is not JSON by name, before anybody tries to read it."""
+    bearer = f"Authorization: {person.bearer['Authorization']}"
+    for media_type in ("text/plain", "application/x-www-form-urlencoded", "jsonish", "text/json"):
+        headers = (bearer, f"Content-Type: {media_type}", "Content-Length: 1")
+        answer = wire.ask(call, *headers, body=b"{")
+        assert (answer.status_code, error_of(answer)) == (415, "unsupported_media_type")
+    for media_type in (
+        "",
+        "application/json; charset=utf-8",
+        "Application/JSON",
+        "application/a+json",
+    ):
+        headers = (bearer, f"Content-Type: {media_type}", "Content-Length: 1")
+        assert wire.ask(call, *headers, body=b"{").status_code == 400
+
+
+def test_an_unknown_address_or_method_comes_first(wire: Wire) -> None:
+    """404 and 405 even with a body that is too long."""
+    assert wire.ask("POST /auth/nothing", TOO_LONG).status_code == 404
+    assert wire.ask("PUT /auth/login", TOO_LONG).status_code == 405
+
+
+def test_whoever_waits_for_100_continue_is_told(wire: Wire) -> None:
+    """What is refused by its headers is refused without the body; else the client may go on."""
+    expect = "Expect: 100-continue"
+    assert wire.ask("POST /auth/login", expect, TOO_LONG).status_code == 413
+    assert wire.ask("POST /auth/logout", expect, "Content-Length: 2").status_code == 401
+    with wire.open() as connection:
+        connection.sendall(
+            b"POST /auth/login HTTP/1.1\r\nHost: test\r\nConnection: close\r\n"
+            b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+        )
+        assert connection.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"{}")
+        assert connection.recv(1024).startswith(b"HTTP/1.1 400 ")
