@@ -10,11 +10,14 @@ from litestar.types import ASGIApp
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import logs
-from service.accounts.hashing import HashingPool
+from service.accounts.hashing import HashingPool, usable_cores
 from service.accounts.passwords import Passwords
+from service.accounts.second_factors import SecondFactors
 from service.accounts.users import Users
-from service.authentication.attempts import Attempts
+from service.attempts import Attempts
+from service.authentication.identity import Identities
 from service.authentication.password import PasswordAuthentication
+from service.authentication.second_factor import SecondFactorAuthentication
 from service.clock import system_clock
 from service.database.engine import open_database
 from service.keyring.local import LocalKeyFile
@@ -25,16 +28,26 @@ from service.sessions.access_tokens import AccessTokens
 from service.sessions.refresh_tokens import RefreshTokens
 from service.sessions.sessions import Lives, Sessions
 from service.settings import Settings
+from service.twofactor.challenges import Challenges
+from service.twofactor.enrolment import Enrolments
+from service.twofactor.management import SecondFactorManagement
+from service.twofactor.pending import PendingEnrolments
 from service.web import openapi
 from service.web.errors import HANDLERS
 from service.web.outermost import Outermost
+from service.web.pages.routes import ROUTES as PAGES
 from service.web.requests import BODY_LIMIT, JsonRequest, admit
-from service.web.routes import accounts, operations, sessions
+from service.web.routes import accounts, operations, sessions, two_factor
 from service.web.services import Services, install
 
 _ROUTES = [
     accounts.signup,
     accounts.login,
+    accounts.login_second_step,
+    two_factor.enable,
+    two_factor.verify,
+    two_factor.disable,
+    two_factor.renew_recovery_codes,
     sessions.refresh,
     sessions.me,
     sessions.logout,
@@ -58,7 +71,7 @@ def create_app(settings: Settings) -> ASGIApp:
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         engine = open_database(settings.database_url.reveal())
         link = Link(settings.redis_url)
-        pool = HashingPool()
+        pool = HashingPool(usable_cores() // settings.workers)
         provider = LocalKeyFile.at(settings.data_dir, settings.kms_local_key_file)
         keys = await KeyStore(engine).load(provider, system_clock)
         install(app, _services(settings, link, engine, pool, keys))
@@ -72,7 +85,7 @@ def create_app(settings: Settings) -> ASGIApp:
 
     return Outermost(
         Litestar(
-            _ROUTES,
+            [*_ROUTES, *(PAGES if settings.pages else [])],
             lifespan=[lifespan],
             before_request=admit,  # not a guard: for a guard, Litestar copies the handler each time
             request_class=JsonRequest,
@@ -92,30 +105,53 @@ def from_environment() -> ASGIApp:
     return create_app(Settings.from_environment(os.environ))
 
 
-def _services(
-    settings: Settings, link: Link, engine: AsyncEngine, pool: HashingPool, keys: ServiceKeys
-) -> Services:
-    users = Users(engine)
-    access_tokens = AccessTokens(
+def create_access_tokens(settings: Settings, keys: ServiceKeys) -> AccessTokens:
+    """The access tokens that the service mints and accepts."""
+    return AccessTokens(
         keys.signing,
         issuer=settings.issuer,
         audience=settings.audience,
         life=settings.access_ttl,
         clock=system_clock,
     )
-    sessions_ = Sessions(
+
+
+def create_sessions(
+    settings: Settings, link: Link, keys: ServiceKeys, access_tokens: AccessTokens
+) -> Sessions:
+    """The sessions in the Redis that `link` leads to."""
+    return Sessions(
         link,
         RefreshTokens(keys.refresh_mac_keys, keys.refresh_mac_current),
         access_tokens,
         Lives(settings.refresh_ttl, settings.refresh_idle_ttl, settings.refresh_grace),
         settings.max_sessions,
     )
+
+
+def _services(
+    settings: Settings, link: Link, engine: AsyncEngine, pool: HashingPool, keys: ServiceKeys
+) -> Services:
+    users, factors = Users(engine), SecondFactors(engine)
+    attempts = Attempts(link, keys.email_digest_key)
+    challenges = Challenges(link, settings.challenge_ttl)
+    access_tokens = create_access_tokens(settings, keys)
+    sessions_ = create_sessions(settings, link, keys, access_tokens)
     authentication = PasswordAuthentication(
         users,
         Passwords(pool, keys.peppers, settings.bcrypt_cost),
-        Attempts(link, keys.email_digest_key),
+        attempts,
         sessions_,
+        challenges,
         limit_networks=settings.rate_limit,
+        clock=system_clock,
+    )
+    enrolments = Enrolments(
+        PendingEnrolments(link, keys.keyring, settings.enrollment_ttl),
+        factors,
+        keys.keyring,
+        attempts,
+        app_name=settings.app_name,
         clock=system_clock,
     )
 
@@ -124,7 +160,12 @@ def _services(
 
     return Services(
         accounts=authentication,
-        users=users,
+        second_step=SecondFactorAuthentication(
+            link, users, factors, challenges, attempts, sessions_, keys.keyring, system_clock
+        ),
+        identities=Identities(sessions_, users),
+        enrolments=enrolments,
+        second_factor=SecondFactorManagement(link, factors, keys.keyring, attempts, system_clock),
         sessions=sessions_,
         access_tokens=access_tokens,
         jwks=keys.signing.jwks(),

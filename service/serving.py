@@ -38,10 +38,10 @@ def run(settings: Settings, listener: socket.socket, stop_asked: StopAsked) -> i
             print(greeting(settings, listener.getsockname()[1]), flush=True)
 
     if settings.workers == 1:
-        server = _Server(_configuration(create_app(settings), settings), announce, stop_asked)
+        server = _Server(configuration(create_app(settings), settings), announce, stop_asked)
         server.run(sockets=[listener])
         return 0
-    config = _configuration("service.app:from_environment", settings)
+    config = configuration("service.app:from_environment", settings)
     supervisor = _Supervisor(config, listener, announce)
     if stop_asked():  # before the supervisor's signal handlers were there
         return 0
@@ -130,8 +130,8 @@ class _Supervisor(Multiprocess):
             self._announce = None
 
 
-def _configuration(app: Any, settings: Settings) -> uvicorn.Config:
-    """`app` is the app itself, or the name of the function that makes it in a worker."""
+def configuration(app: Any, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves `app`: the app itself, or the name of what makes it in a worker."""
     return uvicorn.Config(
         app,
         factory=isinstance(app, str),

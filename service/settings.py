@@ -57,16 +57,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path = Path("var")
     redis_url: Secret = Secret("")
     database_url: Secret = Secret("")
+    app_name: str = "OpenShow"
     issuer: str = "http://127.0.0.1:8000"
     audience: str = "openshow"
     access_ttl: timedelta = timedelta(seconds=900)
     refresh_ttl: timedelta = timedelta(days=30)
     refresh_idle_ttl: timedelta = timedelta(days=14)
     refresh_grace: timedelta = timedelta(seconds=10)
+    enrollment_ttl: timedelta = timedelta(seconds=600)
+    challenge_ttl: timedelta = timedelta(seconds=300)
     max_sessions: int = 50
     bcrypt_cost: int = 12
     kms: Literal["local"] = "local"
     kms_local_key_file: Path | None = None
+    pages: bool = False
     trusted_proxies: tuple[Network, ...] = ()
     rate_limit: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -151,10 +155,20 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def _switch(text: str) -> bool:
+    return _one_of("on", "off")(text) == "on"
+
+
 def _text(text: str) -> str:
     if not text.isprintable() or text != text.strip():
         raise ValueError("must be plain text without control characters or outer spaces")
     return text
+
+
+def _label(text: str) -> str:
+    if ":" in text:  # it separates issuer and account in an otpauth:// URL
+        raise ValueError("must be text without a colon")
+    return _text(text)
 
 
 def _url(*schemes: str) -> Callable[[str], Secret]:
@@ -183,17 +197,21 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "data_dir": Path,
     "redis_url": _url("redis://", "rediss://", "unix://"),
     "database_url": _url("sqlite:///"),
+    "app_name": _label,
     "issuer": _text,
     "audience": _text,
     "access_ttl": _seconds,
     "refresh_ttl": _seconds,
     "refresh_idle_ttl": _seconds,
     "refresh_grace": _seconds,
+    "enrollment_ttl": _seconds,
+    "challenge_ttl": _seconds,
     "max_sessions": _integer(1, 10_000),
     "bcrypt_cost": _integer(4, 16),
     "kms": _one_of("local"),
     "kms_local_key_file": Path,
+    "pages": _switch,
     "trusted_proxies": _networks,
-    "rate_limit": lambda text: _one_of("on", "off")(text) == "on",
+    "rate_limit": _switch,
     "log_level": _one_of("debug", "info", "warning", "error"),
 }

@@ -24,9 +24,10 @@ ROOMS = {
     # all that knows HTTP
     "web": "authentication sessions twofactor readiness accounts errors logs",
     # use cases
-    "authentication": "sessions twofactor accounts keyring keyspace clock errors",
-    "twofactor": "sessions accounts keyring keyspace clock errors",
+    "authentication": "attempts sessions twofactor accounts keyring keyspace clock errors",
+    "twofactor": "attempts sessions accounts keyring keyspace clock errors",
     "sessions": "keyring keyspace clock errors",
+    "attempts": "keyspace errors",
     "readiness": "database keyspace errors",
     # leaves
     "accounts": "database clock errors",
@@ -52,7 +53,9 @@ LIBRARIES = {
     "email_validator": "accounts",
     "zxcvbn": "accounts",
     "cryptography": "keyring sessions",
+    "pyotp": "twofactor",
     "jwt": "sessions",
+    "segno": "web",
     "msgspec": EVERYTHING,
     "structlog": EVERYTHING,
 }

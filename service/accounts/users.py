@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import Row, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -14,32 +14,52 @@ from service.accounts.emails import EmailAddress
 from service.accounts.passwords import PasswordHash
 from service.clock import milliseconds, moment
 from service.database.engine import store_errors
-from service.database.tables import users
+from service.database.tables import recovery_codes, users
 from service.errors import EmailTaken
 
 _REMEMBERED = 10_000  # rows, about 1 kB each
 
 
 class User(msgspec.Struct, frozen=True):
-    """An account as its owner sees it."""
+    """An account as its owner sees it. `version` is raised by each change."""
 
     id: bytes
     email: str
     created_at: datetime
-    two_fa_enabled: bool
+    two_fa_enabled: bool = False
+    recovery_codes_left: int = 0
+    version: int = 0
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """An account with what its password is checked against."""
+    """An account with what its password is checked against.
+
+    `enrolment_id` is that of the second factor; `None`: a password is enough.
+    """
 
     user: User
     password: PasswordHash
+    enrolment_id: bytes | None = None
 
 
-_SHOWN = (users.c.id, users.c.email, users.c.created_at, users.c.two_fa_enabled)
+_CODES_LEFT = (
+    select(func.count())
+    .select_from(recovery_codes)
+    .where(recovery_codes.c.user_id == users.c.id)
+    .scalar_subquery()
+    .label("recovery_codes_left")
+)
+_SHOWN = (
+    users.c.id,
+    users.c.email,
+    users.c.created_at,
+    users.c.two_fa_enabled,
+    users.c.version,
+    _CODES_LEFT,
+)
 _ADD = insert(users)
 _GET = select(*_SHOWN).where(users.c.id == bindparam("user_id"))
-_FIND = select(*_SHOWN, users.c.password_scheme, users.c.password_hash).where(
+_FIND = select(*_SHOWN, users.c.password_scheme, users.c.password_hash, users.c.enrolment_id).where(
     users.c.email_key == bindparam("key")
 )
 _REPLACE = (
@@ -59,8 +79,7 @@ class Users:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         # Rows by id, the latest used last. Asking SQL costs more CPU than all the rest of
-        # GET /auth/me. It is safe because nothing shown of a user changes after signup; once
-        # two_fa_enabled can change, key this by a version that every pod learns of.
+        # GET /auth/me. Each is good for one version of the row; Redis tells which is current.
         self._remembered: OrderedDict[bytes, User] = OrderedDict()
 
     async def add(self, email: EmailAddress, password: PasswordHash, now: datetime) -> User:
@@ -70,7 +89,7 @@ class Users:
             EmailTaken: an account has an address with the same key. Of racing signups one wins.
         """
         created_at = milliseconds(now)
-        user = User(secrets.token_bytes(16), email.as_given, moment(created_at), False)
+        user = User(secrets.token_bytes(16), email.as_given, moment(created_at))
         row = {
             "id": user.id,
             "email": user.email,
@@ -99,11 +118,16 @@ class Users:
                 row = (await connection.execute(_FIND, {"key": key})).first()
         if row is None:
             return None
-        return Credentials(_user(row), PasswordHash(row.password_scheme, row.password_hash))
+        password = PasswordHash(row.password_scheme, row.password_hash)
+        return Credentials(_user(row), password, row.enrolment_id)
 
-    async def get(self, user_id: bytes) -> User | None:
-        """The account with this id; most often from memory."""
-        if (user := self._remembered.get(user_id)) is not None:
+    async def get(self, user_id: bytes, version: int | None) -> User | None:
+        """The account with this id; from memory, if `version` of its row is there.
+
+        Without a `version`, as while the row changes, the user store is always asked.
+        """
+        user = self._remembered.get(user_id)
+        if user is not None and user.version == version:
             self._remembered.move_to_end(user_id)
             return user
         with store_errors():
@@ -137,4 +161,11 @@ class Users:
 
 
 def _user(row: Row[*tuple[Any, ...]]) -> User:
-    return User(row.id, row.email, moment(row.created_at), row.two_fa_enabled)
+    return User(
+        id=row.id,
+        email=row.email,
+        created_at=moment(row.created_at),
+        two_fa_enabled=row.two_fa_enabled,
+        recovery_codes_left=row.recovery_codes_left,
+        version=row.version,
+    )

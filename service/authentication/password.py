@@ -7,13 +7,14 @@ import msgspec
 from service.accounts import emails
 from service.accounts.passwords import Passwords, check_policy
 from service.accounts.users import Credentials, User, Users
-from service.authentication.attempts import Attempts, Counter, Limit, network
+from service.attempts import Attempts, Counter, Limit
 from service.clock import Clock
 from service.errors import EmailTaken, InvalidCredentials, Overloaded, StoreUnavailable
 from service.keyspace.keys import ACCOUNT_WINDOW, NETWORK_WINDOW, PASSWORD_WINDOW, SIGNUP_WINDOW
-from service.sessions.client import Client
+from service.sessions.client import Client, network
 from service.sessions.record import Authentication
 from service.sessions.sessions import Sessions, TokenPair
+from service.twofactor.challenges import Challenges, Issued
 
 _ACCOUNT_FROM_NETWORK = Limit("account-network", 10, PASSWORD_WINDOW)
 _ACCOUNT = Limit("account", 100, ACCOUNT_WINDOW)
@@ -37,6 +38,7 @@ class PasswordAuthentication:
         passwords: Passwords,
         attempts: Attempts,
         sessions: Sessions,
+        challenges: Challenges,
         *,
         limit_networks: bool,
         clock: Clock,
@@ -45,6 +47,7 @@ class PasswordAuthentication:
         self._passwords = passwords
         self._attempts = attempts
         self._sessions = sessions
+        self._challenges = challenges
         self._limit_networks = limit_networks
         self._clock = clock
 
@@ -71,8 +74,10 @@ class PasswordAuthentication:
         )
         return LoggedIn(user, tokens)
 
-    async def log_in(self, email: str, password: str, client: Client) -> LoggedIn:
-        """Check a password and open a session. Unknown e-mail and wrong password are one answer.
+    async def log_in(self, email: str, password: str, client: Client) -> LoggedIn | Issued:
+        """Check a password, then open a session, or a challenge where a second factor is on.
+
+        Unknown e-mail and wrong password are one answer.
 
         Raises:
             InvalidCredentials, TooManyAttempts
@@ -89,10 +94,13 @@ class PasswordAuthentication:
             if credentials is None or not right:
                 raise InvalidCredentials
         await self._renew_hash(credentials, password)
+        user = credentials.user
+        if credentials.enrolment_id is not None:
+            return await self._challenges.issue(user.id, credentials.enrolment_id)
         tokens = await self._sessions.open(
-            credentials.user.id, Authentication.PASSWORD, "user.loggedIn", client
+            user.id, Authentication.PASSWORD, "user.loggedIn", client, user.version
         )
-        return LoggedIn(credentials.user, tokens)
+        return LoggedIn(user, tokens)
 
     async def _renew_hash(self, credentials: Credentials, password: str) -> None:
         """Bring a hash up to today's cost and pepper, now that the password is at hand."""

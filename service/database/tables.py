@@ -8,12 +8,14 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ForeignKey,
     Integer,
     LargeBinary,
     MetaData,
     Table,
     Text,
     false,
+    text,
 )
 
 # Explicit names, so that a later migration can name the constraint it drops: SQLite gives none,
@@ -37,7 +39,19 @@ users = Table(
     Column("password_hash", Text, nullable=False),
     Column("password_scheme", Integer, nullable=False),  # which pepper is under the hash
     Column("two_fa_enabled", Boolean, nullable=False, server_default=false()),
+    Column("enrolment_id", LargeBinary(16)),  # the enrolment that turned 2FA on
+    Column("totp_sealed", LargeBinary),  # its secret, sealed by the keyring
+    Column(
+        "version", BigInteger, nullable=False, server_default=text("0")
+    ),  # raised by each change
     Column("created_at", BigInteger, nullable=False),
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("user_id", LargeBinary(16), ForeignKey("users.id"), primary_key=True),
+    Column("digest", LargeBinary(32), primary_key=True),
 )
 
 data_keys = Table(  # wrapped by the KMS provider

@@ -6,8 +6,12 @@ all atomically, on a cluster as well as on a standalone server.
 | key                            | type   | holds                                | life            |
 | ------------------------------ | ------ | ------------------------------------ | --------------- |
 | `session:{b}:<sha256>`         | string | a session record (`record.py`)       | idle, absolute  |
-| `sessions:{b}:<uid>`           | hash   | session id → SHA-256 of its token    | longest session |
+| `sessions:{b}:<uid>`           | hash   | session id → SHA-256 of its token;   | longest session |
+|                                |        | `v` → version of the user row        |                 |
 | `handoff:{b}:<sid>`            | string | spent SHA-256, sealed successor      | the grace       |
+| `pending2fa:{b}:<uid>`         | string | enrolment id, wrong tries, sealed    | the enrolment's |
+| `challenge:{b}:<sha256>`       | string | user, enrolment, wrong tries         | the challenge's |
+| `totp:{b}:<enrolment id>`      | string | last accepted step                   | a few steps     |
 | `attempts:{b}:<what>:<digest>` | list   | times of attempts, µs                | limit's window  |
 | `events:{b}`                   | stream | audit events (`docs/events.md`)      | capped          |
 
@@ -23,6 +27,10 @@ PASSWORD_WINDOW = timedelta(minutes=15)
 ACCOUNT_WINDOW = timedelta(hours=1)
 NETWORK_WINDOW = timedelta(minutes=15)
 SIGNUP_WINDOW = timedelta(hours=1)
+CODE_WINDOW = timedelta(minutes=15)
+
+WATERMARK_LIFE = timedelta(minutes=5)
+"""Of the last accepted TOTP step. A code can be presented for 90 seconds."""
 
 _TAGS = tuple(b"{%02x}" % bucket for bucket in range(64))
 
@@ -30,12 +38,24 @@ _TAGS = tuple(b"{%02x}" % bucket for bucket in range(64))
 class Bucket:
     """The keys of one of the 64 buckets, as prefixes or whole names."""
 
-    __slots__ = ("attempts", "events", "handoff", "index", "session")
+    __slots__ = (
+        "attempts",
+        "challenge",
+        "events",
+        "handoff",
+        "index",
+        "pending",
+        "session",
+        "totp",
+    )
 
     def __init__(self, tag: bytes) -> None:
         self.session = b"session:" + tag + b":"
         self.index = b"sessions:" + tag + b":"
         self.handoff = b"handoff:" + tag + b":"
+        self.pending = b"pending2fa:" + tag + b":"
+        self.challenge = b"challenge:" + tag + b":"
+        self.totp = b"totp:" + tag + b":"
         self.attempts = b"attempts:" + tag + b":"
         self.events = b"events:" + tag
 

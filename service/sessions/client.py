@@ -54,6 +54,20 @@ class Client(msgspec.Struct, frozen=True):
         return bytes((len(address),)) + address + _deflate(self.user_agent[:USER_AGENT_KEPT])
 
 
+def network(address: Address | None) -> str:
+    """The network that attempts are counted under: IPv4 /24, IPv6 /64 (mapped IPv4 as IPv4).
+
+    Clients whose address is not known (a unix socket) are one network.
+    """
+    if address is None:
+        return "unknown"
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is None:
+            return str(ipaddress.ip_network((address, 64), strict=False))
+        address = address.ipv4_mapped
+    return str(ipaddress.ip_network((address, 24), strict=False))
+
+
 def unpack(packed: bytes) -> tuple[str | None, str | None]:
     """Address and user agent as texts, `None` where there is none."""
     end = 1 + packed[0]

@@ -5,6 +5,7 @@
 -- ARGV[11] device                 ARGV[12] idle life, ms
 -- ARGV[13] absolute life, ms      ARGV[14] sessions that a user may have
 -- ARGV[15] the event: user.signedUp or user.loggedIn
+-- ARGV[16] version of the user row that the caller has read; 0: as at signup
 -- Outcome: {record, expires at in ms}
 
 local sid, most = ARGV[7], tonumber(ARGV[14])
@@ -26,5 +27,12 @@ local absolute = now + tonumber(ARGV[13])
 local expiry = math.min(now + tonumber(ARGV[12]), absolute)
 local record = struct.pack(HEADER, tonumber(ARGV[9]), 0, now, now, absolute) .. ARGV[10] .. ARGV[11]
 keep(sid, ARGV[8], record, expiry)
+if ARGV[16] ~= '0' then
+  -- '?' announces a change that is under way (twofactor/prelude.lua); it is not ours to call off.
+  local known = redis.call('HGET', index, VERSION_FIELD)
+  if not known or (known:sub(1, 1) ~= '?' and tonumber(known) < tonumber(ARGV[16])) then
+    redis.call('HSET', index, VERSION_FIELD, ARGV[16])
+  end
+end
 emit(ARGV[15], sid)
 return {record, expiry}

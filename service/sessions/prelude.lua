@@ -11,6 +11,9 @@
 local index, events = KEYS[1], KEYS[2]
 local session_prefix, handoff_prefix = ARGV[1], ARGV[2]
 
+-- The index holds, besides session ids, the version of the user row that `v` names.
+local VERSION_FIELD = 'v'
+
 local function hex(bytes)
   return string.format(string.rep('%02x', #bytes), bytes:byte(1, -1))
 end
@@ -31,9 +34,7 @@ local function living(sid)
 end
 
 -- End a session: nothing of it stays, so no token of its family can do anything any more.
--- Whether it was still alive.
 local function finish(sid, key)
   redis.call('HDEL', index, sid)
-  redis.call('DEL', handoff_prefix .. sid)
-  return redis.call('DEL', key) == 1
+  redis.call('DEL', key, handoff_prefix .. sid)
 end

@@ -41,7 +41,11 @@ class Authentication(IntFlag):
 
 
 class Session(msgspec.Struct, frozen=True):
-    """A living session. `expires_at` is its key's own deadline in Redis."""
+    """A living session. `expires_at` is its key's own deadline in Redis.
+
+    `user_version` is that of the user row, as far as was noted beside the session: 0 as at signup,
+    `None` while the row changes.
+    """
 
     user_id: bytes
     id: bytes
@@ -52,10 +56,20 @@ class Session(msgspec.Struct, frozen=True):
     authentication: Authentication
     ip_address: str | None
     user_agent: str | None
+    user_version: int | None = 0
 
 
-def read(user_id: bytes, session_id: bytes, record: bytes, expires_at: int) -> Session:
-    """The session behind a stored record. `expires_at`: its PEXPIRETIME, ms since 1970."""
+def read(
+    user_id: bytes,
+    session_id: bytes,
+    record: bytes,
+    expires_at: int,
+    user_version: bytes | None = None,
+) -> Session:
+    """The session behind a stored record.
+
+    `expires_at` is its PEXPIRETIME, ms since 1970; `user_version` as the index has it.
+    """
     ip_address, user_agent = unpack(record[24:])
     return Session(
         user_id=user_id,
@@ -67,4 +81,10 @@ def read(user_id: bytes, session_id: bytes, record: bytes, expires_at: int) -> S
         authentication=Authentication(record[23]),
         ip_address=ip_address,
         user_agent=user_agent,
+        user_version=_version(user_version or b"0"),
     )
+
+
+def _version(noted: bytes) -> int | None:
+    """What `twofactor/prelude.lua` notes: a number, or `?` and more while the row changes."""
+    return None if noted.startswith(b"?") else int(noted)

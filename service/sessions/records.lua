@@ -13,10 +13,10 @@ local function all_living()
   local found, entries = {}, redis.call('HGETALL', index)
   for i = 1, #entries, 2 do
     local sid, key = entries[i], session_prefix .. entries[i + 1]
-    local record = redis.call('GET', key)
+    local record = sid ~= VERSION_FIELD and redis.call('GET', key)
     if record then
       found[#found + 1] = {sid, record, key}
-    else
+    elseif sid ~= VERSION_FIELD then
       redis.call('HDEL', index, sid)
     end
   end

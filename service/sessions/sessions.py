@@ -32,12 +32,16 @@ _SESSION_ID_BYTES = 12
 
 
 def _script(*names: str) -> Script:
-    return Script.from_files(__package__, "prelude.lua", *names)
+    return Script.from_files(__package__, *names)
 
 
-_OPEN, _ROTATE = _script("records.lua", "open.lua"), _script("records.lua", "rotate.lua")
-_END, _READ, _LIST = _script("end.lua"), _script("read.lua"), _script("records.lua", "list.lua")
-_REVOKE, _REVOKE_ALL = _script("revoke.lua"), _script("records.lua", "revoke_all.lua")
+_OPEN = _script("prelude.lua", "records.lua", "open.lua")
+_ROTATE = _script("prelude.lua", "records.lua", "rotate.lua")
+_END = _script("end.lua")
+_READ = _script("prelude.lua", "read.lua")
+_LIST = _script("prelude.lua", "records.lua", "list.lua")
+_REVOKE = _script("prelude.lua", "revoke.lua")
+_REVOKE_ALL = _script("prelude.lua", "records.lua", "revoke_all.lua")
 
 
 class Lives(msgspec.Struct, frozen=True):
@@ -79,9 +83,17 @@ class Sessions:
         self._most_per_user = most_per_user
 
     async def open(
-        self, user_id: bytes, authentication: Authentication, event: OpeningEvent, client: Client
+        self,
+        user_id: bytes,
+        authentication: Authentication,
+        event: OpeningEvent,
+        client: Client,
+        user_version: int = 0,
     ) -> TokenPair:
-        """Open a session for a person who has just proved who they are."""
+        """Open a session for a person who has just proved who they are.
+
+        `user_version` is that of the user row that was read for it.
+        """
         token = self._refresh_tokens.mint(user_id, os.urandom(_SESSION_ID_BYTES), 0)
         record, expires_at = await self._run(
             _OPEN,
@@ -96,6 +108,7 @@ class Sessions:
             self._absolute,
             self._most_per_user,
             event,
+            user_version,
         )
         return self._pair(token, record, expires_at)
 
@@ -146,7 +159,8 @@ class Sessions:
             raise NothingToRevoke from None
         if token.user_id != caller.user_id:
             raise NothingToRevoke
-        if not await self._run(_END, token.user_id, client, token.session_id):
+        session_id = token.session_id
+        if not await self._run(_END, token.user_id, client, session_id, session_id.hex()):
             raise NothingToRevoke
 
     async def current(self, caller: Caller) -> Session:

@@ -56,6 +56,22 @@ TABLE: dict[type[errors.ServiceError], Answer] = {
     errors.InvalidCredentials: Answer(
         401, "invalid_credentials", "The e-mail address or the password is wrong."
     ),
+    errors.InvalidCode: Answer(
+        400, "invalid_code", "The code is wrong, or it was used before; try the next one."
+    ),
+    errors.ChallengeFailed: Answer(
+        401, "invalid_code", "The code is wrong, or it was used before; try the next one."
+    ),
+    errors.ChallengeNotFound: Answer(
+        401, "challenge_not_found", "The login has expired or was completed; log in again."
+    ),
+    errors.AlreadyEnabled: Answer(
+        400, "already_enabled", "2FA is already enabled on this account."
+    ),
+    errors.NotEnabled: Answer(400, "not_enabled", "2FA is not enabled on this account."),
+    errors.EnrollmentNotFound: Answer(
+        400, "enrollment_not_found", "No such enrolment is pending; enable 2FA again."
+    ),
     errors.Unauthenticated: Answer(
         401, "unauthorized", "Send an access token: Authorization: Bearer <token>."
     ),
@@ -79,6 +95,9 @@ TABLE: dict[type[errors.ServiceError], Answer] = {
     ),
     errors.Overloaded: Answer(
         503, "service_unavailable", "The service is busy; try again after the time in Retry-After."
+    ),
+    errors.SealBroken: Answer(
+        503, "service_unavailable", "A stored secret cannot be opened at the moment; try again."
     ),
     errors.StoreUnavailable: Answer(
         503, "service_unavailable", "A store cannot be reached at the moment; try again."

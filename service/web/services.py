@@ -5,18 +5,24 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from litestar import Litestar
 
-from service.accounts.users import Users
+from service.authentication.identity import Identities
 from service.authentication.password import PasswordAuthentication
+from service.authentication.second_factor import SecondFactorAuthentication
 from service.readiness import Readiness
 from service.sessions.access_tokens import AccessTokens
 from service.sessions.sessions import Sessions
+from service.twofactor.enrolment import Enrolments
+from service.twofactor.management import SecondFactorManagement
 
 
 class Services(msgspec.Struct, frozen=True):
     """The use cases behind the routes."""
 
     accounts: PasswordAuthentication
-    users: Users
+    second_step: SecondFactorAuthentication
+    identities: Identities
+    enrolments: Enrolments
+    second_factor: SecondFactorManagement
     sessions: Sessions
     access_tokens: AccessTokens
     jwks: bytes

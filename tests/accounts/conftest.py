@@ -6,6 +6,7 @@ import pytest
 
 from service.accounts.hashing import HashingPool
 from service.accounts.passwords import Passwords
+from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autouse
 
 CHEAPEST = 4
 

@@ -63,7 +63,7 @@ async def test_an_account_is_found_again(users: Users, engine: AsyncEngine) -> N
     assert len(added.id) == 16
     assert added == User(added.id, "Ada@Example.com", NOW.replace(microsecond=678_000), False)
     for store in (users, Users(engine)):
-        assert await store.get(added.id) == added
+        assert await store.get(added.id, 0) == added
         for typed in ("ada@example.com", " ADA@EXAMPLE.COM ", "ａｄａ@example.com"):
             assert await store.find_by_email(lookup_key(typed)) == Credentials(added, HASH)
 
@@ -73,8 +73,8 @@ async def test_the_unknown_is_not_found(users: Users, typed: str) -> None:
     """Proves that there is one answer, none, to whatever is typed for an address."""
     await users.add(ADA, HASH, NOW)
     assert await users.find_by_email(lookup_key(typed)) is None
-    assert await users.get(secrets.token_bytes(16)) is None
-    assert await users.get(b"") is None
+    assert await users.get(secrets.token_bytes(16), 0) is None
+    assert await users.get(b"", 0) is None
 
 
 async def test_a_taken_address_stays_whose_it_is(users: Users, engine: AsyncEngine) -> None:
@@ -143,10 +143,10 @@ async def test_a_user_is_read_once(users: Users, engine: AsyncEngine) -> None:
     )
     other_process = Users(engine)
     for store in (users, other_process, other_process):
-        assert await store.get(added.id) == added
+        assert await store.get(added.id, 0) == added
     assert len(asked) == 1
     for _ in range(2):
-        assert await users.get(b"\x00" * 16) is None
+        assert await users.get(b"\x00" * 16, 0) is None
     assert len(asked) == 3
 
 
@@ -154,7 +154,7 @@ async def test_memory_is_bounded(users: Users, monkeypatch: pytest.MonkeyPatch) 
     """Proves that the users kept in memory are so many, the latest used."""
     monkeypatch.setattr(module, "_REMEMBERED", 2)
     ids = [(await users.add(normalize(f"{n}@x.de"), HASH, NOW)).id for n in range(2)]
-    await users.get(ids[0])
+    await users.get(ids[0], 0)
     await users.add(normalize("2@x.de"), HASH, NOW + timedelta(days=1))
     assert ids[0] in users._remembered
     assert ids[1] not in users._remembered
@@ -168,11 +168,11 @@ async def test_a_store_that_is_gone_is_unavailable(users: Users, tmp_path: Path)
     questions = [
         users.add(normalize("eve@example.com"), HASH, NOW),
         users.find_by_email(ADA.key),
-        users.get(secrets.token_bytes(16)),
+        users.get(secrets.token_bytes(16), 0),
         users.replace_password_hash(added.id, HASH, HASH),
     ]
     for question in questions:
         with pytest.raises(StoreUnavailable):
             await question
-    assert await users.get(added.id) == added
+    assert await users.get(added.id, 0) == added
     assert empty(tmp_path) == 0

@@ -5,6 +5,8 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autouse
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:

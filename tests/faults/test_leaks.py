@@ -8,10 +8,13 @@ from pathlib import Path
 
 import httpx
 import msgspec
+import pyotp
 from redis import Redis
 
+from service.twofactor import recovery_codes
 from tests.faults.conftest import Stage
 from tests.support.service_process import Person
+from tests.support.two_factor import new_holder
 
 PASSWORDS = ("opaque raspberry 7421", "ripe quince 98 läuft")
 AGENT = "leak-scan/1.0"
@@ -21,6 +24,7 @@ class Secrets(msgspec.Struct):
     """All that clients sent or were given."""
 
     tokens: set[str] = msgspec.field(default_factory=set)
+    factors: set[str] = msgspec.field(default_factory=set)
     emails: set[str] = msgspec.field(default_factory=set)
 
     def took(self, answer: httpx.Response) -> httpx.Response:
@@ -63,6 +67,34 @@ async def use_everything(http: httpx.AsyncClient, secrets: Secrets) -> None:
         assert (await second.log_out_everywhere(keepCurrent=True)).json() == {"revoked": 1}
 
 
+async def use_the_second_factor(http: httpx.AsyncClient, secrets: Secrets) -> None:
+    """Enrolment, logins, renewal and the end of it, with right and wrong codes of both kinds."""
+    holder = await new_holder(http, "Leak.Scan.2fa@Example.ORG")
+    secrets.emails |= {holder.email, holder.email.casefold()}
+    begun = [await holder.begin(), await holder.begin()]
+    secrets.factors |= {body["otpauthUrl"] for body in begun}
+    secrets.factors |= {pyotp.parse_uri(body["otpauthUrl"]).secret for body in begun}
+    await holder.verify(holder.phone.wrong())
+    codes = (await holder.verify()).json()["recoveryCodes"]
+    challenges = [await holder.challenge() for _ in range(4)]
+    await holder.answer(challenges[0], holder.phone.wrong())
+    await holder.answer(challenges[0], codes[0] + "0")
+    await http.get(f"/nowhere/{challenges[3]}?code={codes[9]}")
+    await http.post("/auth/login/2fa", content=b'{"code": "%b' % codes[8].encode())
+    for answer in (
+        await holder.answer(challenges[0], codes[0]),
+        await holder.answer(challenges[1], codes[1].lower()),
+        await holder.answer(challenges[2], holder.phone.code(1)),
+    ):
+        assert secrets.took(answer).status_code == 200, answer.text
+    assert (await holder.renew(codes[2])).status_code == 400
+    assert (await holder.disable(codes[2])).status_code == 204
+    secrets.factors |= {*codes, *challenges}
+    await holder.enrol()  # and stays on
+    challenges = [await holder.challenge()]
+    secrets.factors |= {*holder.recovery_codes, *challenges, holder.phone.totp.secret}
+
+
 def spellings(secret: str) -> Iterator[bytes]:
     """A secret as it might lie around: as it is, in hex, in base64; a token's raw bytes too."""
     raws = [secret.encode()]
@@ -72,6 +104,14 @@ def spellings(secret: str) -> Iterator[bytes]:
     elif secret.count(".") == 2:
         signature = secret.rpartition(".")[2]
         raws += [signature.encode(), base64.urlsafe_b64decode(signature + "==")]
+    elif len(secret) == 19:  # a recovery code
+        code = recovery_codes.read(secret)
+        assert code
+        raws += [secret.replace("-", "").encode(), secret.lower().encode(), code]
+    elif len(secret) == 32:  # a TOTP secret
+        raws.append(base64.b32decode(secret))
+    elif len(secret) == 44:  # a challenge id
+        raws.append(base64.urlsafe_b64decode(secret))
     for raw in raws:
         yield raw
         yield raw.hex().encode()
@@ -125,6 +165,7 @@ async def test_no_secret_lies_around(stage: Stage, http: httpx.AsyncClient) -> N
     with stage.redis.client() as client:
         client.config_set("slowlog-log-slower-than", 0)
         await use_everything(http, secrets)
+        await use_the_second_factor(http, secrets)
         client.config_set("slowlog-log-slower-than", 10_000)
         redis = everything_in(client)
     top = stage.service.directory.parent
@@ -136,12 +177,13 @@ async def test_no_secret_lies_around(stage: Stage, http: httpx.AsyncClient) -> N
     sqlite = b"".join(data for path, data in files.items() if path.name.startswith(database.name))
 
     assert len(secrets.tokens) >= 30
+    assert len(secrets.factors) >= 30
     assert b"leak-scan-request" in redis, "the scan sees Redis' values"
     assert b"leak-scan-request" in aof, "and its files"
     assert b"leak-scan-request" in log, "and the log"
     assert b"Leak.Scan.0@Example.ORG" in sqlite, "and the database"
     places = {"Redis": redis, **{str(path.relative_to(top)): data for path, data in files.items()}}
-    for secret in (*secrets.tokens, *PASSWORDS):
+    for secret in (*secrets.tokens, *secrets.factors, *PASSWORDS):
         for spelling in spellings(secret):
             found = [name for name, data in places.items() if spelling in data]
             assert not found, f"a secret lies in {found}"

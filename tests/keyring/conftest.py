@@ -16,6 +16,7 @@ from service.database.tables import data_keys, sealed_keys, users
 from service.keyring import signing
 from service.keyring.local import LocalKeyFile
 from service.keyring.store import KeyStore, ServiceKeys
+from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autouse
 
 ROOT = Path(__file__).parents[2]  # where `python -c` finds the package
 

@@ -11,6 +11,11 @@ from service.web.errors import ErrorBody
 ROUTES = {
     "POST /auth/signup": "body",
     "POST /auth/login": "body",
+    "POST /auth/login/2fa": "body",
+    "POST /auth/2fa/enable": "bearer",
+    "POST /auth/2fa/verify": "bearer body",
+    "POST /auth/2fa/disable": "bearer body",
+    "POST /auth/2fa/recovery-codes": "bearer body",
     "POST /auth/refresh": "body",
     "GET /auth/me": "bearer",
     "POST /auth/logout": "bearer body",

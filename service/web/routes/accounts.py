@@ -1,9 +1,15 @@
 """Signing up and logging in."""
 
-from litestar import post
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from litestar import Response, post
+from litestar.openapi import ResponseSpec
 
 from service.authentication.password import LoggedIn
 from service.errors import (
+    ChallengeFailed,
+    ChallengeNotFound,
     EmailTaken,
     InvalidCredentials,
     InvalidField,
@@ -12,7 +18,15 @@ from service.errors import (
     WeakPassword,
 )
 from service.web.requests import JsonRequest, client_of
-from service.web.routes.bodies import NO_STORE, Body, SignedInBody, failures, user_body
+from service.web.routes.bodies import (
+    NO_STORE,
+    Body,
+    SignedInBody,
+    Timestamp,
+    failures,
+    timestamp,
+    user_body,
+)
 from service.web.services import services_of
 
 
@@ -21,6 +35,21 @@ class CredentialsBody(Body, frozen=True):
 
     email: str
     password: str
+
+
+class ChallengeBody(Body, frozen=True):
+    """The password was right. Prove the second factor by one of `methods` until `expiresAt`."""
+
+    challenge_id: str
+    expires_at: Timestamp
+    methods: Sequence[Literal["totp", "recovery_code"]] = ("totp", "recovery_code")
+
+
+class ChallengeAnswerBody(Body, frozen=True):
+    """A challenge, and a TOTP or recovery code."""
+
+    challenge_id: str
+    code: str
 
 
 @post(
@@ -44,12 +73,36 @@ async def signup(request: JsonRequest, data: CredentialsBody) -> SignedInBody:
     response_headers=NO_STORE,
     summary="Log in",
     response_description="A token pair, and whose it is",
-    responses=failures(InvalidCredentials, TooManyAttempts, StoreUnavailable, body=True),
+    responses=failures(InvalidCredentials, TooManyAttempts, StoreUnavailable, body=True)
+    | {202: ResponseSpec(ChallengeBody, False, "The password is right; a code is to follow")},
 )
-async def login(request: JsonRequest, data: CredentialsBody) -> SignedInBody:
-    """Open a session. An unknown e-mail address and a wrong password get the same answer."""
+async def login(request: JsonRequest, data: CredentialsBody) -> Response[SignedInBody]:
+    """Open a session, or with 2FA a challenge.
+
+    An unknown e-mail address and a wrong password get the same answer.
+    """
     accounts = services_of(request.app).accounts
-    return _body(await accounts.log_in(data.email, data.password, client_of(request)))
+    outcome = await accounts.log_in(data.email, data.password, client_of(request))
+    if isinstance(outcome, LoggedIn):
+        return Response(_body(outcome))
+    challenge: Any = ChallengeBody(outcome.id, timestamp(outcome.expires_at))
+    return Response(challenge, status_code=202)
+
+
+@post(
+    "/auth/login/2fa",
+    status_code=200,
+    response_headers=NO_STORE,
+    summary="Log in: second step",
+    response_description="A token pair, and whose it is",
+    responses=failures(
+        ChallengeFailed, ChallengeNotFound, TooManyAttempts, StoreUnavailable, body=True
+    ),
+)
+async def login_second_step(request: JsonRequest, data: ChallengeAnswerBody) -> SignedInBody:
+    """Answer a challenge with a TOTP or a recovery code. After five wrong ones it is gone."""
+    second_step = services_of(request.app).second_step
+    return _body(await second_step.log_in(data.challenge_id, data.code, client_of(request)))
 
 
 def _body(logged_in: LoggedIn) -> SignedInBody:

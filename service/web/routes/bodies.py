@@ -83,7 +83,9 @@ def user_body(user: User) -> UserBody:
     return UserBody(
         id=user.id.hex(),
         email=user.email,
-        two_fa=TwoFactorBody(enabled=user.two_fa_enabled, recovery_codes_left=0),
+        two_fa=TwoFactorBody(
+            enabled=user.two_fa_enabled, recovery_codes_left=user.recovery_codes_left
+        ),
         created_at=timestamp(user.created_at),
     )
 

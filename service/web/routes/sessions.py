@@ -94,12 +94,9 @@ async def refresh(request: JsonRequest, data: RefreshBody) -> TokenPairBody:
 )
 async def me(request: JsonRequest) -> MeBody:
     """The caller's account and session."""
-    services, caller = services_of(request.app), request.user
-    session = await services.sessions.current(caller)
-    user = await services.users.get(caller.user_id)
-    if user is None:
-        raise InvalidAccessToken
-    return MeBody(user_body(user), session_body(session, caller.session_id))
+    identity = await services_of(request.app).identities.of(request.user)
+    session = identity.session
+    return MeBody(user_body(identity.user), session_body(session, session.id))
 
 
 @post(

@@ -9,9 +9,10 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from service.authentication.attempts import Attempts, Counter, Limit, network
+from service.attempts import Attempts, Counter, Limit
 from service.errors import InvalidCredentials, Overloaded, StoreUnavailable, TooManyAttempts
 from service.keyspace.link import Link
+from service.sessions.client import network
 from tests.support.looking import ON_VALKEY
 from tests.support.redis_server import RedisServer
 from tests.support.service_process import PASSWORD, Person, ServiceProcess, code_of, sign_up

@@ -6,7 +6,6 @@ limit holds them, so it is never longer than `most`.
 
 import asyncio
 import hmac
-import ipaddress
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -17,7 +16,6 @@ from service.errors import StoreUnavailable, TooManyAttempts, WrongAnswer
 from service.keyspace.keys import bucket
 from service.keyspace.link import Link
 from service.keyspace.scripts import Script
-from service.sessions.client import Address
 
 _DIGEST_BYTES = 16
 _FORGIVING = 0.3
@@ -135,20 +133,6 @@ class Attempts:
                     await self.forgive(home, counters, ticket)
             raise
         await self.forgive(home, counters, ticket)
-
-
-def network(address: Address | None) -> str:
-    """The network that an address is counted under: IPv4 /24, IPv6 /64 (mapped IPv4 as IPv4).
-
-    Clients whose address is not known (a unix socket) are one network.
-    """
-    if address is None:
-        return "unknown"
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is None:
-            return str(ipaddress.ip_network((address, 64), strict=False))
-        address = address.ipv4_mapped
-    return str(ipaddress.ip_network((address, 24), strict=False))
 
 
 def _keys(home: bytes, counters: Sequence[Counter]) -> list[bytes]:

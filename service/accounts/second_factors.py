@@ -1,0 +1,140 @@
+"""The second factor of an account, as the user store has it. Each change is one transaction.
+
+Every change raises the user row's `version`, under which pods keep the row in memory.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.database.engine import store_errors
+from service.database.tables import recovery_codes, users
+
+_GET = select(users.c.enrolment_id, users.c.totp_sealed).where(
+    users.c.id == bindparam("user_id"), users.c.two_fa_enabled
+)
+_ENABLE = (
+    update(users)
+    .where(users.c.id == bindparam("user_id"), ~users.c.two_fa_enabled)
+    .values(
+        two_fa_enabled=True,
+        enrolment_id=bindparam("enrolment"),
+        totp_sealed=bindparam("sealed"),
+        version=users.c.version + 1,
+    )
+)
+_DISABLE = (
+    update(users)
+    .where(users.c.id == bindparam("user_id"), users.c.enrolment_id == bindparam("enrolment"))
+    .values(two_fa_enabled=False, enrolment_id=None, totp_sealed=None, version=users.c.version + 1)
+)
+_TOUCH = (
+    update(users)
+    .where(users.c.id == bindparam("user_id"), users.c.enrolment_id == bindparam("enrolment"))
+    .values(version=users.c.version + 1)
+)
+_VERSION = select(users.c.version, users.c.enrolment_id).where(users.c.id == bindparam("user_id"))
+_HAS = select(recovery_codes.c.digest).where(
+    recovery_codes.c.user_id == bindparam("user_id"),
+    recovery_codes.c.digest == bindparam("digest"),
+)
+_BURN = delete(recovery_codes).where(
+    recovery_codes.c.user_id == bindparam("user_id"),
+    recovery_codes.c.digest == bindparam("digest"),
+)
+_FORGET = delete(recovery_codes).where(recovery_codes.c.user_id == bindparam("user_id"))
+_ADD = insert(recovery_codes)
+
+
+class SecondFactor(msgspec.Struct, frozen=True):
+    """An enabled second factor: which enrolment made it, and its TOTP secret, sealed."""
+
+    enrolment_id: bytes
+    totp_sealed: bytes
+
+
+class SecondFactors:
+    """The second factors in the database behind `engine`. All may raise `StoreUnavailable`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def get(self, user_id: bytes) -> SecondFactor | None:
+        """The enabled second factor of this user; `None` means that there is none."""
+        with store_errors():
+            async with self._engine.connect() as connection:
+                row = (await connection.execute(_GET, {"user_id": user_id})).first()
+        return SecondFactor(row.enrolment_id, row.totp_sealed) if row else None
+
+    async def enable(
+        self, user_id: bytes, factor: SecondFactor, digests: Sequence[bytes]
+    ) -> int | None:
+        """Turn the second factor on. The row's version; `None` when another enrolment is on.
+
+        Repeating it for the same enrolment changes nothing and gives the same answer.
+        """
+        values = {
+            "user_id": user_id,
+            "enrolment": factor.enrolment_id,
+            "sealed": factor.totp_sealed,
+        }
+        with store_errors():
+            async with self._engine.begin() as connection:
+                if (await connection.execute(_ENABLE, values)).rowcount == 1:
+                    await connection.execute(_FORGET, {"user_id": user_id})
+                    await connection.execute(_ADD, _rows(user_id, digests))
+                row = (await connection.execute(_VERSION, {"user_id": user_id})).one()
+        return row.version if row.enrolment_id == factor.enrolment_id else None
+
+    async def disable(self, user_id: bytes, enrolment_id: bytes) -> int | None:
+        """Turn this enrolment off, recovery codes included. The version; `None`: it was not on."""
+        change = {"user_id": user_id, "enrolment": enrolment_id}
+        with store_errors():
+            async with self._engine.begin() as connection:
+                if (await connection.execute(_DISABLE, change)).rowcount == 0:
+                    return None
+                await connection.execute(_FORGET, {"user_id": user_id})
+                row = (await connection.execute(_VERSION, {"user_id": user_id})).one()
+        version: int = row.version
+        return version
+
+    async def replace_codes(
+        self, user_id: bytes, enrolment_id: bytes, digests: Sequence[bytes]
+    ) -> int | None:
+        """Replace all recovery codes of this enrolment. The version; `None`: it is not on."""
+        change = {"user_id": user_id, "enrolment": enrolment_id}
+        with store_errors():
+            async with self._engine.begin() as connection:
+                if (await connection.execute(_TOUCH, change)).rowcount == 0:
+                    return None
+                await connection.execute(_FORGET, {"user_id": user_id})
+                await connection.execute(_ADD, _rows(user_id, digests))
+                row = (await connection.execute(_VERSION, {"user_id": user_id})).one()
+        version: int = row.version
+        return version
+
+    async def has_code(self, user_id: bytes, digest: bytes) -> bool:
+        """Whether this recovery code is there. Only `burn` decides who may use it."""
+        with store_errors():
+            async with self._engine.connect() as connection:
+                found = await connection.execute(_HAS, {"user_id": user_id, "digest": digest})
+                return found.first() is not None
+
+    async def burn(self, user_id: bytes, enrolment_id: bytes, digest: bytes) -> int | None:
+        """Use a recovery code up. The version; `None`: it is not there, or not any more."""
+        with store_errors():
+            async with self._engine.begin() as connection:
+                code = {"user_id": user_id, "digest": digest}
+                if (await connection.execute(_BURN, code)).rowcount == 0:
+                    return None
+                change = {"user_id": user_id, "enrolment": enrolment_id}
+                await connection.execute(_TOUCH, change)
+                row = (await connection.execute(_VERSION, {"user_id": user_id})).one()
+        version: int = row.version
+        return version
+
+
+def _rows(user_id: bytes, digests: Sequence[bytes]) -> list[dict[str, bytes]]:
+    return [{"user_id": user_id, "digest": digest} for digest in digests]

@@ -1,0 +1,37 @@
+"""Who the caller of a request is."""
+
+import msgspec
+
+from service.accounts.users import User, Users
+from service.errors import InvalidAccessToken
+from service.sessions.access_tokens import Caller
+from service.sessions.record import Session
+from service.sessions.sessions import Sessions
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """A person, and the session through which they ask."""
+
+    user: User
+    session: Session
+
+
+class Identities:
+    """Finds the living session and the account behind a verified access token."""
+
+    def __init__(self, sessions: Sessions, users: Users) -> None:
+        self._sessions = sessions
+        self._users = users
+
+    async def of(self, caller: Caller) -> Identity:
+        """The caller's account, as current as the version that Redis has of it, and session.
+
+        Raises:
+            InvalidAccessToken: the session has ended.
+            StoreUnavailable
+        """
+        session = await self._sessions.current(caller)
+        user = await self._users.get(caller.user_id, session.user_version)
+        if user is None:
+            raise InvalidAccessToken
+        return Identity(user, session)

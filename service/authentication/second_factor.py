@@ -1,0 +1,90 @@
+"""The second step of a login: answering the challenge with a code."""
+
+from service.accounts.second_factors import SecondFactor, SecondFactors
+from service.accounts.users import User, Users
+from service.attempts import Attempts
+from service.authentication.password import LoggedIn
+from service.clock import Clock
+from service.errors import ChallengeFailed, ChallengeNotFound
+from service.keyring.envelope import Keyring
+from service.keyspace.link import Link
+from service.sessions.client import Client
+from service.sessions.record import Authentication
+from service.sessions.sessions import Sessions
+from service.twofactor.challenges import Challenge, Challenges
+from service.twofactor.codes import RecoveryCode, TotpCode, classify
+from service.twofactor.limits import guarding_codes
+from service.twofactor.scripts import publish
+
+
+class SecondFactorAuthentication:
+    """The door that takes a challenge. May raise `StoreUnavailable` or `SealBroken`."""
+
+    def __init__(
+        self,
+        link: Link,
+        users: Users,
+        factors: SecondFactors,
+        challenges: Challenges,
+        attempts: Attempts,
+        sessions: Sessions,
+        keyring: Keyring,
+        clock: Clock,
+    ) -> None:
+        self._link = link
+        self._users = users
+        self._factors = factors
+        self._challenges = challenges
+        self._attempts = attempts
+        self._sessions = sessions
+        self._keyring = keyring
+        self._clock = clock
+
+    async def log_in(self, challenge_id: str, code: str, client: Client) -> LoggedIn:
+        """Answer a challenge with a TOTP or a recovery code, and open the session.
+
+        Raises:
+            ChallengeNotFound, ChallengeFailed, TooManyAttempts
+        """
+        challenge = await self._challenges.find(challenge_id)
+        factor = await self._factors.get(challenge.user_id)
+        if factor is None or factor.enrolment_id != challenge.enrolment_id:
+            raise ChallengeNotFound  # the second factor was turned off, or replaced
+        async with guarding_codes(self._attempts, challenge.user_id):
+            authentication = await self._pass(challenge, factor, code, client)
+        user = await self._user(challenge.user_id)
+        tokens = await self._sessions.open(
+            user.id, authentication, "user.loggedIn", client, user.version
+        )
+        return LoggedIn(user, tokens)
+
+    async def _pass(
+        self, challenge: Challenge, factor: SecondFactor, code: str, client: Client
+    ) -> Authentication:
+        """Use the challenge and the code up. How the person has authenticated."""
+        given = classify(self._keyring, challenge.user_id, factor, code, self._clock())
+        match given:
+            case TotpCode(step):
+                if await self._challenges.answer(challenge, "totp", step, client):
+                    return Authentication.PASSWORD | Authentication.TOTP
+            case RecoveryCode(digest) if await self._factors.has_code(challenge.user_id, digest):
+                if await self._challenges.answer(challenge, "recovery", None, client):
+                    await self._burn(challenge, digest, client)
+                    return Authentication.PASSWORD | Authentication.RECOVERY_CODE
+            case _:
+                await self._challenges.answer(challenge, "wrong", None, client)
+        raise ChallengeFailed
+
+    async def _burn(self, challenge: Challenge, digest: bytes, client: Client) -> None:
+        """Use a recovery code up; of those who race for it, one does."""
+        user_id = challenge.user_id
+        version = await self._factors.burn(user_id, challenge.enrolment_id, digest)
+        if version is None:
+            raise ChallengeFailed
+        await publish(self._link, user_id, version, "twoFA.recoveryCodeUsed", client)
+
+    async def _user(self, user_id: bytes) -> User:
+        user = await self._users.get(user_id, None)
+        if user is None:
+            raise ChallengeNotFound
+        return user

@@ -1,0 +1,1 @@
+"""The second factor: TOTP, enrolment, login challenges, recovery codes, with their Lua."""

@@ -1,0 +1,48 @@
+"""Which of the two kinds of code a person has typed, and whether it could be right."""
+
+from datetime import datetime
+
+import msgspec
+
+from service.accounts.second_factors import SecondFactor
+from service.keyring.envelope import Keyring
+from service.twofactor import recovery_codes, totp
+
+_PURPOSE = "totp secret"
+
+
+class TotpCode(msgspec.Struct, frozen=True):
+    """A code of the authenticator app, and the step that it belongs to."""
+
+    step: int
+
+
+class RecoveryCode(msgspec.Struct, frozen=True):
+    """Something spelt like a recovery code, as the digest to look for."""
+
+    digest: bytes
+
+
+def seal_secret(keyring: Keyring, user_id: bytes, enrolment_id: bytes, secret: bytes) -> bytes:
+    """The TOTP secret of an enabled second factor, sealed for the user store."""
+    return keyring.seal(secret, purpose=_PURPOSE, bound_to=user_id + enrolment_id)
+
+
+def classify(
+    keyring: Keyring, user_id: bytes, factor: SecondFactor, code: str, now: datetime
+) -> TotpCode | RecoveryCode | None:
+    """What `code` is for this user; `None` for a wrong TOTP code and for what is no code.
+
+    Raises:
+        SealBroken: the stored secret does not open.
+    """
+    secret = keyring.open(
+        factor.totp_sealed, purpose=_PURPOSE, bound_to=user_id + factor.enrolment_id
+    )
+    step = totp.matching_step(secret, code, now)
+    if step is not None:
+        return TotpCode(step)
+    typed = recovery_codes.read(code)
+    if typed is not None:
+        return RecoveryCode(recovery_codes.digest(user_id, typed))
+    return None

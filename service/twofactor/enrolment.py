@@ -1,0 +1,116 @@
+"""Turning the second factor on: enable, then verify.
+
+The user row is written first, keyed by the enrolment, and only then is the pending secret consumed.
+Killed anywhere between, the same call again ends in the same state, with the same recovery codes.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from service.accounts.second_factors import SecondFactor, SecondFactors
+from service.accounts.users import User
+from service.attempts import Attempts
+from service.clock import Clock
+from service.errors import AlreadyEnabled, EnrollmentNotFound, InvalidCode
+from service.keyring.envelope import Keyring
+from service.sessions.client import Client
+from service.twofactor import recovery_codes, totp
+from service.twofactor.codes import seal_secret
+from service.twofactor.limits import guarding_codes
+from service.twofactor.pending import Enrolment, PendingEnrolments
+
+_TEMP_SECRET_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """What a person needs to set their authenticator app up. The URI holds the secret."""
+
+    enrolment_id: bytes
+    otpauth_url: str
+    expires_at: datetime
+
+    def __repr__(self) -> str:
+        return f"Begun(enrolment_id={self.enrolment_id.hex()})"
+
+
+class Enrolments:
+    """The use cases of enrolment. Any may raise `StoreUnavailable` or `SealBroken`."""
+
+    def __init__(
+        self,
+        pending: PendingEnrolments,
+        factors: SecondFactors,
+        keyring: Keyring,
+        attempts: Attempts,
+        *,
+        app_name: str,
+        clock: Clock,
+    ) -> None:
+        self._pending = pending
+        self._factors = factors
+        self._keyring = keyring
+        self._attempts = attempts
+        self._app_name = app_name
+        self._clock = clock
+
+    async def begin(self, user: User, client: Client) -> Begun:
+        """Mint a secret and keep it sealed until a code confirms it. Replaces the one before.
+
+        Raises:
+            AlreadyEnabled
+        """
+        if user.two_fa_enabled:
+            raise AlreadyEnabled
+        enrolment, expires_at = await self._pending.begin(user.id, client)
+        uri = totp.provisioning_uri(enrolment.secret, self._app_name, user.email)
+        return Begun(enrolment.id, uri, expires_at)
+
+    async def verify(
+        self, user_id: bytes, temp_secret_id: str, code: str, client: Client
+    ) -> Sequence[str]:
+        """Confirm an enrolment with a code and turn the second factor on. The recovery codes.
+
+        `temp_secret_id` is the enrolment's id in hex, whatever was sent for it.
+
+        Raises:
+            AlreadyEnabled: wins over all others.
+            EnrollmentNotFound, InvalidCode, TooManyAttempts
+        """
+        enrolment_id = _enrolment_id(temp_secret_id)
+        factor = await self._factors.get(user_id)
+        if factor is not None and factor.enrolment_id != enrolment_id:
+            raise AlreadyEnabled
+        enrolment = await self._pending.find(user_id, enrolment_id) if enrolment_id else None
+        if enrolment is None:
+            raise await self._not_pending(user_id)
+        async with guarding_codes(self._attempts, user_id):
+            step = totp.matching_step(enrolment.secret, code, self._clock())
+            outcome = await self._pending.confirm(user_id, enrolment.id, step, client)
+            if outcome == "wrong":
+                raise InvalidCode
+        if outcome == "gone":
+            raise await self._not_pending(user_id)
+        await self._turn_on(user_id, enrolment, client)
+        return [recovery_codes.spell(minted) for minted in enrolment.recovery_codes]
+
+    async def _not_pending(self, user_id: bytes) -> AlreadyEnabled | EnrollmentNotFound:
+        """Why there is nothing to confirm: a racing call may have turned 2FA on just now."""
+        return AlreadyEnabled() if await self._factors.get(user_id) else EnrollmentNotFound()
+
+    async def _turn_on(self, user_id: bytes, enrolment: Enrolment, client: Client) -> None:
+        sealed = seal_secret(self._keyring, user_id, enrolment.id, enrolment.secret)
+        digests = [recovery_codes.digest(user_id, code) for code in enrolment.recovery_codes]
+        version = await self._factors.enable(user_id, SecondFactor(enrolment.id, sealed), digests)
+        if version is None:  # another enrolment of this user was faster
+            raise AlreadyEnabled
+        await self._pending.complete(user_id, enrolment.id, version, client)
+
+
+def _enrolment_id(temp_secret_id: str) -> bytes | None:
+    """The id, or `None` for what is not spelt as we spell it."""
+    if not _TEMP_SECRET_ID.fullmatch(temp_secret_id):
+        return None
+    return bytes.fromhex(temp_secret_id)

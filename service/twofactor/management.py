@@ -1,0 +1,106 @@
+"""Living with the second factor: turning it off, fresh recovery codes."""
+
+from collections.abc import Sequence
+
+from service.accounts.second_factors import SecondFactor, SecondFactors
+from service.attempts import Attempts
+from service.clock import Clock
+from service.errors import InvalidCode, NotEnabled
+from service.keyring.envelope import Keyring
+from service.keyspace.keys import bucket
+from service.keyspace.link import Link
+from service.sessions.client import Client
+from service.twofactor import recovery_codes
+from service.twofactor.codes import RecoveryCode, TotpCode, classify
+from service.twofactor.limits import guarding_codes
+from service.twofactor.scripts import WATERMARK_MS, call, publish, script
+
+_SPEND = script("spend.lua")
+
+
+class SecondFactorManagement:
+    """Both take a code as leave for the change. Any may raise `StoreUnavailable`, `SealBroken`."""
+
+    def __init__(
+        self,
+        link: Link,
+        factors: SecondFactors,
+        keyring: Keyring,
+        attempts: Attempts,
+        clock: Clock,
+    ) -> None:
+        self._link = link
+        self._factors = factors
+        self._keyring = keyring
+        self._attempts = attempts
+        self._clock = clock
+
+    async def disable(self, user_id: bytes, code: str, client: Client) -> None:
+        """Turn the second factor off, with a TOTP or a recovery code. Open challenges die with it.
+
+        Raises:
+            NotEnabled, InvalidCode, TooManyAttempts
+        """
+        factor = await self._enabled(user_id)
+        async with guarding_codes(self._attempts, user_id):
+            await self._spend(user_id, factor, code, client, recovery_too=True)
+        version = await self._factors.disable(user_id, factor.enrolment_id)
+        if version is None:  # turned off by somebody faster
+            raise NotEnabled
+        await publish(self._link, user_id, version, "twoFA.disabled", client)
+
+    async def renew_recovery_codes(
+        self, user_id: bytes, code: str, client: Client
+    ) -> Sequence[str]:
+        """Replace all recovery codes, with a TOTP code. The new ones.
+
+        Raises:
+            NotEnabled, InvalidCode, TooManyAttempts
+        """
+        factor = await self._enabled(user_id)
+        async with guarding_codes(self._attempts, user_id):
+            await self._spend(user_id, factor, code, client, recovery_too=False)
+        codes = recovery_codes.new_codes()
+        digests = [recovery_codes.digest(user_id, minted) for minted in codes]
+        version = await self._factors.replace_codes(user_id, factor.enrolment_id, digests)
+        if version is None:
+            raise NotEnabled
+        await publish(self._link, user_id, version, "twoFA.recoveryCodesRenewed", client)
+        return [recovery_codes.spell(minted) for minted in codes]
+
+    async def _enabled(self, user_id: bytes) -> SecondFactor:
+        factor = await self._factors.get(user_id)
+        if factor is None:
+            raise NotEnabled
+        return factor
+
+    async def _spend(
+        self,
+        user_id: bytes,
+        factor: SecondFactor,
+        code: str,
+        client: Client,
+        *,
+        recovery_too: bool,
+    ) -> None:
+        """Use a code up, or raise `InvalidCode`."""
+        match classify(self._keyring, user_id, factor, code, self._clock()):
+            case TotpCode(step):
+                if not await self._let_spend(user_id, factor, step, client):
+                    raise InvalidCode
+            case RecoveryCode(digest) if recovery_too:
+                if not await self._factors.has_code(user_id, digest):
+                    raise InvalidCode
+                await self._let_spend(user_id, factor, None, client)
+                if await self._factors.burn(user_id, factor.enrolment_id, digest) is None:
+                    raise InvalidCode
+                await publish(self._link, user_id, None, "twoFA.recoveryCodeUsed", client)
+            case _:
+                raise InvalidCode
+
+    async def _let_spend(
+        self, user_id: bytes, factor: SecondFactor, step: int | None, client: Client
+    ) -> bool:
+        keys = [bucket(user_id).totp + factor.enrolment_id]
+        arguments = ("" if step is None else step, WATERMARK_MS)
+        return bool(await call(self._link, _SPEND, user_id, client, keys, *arguments))

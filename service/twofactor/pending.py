@@ -1,0 +1,112 @@
+"""Pending enrolments in Redis: one a user, sealed, with a life of their own."""
+
+import os
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from service.clock import moment
+from service.keyring.envelope import Keyring
+from service.keyspace.keys import bucket
+from service.keyspace.link import Link
+from service.sessions.client import Client
+from service.twofactor.recovery_codes import CODE_BYTES, new_codes
+from service.twofactor.scripts import WATERMARK_MS, call, script
+from service.twofactor.totp import SECRET_BYTES, new_secret
+
+ENROLMENT_ID_BYTES = 16
+
+_PURPOSE = "pending enrolment"
+_SEALED_AT = 25
+"""Offset of the sealed part: before it stand the id, the wrong tries and the confirming step."""
+
+_BEGIN, _CONFIRM, _COMPLETE = script("begin.lua"), script("confirm.lua"), script("complete.lua")
+
+
+class Enrolment(msgspec.Struct, frozen=True):
+    """What is waiting to be confirmed.
+
+    The recovery codes are minted with the secret, so that a confirmation that was cut short and is
+    repeated shows the same ones.
+    """
+
+    id: bytes
+    secret: bytes
+    recovery_codes: tuple[bytes, ...]
+
+    def __repr__(self) -> str:
+        return f"Enrolment(id={self.id.hex()})"
+
+
+class PendingEnrolments:
+    """At most one pending enrolment a user. Any method may raise `StoreUnavailable`."""
+
+    def __init__(self, link: Link, keyring: Keyring, life: timedelta) -> None:
+        self._link = link
+        self._keyring = keyring
+        self._life = life // timedelta(milliseconds=1)
+
+    async def begin(self, user_id: bytes, client: Client) -> tuple[Enrolment, datetime]:
+        """Mint an enrolment, which replaces the one before. It, and when it expires."""
+        enrolment = Enrolment(os.urandom(ENROLMENT_ID_BYTES), new_secret(), tuple(new_codes()))
+        sealed = self._keyring.seal(
+            b"".join((enrolment.secret, *enrolment.recovery_codes)),
+            purpose=_PURPOSE,
+            bound_to=user_id + enrolment.id,
+        )
+        keys = [bucket(user_id).pending + user_id]
+        expires_at: int = await call(
+            self._link, _BEGIN, user_id, client, keys, enrolment.id, sealed, self._life
+        )
+        return enrolment, moment(expires_at)
+
+    async def find(self, user_id: bytes, enrolment_id: bytes) -> Enrolment | None:
+        """The pending enrolment of this user, if it has this id.
+
+        Raises:
+            SealBroken: what is stored was not sealed by us for this user and enrolment.
+        """
+        stored = await self._link.execute("GET", bucket(user_id).pending + user_id)
+        if stored is None or stored[:ENROLMENT_ID_BYTES] != enrolment_id:
+            return None
+        opened = self._keyring.open(
+            stored[_SEALED_AT:], purpose=_PURPOSE, bound_to=user_id + enrolment_id
+        )
+        starts = range(SECRET_BYTES, len(opened), CODE_BYTES)
+        return Enrolment(
+            id=enrolment_id,
+            secret=opened[:SECRET_BYTES],
+            recovery_codes=tuple(opened[start : start + CODE_BYTES] for start in starts),
+        )
+
+    async def confirm(
+        self, user_id: bytes, enrolment_id: bytes, step: int | None, client: Client
+    ) -> Literal["accepted", "wrong", "gone"]:
+        """Judge a code by the step it belongs to (`None`: to none) and count it if it is wrong."""
+        names = bucket(user_id)
+        keys = [names.pending + user_id, names.totp + enrolment_id]
+        outcome: bytes = await call(
+            self._link,
+            _CONFIRM,
+            user_id,
+            client,
+            keys,
+            enrolment_id,
+            "" if step is None else step,
+            WATERMARK_MS,
+        )
+        match outcome:
+            case b"accepted":
+                return "accepted"
+            case b"wrong":
+                return "wrong"
+            case _:
+                return "gone"
+
+    async def complete(
+        self, user_id: bytes, enrolment_id: bytes, version: int, client: Client
+    ) -> None:
+        """Consume the enrolment that the user row, now at `version`, says is on."""
+        keys = [bucket(user_id).pending + user_id]
+        await call(self._link, _COMPLETE, user_id, client, keys, enrolment_id, version)

@@ -1,0 +1,6 @@
+-- The user row has changed: let the pods know, and note why.
+--
+-- ARGV[5] version of the user row, '' while it goes on changing    ARGV[6] the event
+
+emit(ARGV[6])
+if ARGV[5] ~= '' then publish(ARGV[5]) end

@@ -1,0 +1,52 @@
+// The page: who is here decides what it shows.
+
+import { callSignedIn, forget, isSignedIn, signOut } from "./api.js";
+import { onPress } from "./forms.js";
+import { element, notify, showScreen } from "./screens.js";
+import { setUpSecondFactor, showSecondFactor } from "./second_factor.js";
+import { setUpSessions, showSessions } from "./sessions.js";
+import { setUpSigningIn, showSignIn } from "./signing_in.js";
+
+async function reload() {
+  const { body } = await callSignedIn("GET", "/auth/me");
+  element("email").textContent = body.user.email;
+  showSecondFactor(body.user.twoFA);
+  await showSessions();
+}
+
+async function enter() {
+  try {
+    await reload();
+    showScreen("home");
+  } catch (error) {
+    if (isSignedIn()) showTrouble(error);
+  }
+}
+
+function showTrouble(error) {
+  element("trouble-message").textContent = error.message;
+  showScreen("trouble");
+}
+
+setUpSigningIn(enter);
+setUpSecondFactor(reload);
+setUpSessions();
+
+element("try-again").addEventListener("click", enter);
+onPress(element("sign-out"), element("notice"), async () => {
+  await signOut();
+  leave("You are signed out.");
+});
+window.addEventListener("signedout", () => leave("Your session has ended. Sign in again."));
+
+function leave(text) {
+  forget();
+  showSecondFactor({ enabled: false, recoveryCodesLeft: 0 }); // no secret stays behind
+  element("sessions").replaceChildren();
+  element("email").textContent = "";
+  showSignIn();
+  notify(text);
+}
+
+if (isSignedIn()) await enter();
+else showSignIn({ focus: false });

@@ -1,0 +1,123 @@
+// Turning the second factor on and off, and its recovery codes.
+
+import { callSignedIn, qrCode } from "./api.js";
+import { onPress, onSubmit, reset, withoutSpaces } from "./forms.js";
+import { copy, element, notify, showPart } from "./screens.js";
+
+let enrolment = null;
+let codes = [];
+
+// `reload()` reads the account anew and calls `showSecondFactor` with it.
+export function setUpSecondFactor(reload) {
+  onPress(element("enable"), element("enable-error"), enrol);
+  onSubmit(element("verify"), verify);
+  element("cancel-enrol").addEventListener("click", () => {
+    stopEnrolling();
+    showPart("factor-off");
+    element("enable").focus();
+  });
+
+  onSubmit(element("renew-codes"), async ({ code }) => {
+    const body = { code: withoutSpaces(code) };
+    const answer = await callSignedIn("POST", "/auth/2fa/recovery-codes", body);
+    showCodes(answer.body.recoveryCodes, "Your new recovery codes");
+  });
+  onSubmit(element("disable"), async ({ code }) => {
+    await callSignedIn("POST", "/auth/2fa/disable", { code: withoutSpaces(code) });
+    await reload();
+    element("second-factor-heading").focus();
+    notify("Two-factor authentication is off.");
+  });
+
+  element("copy-secret").addEventListener("click", () =>
+    copy(enrolment.secret, element("secret"), "Key"),
+  );
+  element("copy-codes").addEventListener("click", () =>
+    copy(codes.join("\n"), element("codes"), "Recovery codes"),
+  );
+  element("download-codes").addEventListener("click", download);
+  onPress(element("codes-saved"), element("codes-error"), async () => {
+    await reload();
+    element("second-factor-heading").focus();
+  });
+}
+
+// Shows the card as the account is. Whatever secret was shown before is gone from the page.
+export function showSecondFactor({ enabled, recoveryCodesLeft }) {
+  stopEnrolling();
+  codes = [];
+  element("codes").replaceChildren();
+  showState(enabled);
+  for (const id of ["renew-codes", "disable"]) {
+    reset(element(id));
+    element(id).closest("details").open = false;
+  }
+  const plural = recoveryCodesLeft === 1 ? "code" : "codes";
+  element("codes-left").textContent = `${recoveryCodesLeft || "no"} recovery ${plural}`;
+  showPart(enabled ? "factor-on" : "factor-off");
+}
+
+function showState(enabled) {
+  const badge = element("second-factor-state");
+  badge.textContent = enabled ? "On" : "Off";
+  badge.classList.toggle("on", enabled);
+}
+
+async function enrol() {
+  const { body } = await callSignedIn("POST", "/auth/2fa/enable");
+  const svg = await qrCode(body.otpauthUrl);
+  const secret = new URL(body.otpauthUrl).searchParams.get("secret");
+  enrolment = { tempSecretId: body.tempSecretId, secret };
+  // Whole pixels for each module, as long as there is room: scanners like edges that are sharp.
+  svg.setAttribute("width", 4 * svg.viewBox.baseVal.width);
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", "QR code for your authenticator app");
+  element("qr").replaceChildren(document.importNode(svg, true));
+  element("secret").textContent = secret.match(/.{1,4}/g).join(" ");
+  const until = element("enrol-until");
+  until.dateTime = body.expiresAt;
+  until.textContent = new Date(body.expiresAt).toLocaleTimeString([], { timeStyle: "short" });
+  reset(element("verify"));
+  showPart("factor-enrol");
+  element("enrol-heading").focus();
+}
+
+async function verify({ code }) {
+  const { tempSecretId } = enrolment;
+  const body = { tempSecretId, code: withoutSpaces(code) };
+  const answer = await callSignedIn("POST", "/auth/2fa/verify", body);
+  stopEnrolling();
+  showState(true);
+  showCodes(answer.body.recoveryCodes, "It is on. Now keep your recovery codes");
+}
+
+function stopEnrolling() {
+  enrolment = null;
+  element("qr").replaceChildren();
+  element("secret").textContent = "";
+}
+
+function showCodes(fresh, heading) {
+  codes = fresh;
+  element("codes-heading").textContent = heading;
+  const items = codes.map((code) => {
+    const item = document.createElement("li");
+    item.append(document.createElement("code"));
+    item.firstChild.textContent = code;
+    return item;
+  });
+  element("codes").replaceChildren(...items);
+  showPart("factor-codes");
+  element("codes-heading").focus();
+}
+
+function download() {
+  const head = `Recovery codes of ${element("email").textContent} for ${location.host}`;
+  const text = `${head}\nMade ${new Date().toLocaleString()}. Each works once.\n\n${codes.join("\n")}\n`;
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
+  link.download = "recovery-codes.txt";
+  link.click();
+  URL.revokeObjectURL(link.href);
+  notify("Recovery codes saved as a file.");
+}

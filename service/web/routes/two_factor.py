@@ -1,0 +1,151 @@
+"""The second factor: enable, verify, disable, fresh recovery codes."""
+
+from collections.abc import Sequence
+
+from litestar import post
+
+from service.errors import (
+    AlreadyEnabled,
+    EnrollmentNotFound,
+    InvalidAccessToken,
+    InvalidCode,
+    NotEnabled,
+    StoreUnavailable,
+    TooManyAttempts,
+)
+from service.web.requests import JsonRequest, client_of
+from service.web.routes.bodies import (
+    AUTHENTICATED,
+    BEARER,
+    NO_STORE,
+    Body,
+    Timestamp,
+    failures,
+    timestamp,
+)
+from service.web.services import services_of
+
+_SCAN = "Scan the QR code with your authenticator app. Verify in next step."
+
+
+class EnrollmentBody(Body, frozen=True):
+    """A pending enrolment. `otpauthUrl` is what the QR code shows; it holds the secret."""
+
+    temp_secret_id: str
+    otpauth_url: str
+    expires_at: Timestamp
+    message: str = _SCAN
+
+
+class VerifyBody(Body, frozen=True):
+    """A pending enrolment, and a code of the authenticator app that was set up with it."""
+
+    temp_secret_id: str
+    code: str
+
+
+class CodeBody(Body, frozen=True):
+    """A TOTP code or, where the call says so, a recovery code."""
+
+    code: str
+
+
+class EnabledBody(Body, frozen=True):
+    """The second factor is on. The recovery codes are shown this once."""
+
+    enabled: bool
+    recovery_codes: Sequence[str]
+
+
+class RecoveryCodesBody(Body, frozen=True):
+    """Fresh recovery codes, shown this once. The old ones are dead."""
+
+    recovery_codes: Sequence[str]
+
+
+@post(
+    "/auth/2fa/enable",
+    opt=AUTHENTICATED,
+    status_code=200,
+    response_headers=NO_STORE,
+    security=BEARER,
+    summary="Begin to enable 2FA",
+    response_description="What to scan; verify it within ten minutes",
+    responses=failures(AlreadyEnabled, InvalidAccessToken, StoreUnavailable),
+)
+async def enable(request: JsonRequest) -> EnrollmentBody:
+    """Mint a secret for the authenticator app. It replaces one that is still to be verified."""
+    services, client = services_of(request.app), client_of(request)
+    identity = await services.identities.of(request.user)
+    begun = await services.enrolments.begin(identity.user, client)
+    return EnrollmentBody(
+        temp_secret_id=begun.enrolment_id.hex(),
+        otpauth_url=begun.otpauth_url,
+        expires_at=timestamp(begun.expires_at),
+    )
+
+
+@post(
+    "/auth/2fa/verify",
+    opt=AUTHENTICATED,
+    status_code=200,
+    response_headers=NO_STORE,
+    security=BEARER,
+    summary="Enable 2FA",
+    response_description="2FA is on; ten recovery codes",
+    responses=failures(
+        AlreadyEnabled,
+        EnrollmentNotFound,
+        InvalidCode,
+        TooManyAttempts,
+        InvalidAccessToken,
+        StoreUnavailable,
+        body=True,
+    ),
+)
+async def verify(request: JsonRequest, data: VerifyBody) -> EnabledBody:
+    """Turn 2FA on with a code of the app. Ends no session. The code is spent."""
+    services, client = services_of(request.app), client_of(request)
+    identity = await services.identities.of(request.user)
+    codes = await services.enrolments.verify(
+        identity.user.id, data.temp_secret_id, data.code, client
+    )
+    return EnabledBody(enabled=True, recovery_codes=codes)
+
+
+@post(
+    "/auth/2fa/disable",
+    opt=AUTHENTICATED,
+    status_code=204,
+    security=BEARER,
+    summary="Disable 2FA",
+    response_description="2FA is off",
+    responses=failures(
+        NotEnabled, InvalidCode, TooManyAttempts, InvalidAccessToken, StoreUnavailable, body=True
+    ),
+)
+async def disable(request: JsonRequest, data: CodeBody) -> None:
+    """Turn 2FA off with a TOTP or a recovery code. Logins that wait for a code end."""
+    services, client = services_of(request.app), client_of(request)
+    identity = await services.identities.of(request.user)
+    await services.second_factor.disable(identity.user.id, data.code, client)
+
+
+@post(
+    "/auth/2fa/recovery-codes",
+    opt=AUTHENTICATED,
+    status_code=200,
+    response_headers=NO_STORE,
+    security=BEARER,
+    summary="Renew recovery codes",
+    response_description="Ten recovery codes; the old ones are dead",
+    responses=failures(
+        NotEnabled, InvalidCode, TooManyAttempts, InvalidAccessToken, StoreUnavailable, body=True
+    ),
+)
+async def renew_recovery_codes(request: JsonRequest, data: CodeBody) -> RecoveryCodesBody:
+    """Replace all recovery codes, with a TOTP code."""
+    services, client = services_of(request.app), client_of(request)
+    identity = await services.identities.of(request.user)
+    codes = await services.second_factor.renew_recovery_codes(identity.user.id, data.code, client)
+    return RecoveryCodesBody(recovery_codes=codes)

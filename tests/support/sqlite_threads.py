@@ -1,0 +1,22 @@
+"""aiosqlite keeps a thread for each connection, which talks to the event loop when it ends."""
+
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.waiting import eventually
+
+
+@pytest.fixture(autouse=True)
+async def sqlite_threads_end() -> AsyncIterator[None]:
+    """A connection that was given up closes in its own time: let that be before the loop's end.
+
+    Else its thread finds the loop closed, and pytest blames whatever test runs by then.
+    """
+    yield
+
+    async def ended() -> bool:
+        return not any("_connection_worker_thread" in t.name for t in threading.enumerate())
+
+    await eventually(ended)

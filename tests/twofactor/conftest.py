@@ -1,0 +1,84 @@
+"""A second process on the same stores, lives of a second, and pods under the test's own clock."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service import app
+from service.database.migration import migrate
+from tests.support.redis_server import RedisServer
+from tests.support.service_process import ServiceProcess
+from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autouse
+from tests.support.two_factor import Holder, new_holder
+from tests.twofactor.pods import Pods, Watch, running
+
+
+@pytest.fixture(scope="session")
+def shared_neighbour(
+    shared_service: ServiceProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServiceProcess]:
+    """Another process of `shared_service`: the same Redis, the same user store."""
+    service = shared_service.beside(tmp_path_factory.mktemp("neighbour")).start()
+    yield service
+    assert service.stop() == 0
+
+
+@pytest.fixture
+async def elsewhere(
+    shared_neighbour: ServiceProcess, keys: RedisServer
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the other process."""
+    limits = httpx.Limits(max_connections=100)
+    url = shared_neighbour.url
+    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+async def ann(http: httpx.AsyncClient) -> Holder:
+    """Somebody who has just signed up."""
+    return await new_holder(http)
+
+
+@pytest.fixture
+async def bob(http: httpx.AsyncClient) -> Holder:
+    """Somebody else, with 2FA on."""
+    return await (await new_holder(http)).enrol()
+
+
+@pytest.fixture(scope="session")
+def shared_brief(
+    redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServiceProcess]:
+    """Enrolments and challenges that live for a second."""
+    service = ServiceProcess(
+        tmp_path_factory.mktemp("brief2fa"),
+        redis_server.url,
+        SERVICE_ENROLLMENT_TTL="1",
+        SERVICE_CHALLENGE_TTL="1",
+        SERVICE_APP_NAME="Open Show & Söhne",
+    ).start()
+    yield service
+    assert service.stop() == 0
+
+
+@pytest.fixture
+async def brief(shared_brief: ServiceProcess, keys: RedisServer) -> AsyncIterator[Holder]:
+    """Somebody who has just signed up there."""
+    async with httpx.AsyncClient(base_url=shared_brief.url, timeout=30) as client:
+        yield await new_holder(client, f'"a+b &%:ü"@{secrets.token_hex(4)}.example.com')
+
+
+@pytest.fixture
+async def pods(
+    keys: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Pods]:
+    """Two pods in this process."""
+    watch = Watch()
+    monkeypatch.setattr(app, "system_clock", watch)
+    migrate(f"sqlite:///{tmp_path}/service.db")
+    async with running(watch, keys.url, tmp_path) as pods:
+        yield pods

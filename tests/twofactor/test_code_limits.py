@@ -1,0 +1,141 @@
+"""Ten wrong codes in fifteen minutes for a person, over all doors, challenges and processes."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.looking import ON_VALKEY, events
+from tests.support.redis_server import RedisServer
+from tests.support.service_process import ServiceProcess, code_of
+from tests.support.two_factor import Holder, let_steps_pass, new_holder
+
+INVALID = (401, "invalid_code")
+WRONG = (400, "invalid_code")
+LIMITED = (429, "rate_limited")
+
+
+async def test_two_hundred_racing_wrong_codes(
+    bob: Holder, elsewhere: httpx.AsyncClient, keys: RedisServer
+) -> None:
+    """Over forty challenges and two processes ten are judged; then right ones wait too, with a
+    new challenge, at any process, from any address that is claimed."""
+    challenges = [await bob.challenge() for _ in range(40)]
+    wrong = bob.phone.wrong()
+    answers = await asyncio.gather(
+        *(bob.answer(challenges[n // 5], wrong, (bob.client, elsewhere)[n % 2]) for n in range(200))
+    )
+    assert Counter(map(code_of, answers)) == {INVALID: 10, LIMITED: 190}
+    failed = [row for row in events(keys, bob.user_id) if row["type"] == "twoFA.challengeFailed"]
+    assert len(failed) == 10
+    code = bob.phone.code(1)
+    for number, client in enumerate([bob.client, elsewhere]):
+        spoofed = {"X-Forwarded-For": f"203.0.113.{number}", "Forwarded": "for=192.0.2.1"}
+        answer = await bob.answer(await bob.challenge(), code, client, **spoofed)
+        assert code_of(answer) == LIMITED
+        assert 880 < int(answer.headers["retry-after"]) <= 900
+        answer = await bob.answer(await bob.challenge(), bob.recovery_codes[0], client)
+        assert code_of(answer) == LIMITED
+        for call in (bob.disable, bob.renew):
+            answer = await call(code, client)
+            assert code_of(answer) == LIMITED
+            assert int(answer.headers["retry-after"]) > 880
+    assert await bob.two_fa() == (True, 10)
+    eve = await (await new_holder(bob.client)).enrol()
+    assert (await eve.answer(await eve.challenge(), eve.phone.code(1))).status_code == 200
+
+
+async def test_one_limit_over_all_doors(
+    ann: Holder, elsewhere: httpx.AsyncClient, keys: RedisServer
+) -> None:
+    """Wrong codes at enrolment, login, renewal and disabling add up; a pause in between by a new
+    enrolment or challenge does not help; the sessions go on."""
+    for _ in range(2):
+        await ann.begin()
+        for _ in range(2):
+            assert code_of(await ann.verify(ann.phone.wrong())) == WRONG
+    await ann.enrol()
+    wrong = ann.phone.wrong()
+    for client in (ann.client, elsewhere):
+        assert code_of(await ann.answer(await ann.challenge(), wrong, client)) == INVALID
+        assert code_of(await ann.disable(wrong, client)) == WRONG
+        assert code_of(await ann.renew(wrong, client)) == WRONG
+    for refused in (
+        ann.answer(await ann.challenge(), ann.phone.code(1)),
+        ann.disable(ann.recovery_codes[0], elsewhere),
+        ann.renew(ann.phone.code(1)),
+    ):
+        assert code_of(await refused) == LIMITED
+    assert (await ann.me()).status_code == 200
+    assert (await ann.refresh()).status_code == 200
+    assert code_of(await ann.enable()) == (400, "already_enabled"), "the state comes first"
+    assert code_of(await ann.answer("unknown", wrong)) == (401, "challenge_not_found")
+
+
+async def test_verify_is_limited_as_well(ann: Holder, elsewhere: httpx.AsyncClient) -> None:
+    """Enrolling anew after each five does not give more than ten."""
+    for _ in range(2):
+        await ann.begin()
+        for _ in range(5):
+            assert code_of(await ann.verify(ann.phone.wrong(), client=elsewhere)) == WRONG
+    await ann.begin()
+    for client in (ann.client, elsewhere):
+        answer = await ann.verify(client=client)
+        assert code_of(answer) == LIMITED
+        assert int(answer.headers["retry-after"]) > 880
+    assert await ann.two_fa() == (False, 0)
+
+
+async def test_right_codes_do_not_count(bob: Holder, keys: RedisServer) -> None:
+    """After nine wrong ones any number of right ones is let in, and they give nothing back."""
+    for _ in range(3):
+        challenge = await bob.challenge()
+        for _ in range(3):
+            assert code_of(await bob.answer(challenge, bob.phone.wrong())) == INVALID
+    for code in bob.recovery_codes[:5]:
+        assert (await bob.answer(await bob.challenge(), code)).status_code == 200
+    for _ in range(3):
+        let_steps_pass(keys)
+        assert (await bob.renew(bob.phone.code())).status_code == 200
+    assert code_of(await bob.disable(bob.phone.wrong())) == WRONG
+    assert code_of(await bob.disable(bob.phone.code(1))) == LIMITED
+
+
+@ON_VALKEY
+async def test_many_wrong_ones_at_every_door(
+    bob: Holder, elsewhere: httpx.AsyncClient, keys: RedisServer
+) -> None:
+    """Raced at once over login, disabling and renewal, ten are judged in all."""
+    wrong = bob.phone.wrong()
+    challenges = [await bob.challenge() for _ in range(8)]
+    doors: list[Callable[[Any], Awaitable[httpx.Response]]] = []
+    for challenge in challenges:
+        doors += [
+            lambda client, c=challenge: bob.answer(c, wrong, client),  # type: ignore[misc]
+            lambda client: bob.disable(wrong, client),
+            lambda client: bob.renew(wrong, client),
+        ]
+    answers = await asyncio.gather(*(d(c) for d in doors for c in (bob.client, elsewhere)))
+    codes = Counter(answer.status_code for answer in answers)
+    assert codes[401] + codes[400] == 10
+    assert codes[429] == len(answers) - 10
+
+
+@pytest.fixture
+def limits_are_off(shared_service: ServiceProcess) -> None:
+    """These services run with the limits per address turned off."""
+    assert shared_service._environment["SERVICE_RATE_LIMIT"] == "off"
+
+
+@pytest.mark.usefixtures("limits_are_off")
+@ON_VALKEY
+async def test_rate_limit_off_does_not_turn_it_off(bob: Holder) -> None:
+    """The limit on codes stays."""
+    for _ in range(2):
+        challenge = await bob.challenge()
+        for _ in range(5):
+            assert code_of(await bob.answer(challenge, "000000 ")) == INVALID
+    assert code_of(await bob.answer(await bob.challenge(), bob.phone.code(1))) == LIMITED

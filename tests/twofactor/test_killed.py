@@ -1,0 +1,196 @@
+"""Killed between user row and Redis, at each point in turn: the retry completes, no flag lies."""
+
+import asyncio
+import itertools
+import json
+import signal
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.errors import NotEnabled
+from service.keyspace.keys import bucket
+from tests.support.looking import ON_VALKEY, events
+from tests.support.redis_server import RedisServer
+from tests.support.service_process import ServiceProcess, code_of
+from tests.support.two_factor import Holder, new_holder
+from tests.support.waiting import wait_until
+from tests.twofactor.pods import Pod, Pods, Somebody, codes_or_on, finished
+
+
+def told(server: RedisServer, somebody: Somebody) -> list[str]:
+    return [row["type"] for row in events(server, somebody.id) if row["type"].startswith("twoFA")]
+
+
+async def test_verify(pods: Pods, keys: RedisServer) -> None:
+    """Wherever it ends, all pods say what the row says, and the same call gives the same codes."""
+    here, there = pods
+    outcomes = set()
+    for point in itertools.count():
+        ann = await pods.sign_up()
+        await here.begin(ann)
+        code = pods.code(ann)
+        minted = await here.services.enrolments._pending.find(
+            ann.id, bytes.fromhex(ann.temp_secret_id)
+        )
+        here.fuse.left, here.fuse.meanwhile = point, partial(there.shows, ann)
+        done = await finished(here.verify(ann, code))
+        here.fuse.left = None
+        outcomes.add(pods.truth(ann))
+        assert await pods.agree(ann), point
+        codes = await codes_or_on(there.verify(ann, code))
+        if codes is None:
+            with keys.client() as client:
+                assert not client.exists(bucket(ann.id).pending + ann.id), point
+        else:
+            assert [c.replace("-", "") for c in codes] == _spelt(minted.recovery_codes), point
+        assert pods.truth(ann) == (True, 10)
+        assert await pods.agree(ann), point
+        assert told(keys, ann) == ["twoFA.enrollmentStarted", "twoFA.enabled"], point
+        pods.watch.advance()
+        last = codes[0] if codes else pods.code(ann)
+        assert (await there.answer(await there.challenge(ann), last)).user.two_fa_enabled
+        if done:
+            break
+    assert point >= 12
+    assert outcomes == {(False, 0), (True, 10)}
+
+
+def _spelt(raw: tuple[bytes, ...]) -> list[str]:
+    alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    numbers = [int.from_bytes(code) for code in raw]
+    return ["".join(alphabet[n >> 5 * i & 31] for i in range(15, -1, -1)) for n in numbers]
+
+
+async def recovery_login(pod: Pod, somebody: Somebody, code: str) -> None:
+    await pod.answer(await pod.challenge(somebody), somebody.recovery_codes[0])
+
+
+async def recovery_disable(pod: Pod, somebody: Somebody, code: str) -> None:
+    await pod.disable(somebody, somebody.recovery_codes[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "rows"),
+    [
+        (Pod.disable, {(True, 10), (False, 0)}),
+        (Pod.renew, {(True, 10)}),
+        (recovery_login, {(True, 10), (True, 9)}),
+        (recovery_disable, {(True, 10), (True, 9), (False, 0)}),
+    ],
+)
+async def test_later_changes(
+    pods: Pods,
+    change: Callable[[Pod, Somebody, str], Awaitable[object]],
+    rows: set[tuple[bool, int]],
+) -> None:
+    """Disabling, renewing, a login that burns a recovery code: no pod shows an old row after it,
+    and with the next code the person gets where they wanted."""
+    here, there = pods
+    outcomes = set()
+    for point in itertools.count():
+        ann = await pods.enrolled()
+        here.fuse.left, here.fuse.meanwhile = point, partial(there.shows, ann)
+        done = await finished(change(here, ann, pods.code(ann)))
+        here.fuse.left = None
+        outcomes.add(pods.truth(ann))
+        assert await pods.agree(ann), point
+        pods.watch.advance()
+        try:
+            await there.disable(ann, pods.code(ann))
+        except NotEnabled:
+            assert pods.truth(ann) == (False, 0)
+        assert pods.truth(ann) == (False, 0)
+        assert await pods.agree(ann), point
+        if done:
+            break
+    assert point >= 8
+    assert outcomes == rows
+
+
+@pytest.fixture
+def fragile(
+    tmp_path: Path, redis_server: RedisServer
+) -> Iterator[tuple[RedisServer, ServiceProcess]]:
+    """A server and a process that may be killed."""
+    (tmp_path / "redis").mkdir()
+    server = RedisServer(redis_server.binary, tmp_path / "redis").start()
+    service = ServiceProcess(tmp_path, server.url).start()
+    yield server, service
+    service.stop()
+    server.resume_or_start()
+    server.stop()
+
+
+@ON_VALKEY
+@pytest.mark.parametrize("written", [False, True], ids=["before the row", "after the row"])
+async def test_kill_minus_9(
+    fragile: tuple[RedisServer, ServiceProcess], tmp_path: Path, written: bool
+) -> None:
+    """A process of its own, killed in the middle of a verify just before or after it has written
+    the row: the next one says what the row says, and the same call completes."""
+    server, service = fragile
+    async with httpx.AsyncClient(base_url=service.url, timeout=30) as http:
+        ann = await new_holder(http)
+        await ann.begin()
+        code = ann.phone.code()
+        with closing(sqlite3.connect(service.database, isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            writer = await _send_verify(ann, code)
+            wait_until(lambda: _confirmed(server, ann))
+            if written:
+                server.freeze()
+                database.execute("ROLLBACK")
+                wait_until(lambda: _row(database, ann))
+            service.stop(signal.SIGKILL)
+            if written:  # with what it was sent last still unread
+                server.kill()
+                server.start()
+            else:
+                database.execute("ROLLBACK")
+        writer.close()
+    after = service.beside(tmp_path).start()
+    try:
+        async with httpx.AsyncClient(base_url=after.url, timeout=30) as http:
+            ann.client = http
+            assert await ann.two_fa() == ((True, 10) if written else (False, 0))
+            assert (await ann.password()).status_code == (202 if written else 200)
+            again = await ann.verify(code)
+            assert again.status_code == 200, again.text
+            codes = again.json()["recoveryCodes"]
+            assert await ann.two_fa() == (True, 10)
+            assert code_of(await ann.verify(code)) == (400, "already_enabled")
+            answer = await ann.answer(await ann.challenge(), codes[9])
+            assert answer.status_code == 200
+            assert [row["type"] for row in events(server, ann.user_id)].count("twoFA.enabled") == 1
+    finally:
+        assert after.stop() == 0
+
+
+async def _send_verify(ann: Holder, code: str) -> asyncio.StreamWriter:
+    """On a connection of its own, for an answer that will never come."""
+    body = json.dumps({"tempSecretId": ann.temp_secret_id, "code": code}).encode()
+    url = ann.client.base_url
+    _, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(
+        b"POST /auth/2fa/verify HTTP/1.1\r\nHost: test\r\nAuthorization: %b\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (ann.bearer["Authorization"].encode(), len(body), body)
+    )
+    await writer.drain()
+    return writer
+
+
+def _confirmed(server: RedisServer, ann: Holder) -> bool:
+    with server.client() as client:
+        pending = client.get(bucket(ann.user_id).pending + ann.user_id)
+    return any(pending[17:25])
+
+
+def _row(database: sqlite3.Connection, ann: Holder) -> bool:
+    query = "SELECT two_fa_enabled FROM users WHERE id = ?"
+    return bool(database.execute(query, [ann.user_id]).fetchone()[0])
