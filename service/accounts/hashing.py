@@ -47,6 +47,16 @@ class HashingPool:
         self._jobs = 0
         self._typical = _FIRST_GUESS
 
+    def check_room(self) -> None:
+        """Ask before the work that leads up to a job, so that turning a flood down costs little.
+
+        Raises:
+            Overloaded: too many jobs wait already.
+        """
+        if self._jobs >= self._most_jobs:
+            waiting = self._jobs - self._workers
+            raise Overloaded(math.ceil(waiting * self._typical / self._workers))
+
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`work(*args, **kwargs)`, done in a worker. It should release the GIL, as bcrypt does.
 
@@ -56,9 +66,7 @@ class HashingPool:
             Overloaded: too many jobs wait already; this one was not begun.
         """
         with self._lock:
-            if self._jobs >= self._most_jobs:
-                waiting = self._jobs - self._workers
-                raise Overloaded(math.ceil(waiting * self._typical / self._workers))
+            self.check_room()
             self._jobs += 1
         try:
             job = self._executor.submit(self._timed, partial(work, *args, **kwargs))

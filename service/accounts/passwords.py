@@ -75,6 +75,14 @@ class Passwords:
         # Looks like a hash at today's cost, takes as long to check, and is that of no password.
         self._decoy = PasswordHash(self._scheme, bcrypt.gensalt(cost).decode("ascii") + "." * 31)
 
+    def check_room(self) -> None:
+        """Ask before a password's account is looked up.
+
+        Raises:
+            Overloaded: too many hashes wait already.
+        """
+        self._pool.check_room()
+
     async def hash(self, password: str) -> PasswordHash:
         """What to store for `password`, which `check_policy` has let pass.
 

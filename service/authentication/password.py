@@ -60,6 +60,7 @@ class PasswordAuthentication:
         Raises:
             InvalidField, WeakPassword, EmailTaken, TooManyAttempts
         """
+        self._passwords.check_room()
         address = emails.normalize(email)
         check_policy(password)
         counters = self._network_counters(_SIGNUPS, client)
@@ -82,6 +83,7 @@ class PasswordAuthentication:
         Raises:
             InvalidCredentials, TooManyAttempts
         """
+        self._passwords.check_room()
         key = emails.lookup_key(email)
         account = self._attempts.subject("account", key)
         async with (

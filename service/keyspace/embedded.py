@@ -51,8 +51,9 @@ StopAsked = Callable[[], bool]
 class EmbeddedServer:
     """One server for one data directory: started, watched, restarted when it dies, stopped last.
 
-    The server runs in a session of its own, so a Ctrl-C in the terminal does not reach it while
-    requests still need it.
+    The server runs in a process group of its own, so a Ctrl-C in the terminal does not reach it
+    while requests still need it; in the service's session, because Linux may share the cores out
+    by session (autogroup), and then it would wait behind hashing threads whatever their niceness.
     """
 
     def __init__(self, data_dir: Path, binary: Path | None = None) -> None:
@@ -150,7 +151,7 @@ class EmbeddedServer:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    start_new_session=True,
+                    process_group=0,
                     umask=0o077,
                     pass_fds=(self._server_lock.descriptor,),
                 )

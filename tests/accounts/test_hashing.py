@@ -56,9 +56,12 @@ async def test_a_full_queue_refuses_at_once(small_pool: HashingPool) -> None:
         with pytest.raises(Overloaded) as refused:
             await small_pool.run(gate.work)
         assert refused.value.retry_after >= 1
+        with pytest.raises(Overloaded):
+            small_pool.check_room()
     assert gate.begun == 1
     gate.opened.set()
     await asyncio.gather(*tasks)
+    small_pool.check_room()
     assert gate.begun == 3
     assert await small_pool.run(int, "7") == 7
 

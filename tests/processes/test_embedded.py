@@ -44,7 +44,6 @@ def test_keeps_its_data_over_a_restart(embedded: Make, data_dir: Path) -> None:
     with connect(data_dir) as client:
         client.set("key", "value")
     pid = server.pid
-    assert pid is not None
     server.stop()
     assert not is_alive(pid)
 
@@ -68,6 +67,14 @@ def test_is_durable_and_private(embedded: Make, data_dir: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
 
+def test_is_out_of_reach_of_ctrl_c(embedded: Make, data_dir: Path) -> None:
+    """A process group of its own, which the terminal does not signal, in our session."""
+    embedded(data_dir).start()
+    pid = server_pid(data_dir)
+    assert os.getpgid(pid) == pid
+    assert os.getsid(pid) == os.getsid(0)
+
+
 def test_heals_after_kill_9(embedded: Make, data_dir: Path) -> None:
     """A server that is killed is restarted on its data by itself, again and again."""
     server = embedded()
@@ -76,7 +83,6 @@ def test_heals_after_kill_9(embedded: Make, data_dir: Path) -> None:
         client.set("key", "value")
     for _ in range(2):
         pid = server.pid
-        assert pid is not None
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda pid=pid: server.pid != pid and answers(data_dir), "a restart")
         with connect(data_dir) as client:
@@ -168,7 +174,6 @@ def test_gives_up_waiting_when_asked(embedded: Make) -> None:
     server = embedded()
     server.start(stop_asked=lambda: True)
     pid = server.pid
-    assert pid is not None
     server.stop()
     assert not is_alive(pid)
 

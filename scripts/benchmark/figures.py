@@ -1,0 +1,131 @@
+"""The figures of a run, as they are kept in JSON, and how rounds become one figure."""
+
+from collections.abc import Callable, Sequence
+from statistics import median
+
+import msgspec
+
+_MEMORY_CEILING = 300
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One load on one server. Everything but the rates is per request."""
+
+    cpu: float
+    """CPU of the server process, user and system, all threads: µs."""
+    per_second: float
+    p50: float
+    p99: float
+    """Milliseconds. Connections that never pause queue for one worker: this is mostly waiting."""
+    redis_cpu: float = 0
+    """CPU of the Redis process, user and system, all threads and children: µs."""
+    redis_main_thread: float = 0
+    round_trips: float = 0
+    """Scripts called over the wire."""
+    commands: float = 0
+    """Redis commands, those that scripts call included."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A call: medians over the rounds. `ratio` is CPU over that of the floor in the same round."""
+
+    name: str
+    title: str
+    ceiling: float | None
+    ratio: float
+    lowest: float
+    highest: float
+    sample: Sample
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """What sessions take in Redis at two for each user, without the streams of events."""
+
+    server: str
+    sessions: int
+    session_bytes: float
+    event_bytes: float
+
+    @property
+    def ceiling(self) -> int | None:
+        """Bytes that a session may take at most; set for Valkey only."""
+        return _MEMORY_CEILING if self.server.startswith("Valkey") else None
+
+
+class Sealing(msgspec.Struct, frozen=True):
+    """Microseconds for one TOTP secret."""
+
+    seal: float
+    open: float
+    ceiling: float = 10
+
+
+class Disturbed(msgspec.Struct, frozen=True):
+    """Milliseconds that a call takes while nothing else goes on, and during a flood of logins."""
+
+    name: str
+    title: str
+    idle_p50: float
+    idle_p99: float
+    p50: float
+    p99: float
+    ceiling: float = 3
+    """At most so many times the idle p99."""
+
+    @property
+    def ratio(self) -> float:
+        """The p99 of the flood over the idle one."""
+        return self.p99 / self.idle_p99
+
+
+class Flood(msgspec.Struct, frozen=True):
+    """What logins on `connections` for `seconds` came to, and what they did to other calls."""
+
+    connections: int
+    seconds: float
+    cost: int
+    logins: float
+    """Answered with tokens, a second."""
+    hashes: float
+    """That the machine's cores alone make, a second, at the same cost."""
+    shed: int
+    shed_share: float
+    """Answered 503, out of all that were sent."""
+    without_retry_after: int
+    """Of those shed; must be 0."""
+    calls: Sequence[Disturbed]
+
+
+class Report(msgspec.Struct, frozen=True):
+    """A whole run."""
+
+    made_at: str
+    machine: str
+    software: str
+    redis: str
+    connections: int
+    requests: int
+    rounds: int
+    floor: Sample
+    rows: Sequence[Row]
+    memory: Sequence[Memory]
+    sealing: Sealing | None = None
+    flood: Flood | None = None
+
+
+def middle(samples: Sequence[Sample]) -> Sample:
+    """The median of each figure; 0 for no samples."""
+
+    def of(figure: Callable[[Sample], float]) -> float:
+        return round(median([figure(sample) for sample in samples] or [0]), 3)
+
+    return Sample(
+        cpu=of(lambda s: s.cpu),
+        per_second=of(lambda s: s.per_second),
+        p50=of(lambda s: s.p50),
+        p99=of(lambda s: s.p99),
+        redis_cpu=of(lambda s: s.redis_cpu),
+        redis_main_thread=of(lambda s: s.redis_main_thread),
+        round_trips=of(lambda s: s.round_trips),
+        commands=of(lambda s: s.commands),
+    )
