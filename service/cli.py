@@ -98,7 +98,7 @@ class _Stop:
 
     def wait(self) -> None:
         while not self._asked:
-            time.sleep(0.05)
+            time.sleep(0.05)  # not signal.pause: a signal just before it would be slept through
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -59,7 +59,7 @@ def _use_write_ahead_log(connection: Connection) -> None:
         except OperationalError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.02)
+            time.sleep(0.02)  # SQLite has nothing to wait on here; the deadline above bounds it
         else:
             connection.rollback()  # ends what SQLAlchemy holds for a transaction
             return

@@ -41,7 +41,7 @@ from service.settings import Secret
 
 logger = logging.getLogger(__name__)
 
-_POLL = 0.02  # seconds between two looks at something that takes milliseconds
+_POLL = 0.02  # seconds between two looks at a lock or socket of another process, which tells nobody
 _PATIENCE = 15.0  # seconds for what should take one: a server that appears, an orphan that goes
 _LOG_PREFIX = re.compile(r"^\d+:\S+ \d+ \w+ \d+ [\d:.]+ \S ")
 

@@ -89,6 +89,7 @@ class Link:
 
     async def _attempt(self) -> "_Line":
         try:
+            # redis-py has left this one method without types
             connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await connection.connect()
