@@ -4,6 +4,7 @@ import gc
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from litestar import Litestar
 from litestar.types import ASGIApp
@@ -23,6 +24,7 @@ from service.database.engine import open_database
 from service.keyring.local import LocalKeyFile
 from service.keyring.store import KeyStore, ServiceKeys
 from service.keyspace.link import Link
+from service.keyspace.node import Timing
 from service.readiness import Readiness, readiness
 from service.sessions.access_tokens import AccessTokens
 from service.sessions.refresh_tokens import RefreshTokens
@@ -70,7 +72,7 @@ def create_app(settings: Settings) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         engine = open_database(settings.database_url.reveal())
-        link = Link(settings.redis_url)
+        link = create_link(settings)
         pool = HashingPool(usable_cores() // settings.workers)
         provider = LocalKeyFile.at(settings.data_dir, settings.kms_local_key_file)
         keys = await KeyStore(engine).load(provider, system_clock)
@@ -103,6 +105,15 @@ def create_app(settings: Settings) -> ASGIApp:
 def from_environment() -> ASGIApp:
     """The app of a worker process, whose environment the parent has prepared."""
     return create_app(Settings.from_environment(os.environ))
+
+
+def create_link(settings: Settings) -> Link:
+    """The way to the Redis that the settings name."""
+    timing = Timing(
+        timedelta(milliseconds=settings.redis_connect_timeout_ms),
+        timedelta(milliseconds=settings.redis_reply_timeout_ms),
+    )
+    return Link(settings.redis_url, settings.redis_min_replicas, timing)
 
 
 def create_access_tokens(settings: Settings, keys: ServiceKeys) -> AccessTokens:

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import msgspec
 
-from service.errors import StoreUnavailable, TooManyAttempts, WrongAnswer
+from service.errors import RevocationUnconfirmed, StoreUnavailable, TooManyAttempts, WrongAnswer
 from service.keyspace.keys import bucket
 from service.keyspace.link import Link
 from service.keyspace.scripts import Script
@@ -50,13 +50,16 @@ end
 return {'counted', ticket}
 """)
 
-_FORGIVE = Script("""
+_FORGIVE = Script(
+    """
 -- Take back an attempt that was not a wrong one.
 --
 -- KEYS    a list for each limit
 -- ARGV[1] ticket
 for _, key in ipairs(KEYS) do redis.call('LREM', key, -1, ARGV[1]) end
-""")
+""",
+    acknowledged=False,  # lost, it leaves one attempt too many counted, not one too few
+)
 
 
 class Limit(msgspec.Struct, frozen=True):
@@ -125,7 +128,7 @@ class Attempts:
         ticket = await self.count(home, counters)
         try:
             yield
-        except WrongAnswer:
+        except (WrongAnswer, RevocationUnconfirmed):  # the latter may have been a wrong one
             raise
         except Exception:  # not looked at (shed, store gone), so it must not count against anybody
             with suppress(StoreUnavailable, TimeoutError):

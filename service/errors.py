@@ -25,6 +25,7 @@ ServiceError
 │   ├── TooManyAttempts         a limit on attempts is reached
 │   └── Overloaded              more work waits than can be done in time
 ├── StoreUnavailable            Redis, the user store or the key service cannot be reached
+│   └── RevocationUnconfirmed   changed, but too few replicas have acknowledged it
 └── SealBroken                  a sealed blob does not open; says nothing more on purpose
 """
 
@@ -136,6 +137,13 @@ class Overloaded(Delayed):
 
 class StoreUnavailable(ServiceError):
     """Redis, the user store or the key service cannot be reached or does not answer in time."""
+
+
+class RevocationUnconfirmed(StoreUnavailable):
+    """Redis has carried the change out, but too few replicas have acknowledged it in time."""
+
+    def __init__(self) -> None:
+        super().__init__("too few replicas have acknowledged the change")
 
 
 class SealBroken(ServiceError):

@@ -70,14 +70,22 @@ async def _redis(link: Link) -> Part:
         "maxmemoryPolicy": report.maxmemory_policy or unknown,
         "appendonly": report.appendonly or unknown,
         "appendfsync": report.appendfsync or unknown,
+        "replicas": str(report.replicas),
+        "minReplicas": str(link.min_replicas),
     }
     if report.evicts:
         message = f"Redis may drop sessions: maxmemory-policy is {report.maxmemory_policy}."
         return Part(False, message, facts)
-    return Part(True, _durability(report), facts)
+    if report.replicas < link.min_replicas:
+        message = f"Changes cannot be confirmed: {link.min_replicas} replicas are to acknowledge "
+        return Part(False, message + f"each, and {report.replicas} are connected.", facts)
+    return Part(True, _durability(report, link.min_replicas), facts)
 
 
-def _durability(report: ServerReport) -> str:
+def _durability(report: ServerReport, min_replicas: int) -> str:
+    if min_replicas:
+        disk = " and on disk" if _is_on_disk(report) else ""
+        return f"Every change is on {min_replicas + 1} servers{disk} before it is answered."
     if report.appendonly is None or report.appendfsync is None:
         return "Redis does not tell how it is configured, so durability could not be checked."
     if report.appendonly != "yes":
@@ -85,6 +93,10 @@ def _durability(report: ServerReport) -> str:
     if report.appendfsync != "always":
         return f"The latest changes are lost in a power cut: appendfsync is {report.appendfsync}."
     return "Every change is on disk before it is answered."
+
+
+def _is_on_disk(report: ServerReport) -> bool:
+    return report.appendonly == "yes" and report.appendfsync == "always"
 
 
 async def _users(engine: AsyncEngine) -> Part:

@@ -56,6 +56,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 1
     data_dir: Path = Path("var")
     redis_url: Secret = Secret("")
+    redis_min_replicas: int = 0
+    redis_connect_timeout_ms: int = 500
+    redis_reply_timeout_ms: int = 1000
     database_url: Secret = Secret("")
     app_name: str = "OpenShow"
     issuer: str = "http://127.0.0.1:8000"
@@ -195,7 +198,18 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "port": _integer(0, 65_535),
     "workers": _integer(1, 256),
     "data_dir": Path,
-    "redis_url": _url("redis://", "rediss://", "unix://"),
+    "redis_url": _url(
+        "redis://",
+        "rediss://",
+        "unix://",
+        "redis+sentinel://",
+        "rediss+sentinel://",
+        "redis+cluster://",
+        "rediss+cluster://",
+    ),
+    "redis_min_replicas": _integer(0, 100),
+    "redis_connect_timeout_ms": _integer(10, 60_000),
+    "redis_reply_timeout_ms": _integer(10, 60_000),
     "database_url": _url("sqlite:///"),
     "app_name": _label,
     "issuer": _text,

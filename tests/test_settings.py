@@ -29,9 +29,18 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "WORKERS": (["1", "256"], ["0", "257", "two"]),
     "DATA_DIR": (["var", "/tmp/x", "a b"], []),
     "REDIS_URL": (
-        ["redis://h:6379/0", f"rediss://u:{SECRET}@h", "unix:///run/redis.sock"],
+        [
+            "redis://h:6379/0",
+            f"rediss://u:{SECRET}@h",
+            "unix:///run/redis.sock",
+            f"redis+sentinel://u:{SECRET}@h:1,i/main",
+            "rediss+cluster://h",
+        ],
         [f"http://{SECRET}", SECRET, f"REDIS://{SECRET}"],
     ),
+    "REDIS_MIN_REPLICAS": (["0", "2"], ["-1", "101", "one"]),
+    "REDIS_CONNECT_TIMEOUT_MS": (["10", "60000"], ["9", "60001", "1.5"]),
+    "REDIS_REPLY_TIMEOUT_MS": (["10", "60000"], ["9", "60001", "1s"]),
     "DATABASE_URL": (["sqlite:///a.db", "sqlite:////tmp/a.db"], [SECRET, f"mysql://u:{SECRET}@h"]),
     "APP_NAME": (["Open Show & Söhne"], ["a\nb", " a", "a:b"]),
     "ISSUER": (["https://id.example.com"], ["a\tb", "a "]),
@@ -163,7 +172,7 @@ def shown(value: object) -> str:
         return str(int(value.total_seconds()))
     if isinstance(value, bool):
         return "on" if value else "off"
-    return str(value) if value and not isinstance(value, Secret) else ""
+    return "" if value in (None, ()) or isinstance(value, Secret) else str(value)
 
 
 def run(**variables: str) -> subprocess.CompletedProcess[str]:

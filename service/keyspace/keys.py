@@ -14,6 +14,7 @@ all atomically, on a cluster as well as on a standalone server.
 | `totp:{b}:<enrolment id>`      | string | last accepted step                   | a few steps     |
 | `attempts:{b}:<what>:<digest>` | list   | times of attempts, µs                | limit's window  |
 | `events:{b}`                   | stream | audit events (`docs/events.md`)      | capped          |
+| `barrier:{b}`                  | string | nothing; see `link.py`               | a minute        |
 
 Digests and ids are raw bytes: as text they would cost some 20 bytes more a session.
 """
@@ -32,7 +33,11 @@ CODE_WINDOW = timedelta(minutes=15)
 WATERMARK_LIFE = timedelta(minutes=5)
 """Of the last accepted TOTP step. A code can be presented for 90 seconds."""
 
-_TAGS = tuple(b"{%02x}" % bucket for bucket in range(64))
+BARRIER = "barrier:"
+BARRIER_LIFE = 60_000
+"""Of what is written only so that replicas have something to acknowledge; ms, for a script."""
+
+TAGS = tuple(b"{%02x}" % bucket for bucket in range(64))
 
 
 class Bucket:
@@ -60,9 +65,15 @@ class Bucket:
         self.events = b"events:" + tag
 
 
-_BUCKETS = tuple(Bucket(tag) for tag in _TAGS)
+_BUCKETS = tuple(Bucket(tag) for tag in TAGS)
 
 
 def bucket(minted: bytes) -> Bucket:
     """The bucket of a user id, or of any other minted id or digest: its bytes are evenly spread."""
     return _BUCKETS[minted[0] & 0x3F]
+
+
+def bucket_of(key: bytes) -> int:
+    """The number of the bucket that a key lies in, from its tag."""
+    start = key.index(b"{") + 1
+    return int(key[start : start + 2], 16)

@@ -1,183 +1,180 @@
-"""One Redis connection, shared by all requests of a process.
+"""The service's way to Redis, be that one server, the primary of some Sentinels, or a cluster.
 
-Commands of concurrent requests go out in one write, and replies come back in the order of the
-commands; so a call costs a future instead of a connection, an eighth of the CPU of a pool. A
-request that is cancelled leaves its future behind; the reply finds it done, is dropped, and never
-reaches another request.
-
-redis-py makes the connection (TLS, AUTH, database, parser). What it does not do here: repeat. By
-default it sends each command up to ten times, scripts included; a repeated logout would answer that
-there is no session, a repeated rotation would look like theft.
+A command is sent once. It is sent again only after a server has said that it did not carry it out
+(`MOVED`, `ASK`, `TRYAGAIN`, `READONLY`), or when there was no connection to send it on; where a
+reply is lost, the caller learns that nothing is known.
 """
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable
-from math import inf
-from typing import Any
+from typing import Any, Protocol
 
-import hiredis
 from redis import exceptions
-from redis.asyncio import ConnectionPool
-from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from service.errors import StartupError, StoreUnavailable
+from service.keyspace.cluster import Cluster
+from service.keyspace.keys import BARRIER, BARRIER_LIFE
+from service.keyspace.line import Argument
+from service.keyspace.node import Node, NotConnected, Timing
+from service.keyspace.primary import Primary
+from service.keyspace.url import RedisUrl
 from service.settings import Secret
 
-Argument = bytes | str | int
-
-CONNECT_TIMEOUT, REPLY_TIMEOUT = 0.5, 1.0
-"""Seconds. Together under the 2 s in which the contract promises 503 when Redis is gone."""
-
-_MOST_WAITING = 10_000
-_NOT_NOW = ("MISCONF", "NOREPLICAS", "LOADING", "BUSY", "MASTERDOWN", "READONLY", "OOM", "TRYAGAIN")
+_NOT_NOW = ("MISCONF", "NOREPLICAS", "LOADING", "BUSY", "MASTERDOWN", "OOM", "CLUSTERDOWN")
 """How an error reply begins that says: not now. Any other is a defect of ours."""
+
+_TO_WRITE_FIRST = f"""
+redis.call('SET', '{BARRIER}' .. KEYS[1]:match('{{%x%x}}'), '', 'PX', {BARRIER_LIFE})"""
+"""A script that finds nothing to change would not wait for anything: what an earlier call has
+changed, and nobody has acknowledged, must be waited for again. `WAIT` waits for what its own
+connection has written, so each change writes something."""
+
+_WHILE_A_SLOT_MOVES = """
+redis.call('EXISTS', KEYS[1], KEYS[1] .. '?')"""
+"""While a slot moves key by key, some of a user's keys are here and some are there. A script would
+take what is not here for absent, or break off half-way. Asking for two keys, one of which is never
+there, fails in that state, and costs nothing in any other. (Valkey 9 moves whole slots at once.)"""
+
+
+class Topology(Protocol):
+    """How the servers behind a URL are found."""
+
+    def node_for(self, command: tuple[Argument, ...]) -> Node | None:
+        """Where a command goes; `None` when that must be found out first."""
+
+    async def find(self, command: tuple[Argument, ...]) -> Node:
+        """The same, found out anew. Raises `NotConnected`."""
+
+    def moved(self, command: tuple[Argument, ...], error: exceptions.AskError) -> Node:
+        """The node that a `MOVED` or `ASK` names."""
+
+    async def primaries(self) -> list[Node]:
+        """All servers that are written to. Raises `NotConnected`."""
+
+    async def lost(self, node: Node) -> None:
+        """A node does not answer, or is no primary any more: look for another soon."""
+
+    async def aclose(self) -> None: ...
 
 
 class Link:
-    """Connects when it is first needed, and again after the connection has broken."""
+    """Connects when it is first needed. Follows failovers and moved slots."""
 
-    def __init__(self, url: Secret) -> None:
-        """Nothing is sent yet.
+    def __init__(self, url: Secret, min_replicas: int = 0, timing: Timing | None = None) -> None:
+        """Nothing is sent yet. Changes wait for `min_replicas` acknowledgements.
 
         Raises:
             StartupError: the URL cannot be read.
         """
         try:
-            self._pool = ConnectionPool.from_url(
-                url.reveal(), protocol=2, retry=Retry(NoBackoff(), 0), socket_timeout=None
-            )
+            parsed = RedisUrl.parse(url.reveal())
         except ValueError:
             raise StartupError(
-                "SERVICE_REDIS_URL must look like redis://host:6379/0 or unix:///path/redis.sock"
+                "SERVICE_REDIS_URL must look like redis://host:6379/0, unix:///path/redis.sock, "
+                "redis+sentinel://host:26379,host:26379/primary or redis+cluster://host:6379"
             ) from None
-        self._line: _Line | None = None
-        self._connecting: asyncio.Task[_Line] | None = None
+        self.min_replicas = min_replicas
+        self._timing = timing or Timing()
+        in_cluster = parsed.topology == "cluster"
+        kind = Cluster if in_cluster else Primary
+        self._topology: Topology = kind(parsed, self._timing, min_replicas)
+        self.before_reading = _WHILE_A_SLOT_MOVES if in_cluster else ""
+        """Lua that stands before each script."""
+        self.before_changing = self.before_reading + (_TO_WRITE_FIRST if min_replicas else "")
+        """Lua that stands before each script that changes something."""
 
     async def execute(self, *command: Argument) -> Any:
-        """Send one command, once, and return its reply.
+        """Send a command that reads, and return its reply.
 
         Raises:
             StoreUnavailable: no reply in time; whether the command was carried out is not known.
             redis.exceptions.ResponseError: the server finds fault with the command.
         """
-        line = self._line
+        return await self._execute(command, False)
+
+    async def change(self, *command: Argument) -> Any:
+        """Send a command that changes something, and return its reply.
+
+        Raises:
+            RevocationUnconfirmed: it was carried out, but too few replicas have said that they
+                have it.
+            StoreUnavailable, redis.exceptions.ResponseError: as in `execute`.
+        """
+        return await self._execute(command, True)
+
+    async def ask_all(self, *command: Argument) -> list[Any]:
+        """The replies of all primaries to a command that names no key. Raises as `execute`."""
         try:
-            if line is None or line.broken:
-                line = await self._connect()
-            return await line.ask(command)
+            nodes = await self._topology.primaries()
+            return await asyncio.gather(*(node.ask(command, False) for node in nodes))
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
             raise StoreUnavailable("Redis cannot be reached") from error
-        except exceptions.ResponseError as error:
-            if _says_not_now(error):
-                raise StoreUnavailable("Redis cannot take this now") from error
-            raise
 
     async def aclose(self) -> None:
-        """Close the connection. Whoever still waits gets `StoreUnavailable`."""
-        if self._line is not None:
-            await self._line.fail(exceptions.ConnectionError("closed"))
+        """Close all connections. Whoever still waits gets `StoreUnavailable`."""
+        await self._topology.aclose()
 
-    async def _connect(self) -> "_Line":
-        """All who find the link down wait for the same attempt."""
-        if self._connecting is None:
-            self._connecting = asyncio.create_task(self._attempt())
-        return await asyncio.shield(self._connecting)
-
-    async def _attempt(self) -> "_Line":
+    async def _execute(self, command: tuple[Argument, ...], changing: bool) -> Any:
+        began = time.monotonic()
+        node = self._topology.node_for(command)
         try:
-            # redis-py has left this one method without types
-            connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                await connection.connect()
-            self._line = _Line(connection)
-            return self._line
-        finally:
-            self._connecting = None
-
-
-class _Line:
-    """A connection while it lives: what is to be sent, and who waits for what, in order."""
-
-    def __init__(self, connection: AbstractConnection) -> None:
-        self.broken = False
-        self._connection = connection
-        self._outbox: list[bytes] = []
-        self._to_send = asyncio.Event()
-        self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()
-        self._loop = asyncio.get_running_loop()
-        work = (self._send, self._receive, self._watch)
-        self._tasks = [asyncio.create_task(self._guarded(part)) for part in work]
-
-    def ask(self, command: tuple[Argument, ...]) -> "asyncio.Future[Any]":
-        if self.broken:  # between connecting and now
-            raise exceptions.ConnectionError("the connection has broken")
-        if len(self._waiting) >= _MOST_WAITING:
-            raise exceptions.ConnectionError("too many commands wait for a reply")
-        reply: asyncio.Future[Any] = self._loop.create_future()
-        packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub knows pairs
-        self._outbox.append(packed)
-        self._waiting.append((time.monotonic(), reply))
-        self._to_send.set()
-        return reply
-
-    async def fail(self, error: Exception) -> None:
-        """Give up on the connection: nobody's reply may be taken for another's."""
-        if self.broken:
-            return
-        self.broken = True
-        for _, reply in self._waiting:
-            if not reply.done():
-                reply.set_exception(error)
-        self._waiting.clear()
-        for task in self._tasks:
-            if task is not asyncio.current_task():
-                task.cancel()
-        await self._connection.disconnect(nowait=True)
-
-    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+            if node is not None:
+                return await node.ask(command, changing)
+            cause: exceptions.RedisError = NotConnected("no server is known")
+        except (NotConnected, exceptions.ResponseError) as error:
+            cause = error
+        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+            if node is not None:
+                await self._topology.lost(node)
+            raise StoreUnavailable("Redis cannot be reached") from error
         try:
-            await work()
-        except (exceptions.RedisError, OSError) as error:
-            await self.fail(error)
+            async with asyncio.timeout(began + self._timing.patience - time.monotonic()):
+                return await self._elsewhere(command, changing, node, cause)
+        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+            raise StoreUnavailable("Redis cannot be reached") from error
 
-    async def _send(self) -> None:
-        """Write what has gathered while the loop served other requests, at once."""
+    async def _elsewhere(
+        self,
+        command: tuple[Argument, ...],
+        changing: bool,
+        node: Node | None,
+        cause: exceptions.RedisError,
+    ) -> Any:
+        """Go on with a command that was certainly not carried out at `node`, for this `cause`."""
         while True:
-            await self._to_send.wait()
-            self._to_send.clear()
-            batch, self._outbox = self._outbox, []
-            await self._connection.send_packed_command(batch, check_health=False)
-
-    async def _receive(self) -> None:
-        """Hand each reply to whoever has waited longest."""
-        while True:
-            try:
-                answer = await self._connection.read_response(timeout=inf)
-            except exceptions.ResponseError as error:
-                answer = error
-            if not self._waiting:
-                raise exceptions.InvalidResponse("a reply that nobody waits for")
-            _, reply = self._waiting.popleft()
-            if reply.done():  # its request was cancelled
-                continue
-            if isinstance(answer, exceptions.ResponseError):
-                reply.set_exception(answer)
+            asking: tuple[tuple[Argument, ...], ...] = ()
+            if isinstance(cause, exceptions.AskError):
+                there = self._topology.moved(command, cause)
+                if isinstance(cause, exceptions.MovedError):
+                    node = there
+                else:
+                    asking = (("ASKING",),)
+            elif node is None or isinstance(cause, NotConnected | exceptions.ReadOnlyError):
+                if node is not None:
+                    await self._topology.lost(node)
+                node = there = await self._topology.find(command)
+            elif _is_moving(cause):
+                await asyncio.sleep(_PAUSE)
+                there = node
             else:
-                reply.set_result(answer)
-
-    async def _watch(self) -> None:
-        """Break off once a reply is overdue: a server that hangs must not hang its clients."""
-        while True:
-            await asyncio.sleep(REPLY_TIMEOUT / 5)
-            if self._waiting and time.monotonic() - self._waiting[0][0] > REPLY_TIMEOUT:
-                raise exceptions.TimeoutError("no reply in time")
+                raise _judged(cause)
+            try:
+                return await there.ask(command, changing, *asking)
+            except exceptions.ResponseError as error:
+                cause = error
 
 
-def _says_not_now(error: exceptions.ResponseError) -> bool:
-    return str(error).startswith(_NOT_NOW) or isinstance(
-        error, exceptions.ReadOnlyError | exceptions.OutOfMemoryError | exceptions.TryAgainError
-    )
+_PAUSE = 0.01
+"""Seconds between two questions whether a slot has moved."""
+
+
+def _is_moving(error: exceptions.RedisError) -> bool:
+    """The slot is on its way; nothing was done, and the end must be waited for."""
+    return isinstance(error, exceptions.TryAgainError) or "non local key" in str(error)
+
+
+def _judged(error: exceptions.RedisError) -> Exception:
+    """An error reply as what it means to the caller."""
+    if isinstance(error, exceptions.OutOfMemoryError) or str(error).startswith(_NOT_NOW):
+        return StoreUnavailable("Redis cannot take this now")
+    return error

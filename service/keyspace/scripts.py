@@ -7,20 +7,27 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from service.keyspace.link import Argument, Link
+from service.keyspace.line import Argument
+from service.keyspace.link import Link
 
 
 class Script:
-    """One atomic change. Its source says what its keys, arguments and outcomes are."""
+    """One atomic step. Its source says what its keys, arguments and outcomes are.
 
-    def __init__(self, source: str) -> None:
+    `acknowledged`: whether its outcome waits until replicas have it, where the link is told so.
+    What only reads need not, nor does what may be lost.
+    """
+
+    def __init__(self, source: str, *, acknowledged: bool = True) -> None:
         self._source = source
-        self._digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+        self._acknowledged = acknowledged
+        self._spelt: dict[str, tuple[str, str]] = {}  # by what the link puts before it
 
     @classmethod
-    def from_files(cls, package: str, *names: str) -> "Script":
+    def from_files(cls, package: str, *names: str, acknowledged: bool = True) -> "Script":
         """The files `names` of `package`, one after the other: shared functions first."""
-        return cls("\n".join((files(package) / name).read_text(encoding="utf-8") for name in names))
+        texts = [(files(package) / name).read_text(encoding="utf-8") for name in names]
+        return cls("\n".join(texts), acknowledged=acknowledged)
 
     async def __call__(
         self, link: Link, keys: Sequence[bytes], arguments: Sequence[Argument]
@@ -29,8 +36,21 @@ class Script:
 
         Raises:
             StoreUnavailable: Redis did not answer; whether the script ran is not known.
+            RevocationUnconfirmed: it ran, but too few replicas have said that they have it.
         """
+        before, send = (
+            (link.before_changing, link.change)
+            if self._acknowledged
+            else (link.before_reading, link.execute)
+        )
+        source, digest = self._spelt.get(before) or self._spell(before)
         try:
-            return await link.execute("EVALSHA", self._digest, len(keys), *keys, *arguments)
+            return await send("EVALSHA", digest, len(keys), *keys, *arguments)
         except NoScriptError:  # a server that has restarted; nothing ran, so this is the first run
-            return await link.execute("EVAL", self._source, len(keys), *keys, *arguments)
+            return await send("EVAL", source, len(keys), *keys, *arguments)
+
+    def _spell(self, before: str) -> tuple[str, str]:
+        source = before + "\n" + self._source
+        digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+        self._spelt[before] = source, digest
+        return source, digest

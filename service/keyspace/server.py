@@ -1,4 +1,6 @@
-"""What a Redis server must be like to be trusted with sessions."""
+"""What the Redis servers must be like to be trusted with sessions."""
+
+from collections.abc import Iterable
 
 import msgspec
 from redis.exceptions import ResponseError
@@ -9,12 +11,17 @@ from service.settings import Secret
 
 
 class ServerReport(msgspec.Struct, frozen=True):
-    """What a Redis server says it is, and how durable it is. `None`: it would not say."""
+    """What a Redis says it is, and how durable it is; the worst of all primaries of a cluster.
+
+    `None`: it would not say.
+    """
 
     version: str
     maxmemory_policy: str | None
     appendonly: str | None
     appendfsync: str | None
+    replicas: int
+    """Connected to the primary that has the fewest."""
 
     @property
     def evicts(self) -> bool:
@@ -23,23 +30,24 @@ class ServerReport(msgspec.Struct, frozen=True):
 
 
 async def inspect_server(link: Link) -> ServerReport:
-    """Ask the server what it is. Where CONFIG is forbidden, as in managed Redis, it keeps `None`.
+    """Ask all primaries what they are. Where CONFIG is forbidden, as in managed Redis: `None`.
 
     Raises:
         StoreUnavailable
     """
-    info = _fields(await link.execute("INFO"))
+    infos = [_fields(info) for info in await link.ask_all("INFO")]
     try:
-        _, fsync = await link.execute("CONFIG", "GET", "appendfsync")
-        appendfsync = fsync.decode()
+        settings = await link.ask_all("CONFIG", "GET", "appendfsync")
+        appendfsync = _worst((fsync.decode() for _, fsync in settings), best="always")
     except (ResponseError, ValueError):
         appendfsync = None
     aof = {"0": "no", "1": "yes"}
     return ServerReport(
-        version=info.get("valkey_version") or info.get("redis_version", "unknown"),
-        maxmemory_policy=info.get("maxmemory_policy"),
-        appendonly=aof.get(info.get("aof_enabled", "")),
+        version=min(info.get("valkey_version") or info.get("redis_version", "") for info in infos),
+        maxmemory_policy=_worst((i.get("maxmemory_policy") for i in infos), best="noeviction"),
+        appendonly=_worst((aof.get(i.get("aof_enabled", "")) for i in infos), best="yes"),
         appendfsync=appendfsync,
+        replicas=min(int(info.get("connected_slaves", 0)) for info in infos),
     )
 
 
@@ -61,6 +69,13 @@ async def check_server(url: Secret) -> None:
             f"SERVICE_REDIS_URL: the server's maxmemory-policy is {report.maxmemory_policy}, which "
             "drops sessions; set it to noeviction (CONFIG SET maxmemory-policy noeviction)"
         )
+
+
+def _worst(told: Iterable[str | None], best: str) -> str | None:
+    """The best that can be said of all servers: one that is not `best`, else an unknown one."""
+    found = list(told)
+    bad = [value for value in found if value not in (best, None)]
+    return bad[0] if bad else None if None in found else best
 
 
 def _fields(info: bytes) -> dict[str, str]:

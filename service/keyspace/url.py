@@ -7,7 +7,7 @@
 
 Before the `@` stand the credentials of the Redis servers. Options follow a `?`, by the names of
 redis-py's connections: `ssl_ca_certs`, `ssl_certfile`, …; `sentinel_username` and
-`sentinel_password` where the Sentinels ask for some. `rediss+sentinel` and `rediss+cluster` use TLS.
+`sentinel_password` where the Sentinels ask for some. `rediss+sentinel`, `rediss+cluster`: with TLS.
 """
 
 import re
@@ -61,7 +61,7 @@ class RedisUrl(msgspec.Struct, frozen=True):
 
     def connection(self, host: Address | None, **more: Any) -> AbstractConnection:
         """A connection to `host`, or to the socket file, that is not open yet."""
-        place = {"host": host[0], "port": host[1]} if host else {}
+        place: dict[str, Any] = {"host": host[0], "port": host[1]} if host else {}
         return self.connection_class(**self.options, **place, **more)
 
     def sentinel_connection(self, host: Address, **more: Any) -> AbstractConnection:
@@ -110,6 +110,6 @@ def _address(text: str, default_port: int) -> Address:
 
 
 def _checked(url: RedisUrl) -> RedisUrl:
-    """The URL, if redis-py takes its options: an unknown one is found here, not at the first call."""
+    """The URL, if redis-py takes its options: a wrong one is found here, not at the first call."""
     url.connection(url.hosts[0] if url.hosts else None)
     return url

@@ -14,7 +14,8 @@ from service.errors import (
     SessionNotFound,
 )
 from service.keyspace.keys import EVENTS_KEPT, bucket
-from service.keyspace.link import Argument, Link
+from service.keyspace.line import Argument
+from service.keyspace.link import Link
 from service.keyspace.scripts import Script
 from service.sessions.access_tokens import AccessTokens, Caller
 from service.sessions.client import Client
@@ -31,15 +32,15 @@ OpeningEvent = Literal["user.signedUp", "user.loggedIn"]
 _SESSION_ID_BYTES = 12
 
 
-def _script(*names: str) -> Script:
-    return Script.from_files(__package__, *names)
+def _script(*names: str, acknowledged: bool = True) -> Script:
+    return Script.from_files(__package__, *names, acknowledged=acknowledged)
 
 
 _OPEN = _script("prelude.lua", "records.lua", "open.lua")
 _ROTATE = _script("prelude.lua", "records.lua", "rotate.lua")
 _END = _script("end.lua")
-_READ = _script("prelude.lua", "read.lua")
-_LIST = _script("prelude.lua", "records.lua", "list.lua")
+_READ = _script("prelude.lua", "read.lua", acknowledged=False)
+_LIST = _script("prelude.lua", "records.lua", "list.lua", acknowledged=False)
 _REVOKE = _script("prelude.lua", "revoke.lua")
 _REVOKE_ALL = _script("prelude.lua", "records.lua", "revoke_all.lua")
 

@@ -5,7 +5,8 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from service.keyspace.keys import EVENTS_KEPT, WATERMARK_LIFE, bucket
-from service.keyspace.link import Argument, Link
+from service.keyspace.line import Argument
+from service.keyspace.link import Link
 from service.keyspace.scripts import Script
 from service.sessions.client import Client
 

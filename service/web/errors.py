@@ -99,6 +99,11 @@ TABLE: dict[type[errors.ServiceError], Answer] = {
     errors.SealBroken: Answer(
         503, "service_unavailable", "A stored secret cannot be opened at the moment; try again."
     ),
+    errors.RevocationUnconfirmed: Answer(
+        503,
+        "revocation_unconfirmed",
+        "The change is not yet as durable as configured; try again until it is.",
+    ),
     errors.StoreUnavailable: Answer(
         503, "service_unavailable", "A store cannot be reached at the moment; try again."
     ),

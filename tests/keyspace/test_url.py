@@ -75,7 +75,7 @@ def test_sentinels_have_credentials_of_their_own() -> None:
 )
 def test_anything_else_is_refused_without_being_shown(text: str) -> None:
     """One error, which quotes nothing: a URL may hold a password, wherever it went wrong."""
-    with pytest.raises(ValueError, match="^not a Redis URL$") as refused:
+    with pytest.raises(ValueError, match=r"^not a Redis URL$") as refused:
         RedisUrl.parse(text)
     assert refused.value.__suppress_context__
 

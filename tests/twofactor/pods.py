@@ -22,7 +22,8 @@ from service.database.engine import open_database
 from service.errors import AlreadyEnabled
 from service.keyring.local import LocalKeyFile
 from service.keyring.store import KeyStore
-from service.keyspace.link import Argument, Link
+from service.keyspace.line import Argument
+from service.keyspace.link import Link
 from service.sessions.access_tokens import Caller
 from service.settings import Secret, Settings
 from service.twofactor.challenges import Issued
@@ -76,9 +77,9 @@ class FusedLink(Link):
         super().__init__(url)
         self._fuse = fuse
 
-    async def execute(self, *command: Argument) -> Any:
+    async def _execute(self, command: tuple[Argument, ...], changing: bool) -> Any:
         await self._fuse.burn()
-        reply = await super().execute(*command)
+        reply = await super()._execute(command, changing)
         await self._fuse.burn()
         return reply
 

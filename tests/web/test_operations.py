@@ -53,7 +53,13 @@ async def test_ready(http: httpx.AsyncClient) -> None:
     assert parts["redis"]["message"] == "Every change is on disk before it is answered."
     facts = parts["redis"]["facts"]
     assert facts.pop("version")
-    assert facts == {"maxmemoryPolicy": "noeviction", "appendonly": "yes", "appendfsync": "always"}
+    assert facts == {
+        "maxmemoryPolicy": "noeviction",
+        "appendonly": "yes",
+        "appendfsync": "always",
+        "replicas": "0",
+        "minReplicas": "0",
+    }
 
 
 async def test_ready_tells_what_durability_is_in_force(

@@ -1,0 +1,98 @@
+"""The one server that is written to: the one that the URL names, or whom Sentinels call primary."""
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+from redis import exceptions
+from redis.asyncio.connection import AbstractConnection
+
+from service.keyspace.line import Argument
+from service.keyspace.node import CONNECTION, Node, Timing, opened
+from service.keyspace.url import Address, RedisUrl
+
+log = structlog.get_logger()
+
+_LOOK_EVERY = 0.5
+"""Seconds between two questions to the Sentinels. A primary that hung while another took its place,
+and then goes on, takes commands until a Sentinel has told it; a pod must have left it by then."""
+
+
+class Primary:
+    """A topology with a single place for all keys."""
+
+    def __init__(self, url: RedisUrl, timing: Timing, min_replicas: int) -> None:
+        self._url = url
+        self._sentinels = list(url.hosts) if url.topology == "sentinel" else []
+        self._sentinel_patience = timing.connect.total_seconds() / 2  # so that one may be dead
+        self._known: Address | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._node = Node(self._connect, timing, min_replicas)
+
+    def node_for(self, command: tuple[Argument, ...]) -> Node:
+        return self._node
+
+    async def find(self, command: tuple[Argument, ...]) -> Node:
+        return self._node  # which asks the Sentinels when it connects
+
+    def moved(self, command: tuple[Argument, ...], error: exceptions.AskError) -> Node:
+        raise error  # a node of a cluster, for which the URL has another form
+
+    async def primaries(self) -> list[Node]:
+        return [self._node]
+
+    async def lost(self, node: Node) -> None:
+        await node.drop("another server may be primary now")
+
+    async def aclose(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+        await self._node.drop("closed")
+
+    async def _connect(self) -> AbstractConnection:
+        if not self._sentinels:
+            host = self._url.hosts[0] if self._url.hosts else None
+            return await opened(self._url.connection(host, **CONNECTION))
+        self._known = await self._ask_sentinels()
+        connection = await opened(self._url.connection(self._known, **CONNECTION))
+        await connection.send_command("ROLE")
+        role = await connection.read_response()
+        if role[0] != b"master":
+            await connection.disconnect(nowait=True)
+            raise exceptions.ConnectionError("the primary has just been demoted")
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch())
+        return connection
+
+    async def _ask_sentinels(self) -> Address:
+        """Who is primary, from the first Sentinel that knows; it is asked first the next time."""
+        for sentinel in list(self._sentinels):
+            with suppress(exceptions.RedisError, OSError):
+                async with asyncio.timeout(self._sentinel_patience):
+                    primary = await self._ask(sentinel)
+                if primary is not None:
+                    self._sentinels.remove(sentinel)
+                    self._sentinels.insert(0, sentinel)
+                    return primary
+        raise exceptions.ConnectionError("no Sentinel knows who is primary")
+
+    async def _ask(self, sentinel: Address) -> Address | None:
+        connection = self._url.sentinel_connection(sentinel, **CONNECTION)
+        try:
+            await opened(connection)
+            await connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._url.primary)
+            reply = await connection.read_response()
+        finally:
+            await connection.disconnect(nowait=True)
+        return (reply[0].decode(), int(reply[1])) if reply else None
+
+    async def _watch(self) -> None:
+        """Leave the server when the Sentinels have made another one primary."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            with suppress(exceptions.RedisError, OSError):
+                primary = await self._ask_sentinels()
+                if primary != self._known:
+                    log.warning("redis.failover", primary=f"{primary[0]}:{primary[1]}")
+                    self._known = primary
+                    await self._node.drop("another server is primary now")
