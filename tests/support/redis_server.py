@@ -1,7 +1,9 @@
 """A real Valkey or Redis with the repository's own redis.conf."""
 
+import random
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,14 +25,36 @@ def available() -> dict[str, Path]:
     return servers
 
 
+def free_port() -> int:
+    """A port of this machine that nobody listens on.
+
+    Below those that the system gives to clients: nobody gets it while its server is down, either.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
 class RedisServer:
     """A server in `directory`. Can be killed and started again on its data."""
 
-    def __init__(self, binary: Path, directory: Path, *options: str) -> None:
+    def __init__(
+        self,
+        binary: Path,
+        directory: Path,
+        *options: str,
+        configuration: Path = REPOSITORY / "redis.conf",
+    ) -> None:
         self.binary = binary
         self.directory = directory
         self._command = [
-            str(binary), str(REPOSITORY / "redis.conf"),
+            str(binary), str(configuration),
             "--dir", str(directory),
             "--logfile", str(directory / "server.log"),
             *options,
@@ -91,3 +115,30 @@ class RedisServer:
             return bool(self.client().ping())
         except redis.exceptions.ConnectionError:  # not yet, or still loading
             return False
+
+
+class NetworkServer(RedisServer):
+    """A server that listens on a port of loopback too. `client` goes through its socket file."""
+
+    def __init__(self, binary: Path, directory: Path, *options: str) -> None:
+        self.port = free_port()
+        directory.mkdir(parents=True, exist_ok=True)
+        # A copy, because Sentinel has servers rewrite their configuration when roles change.
+        own = Path(shutil.copy(REPOSITORY / "redis.conf", directory))
+        listen = ("--port", str(self.port), "--bind", "127.0.0.1")
+        super().__init__(binary, directory, *listen, *options, configuration=own)
+        self.url = Secret(f"redis://127.0.0.1:{self.port}/0")
+
+    def client(self) -> "redis.Redis":
+        return redis.Redis(unix_socket_path=str(self.directory / "redis.sock"))
+
+    def role(self) -> str:
+        """`master` or `slave`, as it sees itself."""
+        with self.client() as client:
+            return str(client.role()[0].decode())
+
+    def calls(self, *commands: str) -> int:
+        """How often it has been sent these commands since it started."""
+        with self.client() as client:
+            counts = client.info("commandstats")
+        return sum(counts.get(f"cmdstat_{name}", {}).get("calls", 0) for name in commands)

@@ -1,0 +1,167 @@
+"""A real Valkey Cluster on loopback: three primaries, and a replica for each if asked for."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from redis.cluster import ClusterNode, RedisCluster
+from redis.crc import key_slot
+
+from service.keyspace.embedded_files import find_binary
+from service.settings import Secret
+from tests.support.redis_server import NetworkServer, free_port
+from tests.support.waiting import wait_until
+
+SLOTS = 16_384
+SLOTS_IN_USE = sorted(key_slot(b"{%02x}" % bucket) for bucket in range(64))
+"""Where the 64 buckets of the keyspace lie."""
+
+
+class Node(NetworkServer):
+    """One server of a cluster. Its `client` asks this node only, and follows no redirection."""
+
+    def __init__(self, binary: Path, directory: Path, *options: str) -> None:
+        self.bus_port = free_port()
+        super().__init__(
+            binary, directory,
+            "--cluster-enabled", "yes",
+            "--cluster-port", str(self.bus_port),
+            "--repl-diskless-sync-delay", "0",
+            *options,
+        )  # fmt: skip
+        self.id = ""
+
+    def cluster(self, *command: str | int) -> object:
+        """Send `CLUSTER …` to this node, past any client that knows what it means."""
+        with self.client() as client:
+            return client.execute_command("CLUSTER", *command)
+
+    def state(self) -> dict[str, str]:
+        """`CLUSTER INFO` as this node sees it."""
+        lines = self.cluster("INFO").decode().splitlines()  # type: ignore[attr-defined]
+        return dict(line.split(":", 1) for line in lines)
+
+
+class Cluster:
+    """Three primaries with a third of the slots each; `nodes[3:]` are their replicas, in order."""
+
+    def __init__(
+        self, directory: Path, *, replicas: bool = False, node_timeout: int = 1000
+    ) -> None:
+        """`node_timeout` is in milliseconds: a node that is silent for longer has failed."""
+        self.nodes = [
+            Node(
+                find_binary(), directory / f"node-{number}",
+                "--cluster-node-timeout", str(node_timeout),
+                "--cluster-replica-validity-factor", "0",
+            )
+            for number in range(6 if replicas else 3)
+        ]  # fmt: skip
+        addresses = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:3])
+        self.url = Secret(f"redis+cluster://{addresses}")
+
+    def start(self) -> "Cluster":
+        """Start all nodes and wait until each knows all and serves all slots."""
+        for node in self.nodes:
+            node.start()
+            node.id = node.cluster("MYID").decode()  # type: ignore[attr-defined]
+        first, *others = self.nodes
+        for number, node in enumerate(self.nodes):
+            node.cluster("SET-CONFIG-EPOCH", number + 1)
+        for number, node in enumerate(self.nodes[:3]):
+            here = range(SLOTS * number // 3, SLOTS * (number + 1) // 3)
+            node.cluster("ADDSLOTSRANGE", here[0], here[-1])
+        for node in others:
+            first.cluster("MEET", "127.0.0.1", node.port, node.bus_port)
+        wait_until(self._is_whole)
+        for primary, replica in zip(self.nodes, self.nodes[3:], strict=False):
+            wait_until(lambda primary=primary, replica=replica: self._knows(replica, primary))
+            replica.cluster("REPLICATE", primary.id)
+        wait_until(lambda: all(_replicates(node) for node in self.nodes[3:]))
+        return self
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.stop()
+
+    def client(self) -> RedisCluster:
+        """A client that asks whichever node has the key, for looking from outside."""
+        living = [ClusterNode("127.0.0.1", node.port) for node in self.nodes if node.process]
+        return RedisCluster(startup_nodes=living)
+
+    def heal(self) -> None:
+        """Whatever a test did to the nodes, all slots are served again."""
+        for node in self.nodes:
+            node.resume_or_start()
+        wait_until(self._is_whole)
+        wait_until(lambda: all(n.role() == "master" or _replicates(n) for n in self.nodes))
+
+    def owner(self, slot: int, asked: "Node | None" = None) -> Node:
+        """The primary that has `slot`, as `asked` or any living node sees it."""
+        asked = asked or next(node for node in self.nodes if node.process)
+        for first, last, primary, *_ in asked.cluster("SLOTS"):  # type: ignore[attr-defined]
+            if first <= slot <= last:
+                return self._with_port(primary[1])
+        raise AssertionError(f"nobody has slot {slot}")
+
+    def replica_of(self, primary: Node) -> Node:
+        """One that follows `primary` now."""
+        with primary.client() as client:
+            return self._with_port(int(client.role()[2][0][1]))
+
+    def move(self, slots: Iterable[int], to: Node) -> None:
+        """Hand slots over, each in one step: whoever asks is told MOVED and never sees half."""
+        for slot in slots:
+            source = self.owner(slot, to)
+            if source is to:
+                continue
+            source.cluster("MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", to.id)
+            wait_until(lambda source=source: _migrated(source))
+            self._wait_until_known(slot, to)
+
+    def move_key_by_key(self, slots: Iterable[int], to: Node, keys_at_once: int = 1) -> None:
+        """Hand slots over as before Valkey 9: meanwhile ASK, and TRYAGAIN for what is split."""
+        for slot in slots:
+            source = self.owner(slot, to)
+            if source is to:
+                continue
+            to.cluster("SETSLOT", slot, "IMPORTING", source.id)
+            source.cluster("SETSLOT", slot, "MIGRATING", to.id)
+            with source.client() as client:
+                while keys := client.cluster("GETKEYSINSLOT", slot, keys_at_once):
+                    client.migrate("127.0.0.1", to.port, keys, 0, 5000)
+            for node in (to, source, *self.nodes):
+                if node.role() == "master":
+                    node.cluster("SETSLOT", slot, "NODE", to.id)
+
+    def _with_port(self, port: int) -> Node:
+        return next(node for node in self.nodes if node.port == port)
+
+    def _is_whole(self) -> bool:
+        states = [node.state() for node in self.nodes]
+        return all(
+            state["cluster_state"] == "ok" and int(state["cluster_known_nodes"]) == len(self.nodes)
+            for state in states
+        )
+
+    def _knows(self, node: Node, other: Node) -> bool:
+        return other.id.encode() in node.cluster("NODES")  # type: ignore[operator]
+
+    def _wait_until_known(self, slot: int, to: Node) -> None:
+        """The new owner is told by gossip; the next move asks it for its view."""
+        wait_until(lambda: self.owner(slot, to) is to)
+
+
+def _replicates(node: Node) -> bool:
+    with node.client() as client:
+        return client.info("replication").get("master_link_status") == "up"
+
+
+def _migrated(source: Node) -> bool:
+    """Whether the latest migration from `source` is over.
+
+    Raises:
+        AssertionError: it has failed.
+    """
+    latest = source.cluster("GETSLOTMIGRATIONS")[0]  # type: ignore[index]
+    assert latest[b"state"] not in (b"failed", b"canceled"), latest
+    return bool(latest[b"state"] == b"success")
