@@ -127,7 +127,10 @@ class Cluster:
             to.cluster("SETSLOT", slot, "IMPORTING", source.id)
             source.cluster("SETSLOT", slot, "MIGRATING", to.id)
             with source.client() as client:
-                while keys := client.cluster("GETKEYSINSLOT", slot, keys_at_once):
+                # Two words: for the command in one, redis-py takes the keys for text.
+                while keys := client.execute_command(
+                    "CLUSTER", "GETKEYSINSLOT", slot, keys_at_once
+                ):
                     client.migrate("127.0.0.1", to.port, keys, 0, 5000)
             for node in (to, source, *self.nodes):
                 if node.role() == "master":
