@@ -210,7 +210,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "redis_min_replicas": _integer(0, 100),
     "redis_connect_timeout_ms": _integer(10, 60_000),
     "redis_reply_timeout_ms": _integer(10, 60_000),
-    "database_url": _url("sqlite:///"),
+    "database_url": _url("sqlite:///", "postgresql://"),
     "app_name": _label,
     "issuer": _text,
     "audience": _text,

@@ -1,16 +1,20 @@
 """Fixtures that more than one folder of tests uses.
 
 Each test that takes `redis_server`, directly or not, runs once on each server that this machine
-has, and leaves no key without a life behind.
+has, and leaves no key without a life behind. Each that takes `user_store` runs on SQLite and on
+PostgreSQL.
 """
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.support.postgresql import PostgresServer
 from tests.support.redis_server import RedisServer, available
 from tests.support.service_process import Person, ServiceProcess, sign_up
+from tests.support.user_stores import SqliteStore, UserStore, postgres_store
 
 PERMANENT = (b"events:",)
 """Beginnings of the keys that may live for ever: streams, which are capped."""
@@ -69,3 +73,23 @@ async def http(service: ServiceProcess) -> AsyncIterator[httpx.AsyncClient]:
 async def person(http: httpx.AsyncClient) -> Person:
     """Somebody who has just signed up."""
     return await sign_up(http)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server; each test has a database of its own on it."""
+    server = PostgresServer()
+    try:
+        yield server.start()
+    finally:
+        server.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def user_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[UserStore]:
+    """A migrated, empty user store of the test's own."""
+    if request.param == "sqlite":
+        yield SqliteStore(tmp_path)
+    else:
+        with postgres_store(request.getfixturevalue("postgres")) as store:
+            yield store

@@ -48,6 +48,7 @@ LIBRARIES = {
     "redis": "keyspace",
     "hiredis": "keyspace",
     "alembic": "database",
+    "asyncpg": "database",
     "sqlalchemy": "database accounts keyring readiness app",
     "bcrypt": "accounts",
     "email_validator": "accounts",

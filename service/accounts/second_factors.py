@@ -1,6 +1,7 @@
 """The second factor of an account, as the user store has it. Each change is one transaction.
 
-Every change raises the user row's `version`, under which pods keep the row in memory.
+Every change raises the user row's `version`, under which pods keep the row in memory. Every change
+begins with that row: so changes of one user take turns, and never wait for each other crosswise.
 """
 
 from collections.abc import Sequence
@@ -126,11 +127,13 @@ class SecondFactors:
         """Use a recovery code up. The version; `None`: it is not there, or not any more."""
         with store_errors():
             async with self._engine.begin() as connection:
+                change = {"user_id": user_id, "enrolment": enrolment_id}
+                if (await connection.execute(_TOUCH, change)).rowcount == 0:
+                    return None
                 code = {"user_id": user_id, "digest": digest}
                 if (await connection.execute(_BURN, code)).rowcount == 0:
+                    await connection.rollback()
                     return None
-                change = {"user_id": user_id, "enrolment": enrolment_id}
-                await connection.execute(_TOUCH, change)
                 row = (await connection.execute(_VERSION, {"user_id": user_id})).one()
         version: int = row.version
         return version

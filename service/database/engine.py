@@ -1,7 +1,6 @@
 """The engine: a database URL in, a bounded pool of prepared connections out.
 
-SQLite is what works today. PostgreSQL takes its place here, in `_backend` and `migration._lock`;
-nothing else knows which of the two it is.
+SQLite or PostgreSQL: nothing outside this package knows which of the two it is.
 """
 
 import os
@@ -25,14 +24,18 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from service.database.postgresql import open_postgresql
 from service.database.tables import users
 from service.errors import StartupError, StoreUnavailable
 
 PATIENCE = 2.0
-"""Seconds to wait for a connection of the pool, or for another process' write, before 503."""
+"""Seconds that SQLite waits for a connection of the pool, or for another process' write."""
 
 # What the statement or its values are to blame for. All else means that the database cannot serve.
 _OUR_OWN_MISTAKES = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
+
+# PostgreSQL counts these among them: a table that is not there, and one that we may not use.
+_NOT_SET_UP = ("42P01", "42501")
 
 
 def open_database(url: str) -> AsyncEngine:
@@ -43,6 +46,8 @@ def open_database(url: str) -> AsyncEngine:
     Raises:
         StartupError: the URL is not one that we can serve from; names the setting, not the URL.
     """
+    if is_postgresql(url):
+        return open_postgresql(url)
     file = database_file(url)
     engine = create_async_engine(
         sqlite_url("sqlite+aiosqlite", file),
@@ -58,6 +63,19 @@ def open_database(url: str) -> AsyncEngine:
     return engine
 
 
+def is_postgresql(url: str) -> bool:
+    """Whether `url` names a PostgreSQL database. Raises `StartupError` when it is not a URL."""
+    return _parsed(url).drivername == "postgresql"
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        # `from None`: the cause quotes the URL, which may hold a password.
+        raise StartupError("SERVICE_DATABASE_URL is not a database URL") from None
+
+
 def database_file(url: str) -> Path:
     """The SQLite file that `url` names, absolute, made with mode 0600 if it is missing.
 
@@ -66,15 +84,9 @@ def database_file(url: str) -> Path:
     Raises:
         StartupError: the URL is not one that we can serve from, or the file cannot be made.
     """
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        # `from None`: the cause quotes the URL, which may hold a password.
-        raise StartupError("SERVICE_DATABASE_URL is not a database URL") from None
+    parsed = _parsed(url)
     if parsed.drivername != "sqlite":
-        raise StartupError(
-            "SERVICE_DATABASE_URL must be sqlite:///path; no other database works yet"
-        )
+        raise StartupError("SERVICE_DATABASE_URL must be sqlite:///path or postgresql://...")
     if not parsed.database or parsed.database == ":memory:" or parsed.host or parsed.query:
         raise StartupError("SERVICE_DATABASE_URL must be sqlite:///path, a file and no options")
     file = Path(parsed.database).absolute()
@@ -146,8 +158,10 @@ def store_errors() -> Iterator[None]:
     """
     try:
         yield
-    except _OUR_OWN_MISTAKES:
-        raise
+    except _OUR_OWN_MISTAKES as error:
+        if getattr(error.orig, "sqlstate", None) not in _NOT_SET_UP:
+            raise
+        raise StoreUnavailable("the user store is not set up") from error
     except (DBAPIError, PoolTimeoutError, OSError) as error:  # OSError: drivers that use sockets
         raise StoreUnavailable("the user store cannot be reached") from error
 

@@ -1,10 +1,9 @@
-"""The user store, on SQLite files."""
+"""The user store, on SQLite and on PostgreSQL."""
 
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import event, func, select
@@ -17,8 +16,8 @@ from service.accounts.passwords import PasswordHash
 from service.accounts.users import Credentials, User, Users
 from service.database import tables
 from service.database.engine import open_database
-from service.database.migration import migrate
 from service.errors import EmailTaken, StoreUnavailable
+from tests.support.user_stores import UserStore
 
 ADA = normalize("Ada@Example.com")
 HASH = PasswordHash(1, "$2b$04$first")
@@ -26,10 +25,8 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path}/users.sqlite"
-    migrate(url)
-    return url
+def url(user_store: UserStore) -> str:
+    return user_store.url
 
 
 @pytest.fixture
@@ -42,14 +39,6 @@ async def engine(url: str) -> AsyncIterator[AsyncEngine]:
 @pytest.fixture
 def users(engine: AsyncEngine) -> Users:
     return Users(engine)
-
-
-def empty(folder: Path) -> int:
-    """Delete the folder's files; answers how many there were."""
-    files = list(folder.iterdir())
-    for file in files:
-        file.unlink()
-    return len(files)
 
 
 async def rows(engine: AsyncEngine) -> int:
@@ -161,10 +150,10 @@ async def test_memory_is_bounded(users: Users, monkeypatch: pytest.MonkeyPatch) 
     assert len(users._remembered) == 2
 
 
-async def test_a_store_that_is_gone_is_unavailable(users: Users, tmp_path: Path) -> None:
+async def test_a_store_that_is_gone_is_unavailable(users: Users, user_store: UserStore) -> None:
     """Proves that each question says so, and none of them makes a new, empty file."""
     added = await users.add(ADA, HASH, NOW)
-    empty(tmp_path)
+    user_store.lose()
     questions = [
         users.add(normalize("eve@example.com"), HASH, NOW),
         users.find_by_email(ADA.key),
@@ -175,4 +164,3 @@ async def test_a_store_that_is_gone_is_unavailable(users: Users, tmp_path: Path)
         with pytest.raises(StoreUnavailable):
             await question
     assert await users.get(added.id, 0) == added
-    assert empty(tmp_path) == 0

@@ -85,8 +85,9 @@ async def test_connections_are_prepared(engine: AsyncEngine) -> None:
         "sqlite://hunter2/x.db",
         "sqlite:///x.db?mode=memory",
         "sqlite+aiosqlite:///x.db",
-        "postgresql://me:hunter2@db/accounts",
+        "postgresql+psycopg://me:hunter2@db/accounts",
         "postgresql://me:hunter2@db:port/accounts",
+        "mysql://me:hunter2@db/accounts",
     ],
 )
 def test_other_urls_are_refused(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

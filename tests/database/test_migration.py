@@ -2,8 +2,6 @@
 
 import contextlib
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,31 +14,9 @@ from service.database.engine import database_file
 from service.database.migration import migrate
 from service.database.tables import metadata
 from service.errors import StartupError
-
-# Says that it is ready, waits for the word, migrates.
-RACER = """
-import sys
-from service.database.migration import migrate
-print("ready", flush=True)
-sys.stdin.readline()
-migrate(sys.argv[1])
-"""
+from tests.database.migrating import migrate_and_die, migrate_at_once
 
 LATEST = "0002"
-
-# Dies in the middle of version 0001, with the first table made.
-VICTIM = """
-import os, signal, sys
-from alembic import op
-from service.database.migration import migrate
-create_table = op.create_table
-def dying_create_table(name, *columns):
-    if name == "data_keys":
-        os.kill(os.getpid(), signal.SIGKILL)
-    create_table(name, *columns)
-op.create_table = dying_create_table
-migrate(sys.argv[1])
-"""
 
 
 def ask(file: Path, sql: str) -> list[tuple[object, ...]]:
@@ -89,25 +65,7 @@ def test_migrating_again_changes_nothing(url: str, file: Path) -> None:
 @pytest.mark.parametrize("_again", range(3))
 def test_racing_processes_migrate_once(url: str, file: Path, _again: int) -> None:
     """Proves that processes that start together on a new database all come up."""
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", RACER, url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(4)
-    ]
-    for racer in racers:
-        assert racer.stdout is not None
-        assert racer.stdout.readline() == "ready\n"
-    for racer in racers:
-        assert racer.stdin is not None
-        racer.stdin.write("\n")
-        racer.stdin.flush()
-    answers = [(racer.communicate(timeout=60)[1], racer.returncode) for racer in racers]
-    assert answers == [("", 0)] * 4
+    assert migrate_at_once(url, 4) == [("", 0)] * 4
     assert ask(file, "SELECT version_num FROM alembic_version") == [(LATEST,)]
 
 
@@ -125,8 +83,7 @@ def test_the_first_start_waits_for_a_writer(
 
 def test_killed_half_way_leaves_nothing_half(url: str, file: Path) -> None:
     """Proves that a crash inside a version undoes the whole of it, and the next start succeeds."""
-    killed = subprocess.run([sys.executable, "-c", VICTIM, url], check=False, timeout=60)
-    assert killed.returncode == -9
+    assert migrate_and_die(url) == -9
     assert tables(file) == set()
     migrate(url)
     assert tables(file) == {*metadata.tables, "alembic_version"}

@@ -11,19 +11,19 @@ from sqlalchemy import Delete, Insert, Update, select
 
 from service.clock import system_clock
 from service.database.engine import open_database
-from service.database.migration import migrate
 from service.database.tables import data_keys, sealed_keys, users
 from service.keyring import signing
 from service.keyring.local import LocalKeyFile
 from service.keyring.store import KeyStore, ServiceKeys
 from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autouse
+from tests.support.user_stores import UserStore
 
 ROOT = Path(__file__).parents[2]  # where `python -c` finds the package
 
 
 @pytest.fixture
 def race() -> Callable[..., list[str]]:
-    """Runs a script in so many processes, given a directory, and answers what each printed.
+    """Runs a script in so many processes, with arguments, and answers what each printed.
 
     A script says `ready` once everything is imported, then waits for a line: all are let go
     together, when the last is ready. Each must end with the exit status `ends`.
@@ -31,8 +31,8 @@ def race() -> Callable[..., list[str]]:
     return _race
 
 
-def _race(count: int, script: str, directory: Path, ends: int = 0) -> list[str]:
-    command = [sys.executable, "-c", script, str(directory)]
+def _race(count: int, script: str, *arguments: object, ends: int = 0) -> list[str]:
+    command = [sys.executable, "-c", script, *map(str, arguments)]
     racers = [
         subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -52,12 +52,12 @@ def _race(count: int, script: str, directory: Path, ends: int = 0) -> list[str]:
 
 
 class DataDir:
-    """A migrated data dir, and what a start of the service on it does and finds."""
+    """A data dir, a migrated user store, and what a start of the service does and finds there."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, store: UserStore) -> None:
         self.path = path
-        self.url = f"sqlite:///{path}/service.db"
-        migrate(self.url)
+        self.store = store
+        self.url = store.url
         self.engine = open_database(self.url)
 
     @property
@@ -79,14 +79,10 @@ class DataDir:
             tables = (data_keys, sealed_keys, users)
             return [list(await connection.execute(select(table))) for table in tables]
 
-    def bytes_on_disk(self) -> bytes:
-        """The database as it lies there, its log included."""
-        return b"".join(file.read_bytes() for file in self.path.glob("service.db*"))
-
 
 @pytest.fixture
-async def data_dir(tmp_path: Path) -> AsyncIterator[DataDir]:
-    data_dir = DataDir(tmp_path)
+async def data_dir(tmp_path: Path, user_store: UserStore) -> AsyncIterator[DataDir]:
+    data_dir = DataDir(tmp_path, user_store)
     yield data_dir
     await data_dir.engine.dispose()
 

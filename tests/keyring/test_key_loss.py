@@ -106,7 +106,7 @@ async def test_id_that_no_token_could_carry(data_dir: Any, key_id: str) -> None:
 async def test_database_out_of_reach(data_dir: Any) -> None:
     """A database that is gone is 'unavailable', which may pass, not a reason to make keys."""
     await data_dir.start()
-    (data_dir.path / "service.db").unlink()
+    data_dir.store.lose()
     with pytest.raises(StoreUnavailable):
         await data_dir.start()
 

@@ -29,7 +29,7 @@ from service.database.engine import open_database
 from service.keyring import local, store
 
 async def main():
-    engine = open_database(f"sqlite:///{sys.argv[1]}/service.db")
+    engine = open_database(sys.argv[2])
     provider = local.LocalKeyFile.at(Path(sys.argv[1]), None)
     print("ready", flush=True)
     sys.stdin.readline()
@@ -103,7 +103,7 @@ async def test_racing_first_starts_found_once(data_dir: Any) -> None:
 
 async def test_processes_that_start_at_once_agree(data_dir: Any, race: Any) -> None:
     """Real processes race on a new data dir; each verifies and opens what the others made."""
-    made = [printed.split() for printed in race(3, START + RUN, data_dir.path)]
+    made = [printed.split() for printed in race(3, START + RUN, data_dir.path, data_dir.url)]
     keys = await data_dir.start()
     for token, blob in made:
         public = keys.signing.public(jwt.get_unverified_header(token)["kid"])
@@ -117,7 +117,7 @@ async def test_processes_that_start_at_once_agree(data_dir: Any, race: Any) -> N
 @pytest.mark.parametrize("step", ["local._ensure", "store.Keyring", "store._refuse_leftovers"])
 async def test_killed_first_start_is_made_good(data_dir: Any, race: Any, step: str) -> None:
     """SIGKILL before the key file, before the rows, or between them: the next start is a first."""
-    race(1, START + f"\n{step} = die" + RUN, data_dir.path, ends=-signal.SIGKILL)
+    race(1, START + f"\n{step} = die" + RUN, data_dir.path, data_dir.url, ends=-signal.SIGKILL)
     assert await data_dir.rows() == [[], [], []]
     await data_dir.start()
 
@@ -157,7 +157,7 @@ async def test_newest_of_several_is_current(data_dir: Any) -> None:
 async def test_no_key_in_clear_on_disk(data_dir: Any, secrets_of: Any) -> None:
     """No file of the database holds a key as bytes, hex or base64; the sealed ones are there."""
     keys = await data_dir.start()
-    disk = data_dir.bytes_on_disk()
+    disk = data_dir.store.bytes_on_disk()
     wrapped, sealed, _ = await data_dir.rows()
     assert all(row.sealed in disk for row in sealed)
     assert all(row.wrapped in disk for row in wrapped)
