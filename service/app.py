@@ -71,7 +71,7 @@ def create_app(settings: Settings) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        engine = open_database(settings.database_url.reveal())
+        engine = open_database(settings.database_url.reveal(), settings.database_pool)
         link = create_link(settings)
         pool = HashingPool(usable_cores() // settings.workers)
         provider = LocalKeyFile.at(settings.data_dir, settings.kms_local_key_file)

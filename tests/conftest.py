@@ -1,11 +1,12 @@
 """Fixtures that more than one folder of tests uses.
 
 Each test that takes `redis_server`, directly or not, runs once on each server that this machine
-has, and leaves no key without a life behind. Each that takes `user_store` runs on SQLite and on
-PostgreSQL.
+has, and leaves no key without a life behind. Each that takes `new_user_store` runs on SQLite and
+on PostgreSQL; one that takes both does without the pair of PostgreSQL and a second Redis server.
 """
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import httpx
@@ -14,10 +15,24 @@ import pytest
 from tests.support.postgresql import PostgresServer
 from tests.support.redis_server import RedisServer, available
 from tests.support.service_process import Person, ServiceProcess, sign_up
-from tests.support.user_stores import SqliteStore, UserStore, postgres_store
+from tests.support.user_stores import NewUserStore, SqliteStore, UserStore, postgres_store
 
 PERMANENT = (b"events:",)
 """Beginnings of the keys that may live for ever: streams, which are capped."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the pairs of PostgreSQL and a second Redis server: they would prove no more."""
+    again = [item for item in items if _is_second_pair(item)]
+    config.hook.pytest_deselected(items=again)
+    items[:] = [item for item in items if item not in again]
+
+
+def _is_second_pair(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    params = callspec.params if callspec else {}
+    on_postgresql = params.get("new_user_store") == "postgresql"
+    return on_postgresql and params.get("redis_server", "valkey") != "valkey"
 
 
 @pytest.fixture(scope="session", params=available())
@@ -85,11 +100,17 @@ def postgres() -> Iterator[PostgresServer]:
         server.remove()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def user_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[UserStore]:
-    """A migrated, empty user store of the test's own."""
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def new_user_store(request: pytest.FixtureRequest) -> NewUserStore:
+    """Makes user stores, each with a directory for its files if it has any."""
     if request.param == "sqlite":
-        yield SqliteStore(tmp_path)
-    else:
-        with postgres_store(request.getfixturevalue("postgres")) as store:
-            yield store
+        return lambda directory: nullcontext(SqliteStore(directory))
+    server = request.getfixturevalue("postgres")
+    return lambda directory: postgres_store(server)
+
+
+@pytest.fixture
+def user_store(new_user_store: NewUserStore, tmp_path: Path) -> Iterator[UserStore]:
+    """A migrated, empty user store of the test's own."""
+    with new_user_store(tmp_path) as store:
+        yield store

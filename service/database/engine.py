@@ -38,8 +38,10 @@ _OUR_OWN_MISTAKES = (IntegrityError, DataError, ProgrammingError, NotSupportedEr
 _NOT_SET_UP = ("42P01", "42501")
 
 
-def open_database(url: str) -> AsyncEngine:
+def open_database(url: str, connections: int = 8) -> AsyncEngine:
     """An engine for the database at `url`, whose schema `migrate` has brought up to date.
+
+    The pool holds at most so many `connections` to PostgreSQL, and always four to SQLite.
 
     Nothing is opened before the first statement. Close it with `await engine.dispose()`.
 
@@ -47,7 +49,7 @@ def open_database(url: str) -> AsyncEngine:
         StartupError: the URL is not one that we can serve from; names the setting, not the URL.
     """
     if is_postgresql(url):
-        return open_postgresql(url)
+        return open_postgresql(url, connections)
     file = database_file(url)
     engine = create_async_engine(
         sqlite_url("sqlite+aiosqlite", file),

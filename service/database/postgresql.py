@@ -20,8 +20,8 @@ CLOSE_PATIENCE = 0.1
 CONNECT_PATIENCE = 1.0
 TRANSACTION_PATIENCE = 1.0
 
-_POOL_SIZE = 8
-"""Connections of a process. Ten pods with one worker fit into the usual limit of 100."""
+# What a server that was demoted answers to each write, until it is left.
+_READ_ONLY = "25006"
 
 _SESSION = {
     "application_name": "openshow-auth",
@@ -66,8 +66,8 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # untyped base
             self.cut_after(None)
 
 
-def open_postgresql(url: str) -> AsyncEngine:
-    """An engine for the PostgreSQL database at `url`, with a bounded pool."""
+def open_postgresql(url: str, connections: int) -> AsyncEngine:
+    """An engine for the PostgreSQL database at `url`, with at most so many connections."""
 
     async def connect() -> _Connection:
         connection: _Connection = await asyncpg.connect(
@@ -85,13 +85,13 @@ def open_postgresql(url: str) -> AsyncEngine:
         # Of the two who change a row the second sees what the first has left: each change is a
         # statement with a condition, or begins with one that locks the user's row.
         isolation_level="READ COMMITTED",
-        pool_size=_POOL_SIZE,
+        pool_size=connections,
         max_overflow=0,
         pool_timeout=POOL_PATIENCE,
         hide_parameters=True,  # errors reach the log; e-mails and hashes must not
     )
     _keep_deadlines(engine)
-    _hide_details(engine)
+    _read_errors(engine)
     return engine
 
 
@@ -131,11 +131,13 @@ def _keep_deadlines(engine: AsyncEngine) -> None:
             raw.cut_after(None)
 
 
-def _hide_details(engine: AsyncEngine) -> None:
-    """Take the DETAIL from PostgreSQL's errors: it quotes the row, which tracebacks would show."""
+def _read_errors(engine: AsyncEngine) -> None:
+    """Hide what PostgreSQL quotes of a row, and leave a server that is no primary any more."""
 
     @event.listens_for(engine.sync_engine, "handle_error")
-    def hide(context: ExceptionContext) -> None:
+    def read(context: ExceptionContext) -> None:
         cause = context.original_exception.__cause__
         if isinstance(cause, asyncpg.PostgresError):
-            cause.detail = None
+            cause.detail = None  # it quotes the row, and tracebacks would show it
+            if cause.sqlstate == _READ_ONLY:
+                context.is_disconnect = True  # all connections of this age are replaced

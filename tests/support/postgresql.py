@@ -124,13 +124,13 @@ class PostgresServer:
     def url(self, database: str) -> str:
         return f"postgresql://tests@/{database}?host={self.directory}"
 
-    def ask(self, sql: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+    def ask(self, sql: str, database: str = "postgres", *values: Any) -> list[tuple[Any, ...]]:
         """Ask past the service; from anywhere, within an event loop too."""
 
         async def ask() -> list[tuple[Any, ...]]:
             connection = await asyncpg.connect(self.url(database), timeout=5)
             try:
-                return [tuple(row) for row in await connection.fetch(sql)]
+                return [tuple(row) for row in await connection.fetch(sql, *values)]
             finally:
                 await connection.close()
 

@@ -37,16 +37,12 @@ class ServiceProcess:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def database(self) -> Path:
-        """The SQLite file of its user store."""
-        return Path(self._environment["SERVICE_DATA_DIR"]) / "service.db"
-
     def beside(self, directory: Path, **settings: str) -> "ServiceProcess":
         """Another process on the same Redis and the same data, which logs to `directory`."""
-        data = {"SERVICE_DATA_DIR": self._environment["SERVICE_DATA_DIR"]}
         url = Secret(self._environment["SERVICE_REDIS_URL"])
-        return ServiceProcess(directory, url, **data, **settings)
+        shared = "SERVICE_DATA_DIR", "SERVICE_DATABASE_URL"
+        data = {name: self._environment.get(name, "") for name in shared}
+        return ServiceProcess(directory, url, **data | settings)
 
     def start(self) -> "ServiceProcess":
         """Start it and wait until it says where it listens and answers there."""

@@ -1,10 +1,15 @@
 """The two kinds of user store, for tests that prove the same of both."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
+
+import asyncpg
 
 from service.database.migration import migrate
 from tests.support.postgresql import PostgresServer
@@ -15,11 +20,24 @@ class UserStore(Protocol):
 
     url: str
 
+    def ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Ask or change it past the service; `$1` stands for the first value. Booleans may be 0."""
+
+    def held(self) -> AbstractContextManager[None]:
+        """Everybody else can read, and waits with what they write to `users`, while this lasts."""
+
+    def out_of_reach(self) -> AbstractContextManager[None]:
+        """It cannot be used while this lasts; afterwards it is as it was."""
+
     def lose(self) -> None:
         """Take it away, for good, from under whoever uses it."""
 
     def bytes_on_disk(self) -> bytes:
         """The database as it lies there, its log included."""
+
+
+NewUserStore = Callable[[Path], AbstractContextManager[UserStore]]
+"""Makes one; what it keeps in files is in this directory."""
 
 
 class SqliteStore:
@@ -28,8 +46,26 @@ class SqliteStore:
         self.url = "sqlite:///" + quote(str(self._file))
         migrate(self.url)
 
-    def _files(self) -> Iterator[Path]:
-        return self._file.parent.glob(self._file.name + "*")
+    def ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        named = {str(number): value for number, value in enumerate(values, start=1)}
+        with closing(sqlite3.connect(self._file, isolation_level=None)) as database:
+            return database.execute(sql, named).fetchall()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        with closing(sqlite3.connect(self._file, isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            yield
+            database.execute("ROLLBACK")
+
+    @contextmanager
+    def out_of_reach(self) -> Iterator[None]:
+        aside = self._file.rename(self._file.with_suffix(".aside"))
+        try:
+            yield
+            assert not self._file.exists(), "somebody has made a new, empty one"
+        finally:
+            aside.rename(self._file)
 
     def lose(self) -> None:
         for file in list(self._files()):
@@ -38,6 +74,9 @@ class SqliteStore:
     def bytes_on_disk(self) -> bytes:
         return b"".join(file.read_bytes() for file in self._files())
 
+    def _files(self) -> Iterator[Path]:
+        return self._file.parent.glob(self._file.name + "*")
+
 
 class PostgresStore:
     def __init__(self, server: PostgresServer, name: str) -> None:
@@ -45,11 +84,48 @@ class PostgresStore:
         self._name = name
         self.url = server.url(name)
 
+    def ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self._server.ask(sql, self._name, *values)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        # A thread with a loop of its own, because the caller's may be running.
+        runner = asyncio.Runner()
+        with ThreadPoolExecutor(1) as thread:
+
+            def run(call: Any) -> Any:
+                return thread.submit(runner.run, call).result()
+
+            connection = run(_connect(self.url))
+            try:
+                run(connection.execute("BEGIN; LOCK TABLE users IN EXCLUSIVE MODE"))
+                yield
+            finally:
+                run(connection.close())
+                thread.submit(runner.close).result()
+
+    @contextmanager
+    def out_of_reach(self) -> Iterator[None]:
+        self._server.ask(f"ALTER DATABASE {self._name} ALLOW_CONNECTIONS false")
+        self._server.ask(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1",
+            "postgres",
+            self._name,
+        )
+        try:
+            yield
+        finally:
+            self._server.ask(f"ALTER DATABASE {self._name} ALLOW_CONNECTIONS true")
+
     def lose(self) -> None:
         self._server.drop(self._name)
 
     def bytes_on_disk(self) -> bytes:
         return self._server.bytes_on_disk()
+
+
+async def _connect(url: str) -> Any:
+    return await asyncpg.connect(url, timeout=5)
 
 
 @contextmanager

@@ -8,17 +8,19 @@ import httpx
 import pytest
 
 from service import app
-from service.database.migration import migrate
+from tests.support.both_user_stores import shared_service, shared_store  # noqa: F401
 from tests.support.redis_server import RedisServer
 from tests.support.service_process import ServiceProcess
 from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autouse
 from tests.support.two_factor import Holder, new_holder
+from tests.support.user_stores import NewUserStore, UserStore
 from tests.twofactor.pods import Pods, Watch, running
 
 
 @pytest.fixture(scope="session")
 def shared_neighbour(
-    shared_service: ServiceProcess, tmp_path_factory: pytest.TempPathFactory
+    shared_service: ServiceProcess,  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ServiceProcess]:
     """Another process of `shared_service`: the same Redis, the same user store."""
     service = shared_service.beside(tmp_path_factory.mktemp("neighbour")).start()
@@ -51,18 +53,23 @@ async def bob(http: httpx.AsyncClient) -> Holder:
 
 @pytest.fixture(scope="session")
 def shared_brief(
-    redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+    redis_server: RedisServer,
+    new_user_store: NewUserStore,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ServiceProcess]:
     """Enrolments and challenges that live for a second."""
-    service = ServiceProcess(
-        tmp_path_factory.mktemp("brief2fa"),
-        redis_server.url,
-        SERVICE_ENROLLMENT_TTL="1",
-        SERVICE_CHALLENGE_TTL="1",
-        SERVICE_APP_NAME="Open Show & Söhne",
-    ).start()
-    yield service
-    assert service.stop() == 0
+    directory = tmp_path_factory.mktemp("brief2fa")
+    with new_user_store(directory) as store:
+        service = ServiceProcess(
+            directory,
+            redis_server.url,
+            SERVICE_DATABASE_URL=store.url,
+            SERVICE_ENROLLMENT_TTL="1",
+            SERVICE_CHALLENGE_TTL="1",
+            SERVICE_APP_NAME="Open Show & Söhne",
+        ).start()
+        yield service
+        assert service.stop() == 0
 
 
 @pytest.fixture
@@ -74,11 +81,10 @@ async def brief(shared_brief: ServiceProcess, keys: RedisServer) -> AsyncIterato
 
 @pytest.fixture
 async def pods(
-    keys: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    keys: RedisServer, user_store: UserStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Pods]:
     """Two pods in this process."""
     watch = Watch()
     monkeypatch.setattr(app, "system_clock", watch)
-    migrate(f"sqlite:///{tmp_path}/service.db")
-    async with running(watch, keys.url, tmp_path) as pods:
+    async with running(watch, keys.url, user_store, tmp_path) as pods:
         yield pods

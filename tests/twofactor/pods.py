@@ -5,9 +5,8 @@ Each can be killed, or held, at any step that it takes to a store.
 
 import asyncio
 import secrets
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from service.web.services import Services
 from tests.support.parts import CLIENT
 from tests.support.service_process import PASSWORD
 from tests.support.two_factor import Phone
+from tests.support.user_stores import UserStore
 
 STEP = timedelta(seconds=30)
 
@@ -169,11 +169,11 @@ class Pod:
 
 
 class Pods:
-    """Pods on one Redis and one SQLite file."""
+    """Pods on one Redis and one user store."""
 
-    def __init__(self, watch: Watch, file: Path) -> None:
+    def __init__(self, watch: Watch, store: UserStore) -> None:
         self.watch = watch
-        self.file = file
+        self.store = store
         self.all: list[Pod] = []
 
     def __iter__(self) -> Any:
@@ -205,13 +205,12 @@ class Pods:
 
     def truth(self, somebody: Somebody) -> tuple[bool, int]:
         """What the user store says, asked past the service."""
-        with closing(sqlite3.connect(self.file)) as database:
-            row = database.execute(
-                "SELECT two_fa_enabled, (SELECT count(*) FROM recovery_codes WHERE user_id = id)"
-                " FROM users WHERE id = ?",
-                [somebody.id],
-            ).fetchone()
-        return bool(row[0]), row[1]
+        [(enabled, left)] = self.store.ask(
+            "SELECT two_fa_enabled, (SELECT count(*) FROM recovery_codes WHERE user_id = id)"
+            " FROM users WHERE id = $1",
+            somebody.id,
+        )
+        return bool(enabled), left
 
     async def agree(self, somebody: Somebody) -> bool:
         """Whether all pods show what the user store says, and ask for a code if it says so."""
@@ -223,14 +222,11 @@ class Pods:
 
 @asynccontextmanager
 async def running(
-    watch: Watch, url: Secret, directory: Path, count: int = 2
+    watch: Watch, url: Secret, store: UserStore, directory: Path, count: int = 2
 ) -> AsyncIterator[Pods]:
-    """Pods whose user store lies, migrated, in `directory`."""
-    file = directory / "service.db"
-    settings = Settings(
-        env="test", bcrypt_cost=4, redis_url=url, database_url=Secret(f"sqlite:///{file}")
-    )
-    pods, pool = Pods(watch, file), HashingPool()
+    """Pods whose key file lies in `directory`."""
+    settings = Settings(env="test", bcrypt_cost=4, redis_url=url, database_url=Secret(store.url))
+    pods, pool = Pods(watch, store), HashingPool()
     links: list[Link] = []
     engines: list[AsyncEngine] = []
     for _ in range(count):

@@ -4,9 +4,8 @@ import asyncio
 import itertools
 import json
 import signal
-import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tests.support.looking import ON_VALKEY, events
 from tests.support.redis_server import RedisServer
 from tests.support.service_process import ServiceProcess, code_of
 from tests.support.two_factor import Holder, new_holder
+from tests.support.user_stores import UserStore
 from tests.support.waiting import wait_until
 from tests.twofactor.pods import Pod, Pods, Somebody, codes_or_on, finished
 
@@ -115,12 +115,12 @@ async def test_later_changes(
 
 @pytest.fixture
 def fragile(
-    tmp_path: Path, redis_server: RedisServer
+    tmp_path: Path, redis_server: RedisServer, user_store: UserStore
 ) -> Iterator[tuple[RedisServer, ServiceProcess]]:
     """A server and a process that may be killed."""
     (tmp_path / "redis").mkdir()
     server = RedisServer(redis_server.binary, tmp_path / "redis").start()
-    service = ServiceProcess(tmp_path, server.url).start()
+    service = ServiceProcess(tmp_path, server.url, SERVICE_DATABASE_URL=user_store.url).start()
     yield server, service
     service.stop()
     server.resume_or_start()
@@ -130,7 +130,10 @@ def fragile(
 @ON_VALKEY
 @pytest.mark.parametrize("written", [False, True], ids=["before the row", "after the row"])
 async def test_kill_minus_9(
-    fragile: tuple[RedisServer, ServiceProcess], tmp_path: Path, written: bool
+    fragile: tuple[RedisServer, ServiceProcess],
+    user_store: UserStore,
+    tmp_path: Path,
+    written: bool,
 ) -> None:
     """A process of its own, killed in the middle of a verify just before or after it has written
     the row: the next one says what the row says, and the same call completes."""
@@ -139,20 +142,18 @@ async def test_kill_minus_9(
         ann = await new_holder(http)
         await ann.begin()
         code = ann.phone.code()
-        with closing(sqlite3.connect(service.database, isolation_level=None)) as database:
-            database.execute("BEGIN IMMEDIATE")
+        with ExitStack() as lock:
+            lock.enter_context(user_store.held())
             writer = await _send_verify(ann, code)
             wait_until(lambda: _confirmed(server, ann))
             if written:
                 server.freeze()
-                database.execute("ROLLBACK")
-                wait_until(lambda: _row(database, ann))
+                lock.close()
+                wait_until(lambda: _row(user_store, ann))
             service.stop(signal.SIGKILL)
             if written:  # with what it was sent last still unread
                 server.kill()
                 server.start()
-            else:
-                database.execute("ROLLBACK")
         writer.close()
     after = service.beside(tmp_path).start()
     try:
@@ -191,6 +192,6 @@ def _confirmed(server: RedisServer, ann: Holder) -> bool:
     return any(pending[17:25])
 
 
-def _row(database: sqlite3.Connection, ann: Holder) -> bool:
-    query = "SELECT two_fa_enabled FROM users WHERE id = ?"
-    return bool(database.execute(query, [ann.user_id]).fetchone()[0])
+def _row(store: UserStore, ann: Holder) -> bool:
+    [(enabled,)] = store.ask("SELECT two_fa_enabled FROM users WHERE id = $1", ann.user_id)
+    return bool(enabled)

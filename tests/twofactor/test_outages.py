@@ -1,10 +1,8 @@
 """A store gone, or a secret that does not open: 503, never "2FA off", never a login without it."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
-from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
@@ -14,6 +12,7 @@ from tests.support.looking import ON_VALKEY
 from tests.support.redis_server import RedisServer
 from tests.support.service_process import ServiceProcess, code_of
 from tests.support.two_factor import Holder, new_holder
+from tests.support.user_stores import NewUserStore, UserStore
 from tests.support.waiting import eventually
 
 AWAY = (503, "service_unavailable")
@@ -21,24 +20,34 @@ AWAY = (503, "service_unavailable")
 pytestmark = ON_VALKEY
 
 
+class Fragile(NamedTuple):
+    """A server, a user store and a process that no other test needs."""
+
+    redis: RedisServer
+    store: UserStore
+    service: ServiceProcess
+
+
 @pytest.fixture(scope="module")
 def fragile(
-    redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[RedisServer, ServiceProcess]]:
-    """A server, a user store and a process that no other test needs."""
+    redis_server: RedisServer,
+    new_user_store: NewUserStore,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Fragile]:
     directory = tmp_path_factory.mktemp("fragile")
     (directory / "redis").mkdir()
     server = RedisServer(redis_server.binary, directory / "redis").start()
-    service = ServiceProcess(directory, server.url).start()
-    yield server, service
-    assert service.stop() == 0
+    with new_user_store(directory) as store:
+        service = ServiceProcess(directory, server.url, SERVICE_DATABASE_URL=store.url).start()
+        yield Fragile(server, store, service)
+        assert service.stop() == 0
     server.stop()
 
 
 @pytest.fixture
-async def ann(fragile: tuple[RedisServer, ServiceProcess]) -> AsyncIterator[Holder]:
+async def ann(fragile: Fragile) -> AsyncIterator[Holder]:
     """Somebody with 2FA on."""
-    async with httpx.AsyncClient(base_url=fragile[1].url, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=fragile.service.url, timeout=30) as client:
         yield await (await new_holder(client)).enrol()
 
 
@@ -65,10 +74,10 @@ async def all_refused(ann: Holder, eve: Holder, challenge: str, *but: str) -> No
 
 @pytest.mark.parametrize("lose", [RedisServer.kill, RedisServer.freeze])
 async def test_redis_gone(
-    fragile: tuple[RedisServer, ServiceProcess], ann: Holder, lose: Callable[[RedisServer], None]
+    fragile: Fragile, ann: Holder, lose: Callable[[RedisServer], None]
 ) -> None:
     """All calls say so; afterwards 2FA is on, the same challenge and code get in, none counted."""
-    server, _ = fragile
+    server = fragile.redis
     challenge = await ann.challenge()
     eve = await new_holder(ann.client)
     await eve.begin()
@@ -91,23 +100,15 @@ async def test_redis_gone(
         assert (await eve.verify()).status_code == 200
 
 
-async def test_user_store_gone(
-    fragile: tuple[RedisServer, ServiceProcess], ann: Holder, tmp_path: Path
-) -> None:
-    """The file taken away: nobody gets in without a code, or with one; nothing counts; put back,
-    the same challenge and code get in."""
-    server, service = fragile
+async def test_user_store_gone(fragile: Fragile, ann: Holder) -> None:
+    """The user store taken away: nobody gets in, with a code or without; nothing counts; put
+    back, the same challenge and code get in."""
     challenge = await ann.challenge()
     eve = await new_holder(ann.client)
     await eve.begin()
-    aside = tmp_path / "aside.db"
-    service.database.rename(aside)
-    try:
+    with fragile.store.out_of_reach():
         await all_refused(ann, eve, challenge, "enable")  # whose row is remembered
-        assert not service.database.exists()
-    finally:
-        aside.rename(service.database)
-    with server.client() as client:
+    with fragile.redis.client() as client:
         assert client.keys("attempts:*:codes:*") == []
     assert await ann.two_fa() == (True, 10)
     assert (await ann.answer(challenge, ann.phone.code(1))).status_code == 200
@@ -115,50 +116,46 @@ async def test_user_store_gone(
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "another's", "another epoch"])
 async def test_an_enabled_secret_that_does_not_open(
-    fragile: tuple[RedisServer, ServiceProcess], ann: Holder, damage: str
+    fragile: Fragile, ann: Holder, damage: str
 ) -> None:
     """Flipped, cut, moved from another user, of an unknown epoch: 503 at each door, not counted."""
-    server, service = fragile
+    store = fragile.store
     eve = await (await new_holder(ann.client)).enrol()
     challenge = await ann.challenge()
-    with closing(sqlite3.connect(service.database, isolation_level=None)) as database:
-        sealed = _sealed(database, ann)
-        broken = {
-            "flipped": sealed[:-1] + bytes([sealed[-1] ^ 1]),
-            "cut": sealed[:20],
-            "another's": _sealed(database, eve),
-            "another epoch": sealed[:1] + b"\0\0\0\x63" + sealed[5:],
-        }[damage]
-        _put(database, ann, broken)
-        code = ann.phone.code(1)
-        for answer in (
-            await ann.answer(challenge, code),
-            await ann.answer(challenge, eve.phone.code(1)),
-            await ann.answer(challenge, ann.recovery_codes[0]),
-            await ann.answer(challenge, "000000"),
-            await ann.disable(code),
-            await ann.disable(ann.recovery_codes[0]),
-            await ann.renew(code),
-        ):
-            assert code_of(answer) == AWAY, answer.text
-            assert answer.headers["retry-after"] == "1"
-        assert (await ann.password()).status_code == 202
-        assert await ann.two_fa() == (True, 10)
-        with server.client() as client:
-            assert client.keys("attempts:*:codes:*") == []
-        _put(database, ann, sealed)
+    sealed = _sealed(store, ann)
+    broken = {
+        "flipped": sealed[:-1] + bytes([sealed[-1] ^ 1]),
+        "cut": sealed[:20],
+        "another's": _sealed(store, eve),
+        "another epoch": sealed[:1] + b"\0\0\0\x63" + sealed[5:],
+    }[damage]
+    _put(store, ann, broken)
+    code = ann.phone.code(1)
+    for answer in (
+        await ann.answer(challenge, code),
+        await ann.answer(challenge, eve.phone.code(1)),
+        await ann.answer(challenge, ann.recovery_codes[0]),
+        await ann.answer(challenge, "000000"),
+        await ann.disable(code),
+        await ann.disable(ann.recovery_codes[0]),
+        await ann.renew(code),
+    ):
+        assert code_of(answer) == AWAY, answer.text
+        assert answer.headers["retry-after"] == "1"
+    assert (await ann.password()).status_code == 202
+    assert await ann.two_fa() == (True, 10)
+    with fragile.redis.client() as client:
+        assert client.keys("attempts:*:codes:*") == []
+    _put(store, ann, sealed)
     assert (await ann.answer(challenge, code)).status_code == 200
 
 
-async def test_a_pending_secret_that_does_not_open(
-    fragile: tuple[RedisServer, ServiceProcess], ann: Holder
-) -> None:
+async def test_a_pending_secret_that_does_not_open(fragile: Fragile, ann: Holder) -> None:
     """Damaged, or another user's put in its place: 503, not counted, and nothing is turned on."""
-    server, _ = fragile
     eve, ida = await new_holder(ann.client), await new_holder(ann.client)
     await eve.begin()
     await ida.begin()
-    with server.client() as client:
+    with fragile.redis.client() as client:
         key = bucket(eve.user_id).pending + eve.user_id
         stored = client.get(key)
         foreign = client.get(bucket(ida.user_id).pending + ida.user_id)
@@ -176,10 +173,10 @@ async def test_a_pending_secret_that_does_not_open(
     assert (await eve.verify()).status_code == 200
 
 
-def _sealed(database: sqlite3.Connection, holder: Holder) -> bytes:
-    query = "SELECT totp_sealed FROM users WHERE id = ?"
-    return bytes(database.execute(query, [holder.user_id]).fetchone()[0])
+def _sealed(store: UserStore, holder: Holder) -> bytes:
+    [(sealed,)] = store.ask("SELECT totp_sealed FROM users WHERE id = $1", holder.user_id)
+    return bytes(sealed)
 
 
-def _put(database: sqlite3.Connection, holder: Holder, sealed: bytes) -> None:
-    database.execute("UPDATE users SET totp_sealed = ? WHERE id = ?", [sealed, holder.user_id])
+def _put(store: UserStore, holder: Holder, sealed: bytes) -> None:
+    store.ask("UPDATE users SET totp_sealed = $1 WHERE id = $2", sealed, holder.user_id)

@@ -2,16 +2,15 @@
 
 import asyncio
 import re
-import sqlite3
-from contextlib import closing
 
 import httpx
 import pytest
 
 from service.twofactor import recovery_codes
 from tests.support.redis_server import RedisServer
-from tests.support.service_process import ServiceProcess, code_of
+from tests.support.service_process import code_of
 from tests.support.two_factor import Holder, let_steps_pass, new_holder
+from tests.support.user_stores import UserStore
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 INVALID = (401, "invalid_code")
@@ -51,13 +50,10 @@ def test_what_is_no_recovery_code(typed: str) -> None:
     assert recovery_codes.read(typed) is None
 
 
-async def test_ten_distinct_and_only_hashed(bob: Holder, service: ServiceProcess) -> None:
+async def test_ten_distinct_and_only_hashed(bob: Holder, shared_store: UserStore) -> None:
     """The user store has ten digests, and no spelling of any code."""
     assert len(set(bob.recovery_codes)) == 10
-    with closing(sqlite3.connect(service.database)) as database:
-        rows = database.execute(
-            "SELECT digest FROM recovery_codes WHERE user_id = ?", [bob.user_id]
-        ).fetchall()
+    rows = shared_store.ask("SELECT digest FROM recovery_codes WHERE user_id = $1", bob.user_id)
     codes = [recovery_codes.read(code) for code in bob.recovery_codes]
     assert {digest for (digest,) in rows} == {
         recovery_codes.digest(bob.user_id, code) for code in codes if code
