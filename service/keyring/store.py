@@ -166,8 +166,8 @@ def _unwrap(provider: LocalKeyFile, epoch: int, wrapped: bytes) -> bytes:
         return provider.unwrap(wrapped, _wrap_aad(epoch))
     except SealBroken:
         raise StartupError(
-            f"{provider} does not open the data keys of this database (epoch {epoch}):"
-            " put back the one that was used with it"
+            f"{provider} does not open the data keys of this database (epoch {epoch}): put back the"
+            " one that was used with it, or name it in SERVICE_KMS_LOCAL_KEY_FILE"
         ) from None
 
 

@@ -46,6 +46,17 @@ class ServiceProcess:
 
     def start(self) -> "ServiceProcess":
         """Start it and wait until it says where it listens and answers there."""
+        self._launch()
+        wait_until(self._answers)
+        return self
+
+    def refusal(self) -> tuple[int, str]:
+        """Start what cannot start. Its exit code, and all that it has said."""
+        code = self._launch().wait(timeout=60)
+        self.process = None
+        return code, self.output()
+
+    def _launch(self) -> "subprocess.Popen[bytes]":
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "service", "serve"],
@@ -54,8 +65,7 @@ class ServiceProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        wait_until(self._answers)
-        return self
+        return self.process
 
     def output(self) -> str:
         """All that it has printed and logged so far."""
