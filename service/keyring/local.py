@@ -126,13 +126,23 @@ def _bound(key_id: bytes, aad: bytes) -> bytes:
 def _read(path: Path) -> bytes:
     # O_NONBLOCK, or opening a named pipe would hang the start.
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        mode = os.fstat(file.fileno()).st_mode  # of what is open, not of what the name means later
-        if not stat.S_ISREG(mode):
+        found = os.fstat(file.fileno())  # of what is open, not of what the name means later
+        if not stat.S_ISREG(found.st_mode):
             raise StartupError(f"the key file {path} is not a regular file")
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        if found.st_mode & _forbidden(found.st_uid, os.geteuid()):
             fix = f"chmod 600 {shlex.quote(str(path))}"
             raise StartupError(f"the key file {path} is open to other users: {fix}")
         return file.read(_LARGEST_FILE + 1)
+
+
+def _forbidden(owner: int, reader: int) -> int:
+    """The bits that the mode of a key file must not have: all rights of group and others.
+
+    A secret that is mounted belongs to root, and whoever else reads it does so as its group.
+    """
+    if owner == 0 != reader:
+        return stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO
+    return stat.S_IRWXG | stat.S_IRWXO
 
 
 def _parse(path: Path, content: bytes) -> dict[bytes, bytes]:

@@ -161,6 +161,25 @@ def test_file_open_to_others_stops_the_start(provider: LocalKeyFile, mode: int) 
     assert len(provider.wrap(DATA_KEY, AAD)) == 65
 
 
+@pytest.mark.parametrize("mode", [0o400, 0o440, 0o640])
+def test_mounted_secret_is_read_through_its_group(
+    provider: LocalKeyFile, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    """A file of root's may be open to a group when somebody else reads it; to others never."""
+    as_it_is = os.fstat
+    monkeypatch.setattr(local.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(local.os, "fstat", lambda file: owned_by_root(as_it_is(file)))
+    provider.path.chmod(mode)
+    assert len(provider.wrap(DATA_KEY, AAD)) == 65
+    for open_to_more in (mode | 0o020, mode | 0o010, mode | 0o004):
+        provider.path.chmod(open_to_more)
+        assert "is open to other users" in start_refused(provider)
+
+
+def owned_by_root(found: os.stat_result) -> os.stat_result:
+    return os.stat_result([*found[:4], 0, *found[5:]])
+
+
 @pytest.mark.parametrize(
     ("lines", "complaint"),
     [
