@@ -17,6 +17,8 @@ from tests.support.waiting import eventually
 BOUND = 2.0
 """Seconds: the contract's."""
 
+DB_PASSWORD = "hunter2-of-the-database"  # which the server does not ask for
+
 Outage = Callable[[PostgresServer], None]
 
 pytestmark = ON_VALKEY
@@ -33,7 +35,9 @@ def service(
         service = ServiceProcess(
             tmp_path_factory.mktemp("on-postgresql"),
             redis_server.url,
-            SERVICE_DATABASE_URL=postgres.url(name),
+            SERVICE_DATABASE_URL=f"{postgres.url(name)}&password={DB_PASSWORD}",
+            SERVICE_DATABASE_POOL="4",
+            SERVICE_LOG_LEVEL="debug",
         ).start()
         yield service
         assert service.stop() == 0
@@ -53,11 +57,14 @@ def outage(request: pytest.FixtureRequest, postgres: PostgresServer) -> Iterator
     postgres.resume_or_start()
 
 
-def calls_that_need_it(ann: Holder, eve: Holder) -> dict[str, Callable[[], Awaitable[object]]]:
+def calls_that_need_it(
+    ann: Holder, challenge: str, eve: Holder
+) -> dict[str, Callable[[], Awaitable[object]]]:
     """A login, a signup, and each change of a second factor; `eve` is about to enrol."""
     signup = {"email": "new@example.com", "password": PASSWORD}
     return {
         "login": ann.password,
+        "second step": lambda: ann.answer(challenge, ann.phone.code(1)),
         "signup": lambda: ann.client.post("/auth/signup", json=signup),
         "verify": eve.verify,
         "disable": lambda: ann.disable(ann.recovery_codes[0]),
@@ -66,11 +73,12 @@ def calls_that_need_it(ann: Holder, eve: Holder) -> dict[str, Callable[[], Await
 
 
 async def test_sessions_go_on_and_the_rest_is_told(
-    postgres: PostgresServer, http: httpx.AsyncClient, outage: Outage
+    service: ServiceProcess, postgres: PostgresServer, http: httpx.AsyncClient, outage: Outage
 ) -> None:
     """Refresh and logout work; what needs an account gets 503 in time; it recovers by itself."""
     ann, eve = await (await new_holder(http)).enrol(), await new_holder(http)
     await eve.begin()
+    challenge = await ann.challenge()
     people = [await sign_up(http) for _ in range(10)]
     await asyncio.to_thread(outage, postgres)
 
@@ -82,7 +90,7 @@ async def test_sessions_go_on_and_the_rest_is_told(
         assert code_of(answer) == (503, "service_unavailable"), name
         assert taken < BOUND, f"{name} took {taken:.2f} s"
 
-    calls = calls_that_need_it(ann, eve)
+    calls = calls_that_need_it(ann, challenge, eve)
     many = [(name, calls[name]) for name in ("login", "signup") for _ in range(5)]
     await asyncio.gather(*(refused(*call) for call in [*calls.items(), *many]))
     for person in people:
@@ -91,6 +99,13 @@ async def test_sessions_go_on_and_the_rest_is_told(
         assert (await person.holding(refreshed.json()).log_out()).status_code == 204
     ready = await http.get("/health/ready")
     assert (ready.status_code, ready.json()["users"]["ok"]) == (503, False)
+    assert (await http.get("/health/live")).status_code == 200
+    told = ready.text + service.output()
+    assert not [
+        secret
+        for secret in (DB_PASSWORD, "postgresql://", str(postgres.directory))
+        if secret in told
+    ]
 
     await asyncio.to_thread(postgres.resume_or_start)
 
@@ -100,3 +115,5 @@ async def test_sessions_go_on_and_the_rest_is_told(
     await eventually(serves)
     assert (await people[0].log_in()).tokens
     assert (await sign_up(http)).tokens
+    assert (await ann.answer(challenge, ann.phone.code(1))).status_code == 200, "nothing counted"
+    assert (await eve.verify()).status_code == 200
