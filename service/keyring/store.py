@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import structlog
 from sqlalchemy import Table, insert, literal, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -22,6 +23,10 @@ from service.keyring import signing
 from service.keyring.envelope import DATA_KEY_SIZE, Keyring
 from service.keyring.local import LocalKeyFile
 from service.keyring.signing import SigningKeys
+
+log = structlog.get_logger()
+
+_ADVICE = "back it up: without it every password and second factor is lost; each pod needs the same"
 
 _FIRST = 1  # the first epoch, and the first id of each use
 _LARGEST_ID = 255  # refresh tokens name their key by one byte
@@ -112,6 +117,7 @@ class KeyStore:
                     await connection.execute(insert(sealed_keys), rows)
         except IntegrityError:
             return  # another process was first; its keys are read next
+        log.warning("keys made", opened_with=str(provider), advice=_ADVICE)
 
     async def _read(self) -> tuple[dict[int, bytes], dict[str, dict[str, bytes]]]:
         """Wrapped data keys by epoch; sealed keys by use and id."""

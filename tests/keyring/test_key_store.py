@@ -13,6 +13,7 @@ from sqlalchemy import insert
 from service.clock import system_clock
 from service.database.engine import open_database
 from service.database.tables import sealed_keys
+from service.errors import StartupError
 from service.keyring import signing
 from service.keyring.local import LocalKeyFile
 from service.keyring.store import KeyStore, ServiceKeys
@@ -103,15 +104,35 @@ async def test_racing_first_starts_found_once(data_dir: Any) -> None:
 
 async def test_processes_that_start_at_once_agree(data_dir: Any, race: Any) -> None:
     """Real processes race on a new data dir; each verifies and opens what the others made."""
-    made = [printed.split() for printed in race(3, START + RUN, data_dir.path, data_dir.url)]
+    printed = race(3, START + RUN, data_dir.path, data_dir.url)
+    assert "".join(printed).count("keys made") == 1
     keys = await data_dir.start()
-    for token, blob in made:
+    for token, blob in [lines.split()[-2:] for lines in printed]:
         public = keys.signing.public(jwt.get_unverified_header(token)["kid"])
         assert public is not None
         assert jwt.decode(token, public, ["ES256"]) == {}
         assert keys.keyring.open(bytes.fromhex(blob), purpose="test", bound_to=b"x") == b"text"
     wrapped, sealed, _ = await data_dir.rows()
     assert (len(wrapped), len(sealed)) == (1, len(USES))
+
+
+async def test_racing_first_starts_with_files_of_their_own(data_dir: Any) -> None:
+    """Of machines that each make a key file one has its way; the others stop, and stay stopped."""
+    machines = [type(data_dir)(data_dir.path / name, data_dir.store) for name in "abcd"]
+    outcomes = await asyncio.gather(
+        *(machine.start() for machine in machines), return_exceptions=True
+    )
+    [winner] = [n for n, outcome in enumerate(outcomes) if isinstance(outcome, ServiceKeys)]
+    before = await data_dir.rows()
+    for number, machine in enumerate(machines):
+        if number == winner:
+            assert comparable(await machine.start()) == comparable(outcomes[winner])
+        else:
+            assert isinstance(outcomes[number], StartupError)
+            with pytest.raises(StartupError, match="data keys"):
+                await machine.start()
+        await machine.engine.dispose()
+    assert await data_dir.rows() == before
 
 
 @pytest.mark.parametrize("step", ["local._ensure", "store.Keyring", "store._refuse_leftovers"])

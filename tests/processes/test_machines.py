@@ -93,6 +93,7 @@ async def test_pods_that_start_at_once_are_one_service(
     pods = [new_machine(key_file) for _ in range(3)]
     start_together(pods)
     await use(pods)
+    assert sum(pod.output().count(f"the key file {key_file}") for pod in pods) == 1, "who made them"
     for pod in pods:
         assert not list((pod.directory / "var").glob("local.keys*"))
 
