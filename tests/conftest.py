@@ -17,8 +17,8 @@ from tests.support.redis_server import RedisServer, available
 from tests.support.service_process import Person, ServiceProcess, sign_up
 from tests.support.user_stores import NewUserStore, SqliteStore, UserStore, postgres_store
 
-PERMANENT = (b"events:",)
-"""Beginnings of the keys that may live for ever: streams, which are capped."""
+PERMANENT = (b"events:", b"revoked:", b"revocations:")
+"""Beginnings of the keys that may live for ever: streams, which are capped, and counters."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

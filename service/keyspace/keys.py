@@ -14,7 +14,12 @@ all atomically, on a cluster as well as on a standalone server.
 | `totp:{b}:<enrolment id>`      | string | last accepted step                   | a few steps     |
 | `attempts:{b}:<what>:<digest>` | list   | times of attempts, µs                | limit's window  |
 | `events:{b}`                   | stream | audit events (`docs/events.md`)      | capped          |
+| `revoked:{b}`                  | stream | the feed: ends of sessions           | capped          |
+| `revocations:{b}`              | string | how many entries the feed has had    | permanent       |
 | `barrier:{b}`                  | string | nothing; see `link.py`               | a minute        |
+
+An entry of the feed has `n`, its number, and `s`, the id of the session that has ended before its
+time. Numbers are consecutive, so a reader notices an entry that was lost or trimmed before it came.
 
 Digests and ids are raw bytes: as text they would cost some 20 bytes more a session.
 """
@@ -33,11 +38,19 @@ CODE_WINDOW = timedelta(minutes=15)
 WATERMARK_LIFE = timedelta(minutes=5)
 """Of the last accepted TOTP step. A code can be presented for 90 seconds."""
 
+FEED_SKEW = timedelta(seconds=60)
+"""An entry of the feed is kept for an access token's life and this: what clocks may differ by."""
+
+LONGEST_CHANGE = timedelta(seconds=60)
+"""Of a user row. Who has not published its new version by then was killed."""
+
 BARRIER = "barrier:"
 BARRIER_LIFE = 60_000
 """Of what is written only so that replicas have something to acknowledge; ms, for a script."""
 
-TAGS = tuple(b"{%02x}" % bucket for bucket in range(64))
+BUCKETS = 64
+
+TAGS = tuple(b"{%02x}" % bucket for bucket in range(BUCKETS))
 
 
 class Bucket:
@@ -50,6 +63,8 @@ class Bucket:
         "handoff",
         "index",
         "pending",
+        "revocations",
+        "revoked",
         "session",
         "totp",
     )
@@ -63,6 +78,8 @@ class Bucket:
         self.totp = b"totp:" + tag + b":"
         self.attempts = b"attempts:" + tag + b":"
         self.events = b"events:" + tag
+        self.revoked = b"revoked:" + tag
+        self.revocations = b"revocations:" + tag
 
 
 _BUCKETS = tuple(Bucket(tag) for tag in TAGS)

@@ -8,6 +8,7 @@ spelt and read here: for a token whose form is known in advance that takes half 
 
 import base64
 import binascii
+import math
 import os
 from datetime import timedelta
 
@@ -59,16 +60,21 @@ class AccessTokens:
         self._header = _header(keys.active.kid)
         self._public_by_header = {_header(kid): key for kid, key in keys.public_keys().items()}
         self._decoder = msgspec.json.Decoder(Claims)
-        self.expires_in = int(life.total_seconds())
+        self.life = int(life.total_seconds())
 
-    def mint(self, session: Session) -> str:
-        """A signed token for this session, valid for `expires_in` seconds from now."""
+    def mint(self, session: Session) -> tuple[str, int]:
+        """A signed token for this session, and for how many seconds it is valid.
+
+        That is `life`, but at most to the session's own end, in whole seconds (rounded up): so
+        nobody who checks access tokens need be told of that end.
+        """
         now = int(self._clock().timestamp())
+        expires_at = min(now + self.life, math.ceil(session.expires_at.timestamp()))
         claims = Claims(
             iss=self._issuer,
             aud=self._audience,
             sub=session.user_id.hex(),
-            exp=now + self.expires_in,
+            exp=expires_at,
             iat=now,
             jti=_encode(os.urandom(15)).decode(),
             sid=session.id.hex(),
@@ -77,7 +83,8 @@ class AccessTokens:
             client_id=self._audience,
         )
         signed = self._header + b"." + _encode(msgspec.json.encode(claims))
-        return (signed + b"." + _encode(self._algorithm.sign(signed, self._private_key))).decode()
+        signature = _encode(self._algorithm.sign(signed, self._private_key))
+        return (signed + b"." + signature).decode(), expires_at - now
 
     def verify(self, token: str) -> Caller:
         """Check header, signature, claims, issuer, audience and expiry (no leeway).

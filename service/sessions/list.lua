@@ -5,7 +5,7 @@
 
 if not living(ARGV[7]) then return nil end
 local rows = {}
-for i, session in ipairs(all_living()) do
+for i, session in ipairs((all_living())) do
   rows[i] = {session[1], session[2], redis.call('PEXPIRETIME', session[3])}
 end
 return rows

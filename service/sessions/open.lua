@@ -1,5 +1,6 @@
 -- Open a session. Past the limit, the oldest of the user's sessions go.
 --
+-- KEYS[3], KEYS[4] and the last of ARGV as in feed.lua
 -- ARGV[7] session id              ARGV[8] digest of its refresh token
 -- ARGV[9] version                 ARGV[10] authentication, one byte
 -- ARGV[11] device                 ARGV[12] idle life, ms
@@ -8,10 +9,12 @@
 -- ARGV[16] version of the user row that the caller has read; 0: as at signup
 -- Outcome: {record, expires at in ms}
 
-local sid, most = ARGV[7], tonumber(ARGV[14])
+local sid, most, now = ARGV[7], tonumber(ARGV[14]), now_ms()
+local known = redis.call('HGET', index, VERSION_FIELD)
 
 if redis.call('HLEN', index) >= most then
-  local sessions = all_living()
+  local sessions, expired = all_living()
+  forget(expired)
   for _, session in ipairs(sessions) do
     session.opened = select(3, struct.unpack(HEADER, session[2]))
   end
@@ -22,17 +25,14 @@ if redis.call('HLEN', index) >= most then
   end
 end
 
-local now = now_ms()
 local absolute = now + tonumber(ARGV[13])
 local expiry = math.min(now + tonumber(ARGV[12]), absolute)
 local record = struct.pack(HEADER, tonumber(ARGV[9]), 0, now, now, absolute) .. ARGV[10] .. ARGV[11]
 keep(sid, ARGV[8], record, expiry)
-if ARGV[16] ~= '0' then
-  -- '?' announces a change that is under way (twofactor/prelude.lua); it is not ours to call off.
-  local known = redis.call('HGET', index, VERSION_FIELD)
-  if not known or (known:sub(1, 1) ~= '?' and tonumber(known) < tonumber(ARGV[16])) then
-    redis.call('HSET', index, VERSION_FIELD, ARGV[16])
-  end
+-- '?' announces a change that is under way (twofactor/prelude.lua); it is not ours to call off.
+if ARGV[16] ~= '0'
+  and (not known or (known:sub(1, 1) ~= '?' and tonumber(known) < tonumber(ARGV[16]))) then
+  redis.call('HSET', index, VERSION_FIELD, ARGV[16])
 end
 emit(ARGV[15], sid)
 return {record, expiry}

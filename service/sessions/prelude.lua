@@ -1,5 +1,5 @@
 -- Stands before each script of this package: what all of them share. Redis runs it at every call,
--- so what only some need stands in records.lua.
+-- so what only some need stands in records.lua and feed.lua.
 --
 -- KEYS[1] sessions:{b}:<uid>, the user's index    KEYS[2] events:{b}
 -- ARGV[1] prefix of session keys                  ARGV[2] prefix of handoff keys
@@ -18,6 +18,11 @@ local function hex(bytes)
   return string.format(string.rep('%02x', #bytes), bytes:byte(1, -1))
 end
 
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
 local function emit(what, sid, ...)
   redis.call('XADD', events, 'MAXLEN', '~', ARGV[3], '*', 'type', what, 'user', ARGV[4],
     'session', hex(sid), 'ip', ARGV[5], 'request', ARGV[6], ...)
@@ -31,10 +36,4 @@ local function living(sid)
   local record = redis.call('GET', key)
   if not record then return nil end
   return record, key
-end
-
--- End a session: nothing of it stays, so no token of its family can do anything any more.
-local function finish(sid, key)
-  redis.call('HDEL', index, sid)
-  redis.call('DEL', key, handoff_prefix .. sid)
 end

@@ -1,5 +1,6 @@
 -- End one of the caller's sessions.
 --
+-- KEYS[3], KEYS[4] and the last of ARGV as in feed.lua
 -- ARGV[7] session id of the caller    ARGV[8] session id to end
 -- Outcome: 'revoked' · 'unknown', no such session · 'unauthenticated', the caller's own has ended
 

@@ -1,5 +1,6 @@
 -- Exchange a refresh token for its successor, once.
 --
+-- KEYS[3], KEYS[4] and the last of ARGV as in feed.lua
 -- ARGV[7] session id                    ARGV[8] digest of the presented token
 -- ARGV[9] digest of the successor       ARGV[10] successor, sealed under the presented token
 -- ARGV[11] device                       ARGV[12] idle life, ms
@@ -32,8 +33,8 @@ local expiry = math.min(now + tonumber(ARGV[12]), absolute)
 local authentication = record:sub(HEADER_BYTES + 1, HEADER_BYTES + 1)
 local successor = struct.pack(HEADER, version, generation + 1, opened, now, absolute)
   .. authentication .. ARGV[11]
-redis.call('DEL', key)
 keep(sid, ARGV[9], successor, expiry)
+redis.call('DEL', key)
 redis.call('SET', handoff_prefix .. sid, presented .. ARGV[10], 'PX', ARGV[13])
 emit('session.rotated', sid)
 return {'rotated', successor, expiry}

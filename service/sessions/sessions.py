@@ -13,7 +13,7 @@ from service.errors import (
     RefreshTokenReused,
     SessionNotFound,
 )
-from service.keyspace.keys import EVENTS_KEPT, bucket
+from service.keyspace.keys import EVENTS_KEPT, FEED_SKEW, bucket
 from service.keyspace.line import Argument
 from service.keyspace.link import Link
 from service.keyspace.scripts import Script
@@ -36,13 +36,13 @@ def _script(*names: str, acknowledged: bool = True) -> Script:
     return Script.from_files(__package__, *names, acknowledged=acknowledged)
 
 
-_OPEN = _script("prelude.lua", "records.lua", "open.lua")
-_ROTATE = _script("prelude.lua", "records.lua", "rotate.lua")
+_OPEN = _script("prelude.lua", "records.lua", "feed.lua", "open.lua")
+_ROTATE = _script("prelude.lua", "records.lua", "feed.lua", "rotate.lua")
 _END = _script("end.lua")
 _READ = _script("prelude.lua", "read.lua", acknowledged=False)
 _LIST = _script("prelude.lua", "records.lua", "list.lua", acknowledged=False)
-_REVOKE = _script("prelude.lua", "revoke.lua")
-_REVOKE_ALL = _script("prelude.lua", "records.lua", "revoke_all.lua")
+_REVOKE = _script("prelude.lua", "feed.lua", "revoke.lua")
+_REVOKE_ALL = _script("prelude.lua", "records.lua", "feed.lua", "revoke_all.lua")
 
 
 class Lives(msgspec.Struct, frozen=True):
@@ -81,6 +81,7 @@ class Sessions:
         self._access_tokens = access_tokens
         self._idle, self._absolute = _ms(lives.idle), _ms(lives.absolute)
         self._grace = _ms(lives.grace)
+        self._feed_life = _ms(timedelta(seconds=access_tokens.life) + FEED_SKEW)
         self._most_per_user = most_per_user
 
     async def open(
@@ -96,7 +97,7 @@ class Sessions:
         `user_version` is that of the user row that was read for it.
         """
         token = self._refresh_tokens.mint(user_id, os.urandom(_SESSION_ID_BYTES), 0)
-        record, expires_at = await self._run(
+        record, expires_at = await self._end_some(
             _OPEN,
             user_id,
             client,
@@ -124,7 +125,7 @@ class Sessions:
         """
         token = self._refresh_tokens.recognise(presented)
         successor = self._refresh_tokens.mint(token.user_id, token.session_id, token.generation + 1)
-        outcome, *answer = await self._run(
+        outcome, *answer = await self._end_some(
             _ROTATE,
             token.user_id,
             client,
@@ -161,7 +162,7 @@ class Sessions:
         if token.user_id != caller.user_id:
             raise NothingToRevoke
         session_id = token.session_id
-        if not await self._run(_END, token.user_id, client, session_id, session_id.hex()):
+        if not await self._end_some(_END, token.user_id, client, session_id, session_id.hex()):
             raise NothingToRevoke
 
     async def current(self, caller: Caller) -> Session:
@@ -170,7 +171,7 @@ class Sessions:
         Raises:
             InvalidAccessToken: it has ended.
         """
-        answer = await self._run(_READ, caller.user_id, None, caller.session_id)
+        answer = await self._read(_READ, caller.user_id, caller.session_id)
         if answer is None:
             raise InvalidAccessToken
         return read(caller.user_id, caller.session_id, *answer)
@@ -181,7 +182,7 @@ class Sessions:
         Raises:
             InvalidAccessToken: the caller's own has ended.
         """
-        rows = await self._run(_LIST, caller.user_id, None, caller.session_id)
+        rows = await self._read(_LIST, caller.user_id, caller.session_id)
         if rows is None:
             raise InvalidAccessToken
         sessions = [read(caller.user_id, *row) for row in rows]
@@ -194,7 +195,9 @@ class Sessions:
             InvalidAccessToken: the caller's own has ended.
             SessionNotFound: the caller has no such session.
         """
-        outcome = await self._run(_REVOKE, caller.user_id, client, caller.session_id, session_id)
+        outcome = await self._end_some(
+            _REVOKE, caller.user_id, client, caller.session_id, session_id
+        )
         if outcome == b"unauthenticated":
             raise InvalidAccessToken
         if outcome == b"unknown":
@@ -206,41 +209,49 @@ class Sessions:
         Raises:
             InvalidAccessToken: the caller's own had ended before.
         """
-        ended: int = await self._run(
+        ended: int = await self._end_some(
             _REVOKE_ALL, caller.user_id, client, caller.session_id, int(keep_current)
         )
         if ended < 0:
             raise InvalidAccessToken
         return ended
 
-    async def _run(
-        self, script: Script, user_id: bytes, client: Client | None, *arguments: Argument
-    ) -> Any:
-        """Call a script with what `prelude.lua` expects, then its own arguments.
-
-        A script that changes nothing, and so writes no event, needs no client.
-        """
+    async def _read(self, script: Script, user_id: bytes, *arguments: Argument) -> Any:
+        """Call a script that changes nothing, and so writes no event, with what it expects."""
         keys = bucket(user_id)
         return await script(
             self._link,
             (keys.index + user_id, keys.events),
+            (keys.session, keys.handoff, EVENTS_KEPT, user_id.hex(), "", "", *arguments),
+        )
+
+    async def _end_some(
+        self, script: Script, user_id: bytes, client: Client, *arguments: Argument
+    ) -> Any:
+        """Call a script that may end sessions with what `prelude.lua` and `feed.lua` expect."""
+        keys = bucket(user_id)
+        return await script(
+            self._link,
+            (keys.index + user_id, keys.events, keys.revoked, keys.revocations),
             (
                 keys.session,
                 keys.handoff,
                 EVENTS_KEPT,
                 user_id.hex(),
-                str(client.address or "") if client else "",
-                client.request_id if client else "",
+                str(client.address or ""),
+                client.request_id,
                 *arguments,
+                self._feed_life,
             ),
         )
 
     def _pair(self, token: RefreshToken, record: bytes, expires_at: int) -> TokenPair:
         session = read(token.user_id, token.session_id, record, expires_at)
+        access_token, expires_in = self._access_tokens.mint(session)
         return TokenPair(
-            access_token=self._access_tokens.mint(session),
+            access_token=access_token,
             refresh_token=token.text,
-            expires_in=self._access_tokens.expires_in,
+            expires_in=expires_in,
             session_id=token.session_id,
         )
 

@@ -3,6 +3,7 @@
 -- KEYS[1] sessions:{b}:<uid>, the user's index    KEYS[2] events:{b}
 -- ARGV[1] how many events the stream keeps        ARGV[2] user id, hex
 -- ARGV[3] address of the client, '' if unknown    ARGV[4] request id
+-- The last of ARGV: for how long a change of the user row may be under way, ms
 
 local index, events = KEYS[1], KEYS[2]
 local MOST_WRONG_TRIES = 5
@@ -16,7 +17,7 @@ end
 -- then is '?', how many they are, the highest version that one of them has published, and when the
 -- latest began. Only the last to publish ends that: until then the row may be newer already. A
 -- killed process leaves '?' behind, which is slower and never wrong.
-local LONGEST_CHANGE = 60000 -- ms; who has not published by then was killed
+local LONGEST_CHANGE = tonumber(ARGV[#ARGV])
 
 local function version_state()
   local time = redis.call('TIME')

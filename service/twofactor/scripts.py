@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
-from service.keyspace.keys import EVENTS_KEPT, WATERMARK_LIFE, bucket
+from service.keyspace.keys import EVENTS_KEPT, LONGEST_CHANGE, WATERMARK_LIFE, bucket
 from service.keyspace.line import Argument
 from service.keyspace.link import Link
 from service.keyspace.scripts import Script
 from service.sessions.client import Client
 
 WATERMARK_MS = WATERMARK_LIFE // timedelta(milliseconds=1)
+_LONGEST_CHANGE_MS = LONGEST_CHANGE // timedelta(milliseconds=1)
 
 
 def script(name: str) -> Script:
@@ -29,7 +30,11 @@ async def call(
     """Call a script with what `prelude.lua` expects, then its own keys and arguments."""
     names = bucket(user_id)
     context = (EVENTS_KEPT, user_id.hex(), str(client.address or ""), client.request_id)
-    return await script_(link, (names.index + user_id, names.events, *keys), (*context, *arguments))
+    return await script_(
+        link,
+        (names.index + user_id, names.events, *keys),
+        (*context, *arguments, _LONGEST_CHANGE_MS),
+    )
 
 
 _PUBLISH = script("publish.lua")

@@ -21,11 +21,12 @@ async def test_logout_ends_the_session_at_once(person: Person) -> None:
 
 
 async def test_nothing_of_an_ended_session_stays(person: Person, keys: RedisServer) -> None:
-    """No record, no index, no handoff: only audit events are left in Redis."""
+    """No record, no index, no handoff: only the audit events and the feed are left."""
     assert (await person.refresh()).status_code == 200
     assert (await person.log_out()).status_code == 204
     with keys.client() as client:
-        assert [key for key in client.scan_iter() if not key.startswith(b"events:")] == []
+        left = (b"events:", b"revoked:", b"revocations:")
+        assert [key for key in client.scan_iter() if not key.startswith(left)] == []
 
 
 async def test_of_fifty_racing_logouts_one_ends_the_session(person: Person) -> None:

@@ -42,6 +42,7 @@ class Parts:
     """The use cases on one Redis, and the parts that they are made of."""
 
     def __init__(self, link: Link, lives: Lives = LIVES, most_per_user: int = 50) -> None:
+        self.link = link
         self.refresh_tokens = RefreshTokens(MAC_KEYS, 2)
         self.access_tokens = access_tokens()
         self.sessions = Sessions(

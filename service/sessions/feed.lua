@@ -1,0 +1,16 @@
+-- After prelude.lua, before the scripts that may end a session.
+--
+-- KEYS[3] revoked:{b}, the feed        KEYS[4] revocations:{b}, how many entries it has had
+-- The last of ARGV: how long an entry matters, ms
+
+-- End a session: nothing of it stays, so no token of its family can do anything any more, and the
+-- guards hear of it. Each entry has the next number, so that they notice whatever they have missed.
+local function finish(sid, key)
+  redis.call('HDEL', index, sid)
+  redis.call('DEL', key, handoff_prefix .. sid)
+  local number = redis.call('INCR', KEYS[4])
+  redis.call('XADD', KEYS[3], '*', 'n', number, 's', sid)
+  if number % 64 == 0 then -- often enough: whole nodes of a hundred go at once
+    redis.call('XTRIM', KEYS[3], 'MINID', '~', now_ms() - ARGV[#ARGV])
+  end
+end

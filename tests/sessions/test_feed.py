@@ -1,0 +1,108 @@
+"""The feed: what the scripts tell the guards, entry by entry."""
+
+import os
+from datetime import UTC, datetime, timedelta
+
+import jwt
+import pytest
+
+from service.errors import NothingToRevoke, RefreshTokenReused
+from service.keyspace.keys import FEED_SKEW, bucket
+from service.sessions.sessions import Lives
+from tests.support.looking import ON_VALKEY
+from tests.support.parts import CLIENT, LIVES, Parts
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import wait_until
+
+USER = bytes(16)
+
+
+def feed(server: RedisServer) -> list[tuple[int, bytes]]:
+    """The entries about `USER`'s bucket: number and session id."""
+    with server.client() as client:
+        entries = client.xrange(bucket(USER).revoked)
+    assert all(set(fields) == {b"n", b"s"} for _, fields in entries)
+    return [(int(fields[b"n"]), fields[b"s"]) for _, fields in entries]
+
+
+async def test_each_end_is_one_entry(parts: Parts, keys: RedisServer) -> None:
+    """Logout, one, all others, all: an entry each with the next number; a repetition is none."""
+    sessions = parts.sessions
+    pairs = [await parts.open(USER) for _ in range(5)]
+    first = parts.access_tokens.verify(pairs[0].access_token)
+    await sessions.log_out(first, pairs[1].refresh_token, CLIENT)
+    with pytest.raises(NothingToRevoke):
+        await sessions.log_out(first, pairs[1].refresh_token, CLIENT)
+    await sessions.revoke(first, pairs[2].session_id, CLIENT)
+    assert await sessions.revoke_all(first, True, CLIENT) == 2
+    assert await sessions.revoke_all(first, False, CLIENT) == 1
+    entries = feed(keys)
+    assert [number for number, _ in entries] == [1, 2, 3, 4, 5]
+    assert [entries[0][1], entries[1][1]] == [pairs[1].session_id, pairs[2].session_id]
+    assert {sid for _, sid in entries[2:4]} == {pairs[3].session_id, pairs[4].session_id}
+    assert entries[4][1] == pairs[0].session_id
+
+
+async def test_reuse_is_an_entry(parts: Parts, keys: RedisServer) -> None:
+    """A stolen token ends the session, for the guards too; rotations before it are none."""
+    stolen = await parts.open(USER)
+    once = await parts.sessions.refresh(stolen.refresh_token, CLIENT)
+    await parts.sessions.refresh(once.refresh_token, CLIENT)
+    assert feed(keys) == []
+    with pytest.raises(RefreshTokenReused):
+        await parts.sessions.refresh(stolen.refresh_token, CLIENT)
+    assert feed(keys) == [(1, stolen.session_id)]
+
+
+async def test_the_limit_is_an_entry(parts: Parts, keys: RedisServer) -> None:
+    """The oldest session, which had to make room."""
+    pairs = [await parts.open(USER) for _ in range(51)]
+    assert feed(keys) == [(1, pairs[0].session_id)]
+
+
+async def test_buckets_count_for_themselves(parts: Parts, keys: RedisServer) -> None:
+    """Another bucket's entries leave no hole in this one's numbers."""
+    for user_id in (USER, b"\1" * 16, USER):
+        pair = await parts.open(user_id)
+        caller = parts.access_tokens.verify(pair.access_token)
+        await parts.sessions.log_out(caller, pair.refresh_token, CLIENT)
+    assert [number for number, _ in feed(keys)] == [1, 2]
+
+
+@ON_VALKEY
+@pytest.mark.parametrize("how", ["log_out", "revoke"])
+async def test_old_entries_go(parts: Parts, keys: RedisServer, how: str) -> None:
+    """What is older than a token's life and the skew is trimmed; what is younger never is."""
+    day = timedelta(days=1) // timedelta(milliseconds=1)
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    matters = (timedelta(minutes=15) + FEED_SKEW) // timedelta(milliseconds=1)
+    with keys.client() as client:
+        for number in range(1, 401):
+            at = now - (day if number <= 300 else matters - 30_000)
+            entry = {"n": number, "s": os.urandom(12)}
+            client.xadd(bucket(USER).revoked, entry, id=f"{at}-{number}")
+        client.set(bucket(USER).revocations, 400)
+    mine = parts.access_tokens.verify((await parts.open(USER)).access_token)
+    for _ in range(64):
+        other = await parts.open(USER)
+        if how == "log_out":
+            await parts.sessions.log_out(mine, other.refresh_token, CLIENT)
+        else:
+            await parts.sessions.revoke(mine, other.session_id, CLIENT)
+    numbers = [number for number, _ in feed(keys)]
+    assert 201 <= numbers[0] <= 301, "whole nodes go"
+    assert numbers == list(range(numbers[0], 465))
+
+
+async def test_natural_ends_need_no_entry(parts: Parts, keys: RedisServer) -> None:
+    """A session expires without a word: no access token of it outlives it."""
+    brief = Parts(parts.link, Lives(timedelta(days=1), timedelta(seconds=2), LIVES.grace))
+    pair = await brief.open(USER)
+    claims = jwt.decode(pair.access_token, options={"verify_signature": False})
+    with keys.client() as client:
+        index = bucket(USER).index + USER
+        ends = client.pexpiretime(index) / 1000
+        assert ends <= claims["exp"] < ends + 1
+        assert pair.expires_in == claims["exp"] - claims["iat"] <= 3
+        wait_until(lambda: not client.exists(index))
+    assert feed(keys) == []
