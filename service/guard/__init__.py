@@ -1,0 +1,18 @@
+"""What an app pod mounts: access tokens checked here, without a round trip, and ends of sessions
+followed as they happen.
+
+Needs neither the rest of the service nor its dependencies: `pip install openshow-auth`.
+"""
+
+from service.guard.errors import GuardError, GuardUnavailable, TokenRefused
+from service.guard.identity import Identity
+from service.guard.verifier import GuardCounters, Verifier
+
+__all__ = [
+    "GuardCounters",
+    "GuardError",
+    "GuardUnavailable",
+    "Identity",
+    "TokenRefused",
+    "Verifier",
+]

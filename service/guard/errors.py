@@ -1,0 +1,26 @@
+"""What a check can end with, besides an identity.
+
+    GuardError
+    ├── TokenRefused        the token does not count: 401 `invalid_token`
+    └── GuardUnavailable    it cannot be said now whether it does: 503 with Retry-After
+"""
+
+
+class GuardError(Exception):
+    """Any of these. None of them holds the token or anything from inside it."""
+
+
+class TokenRefused(GuardError):
+    """The token is none of the issuer's, has expired, or its session has ended. Which, is not told."""
+
+    def __init__(self) -> None:
+        super().__init__("the access token does not count")
+
+
+class GuardUnavailable(GuardError):
+    """Whether the session lives, or whose signature it is, cannot be found out at the moment."""
+
+    def __init__(self, retry_after: int) -> None:
+        """`retry_after`: whole seconds after which asking again makes sense, at least 1."""
+        super().__init__("access tokens cannot be checked now")
+        self.retry_after = retry_after
