@@ -1,8 +1,8 @@
 """What a check can end with, besides an identity.
 
-    GuardError
-    ├── TokenRefused        the token does not count: 401 `invalid_token`
-    └── GuardUnavailable    it cannot be said now whether it does: 503 with Retry-After
+GuardError
+├── TokenRefused        the token does not count: 401 `invalid_token`
+└── GuardUnavailable    it cannot be said now whether it does: 503 with Retry-After
 """
 
 
