@@ -26,8 +26,10 @@ ROOMS = {
     # use cases
     "authentication": "attempts sessions twofactor accounts keyring keyspace clock errors",
     "twofactor": "attempts sessions accounts keyring keyspace clock errors",
-    "sessions": "keyring keyspace clock errors",
+    "sessions": "guard keyring keyspace clock errors",
     "attempts": "keyspace errors",
+    # what app pods mount: see also `test_the_guard_needs_little`
+    "guard": "keyspace",
     "readiness": "database keyspace errors",
     # leaves
     "accounts": "database clock errors",
@@ -45,7 +47,8 @@ LIBRARIES = {
     "litestar": "web app serving",
     "uvicorn": "serving web",
     "prometheus_client": "web",
-    "redis": "keyspace",
+    "redis": "keyspace guard",
+    "httpx": "guard",
     "hiredis": "keyspace",
     "alembic": "database",
     "asyncpg": "database",
@@ -53,9 +56,9 @@ LIBRARIES = {
     "bcrypt": "accounts",
     "email_validator": "accounts",
     "zxcvbn": "accounts",
-    "cryptography": "keyring sessions",
+    "cryptography": "keyring sessions guard",
     "pyotp": "twofactor",
-    "jwt": "sessions",
+    "jwt": "sessions guard",
     "segno": "web",
     "msgspec": EVERYTHING,
     "structlog": EVERYTHING,
@@ -135,6 +138,18 @@ def test_who_imports_whom(room: str, path: Path) -> None:
 def test_the_check_finds(room: str, source: str) -> None:
     """Planted in a room, each of these is reported."""
     assert len(violations(room, source)) == 1
+
+
+def test_the_guard_needs_little() -> None:
+    """Of the rest of the service, only how keys are named and what a Redis URL means."""
+    shared = ("service.keyspace.keys.", "service.keyspace.url.", "service.guard.")
+    for room, path in modules():
+        if room == "guard":
+            names = [name for name in imports(path.read_text()) if name.startswith("service.")]
+            assert all(name.startswith(shared) for name in names), path.name
+    for path in ("keys.py", "url.py"):
+        source = (REPOSITORY / "service" / "keyspace" / path).read_text()
+        assert not [name for name in imports(source) if name.startswith("service")], path
 
 
 def test_nothing_imports_circularly() -> None:

@@ -4,9 +4,10 @@ followed as they happen.
 Needs neither the rest of the service nor its dependencies: `pip install openshow-auth`.
 """
 
+from service.guard.counters import GuardCounters
 from service.guard.errors import GuardError, GuardUnavailable, TokenRefused
 from service.guard.identity import Identity
-from service.guard.verifier import GuardCounters, Verifier
+from service.guard.verifier import Verifier
 
 __all__ = [
     "GuardCounters",

@@ -11,7 +11,7 @@ class GuardError(Exception):
 
 
 class TokenRefused(GuardError):
-    """The token is none of the issuer's, has expired, or its session has ended. Which, is not told."""
+    """None of the issuer's, expired, or of a session that has ended. Which, is not told."""
 
     def __init__(self) -> None:
         super().__init__("the access token does not count")

@@ -85,8 +85,18 @@ class Bucket:
 _BUCKETS = tuple(Bucket(tag) for tag in TAGS)
 
 
+def bucket_number(minted: bytes) -> int:
+    """0 to 63 for a user id, or for any other minted id or digest: its bytes are evenly spread."""
+    return minted[0] & (BUCKETS - 1)
+
+
+def numbered(number: int) -> Bucket:
+    """The bucket of this number."""
+    return _BUCKETS[number]
+
+
 def bucket(minted: bytes) -> Bucket:
-    """The bucket of a user id, or of any other minted id or digest: its bytes are evenly spread."""
+    """The bucket of a user id, or of any other minted id or digest."""
     return _BUCKETS[minted[0] & 0x3F]
 
 

@@ -1,0 +1,55 @@
+"""Tokens whose signature was verified a moment ago, by the SHA-256 of their text.
+
+What a token says stays true until it expires, so only its expiry and its session are looked at
+again. Two generations bound the size: the young one takes what is new and what is used, and when it
+is full the old one is dropped. A token itself is never kept.
+"""
+
+import msgspec
+
+from service.guard.identity import Identity
+from service.guard.revocations import Shard
+
+
+class Admission(msgspec.Struct, frozen=True, gc=False):
+    """What was found out about a token that no time can change."""
+
+    identity: Identity
+    session_id: bytes
+    expires_at: int
+    bucket: int
+    shard: Shard
+
+
+class Cache:
+    """At most `size` admissions."""
+
+    def __init__(self, size: int) -> None:
+        """`size`: 0 keeps none."""
+        self._half = size // 2
+        self.young: dict[bytes, Admission] = {}
+        self._old: dict[bytes, Admission] = {}
+
+    def recall(self, digest: bytes) -> Admission | None:
+        """The admission of a token with this digest that was not used lately, or None."""
+        admission = self._old.pop(digest, None)
+        if admission is not None:
+            self.keep(digest, admission)
+        return admission
+
+    def keep(self, digest: bytes, admission: Admission) -> None:
+        """Remember a token whose signature was verified."""
+        if len(self.young) >= self._half:
+            if not self._half:
+                return
+            self._old, self.young = self.young, {}
+        self.young[digest] = admission
+
+    def drop(self, digest: bytes) -> None:
+        """Forget a token: it has expired, or its session has ended."""
+        self.young.pop(digest, None)
+        self._old.pop(digest, None)
+
+    def clear(self) -> None:
+        """Forget all: the keys have changed."""
+        self.young, self._old = {}, {}

@@ -1,0 +1,53 @@
+"""The feed: follows the streams `revoked:{b}` and fills the shards.
+
+A standalone server, or the one that Sentinels name, is read by one task, with one blocking XREAD
+over all streams. A cluster refuses a read over several slots, so there each stream has a task and a
+connection of its own.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from service.guard.counters import GuardCounters
+from service.guard.primaries import Primaries
+from service.guard.reader import Breaks, Pace, Reader
+from service.guard.revocations import Shard
+from service.guard.stream import Stream
+from service.keyspace.url import RedisUrl
+
+
+class Feed:
+    """All readers."""
+
+    def __init__(
+        self, url: RedisUrl, shards: Sequence[Shard], pace: Pace, counters: GuardCounters
+    ) -> None:
+        self._primaries = Primaries(url, pace.patience)
+        self._streams = [Stream(number, shard) for number, shard in enumerate(shards)]
+        groups = [self._streams] if self._primaries.one_for_all else [[it] for it in self._streams]
+        breaks = Breaks(counters)
+        self._readers = [Reader(it, self._primaries, pace, counters, breaks) for it in groups]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, patience: float) -> bool:
+        """Begin to read. Whether all was read in within `patience` seconds; it goes on anyway."""
+        self._tasks = [asyncio.create_task(reader.run()) for reader in self._readers]
+        try:
+            async with asyncio.timeout(patience):
+                for reader in self._readers:
+                    await reader.read_in.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def aclose(self) -> None:
+        """Stop reading."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._primaries.aclose()
+
+    def doubtful_for(self, bucket: int) -> float:
+        """Seconds for which entries of this bucket count as missing; 0: none do."""
+        return max(self._streams[bucket].doubtful_until - time.monotonic(), 0)

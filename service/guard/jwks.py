@@ -1,0 +1,196 @@
+"""The issuer's public keys: a JWK set (RFC 7517), fetched over HTTP and kept.
+
+The set is fetched at the start, then in the background before it gets old (`max-age`), and when a
+token names a key that is not in it. Between two fetches lies a floor, so that tokens with invented
+keys cannot make the guard flood the issuer. While the issuer cannot be reached, the keys that are
+known go on counting.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable
+
+import httpx
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePublicKey,
+    EllipticCurvePublicNumbers,
+)
+
+from service.guard.access_tokens import Keys, decode
+from service.guard.counters import GuardCounters
+
+logger = logging.getLogger("openshow_auth.guard")
+
+_LARGEST_SET = 65_536
+_COORDINATE = 32
+_MAX_AGE = re.compile(r"(?:^|[\s,])max-age=(\d{1,9})(?:$|[\s,;])")
+_SHORTEST_AGE, _LONGEST_AGE, _DEFAULT_AGE = 10.0, 86_400.0, 300.0
+_TIMEOUT, _LONGEST_FETCH = httpx.Timeout(5.0, connect=2.0), 10.0
+_HEADERS = {
+    "Accept": "application/jwk-set+json, application/json",
+    "Accept-Encoding": "identity",  # so that what is read is as long as what comes out of it
+}
+
+
+class _Jwk(msgspec.Struct, frozen=True):
+    """The members that matter (RFC 7517, section 4, and RFC 7518, section 6.2.1)."""
+
+    kty: str
+    kid: str = ""
+    crv: str = ""
+    x: str = ""
+    y: str = ""
+    use: str = "sig"
+    alg: str = "ES256"
+
+
+class _JwkSet(msgspec.Struct, frozen=True):
+    keys: list[msgspec.Raw]
+
+
+class KeysUnavailable(Exception):
+    """The issuer did not answer with a set of keys. Says why, without quoting it."""
+
+
+class JwkSet:
+    """The keys as they were last fetched. Use `start` first, `aclose` last."""
+
+    def __init__(
+        self, url: str, on_change: Callable[[Keys], None], floor: float, counters: GuardCounters
+    ) -> None:
+        """`floor`: seconds between two fetches at least. `on_change` gets each new set."""
+        self._url = url
+        self._on_change = on_change
+        self._floor = floor
+        self._counters = counters
+        self._http = httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False)
+        self._kids: dict[str, EllipticCurvePublicNumbers] = {}
+        self._max_age = _DEFAULT_AGE
+        self._tried_at = float("-inf")
+        self._failed = False
+        self._fetching: asyncio.Task[None] | None = None
+        self._keeping_fresh: asyncio.Task[None] | None = None
+
+    @property
+    def sure(self) -> bool:
+        """Whether the last fetch has succeeded, so that a key that is not there is unknown."""
+        return bool(self._kids) and not self._failed
+
+    async def start(self) -> None:
+        """Fetch for the first time, and from now on before the set gets old. Never raises."""
+        await self.look_again()
+        self._keeping_fresh = asyncio.create_task(self._keep_fresh())
+
+    async def look_again(self) -> None:
+        """Fetch now, unless that was done a moment ago. All who ask meanwhile share one fetch."""
+        if self._fetching is None:
+            if time.monotonic() - self._tried_at < self._floor:
+                return
+            self._tried_at = time.monotonic()
+            self._fetching = asyncio.create_task(self._fetch())
+        await asyncio.shield(self._fetching)
+
+    async def aclose(self) -> None:
+        """Stop fetching."""
+        tasks = [task for task in (self._keeping_fresh, self._fetching) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._http.aclose()
+
+    async def _keep_fresh(self) -> None:
+        """Fetch when four fifths of the set's age are over; while that fails, at each floor."""
+        while True:
+            age = self._floor if self._failed else max(self._max_age * 0.8, self._floor)
+            left = self._tried_at + age - time.monotonic()
+            if left > 0:
+                await asyncio.sleep(left)
+            else:
+                await self.look_again()
+
+    async def _fetch(self) -> None:
+        self._counters.key_fetches += 1
+        try:
+            keys, self._max_age = await self._get()
+        except (httpx.HTTPError, TimeoutError, KeysUnavailable) as error:
+            self._counters.key_failures += 1
+            if not self._failed:
+                logger.warning("the issuer's keys cannot be fetched: %s", _reason(error))
+            self._failed = True
+            return
+        finally:
+            self._fetching = None
+        if self._failed:
+            logger.warning("the issuer's keys can be fetched again")
+        self._failed = False
+        kids = {kid: key.public_numbers() for kid, key in keys.items()}
+        if kids != self._kids:
+            self._kids = kids
+            self._on_change(keys)
+
+    async def _get(self) -> tuple[Keys, float]:
+        """The keys, and for how many seconds they may be kept."""
+        async with (
+            asyncio.timeout(_LONGEST_FETCH),
+            self._http.stream("GET", self._url, headers=_HEADERS) as answer,
+        ):
+            if answer.status_code != httpx.codes.OK:
+                raise KeysUnavailable(f"status {answer.status_code}")
+            body = b""
+            async for chunk in answer.aiter_raw():
+                body += chunk
+                if len(body) > _LARGEST_SET:
+                    raise KeysUnavailable("too long an answer")
+        keys = parse(body)
+        if not keys:
+            raise KeysUnavailable("no key that could be used")
+        return keys, max_age(answer.headers.get("Cache-Control", ""))
+
+
+def parse(body: bytes) -> dict[str, EllipticCurvePublicKey]:
+    """The keys of a JWK set that can verify ES256. Others are passed over (RFC 7517, section 5).
+
+    Raises:
+        KeysUnavailable: it is no JWK set.
+    """
+    try:
+        entries = msgspec.json.decode(body, type=_JwkSet).keys
+    except (msgspec.DecodeError, ValueError):
+        raise KeysUnavailable("no JWK set") from None
+    keys = {}
+    for raw in entries:
+        try:
+            jwk = msgspec.json.decode(raw, type=_Jwk)
+            if _usable(jwk):
+                keys[jwk.kid] = _public_key(jwk)
+        except (msgspec.DecodeError, ValueError):
+            continue
+    return keys
+
+
+def max_age(cache_control: str) -> float:
+    """For how many seconds an answer may be kept (RFC 9111, section 5.2.2.1), within reason."""
+    found = _MAX_AGE.search(cache_control.lower())
+    age = float(found[1]) if found else _DEFAULT_AGE
+    return min(max(age, _SHORTEST_AGE), _LONGEST_AGE)
+
+
+def _usable(jwk: _Jwk) -> bool:
+    return (jwk.kty, jwk.crv, jwk.use, jwk.alg) == ("EC", "P-256", "sig", "ES256") and bool(jwk.kid)
+
+
+def _public_key(jwk: _Jwk) -> EllipticCurvePublicKey:
+    """Raises ValueError: not 32 bytes each, or not a point of the curve."""
+    x, y = decode(jwk.x.encode()), decode(jwk.y.encode())
+    if len(x) != _COORDINATE or len(y) != _COORDINATE:
+        raise ValueError("a coordinate of P-256 has 32 bytes")
+    point = (int.from_bytes(x), int.from_bytes(y))
+    return EllipticCurvePublicNumbers(*point, SECP256R1()).public_key()
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, KeysUnavailable) else type(error).__name__

@@ -1,0 +1,128 @@
+"""Where the primary of a bucket is, on each topology.
+
+A guard's user may be allowed nothing but XREAD, so a cluster is not asked for its map: a node that
+is asked for another's slot names the right one (MOVED, or ASK while the slot is moving).
+"""
+
+import asyncio
+
+from redis.exceptions import AskError, MovedError, ResponseError
+
+from service.guard.wire import BROKEN, Wire
+from service.keyspace.url import Address, RedisUrl
+
+
+class NoPrimary(ConnectionError):
+    """No Sentinel says where the primary is."""
+
+
+class Primaries:
+    """Finds the server that has a bucket's keys, and connects to it."""
+
+    def __init__(self, url: RedisUrl, patience: float) -> None:
+        """`patience`: seconds for a connection, and for an answer of a Sentinel."""
+        self._url = url
+        self._patience = patience
+        self._hosts: list[Address] = list(url.hosts)
+        self._homes: dict[int, Address] = {}
+        self._importing: set[int] = set()
+        self._sentinel: Wire | None = None
+        self._one_at_a_time = asyncio.Lock()
+
+    @property
+    def one_for_all(self) -> bool:
+        """Whether one server has the keys of all buckets."""
+        return self._url.topology != "cluster"
+
+    async def find(self, bucket: int) -> Address | None:
+        """The address of the server that has this bucket's keys; None: the socket file.
+
+        Asks a Sentinel, where there are some. In a cluster it is the node that was right before, or
+        any: that one will name another.
+
+        Raises:
+            one of BROKEN: no Sentinel answers, or none knows the primary.
+        """
+        if self._url.topology == "sentinel":
+            async with self._one_at_a_time:
+                return await self._named_by_a_sentinel()
+        if not self._hosts:
+            return None
+        return self._homes.get(bucket, self._hosts[0])
+
+    async def connect(self, bucket: int, address: Address | None) -> Wire:
+        """A wire to what `find` has found.
+
+        Raises:
+            one of BROKEN: it cannot be reached.
+        """
+        try:
+            wire = await Wire.to(
+                self._url, address, self._patience, asking=self.is_importing(bucket)
+            )
+        except BROKEN:
+            self.lost(bucket)
+            raise
+        if address is not None:
+            self._homes[bucket] = address
+        return wire
+
+    def is_importing(self, bucket: int) -> bool:
+        """Whether the server that `find` has found is still importing the bucket's slot."""
+        return bucket in self._importing
+
+    def redirected(self, bucket: int, refusal: ResponseError, by: Address | None) -> bool:
+        """Whether a refusal named another node, which is then what `find` finds."""
+        if not isinstance(refusal, AskError):  # which MOVED is a kind of
+            return False
+        host = refusal.host or (by[0] if by else "")  # an empty one: the same as was asked
+        self._homes[bucket] = (host, refusal.port)
+        if isinstance(refusal, MovedError):
+            self._importing.discard(bucket)
+        else:
+            self._importing.add(bucket)
+        return True
+
+    def lost(self, bucket: int) -> None:
+        """The server that `find` had found is gone: next time another node is asked."""
+        self._importing.discard(bucket)
+        gone = self._homes.pop(bucket, None)
+        if self._url.topology == "cluster":
+            others = {*self._url.hosts, *self._homes.values()} - {gone}
+            first, *rest = [host for host in self._hosts if host in others] or self._url.hosts
+            self._hosts = [*rest, *sorted(others - {first, *rest}), first]
+
+    async def aclose(self) -> None:
+        """Hang up on the Sentinel."""
+        if self._sentinel is not None:
+            await self._sentinel.close()
+
+    async def _named_by_a_sentinel(self) -> Address:
+        """What the Sentinel says that answered last time; else any that answers."""
+        if self._sentinel is not None:
+            try:
+                return await self._ask(self._sentinel)
+            except BROKEN:
+                await self._sentinel.close()
+                self._sentinel = None
+        for host in list(self._hosts):
+            try:
+                wire = await Wire.to_sentinel(self._url, host, self._patience)
+            except BROKEN:
+                continue
+            try:
+                address = await self._ask(wire)
+            except BROKEN:
+                await wire.close()
+                continue
+            self._sentinel = wire
+            return address
+        raise NoPrimary("no Sentinel names the primary")
+
+    async def _ask(self, sentinel: Wire) -> Address:
+        question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._url.primary)
+        answer = await sentinel.ask(*question, patience=self._patience)
+        if answer is None:
+            raise NoPrimary("a Sentinel knows no such primary")
+        host, port = answer
+        return host.decode(), int(port)

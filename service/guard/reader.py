@@ -1,0 +1,208 @@
+"""Reads streams of the feed over one connection at a time.
+
+That a shard is complete is proved by one thing only: a read that did not block, found the last
+known entry still there, and came to the end. It is repeated four times per bound, on the same
+connection; the blocking reads in between only bring entries early. So a server that was swapped,
+rolled back or emptied, a line that is cut and a process that was stopped are all noticed within
+the bound.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from math import ceil
+
+import msgspec
+from redis.exceptions import ResponseError
+
+from service.guard.counters import GuardCounters
+from service.guard.primaries import Primaries
+from service.guard.stream import Entry, Stream, entry
+from service.guard.trail import Rereading
+from service.guard.wire import BROKEN, Argument, Wire
+from service.keyspace.url import Address
+
+logger = logging.getLogger("openshow_auth.guard")
+
+_PAGE = 4096
+"""Entries in one reply at most: parsing them holds up the loop for some milliseconds."""
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+_MOST_HOPS = 5
+"""From node to node of a cluster, before it takes a breath."""
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How often a reader looks and how long it waits, in seconds."""
+
+    bound: float
+    """Age of what is known, past which the feed counts as lost."""
+    life: float
+    """For how long an entry matters."""
+
+    @property
+    def pulse(self) -> float:
+        """From one proof that all is known to the next."""
+        return self.bound / 4
+
+    @property
+    def patience(self) -> float:
+        """For a connection, and for a reply."""
+        return min(max(self.bound / 2, 0.2), 2.0)
+
+
+class Breaks:
+    """Which readers have no connection: the first to break and the last to mend are told of."""
+
+    def __init__(self, counters: GuardCounters) -> None:
+        self._counters = counters
+        self._broken: set[int] = set()
+
+    def broken(self, bucket: int, error: Exception) -> None:
+        """A reader could not connect, or its connection broke."""
+        self._counters.feed_breaks += 1
+        if not self._broken:
+            logger.warning("the revocation feed has broken: %s", type(error).__name__)
+        self._broken.add(bucket)
+
+    def mended(self, bucket: int) -> None:
+        """A reader knows everything again."""
+        if self._broken:
+            self._broken.discard(bucket)
+            if not self._broken:
+                logger.warning("the revocation feed has been resumed")
+
+
+class Reader:
+    """Follows some streams that one server has."""
+
+    def __init__(
+        self,
+        streams: Sequence[Stream],
+        primaries: Primaries,
+        pace: Pace,
+        counters: GuardCounters,
+        breaks: Breaks,
+    ) -> None:
+        self._streams = {stream.key: stream for stream in streams}
+        self._bucket = streams[0].bucket
+        self._primaries = primaries
+        self._pace = pace
+        self._counters = counters
+        self._breaks = breaks
+        self._page = _PAGE // len(streams)
+        self._address: Address | None = None
+        self._pause = _SHORTEST_PAUSE
+        self._hops = 0
+        self.read_in = asyncio.Event()
+        """Set once everything was read for the first time."""
+
+    async def run(self) -> None:
+        """Follow until cancelled, whatever happens to the server."""
+        while True:
+            try:
+                await self._follow()
+                continue
+            except ResponseError as refusal:
+                self._hops += 1
+                redirected = self._primaries.redirected(self._bucket, refusal, self._address)
+                if redirected and self._hops <= _MOST_HOPS:
+                    continue
+                self._breaks.broken(self._bucket, refusal)
+            except BROKEN as error:
+                self._primaries.lost(self._bucket)
+                self._breaks.broken(self._bucket, error)
+            except Exception as defect:  # it must not end the feed for good, without a word
+                logger.exception("the reader of the revocation feed has failed")
+                self._breaks.broken(self._bucket, defect)
+            await asyncio.sleep(self._pause)
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+
+    async def _follow(self) -> None:
+        """Read over one connection, until it breaks or another server is the primary."""
+        self._address = await self._primaries.find(self._bucket)
+        wire = await self._primaries.connect(self._bucket, self._address)
+        try:
+            while True:
+                began = time.monotonic()
+                if await self._primaries.find(self._bucket) != self._address:
+                    return
+                await self._confirm(wire, began)
+                self._pause, self._hops = _SHORTEST_PAUSE, 0
+                self._breaks.mended(self._bucket)
+                self.read_in.set()
+                await self._tail(wire, began + self._pace.pulse)
+        finally:
+            await wire.close()
+
+    async def _confirm(self, wire: Wire, began: float) -> None:
+        """Prove that all entries up to `began` are known, reading whatever is not yet."""
+        streams = list(self._streams.values())
+        found = await self._read(wire, [(it, it.trail.before_last) for it in streams])
+        broken, unfinished = [], []
+        for stream in streams:
+            entries = found.get(stream.key, [])
+            more = len(entries) >= self._page
+            if not stream.goes_on(entries):
+                broken.append(stream)
+            elif more:
+                unfinished.append(stream)
+        while unfinished:
+            found = await self._read(wire, [(it, it.trail.position) for it in unfinished])
+            read = [(stream, found.get(stream.key, [])) for stream in unfinished]
+            broken += [stream for stream, entries in read if not stream.take(entries)]
+            unfinished = [
+                stream
+                for stream, entries in read
+                if len(entries) >= self._page and stream not in broken
+            ]
+        for stream in broken:
+            await self._reread(wire, stream)
+        for stream in streams:
+            stream.is_complete(began, self._pace.bound)
+
+    async def _tail(self, wire: Wire, until: float) -> None:
+        """Take entries as they are added."""
+        streams = list(self._streams.values())
+        while (left := until - time.monotonic()) > 0:
+            positions = [(stream, stream.trail.position) for stream in streams]
+            found = await self._read(wire, positions, block=left)
+            for key, entries in found.items():
+                if not self._streams[key].take(entries):
+                    await self._reread(wire, self._streams[key])
+
+    async def _reread(self, wire: Wire, stream: Stream) -> None:
+        """Read a stream from its beginning, keep all that was known, and judge what is missing."""
+        self._counters.feed_rereads += 1
+        away = round((time.monotonic() - stream.complete_at) * 1000)
+        rereading = Rereading(stream.trail, round(self._pace.life * 1000), away)
+        position = b"0-0"
+        while found := await self._read(wire, [(stream, position)]):
+            for mark, session_id in found[stream.key]:
+                rereading.take(mark)
+                stream.shard.add(session_id)
+                position = mark.id
+        if stream.rejoin(rereading, self._pace.life):
+            logger.warning(
+                "%s was read again: nothing that matters is missing", stream.key.decode()
+            )
+        else:
+            self._counters.feed_losses += 1
+            seconds = ceil(stream.doubtful_until - time.monotonic())
+            logger.error(
+                "entries of %s are missing: it counts as lost for %s s",
+                stream.key.decode(),
+                seconds,
+            )
+
+    async def _read(
+        self, wire: Wire, positions: Sequence[tuple[Stream, bytes]], *, block: float = 0
+    ) -> dict[bytes, list[Entry]]:
+        """What the streams hold after these ids, by key. `block`: seconds to wait for something."""
+        command: list[Argument] = ["XREAD", "COUNT", self._page]
+        if block:
+            command += ["BLOCK", ceil(block * 1000)]
+        keys, ids = (stream.key for stream, _ in positions), (id_ for _, id_ in positions)
+        command += ["STREAMS", *keys, *ids]
+        reply = await wire.ask(*command, patience=block + self._pace.patience)
+        return {key: [entry(*raw) for raw in entries] for key, entries in reply or ()}

@@ -1,0 +1,67 @@
+"""One bucket's stream of the feed, as far as a guard has read it, and what it says."""
+
+import time
+from collections.abc import Sequence
+
+from service.guard.revocations import Shard
+from service.guard.trail import Mark, Rereading, Trail
+from service.keyspace.keys import numbered
+
+Entry = tuple[Mark, bytes]
+"""An entry: where it stands in the stream, and the id of the session that has ended."""
+
+
+def entry(id_: bytes, fields: Sequence[bytes]) -> Entry:
+    """An entry as `keyspace/keys.py` describes it. What is none has number 0, so one is missing."""
+    match fields:
+        case [b"n", number, b"s", session_id] if number.isdigit():
+            return Mark(id_, int(number)), session_id
+        case _:
+            return Mark(id_, 0), b""
+
+
+class Stream:
+    """One bucket's stream, as far as it was read. Times are monotonic, in seconds."""
+
+    def __init__(self, bucket: int, shard: Shard) -> None:
+        self.bucket = bucket
+        self.key = numbered(bucket).revoked
+        self.shard = shard
+        self.trail = Trail()
+        self.complete_at = time.monotonic()
+        """When everything was known; at first, when reading began."""
+        self.doubtful_until = float("-inf")
+        """Until then a session may have ended whose entry nobody can read any more."""
+
+    def take(self, entries: Sequence[Entry]) -> bool:
+        """Take what comes next. False: it is not what comes next, and was not taken."""
+        for mark, session_id in entries:
+            if not self.trail.follow(mark):
+                return False
+            self.shard.add(session_id)
+        return True
+
+    def goes_on(self, entries: list[Entry]) -> bool:
+        """Take what stands after `trail.before_last`. False: that is not where the trail ends."""
+        last = self.trail.last
+        if last is not None and (not entries or entries.pop(0)[0] != last):
+            return False
+        return self.take(entries)
+
+    def is_complete(self, at: float, bound: float) -> None:
+        """Everything was known at this time."""
+        self.trail.settle()
+        self.complete_at = at
+        self.shard.turn(at)
+        self.shard.known_until = at + bound if at >= self.doubtful_until else float("-inf")
+
+    def rejoin(self, rereading: Rereading, life: float) -> bool:
+        """Go on from a rereading. False: entries that matter are missing, so nothing is sure."""
+        now, wall = time.monotonic(), time.time()
+        self.trail = rereading.trail
+        missing = rereading.missing_until(round(wall * 1000))
+        if missing is None or (left := missing / 1000 + life - wall) <= 0:
+            return True
+        self.doubtful_until = max(self.doubtful_until, now + min(left, life))
+        self.shard.known_until = float("-inf")
+        return False

@@ -1,0 +1,130 @@
+"""How a reader of a stream knows that it has missed nothing. Pure: no clock, no Redis.
+
+Entries have consecutive numbers (`keyspace/keys.py`). A trail remembers the last few entries that
+were read. While a connection lasts, the next entry must have the next number. After each
+connection, and every now and then, the last one must still be there.
+
+Where either is not so, the stream is read again from its beginning, by a `Rereading`. The newest
+entry that stream and trail have in common joins them: up to there all was seen. From there on a
+number that is left out, or a stream that has nothing in common, means that something is missing.
+"""
+
+from collections import deque
+
+import msgspec
+
+_MARKS = 16
+"""Entries that are remembered: a server that has lost more of a stream's end counts as emptied."""
+_LAST_SEQUENCE = 2**64 - 1
+
+
+class Mark(msgspec.Struct, frozen=True, gc=False):
+    """An entry, without what it says. `id` as Redis spells it: `<ms since 1970>-<sequence>`."""
+
+    id: bytes
+    number: int
+
+    @property
+    def milliseconds(self) -> int:
+        """When it was added, by the server's clock."""
+        return int(self.id.partition(b"-")[0])
+
+
+class Trail:
+    """Where a reader stands in one stream."""
+
+    __slots__ = ("expected", "marks")
+
+    def __init__(self) -> None:
+        self.marks: deque[Mark] = deque(maxlen=_MARKS)
+        self.expected: tuple[int, ...] = ()
+        """What number the next entry may have; empty: any, since nothing has been read yet."""
+
+    def follow(self, mark: Mark) -> bool:
+        """Take the next entry. False, and nothing taken: it is not the one that comes next."""
+        if self.expected and mark.number not in self.expected:
+            return False
+        self.marks.append(mark)
+        self.expected = (mark.number + 1,)
+        return True
+
+    def settle(self) -> None:
+        """The stream was read to its end, or is empty: its first entry will have number 1."""
+        if not self.expected:
+            self.expected = (1,)
+
+    @property
+    def last(self) -> Mark | None:
+        """The newest entry that was read."""
+        return self.marks[-1] if self.marks else None
+
+    @property
+    def position(self) -> bytes:
+        """Reading after this id gives what is new."""
+        return self.marks[-1].id if self.marks else b"0-0"
+
+    @property
+    def before_last(self) -> bytes:
+        """Reading after this id gives the last entry again, and what is new."""
+        if not self.marks:
+            return b"0-0"
+        milliseconds, _, sequence = self.marks[-1].id.partition(b"-")
+        if int(sequence):
+            return b"%s-%d" % (milliseconds, int(sequence) - 1)
+        return b"%d-%d" % (int(milliseconds) - 1, _LAST_SEQUENCE)
+
+
+class Rereading:
+    """A stream that is read again from its beginning, judged against a trail."""
+
+    def __init__(self, trail: Trail, matters: int, away: int) -> None:
+        """`matters`: ms that an entry is kept at least. `away`: ms since all was known."""
+        self._matters = matters
+        # Whatever was missed longer ago matters no more: as for a reader that has just begun.
+        self._before = trail if away < matters else Trail()
+        self._known = set(self._before.marks)
+        self._joined = False
+        self._first: Mark | None = None
+        self._gap: Mark | None = None
+        self.trail = Trail()
+        """The trail from now on, once all was taken."""
+
+    def take(self, mark: Mark) -> None:
+        """The next entry of the stream."""
+        if self._first is None:
+            self._first = mark
+        if mark in self._known:
+            self._joined, self._gap = True, None
+        elif self.trail.expected and mark.number not in self.trail.expected:
+            self._gap = mark
+        self.trail.marks.append(mark)
+        self.trail.expected = (mark.number + 1,)
+
+    def missing_until(self, now: int) -> int | None:
+        """When whatever is missing had been added at the latest, ms; None: nothing is.
+
+        `now`: ms since 1970. To be called when all was taken.
+        """
+        if self._first is None:
+            return self._emptied(now)
+        if self._gap is not None:
+            return self._gap.milliseconds
+        if self._joined or self._goes_on(self._first):
+            return None
+        return self._first.milliseconds
+
+    def _emptied(self, now: int) -> int | None:
+        """Nothing is there. Redis itself leaves the newest entry, however old it is."""
+        last = self._before.last
+        self.trail.expected = tuple({1, *self._before.expected})
+        return now if last else None
+
+    def _goes_on(self, first: Mark) -> bool:
+        """Whether the stream goes on where the trail ended, though they have nothing in common."""
+        if not self._before.expected:
+            return True
+        if first.number not in self._before.expected:
+            return False
+        last, newest = self._before.last, self.trail.last
+        # Old entries are trimmed by whoever adds one; younger ones never are.
+        return not (last and newest) or newest.milliseconds - last.milliseconds >= self._matters
