@@ -20,8 +20,11 @@ from service.keyspace.primary import Primary
 from service.keyspace.url import RedisUrl
 from service.settings import Secret
 
-_NOT_NOW = ("MISCONF", "NOREPLICAS", "LOADING", "BUSY", "MASTERDOWN", "OOM", "CLUSTERDOWN")
-"""How an error reply begins that says: not now. Any other is a defect of ours."""
+_NOT_NOW = ("MISCONF", "NOREPLICAS", "BUSY")
+_NOT_NOW_CLASSES = (exceptions.OutOfMemoryError, exceptions.ClusterDownError)
+"""Error replies that say: not now. Any other is a defect of ours. Where redis-py has a class for
+one, its text has lost the beginning (`MASTERDOWN` is a `ClusterDownError`, too); `LOADING` it takes
+for a broken connection."""
 
 _TO_WRITE_FIRST = f"""
 redis.call('SET', '{BARRIER}' .. KEYS[1]:match('{{%x%x}}'), '', 'PX', {BARRIER_LIFE})"""
@@ -175,6 +178,6 @@ def _is_moving(error: exceptions.RedisError) -> bool:
 
 def _judged(error: exceptions.RedisError) -> Exception:
     """An error reply as what it means to the caller."""
-    if isinstance(error, exceptions.OutOfMemoryError) or str(error).startswith(_NOT_NOW):
+    if isinstance(error, _NOT_NOW_CLASSES) or str(error).startswith(_NOT_NOW):
         return StoreUnavailable("Redis cannot take this now")
     return error

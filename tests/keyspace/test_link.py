@@ -6,6 +6,7 @@ What a real server adds (it dies, hangs, restarts) is tested in `tests/faults`.
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from fakeredis import TcpFakeServer
@@ -55,6 +56,41 @@ async def test_an_error_reaches_only_who_caused_it(keys: RedisServer) -> None:
     assert [type(outcome) for outcome in outcomes[::2]] == [ResponseError, ResponseError]
     assert outcomes[1::2] == [b"between", b"after"]
     await link.aclose()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "BUSY Valkey is busy running a script.",
+        "CLUSTERDOWN The cluster is down",
+        "CLUSTERDOWN Hash slot not served",
+        "LOADING Valkey is loading the dataset in memory",
+        "MASTERDOWN Link with MASTER is down",
+        "MISCONF Valkey is configured to save RDB snapshots",
+        "NOREPLICAS Not enough good replicas to write.",
+        "OOM command not allowed when used memory > 'maxmemory'.",
+    ],
+)
+async def test_a_server_that_cannot_now_is_unavailable(tmp_path: Path, said: str) -> None:
+    """Not a defect of ours, however the client library spells what the server has said."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while b"GET" not in await reader.read(65_536):
+            writer.write(b"+OK\r\n" * 2)
+        writer.write(f"-{said}\r\n".encode())
+        await reader.read()
+        writer.close()
+        gone.set()
+
+    gone = asyncio.Event()
+    link = Link(Secret(f"unix://{tmp_path / 'socket'}"))
+    async with await asyncio.start_unix_server(serve, tmp_path / "socket"):
+        try:
+            with pytest.raises(StoreUnavailable):
+                await link.execute("GET", "session:{00}:x")
+        finally:
+            await link.aclose()
+            await gone.wait()
 
 
 async def test_a_closed_link_lets_nobody_wait(link: Link) -> None:
