@@ -1,0 +1,120 @@
+"""Lets an HTTP or WebSocket request through to an ASGI app, with its identity, or answers it."""
+
+from collections.abc import Callable
+
+from service.guard.admission import Answer, Refused, identify
+from service.guard.asgi_types import ASGIApp, Message, Receive, Scope, Send
+from service.guard.verifier import Identity, Verifier
+
+
+class SessionEnded(OSError):
+    """The session of an open WebSocket has ended. An `OSError`, as for a client that has gone."""
+
+
+class Gate:
+    """Whatever is not public needs an access token of a session that lives.
+
+    The app finds the identity in `scope["state"]["identity"]`, and `None` there on public paths.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        verifier: Verifier,
+        is_public: Callable[[Scope], bool],
+        *,
+        allow_preflight: bool = False,
+    ) -> None:
+        self._app = app
+        self._verifier = verifier
+        self._is_public = is_public
+        self._allow_preflight = allow_preflight
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a scope of the type `http` or `websocket`."""
+        identity: Identity | None = None
+        if not self._is_public(scope) and not (self._allow_preflight and _is_preflight(scope)):
+            try:
+                identity = await identify(self._verifier, scope["headers"])
+            except Refused as refused:
+                await _refuse(refused.answer, scope, receive, send)
+                return
+        # A dict of its own: some servers hand the same one to every request.
+        scope["state"] = {**(scope.get("state") or {}), "identity": identity}
+        if identity is None or scope["type"] == "http":
+            await self._app(scope, receive, send)
+        else:
+            socket = _WatchedSocket(self._verifier, scope, receive, send)
+            await self._app(scope, socket.receive, socket.send)
+
+
+class _WatchedSocket:
+    """A WebSocket whose session is looked at again for each message, in both directions.
+
+    It may stay open for days; a logout has to end it as it ends everything else.
+    """
+
+    def __init__(self, verifier: Verifier, scope: Scope, receive: Receive, send: Send) -> None:
+        self._verifier = verifier
+        self._headers = scope["headers"]
+        self._receive = receive
+        self._send = send
+        self._closed = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "websocket.receive" and (code := await self._close_unless_alive()):
+            return {"type": "websocket.disconnect", "code": code, "reason": ""}
+        return message
+
+    async def send(self, message: Message) -> None:
+        if self._closed:
+            if message["type"] == "websocket.close":
+                return
+            raise SessionEnded
+        if message["type"] == "websocket.send" and await self._close_unless_alive():
+            raise SessionEnded
+        await self._send(message)
+
+    async def _close_unless_alive(self) -> int:
+        """The code that the socket was closed with, 0 while the session lives."""
+        try:
+            await identify(self._verifier, self._headers)
+        except Refused as refused:
+            if not self._closed:
+                self._closed = True
+                await self._send(_close(refused.answer))
+            return refused.answer.close_code
+        return 0
+
+
+def _is_preflight(scope: Scope) -> bool:
+    """Whether a browser asks before a cross-origin call; it sends no credential with that."""
+    if scope["type"] != "http" or scope["method"] != "OPTIONS":
+        return False
+    names = {name for name, _ in scope["headers"]}
+    return {b"origin", b"access-control-request-method"} <= names
+
+
+def _close(answer: Answer) -> Message:
+    return {"type": "websocket.close", "code": answer.close_code, "reason": answer.code}
+
+
+async def _refuse(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+    body, prefix = answer.body, ""
+    if scope["type"] == "websocket":
+        await receive()  # websocket.connect
+        if "websocket.http.response" not in (scope.get("extensions") or {}):
+            await send(_close(answer))
+            return
+        prefix = "websocket."
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        *((name.lower().encode(), value.encode()) for name, value in answer.headers),
+    ]
+    start = {"type": f"{prefix}http.response.start", "status": answer.status, "headers": headers}
+    await send(start)
+    sent = b"" if scope.get("method") == "HEAD" else body
+    await send({"type": f"{prefix}http.response.body", "body": sent, "more_body": False})

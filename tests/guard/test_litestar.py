@@ -1,0 +1,141 @@
+"""The Litestar plugin."""
+
+from typing import Any
+
+import pytest
+from litestar import Controller, Litestar, Router, WebSocket, get, websocket
+from litestar.config.cors import CORSConfig
+from litestar.di import NamedDependency
+from litestar.openapi.config import OpenAPIConfig
+
+from service.guard.litestar import GuardPlugin
+from service.guard.verifier import Identity
+from tests.guard.exchange import ANN, KnownTokens, Socket, ask, bearer, running
+
+PREFLIGHT = [(b"origin", b"https://x"), (b"access-control-request-method", b"GET")]
+
+
+@get("/orders")
+async def orders(identity: NamedDependency[Identity]) -> str:
+    """Needs a token, and says whose it was."""
+    return identity.user_id
+
+
+@get("/health", opt={"public": True})
+async def health(identity: NamedDependency[Identity | None]) -> bool:
+    """Needs none."""
+    return identity is None
+
+
+@get("/nearly", opt={"public": "no"})
+async def nearly() -> None:
+    """Not public: that is said with `True`."""
+
+
+class Shop(Controller):
+    path = "/shop"
+    opt = {"public": True}  # noqa: RUF012  as Litestar's users write it
+
+    @get("/window")
+    async def window(self) -> None: ...
+
+    @get("/till", opt={"public": False})
+    async def till(self) -> None: ...
+
+
+@websocket("/feed")
+async def feed(socket: WebSocket[Any, Any, Any], identity: NamedDependency[Identity]) -> None:
+    await socket.accept()
+    await socket.send_text(identity.user_id)
+    await socket.close()
+
+
+@pytest.fixture
+def verifier() -> KnownTokens:
+    return KnownTokens()
+
+
+@pytest.fixture
+def app(verifier: KnownTokens) -> Litestar:
+    documents = Router("/schema", route_handlers=[], opt={"public": True})
+    return Litestar(
+        [orders, health, nearly, Shop, feed],
+        plugins=[GuardPlugin(verifier)],
+        openapi_config=OpenAPIConfig("Shop", "1", openapi_router=documents),
+        cors_config=CORSConfig(allow_origins=["https://x"]),
+        logging_config=None,
+    )
+
+
+async def test_the_verifier_runs_with_the_app(app: Litestar, verifier: KnownTokens) -> None:
+    """From its startup to its shutdown."""
+    async with running(app):
+        assert verifier.steps == ["verifier starts"]
+    assert verifier.steps == ["verifier starts", "verifier stops"]
+
+
+@pytest.mark.parametrize("path", ["/orders", "/nearly", "/shop/till", "/orders/", "//orders"])
+async def test_routes_are_closed(app: Litestar, path: str) -> None:
+    """Also those of a public controller that say so, and however the path is spelt."""
+    answer = await ask(app, path)
+    assert (answer.status, answer.code) == (401, "unauthorized")
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert (await ask(app, path, bearer("bad"))).status == 401
+    assert (await ask(app, path, bearer())).status == 200
+
+
+async def test_the_handler_gets_the_identity(app: Litestar, verifier: KnownTokens) -> None:
+    """As the dependency `identity`."""
+    assert (await ask(app, "/orders", bearer())).body == ANN.user_id.encode()
+    verifier.lost = True
+    answer = await ask(app, "/orders", bearer())
+    assert (answer.status, answer.code) == (503, "service_unavailable")
+
+
+@pytest.mark.parametrize("path", ["/health", "/shop/window", "/schema/openapi.json"])
+async def test_public_routes_are_open(app: Litestar, verifier: KnownTokens, path: str) -> None:
+    """A route, a controller's, and the router of the documentation."""
+    verifier.lost = True
+    answer = await ask(app, path, bearer("bad"))
+    assert answer.status == 200
+    assert path != "/health" or answer.body == b"true"
+
+
+async def test_preflights_are_answered(app: Litestar) -> None:
+    """By Litestar, before the guard; a refusal carries the headers that let a browser read it."""
+    answer = await ask(app, "/orders", *PREFLIGHT, method="OPTIONS")
+    assert answer.status == 204
+    answer = await ask(app, "/orders", *PREFLIGHT[:1])
+    assert answer.status == 401
+    assert answer.headers["access-control-allow-origin"] == "https://x"
+    assert (await ask(app, "/orders", method="OPTIONS")).status == 401
+
+
+async def test_websockets(app: Litestar) -> None:
+    """Refused at the handshake without a token."""
+    socket = Socket()
+    await app(socket.scope, socket.receive, socket.send)
+    assert socket.outgoing[0]["status"] == 401
+    socket = Socket(bearer())
+    await app(socket.scope, socket.receive, socket.send)
+    assert socket.outgoing[1]["text"] == ANN.user_id
+
+
+def test_the_openapi_document(app: Litestar) -> None:
+    """Says what needs a token, and of which kind."""
+    document = app.openapi_schema.to_schema()
+    scheme = document["components"]["securitySchemes"]["bearer"]
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    needs = {
+        path: item["get"].get("security")
+        for path, item in document["paths"].items()
+        if not path.startswith("/schema")
+    }
+    assert needs == {
+        "/orders": [{"bearer": []}],
+        "/nearly": [{"bearer": []}],
+        "/shop/till": [{"bearer": []}],
+        "/shop/window": None,
+        "/health": None,
+    }
+    assert "security" not in document
