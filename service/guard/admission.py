@@ -71,11 +71,11 @@ def bearer_token(headers: Headers) -> str:
         Refused: there is none, or two headers of which others may see the one and we the other.
     """
     sent = [value for name, value in headers if name == b"authorization"]
-    tokens = [token for scheme, token in map(_split, sent) if scheme == b"bearer" and token]
-    if len(sent) > 1 and tokens:
-        raise Refused(INVALID_TOKEN)
-    if not tokens:
+    tokens = [value[7:].strip() for value in sent if value[:7].lower() == b"bearer "]
+    if not any(tokens):
         raise Refused(NO_CREDENTIAL)
+    if len(sent) > 1:
+        raise Refused(INVALID_TOKEN)
     return tokens[0].decode("latin-1")
 
 
@@ -106,11 +106,6 @@ def check_authentication(
     if max_age is not None and time.time() - identity.auth_time > max_age.total_seconds():
         seconds = int(max_age.total_seconds())
         raise Refused(_insufficient("log in again", f', max_age="{seconds}"'))
-
-
-def _split(value: bytes) -> tuple[bytes, bytes]:
-    scheme, _, token = value.partition(b" ")
-    return scheme.lower(), token.strip()
 
 
 def _unavailable(error: GuardUnavailable) -> Answer:
