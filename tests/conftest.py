@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.access import SERVICE
 from tests.support.postgresql import PostgresServer
 from tests.support.redis_server import RedisServer, available
 from tests.support.service_process import Person, ServiceProcess, sign_up
@@ -65,7 +66,9 @@ def shared_service(
     redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServiceProcess]:
     """The service on `redis_server`, started once."""
-    service = ServiceProcess(tmp_path_factory.mktemp("service"), redis_server.url).start()
+    service = ServiceProcess(
+        tmp_path_factory.mktemp("service"), redis_server.url_of(SERVICE)
+    ).start()
     yield service
     assert service.stop() == 0
 

@@ -11,7 +11,8 @@ from datetime import timedelta
 import msgspec
 
 from service.guard.errors import GuardUnavailable, TokenRefused
-from service.guard.verifier import Identity, Verifier
+from service.guard.identity import Identity
+from service.guard.verifier import Verifier
 
 Headers = Iterable[tuple[bytes, bytes]]
 """As in an ASGI scope: names in lower case."""

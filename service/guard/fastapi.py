@@ -23,7 +23,8 @@ from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
 from service.guard.admission import Answer, Refused, check_authentication, identify
-from service.guard.verifier import Identity, Verifier
+from service.guard.identity import Identity
+from service.guard.verifier import Verifier
 
 
 def install(app: FastAPI, verifier: Verifier) -> None:

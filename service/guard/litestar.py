@@ -22,7 +22,8 @@ from litestar.types import ASGIApp, Scope
 
 from service.guard import asgi_types
 from service.guard.gate import Gate
-from service.guard.verifier import Identity, Verifier
+from service.guard.identity import Identity
+from service.guard.verifier import Verifier
 
 _SCHEME = "bearer"
 

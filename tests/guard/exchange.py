@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from service.guard.errors import GuardUnavailable, TokenRefused
-from service.guard.verifier import Identity
+from service.guard.identity import Identity
 
 ANN = Identity(
     user_id="a" * 32, session_id="b" * 24, auth_time=0, methods=("pwd",), expires_at=2**31

@@ -11,7 +11,7 @@ import pytest
 from fastapi import Depends, FastAPI, WebSocket
 
 from service.guard.fastapi import install, require
-from service.guard.verifier import Identity
+from service.guard.identity import Identity
 from tests.guard.exchange import ANN, KnownTokens, Socket, ask, bearer, running
 
 

@@ -8,8 +8,8 @@ from litestar.config.cors import CORSConfig
 from litestar.di import NamedDependency
 from litestar.openapi.config import OpenAPIConfig
 
+from service.guard.identity import Identity
 from service.guard.litestar import GuardPlugin
-from service.guard.verifier import Identity
 from tests.guard.exchange import ANN, KnownTokens, Socket, ask, bearer, running
 
 PREFLIGHT = [(b"origin", b"https://x"), (b"access-control-request-method", b"GET")]

@@ -7,6 +7,7 @@ import pytest
 
 from service.keyspace.link import Link
 from service.sessions.refresh_tokens import RefreshTokens
+from tests.support.access import SERVICE
 from tests.support.both_user_stores import shared_service, shared_store  # noqa: F401
 from tests.support.parts import MAC_KEYS, Parts
 from tests.support.redis_server import RedisServer
@@ -20,7 +21,7 @@ def strict_service(
     """A grace of one second, three sessions a user, a proxy on this machine that is believed."""
     service = ServiceProcess(
         tmp_path_factory.mktemp("strict"),
-        redis_server.url,
+        redis_server.url_of(SERVICE),
         SERVICE_REFRESH_GRACE="1",
         SERVICE_MAX_SESSIONS="3",
         SERVICE_TRUSTED_PROXIES="127.0.0.1/32",
@@ -36,7 +37,7 @@ def brief_service(
     """Sessions that end after a second without a refresh, and after two in any case."""
     service = ServiceProcess(
         tmp_path_factory.mktemp("brief"),
-        redis_server.url,
+        redis_server.url_of(SERVICE),
         SERVICE_REFRESH_IDLE_TTL="1",
         SERVICE_REFRESH_TTL="2",
     ).start()

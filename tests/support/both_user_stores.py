@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.access import SERVICE
 from tests.support.redis_server import RedisServer
 from tests.support.service_process import ServiceProcess
 from tests.support.user_stores import NewUserStore, UserStore
@@ -29,7 +30,7 @@ def shared_service(
     """The service on `redis_server` and `shared_store`, started once."""
     service = ServiceProcess(
         tmp_path_factory.mktemp("service"),
-        redis_server.url,
+        redis_server.url_of(SERVICE),
         SERVICE_DATABASE_URL=shared_store.url,
     ).start()
     yield service

@@ -12,6 +12,7 @@ import redis
 
 from service.keyspace.embedded_files import find_binary
 from service.settings import Secret
+from tests.support import access
 from tests.support.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -57,6 +58,7 @@ class RedisServer:
             str(binary), str(configuration),
             "--dir", str(directory),
             "--logfile", str(directory / "server.log"),
+            *access.options(),
             *options,
         ]  # fmt: skip
         self.url = Secret(f"unix://{directory / 'redis.sock'}")
@@ -71,6 +73,10 @@ class RedisServer:
     def client(self) -> "redis.Redis":
         """A plain client, for looking from outside."""
         return redis.Redis.from_url(self.url.reveal())
+
+    def url_of(self, user: str) -> Secret:
+        """The address for one of the ACL users of redis.conf; `url` is that of `default`."""
+        return Secret(f"unix://{user}:{access.PASSWORD}@{self.directory / 'redis.sock'}")
 
     def kill(self) -> None:
         """kill -9: nothing is flushed, no one is told."""

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from service import app
+from tests.support.access import SERVICE
 from tests.support.both_user_stores import shared_service, shared_store  # noqa: F401
 from tests.support.redis_server import RedisServer
 from tests.support.service_process import ServiceProcess
@@ -62,7 +63,7 @@ def shared_brief(
     with new_user_store(directory) as store:
         service = ServiceProcess(
             directory,
-            redis_server.url,
+            redis_server.url_of(SERVICE),
             SERVICE_DATABASE_URL=store.url,
             SERVICE_ENROLLMENT_TTL="1",
             SERVICE_CHALLENGE_TTL="1",

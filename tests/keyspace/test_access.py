@@ -1,0 +1,122 @@
+"""The ACL users that redis.conf proposes can do what they must, and nothing else.
+
+That what they can do is enough is shown elsewhere: the services and guards that other tests start
+connect as these users.
+"""
+
+import re
+
+import pytest
+import redis
+from redis.exceptions import NoPermissionError, ResponseError
+
+from tests.support import access
+from tests.support.access import ASKING_GUARD, GUARD, SERVICE
+from tests.support.redis_server import REPOSITORY, RedisServer
+
+FOR_ALL = {"auth", "hello", "quit", "reset"}
+"""What a server lets everybody do, since it comes before a user is known, or ends it."""
+
+INDEX, FEED, RECORD = "sessions:{00}:user", "revoked:{00}", "session:{00}:digest"
+
+
+def client_as(server: RedisServer, user: str) -> "redis.Redis":
+    return redis.Redis.from_url(server.url_of(user).reveal())
+
+
+def runnable(server: RedisServer, user: str) -> set[str]:
+    """Every command of the server that the user may run, whatever its keys."""
+    found = set()
+    with server.client() as client:
+        arities: dict[str, int] = {}
+        for name, info in client.command().items():
+            parts = {part[0].decode(): part[1] for part in info["subcommands"]}
+            arities |= parts or {name: info["arity"]}
+        for name, arity in arities.items():
+            words = name.split("|")
+            words += ["1"] * (abs(arity) - len(words))
+            verdict = client.execute_command("ACL DRYRUN", user, *words)
+            if b"no permissions to run" not in verdict:
+                found.add(name)
+    return found
+
+
+@pytest.mark.parametrize("user", [SERVICE, GUARD, ASKING_GUARD])
+def test_of_all_commands_only_those_named(redis_server: RedisServer, user: str) -> None:
+    """Asked about each command that the server knows."""
+    named = {rule.strip("+)") for rule in access.users()[user] if rule.startswith("+")}
+    assert runnable(redis_server, user) == named | FOR_ALL
+
+
+@pytest.mark.parametrize(
+    ("user", "command"),
+    [
+        (GUARD, ["XREAD", "STREAMS", "events:{00}", "0"]),
+        (GUARD, ["XREAD", "STREAMS", FEED, "events:{00}", "0", "0"]),
+        (GUARD, ["XRANGE", FEED, "-", "+"]),
+        (GUARD, ["XADD", FEED, "*", "s", "x"]),
+        (GUARD, ["DEL", FEED]),
+        (GUARD, ["GET", RECORD]),
+        (GUARD, ["HEXISTS", INDEX, "x"]),
+        (GUARD, ["KEYS", "*"]),
+        (GUARD, ["SCAN", "0"]),
+        (GUARD, ["CONFIG", "GET", "*"]),
+        (GUARD, ["EVAL", "return redis.call('GET', KEYS[1])", "1", RECORD]),
+        (GUARD, ["SUBSCRIBE", "x"]),
+        (GUARD, ["FLUSHALL"]),
+        (ASKING_GUARD, ["HGET", INDEX, "x"]),
+        (ASKING_GUARD, ["HGETALL", INDEX]),
+        (ASKING_GUARD, ["HDEL", INDEX, "x"]),
+        (ASKING_GUARD, ["HEXISTS", RECORD, "x"]),
+        (ASKING_GUARD, ["XREAD", "STREAMS", INDEX, "0"]),
+        (ASKING_GUARD, ["XADD", FEED, "*", "s", "x"]),
+        (SERVICE, ["FLUSHALL"]),
+        (SERVICE, ["KEYS", "*"]),
+        (SERVICE, ["SCAN", "0"]),
+        (SERVICE, ["CONFIG", "SET", "appendfsync", "no"]),
+        (SERVICE, ["ACL", "SETUSER", "mallory"]),
+        (SERVICE, ["SHUTDOWN"]),
+        (SERVICE, ["REPLICAOF", "NO", "ONE"]),
+        (SERVICE, ["GET", "of another app"]),
+        (SERVICE, ["SET", "of another app", "x"]),
+        (SERVICE, ["XREAD", "STREAMS", FEED, "0"]),
+        (SERVICE, ["XRANGE", "events:{00}", "-", "+"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value[:2]),
+)
+def test_what_is_refused(redis_server: RedisServer, user: str, command: list[str]) -> None:
+    """Neither other commands nor other keys."""
+    with client_as(redis_server, user) as client, pytest.raises(NoPermissionError):
+        client.execute_command(*command)
+
+
+@pytest.mark.parametrize("body", ["'KEYS', '*'", "'GET', 'of another app'", "'FLUSHALL'"])
+def test_a_script_gives_no_more_leave(redis_server: RedisServer, body: str) -> None:
+    """Nor does wrapping it in Lua."""
+    with (
+        client_as(redis_server, SERVICE) as client,
+        pytest.raises(ResponseError, match="(?i)user .*can.t|permission"),
+    ):
+        client.eval(f"return redis.call({body})", 0)
+
+
+def test_what_guards_do(redis_server: RedisServer) -> None:
+    """They follow the feed, and one of them asks about sessions."""
+    with client_as(redis_server, GUARD) as client:
+        assert client.xread({FEED: "0", "revoked:{3f}": "0"}) in ([], {})
+    with client_as(redis_server, ASKING_GUARD) as client:
+        assert client.xread({FEED: "0"}) in ([], {})
+        assert client.hexists(INDEX, "x") is False
+
+
+def test_every_command_of_the_scripts_is_named() -> None:
+    """One that is missing would show only when its script comes to it."""
+    sources = [
+        path.read_text(encoding="utf-8")
+        for path in (REPOSITORY / "service").rglob("*")
+        if path.suffix in (".lua", ".py")
+    ]
+    calls = set(re.findall(r"\bcall\('([A-Z]+)'", "\n".join(sources)))
+    assert {"XADD", "PEXPIRETIME"} <= calls
+    named = {rule[1:].upper() for rule in access.users()[SERVICE] if rule.startswith("+")}
+    assert calls - named == set()
