@@ -95,7 +95,7 @@ def test_a_script_gives_no_more_leave(redis_server: RedisServer, body: str) -> N
     """Nor does wrapping it in Lua."""
     with (
         client_as(redis_server, SERVICE) as client,
-        pytest.raises(ResponseError, match="(?i)user .*can.t|permission"),
+        pytest.raises(ResponseError, match=r"(?i)user .*can.t|permission"),
     ):
         client.eval(f"return redis.call({body})", 0)
 

@@ -3,23 +3,34 @@
 import re
 from pathlib import Path
 
+from service.settings import Secret
+
 CONFIGURATION = Path(__file__).parents[2] / "redis.conf"
 PASSWORD = "CHANGE-ME"
 SERVICE, GUARD, ASKING_GUARD = "openshow-service", "openshow-guard", "openshow-guard-asking"
 
 
-def users(*more: str) -> dict[str, list[str]]:
-    """The rules of each user, by name, and after them `more`."""
+def users() -> dict[str, list[str]]:
+    """The rules of each user, by name."""
     lines = re.findall(r"^# user (\S+) (.+)$", CONFIGURATION.read_text(encoding="utf-8"), re.M)
-    return {name: [*rules.split(), *more] for name, rules in lines}
+    return {name: rules.split() for name, rules in lines}
 
 
-def in_a_cluster() -> list[str]:
-    """The rules that every user needs besides in a cluster."""
+def needed_in_a_cluster() -> list[str]:
+    """The rules that each user needs besides in a cluster."""
     [rules] = re.findall(r"^# (\+cluster.+)$", CONFIGURATION.read_text(encoding="utf-8"), re.M)
     return str(rules).split()
 
 
-def options(*more: str) -> list[str]:
-    """What a server is started with so that it knows the users."""
-    return [part for name, rules in users(*more).items() for part in ("--user", name, *rules)]
+def write(directory: Path, *, in_a_cluster: bool) -> Path:
+    """A file for a server's `aclfile` with these users in it, beside `default`."""
+    more = needed_in_a_cluster() if in_a_cluster else []
+    file = directory / "users.acl"
+    lines = [" ".join(["user", name, *rules, *more]) for name, rules in users().items()]
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def url_as(user: str, url: Secret) -> Secret:
+    """A Redis URL without credentials, for this user."""
+    return Secret(url.reveal().replace("://", f"://{user}:{PASSWORD}@", 1))

@@ -58,9 +58,11 @@ class RedisServer:
             str(binary), str(configuration),
             "--dir", str(directory),
             "--logfile", str(directory / "server.log"),
-            *access.options(),
             *options,
         ]  # fmt: skip
+        if "--sentinel" not in options:  # Sentinel knows other commands
+            users = access.write(directory, in_a_cluster="--cluster-enabled" in options)
+            self._command += ["--aclfile", str(users)]
         self.url = Secret(f"unix://{directory / 'redis.sock'}")
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -76,7 +78,7 @@ class RedisServer:
 
     def url_of(self, user: str) -> Secret:
         """The address for one of the ACL users of redis.conf; `url` is that of `default`."""
-        return Secret(f"unix://{user}:{access.PASSWORD}@{self.directory / 'redis.sock'}")
+        return access.url_as(user, self.url)
 
     def kill(self) -> None:
         """kill -9: nothing is flushed, no one is told."""
