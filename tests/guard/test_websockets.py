@@ -63,6 +63,7 @@ async def test_refused_at_the_handshake(
     [message] = socket.outgoing
     assert (message["type"], message["code"]) == ("websocket.close", close)
     assert not echo.heard
+    assert not socket.incoming  # a server answers only whoever has heard of the connection
 
 
 async def test_a_living_session_talks(app: Any, echo: Echo) -> None:
