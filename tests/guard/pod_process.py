@@ -48,14 +48,12 @@ class PodProcess:
         """All that it has logged so far."""
         return self._log.read_text(encoding="utf-8")
 
-    def stop(self) -> int:
-        """Ask it to stop, and wait. Its exit code."""
-        if self.process is None:
-            return 0
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(timeout=20)
-        self.process = None
-        return code
+    def stop(self) -> None:
+        """Ask it to stop, and wait. uvicorn ends by the signal once it has shut the app down."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(timeout=20)
+            self.process = None
 
     def _answers(self) -> bool:
         assert self.process
