@@ -10,6 +10,7 @@ from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 
 from service.keyspace.line import Argument, ConfirmingLine, Line
 
@@ -17,6 +18,7 @@ CONNECTION: dict[str, Any] = {
     "protocol": 2,
     "retry": Retry(NoBackoff(), 0),
     "socket_timeout": None,  # a line waits for all replies at once and has deadlines of its own
+    "driver_info": DriverInfo(name="", lib_version=""),  # CLIENT SETINFO needs a leave of its own
 }
 """What every connection is made with."""
 

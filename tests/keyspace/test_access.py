@@ -4,12 +4,14 @@ That what they can do is enough is shown elsewhere: the services and guards that
 connect as these users.
 """
 
+import inspect
 import re
 
 import pytest
 import redis
 from redis.exceptions import NoPermissionError, ResponseError
 
+from service.keyspace import keys
 from tests.support import access
 from tests.support.access import ASKING_GUARD, GUARD, SERVICE
 from tests.support.redis_server import REPOSITORY, RedisServer
@@ -109,14 +111,16 @@ def test_what_guards_do(redis_server: RedisServer) -> None:
         assert client.hexists(INDEX, "x") is False
 
 
-def test_every_command_of_the_scripts_is_named() -> None:
-    """One that is missing would show only when its script comes to it."""
-    sources = [
+def test_the_service_is_named_what_its_code_says() -> None:
+    """Each command and each kind of key, since what a rare path lacks shows late; and no other."""
+    code = "\n".join(
         path.read_text(encoding="utf-8")
         for path in (REPOSITORY / "service").rglob("*")
         if path.suffix in (".lua", ".py")
-    ]
-    calls = set(re.findall(r"\bcall\('([A-Z]+)'", "\n".join(sources)))
-    assert {"XADD", "PEXPIRETIME"} <= calls
-    named = {rule[1:].upper() for rule in access.users()[SERVICE] if rule.startswith("+")}
-    assert calls - named == set()
+    )
+    rules = access.users()[SERVICE] + access.in_a_cluster()[SERVICE]
+    named = {rule[1:].partition("|")[0].upper() for rule in rules if rule.startswith("+")}
+    assert set(re.findall(r"\bcall\('([A-Z]+)'", code)) <= named
+    assert named <= set(re.findall(r"""['"]([A-Z]+)['"]""", code))
+    names = re.findall(r'b?"(\w+):"', inspect.getsource(keys))
+    assert {f"~{name}:*" for name in names} == {rule for rule in rules if rule.startswith("~")}

@@ -16,17 +16,19 @@ def users() -> dict[str, list[str]]:
     return {name: rules.split() for name, rules in lines}
 
 
-def needed_in_a_cluster() -> list[str]:
+def in_a_cluster() -> dict[str, list[str]]:
     """The rules that each user needs besides in a cluster."""
-    [rules] = re.findall(r"^# (\+cluster.+)$", CONFIGURATION.read_text(encoding="utf-8"), re.M)
-    return str(rules).split()
+    text = CONFIGURATION.read_text(encoding="utf-8")
+    more = dict(re.findall(r"^# (the service|a guard) in a cluster: (.+)$", text, re.M))
+    service, guard = more["the service"].split(), more["a guard"].split()
+    return {SERVICE: service, GUARD: guard, ASKING_GUARD: guard}
 
 
-def write(directory: Path, *, in_a_cluster: bool) -> Path:
+def write(directory: Path, *, cluster: bool) -> Path:
     """A file for a server's `aclfile` with these users in it, beside `default`."""
-    more = needed_in_a_cluster() if in_a_cluster else []
+    more = in_a_cluster() if cluster else {}
     file = directory / "users.acl"
-    lines = [" ".join(["user", name, *rules, *more]) for name, rules in users().items()]
+    lines = [" ".join(["user", name, *users()[name], *more.get(name, ())]) for name in users()]
     file.write_text("\n".join(lines) + "\n")
     return file
 

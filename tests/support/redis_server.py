@@ -61,7 +61,7 @@ class RedisServer:
             *options,
         ]  # fmt: skip
         if "--sentinel" not in options:  # Sentinel knows other commands
-            users = access.write(directory, in_a_cluster="--cluster-enabled" in options)
+            users = access.write(directory, cluster="--cluster-enabled" in options)
             self._command += ["--aclfile", str(users)]
         self.url = Secret(f"unix://{directory / 'redis.sock'}")
         self.process: subprocess.Popen[bytes] | None = None
