@@ -26,11 +26,11 @@ ROOMS = {
     # use cases
     "authentication": "attempts sessions twofactor accounts keyring keyspace clock errors",
     "twofactor": "attempts sessions accounts keyring keyspace clock errors",
-    "sessions": "keyring keyspace clock errors",
+    "sessions": "guard keyring keyspace clock errors",
     "attempts": "keyspace errors",
-    "readiness": "database keyspace errors",
-    # what app pods mount; by itself, see test_the_guard_stands_alone
+    # what app pods mount: see also `test_the_guard_stands_alone`
     "guard": "keyspace",
+    "readiness": "database keyspace errors",
     # leaves
     "accounts": "database clock errors",
     "keyring": "database clock errors",
