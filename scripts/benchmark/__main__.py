@@ -13,11 +13,12 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from benchmark import flood, memory, processes, sealing, speed
+from benchmark import flood, memory, processes, sealing, speed, topologies
 from benchmark.calls import CALLS
 from benchmark.chart import chart
 from benchmark.figures import Memory, Report
 from benchmark.table import table
+from service import logs
 from service.errors import StartupError
 
 _DESCRIPTION = """\
@@ -46,6 +47,7 @@ The data lies in a temporary directory; TMPDIR names another disk, which matters
 def main() -> int:
     """Run as told and return the exit code."""
     options = _parser().parse_args()
+    logs.configure("error")  # the seeder's; the service logs into files of its own
     old = (
         msgspec.json.decode(options.compare.read_bytes(), type=Report) if options.compare else None
     )
@@ -71,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = [*(call.name for call in CALLS), "seal", "flood", "memory"]
+    names = [*(call.name for call in CALLS), "seal", "flood", "topologies", "memory"]
     parser.add_argument("--connections", type=_count, default=32, help="at once (default: 32)")
     parser.add_argument(
         "--requests", type=_count, default=100, help="on each connection in a round (default: 100)"
@@ -120,6 +122,7 @@ async def _measure(options: argparse.Namespace) -> Report:
             memories.append(await memory.measure(binary, options.sessions))
     plan = flood.Plan(options.logins, options.seconds)
     flooded = await flood.measure(options.redis, plan, tell) if "flood" in options.only else None
+    several = await topologies.measure(pace, tell) if "topologies" in options.only else ()
     sealed = sealing.measure() if "seal" in options.only else None
     tell.end()
     return Report(
@@ -135,6 +138,7 @@ async def _measure(options: argparse.Namespace) -> Report:
         memory=memories,
         sealing=sealed,
         flood=flooded,
+        topologies=several,
     )
 
 

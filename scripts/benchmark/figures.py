@@ -96,6 +96,17 @@ class Flood(msgspec.Struct, frozen=True):
     calls: Sequence[Disturbed]
 
 
+class TopologyRow(msgspec.Struct, frozen=True):
+    """A call on a topology. `ratio` is CPU over that on one server in the same round."""
+
+    topology: str
+    title: str
+    cpu: float
+    """Of the worker, µs a call."""
+    ratio: float
+    ceiling: float = 1.5
+
+
 class Report(msgspec.Struct, frozen=True):
     """A whole run."""
 
@@ -111,6 +122,7 @@ class Report(msgspec.Struct, frozen=True):
     memory: Sequence[Memory]
     sealing: Sealing | None = None
     flood: Flood | None = None
+    topologies: Sequence[TopologyRow] = ()
 
 
 def middle(samples: Sequence[Sample]) -> Sample:

@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from redis import Redis
 
 from service.keyspace.embedded import EmbeddedServer, server_url
-from service.settings import Settings
+from service.settings import Secret, Settings
 
 HOST = "127.0.0.1"
 _PATIENCE = 30.0  # seconds for a server to come up
@@ -62,17 +63,19 @@ def redis_server(directory: Path, binary: Path | None = None) -> Iterator["Redis
     server = EmbeddedServer(directory, binary)
     server.start()
     try:
-        yield RedisServer(directory)
+        url = server_url(directory)
+        yield RedisServer(url, Redis.from_url(url.reveal()))
     finally:
         server.stop()
 
 
 class RedisServer:
-    """A running Redis of ours."""
+    """A running Redis of ours, or several that `url` leads to."""
 
-    def __init__(self, directory: Path) -> None:
-        self.url = server_url(directory)
-        self.client = Redis.from_url(self.url.reveal())
+    def __init__(self, url: Secret, client: Any) -> None:
+        """`client` looks in from outside; of a cluster, at one of its nodes."""
+        self.url = url
+        self.client = client
 
     @property
     def version(self) -> str:

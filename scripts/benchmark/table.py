@@ -48,6 +48,22 @@ def _lines(report: Report, old: Report | None) -> Iterator[str]:
     if report.flood:
         yield ""
         yield from _flood(report.flood)
+    if report.topologies:
+        yield ""
+        yield from _aligned(
+            [
+                ("CPU of the worker, µs a call", "", "× one server", "at most"),
+                *(
+                    (
+                        f"{row.title}, {row.topology}",
+                        f"{row.cpu:.0f}",
+                        f"{row.ratio:.2f}",
+                        f"{row.ceiling:g}",
+                    )
+                    for row in report.topologies
+                ),
+            ]
+        )
     if report.memory:
         yield ""
         yield from (_memory(memory) for memory in report.memory)
