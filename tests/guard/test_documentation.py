@@ -21,7 +21,7 @@ def test_what_is_shown_can_be_imported(source: str) -> None:
     """Every name, from where the page says; and each piece is Python."""
     imports = [node for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)]
     for statement in imports:
-        exec(ast.unparse(statement), {})  # our own page
+        exec(ast.unparse(statement), {})
 
 
 def test_every_counter_and_mode_is_explained() -> None:

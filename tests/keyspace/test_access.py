@@ -1,19 +1,22 @@
 """The ACL users that redis.conf proposes can do what they must, and nothing else.
 
-That what they can do is enough is shown elsewhere: the services and guards that other tests start
-connect as these users.
+That what they can do is enough: `tests/guard/test_least_rights.py`, and all tests whose service or
+guard connects as one of these users.
 """
 
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 import redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from service.keyspace import keys
+from service.keyspace.embedded_files import find_binary
 from tests.support import access
 from tests.support.access import ASKING_GUARD, GUARD, SERVICE
+from tests.support.cluster import Node
 from tests.support.redis_server import REPOSITORY, RedisServer
 
 FOR_ALL = {"auth", "hello", "quit", "reset"}
@@ -43,11 +46,28 @@ def runnable(server: RedisServer, user: str) -> set[str]:
     return found
 
 
+def named(user: str) -> set[str]:
+    """The commands in the user's line."""
+    return {rule.strip("+)") for rule in access.users()[user] if rule.startswith("+")}
+
+
 @pytest.mark.parametrize("user", [SERVICE, GUARD, ASKING_GUARD])
 def test_of_all_commands_only_those_named(redis_server: RedisServer, user: str) -> None:
     """Asked about each command that the server knows."""
-    named = {rule.strip("+)") for rule in access.users()[user] if rule.startswith("+")}
-    assert runnable(redis_server, user) == named | FOR_ALL
+    assert runnable(redis_server, user) == named(user) | FOR_ALL
+
+
+def test_in_a_cluster_a_little_more(tmp_path: Path) -> None:
+    """To find slots, and to be sent on; that is all."""
+    node = Node(find_binary(), tmp_path)
+    node.start()
+    try:
+        for user in (SERVICE, GUARD, ASKING_GUARD):
+            assert runnable(node, user) == named(user) | FOR_ALL | {
+                rule.strip("+") for rule in access.in_a_cluster()[user]
+            }
+    finally:
+        node.stop()
 
 
 @pytest.mark.parametrize(
@@ -102,15 +122,6 @@ def test_a_script_gives_no_more_leave(redis_server: RedisServer, body: str) -> N
         client.eval(f"return redis.call({body})", 0)
 
 
-def test_what_guards_do(redis_server: RedisServer) -> None:
-    """They follow the feed, and one of them asks about sessions."""
-    with client_as(redis_server, GUARD) as client:
-        assert client.xread({FEED: "0", "revoked:{3f}": "0"}) in ([], {})
-    with client_as(redis_server, ASKING_GUARD) as client:
-        assert client.xread({FEED: "0"}) in ([], {})
-        assert client.hexists(INDEX, "x") is False
-
-
 def test_the_service_is_named_what_its_code_says() -> None:
     """Each command and each kind of key, since what a rare path lacks shows late; and no other."""
     code = "\n".join(
@@ -119,8 +130,8 @@ def test_the_service_is_named_what_its_code_says() -> None:
         if path.suffix in (".lua", ".py")
     )
     rules = access.users()[SERVICE] + access.in_a_cluster()[SERVICE]
-    named = {rule[1:].partition("|")[0].upper() for rule in rules if rule.startswith("+")}
-    assert set(re.findall(r"\bcall\('([A-Z]+)'", code)) <= named
-    assert named <= set(re.findall(r"""['"]([A-Z]+)['"]""", code))
+    commands = {rule[1:].partition("|")[0].upper() for rule in rules if rule.startswith("+")}
+    assert set(re.findall(r"\bcall\('([A-Z]+)'", code)) <= commands
+    assert commands <= set(re.findall(r"""['"]([A-Z]+)['"]""", code))
     names = re.findall(r'b?"(\w+):"', inspect.getsource(keys))
     assert {f"~{name}:*" for name in names} == {rule for rule in rules if rule.startswith("~")}
