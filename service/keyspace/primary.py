@@ -1,6 +1,7 @@
 """The one server that is written to: the one that the URL names, or whom Sentinels call primary."""
 
 import asyncio
+import time
 from contextlib import suppress
 
 import structlog
@@ -14,8 +15,14 @@ from service.keyspace.url import Address, RedisUrl
 log = structlog.get_logger()
 
 _LOOK_EVERY = 0.5
-"""Seconds between two questions to the Sentinels. A primary that hung while another took its place,
-and then goes on, takes commands until a Sentinel has told it; a pod must have left it by then."""
+"""Seconds between two looks at who is primary. One that hung while another took its place, and
+then goes on, takes commands for some seconds until a Sentinel has told it; a pod must have left it
+by then. So each look asks the Sentinels, and asks the server itself for a sign of life: one that
+hangs is left within the reply timeout, before Sentinels call it down."""
+
+_TRUST = 2 * _LOOK_EVERY
+"""Seconds that a look holds good. After more, this process itself has hung, maybe together with the
+primary, and looks before it sends anything."""
 
 
 class Primary:
@@ -27,12 +34,18 @@ class Primary:
         self._sentinel_patience = timing.connect.total_seconds() / 2  # so that one may be dead
         self._known: Address | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._trusted_until = 0.0
         self._node = Node(self._connect, timing, min_replicas)
 
-    def node_for(self, command: tuple[Argument, ...]) -> Node:
+    def node_for(self, command: tuple[Argument, ...]) -> Node | None:
+        if self._watching is not None and time.monotonic() > self._trusted_until:
+            return None
         return self._node
 
     async def find(self, command: tuple[Argument, ...]) -> Node:
+        if self._watching is not None and time.monotonic() > self._trusted_until:
+            await self._look()
         return self._node  # which asks the Sentinels when it connects
 
     def moved(self, command: tuple[Argument, ...], error: exceptions.AskError) -> Node:
@@ -45,8 +58,9 @@ class Primary:
         await node.drop("another server may be primary now")
 
     async def aclose(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in (self._watching, self._looking):
+            if task is not None:
+                task.cancel()
         await self._node.drop("closed")
 
     async def _connect(self) -> AbstractConnection:
@@ -60,6 +74,7 @@ class Primary:
         if role[0] != b"master":
             await connection.disconnect(nowait=True)
             raise exceptions.ConnectionError("the primary has just been demoted")
+        self._trusted_until = time.monotonic() + _TRUST
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch())
         return connection
@@ -87,12 +102,28 @@ class Primary:
         return (reply[0].decode(), int(reply[1])) if reply else None
 
     async def _watch(self) -> None:
-        """Leave the server when the Sentinels have made another one primary."""
         while True:
             await asyncio.sleep(_LOOK_EVERY)
-            with suppress(exceptions.RedisError, OSError):
-                primary = await self._ask_sentinels()
-                if primary != self._known:
-                    log.warning("redis.failover", primary=f"{primary[0]}:{primary[1]}")
-                    self._known = primary
-                    await self._node.drop("another server is primary now")
+            await self._look()
+
+    async def _look(self) -> None:
+        """Make sure who is primary, once for all who want to know."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._leave_unless_primary())
+        await asyncio.shield(self._looking)
+
+    async def _leave_unless_primary(self) -> None:
+        """Leave the server unless the Sentinels name it, or cannot be asked, and it agrees."""
+        with suppress(exceptions.RedisError, OSError):
+            primary = await self._ask_sentinels()
+            if primary != self._known:
+                log.warning("redis.failover", primary=f"{primary[0]}:{primary[1]}")
+                self._known = primary
+                await self._node.drop("another server is primary now")
+        try:
+            role = await self._node.ask(("ROLE",), False)
+            if role[0] != b"master":
+                await self._node.drop("the primary was demoted")
+        except (exceptions.RedisError, OSError):
+            await self._node.drop("the primary does not answer")
+        self._trusted_until = time.monotonic() + _TRUST
