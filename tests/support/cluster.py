@@ -1,19 +1,22 @@
 """A real Valkey Cluster on loopback: three primaries, and a replica for each if asked for."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from redis.cluster import ClusterNode, RedisCluster
 from redis.crc import key_slot
 
 from service.keyspace.embedded_files import find_binary
+from service.keyspace.keys import bucket
 from service.settings import Secret
 from tests.support.redis_server import NetworkServer, free_port
 from tests.support.waiting import wait_until
 
 SLOTS = 16_384
-SLOTS_IN_USE = sorted(key_slot(b"{%02x}" % bucket) for bucket in range(64))
-"""Where the 64 buckets of the keyspace lie."""
+
+
+def slot_of(user_id: bytes) -> int:
+    """Where all that Redis holds of a user lies."""
+    return key_slot(bucket(user_id).events)
 
 
 class Node(NetworkServer):
@@ -108,33 +111,24 @@ class Cluster:
         with primary.client() as client:
             return self._with_port(int(client.role()[2][0][1]))
 
-    def move(self, slots: Iterable[int], to: Node) -> None:
-        """Hand slots over, each in one step: whoever asks is told MOVED and never sees half."""
-        for slot in slots:
-            source = self.owner(slot, to)
-            if source is to:
-                continue
-            source.cluster("MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", to.id)
-            wait_until(lambda source=source: _migrated(source))
-            self._wait_until_known(slot, to)
+    def move(self, slot: int, to: Node) -> None:
+        """Hand a slot over in one step: whoever asks is told MOVED and never sees half."""
+        source = self.owner(slot, to)
+        source.cluster("MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", to.id)
+        wait_until(lambda: _migrated(source) and self.owner(slot, to) is to)
 
-    def move_key_by_key(self, slots: Iterable[int], to: Node, keys_at_once: int = 1) -> None:
-        """Hand slots over as before Valkey 9: meanwhile ASK, and TRYAGAIN for what is split."""
-        for slot in slots:
-            source = self.owner(slot, to)
-            if source is to:
-                continue
-            to.cluster("SETSLOT", slot, "IMPORTING", source.id)
-            source.cluster("SETSLOT", slot, "MIGRATING", to.id)
-            with source.client() as client:
-                # Two words: for the command in one, redis-py takes the keys for text.
-                while keys := client.execute_command(
-                    "CLUSTER", "GETKEYSINSLOT", slot, keys_at_once
-                ):
-                    client.migrate("127.0.0.1", to.port, keys, 0, 5000)
-            for node in (to, source, *self.nodes):
-                if node.role() == "master":
-                    node.cluster("SETSLOT", slot, "NODE", to.id)
+    def move_key_by_key(self, slot: int, to: Node) -> None:
+        """Hand a slot over as before Valkey 9: meanwhile ASK, and TRYAGAIN for what is split."""
+        source = self.owner(slot, to)
+        to.cluster("SETSLOT", slot, "IMPORTING", source.id)
+        source.cluster("SETSLOT", slot, "MIGRATING", to.id)
+        with source.client() as client:
+            # Not redis-py's own call, which makes text of the names.
+            while keys := source.cluster("GETKEYSINSLOT", slot, 1):
+                client.migrate("127.0.0.1", to.port, keys, 0, 5000)
+        for node in (to, source, *self.nodes):
+            if node.role() == "master":
+                node.cluster("SETSLOT", slot, "NODE", to.id)
 
     def _with_port(self, port: int) -> Node:
         return next(node for node in self.nodes if node.port == port)
@@ -148,10 +142,6 @@ class Cluster:
 
     def _knows(self, node: Node, other: Node) -> bool:
         return other.id.encode() in node.cluster("NODES")  # type: ignore[operator]
-
-    def _wait_until_known(self, slot: int, to: Node) -> None:
-        """The new owner is told by gossip; the next move asks it for its view."""
-        wait_until(lambda: self.owner(slot, to) is to)
 
 
 def _replicates(node: Node) -> bool:

@@ -41,7 +41,7 @@ class Sentinel(RedisServer):
         """
         with self.client() as client:
             # Often enough that one late answer is not yet silence.
-            client.execute_command("SENTINEL", "DEBUG", "PING-PERIOD", 200)
+            client.execute_command("SENTINEL", "DEBUG", "PING-PERIOD", 500)
             for period, usual in (("INFO-PERIOD", 10), ("PUBLISH-PERIOD", 2)):
                 milliseconds = round(min(every, usual) * 1000)
                 client.execute_command("SENTINEL", "DEBUG", period, milliseconds)
@@ -109,11 +109,15 @@ class SentinelTrio:
         primary = self.primary()
         return [server for server in self.servers if server is not primary]
 
-    def fail_over(self) -> NetworkServer:
-        """Have the Sentinels change the primary in good order. The new one."""
+    def fail_over(self, *options: str) -> NetworkServer:
+        """Have the Sentinels make another server primary though this one is well. The new one.
+
+        With `COORDINATED` (Valkey 9) the old one takes no writes meanwhile, and follows. Without,
+        both take writes for about two seconds, and what the old one takes then is lost.
+        """
         before = self.primary()
         with self.sentinels[0].client() as client:
-            client.execute_command("SENTINEL", "FAILOVER", NAME)
+            client.execute_command("SENTINEL", "FAILOVER", NAME, *options)
         return self.next_primary(before)
 
     def next_primary(self, before: NetworkServer) -> NetworkServer:

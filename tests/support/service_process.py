@@ -80,6 +80,16 @@ class ServiceProcess:
         self.process = None
         return code
 
+    def freeze(self) -> None:
+        """It holds its connections and does nothing (SIGSTOP)."""
+        assert self.process
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """The end of `freeze`."""
+        assert self.process
+        self.process.send_signal(signal.SIGCONT)
+
     def _answers(self) -> bool:
         assert self.process
         assert self.process.poll() is None, self.output()

@@ -1,0 +1,116 @@
+"""Sentinels that make another server primary, under load from three pods."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+
+from tests.fleet.load import load
+from tests.support.fleet import Fleet, client_of
+from tests.support.sentinel import SentinelTrio
+from tests.support.service_process import ServiceProcess, sign_up
+from tests.support.waiting import wait_until
+
+
+async def test_a_killed_primary_is_replaced(
+    trio: SentinelTrio, on_sentinel: httpx.AsyncClient
+) -> None:
+    """kill -9: nothing that was answered is lost, and the pods find the next by themselves.
+
+    They stay with that one when the old one is back, which takes itself for the primary at first.
+    """
+    async with load(on_sentinel) as under_way:
+        victim = trio.primary()
+        victim.kill()
+        await asyncio.to_thread(trio.next_primary, victim)
+        await under_way.progress()
+    victim.start()
+    async with load(on_sentinel, unavailable_is_wrong=True):
+        pass
+    assert victim.calls("evalsha", "eval") == 0
+
+
+async def test_a_planned_failover(trio: SentinelTrio, on_sentinel: httpx.AsyncClient) -> None:
+    """COORDINATED: nothing that was answered is lost, and the pods follow by themselves."""
+    async with load(on_sentinel) as under_way:
+        await asyncio.to_thread(trio.fail_over, "COORDINATED")
+        await under_way.progress()
+
+
+async def test_a_primary_that_hung_is_not_written(
+    trio: SentinelTrio, on_sentinel: httpx.AsyncClient
+) -> None:
+    """Frozen while nobody asked it anything, replaced, thawed: no pod asks it anything again.
+
+    It takes itself for the primary for seconds, and each pod's connection to it is as good as new.
+    """
+    people = [await sign_up(on_sentinel) for _ in range(6)]
+    victim = trio.primary()
+    before = victim.calls("evalsha", "eval")
+    victim.freeze()
+    await asyncio.to_thread(trio.next_primary, victim)
+    victim.resume()
+    assert victim.role() == "master", "it was told too early to prove anything"
+    for person in people:
+        assert (await person.refresh()).status_code in (200, 503)
+    async with load(on_sentinel, unavailable_is_wrong=True):
+        pass
+    assert victim.calls("evalsha", "eval") == before
+
+
+async def test_a_pod_that_hung_with_its_primary(
+    trio: SentinelTrio, sentinel_fleet: Fleet, on_sentinel: httpx.AsyncClient
+) -> None:
+    """Both stopped and continued, as on a machine that was suspended: the pod notices."""
+    pod = sentinel_fleet.pods[0]
+    async with client_of(pod) as client:
+        people = [await sign_up(client) for _ in range(6)]
+        victim = trio.primary()
+        before = victim.calls("evalsha", "eval")
+        pod.freeze()
+        victim.freeze()
+        await asyncio.to_thread(trio.next_primary, victim)
+        victim.resume()
+        calls = [asyncio.create_task(person.refresh()) for person in people]
+        await asyncio.sleep(0.2)  # so that they wait for the pod when it goes on
+        pod.resume()
+        answers = await asyncio.gather(*calls)
+    assert {answer.status_code for answer in answers} <= {200, 503}
+    assert victim.calls("evalsha", "eval") == before
+
+
+async def test_one_sentinel_is_dead(trio: SentinelTrio, on_sentinel: httpx.AsyncClient) -> None:
+    """The others are asked: a failover is followed as always."""
+    trio.sentinels[0].kill()
+    async with load(on_sentinel) as under_way:
+        victim = trio.primary()
+        victim.kill()
+        await asyncio.to_thread(trio.next_primary, victim)
+        await under_way.progress()
+
+
+async def test_all_sentinels_are_dead(trio: SentinelTrio, on_sentinel: httpx.AsyncClient) -> None:
+    """Nobody can fail over then; the service goes on with the primary that it knows."""
+    for sentinel in trio.sentinels:
+        sentinel.kill()
+    async with load(on_sentinel, unavailable_is_wrong=True) as under_way:
+        await under_way.progress()
+
+
+async def test_started_before_its_sentinels(trio: SentinelTrio, tmp_path: Path) -> None:
+    """The service starts without them, says 503, and serves once they are there."""
+    for sentinel in trio.sentinels:
+        sentinel.kill()
+    service = ServiceProcess(tmp_path, trio.url).start()
+    try:
+        async with httpx.AsyncClient(base_url=service.url, timeout=10) as client:
+            assert (await client.get("/health/ready")).status_code == 503
+            assert (await client.get("/health/live")).status_code == 200
+            for sentinel in trio.sentinels:
+                sentinel.start()
+            await asyncio.to_thread(
+                wait_until, lambda: httpx.get(f"{service.url}/health/ready").status_code == 200
+            )
+            assert (await (await sign_up(client)).me()).status_code == 200
+    finally:
+        assert service.stop() == 0
