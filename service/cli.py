@@ -51,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
         help="start Redis unless SERVICE_REDIS_URL names one, migrate the user store, serve HTTP",
         description="Serve until SIGTERM or Ctrl-C: start the embedded Valkey unless "
         "SERVICE_REDIS_URL names a server, migrate the user store, serve HTTP on SERVICE_HOST and "
-        "SERVICE_PORT. Stopping lets open requests finish (4 s), then stops Valkey.",
+        "SERVICE_PORT. SIGTERM waits for SERVICE_DRAIN_DELAY first. Stopping lets open requests "
+        "finish (4 s), then stops Valkey.",
     )
     serve.add_argument(
         "--attach",
@@ -119,7 +120,7 @@ def _serve(options: argparse.Namespace) -> int:
             return 0
         asyncio.run(check_server(settings.redis_url))
         migrate(settings.database_url.reveal())
-        from service.serving import run  # the other commands do without the web framework
+        from service.serving.start import run  # the other commands do without the web framework
 
         return run(settings, listener, stop)
 
@@ -148,8 +149,12 @@ def _migrate(_: argparse.Namespace) -> int:
 
 
 def _settings() -> Settings:
-    """The settings, with the data directory made and SQLite in it unless they name a database."""
+    """The settings. The data directory is made if it is used; SQLite lies in it unless they name
+    a database.
+    """
     settings = Settings.from_environment(os.environ)
+    if not settings.keeps_files:
+        return settings
     directory = settings.data_dir.resolve()
     try:
         make_private(directory)

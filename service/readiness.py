@@ -1,7 +1,7 @@
 """Whether the parts that the service needs can serve, and how durable the sessions are."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import msgspec
 import structlog
@@ -27,16 +27,31 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """A part each. The service is ready when all are."""
+    """A part each. The service is ready when all are; `process` is there only while it stops."""
 
     redis: Part
     users: Part
     keyring: Part
+    process: Part | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def ok(self) -> bool:
         """Whether the service can do all that it is for."""
-        return self.redis.ok and self.users.ok and self.keyring.ok
+        return self.ok_without()
+
+    def ok_without(self, ignored: Collection[str] = ()) -> bool:
+        """The same, whatever state the parts of these names are in."""
+        return all(part.ok for name, part in self.parts().items() if name not in ignored)
+
+    def parts(self) -> dict[str, Part]:
+        """Those that there are, by name."""
+        named = msgspec.structs.asdict(self).items()
+        return {name: part for name, part in named if part is not msgspec.UNSET}
+
+    def stopping(self) -> "Readiness":
+        """The same of a process that has been asked to stop."""
+        part = Part(False, "The process is stopping; ask another.")
+        return msgspec.structs.replace(self, process=part)
 
 
 async def readiness(link: Link, engine: AsyncEngine, key_provider: str) -> Readiness:

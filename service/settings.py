@@ -54,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
+    drain_delay: timedelta = timedelta(0)
     data_dir: Path = Path("var")
     redis_url: Secret = Secret("")
     redis_min_replicas: int = 0
@@ -80,6 +81,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     SECRETS: ClassVar[frozenset[str]] = frozenset({"redis_url", "database_url"})
+
+    @property
+    def keeps_files(self) -> bool:
+        """Whether something lies in `data_dir`, which a pod without a disk must not need."""
+        return not (self.redis_url and self.database_url and self.kms_local_key_file)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
@@ -150,6 +156,10 @@ def _seconds(text: str) -> timedelta:
         raise ValueError("must be a whole number of seconds ≥ 1") from None
 
 
+def _delay(text: str) -> timedelta:
+    return timedelta(seconds=_integer(0, 600)(text))
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
@@ -198,6 +208,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "host": _text,
     "port": _integer(0, 65_535),
     "workers": _integer(1, 256),
+    "drain_delay": _delay,
     "data_dir": Path,
     "redis_url": _url(
         "redis://",

@@ -27,6 +27,7 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "HOST": (["0.0.0.0", "::1", "localhost"], ["a\nb", " a"]),
     "PORT": (["0", "8000", "65535"], ["65536", "-1", "http", "8000.0", "０"]),
     "WORKERS": (["1", "256"], ["0", "257", "two"]),
+    "DRAIN_DELAY": (["0", "5", "600"], ["601", "-1", "1.5", "soon"]),
     "DATA_DIR": (["var", "/tmp/x", "a b"], []),
     "REDIS_URL": (
         [

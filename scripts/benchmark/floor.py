@@ -9,7 +9,7 @@ import uvicorn
 from litestar import Litestar, post
 
 from benchmark.processes import HOST
-from service.serving import configuration
+from service.serving.server import configuration
 from service.settings import Settings
 from service.web.routes.sessions import LogoutBody
 

@@ -7,6 +7,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.web.errors import FRAMEWORK, as_json
 from service.web.outermost import mint_request_id
 
+STOPPING = "stopping"
+"""The name in the state of a request's scope that is there once the process is to stop."""
+
 _LONGEST_HEAD = 65_536  # bytes of request line and headers; uvicorn itself has no limit
 
 
@@ -22,6 +25,13 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head = -inf
         super().on_headers_complete()
+        if STOPPING in self.app_state:
+            self.leave_after_answer()
+
+    def leave_after_answer(self) -> None:
+        """Let the answer that is under way, if any, be the connection's last, and say so."""
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -104,9 +104,9 @@ class Program:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(10)
-            with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
-            self._process.wait()
+        with suppress(ProcessLookupError):  # workers may have outlived it
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
         with suppress(FileNotFoundError, ValueError, ProcessLookupError):
             os.kill(server_pid(self.data_dir), signal.SIGKILL)
         self._reader.join(PATIENCE)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from service.serving import greeting
+from service.serving.start import greeting
 from service.settings import Settings
 
 

@@ -117,6 +117,8 @@ async def test_unready_but_alive(own_redis: RedisServer, own_service: ServicePro
         assert answer.status_code == 503
         assert [name for name, part in answer.json().items() if not part["ok"]] == ["users"]
         assert str(store) not in answer.text
+        assert (await client.get("/health/ready?ignore=redis")).status_code == 503
+        assert (await client.get("/health/ready?ignore=users")).status_code == 200
         aside.rename(store)
         wait_until(lambda: httpx.get(f"{own_service.url}/health/ready").status_code == 200)
 

@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from service.readiness import Readiness
 from service.web import openapi
 from service.web.metrics import exposition
+from service.web.protocol import STOPPING
 from service.web.requests import JsonRequest
 from service.web.routes.bodies import Body, failures
 from service.web.schema_page import CONTENT_SECURITY_POLICY
@@ -66,11 +67,21 @@ async def live() -> LiveBody:
     },
 )
 async def ready(request: JsonRequest) -> Response[bytes]:
-    """A line for each part: `redis` with the durability in force, `users`, `keyring`."""
+    """A line for each part: `redis` with the durability in force, `users`, `keyring`.
+
+    A process that has been asked to stop is not ready, and says so in a line of its own. The
+    status leaves out parts that the query names: `?ignore=users` is for load balancers, since
+    without the user store sessions go on.
+    """
     readiness = await services_of(request.app).readiness()
-    parts = msgspec.structs.asdict(readiness).items()
-    lines = ",\n".join(f'  "{name}": {msgspec.json.encode(part).decode()}' for name, part in parts)
-    status = 200 if readiness.ok else 503
+    if STOPPING in request.scope["state"]:
+        readiness = readiness.stopping()
+    lines = ",\n".join(
+        f'  "{name}": {msgspec.json.encode(part).decode()}'
+        for name, part in readiness.parts().items()
+    )
+    ignored = request.query_params.getall("ignore", [])
+    status = 200 if readiness.ok_without(ignored) else 503
     return Response(f"{{\n{lines}\n}}\n".encode(), status_code=status)
 
 

@@ -1,0 +1,130 @@
+"""uvicorn's server, configured, and with an end at which no request is lost."""
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from service.settings import Settings
+from service.web.protocol import STOPPING, Protocol
+
+GRACE = 4  # seconds that open requests get to finish; the whole stop must take less than ten
+LINGER = 0.5  # seconds in which what a client has sent already may still arrive
+
+LONGEST_STOP = LINGER + GRACE + 2  # seconds, without the delay
+
+StopAsked = Callable[[], bool]
+Announce = Callable[[], None]
+
+
+class Server(uvicorn.Server):
+    """A server that says when it listens, and that ends in steps, none of which loses a request.
+
+    SIGTERM: for `drain_delay` it serves on, says that it is not ready, and asks clients with each
+    answer to connect elsewhere. Then, and at SIGINT at once, it takes in who has connected already,
+    listens no more, and lets those who have something to say speak (`LINGER`). Then it closes what
+    is idle, and what is being answered gets `GRACE` to finish.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        drain_delay: timedelta,
+        announce: Announce,
+        stop_asked: StopAsked = lambda: False,
+    ) -> None:
+        """`stop_asked` tells of a signal that came before the server had its handlers in place."""
+        super().__init__(config)
+        self._delay = drain_delay.total_seconds()
+        self._announce = announce
+        self._stop_asked = stop_asked
+
+    def stop_soon(self) -> None:
+        """End without the delay."""
+        self._delay = 0
+        self.should_exit = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig == signal.SIGINT and self._delay:  # somebody waits at a terminal
+            self.stop_soon()
+        else:
+            super().handle_exit(sig, frame)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._stop_asked():
+            self.should_exit = True
+        else:
+            self._announce()
+
+    async def main_loop(self) -> None:
+        await super().main_loop()
+        self._ask_clients_to_leave()
+        began, counter = time.monotonic(), 0
+        while time.monotonic() - began < self._delay:
+            counter += 1
+            await asyncio.sleep(0.1)
+            await self.on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ask_clients_to_leave()
+        await self._stop_listening(sockets or [])
+        for _ in range(25):
+            if self.server_state.connections:
+                await asyncio.sleep(LINGER / 25)
+        await super().shutdown(sockets)
+
+    def _ask_clients_to_leave(self) -> None:
+        self.lifespan.state[STOPPING] = True
+        for connection in self.server_state.connections:
+            if isinstance(connection, Protocol):
+                connection.leave_after_answer()
+
+    async def _stop_listening(self, sockets: list[socket.socket]) -> None:
+        """Close the sockets. Who waits in their queues to be accepted would be cut off: not now."""
+        spares = [listener.dup() for listener in sockets]
+        for server in self.servers:
+            server.close()
+        for listener in sockets:
+            listener.close()
+        accepted: list[socket.socket] = []
+        for spare in spares:
+            with spare, suppress(OSError):
+                spare.setblocking(False)
+                while True:
+                    accepted.append(spare.accept()[0])
+        for connection in accepted:
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return Protocol(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+
+def configuration(app: Any, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves `app`: the app itself, or the name of what makes it in a worker."""
+    return uvicorn.Config(
+        app,
+        factory=isinstance(app, str),
+        workers=settings.workers,
+        loop="uvloop",
+        http=Protocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,  # the app says where logs go,
+        access_log=False,  # and writes one line a request itself
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
+        backlog=2048,
+        timeout_keep_alive=75,  # longer than a load balancer's 60 s, so that it closes first
+        timeout_graceful_shutdown=GRACE,
+    )

@@ -1,0 +1,213 @@
+"""Several worker processes on one socket, and the parent that keeps them.
+
+Parent and worker share a pair of sockets. The worker's event loop sends a beat through it every
+half second, so a worker that hangs is noticed whatever it hangs in. Its end tells: a parent that
+reads it knows that the worker is gone, a worker that reads it that the parent is, even by SIGKILL.
+"""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import allow_connection_pickling, get_context, resource_tracker
+from multiprocessing.connection import wait
+from types import FrameType
+
+import structlog
+from uvicorn.config import STARTUP_FAILURE
+
+from service.serving.server import LONGEST_STOP, Announce, Server, StopAsked, configuration
+from service.settings import Settings
+
+HUNG = 15.0
+"""Seconds without a beat. On a machine that is merely busy an event loop turns more often."""
+
+_SLOWEST_START = 60.0  # seconds until the first beat
+_LONGEST_PAUSE = 30.0  # seconds before another try, where workers end before they serve
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+log = structlog.get_logger()
+
+allow_connection_pickling()
+_spawn = get_context("spawn")  # a fork would take the parent's threads and connections along
+
+
+class Supervisor:
+    """Starts the workers, replaces what dies or hangs, stops all."""
+
+    def __init__(
+        self, settings: Settings, listener: socket.socket, announce: Announce, stop_asked: StopAsked
+    ) -> None:
+        """`announce` is called once, when all workers listen on `listener`."""
+        self._settings = settings
+        self._listener = listener
+        self._announce = announce
+        self._stop_asked = stop_asked
+        self._workers: list[_Worker] = []
+        self._starts = [0.0] * settings.workers
+        """When the workers that are missing are to be started."""
+        self._failures = 0
+        self._hurried = False
+
+    def run(self) -> int:
+        """Serve until `stop_asked`, and return the exit code. The socket is closed afterwards."""
+        signal.signal(signal.SIGINT, self._hurry)
+        announced = False
+        try:
+            while not (self._hurried or self._stop_asked()):
+                self._start_missing()
+                self._listen_to_workers()
+                failed = self._bury_the_dead()
+                if not announced and failed:
+                    log.error("a worker ended before it could serve; giving up")
+                    return STARTUP_FAILURE
+                if not announced and all(worker.serves for worker in self._workers):
+                    self._announce()
+                    announced = True
+        finally:
+            self._stop()
+        return 0
+
+    def _hurry(self, number: int, frame: FrameType | None) -> None:
+        self._hurried = True  # somebody waits at a terminal
+
+    def _start_missing(self) -> None:
+        due = [at for at in self._starts if at <= time.monotonic()]
+        for at in due:
+            self._starts.remove(at)
+            self._workers.append(_Worker(self._listener))
+
+    def _listen_to_workers(self) -> None:
+        wait([worker.channel for worker in self._workers], timeout=0.1)
+        for worker in self._workers:
+            worker.listen()
+
+    def _bury_the_dead(self) -> bool:
+        """Plan the replacement of workers that have ended or hang. Whether there were any."""
+        dead = [worker for worker in self._workers if not worker.lives()]
+        for worker in dead:
+            worker.end(time.monotonic() + 1)
+            self._workers.remove(worker)
+            # Nobody is helped by a start a second against a store that is down.
+            self._failures = 0 if worker.serves else self._failures + 1
+            pause = min(2.0**self._failures - 1, _LONGEST_PAUSE)
+            self._starts.append(time.monotonic() + pause)
+            log.error("worker lost", pid=worker.pid, cause=worker.cause, replaced_in=pause)
+        return bool(dead)
+
+    def _stop(self) -> None:
+        # While it is open here, connections queue that no worker would accept any more.
+        self._listener.close()
+        for worker in self._workers:
+            worker.terminate()
+        deadline = time.monotonic() + self._settings.drain_delay.total_seconds() + LONGEST_STOP
+        while any(worker.runs for worker in self._workers) and time.monotonic() < deadline:
+            if self._hurried:
+                deadline = min(deadline, time.monotonic() + LONGEST_STOP)
+                self._hurried = False
+                for worker in self._workers:
+                    worker.hurry()
+            time.sleep(0.05)  # not a wait for the first: a signal has to be noticed, too
+        for worker in self._workers:
+            worker.end(deadline)
+
+
+class _Worker:
+    """A worker process, as its parent sees it."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.channel, theirs = socket.socketpair()
+        self.channel.setblocking(False)
+        self.serves = False
+        self.cause = "hung"
+        self._heard = time.monotonic()
+        with theirs, _signals_held_back():
+            self._process = _spawn.Process(target=work, args=(listener, theirs))
+            self._process.start()
+        self.pid = self._process.pid
+
+    def listen(self) -> None:
+        with suppress(BlockingIOError, ConnectionResetError):
+            if self.channel.recv(4096):
+                self._heard = time.monotonic()
+                self.serves = True
+            else:
+                self.cause = "ended"
+
+    def lives(self) -> bool:
+        patience = HUNG if self.serves else _SLOWEST_START
+        return self.cause != "ended" and time.monotonic() - self._heard < patience
+
+    @property
+    def runs(self) -> bool:
+        return self._process.exitcode is None
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def hurry(self) -> None:
+        """Stop without the delay: to the worker it looks as if the parent were gone."""
+        with suppress(OSError):
+            self.channel.shutdown(socket.SHUT_WR)
+
+    def end(self, deadline: float) -> None:
+        """Wait for its end until `deadline`, on the monotonic clock, then make one."""
+        self._process.join(max(0, deadline - time.monotonic()))
+        if self.runs:
+            self._process.kill()
+            self._process.join()
+        self.cause = f"{self.cause}, exit code {self._process.exitcode}"
+        self.channel.close()
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """What is started inside gets signals only once it has handlers for them (`work`)."""
+    resource_tracker.ensure_running()  # else starting a process does it, and ends the hold
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def work(listener: socket.socket, channel: socket.socket) -> None:
+    """Be a worker: serve on `listener` until a signal comes or the parent is gone."""
+    settings = Settings.from_environment(os.environ)
+    server = _WorkerServer(settings, channel)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent is told, too, and asks the workers
+    for number in _SIGNALS:  # early ones, and those that uvicorn repeats when it has ended
+        signal.signal(number, lambda *_: server.stop_soon())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    threading.Thread(target=_end_with_parent, args=(channel, server), daemon=True).start()
+    server.run(sockets=[listener])
+
+
+def _end_with_parent(channel: socket.socket, server: Server) -> None:
+    with suppress(OSError):
+        channel.recv(1)  # never sent
+    server.stop_soon()
+    time.sleep(LONGEST_STOP)
+    os._exit(1)  # it hangs, and there is nobody else to end it
+
+
+class _WorkerServer(Server):
+    """A server whose event loop tells the parent that it turns."""
+
+    def __init__(self, settings: Settings, channel: socket.socket) -> None:
+        config = configuration("service.app:from_environment", settings)
+        super().__init__(config, settings.drain_delay, announce=self._beat)
+        self._channel = channel
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 5 == 0:
+            self._beat()
+        return await super().on_tick(counter)
+
+    def _beat(self) -> None:
+        # A parent that is stopped does not read, and one that is gone cannot.
+        with suppress(OSError):
+            self._channel.send(b".", socket.MSG_DONTWAIT)
