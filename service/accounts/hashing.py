@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from service.errors import Overloaded
@@ -23,11 +24,22 @@ _FIRST_GUESS = 0.25  # seconds a hash takes, until one has been measured
 _WEIGHT = 0.2  # of the newest measurement in the moving average
 
 
-def usable_cores() -> int:
-    """Cores this process may run on; fewer than the machine has, in a container."""
+_LIMIT = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of CPU in so many
+
+
+def usable_cores(limit: Path = _LIMIT) -> int:
+    """Cores this process may keep busy, at least one.
+
+    Fewer than the machine has where some are not for it, and in a container with a limit on CPU:
+    with more threads than that, a few hashes would use up what the event loop needs, too.
+    """
+    cores = os.cpu_count() or 1
     with suppress(AttributeError):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    with suppress(OSError, ValueError):  # no cgroups of version 2; or `max`, which is no limit
+        quota, period = limit.read_text(encoding="ascii").split()
+        cores = min(cores, int(quota) // int(period))
+    return max(1, cores)
 
 
 class HashingPool:

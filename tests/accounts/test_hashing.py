@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -132,3 +133,14 @@ async def test_closing_drops_what_waits() -> None:
 def test_a_core_is_usable() -> None:
     """Proves that there is a worker even where the machine does not tell its cores."""
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(
+    ("limit", "cores"), [("100000 100000", 1), ("50000 100000", 1), ("max 100000", None)]
+)
+def test_a_container_s_limit_counts(tmp_path: Path, limit: str, cores: int | None) -> None:
+    """A pod on a large node gets as many threads as it may use cores, and at least one."""
+    file = tmp_path / "cpu.max"
+    assert usable_cores(file) == len(os.sched_getaffinity(0))
+    file.write_text(f"{limit}\n")
+    assert usable_cores(file) == (cores or len(os.sched_getaffinity(0)))
