@@ -71,7 +71,11 @@ def create_app(settings: Settings) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        engine = open_database(settings.database_url.reveal(), settings.database_pool)
+        engine = open_database(
+            settings.database_url.reveal(),
+            settings.database_pool,
+            timedelta(milliseconds=settings.database_timeout_ms),
+        )
         link = create_link(settings)
         pool = HashingPool(usable_cores() // settings.workers)
         provider = LocalKeyFile.at(settings.data_dir, settings.kms_local_key_file)

@@ -61,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis_connect_timeout_ms: int = 500
     redis_reply_timeout_ms: int = 1000
     database_url: Secret = Secret("")
+    database_timeout_ms: int = 850  # twice this is within the two seconds that a call may take
     database_pool: int = 8  # of ten pods with one worker: fits into the usual limit of 100
     app_name: str = "OpenShow"
     issuer: str = "http://127.0.0.1:8000"
@@ -223,6 +224,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "redis_connect_timeout_ms": _integer(10, 60_000),
     "redis_reply_timeout_ms": _integer(10, 60_000),
     "database_url": _url("sqlite:///", "postgresql://"),
+    "database_timeout_ms": _integer(10, 60_000),
     "database_pool": _integer(1, 100),
     "app_name": _label,
     "issuer": _text,

@@ -46,6 +46,7 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
         ["sqlite:///a.db", "sqlite:////tmp/a.db", f"postgresql://u:{SECRET}@h/db?sslmode=require"],
         [SECRET, f"mysql://u:{SECRET}@h", f"postgresql+psycopg://u:{SECRET}@h/db"],
     ),
+    "DATABASE_TIMEOUT_MS": (["10", "850", "60000"], ["9", "60001", "1s"]),
     "DATABASE_POOL": (["1", "8", "100"], ["0", "101", "-1", "8.0"]),
     "APP_NAME": (["Open Show & Söhne"], ["a\nb", " a", "a:b"]),
     "ISSUER": (["https://id.example.com"], ["a\tb", "a "]),

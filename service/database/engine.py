@@ -6,6 +6,7 @@ SQLite or PostgreSQL: nothing outside this package knows which of the two it is.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,7 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from service.database.postgresql import open_postgresql
+from service.database import postgresql
 from service.database.tables import users
 from service.errors import StartupError, StoreUnavailable
 
@@ -38,10 +39,13 @@ _OUR_OWN_MISTAKES = (IntegrityError, DataError, ProgrammingError, NotSupportedEr
 _NOT_SET_UP = ("42P01", "42501")
 
 
-def open_database(url: str, connections: int = 8) -> AsyncEngine:
+def open_database(
+    url: str, connections: int = 8, patience: timedelta = postgresql.PATIENCE
+) -> AsyncEngine:
     """An engine for the database at `url`, whose schema `migrate` has brought up to date.
 
-    The pool holds at most so many `connections` to PostgreSQL, and always four to SQLite.
+    The pool holds at most so many `connections` to PostgreSQL, and has so much `patience` for each
+    thing that a call waits for. To SQLite both are always the same.
 
     Nothing is opened before the first statement. Close it with `await engine.dispose()`.
 
@@ -49,7 +53,7 @@ def open_database(url: str, connections: int = 8) -> AsyncEngine:
         StartupError: the URL is not one that we can serve from; names the setting, not the URL.
     """
     if is_postgresql(url):
-        return open_postgresql(url, connections)
+        return postgresql.open_postgresql(url, connections, patience)
     file = database_file(url)
     engine = create_async_engine(
         sqlite_url("sqlite+aiosqlite", file),

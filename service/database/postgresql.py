@@ -5,6 +5,7 @@ SQLAlchemy never sees it and cannot show it.
 """
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -13,25 +14,19 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-# What a call waits for at most: a connection of the pool, the farewell of a stale one, a new one,
-# and its transaction. A server that freezes holds up two of the last three, never all.
-POOL_PATIENCE = 0.5
-CLOSE_PATIENCE = 0.1
-CONNECT_PATIENCE = 1.0
-TRANSACTION_PATIENCE = 1.0
+PATIENCE = timedelta(milliseconds=850)
+"""Waited for a free connection of the pool, and again for a new one, or for a transaction.
+
+A server that freezes holds up one of the latter two, never both: with the farewell of a stale
+connection a call is told within two seconds.
+"""
+
+_CLOSE_PATIENCE = 0.1
 
 # What a server that was demoted answers to each write, until it is left.
 _READ_ONLY = "25006"
 
-_SESSION = {
-    "application_name": "openshow-auth",
-    # A commit that was answered is on disk, whatever the database's own default is.
-    "synchronous_commit": "on",
-    # A pod that is frozen, or lost, in a transaction must not hold its locks for ever, and the
-    # server must not go on with what nobody waits for any more.
-    "idle_in_transaction_session_timeout": "2000",
-    "statement_timeout": "2000",
-}
+_NAME = "openshow-auth"
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]  # untyped base
@@ -57,26 +52,37 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # untyped base
             self._deadline = asyncio.get_running_loop().call_later(seconds, self.terminate)
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """Say goodbye to the server, but do not wait for it longer than `CLOSE_PATIENCE`."""
+        """Say goodbye to the server, but do not wait for it longer than `_CLOSE_PATIENCE`."""
         try:
-            await super().close(timeout=CLOSE_PATIENCE)
+            await super().close(timeout=_CLOSE_PATIENCE)
         except TimeoutError:
             self.terminate()
         finally:
             self.cut_after(None)
 
 
-def open_postgresql(url: str, connections: int) -> AsyncEngine:
+def open_postgresql(url: str, connections: int, patience: timedelta = PATIENCE) -> AsyncEngine:
     """An engine for the PostgreSQL database at `url`, with at most so many connections."""
+    seconds = patience.total_seconds()
+    longer = str(int(seconds * 2000) + 300)  # milliseconds
+    session = {
+        "application_name": _NAME,
+        # A commit that was answered is on disk, whatever the database's own default is.
+        "synchronous_commit": "on",
+        # A pod that is frozen, or lost, in a transaction must not hold its locks for ever, and the
+        # server must not go on with what nobody waits for any more.
+        "idle_in_transaction_session_timeout": longer,
+        "statement_timeout": longer,
+    }
 
     async def connect() -> _Connection:
         connection: _Connection = await asyncpg.connect(
             url,
-            timeout=CONNECT_PATIENCE,
+            timeout=seconds,
             connection_class=_Connection,
-            server_settings=_SESSION,
+            server_settings=session,
         )
-        connection.cut_after(TRANSACTION_PATIENCE)  # the dialect asks questions before it is used
+        connection.cut_after(seconds)  # the dialect asks questions before it is used
         return connection
 
     engine = create_async_engine(
@@ -87,10 +93,10 @@ def open_postgresql(url: str, connections: int) -> AsyncEngine:
         isolation_level="READ COMMITTED",
         pool_size=connections,
         max_overflow=0,
-        pool_timeout=POOL_PATIENCE,
+        pool_timeout=seconds,
         hide_parameters=True,  # errors reach the log; e-mails and hashes must not
     )
-    _keep_deadlines(engine)
+    _keep_deadlines(engine, seconds)
     _read_errors(engine)
     return engine
 
@@ -99,7 +105,7 @@ def open_for_migration(url: str, patience: float) -> AsyncEngine:
     """An engine whose connections wait `patience` seconds for locks, and for a connection."""
 
     async def connect() -> Any:
-        settings = {"application_name": _SESSION["application_name"]}
+        settings = {"application_name": _NAME}
         settings["lock_timeout"] = str(int(patience * 1000))
         return await asyncpg.connect(url, timeout=patience, server_settings=settings)
 
@@ -112,7 +118,7 @@ def open_for_migration(url: str, patience: float) -> AsyncEngine:
     )
 
 
-def _keep_deadlines(engine: AsyncEngine) -> None:
+def _keep_deadlines(engine: AsyncEngine, seconds: float) -> None:
     """Give each use of a connection its deadline, and replace a connection that was lost."""
 
     @event.listens_for(engine.sync_engine, "checkout")
@@ -122,7 +128,7 @@ def _keep_deadlines(engine: AsyncEngine) -> None:
         # was stopped has closed its connections.
         if raw.is_closed():
             raise DisconnectionError("the server has closed the connection")
-        raw.cut_after(TRANSACTION_PATIENCE)
+        raw.cut_after(seconds)
 
     @event.listens_for(engine.sync_engine, "checkin")
     def end(connection: Any, record: ConnectionPoolEntry) -> None:

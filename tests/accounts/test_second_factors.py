@@ -14,7 +14,6 @@ from service.accounts.passwords import PasswordHash
 from service.accounts.second_factors import SecondFactor, SecondFactors
 from service.accounts.users import Users
 from service.database import tables
-from service.database.engine import open_database
 from tests.support.user_stores import UserStore
 
 TURNS = 10
@@ -23,7 +22,7 @@ TURNS = 10
 @pytest.fixture
 async def engines(user_store: UserStore) -> AsyncIterator[list[AsyncEngine]]:
     """Those of two processes."""
-    engines = [open_database(user_store.url), open_database(user_store.url)]
+    engines = [user_store.open(), user_store.open()]
     yield engines
     for engine in engines:
         await engine.dispose()

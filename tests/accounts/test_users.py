@@ -15,7 +15,6 @@ from service.accounts.emails import lookup_key, normalize
 from service.accounts.passwords import PasswordHash
 from service.accounts.users import Credentials, User, Users
 from service.database import tables
-from service.database.engine import open_database
 from service.errors import EmailTaken, StoreUnavailable
 from tests.support.user_stores import UserStore
 
@@ -25,13 +24,8 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
 
 
 @pytest.fixture
-def url(user_store: UserStore) -> str:
-    return user_store.url
-
-
-@pytest.fixture
-async def engine(url: str) -> AsyncIterator[AsyncEngine]:
-    engine = open_database(url)
+async def engine(user_store: UserStore) -> AsyncIterator[AsyncEngine]:
+    engine = user_store.open()
     yield engine
     await engine.dispose()
 
@@ -87,9 +81,9 @@ async def test_another_violation_is_not_a_taken_address(
         await users.add(normalize("eve@example.com"), HASH, NOW)
 
 
-async def test_racing_signups_make_one_account(url: str) -> None:
+async def test_racing_signups_make_one_account(user_store: UserStore) -> None:
     """Proves that of many signups of one address over two processes' pools exactly one succeeds."""
-    engines = [open_database(url), open_database(url)]
+    engines = [user_store.open(), user_store.open()]
     for turn in range(5):
         spellings = [normalize(s + f"{turn}@example.com") for s in ("ada", "ADA", "ａｄａ", "Ada")]
         outcomes = await asyncio.gather(

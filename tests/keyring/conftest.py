@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import Delete, Insert, Update, select
 
 from service.clock import system_clock
-from service.database.engine import open_database
 from service.database.tables import data_keys, sealed_keys, users
 from service.keyring import signing
 from service.keyring.local import LocalKeyFile
@@ -58,7 +57,7 @@ class DataDir:
         self.path = path
         self.store = store
         self.url = store.url
-        self.engine = open_database(self.url)
+        self.engine = store.open()
 
     @property
     def provider(self) -> LocalKeyFile:

@@ -31,7 +31,7 @@ def shared_service(
     service = ServiceProcess(
         tmp_path_factory.mktemp("service"),
         redis_server.url_of(SERVICE),
-        SERVICE_DATABASE_URL=shared_store.url,
+        **shared_store.settings,
     ).start()
     yield service
     assert service.stop() == 0

@@ -40,7 +40,7 @@ class ServiceProcess:
     def beside(self, directory: Path, **settings: str) -> "ServiceProcess":
         """Another process on the same Redis and the same data, which logs to `directory`."""
         url = Secret(self._environment["SERVICE_REDIS_URL"])
-        shared = "SERVICE_DATA_DIR", "SERVICE_DATABASE_URL"
+        shared = "SERVICE_DATA_DIR", "SERVICE_DATABASE_URL", "SERVICE_DATABASE_TIMEOUT_MS"
         data = {name: self._environment.get(name, "") for name in shared}
         return ServiceProcess(directory, url, **data | settings)
 

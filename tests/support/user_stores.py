@@ -2,23 +2,36 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
 import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.database.engine import open_database
 from service.database.migration import migrate
 from tests.support.postgresql import PostgresServer
+
+PATIENCE = timedelta(seconds=20)
+"""With a busy machine."""
 
 
 class UserStore(Protocol):
     """A migrated, empty database of the test's own."""
 
     url: str
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """Those of a service on it, which has patience: how much is not what is being tested."""
+
+    def open(self) -> AsyncEngine:
+        """As the service does, with patience."""
 
     def ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Ask or change it past the service; `$1` stands for the first value. Booleans may be 0."""
@@ -44,7 +57,11 @@ class SqliteStore:
     def __init__(self, directory: Path) -> None:
         self._file = directory / "service.db"
         self.url = "sqlite:///" + quote(str(self._file))
+        self.settings = {"SERVICE_DATABASE_URL": self.url}
         migrate(self.url)
+
+    def open(self) -> AsyncEngine:
+        return open_database(self.url)
 
     def ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         named = {str(number): value for number, value in enumerate(values, start=1)}
@@ -83,6 +100,13 @@ class PostgresStore:
         self._server = server
         self._name = name
         self.url = server.url(name)
+        self.settings = {
+            "SERVICE_DATABASE_URL": self.url,
+            "SERVICE_DATABASE_TIMEOUT_MS": f"{PATIENCE / timedelta(milliseconds=1):.0f}",
+        }
+
+    def open(self) -> AsyncEngine:
+        return open_database(self.url, patience=PATIENCE)
 
     def ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         return self._server.ask(sql, self._name, *values)

@@ -64,7 +64,7 @@ def shared_brief(
         service = ServiceProcess(
             directory,
             redis_server.url_of(SERVICE),
-            SERVICE_DATABASE_URL=store.url,
+            **store.settings,
             SERVICE_ENROLLMENT_TTL="1",
             SERVICE_CHALLENGE_TTL="1",
             SERVICE_APP_NAME="Open Show & Söhne",

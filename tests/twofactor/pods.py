@@ -17,7 +17,6 @@ from service import app
 from service.accounts.hashing import HashingPool
 from service.accounts.users import User
 from service.clock import system_clock
-from service.database.engine import open_database
 from service.errors import AlreadyEnabled
 from service.keyring.local import LocalKeyFile
 from service.keyring.store import KeyStore
@@ -231,7 +230,7 @@ async def running(
     engines: list[AsyncEngine] = []
     for _ in range(count):
         fuse = Fuse()
-        engines.append(open_database(settings.database_url.reveal()))
+        engines.append(store.open())
         keys = await KeyStore(engines[-1]).load(LocalKeyFile.at(directory, None), system_clock)
         links.append(FusedLink(url, fuse))
         engine: Any = FusedEngine(engines[-1], fuse)

@@ -120,7 +120,7 @@ def fragile(
     """A server and a process that may be killed."""
     (tmp_path / "redis").mkdir()
     server = RedisServer(redis_server.binary, tmp_path / "redis").start()
-    service = ServiceProcess(tmp_path, server.url, SERVICE_DATABASE_URL=user_store.url).start()
+    service = ServiceProcess(tmp_path, server.url, **user_store.settings).start()
     yield server, service
     service.stop()
     server.resume_or_start()

@@ -38,7 +38,7 @@ def fragile(
     (directory / "redis").mkdir()
     server = RedisServer(redis_server.binary, directory / "redis").start()
     with new_user_store(directory) as store:
-        service = ServiceProcess(directory, server.url, SERVICE_DATABASE_URL=store.url).start()
+        service = ServiceProcess(directory, server.url, **store.settings).start()
         yield Fragile(server, store, service)
         assert service.stop() == 0
     server.stop()
