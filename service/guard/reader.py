@@ -173,33 +173,42 @@ class Reader:
 
     async def _reread(self, wire: Wire, stream: Stream) -> None:
         """Read a stream from its beginning, keep all that was known, and judge what is missing."""
-        self._counters.feed_rereads += 1
-        away = round((time.monotonic() - stream.complete_at) * 1000)
-        rereading = Rereading(stream.trail, round(self._pace.life * 1000), away)
+        rereading = Rereading(stream.trail)
         position = b"0-0"
-        while found := await self._read(wire, [(stream, position)]):
+        while found := await self._read(wire, [(stream, position)], count=_PAGE):
             for mark, session_id in found[stream.key]:
                 rereading.take(mark)
                 stream.shard.add(session_id)
                 position = mark.id
+        self._judge(stream, rereading)
+
+    def _judge(self, stream: Stream, rereading: Rereading) -> None:
+        """Say whether something that matters is missing."""
+        begun, doubted = stream.trail.last is not None, stream.is_doubtful
+        name = stream.key.decode()
+        self._counters.feed_rereads += begun
         if stream.rejoin(rereading, self._pace.life):
-            logger.warning(
-                "%s was read again: nothing that matters is missing", stream.key.decode()
-            )
-        else:
-            self._counters.feed_losses += 1
+            if begun:
+                logger.warning("%s was read again: nothing that matters is missing", name)
+            return
+        self._counters.feed_losses += 1
+        if rereading.replaced:  # so is what else the server had, also where that does not show
+            for other in self._streams.values():
+                other.doubt(self._pace.life)
+        if not doubted:
             seconds = ceil(stream.doubtful_until - time.monotonic())
-            logger.error(
-                "entries of %s are missing: it counts as lost for %s s",
-                stream.key.decode(),
-                seconds,
-            )
+            logger.error("entries of %s are missing: it is lost for %s s", name, seconds)
 
     async def _read(
-        self, wire: Wire, positions: Sequence[tuple[Stream, bytes]], *, block: float = 0
+        self,
+        wire: Wire,
+        positions: Sequence[tuple[Stream, bytes]],
+        *,
+        block: float = 0,
+        count: int = 0,
     ) -> dict[bytes, list[Entry]]:
         """What the streams hold after these ids, by key. `block`: seconds to wait for something."""
-        command: list[Argument] = ["XREAD", "COUNT", self._page]
+        command: list[Argument] = ["XREAD", "COUNT", count or self._page]
         if block:
             command += ["BLOCK", ceil(block * 1000)]
         keys, ids = (stream.key for stream, _ in positions), (id_ for _, id_ in positions)

@@ -28,10 +28,13 @@ class Stream:
         self.key = numbered(bucket).revoked
         self.shard = shard
         self.trail = Trail()
-        self.complete_at = time.monotonic()
-        """When everything was known; at first, when reading began."""
         self.doubtful_until = float("-inf")
         """Until then a session may have ended whose entry nobody can read any more."""
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether entries that matter are missing."""
+        return time.monotonic() < self.doubtful_until
 
     def take(self, entries: Sequence[Entry]) -> bool:
         """Take what comes next. False: it is not what comes next, and was not taken."""
@@ -50,18 +53,20 @@ class Stream:
 
     def is_complete(self, at: float, bound: float) -> None:
         """Everything was known at this time."""
-        self.trail.settle()
-        self.complete_at = at
         self.shard.turn(at)
         self.shard.known_until = at + bound if at >= self.doubtful_until else float("-inf")
 
     def rejoin(self, rereading: Rereading, life: float) -> bool:
         """Go on from a rereading. False: entries that matter are missing, so nothing is sure."""
-        now, wall = time.monotonic(), time.time()
-        self.trail = rereading.trail
+        wall = time.time()
         missing = rereading.missing_until(round(wall * 1000))
+        self.trail = rereading.trail
         if missing is None or (left := missing / 1000 + life - wall) <= 0:
             return True
-        self.doubtful_until = max(self.doubtful_until, now + min(left, life))
-        self.shard.known_until = float("-inf")
+        self.doubt(min(left, life))
         return False
+
+    def doubt(self, seconds: float) -> None:
+        """For so long a session may have ended whose entry cannot be read any more."""
+        self.doubtful_until = max(self.doubtful_until, time.monotonic() + seconds)
+        self.shard.known_until = float("-inf")

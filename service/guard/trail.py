@@ -1,12 +1,13 @@
 """How a reader of a stream knows that it has missed nothing. Pure: no clock, no Redis.
 
-Entries have consecutive numbers (`keyspace/keys.py`). A trail remembers the last few entries that
-were read. While a connection lasts, the next entry must have the next number. After each
-connection, and every now and then, the last one must still be there.
+Entries have consecutive numbers from 1 (`keyspace/keys.py`). A trail remembers the last few that were
+read. While a connection lasts, the next entry must have the next number. After each connection, and
+every now and then, the last one must still be there.
 
 Where either is not so, the stream is read again from its beginning, by a `Rereading`. The newest
-entry that stream and trail have in common joins them: up to there all was seen. From there on a
-number that is left out, or a stream that has nothing in common, means that something is missing.
+entry that stream and trail have in common joins them: up to there all was seen. Without one,
+something older than the first entry may be missing; as long as that first entry would matter itself,
+so would what is missing. From there on a number that is left out means the same.
 """
 
 from collections import deque
@@ -37,21 +38,16 @@ class Trail:
 
     def __init__(self) -> None:
         self.marks: deque[Mark] = deque(maxlen=_MARKS)
-        self.expected: tuple[int, ...] = ()
-        """What number the next entry may have; empty: any, since nothing has been read yet."""
+        self.expected: tuple[int, ...] = (1,)
+        """What number the next entry may have."""
 
     def follow(self, mark: Mark) -> bool:
         """Take the next entry. False, and nothing taken: it is not the one that comes next."""
-        if self.expected and mark.number not in self.expected:
+        if mark.number not in self.expected:
             return False
         self.marks.append(mark)
         self.expected = (mark.number + 1,)
         return True
-
-    def settle(self) -> None:
-        """The stream was read to its end, or is empty: its first entry will have number 1."""
-        if not self.expected:
-            self.expected = (1,)
 
     @property
     def last(self) -> Mark | None:
@@ -77,12 +73,9 @@ class Trail:
 class Rereading:
     """A stream that is read again from its beginning, judged against a trail."""
 
-    def __init__(self, trail: Trail, matters: int, away: int) -> None:
-        """`matters`: ms that an entry is kept at least. `away`: ms since all was known."""
-        self._matters = matters
-        # Whatever was missed longer ago matters no more: as for a reader that has just begun.
-        self._before = trail if away < matters else Trail()
-        self._known = set(self._before.marks)
+    def __init__(self, trail: Trail) -> None:
+        self._before = trail
+        self._known = set(trail.marks)
         self._joined = False
         self._first: Mark | None = None
         self._gap: Mark | None = None
@@ -93,38 +86,29 @@ class Rereading:
         """The next entry of the stream."""
         if self._first is None:
             self._first = mark
+            self._gap = None if mark.number in self._before.expected and not self._known else mark
+        elif mark.number not in self.trail.expected:
+            self._gap = mark
         if mark in self._known:
             self._joined, self._gap = True, None
-        elif self.trail.expected and mark.number not in self.trail.expected:
-            self._gap = mark
         self.trail.marks.append(mark)
         self.trail.expected = (mark.number + 1,)
 
+    @property
+    def replaced(self) -> bool:
+        """Whether this is another past than the one that was read: the server's data were lost."""
+        last = self._before.last
+        if last is None or self._joined:
+            return False
+        # Redis itself leaves the newest entry, however old it is.
+        return self._first is None or self._first.number <= last.number
+
     def missing_until(self, now: int) -> int | None:
-        """When whatever is missing had been added at the latest, ms; None: nothing is.
+        """When whatever may be missing had been added at the latest, ms; None: nothing is.
 
         `now`: ms since 1970. To be called when all was taken.
         """
         if self._first is None:
-            return self._emptied(now)
-        if self._gap is not None:
-            return self._gap.milliseconds
-        if self._joined or self._goes_on(self._first):
-            return None
-        return self._first.milliseconds
-
-    def _emptied(self, now: int) -> int | None:
-        """Nothing is there. Redis itself leaves the newest entry, however old it is."""
-        last = self._before.last
-        self.trail.expected = tuple({1, *self._before.expected})
-        return now if last else None
-
-    def _goes_on(self, first: Mark) -> bool:
-        """Whether the stream goes on where the trail ended, though they have nothing in common."""
-        if not self._before.expected:
-            return True
-        if first.number not in self._before.expected:
-            return False
-        last, newest = self._before.last, self.trail.last
-        # Old entries are trimmed by whoever adds one; younger ones never are.
-        return not (last and newest) or newest.milliseconds - last.milliseconds >= self._matters
+            self.trail.expected = tuple({1, *self._before.expected})
+            return now if self.replaced else None
+        return self._gap.milliseconds if self._gap else None

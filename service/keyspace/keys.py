@@ -19,7 +19,8 @@ all atomically, on a cluster as well as on a standalone server.
 | `barrier:{b}`                  | string | nothing; see `link.py`               | a minute        |
 
 An entry of the feed has `n`, its number, and `s`, the id of the session that has ended before its
-time. Numbers are consecutive, so a reader notices an entry that was lost or trimmed before it came.
+time. Numbers are consecutive, and of the entries that matter no more the newest stays: so a reader
+notices what was trimmed or lost before it came.
 
 Digests and ids are raw bytes: as text they would cost some 20 bytes more a session.
 """
@@ -39,7 +40,7 @@ WATERMARK_LIFE = timedelta(minutes=5)
 """Of the last accepted TOTP step. A code can be presented for 90 seconds."""
 
 FEED_SKEW = timedelta(seconds=60)
-"""An entry of the feed is kept for an access token's life and this: what clocks may differ by."""
+"""What clocks may differ by. An entry of the feed matters for an access token's life and this."""
 
 LONGEST_CHANGE = timedelta(seconds=60)
 """Of a user row. Who has not published its new version by then was killed."""

@@ -21,6 +21,8 @@ local number = call('INCR', KEYS[4])
 call('XADD', KEYS[3], '*', 'n', number, 's', sid)
 if number % 64 == 0 then
   local time = call('TIME')
-  call('XTRIM', KEYS[3], 'MINID', '~', time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[9])
+  local before = time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[9]
+  local newest = call('XREVRANGE', KEYS[3], before, '-', 'COUNT', 1)[1]
+  if newest then call('XTRIM', KEYS[3], 'MINID', newest[1]) end
 end
 return 1

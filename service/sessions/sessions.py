@@ -81,7 +81,8 @@ class Sessions:
         self._access_tokens = access_tokens
         self._idle, self._absolute = _ms(lives.idle), _ms(lives.absolute)
         self._grace = _ms(lives.grace)
-        self._feed_life = _ms(timedelta(seconds=access_tokens.life) + FEED_SKEW)
+        # Once for a guard to know what may still matter, once more for its clock to be behind.
+        self._feed_life = _ms(timedelta(seconds=access_tokens.life) + 2 * FEED_SKEW)
         self._most_per_user = most_per_user
 
     async def open(
