@@ -28,6 +28,7 @@ logger = logging.getLogger("openshow_auth.guard")
 _LARGEST_SET = 65_536
 _COORDINATE = 32
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age=(\d{1,9})(?:$|[\s,;])")
+_RETRY = 1.0
 _SHORTEST_AGE, _LONGEST_AGE, _DEFAULT_AGE = 10.0, 86_400.0, 300.0
 _TIMEOUT, _LONGEST_FETCH = httpx.Timeout(5.0, connect=2.0), 10.0
 _HEADERS = {
@@ -105,7 +106,7 @@ class JwkSet:
     async def _keep_fresh(self) -> None:
         """Fetch when four fifths of the set's age are over; while that fails, at each floor."""
         while True:
-            age = self._floor if self._failed else max(self._max_age * 0.8, self._floor)
+            age = max(_RETRY if self._failed else self._max_age * 0.8, self._floor)
             left = self._tried_at + age - time.monotonic()
             if left > 0:
                 await asyncio.sleep(left)

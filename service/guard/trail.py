@@ -1,13 +1,13 @@
 """How a reader of a stream knows that it has missed nothing. Pure: no clock, no Redis.
 
-Entries have consecutive numbers from 1 (`keyspace/keys.py`). A trail remembers the last few that were
-read. While a connection lasts, the next entry must have the next number. After each connection, and
+Entries have consecutive numbers from 1 (`keyspace/keys.py`). A trail remembers the last few that
+were read. While a connection lasts, the next entry must have the next number. After each one, and
 every now and then, the last one must still be there.
 
 Where either is not so, the stream is read again from its beginning, by a `Rereading`. The newest
 entry that stream and trail have in common joins them: up to there all was seen. Without one,
-something older than the first entry may be missing; as long as that first entry would matter itself,
-so would what is missing. From there on a number that is left out means the same.
+something older than the first entry may be missing, which matters for as long as that first entry
+does. From there on a number that is left out means the same.
 """
 
 from collections import deque

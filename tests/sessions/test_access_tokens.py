@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,22 +13,9 @@ from service.errors import InvalidAccessToken
 from service.keyring import signing
 from service.keyring.signing import SigningKeys
 from service.sessions.access_tokens import AccessTokens
-from service.sessions.record import Authentication, Session
 from tests.support.parts import SIGNING_KEYS, access_tokens
+from tests.support.tokens import SESSION, sign
 from tests.support.waiting import wait_until
-
-NOW = datetime.now(UTC)
-SESSION = Session(
-    user_id=os.urandom(16),
-    id=os.urandom(12),
-    generation=0,
-    opened_at=NOW - timedelta(hours=1),
-    last_used_at=NOW,
-    expires_at=NOW + timedelta(days=1),
-    authentication=Authentication.PASSWORD,
-    ip_address=None,
-    user_agent=None,
-)
 
 
 @pytest.fixture
@@ -41,13 +27,6 @@ def tokens() -> AccessTokens:
 def claims(tokens: AccessTokens) -> dict[str, Any]:
     """The claims of a good token."""
     return jwt.decode(tokens.mint(SESSION)[0], options={"verify_signature": False})
-
-
-def sign(claims: dict[str, Any], **header: Any) -> str:
-    """A token with the service's own key, and whatever claims and header."""
-    key = SIGNING_KEYS.active
-    header = {"typ": "at+jwt", "kid": key.kid} | header
-    return jwt.encode(claims, key.private_key, "ES256", headers=header)
 
 
 def refused(tokens: AccessTokens, token: str) -> bool:
