@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from benchmark import flood, memory, processes, sealing, speed, topologies
+from benchmark import flood, guard, memory, processes, sealing, speed, topologies
 from benchmark.calls import CALLS
 from benchmark.chart import chart
 from benchmark.figures import Memory, Report
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = [*(call.name for call in CALLS), "seal", "flood", "topologies", "memory"]
+    names = [*(call.name for call in CALLS), "seal", "guard", "flood", "topologies", "memory"]
     parser.add_argument("--connections", type=_count, default=32, help="at once (default: 32)")
     parser.add_argument(
         "--requests", type=_count, default=100, help="on each connection in a round (default: 100)"
@@ -81,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=_count, default=5, help="of fresh processes (default: 5)")
     parser.add_argument(
         "--sessions", type=_count, default=20_000, help="for the memory of one (default: 20000)"
+    )
+    parser.add_argument(
+        "--revocations", type=_count, default=1_000_000, help="in a guard (default: 1000000)"
     )
     parser.add_argument(
         "--logins", type=_count, default=64, help="connections of the flood (default: 64)"
@@ -124,6 +127,7 @@ async def _measure(options: argparse.Namespace) -> Report:
     flooded = await flood.measure(options.redis, plan, tell) if "flood" in options.only else None
     several = await topologies.measure(pace, tell) if "topologies" in options.only else ()
     sealed = sealing.measure() if "seal" in options.only else None
+    guarded = await guard.measure(options.revocations, tell) if "guard" in options.only else None
     tell.end()
     return Report(
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -137,6 +141,7 @@ async def _measure(options: argparse.Namespace) -> Report:
         rows=rows,
         memory=memories,
         sealing=sealed,
+        guard=guarded,
         flood=flooded,
         topologies=several,
     )

@@ -60,6 +60,28 @@ class Sealing(msgspec.Struct, frozen=True):
     ceiling: float = 10
 
 
+class Guard(msgspec.Struct, frozen=True):
+    """What an app pod pays for a check in `feed` mode. CPU in µs, bytes of the process."""
+
+    cached: float
+    """A token that was checked before."""
+    bare: float
+    """Verifying an ES256 signature, and nothing else."""
+    uncached: float
+    """A token that is checked for the first time."""
+    revocations: int
+    revocation_bytes: float
+    """For each of so many sessions that have ended."""
+    cached_ceiling: float = 3
+    ratio_ceiling: float = 1.3
+    bytes_ceiling: float = 100
+
+    @property
+    def ratio(self) -> float:
+        """The first check of a token over the bare signature."""
+        return self.uncached / self.bare
+
+
 class Disturbed(msgspec.Struct, frozen=True):
     """Milliseconds that a call takes while nothing else goes on, and during a flood of logins."""
 
@@ -121,6 +143,7 @@ class Report(msgspec.Struct, frozen=True):
     rows: Sequence[Row]
     memory: Sequence[Memory]
     sealing: Sealing | None = None
+    guard: Guard | None = None
     flood: Flood | None = None
     topologies: Sequence[TopologyRow] = ()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from benchmark.figures import Flood, Memory, Report, Row, Sealing
+from benchmark.figures import Flood, Guard, Memory, Report, Row, Sealing
 
 _HEAD = ("", "× floor", "", "at most", "CPU", "req/s", "p50", "p99", "Redis", "round", "commands")
 _UNITS = ("", "", "low-high", "", "µs", "", "ms", "ms", "CPU µs", "trips", "")
@@ -45,6 +45,9 @@ def _lines(report: Report, old: Report | None) -> Iterator[str]:
     if report.sealing:
         yield ""
         yield _sealing(report.sealing)
+    if report.guard:
+        yield ""
+        yield from _guard(report.guard)
     if report.flood:
         yield ""
         yield from _flood(report.flood)
@@ -104,6 +107,19 @@ def _sealing(sealing: Sealing) -> str:
     return (
         f"A TOTP secret is sealed in {sealing.seal:.1f} µs and opened in {sealing.open:.1f} µs "
         f"(each at most {sealing.ceiling:g})"
+    )
+
+
+def _guard(guard: Guard) -> Iterator[str]:
+    yield (
+        f"A guard checks a token in {guard.cached:.2f} µs (at most {guard.cached_ceiling:g}); "
+        f"the first time in {guard.uncached:.1f} µs,"
+    )
+    yield (
+        f"{guard.ratio:.2f} times the {guard.bare:.1f} µs of its bare signature "
+        f"(at most {guard.ratio_ceiling:g}); "
+        f"{guard.revocation_bytes:.0f} bytes for each of {guard.revocations} ended sessions "
+        f"(at most {guard.bytes_ceiling:g})"
     )
 
 

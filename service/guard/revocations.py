@@ -1,7 +1,7 @@
 """The sessions that have ended and whose access tokens may still be about, in memory.
 
 A session's entry must be kept as long as one of its access tokens may live. Each shard keeps two
-generations of a set: the young one takes entries for one such life, then is the old one for
+generations: the young one takes entries for one such life, then is the old one for
 another, and then is dropped as a whole. So an entry stays for one life at least and two at most,
 and expiry costs nothing per entry. The shards take turns, so that no drop is a long one.
 """
@@ -19,8 +19,9 @@ class Shard:
     __slots__ = ("_life", "_turns_at", "known_until", "old", "young")
 
     def __init__(self, life: float, turns_at: float) -> None:
-        self.young: set[bytes] = set()
-        self.old: set[bytes] = set()
+        # Keys without values: a set as full as this takes up to half as much again.
+        self.young: dict[bytes, None] = {}
+        self.old: dict[bytes, None] = {}
         self.known_until = float("-inf")
         """Until then the sets are taken to be complete. Set by the feed."""
         self._life = life
@@ -28,7 +29,7 @@ class Shard:
 
     def add(self, session_id: bytes) -> None:
         """This session has ended; it never comes back."""
-        self.young.add(session_id)
+        self.young[session_id] = None
 
     def __contains__(self, session_id: bytes) -> bool:
         return session_id in self.young or session_id in self.old
@@ -39,7 +40,7 @@ class Shard:
     def turn(self, now: float) -> None:
         """Drop what is old enough. To be called about as often as a life lasts, or oftener."""
         if now >= self._turns_at:
-            self.old, self.young = self.young, set()
+            self.old, self.young = self.young, {}
             self._turns_at = now + self._life
 
 

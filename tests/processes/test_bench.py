@@ -10,12 +10,12 @@ from tests.processes.program import REPOSITORY
 
 SMALLEST = (
     "--rounds", "1", "--requests", "2", "--connections", "4",
-    "--sessions", "100", "--logins", "4", "--seconds", "1",
+    "--sessions", "100", "--logins", "4", "--seconds", "1", "--revocations", "10000",
 )  # fmt: skip
 
 
 def test_everything_is_measured(tmp_path: Path) -> None:
-    """Every call, the keyring, the flood and the memory come out, in table, JSON and picture."""
+    """Every call, keyring, guard, flood and memory come out, in table, JSON and picture."""
     file, picture = tmp_path / "report.json", tmp_path / "report.svg"
     kept = ["--json", str(file), "--chart", str(picture)]
     roots = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "scripts")))
@@ -32,6 +32,8 @@ def test_everything_is_measured(tmp_path: Path) -> None:
     assert [row["name"] for row in report["rows"]] == ["logout", "me", "refresh", "enable", "junk"]
     assert all(row["title"] in done.stdout and row["ratio"] > 0 for row in report["rows"])
     assert report["sealing"]["seal"] > 0
+    assert 0 < report["guard"]["cached"] < report["guard"]["uncached"]
+    assert report["guard"]["revocation_bytes"] > 0
     assert [call["name"] for call in report["flood"]["calls"]] == ["refresh", "logout"]
     assert report["flood"]["without_retry_after"] == 0
     assert all(memory["session_bytes"] > 0 for memory in report["memory"])
