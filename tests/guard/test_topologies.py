@@ -1,0 +1,184 @@
+"""The feed through Sentinels and on a cluster: failovers, and slots that move."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+
+import pytest
+from redis.crc import key_slot
+
+from service.errors import StoreUnavailable
+from service.guard import Verifier
+from service.keyspace.keys import BUCKETS, numbered
+from service.keyspace.link import Link
+from service.sessions.sessions import TokenPair
+from tests.guard.guards import Guards, log_out, refuses, verdict
+from tests.support.cluster import Cluster
+from tests.support.issuer import Issuer
+from tests.support.parts import Parts
+from tests.support.sentinel import SentinelTrio
+from tests.support.waiting import eventually
+
+BOUND = timedelta(seconds=2)
+Several = Cluster | SentinelTrio
+
+
+@pytest.fixture(scope="module", params=[Cluster, SentinelTrio], ids=["cluster", "sentinel"])
+def several(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Several]:
+    directory = tmp_path_factory.mktemp("several")
+    if request.param is Cluster:
+        servers: Several = Cluster(directory, replicas=True).start()
+    else:
+        servers = SentinelTrio(directory).start()
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture
+async def parts(several: Several) -> AsyncIterator[Parts]:
+    several.heal()
+    link = Link(several.url)
+    yield Parts(link)
+    await link.aclose()
+
+
+@pytest.fixture
+async def guards(several: Several, issuer: Issuer) -> AsyncIterator[Guards]:
+    async with Guards(issuer, several.url.reveal()) as guards:
+        yield guards
+
+
+ON_CLUSTER = pytest.mark.parametrize("several", [Cluster], ids=["cluster"], indirect=True)
+ON_SENTINEL = pytest.mark.parametrize("several", [SentinelTrio], ids=["sentinel"], indirect=True)
+
+
+async def end(parts: Parts, pair: TokenPair) -> None:
+    """Log out, however often that takes while servers change their roles."""
+    patience = time.monotonic() + 30
+    while True:
+        try:
+            await log_out(parts, pair)
+            return
+        except StoreUnavailable:
+            assert time.monotonic() < patience
+            await asyncio.sleep(0.05)
+
+
+async def seen(guard: Verifier, *pairs: TokenPair) -> None:
+    for pair in pairs:
+        await eventually(lambda pair=pair: refuses(guard, pair.access_token), seconds=40)
+
+
+async def accepted(guard: Verifier, *pairs: TokenPair) -> None:
+    async def all_accepted() -> bool:
+        return {await verdict(guard, pair.access_token) for pair in pairs} == {"accepted"}
+
+    await eventually(all_accepted, seconds=40)
+
+
+async def everywhere(parts: Parts) -> list[TokenPair]:
+    """A session in each bucket."""
+    return [await parts.open(bytes((number,)) * 16) for number in range(BUCKETS)]
+
+
+async def test_ends_in_all_buckets_are_seen(parts: Parts, guards: Guards) -> None:
+    """By the feed, by asking, and by a guard that starts afterwards."""
+    guard, strict = await guards.start(bound=BOUND), await guards.start(mode="strict")
+    ended, living = await everywhere(parts), await everywhere(parts)
+    await accepted(guard, *ended, *living)
+    await accepted(strict, *ended)
+    for pair in ended:
+        await log_out(parts, pair)
+    later = await guards.start(bound=BOUND)
+    for each in (guard, strict, later):
+        await seen(each, *ended)
+        await accepted(each, *living)
+    assert guard.counters.feed_losses == later.counters.feed_losses == 0
+
+
+@ON_SENTINEL
+async def test_a_failover_of_sentinels(several: SentinelTrio, parts: Parts, guards: Guards) -> None:
+    """In good order, then by kill -9: the guard goes over, and sees what ends there."""
+    guard, ask = await guards.start(bound=BOUND), await guards.start(bound=BOUND, when_lost="ask")
+    first, second, third, living = [await parts.open() for _ in range(4)]
+    await end(parts, first)
+    await seen(guard, first)
+    before = several.fail_over()
+    await end(parts, second)
+    for each in (guard, ask):
+        await seen(each, first, second)
+    before.kill()
+    several.next_primary(before)
+    await end(parts, third)
+    for each in (guard, ask):
+        await seen(each, third)
+        assert await refuses(each, first.access_token)
+        await accepted(each, living)
+    assert guard.counters.feed_losses == 0
+
+
+@ON_SENTINEL
+async def test_without_a_sentinel_nothing_is_sure(
+    several: SentinelTrio, parts: Parts, guards: Guards
+) -> None:
+    """The server answers, but whether it still is the primary nobody says: the feed is lost."""
+    guard = await guards.start(bound=BOUND)
+    pair = await parts.open()
+    await accepted(guard, pair)
+    for sentinel in several.sentinels:
+        sentinel.kill()
+
+    async def unavailable() -> bool:
+        return await verdict(guard, pair.access_token) == "unavailable"
+
+    await eventually(unavailable)
+    for sentinel in several.sentinels:
+        sentinel.start()
+    await accepted(guard, pair)
+
+
+@ON_CLUSTER
+async def test_a_failover_in_a_cluster(several: Cluster, parts: Parts, guards: Guards) -> None:
+    """A primary dies: users on others notice nothing, those on it are back with its replica."""
+    guard = await guards.start(bound=BOUND)
+    ended, living = await everywhere(parts), await everywhere(parts)
+    await accepted(guard, *living)
+    victim = several.nodes[0]
+    theirs = [n for n in range(BUCKETS) if several.owner(key_slot(numbered(n).revoked)) is victim]
+    unharmed = [pair for number, pair in enumerate(living) if number not in theirs]
+    assert theirs
+    assert unharmed
+    victim.kill()
+    for pair in ended:
+        await end(parts, pair)
+    await accepted(guard, *unharmed)
+    await seen(guard, *ended)
+    await accepted(guard, *living)
+    assert guard.counters.feed_losses == 0
+
+
+@ON_CLUSTER
+@pytest.mark.parametrize(("way", "to"), [("move", 1), ("move_key_by_key", 2)])
+async def test_slots_that_move(
+    several: Cluster, parts: Parts, guards: Guards, way: str, to: int
+) -> None:
+    """At once or key by key: the readers follow, and nothing is missed."""
+    guard, strict = await guards.start(bound=BOUND), await guards.start(mode="strict")
+    numbers = range(0, BUCKETS, 8)
+    first = [await parts.open(bytes((number,)) * 16) for number in numbers]
+    second = [await parts.open(bytes((number,)) * 16) for number in numbers]
+    living = [await parts.open(bytes((number,)) * 16) for number in numbers]
+    for pair in first:
+        await end(parts, pair)
+    await seen(guard, *first)
+    slots = [key_slot(numbered(number).revoked) for number in numbers]
+    await asyncio.to_thread(getattr(several, way), slots, several.nodes[to])
+    for pair in second:
+        await end(parts, pair)
+    for each in (guard, strict):
+        await seen(each, *first, *second)
+        await accepted(each, *living)
+    assert guard.counters.feed_losses == 0
