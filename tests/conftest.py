@@ -2,10 +2,14 @@
 
 Each test that takes `redis_server`, directly or not, runs once on each server that this machine
 has, and leaves no key without a life behind. Each that takes `new_user_store` runs on SQLite and
-on PostgreSQL; one that takes both does without the pair of PostgreSQL and a second Redis server.
+on PostgreSQL.
+
+The tests of sessions and of the second factor run on a cluster and under Sentinels too, with
+PostgreSQL and, behind `http`, with three processes of the service: as it is where many pods share
+the load. A test marked `one_server` is left out of that; the mark says why.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -13,8 +17,11 @@ import httpx
 import pytest
 
 from tests.support.access import SERVICE
+from tests.support.cluster import Cluster
+from tests.support.fleet import client_of
 from tests.support.postgresql import PostgresServer
 from tests.support.redis_server import RedisServer, available
+from tests.support.sentinel import SentinelTrio
 from tests.support.service_process import Person, ServiceProcess, sign_up
 from tests.support.user_stores import NewUserStore, SqliteStore, UserStore, postgres_store
 
@@ -22,29 +29,62 @@ PERMANENT = (b"events:", b"revoked:", b"revocations:")
 """Beginnings of the keys that may live for ever: streams, which are capped, and counters."""
 
 
+TOPOLOGIES: dict[str, Callable[[Path], Cluster | SentinelTrio]] = {
+    "cluster": lambda directory: Cluster(directory, node_timeout=15_000),
+    "sentinel": SentinelTrio,
+}
+ON_ALL_TOPOLOGIES = [Path(__file__).parent / name for name in ("sessions", "twofactor")]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the pairs of PostgreSQL and a second Redis server: they would prove no more."""
-    again = [item for item in items if _is_second_pair(item)]
-    config.hook.pytest_deselected(items=again)
-    items[:] = [item for item in items if item not in again]
+    """Leave out the combinations of a Redis and a user store that would prove no more."""
+    on_topologies = {_test(item) for item in items if _redis(item) in TOPOLOGIES and _kept(item)}
+    left_out = [
+        item
+        for item in items
+        if not _kept(item)
+        or (_pair(item) == ("valkey", "postgresql") and _test(item) in on_topologies)
+    ]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
-def _is_second_pair(item: pytest.Item) -> bool:
+def _kept(item: pytest.Item) -> bool:
+    server, store = _pair(item)
+    if server in TOPOLOGIES:
+        wanted = any(folder in item.path.parents for folder in ON_ALL_TOPOLOGIES)
+        return wanted and store != "sqlite" and item.get_closest_marker("one_server") is None
+    return (server, store) != ("redis", "postgresql")
+
+
+def _pair(item: pytest.Item) -> tuple[str | None, str | None]:
     callspec = getattr(item, "callspec", None)
     params = callspec.params if callspec else {}
-    on_postgresql = params.get("new_user_store") == "postgresql"
-    return on_postgresql and params.get("redis_server", "valkey") != "valkey"
+    return params.get("redis_server"), params.get("new_user_store")
 
 
-@pytest.fixture(scope="session", params=available())
+def _redis(item: pytest.Item) -> str | None:
+    return _pair(item)[0]
+
+
+def _test(item: pytest.Item) -> tuple[Path, str]:
+    return item.path, getattr(item, "originalname", item.name)
+
+
+@pytest.fixture(scope="session", params=[*available(), *TOPOLOGIES])
 def redis_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RedisServer]:
-    """A server shared by all tests; empty at the beginning of each."""
+) -> Iterator[RedisServer | Cluster | SentinelTrio]:
+    """A server, or several that are one, shared by all tests; empty at the beginning of each."""
     directory = tmp_path_factory.mktemp(request.param)
-    server = RedisServer(available()[request.param], directory).start()
-    yield server
-    server.stop()
+    if request.param in TOPOLOGIES:
+        server: RedisServer | Cluster | SentinelTrio = TOPOLOGIES[request.param](directory)
+    else:
+        server = RedisServer(available()[request.param], directory)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
 
 
 @pytest.fixture
@@ -79,11 +119,18 @@ def service(shared_service: ServiceProcess, keys: RedisServer) -> ServiceProcess
     return shared_service
 
 
+@pytest.fixture(scope="session")
+def more_pods() -> list[ServiceProcess]:
+    """What serves beside `service`. None, except where a folder has its own idea."""
+    return []
+
+
 @pytest.fixture
-async def http(service: ServiceProcess) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of `service`."""
-    limits = httpx.Limits(max_connections=100)
-    async with httpx.AsyncClient(base_url=service.url, limits=limits, timeout=30) as client:
+async def http(
+    service: ServiceProcess, more_pods: list[ServiceProcess]
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of `service`, or of all pods in turn where there are several."""
+    async with client_of(service, *more_pods, timeout=30) as client:
         yield client
 
 

@@ -8,7 +8,7 @@ import pytest
 from service.keyspace.link import Link
 from service.sessions.refresh_tokens import RefreshTokens
 from tests.support.access import SERVICE
-from tests.support.both_user_stores import shared_service, shared_store  # noqa: F401
+from tests.support.both_user_stores import more_pods, shared_service, shared_store  # noqa: F401
 from tests.support.parts import MAC_KEYS, Parts
 from tests.support.redis_server import RedisServer
 from tests.support.service_process import Person, ServiceProcess, sign_up

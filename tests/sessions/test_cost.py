@@ -7,6 +7,8 @@ from tests.support.looking import watching
 from tests.support.redis_server import RedisServer
 from tests.support.service_process import Person, code_of, sign_up
 
+pytestmark = pytest.mark.one_server("MONITOR watches one server")
+
 FEW, MANY = 100, 100_000
 
 MULTIPLY = """

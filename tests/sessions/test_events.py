@@ -9,7 +9,7 @@ import pytest
 
 from service.keyspace.keys import bucket
 from service.sessions import sessions as use_cases
-from tests.support.looking import events
+from tests.support.looking import events, session_keys
 from tests.support.parts import Parts
 from tests.support.redis_server import REPOSITORY, RedisServer
 from tests.support.service_process import PASSWORD, Person, sign_up
@@ -111,10 +111,10 @@ async def test_the_cap(strict: Person, keys: RedisServer) -> None:
     ]
 
 
+@pytest.mark.one_server("expiry is each server's own")
 async def test_the_end_by_expiry_is_no_event(brief: Person, keys: RedisServer) -> None:
     """Nobody does it, so nothing is written, also when somebody comes too late."""
-    with keys.client() as client:
-        wait_until(lambda: not client.keys("session:*"))
+    wait_until(lambda: not session_keys(keys))
     await brief.refresh()
     await brief.log_out()
     assert [row["type"] for row in events(keys, brief.user_id)] == ["user.signedUp"]
@@ -129,6 +129,7 @@ async def test_no_event_holds_a_secret(ann: Person, keys: RedisServer) -> None:
         assert secret in (ann.session_id, "900", "Bearer") or secret not in shown
 
 
+@pytest.mark.one_server("a stream is each server's own")
 async def test_a_stream_is_capped(
     parts: Parts, keys: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

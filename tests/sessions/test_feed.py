@@ -93,6 +93,7 @@ async def test_old_entries_go(parts: Parts, keys: RedisServer, how: str) -> None
     assert numbers == list(range(300, 465)), "the newest of the old ones stays"
 
 
+@pytest.mark.one_server("expiry is each server's own")
 async def test_natural_ends_need_no_entry(parts: Parts, keys: RedisServer) -> None:
     """A session expires without a word: no access token of it outlives it."""
     brief = Parts(parts.link, Lives(timedelta(days=1), timedelta(seconds=2), LIVES.grace))

@@ -3,7 +3,10 @@
 import asyncio
 from datetime import datetime, timedelta
 
+import pytest
+
 from service.keyspace.keys import bucket
+from tests.support.looking import session_keys
 from tests.support.redis_server import RedisServer
 from tests.support.service_process import Person, code_of
 from tests.support.waiting import eventually
@@ -22,6 +25,7 @@ async def ended(person: Person) -> bool:
     return (await person.me()).status_code == 401
 
 
+@pytest.mark.one_server("expiry is each server's own")
 async def test_an_idle_session_ends(brief: Person) -> None:
     """Looking at it all the time does not keep it: only a refresh moves the idle clock."""
     before = (await brief.me()).json()["session"]
@@ -31,6 +35,7 @@ async def test_an_idle_session_ends(brief: Person) -> None:
     assert code_of(await brief.log_out()) == (400, "session_not_found")
 
 
+@pytest.mark.one_server("expiry is each server's own")
 async def test_refreshing_does_not_outlive_the_absolute_life(brief: Person) -> None:
     """Refreshed again and again, a session still ends two seconds after it was opened."""
     shown = (await brief.me()).json()["session"]
@@ -52,7 +57,7 @@ async def test_expires_at_is_the_keys_own_deadline(person: Person, keys: RedisSe
     with keys.client() as client:
 
         def deadline() -> int:
-            (key,) = client.keys("session:*")
+            (key,) = session_keys(keys)
             return int(client.pexpiretime(key))
 
         first = (await person.me()).json()["session"]
@@ -78,7 +83,7 @@ async def test_the_index_lives_as_long_as_its_longest_session(
     with keys.client() as client:
 
         def longest() -> int:
-            return max(int(client.pexpiretime(key)) for key in client.keys("session:*"))
+            return max(int(client.pexpiretime(key)) for key in session_keys(keys))
 
         assert client.pexpiretime(index) == longest()
         await person.refresh()

@@ -1,11 +1,14 @@
 """For the `conftest.py` of a folder whose tests ask the service on SQLite and on PostgreSQL."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.support.access import SERVICE
+from tests.support.cluster import Cluster
 from tests.support.redis_server import RedisServer
+from tests.support.sentinel import SentinelTrio
 from tests.support.service_process import ServiceProcess
 from tests.support.user_stores import NewUserStore, UserStore
 
@@ -35,3 +38,21 @@ def shared_service(
     ).start()
     yield service
     assert service.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def more_pods(
+    redis_server: RedisServer | Cluster | SentinelTrio,
+    shared_service: ServiceProcess,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[list[ServiceProcess]]:
+    """On a cluster and under Sentinels: two more processes beside `shared_service`."""
+    if isinstance(redis_server, RedisServer):
+        yield []
+        return
+    pods = [shared_service.beside(tmp_path_factory.mktemp("pod")) for _ in range(2)]
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(ServiceProcess.start, pods))
+    yield pods
+    for pod in pods:
+        assert pod.stop() == 0

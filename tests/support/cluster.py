@@ -8,6 +8,7 @@ from redis.crc import key_slot
 from service.keyspace.embedded_files import find_binary
 from service.keyspace.keys import bucket
 from service.settings import Secret
+from tests.support import access
 from tests.support.redis_server import NetworkServer, free_port
 from tests.support.waiting import wait_until
 
@@ -81,6 +82,10 @@ class Cluster:
             replica.cluster("REPLICATE", primary.id)
         wait_until(lambda: all(_replicates(node) for node in self.nodes[3:]))
         return self
+
+    def url_of(self, user: str) -> Secret:
+        """The address for one of the ACL users of redis.conf; `url` is that of `default`."""
+        return access.url_as(user, self.url)
 
     def stop(self) -> None:
         for node in self.nodes:

@@ -8,6 +8,7 @@ import redis
 
 from service.keyspace.embedded_files import find_binary
 from service.settings import Secret
+from tests.support import access
 from tests.support.redis_server import NetworkServer, RedisServer, free_port
 from tests.support.waiting import wait_until
 
@@ -90,6 +91,10 @@ class SentinelTrio:
         with self._hurrying():
             wait_until(lambda: all(sentinel.knows() == (2, 2) for sentinel in self.sentinels))
         return self
+
+    def url_of(self, user: str) -> Secret:
+        """The address for one of the ACL users of redis.conf; `url` is that of `default`."""
+        return access.url_as(user, self.url)
 
     def stop(self) -> None:
         for server in (*self.sentinels, *self.servers):

@@ -9,7 +9,7 @@ import pytest
 
 from service import app
 from tests.support.access import SERVICE
-from tests.support.both_user_stores import shared_service, shared_store  # noqa: F401
+from tests.support.both_user_stores import more_pods, shared_service, shared_store  # noqa: F401
 from tests.support.redis_server import RedisServer
 from tests.support.service_process import ServiceProcess
 from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autouse
@@ -21,9 +21,13 @@ from tests.twofactor.pods import Pods, Watch, running
 @pytest.fixture(scope="session")
 def shared_neighbour(
     shared_service: ServiceProcess,  # noqa: F811
+    more_pods: list[ServiceProcess],  # noqa: F811
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ServiceProcess]:
     """Another process of `shared_service`: the same Redis, the same user store."""
+    if more_pods:
+        yield more_pods[0]
+        return
     service = shared_service.beside(tmp_path_factory.mktemp("neighbour")).start()
     yield service
     assert service.stop() == 0

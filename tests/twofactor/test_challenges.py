@@ -172,6 +172,7 @@ def counted(server: RedisServer) -> int:
         return sum(client.llen(key) for key in client.scan_iter(match="attempts:*:codes:*"))
 
 
+@pytest.mark.one_server("expiry is each server's own")
 async def test_a_challenge_expires(brief: Holder, keys: RedisServer) -> None:
     """Once Redis has let go of it, the right code finds nothing."""
     await brief.enrol()

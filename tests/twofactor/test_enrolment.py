@@ -147,6 +147,7 @@ async def test_one_answer_for_what_is_not_pending(ann: Holder, bob: Holder) -> N
     assert (await ann.verify()).status_code == 200
 
 
+@pytest.mark.one_server("expiry is each server's own")
 async def test_an_enrolment_expires(brief: Holder, keys: RedisServer) -> None:
     """Once Redis has let go of it, the right code finds nothing; a new one works."""
     body = await brief.begin()

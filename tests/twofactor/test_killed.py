@@ -22,6 +22,8 @@ from tests.support.user_stores import UserStore
 from tests.support.waiting import wait_until
 from tests.twofactor.pods import Pod, Pods, Somebody, codes_or_on, finished
 
+pytestmark = pytest.mark.one_server("a crash between Redis and the user store is the same on any")
+
 
 def told(server: RedisServer, somebody: Somebody) -> list[str]:
     return [row["type"] for row in events(server, somebody.id) if row["type"].startswith("twoFA")]

@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+import pytest
 
 from service.keyspace.keys import bucket
 from tests.support.looking import watching
@@ -59,6 +60,7 @@ async def test_two_processes_never_disagree(
     assert sum(await asyncio.gather(*lookers)) > 50
 
 
+@pytest.mark.one_server("MONITOR watches one server")
 async def test_rows_are_asked_for_once(ann: Holder, keys: RedisServer) -> None:
     """After each change the version is a number again: pods may rely on their memory."""
     for step in (ann.enrol, lambda: ann.renew(ann.phone.code(1))):
