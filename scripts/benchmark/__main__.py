@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from benchmark import flood, guard, memory, processes, sealing, speed, topologies
+from benchmark import flood, guard, memory, processes, sealing, speed, topologies, workers
 from benchmark.calls import CALLS
 from benchmark.chart import chart
 from benchmark.figures import Memory, Report
@@ -73,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = [*(call.name for call in CALLS), "seal", "guard", "flood", "topologies", "memory"]
+    names = [call.name for call in CALLS]
+    names += ["seal", "guard", "flood", "topologies", "workers", "memory"]
     parser.add_argument("--connections", type=_count, default=32, help="at once (default: 32)")
     parser.add_argument(
         "--requests", type=_count, default=100, help="on each connection in a round (default: 100)"
@@ -126,6 +127,7 @@ async def _measure(options: argparse.Namespace) -> Report:
     plan = flood.Plan(options.logins, options.seconds)
     flooded = await flood.measure(options.redis, plan, tell) if "flood" in options.only else None
     several = await topologies.measure(pace, tell) if "topologies" in options.only else ()
+    both = await workers.measure(options.redis, pace, tell) if "workers" in options.only else None
     sealed = sealing.measure() if "seal" in options.only else None
     guarded = await guard.measure(options.revocations, tell) if "guard" in options.only else None
     tell.end()
@@ -144,6 +146,7 @@ async def _measure(options: argparse.Namespace) -> Report:
         guard=guarded,
         flood=flooded,
         topologies=several,
+        workers=both,
     )
 
 

@@ -129,6 +129,31 @@ class TopologyRow(msgspec.Struct, frozen=True):
     ceiling: float = 1.5
 
 
+class Workers(msgspec.Struct, frozen=True):
+    """Refreshes with one worker and with two. CPU in µs a refresh."""
+
+    connections: int
+    one_per_second: float
+    two_per_second: float
+    one_cpu: float
+    two_cpu: float
+    """Of both workers and their parent."""
+    busiest_cpu: float
+    """Of that of the two which has the most to do."""
+    redis_main_thread: float
+    goal: float = 1.7
+
+    @property
+    def gain(self) -> float:
+        """How many times one worker's rate two gave here, where cores were shared."""
+        return self.two_per_second / self.one_per_second
+
+    @property
+    def gain_on_free_cores(self) -> float:
+        """How many times it would be if each process had a core of its own."""
+        return self.one_cpu / max(self.busiest_cpu, self.redis_main_thread)
+
+
 class Report(msgspec.Struct, frozen=True):
     """A whole run."""
 
@@ -146,6 +171,7 @@ class Report(msgspec.Struct, frozen=True):
     guard: Guard | None = None
     flood: Flood | None = None
     topologies: Sequence[TopologyRow] = ()
+    workers: Workers | None = None
 
 
 def middle(samples: Sequence[Sample]) -> Sample:

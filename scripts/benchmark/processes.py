@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,26 @@ class Server(msgspec.Struct, frozen=True):
 
     def cpu(self) -> float:
         """CPU seconds, user and system, of all its threads so far."""
-        # What clock_getcpuclockid(3) gives for a pid, which Python does not offer: nanoseconds,
-        # where /proc/<pid>/stat counts in hundredths of a second.
-        return time.clock_gettime(~self.pid << 3 | 2)
+        return _cpu(self.pid)
+
+    def cpu_by_process(self) -> dict[int, float]:
+        """The same by process id, of it and of each process that it has started."""
+        return {pid: _cpu(pid) for pid in (self.pid, *_children(self.pid))}
+
+
+def _cpu(pid: int) -> float:
+    # What clock_getcpuclockid(3) gives for a pid, which Python does not offer: nanoseconds,
+    # where /proc/<pid>/stat counts in hundredths of a second.
+    return time.clock_gettime(~pid << 3 | 2)
+
+
+def _children(parent: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(stat.parent.name))
+    return found
 
 
 class RedisCosts(msgspec.Struct, frozen=True):
@@ -106,12 +123,19 @@ def settings(directory: Path, redis: RedisServer, bcrypt_cost: int = 4) -> Setti
 
 
 @contextmanager
-def service(directory: Path, redis: RedisServer, bcrypt_cost: int = 4) -> Iterator[Server]:
-    """The service as it is started in production, one worker."""
+def service(
+    directory: Path, redis: RedisServer, bcrypt_cost: int = 4, workers: int = 1
+) -> Iterator[Server]:
+    """The service as it is started in production."""
     port = _free_port()
     command = [sys.executable, "-m", "service", "serve"]
-    environment = _environment(directory, redis, bcrypt_cost) | {"SERVICE_PORT": str(port)}
-    with _running(command, environment, port, directory / "service.log") as server:
+    own = {"SERVICE_PORT": str(port), "SERVICE_WORKERS": str(workers)}
+    environment = _environment(directory, redis, bcrypt_cost) | own | {"PYTHONUNBUFFERED": "1"}
+    log = directory / "service.log"
+    with _running(command, environment, port, log) as server:
+        deadline = time.monotonic() + _PATIENCE  # the first of several workers may answer sooner
+        while "serves on" not in log.read_text() and time.monotonic() < deadline:
+            time.sleep(0.05)
         yield server
 
 

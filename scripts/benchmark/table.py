@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from benchmark.figures import Flood, Guard, Memory, Report, Row, Sealing
+from benchmark.figures import Flood, Guard, Memory, Report, Row, Sealing, Workers
 
 _HEAD = ("", "× floor", "", "at most", "CPU", "req/s", "p50", "p99", "Redis", "round", "commands")
 _UNITS = ("", "", "low-high", "", "µs", "", "ms", "ms", "CPU µs", "trips", "")
@@ -67,6 +67,9 @@ def _lines(report: Report, old: Report | None) -> Iterator[str]:
                 ),
             ]
         )
+    if report.workers:
+        yield ""
+        yield from _workers(report.workers)
     if report.memory:
         yield ""
         yield from (_memory(memory) for memory in report.memory)
@@ -148,6 +151,19 @@ def _flood(flood: Flood) -> Iterator[str]:
                 for call in flood.calls
             ),
         ]
+    )
+
+
+def _workers(workers: Workers) -> Iterator[str]:
+    yield (
+        f"Refreshes a second, {workers.connections} connections a worker: "
+        f"{workers.one_per_second:.0f} with one worker, {workers.two_per_second:.0f} with two, "
+        f"{workers.gain:.2f} times as many"
+    )
+    yield (
+        f"On free cores it would be {workers.gain_on_free_cores:.2f} times (at least "
+        f"{workers.goal}): {workers.one_cpu:.0f} µs of CPU each with one, {workers.two_cpu:.0f} "
+        f"with two, of which {workers.busiest_cpu:.0f} in the busier"
     )
 
 

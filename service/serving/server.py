@@ -5,13 +5,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
+from service.serving.acceptor import Acceptor
 from service.settings import Settings
 from service.web.protocol import STOPPING, Protocol
 
@@ -45,6 +45,7 @@ class Server(uvicorn.Server):
         self._delay = drain_delay.total_seconds()
         self._announce = announce
         self._stop_asked = stop_asked
+        self._acceptors: list[Acceptor] = []
 
     def stop_soon(self) -> None:
         """End without the delay."""
@@ -58,11 +59,20 @@ class Server(uvicorn.Server):
             super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])
+        self._acceptors = [
+            Acceptor(listener, self._protocol, self.is_its_turn) for listener in sockets or []
+        ]
+        for acceptor in self._acceptors:
+            acceptor.start(self.config.backlog)
         if self._stop_asked():
             self.should_exit = True
         else:
             self._announce()
+
+    def is_its_turn(self, under_way: int) -> bool:
+        """Whether this is the process that should take the next connection."""
+        return True
 
     async def main_loop(self) -> None:
         await super().main_loop()
@@ -75,33 +85,18 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._ask_clients_to_leave()
-        await self._stop_listening(sockets or [])
+        for acceptor in self._acceptors:
+            await acceptor.stop()
         for _ in range(25):
             if self.server_state.connections:
                 await asyncio.sleep(LINGER / 25)
-        await super().shutdown(sockets)
+        await super().shutdown([])
 
     def _ask_clients_to_leave(self) -> None:
         self.lifespan.state[STOPPING] = True
         for connection in self.server_state.connections:
             if isinstance(connection, Protocol):
                 connection.leave_after_answer()
-
-    async def _stop_listening(self, sockets: list[socket.socket]) -> None:
-        """Close the sockets. Who waits in their queues to be accepted would be cut off: not now."""
-        spares = [listener.dup() for listener in sockets]
-        for server in self.servers:
-            server.close()
-        for listener in sockets:
-            listener.close()
-        accepted: list[socket.socket] = []
-        for spare in spares:
-            with spare, suppress(OSError):
-                spare.setblocking(False)
-                while True:
-                    accepted.append(spare.accept()[0])
-        for connection in accepted:
-            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
 
     def _protocol(self) -> asyncio.Protocol:
         return Protocol(

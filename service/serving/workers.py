@@ -3,8 +3,12 @@
 Parent and worker share a pair of sockets. The worker's event loop sends a beat through it every
 half second, so a worker that hangs is noticed whatever it hangs in. Its end tells: a parent that
 reads it knows that the worker is gone, a worker that reads it that the parent is, even by SIGKILL.
+
+All accept from one socket, so a connection that one of them does not take, another does. Who has
+more connections than another lets that one go first.
 """
 
+import ctypes
 import os
 import signal
 import socket
@@ -27,9 +31,13 @@ HUNG = 15.0
 
 _SLOWEST_START = 60.0  # seconds until the first beat
 _LONGEST_PAUSE = 30.0  # seconds before another try, where workers end before they serve
+_ABSENT = 2**30  # the connections of a worker that is not there: nobody leaves one to it
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger()
+
+Loads = ctypes.Array[ctypes.c_int]
+"""How many connections each worker has, in memory that all of them share."""
 
 allow_connection_pickling()
 _spawn = get_context("spawn")  # a fork would take the parent's threads and connections along
@@ -47,8 +55,9 @@ class Supervisor:
         self._announce = announce
         self._stop_asked = stop_asked
         self._workers: list[_Worker] = []
-        self._starts = [0.0] * settings.workers
-        """When the workers that are missing are to be started."""
+        self._loads: Loads = _spawn.RawArray("i", [_ABSENT] * settings.workers)
+        self._missing = dict.fromkeys(range(settings.workers), 0.0)
+        """When which worker is to be started."""
         self._failures = 0
         self._hurried = False
 
@@ -75,10 +84,10 @@ class Supervisor:
         self._hurried = True  # somebody waits at a terminal
 
     def _start_missing(self) -> None:
-        due = [at for at in self._starts if at <= time.monotonic()]
-        for at in due:
-            self._starts.remove(at)
-            self._workers.append(_Worker(self._listener))
+        due = [number for number, at in self._missing.items() if at <= time.monotonic()]
+        for number in due:
+            del self._missing[number]
+            self._workers.append(_Worker(number, self._listener, self._loads))
 
     def _listen_to_workers(self) -> None:
         wait([worker.channel for worker in self._workers], timeout=0.1)
@@ -94,7 +103,8 @@ class Supervisor:
             # Nobody is helped by a start a second against a store that is down.
             self._failures = 0 if worker.serves else self._failures + 1
             pause = min(2.0**self._failures - 1, _LONGEST_PAUSE)
-            self._starts.append(time.monotonic() + pause)
+            self._missing[worker.number] = time.monotonic() + pause
+            self._loads[worker.number] = _ABSENT
             log.error("worker lost", pid=worker.pid, cause=worker.cause, replaced_in=pause)
         return bool(dead)
 
@@ -118,14 +128,15 @@ class Supervisor:
 class _Worker:
     """A worker process, as its parent sees it."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, number: int, listener: socket.socket, loads: Loads) -> None:
+        self.number = number
         self.channel, theirs = socket.socketpair()
         self.channel.setblocking(False)
         self.serves = False
         self.cause = "hung"
         self._heard = time.monotonic()
         with theirs, _signals_held_back():
-            self._process = _spawn.Process(target=work, args=(listener, theirs))
+            self._process = _spawn.Process(target=work, args=(listener, theirs, loads, number))
             self._process.start()
         self.pid = self._process.pid
 
@@ -174,10 +185,10 @@ def _signals_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def work(listener: socket.socket, channel: socket.socket) -> None:
+def work(listener: socket.socket, channel: socket.socket, loads: Loads, number: int) -> None:
     """Be a worker: serve on `listener` until a signal comes or the parent is gone."""
     settings = Settings.from_environment(os.environ)
-    server = _WorkerServer(settings, channel)
+    server = _WorkerServer(settings, channel, loads, number)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent is told, too, and asks the workers
     for number in _SIGNALS:  # early ones, and those that uvicorn repeats when it has ended
         signal.signal(number, lambda *_: server.stop_soon())
@@ -197,15 +208,27 @@ def _end_with_parent(channel: socket.socket, server: Server) -> None:
 class _WorkerServer(Server):
     """A server whose event loop tells the parent that it turns."""
 
-    def __init__(self, settings: Settings, channel: socket.socket) -> None:
+    def __init__(
+        self, settings: Settings, channel: socket.socket, loads: Loads, number: int
+    ) -> None:
         config = configuration("service.app:from_environment", settings)
         super().__init__(config, settings.drain_delay, announce=self._beat)
         self._channel = channel
+        self._loads = loads
+        self._number = number
 
     async def on_tick(self, counter: int) -> bool:
+        self._tell_load()
         if counter % 5 == 0:
             self._beat()
         return await super().on_tick(counter)
+
+    def is_its_turn(self, under_way: int) -> bool:
+        return bool(self._tell_load(under_way) <= min(self._loads))
+
+    def _tell_load(self, under_way: int = 0) -> int:
+        self._loads[self._number] = len(self.server_state.connections) + under_way
+        return self._loads[self._number]
 
     def _beat(self) -> None:
         # A parent that is stopped does not read, and one that is gone cannot.
