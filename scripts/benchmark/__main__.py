@@ -13,7 +13,17 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from benchmark import flood, guard, memory, processes, sealing, speed, topologies, workers
+from benchmark import (
+    flood,
+    guard,
+    memory,
+    processes,
+    propagation,
+    sealing,
+    speed,
+    topologies,
+    workers,
+)
 from benchmark.calls import CALLS
 from benchmark.chart import chart
 from benchmark.figures import Memory, Report
@@ -74,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names = [call.name for call in CALLS]
-    names += ["seal", "guard", "flood", "topologies", "workers", "memory"]
+    names += ["seal", "guard", "propagation", "flood", "topologies", "workers", "memory"]
     parser.add_argument("--connections", type=_count, default=32, help="at once (default: 32)")
     parser.add_argument(
         "--requests", type=_count, default=100, help="on each connection in a round (default: 100)"
@@ -88,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--logins", type=_count, default=64, help="connections of the flood (default: 64)"
+    )
+    parser.add_argument(
+        "--logouts", type=_count, default=1000, help="that app pods are to see (default: 1000)"
     )
     parser.add_argument(
         "--seconds", type=_count, default=6, help="that the flood lasts (default: 6)"
@@ -128,6 +141,9 @@ async def _measure(options: argparse.Namespace) -> Report:
     flooded = await flood.measure(options.redis, plan, tell) if "flood" in options.only else None
     several = await topologies.measure(pace, tell) if "topologies" in options.only else ()
     both = await workers.measure(options.redis, pace, tell) if "workers" in options.only else None
+    seen = (
+        await propagation.measure(options.logouts, tell) if "propagation" in options.only else None
+    )
     sealed = sealing.measure() if "seal" in options.only else None
     guarded = await guard.measure(options.revocations, tell) if "guard" in options.only else None
     tell.end()
@@ -146,6 +162,7 @@ async def _measure(options: argparse.Namespace) -> Report:
         guard=guarded,
         flood=flooded,
         topologies=several,
+        propagation=seen,
         workers=both,
     )
 

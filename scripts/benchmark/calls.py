@@ -27,7 +27,7 @@ class Call(msgspec.Struct, frozen=True):
 async def _logout(seeder: Seeder, connections: int, count: int) -> list[Lane]:
     """A session of its own for each request, two for each user."""
     sessions = await seeder.open(_two_each(connections * count))
-    requests = [_post("/auth/logout", session, _token(session)) for session in sessions]
+    requests = [logout(session) for session in sessions]
     return [Lane(requests[i::connections], count) for i in range(connections)]
 
 
@@ -40,7 +40,7 @@ async def _logout_junk(seeder: Seeder, connections: int, count: int) -> list[Lan
 async def _me(seeder: Seeder, connections: int, count: int) -> list[Lane]:
     """A signed-in person on each connection, who asks over and over."""
     sessions = await seeder.open(await seeder.accounts(connections))
-    return [Lane([_get("/auth/me", session)], count) for session in sessions]
+    return [Lane([get("/auth/me", session)], count) for session in sessions]
 
 
 async def _refresh(seeder: Seeder, connections: int, count: int) -> list[Lane]:
@@ -106,7 +106,13 @@ def _bare_post(path: str, session: Signed) -> bytes:
     return _head_of("POST", path, session) + b"Content-Length: 0\r\n\r\n"
 
 
-def _get(path: str, session: Signed) -> bytes:
+def logout(session: Signed) -> bytes:
+    """A logout as bytes."""
+    return _post("/auth/logout", session, _token(session))
+
+
+def get(path: str, session: Signed) -> bytes:
+    """A signed-in GET as bytes."""
     return _head_of("GET", path, session) + b"\r\n"
 
 

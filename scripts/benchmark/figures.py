@@ -154,6 +154,19 @@ class Workers(msgspec.Struct, frozen=True):
         return self.one_cpu / max(self.busiest_cpu, self.redis_main_thread)
 
 
+class Propagation(msgspec.Struct, frozen=True):
+    """Milliseconds from the 204 of a logout until the last of some app pods has refused it."""
+
+    pods: int
+    logouts: int
+    p50: float
+    p99: float
+    highest: float
+    accepted_again: int
+    """How often a pod accepted a token that it had refused before; must be 0."""
+    ceiling: float = 50
+
+
 class Report(msgspec.Struct, frozen=True):
     """A whole run."""
 
@@ -171,6 +184,7 @@ class Report(msgspec.Struct, frozen=True):
     guard: Guard | None = None
     flood: Flood | None = None
     topologies: Sequence[TopologyRow] = ()
+    propagation: Propagation | None = None
     workers: Workers | None = None
 
 

@@ -127,12 +127,12 @@ def service(
     directory: Path, redis: RedisServer, bcrypt_cost: int = 4, workers: int = 1
 ) -> Iterator[Server]:
     """The service as it is started in production."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "service", "serve"]
     own = {"SERVICE_PORT": str(port), "SERVICE_WORKERS": str(workers)}
     environment = _environment(directory, redis, bcrypt_cost) | own | {"PYTHONUNBUFFERED": "1"}
     log = directory / "service.log"
-    with _running(command, environment, port, log) as server:
+    with running(command, environment, port, log) as server:
         deadline = time.monotonic() + _PATIENCE  # the first of several workers may answer sooner
         while "serves on" not in log.read_text() and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -142,9 +142,9 @@ def service(
 @contextmanager
 def floor(directory: Path) -> Iterator[Server]:
     """The floor, under the same server with the same settings."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "benchmark.floor", str(port)]
-    with _running(command, {}, port, directory / "floor.log") as server:
+    with running(command, {}, port, directory / "floor.log") as server:
         yield server
 
 
@@ -161,7 +161,7 @@ def _environment(directory: Path, redis: RedisServer, bcrypt_cost: int) -> dict[
 
 
 @contextmanager
-def _running(
+def running(
     command: list[str], environment: dict[str, str], port: int, log: Path
 ) -> Iterator[Server]:
     """`command` with its output in `log`, from when it listens until it was asked to stop."""
@@ -196,7 +196,8 @@ def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Pat
     raise BenchmarkError(f"{process.args!r} did not start:\n{log.read_text()[-2000:]}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

@@ -51,6 +51,13 @@ def _lines(report: Report, old: Report | None) -> Iterator[str]:
     if report.flood:
         yield ""
         yield from _flood(report.flood)
+    if seen := report.propagation:
+        yield ""
+        yield (
+            f"A logout is seen by all of {seen.pods} app pods after {seen.p50:.1f} ms (p50), "
+            f"{seen.p99:.1f} ms (p99, at most {seen.ceiling:g}), {seen.highest:.1f} ms (of "
+            f"{seen.logouts}); accepted again: {seen.accepted_again}"
+        )
     if report.topologies:
         yield ""
         yield from _aligned(
