@@ -59,6 +59,15 @@ def topology(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Topolog
         yield Topology(started.url, servers, **settings)
 
 
+@pytest.fixture
+def service(topology: Topology, tmp_path: Path) -> Iterator[ServiceProcess]:
+    """A service there, as its own user."""
+    url = url_as(SERVICE, topology.url)
+    service = ServiceProcess(tmp_path, url, **topology.settings).start()
+    yield service
+    service.stop()
+
+
 def guard(service: ServiceProcess, redis_url: Secret, **more: Any) -> Verifier:
     return Verifier(
         issuer="http://127.0.0.1:8000",
@@ -69,10 +78,9 @@ def guard(service: ServiceProcess, redis_url: Secret, **more: Any) -> Verifier:
     )
 
 
-async def test_all_that_they_do_is_allowed(topology: Topology, tmp_path: Path) -> None:
+async def test_all_that_they_do_is_allowed(topology: Topology, service: ServiceProcess) -> None:
     """Accounts, both factors, sessions and their ends, seen by guards; ACL LOG stays empty."""
     url = topology.url
-    service = ServiceProcess(tmp_path, url_as(SERVICE, url), **topology.settings).start()
     async with (
         httpx.AsyncClient(base_url=service.url, timeout=30) as http,
         guard(service, url_as(GUARD, url)) as feed,
