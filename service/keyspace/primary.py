@@ -67,11 +67,14 @@ class Primary:
         if not self._sentinels:
             host = self._url.hosts[0] if self._url.hosts else None
             return await opened(self._url.connection(host, **CONNECTION))
-        self._known = await self._ask_sentinels()
-        connection = await opened(self._url.connection(self._known, **CONNECTION))
+        named = await self._ask_sentinels()
+        await self._follow(named)
+        connection = await opened(self._url.connection(named, **CONNECTION))
         await connection.send_command("ROLE")
         role = await connection.read_response()
-        if role[0] != b"master":
+        # One that hung while another took its place may have come to just now, and say "master".
+        still_named = await self._ask_sentinels()
+        if role[0] != b"master" or not named == still_named == self._known:
             await connection.disconnect(nowait=True)
             raise exceptions.ConnectionError("the primary has just been demoted")
         self._trusted_until = time.monotonic() + _TRUST
@@ -112,14 +115,19 @@ class Primary:
             self._looking = asyncio.create_task(self._leave_unless_primary())
         await asyncio.shield(self._looking)
 
+    async def _follow(self, primary: Address) -> None:
+        """Leave the server that was primary so far, with all connections, if it is another."""
+        if primary == self._known:
+            return
+        if self._known is not None:
+            log.warning("redis.failover", primary=f"{primary[0]}:{primary[1]}")
+        self._known = primary
+        await self._node.drop("another server is primary now")
+
     async def _leave_unless_primary(self) -> None:
         """Leave the server unless the Sentinels name it, or cannot be asked, and it agrees."""
         with suppress(exceptions.RedisError, OSError):
-            primary = await self._ask_sentinels()
-            if primary != self._known:
-                log.warning("redis.failover", primary=f"{primary[0]}:{primary[1]}")
-                self._known = primary
-                await self._node.drop("another server is primary now")
+            await self._follow(await self._ask_sentinels())
         try:
             role = await self._node.ask(("ROLE",), False)
             if role[0] != b"master":
