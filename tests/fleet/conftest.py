@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
-from tests.support.access import SERVICE, url_as
+from tests.support.access import SERVICE
 from tests.support.cluster import Cluster
 from tests.support.fleet import Fleet
 from tests.support.sentinel import SentinelTrio
@@ -30,9 +30,7 @@ def cluster_fleet(
 ) -> Iterator[Fleet]:
     """Pods on `shared_cluster`; each change waits for a replica."""
     directory = tmp_path_factory.mktemp("cluster-fleet")
-    fleet = Fleet(
-        directory, url_as(SERVICE, shared_cluster.url), SERVICE_REDIS_MIN_REPLICAS="1"
-    ).start()
+    fleet = Fleet(directory, shared_cluster.url_of(SERVICE), SERVICE_REDIS_MIN_REPLICAS="1").start()
     yield fleet
     fleet.stop()
 
@@ -67,9 +65,7 @@ def sentinel_fleet(
 ) -> Iterator[Fleet]:
     """Pods on `shared_trio`; each change waits for a replica."""
     directory = tmp_path_factory.mktemp("sentinel-fleet")
-    fleet = Fleet(
-        directory, url_as(SERVICE, shared_trio.url), SERVICE_REDIS_MIN_REPLICAS="1"
-    ).start()
+    fleet = Fleet(directory, shared_trio.url_of(SERVICE), SERVICE_REDIS_MIN_REPLICAS="1").start()
     yield fleet
     fleet.stop()
 

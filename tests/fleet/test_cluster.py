@@ -41,6 +41,17 @@ async def test_slots_that_move_at_once(cluster: Cluster, on_cluster: httpx.Async
     assert after.get("CROSSSLOT", 0) == 0
 
 
+async def test_a_pod_is_told_once(cluster: Cluster, on_cluster: httpx.AsyncClient) -> None:
+    """Each pod learns from one MOVED where a slot is, and asks there from then on."""
+    person = await sign_up(on_cluster)
+    slot = slot_of(person.user_id)
+    cluster.move(slot, elsewhere(cluster, slot, random.Random(3)))
+    before = errors(cluster).get("MOVED", 0)
+    for _ in range(12):
+        assert (await person.me()).status_code == 200
+    assert errors(cluster)["MOVED"] - before == 3
+
+
 async def test_slots_that_move_key_by_key(cluster: Cluster, on_cluster: httpx.AsyncClient) -> None:
     """The same as before Valkey 9, when a slot is in two places for a while."""
     seed, before = random.Random(2), errors(cluster)

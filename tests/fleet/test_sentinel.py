@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 
 from tests.fleet.load import load
+from tests.support.access import SERVICE
 from tests.support.fleet import Fleet, client_of
 from tests.support.sentinel import SentinelTrio
 from tests.support.service_process import ServiceProcess, sign_up
@@ -35,6 +36,23 @@ async def test_a_planned_failover(trio: SentinelTrio, on_sentinel: httpx.AsyncCl
     async with load(on_sentinel) as under_way:
         await asyncio.to_thread(trio.fail_over, "COORDINATED")
         await under_way.progress()
+
+
+async def test_a_plain_failover(trio: SentinelTrio, tmp_path: Path) -> None:
+    """Without COORDINATED the old primary goes on for a while, and what it then takes is lost.
+
+    Where each change waits for all replicas, nobody is told that it was taken: the one that is
+    promoted acknowledges it no more.
+    """
+    settings = {"SERVICE_REDIS_MIN_REPLICAS": "2"}
+    service = ServiceProcess(tmp_path, trio.url_of(SERVICE), **settings).start()
+    try:
+        async with client_of(service) as client, load(client) as under_way:
+            await asyncio.to_thread(trio.fail_over)
+            await asyncio.to_thread(trio.heal)
+            await under_way.progress()
+    finally:
+        assert service.stop() == 0
 
 
 async def test_a_primary_that_hung_is_not_written(
@@ -101,7 +119,7 @@ async def test_started_before_its_sentinels(trio: SentinelTrio, tmp_path: Path) 
     """The service starts without them, says 503, and serves once they are there."""
     for sentinel in trio.sentinels:
         sentinel.kill()
-    service = ServiceProcess(tmp_path, trio.url).start()
+    service = ServiceProcess(tmp_path, trio.url_of(SERVICE)).start()
     try:
         async with httpx.AsyncClient(base_url=service.url, timeout=10) as client:
             assert (await client.get("/health/ready")).status_code == 503
