@@ -30,8 +30,8 @@ class Primary:
 
     def __init__(self, url: RedisUrl, timing: Timing, min_replicas: int) -> None:
         self._url = url
-        self._sentinels = list(url.hosts) if url.topology == "sentinel" else []
-        self._sentinel_patience = timing.connect.total_seconds() / 2  # so that one may be dead
+        self._sentinels = url.hosts if url.topology == "sentinel" else ()
+        self._sentinel_patience = timing.connect.total_seconds() * 0.3  # twice; one may hang
         self._known: Address | None = None
         self._watching: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -83,26 +83,31 @@ class Primary:
         return connection
 
     async def _ask_sentinels(self) -> Address:
-        """Who is primary, from the first Sentinel that knows; it is asked first the next time."""
-        for sentinel in list(self._sentinels):
-            with suppress(exceptions.RedisError, OSError):
-                async with asyncio.timeout(self._sentinel_patience):
-                    primary = await self._ask(sentinel)
-                if primary is not None:
-                    self._sentinels.remove(sentinel)
-                    self._sentinels.insert(0, sentinel)
-                    return primary
-        raise exceptions.ConnectionError("no Sentinel knows who is primary")
+        """Who is primary, from the Sentinel that knows of the latest failover."""
+        answers = await asyncio.gather(*(self._ask(sentinel) for sentinel in self._sentinels))
+        known = [answer for answer in answers if answer is not None]
+        if not known:
+            raise exceptions.ConnectionError("no Sentinel knows who is primary")
+        return max(known)[1]
 
-    async def _ask(self, sentinel: Address) -> Address | None:
+    async def _ask(self, sentinel: Address) -> tuple[int, Address] | None:
+        """The epoch that a Sentinel is in, and whom it calls primary; `None`: it does not say."""
         connection = self._url.sentinel_connection(sentinel, **CONNECTION)
-        try:
-            await opened(connection)
-            await connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._url.primary)
-            reply = await connection.read_response()
-        finally:
-            await connection.disconnect(nowait=True)
-        return (reply[0].decode(), int(reply[1])) if reply else None
+        with suppress(exceptions.RedisError, OSError):
+            try:
+                async with asyncio.timeout(self._sentinel_patience):
+                    await opened(connection)
+                    name = self._url.primary
+                    await connection.send_command("SENTINEL", "MASTER", name)
+                    fields: list[bytes] = await connection.read_response()
+                    # The fields still name the old one while the others learn of the new.
+                    await connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
+                    host, port = await connection.read_response()
+            finally:
+                await connection.disconnect(nowait=True)
+            epoch = int(fields[fields.index(b"config-epoch") + 1])
+            return epoch, (host.decode(), int(port))
+        return None
 
     async def _watch(self) -> None:
         while True:
