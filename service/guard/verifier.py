@@ -59,9 +59,9 @@ class Verifier:
     ) -> None:
         """Nothing is sent yet.
 
-        `issuer`, `audience`: what tokens must say. `access_ttl`: the service's SERVICE_ACCESS_TTL,
-        or more; tokens that live longer are refused, as the ends of their sessions would be
-        forgotten too early. `jwks_floor`: between two fetches of the keys. `cache_size`: tokens
+        `issuer`, `audience`: what tokens must say. `access_ttl`: the service's SERVICE_ACCESS_TTL;
+        tokens that live longer are refused, as the ends of their sessions would be forgotten too
+        early. `jwks_floor`: between two fetches of the keys. `cache_size`: tokens
         whose signature need not be verified again; 0 for none. `clock`: seconds since 1970.
 
         Raises:
