@@ -93,9 +93,13 @@ class Verifier:
 
     async def __aenter__(self) -> Self:
         """Fetch the keys and read the feed in. Comes up within `bound` or so, whatever is down."""
-        await self._keys.start()
-        if self._feed is not None and not await self._feed.start(self._pace.bound):
-            logger.warning("the revocation feed could not be read in yet")
+        try:
+            await self._keys.start()
+            if self._feed is not None and not await self._feed.start(self._pace.bound):
+                logger.warning("the revocation feed could not be read in yet")
+        except BaseException:  # a start that is cancelled leaves nothing behind
+            await self._stop()
+            raise
         return self
 
     async def __aexit__(
@@ -104,11 +108,7 @@ class Verifier:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._keys.aclose()
-        if self._feed is not None:
-            await self._feed.aclose()
-        if self._questions is not None:
-            await self._questions.aclose()
+        await self._stop()
 
     @property
     def feed_lost(self) -> bool:
@@ -151,6 +151,13 @@ class Verifier:
             raise
         counters.verified += 1
         return admission.identity
+
+    async def _stop(self) -> None:
+        await self._keys.aclose()
+        if self._feed is not None:
+            await self._feed.aclose()
+        if self._questions is not None:
+            await self._questions.aclose()
 
     async def _read(self, token: str) -> Claims:
         """The claims of a token. Looks for its key at the issuer if it is not known."""
