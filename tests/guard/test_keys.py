@@ -101,7 +101,7 @@ async def test_old_keys_serve_while_the_issuer_is_down(offline: Guards, issuer: 
         (200, b'{"keys": []}'),
         (200, b'{"keys": {}}'),
         (200, b"[]"),
-        (200, b'{"keys": [' + b" " * 70_000 + b"]}"),
+        (200, NEW_KEYS.jwks() + b" " * 70_000),
     ],
 )
 async def test_a_bad_answer_changes_nothing(

@@ -20,6 +20,7 @@ from tests.support.parts import Parts
 from tests.support.sentinel import SentinelTrio
 from tests.support.waiting import eventually
 
+USER = bytes(16)
 BOUND = timedelta(seconds=2)
 Several = Cluster | SentinelTrio
 
@@ -182,3 +183,35 @@ async def test_slots_that_move(
         await seen(each, *first, *second)
         await accepted(each, *living)
     assert guard.counters.feed_losses == 0
+
+
+@ON_CLUSTER
+async def test_a_move_that_takes_its_time(several: Cluster, parts: Parts, guards: Guards) -> None:
+    """The stream is at its new place while the slot is not yet: the feed goes on there."""
+    guard, strict = await guards.start(bound=BOUND), await guards.start(mode="strict")
+    before, living = await parts.open(USER), await parts.open(USER)
+    await end(parts, before)
+    await seen(guard, before)
+    slot = key_slot(numbered(0).revoked)
+    source = several.owner(slot)
+    to = next(n for n in several.nodes if n.role() == "master" and n is not source)
+    to.cluster("SETSLOT", slot, "IMPORTING", source.id)
+    source.cluster("SETSLOT", slot, "MIGRATING", to.id)
+    with source.client() as client:
+        keys = client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100)
+        client.migrate("127.0.0.1", to.port, keys, 0, 5000)
+    moved_at = time.monotonic()
+    await eventually(lambda: later_than(moved_at + BOUND.total_seconds()))
+    for each in (guard, strict):
+        assert await verdict(each, living.access_token) == "accepted"
+        assert await refuses(each, before.access_token)
+    for node in (to, source):
+        node.cluster("SETSLOT", slot, "NODE", to.id)
+    await end(parts, living)
+    for each in (guard, strict):
+        await seen(each, living)
+    assert guard.counters.feed_losses == 0
+
+
+async def later_than(moment: float) -> bool:
+    return time.monotonic() > moment
