@@ -214,3 +214,15 @@ def test_wrong_options_are_refused(issuer: Issuer, wrong: dict[str, Any]) -> Non
     """Before anything is started."""
     with pytest.raises(ValueError, match=r"no such mode|jwks_url|not a Redis URL"):
         Guards(issuer, "unix:///tmp/x").new(**wrong)
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing(issuer: Issuer) -> None:
+    """No task goes on behind the back of whoever gave up, and no connection stays open."""
+    issuer.may_answer.clear()
+    before = asyncio.all_tasks()
+    start = asyncio.create_task(Guards(issuer, "").new(mode="offline").__aenter__())
+    await eventually(lambda: asked(issuer, 1))
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    assert asyncio.all_tasks() == before
