@@ -34,6 +34,10 @@ class Node(NetworkServer):
         )  # fmt: skip
         self.id = ""
 
+    def leave_port_to_proxy(self) -> None:
+        super().leave_port_to_proxy()
+        self._command += ["--cluster-announce-port", str(self.port)]
+
     def cluster(self, *command: str | int) -> object:
         """Send `CLUSTER …` to this node, past any client that knows what it means."""
         with self.client() as client:

@@ -137,6 +137,12 @@ class NetworkServer(RedisServer):
         super().__init__(binary, directory, *listen, *options, configuration=own)
         self.url = Secret(f"redis://127.0.0.1:{self.port}/0")
 
+    def leave_port_to_proxy(self) -> None:
+        """Listen elsewhere, so that a proxy can take the port by which others know the server."""
+        own = ("--port", str(free_port()))
+        known_as = ("--replica-announce-ip", "127.0.0.1", "--replica-announce-port", str(self.port))
+        self._command += [*own, *known_as]
+
     def client(self) -> "redis.Redis":
         return redis.Redis(unix_socket_path=str(self.directory / "redis.sock"))
 

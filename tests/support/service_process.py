@@ -6,6 +6,7 @@ import secrets
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,16 @@ PASSWORD = "correct horse battery"
 class ServiceProcess:
     """`python -m service serve` on a free port, with a data directory of its own."""
 
-    def __init__(self, directory: Path, redis_url: Secret, **settings: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        redis_url: Secret,
+        program: Sequence[str] = ("-m", "service"),
+        **settings: str,
+    ) -> None:
+        """`program` is what Python runs, where it is not the service as it is."""
         self.directory = directory
+        self._program = program
         self.url = ""
         self._log = directory / "service.log"
         self._environment = _clean_environment() | {
@@ -59,7 +68,7 @@ class ServiceProcess:
     def _launch(self) -> "subprocess.Popen[bytes]":
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "service", "serve"],
+                [sys.executable, *self._program, "serve"],
                 cwd=REPOSITORY,
                 env=self._environment,
                 stdout=log,
