@@ -1,0 +1,90 @@
+"""What the clients have done, what was done to the servers, and when.
+
+Times are seconds since the run began, on one monotonic clock: all clients live in one process.
+Tokens and codes stand here as fingerprints, so that a kept history holds no secret.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+Kind = Literal[
+    "signup", "login", "answer", "refresh", "me", "list",
+    "logout", "logout_all", "revoke", "enable", "verify",
+]  # fmt: skip
+
+Outcome = Literal["ok", "refused", "unknown", "unsent"]
+"""`ok` and `refused` were answered. `unknown`: there was no answer, or 503, so it may have had its
+effect or not. `unsent`: it never left, so it had none."""
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One request. What does not apply to its kind is empty."""
+
+    number: int
+    kind: Kind
+    person: str
+    """The e-mail address of who asks."""
+    pod: int
+    started: float
+    ended: float
+    outcome: Outcome
+    status: int = 0
+    code: str = ""
+    """The error code; without an answer, the name of what went wrong."""
+    caller: str = ""
+    """The session whose access token was sent."""
+    session: str = ""
+    """The session that is opened, refreshed or ended."""
+    keeps: bool = False
+    """`logout_all` that spares the caller's own session."""
+    presented: str = ""
+    """The refresh token sent."""
+    received: str = ""
+    """The refresh token in the answer."""
+    secret: str = ""
+    """The enrolment whose TOTP code was sent, or whose recovery codes were."""
+    step: int = 0
+    """The step of the TOTP code sent."""
+    challenge: str = ""
+    """The challenge that was issued (`login`) or answered (`answer`)."""
+    recovery: str = ""
+    """The recovery code sent."""
+    codes: tuple[str, ...] = ()
+    """The recovery codes in the answer."""
+    whose: str = ""
+    """The e-mail address in the answer."""
+    which: str = ""
+    """The session id in the answer of `refresh` and `me`."""
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """Something done to the servers, from its beginning until it was undone."""
+
+    kind: str
+    target: str
+    started: float
+    ended: float
+
+
+class History(msgspec.Struct):
+    """All that has happened, in the order in which it ended."""
+
+    operations: list[Operation] = []
+    faults: list[Fault] = []
+
+    def keep(self, path: Path, people: Iterable[str]) -> None:
+        """Write what these people did, and all faults, as lines of JSON in the order of begin."""
+        chosen = set(people)
+        entries: list[Operation | Fault] = [o for o in self.operations if o.person in chosen]
+        entries.extend(self.faults)
+        lines = (msgspec.json.encode(each) for each in sorted(entries, key=lambda e: e.started))
+        path.write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+def fingerprint(secret: str) -> str:
+    """A name for a token or code that does not give it away."""
+    return hashlib.sha256(secret.encode()).hexdigest()[:10]

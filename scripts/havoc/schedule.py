@@ -1,0 +1,100 @@
+"""Which faults, when and for how long: a pure function of the seed, the topology and the length."""
+
+import random
+from typing import Literal
+
+import msgspec
+
+Topology = Literal["standalone", "sentinel", "cluster"]
+UserStore = Literal["sqlite", "postgresql"]
+Lane = Literal["redis", "others"]
+
+_PODS = {"kill a pod": 2, "freeze a pod": 2}
+_OTHERS: dict[UserStore, dict[str, int]] = {
+    "sqlite": _PODS,
+    "postgresql": {**_PODS, "freeze PostgreSQL": 1, "restart PostgreSQL": 1},
+}
+_LINES = {"lose replies": 4, "slow lines": 1, "cut lines": 1, "part the primary": 1}
+_FAULTS: dict[Topology, dict[str, int]] = {
+    "standalone": {**_LINES, "kill the primary": 2, "freeze the primary": 2, "cut the power": 2},
+    "sentinel": {
+        **_LINES,
+        "kill the primary": 2,
+        "freeze the primary": 2,
+        "freeze a replica": 1,
+        "kill a replica": 1,
+        "fail over": 2,
+        "kill a primary ahead of its replicas": 2,
+    },
+    "cluster": {
+        **_LINES,
+        "kill the primary": 2,
+        "freeze the primary": 2,
+        "freeze a replica": 1,
+        "kill a replica": 1,
+        "move slots": 2,
+        "move slots key by key": 2,
+        "kill a primary ahead of its replicas": 2,
+    },
+}
+"""How often each comes up, in proportion."""
+
+_LASTS = {"kill the primary": (0.2, 1.5), "freeze the primary": (0.3, 2.5), "kill a pod": (0, 0.5)}
+"""The shortest and the longest, in seconds."""
+
+_FAILS_OVER = {
+    "kill the primary": (1.0, 4.0),
+    "freeze the primary": (0.5, 4.5),
+    "part the primary": (0.5, 4.5),
+}
+"""The same where others take over meanwhile, or nearly so."""
+
+_USUAL = (0.3, 1.5)
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """A fault to come. Times in seconds; `pick` says whom it hits, however many there are."""
+
+    lane: Lane
+    kind: str
+    at: float
+    lasts: float
+    pick: int
+
+    def __str__(self) -> str:
+        return f"{self.at:7.2f} s  {self.kind} for {self.lasts:.2f} s (pick {self.pick})"
+
+
+def plan(
+    seed: int,
+    topology: Topology,
+    users: UserStore,
+    seconds: float,
+    only: tuple[str, ...] = (),
+) -> list[Planned]:
+    """The schedule, in order of time. With `only`, the faults of Redis are of these kinds."""
+    chance = random.Random(f"faults {seed} {topology}")  # the same on every machine
+    weights = dict.fromkeys(only, 1) or _FAULTS[topology]
+    chosen = _lane(chance, "redis", weights, seconds, topology != "standalone")
+    chosen += [] if only else _lane(chance, "others", _OTHERS[users], seconds, False)
+    return sorted(chosen, key=lambda each: each.at)
+
+
+def topology_of(seed: int) -> Topology:
+    """The topology that a seed chooses."""
+    topologies: tuple[Topology, ...] = ("standalone", "sentinel", "cluster")
+    return topologies[seed % 3]
+
+
+def _lane(
+    chance: random.Random, lane: Lane, weights: dict[str, int], seconds: float, fails_over: bool
+) -> list[Planned]:
+    found: list[Planned] = []
+    at = chance.uniform(0.4, 1.2)
+    while at < seconds - 0.5:
+        kind = chance.choices(list(weights), list(weights.values()))[0]
+        spans = {**_LASTS, **_FAILS_OVER} if fails_over else _LASTS
+        lasts = round(chance.uniform(*spans.get(kind, _USUAL)), 2)
+        found.append(Planned(lane, kind, round(at, 2), lasts, chance.randrange(1000)))
+        at += lasts + chance.uniform(0.4, 1.5)
+    return found

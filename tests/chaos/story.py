@@ -1,0 +1,56 @@
+"""Histories written by hand, one line an operation."""
+
+from itertools import count
+from typing import Any
+
+from havoc.checker import check
+from havoc.evidence import Terms
+from havoc.history import Fault, History, Operation
+
+GRACE = 3.0
+
+
+class Story:
+    """Somebody signs up from 0.0 to 0.1: session `s`, refresh token `t0`. Then what is told."""
+
+    def __init__(self, *, reads_are_final: bool = True) -> None:
+        self.history = History([], [])
+        self._numbers = count()
+        self._terms = Terms(GRACE, reads_are_final)
+        self.ok("signup", 0.0, session="s", received="t0")
+
+    def ok(self, kind: Any, at: float, lasts: float = 0.1, **facts: Any) -> "Story":
+        """It was answered as asked for."""
+        return self._add(kind, at, lasts, outcome="ok", **facts)
+
+    def refused(self, kind: Any, at: float, code: str, lasts: float = 0.1, **f: Any) -> "Story":
+        """It was answered with this error."""
+        return self._add(kind, at, lasts, outcome="refused", code=code, **f)
+
+    def unknown(self, kind: Any, at: float, lasts: float = 0.1, **facts: Any) -> "Story":
+        """It was answered 503, or not at all."""
+        return self._add(kind, at, lasts, outcome="unknown", **facts)
+
+    def unsent(self, kind: Any, at: float, lasts: float = 0.1, **facts: Any) -> "Story":
+        """There was nobody to send it to."""
+        return self._add(kind, at, lasts, outcome="unsent", **facts)
+
+    def fault(self, at: float, until: float) -> "Story":
+        fault = Fault(kind="freeze a pod", target="pod 0", started=at, ended=until)
+        self.history.faults.append(fault)
+        return self
+
+    def rules_broken(self) -> set[str]:
+        """The rules that the checker finds broken."""
+        self.history.operations.sort(key=lambda each: each.ended)
+        return {violation.rule for violation in check(self.history, self._terms)}
+
+    def _add(self, kind: Any, at: float, lasts: float, **facts: Any) -> "Story":
+        if kind in ("refresh", "logout", "revoke"):
+            facts.setdefault("session", "s")
+        facts.setdefault("person", "ada")
+        operation = Operation(
+            number=next(self._numbers), kind=kind, pod=0, started=at, ended=at + lasts, **facts
+        )
+        self.history.operations.append(operation)
+        return self

@@ -1,0 +1,76 @@
+"""Short runs of `scripts/chaos`: schedules that must keep all promises, and controls that must not.
+
+A longer look: `scripts/chaos --help`.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from havoc.controls import CONTROLS, Control
+from havoc.schedule import Topology, UserStore
+from havoc.stage import raised
+from havoc.trial import Trial, Verdict, run
+
+SCHEDULES: dict[tuple[Topology, UserStore], tuple[int, ...]] = {
+    ("standalone", "sqlite"): (1, 2),
+    ("sentinel", "sqlite"): (3, 4),
+    ("cluster", "postgresql"): (5,),
+}
+"""Seeds by what they run on: those that share it share its servers."""
+
+SECONDS = 2.0
+MOST_TRIES = 8
+"""Of a control. Most show at once; on a busy machine little may happen between two faults."""
+
+
+async def verdicts(
+    directory: Path, topology: Topology, users: UserStore, seeds: Sequence[int]
+) -> list[Verdict]:
+    """Of one run after the other on the same servers."""
+    async with raised(topology, users, Control(), directory) as stage:
+        return [await run(Trial(seed, topology, users, SECONDS), stage) for seed in seeds]
+
+
+async def test_no_promise_is_broken(tmp_path: Path) -> None:
+    """People live through faults, and whatever they were answered still holds at the end.
+
+    All topologies at once: most of a run is waiting.
+    """
+    async with asyncio.TaskGroup() as group:
+        tasks = {
+            topology: group.create_task(verdicts(tmp_path / topology, topology, users, seeds))
+            for (topology, users), seeds in SCHEDULES.items()
+        }
+    for (topology, users), seeds in SCHEDULES.items():
+        for seed, verdict in zip(seeds, tasks[topology].result(), strict=True):
+            assert not verdict.violations, f"seed {seed} on {topology} with {users}"
+            outcomes = Counter(operation.outcome for operation in verdict.history.operations)
+            assert outcomes["ok"] >= 10
+            assert verdict.history.faults
+
+
+async def tries_until_seen(directory: Path, control: Control) -> int:
+    """How many runs it takes until violations are found; all, and one more, if none are."""
+    async with raised(control.topology, "sqlite", control, directory) as stage:
+        for seed in range(1, MOST_TRIES + 1):
+            trial = Trial(seed, control.topology, "sqlite", SECONDS, control=control)
+            if (await run(trial, stage)).violations:
+                return seed
+    return MOST_TRIES + 1
+
+
+async def test_a_missing_protection_is_seen(tmp_path: Path) -> None:
+    """With any of them switched off, the same checks find what is lost by it.
+
+    `everysec` syncs once a second, `no-wait` does not wait for replicas, and with `redis-retries` a
+    command whose reply was lost is sent again.
+    """
+    async with asyncio.TaskGroup() as group:
+        tasks = {
+            name: group.create_task(tries_until_seen(tmp_path / name, CONTROLS[name]))
+            for name in ("everysec", "no-wait", "redis-retries")
+        }
+    tries = {name: task.result() for name, task in tasks.items()}
+    assert max(tries.values()) <= MOST_TRIES, tries
