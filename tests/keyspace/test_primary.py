@@ -1,0 +1,98 @@
+"""Which of two servers is asked, when a Sentinel changes its mind at a bad moment."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+
+from service.errors import StoreUnavailable
+from service.keyspace.embedded_files import find_binary
+from service.keyspace.link import Link
+from service.keyspace.node import Timing
+from service.settings import Secret
+from tests.support.redis_server import NetworkServer
+from tests.support.waiting import eventually
+
+KEY = b"session:{00}:x"
+
+
+class StandInSentinel:
+    """Names the primary that the test says. A real one cannot be stopped between two answers."""
+
+    def __init__(self, primary: NetworkServer) -> None:
+        self.primary = primary
+        self.asked = 0
+        self.url = Secret("")
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1000):
+            if b"GET-MASTER-ADDR-BY-NAME" in data:
+                self.asked += 1
+                port = str(self.primary.port).encode()
+                writer.write(b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%s\r\n" % (len(port), port))
+            else:  # what redis-py says of itself
+                writer.write(b"+OK\r\n" * data.count(b"*"))
+        writer.close()
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[NetworkServer]]:
+    """Two that both take themselves for the primary, and hold different things."""
+    both = []
+    for name in ("old", "new"):
+        both.append(NetworkServer(find_binary(), tmp_path_factory.mktemp(name)).start())
+        with both[-1].client() as client:
+            client.set(KEY, name)
+    yield both
+    for server in both:
+        server.stop()
+
+
+@pytest.fixture
+async def sentinel(servers: list[NetworkServer]) -> AsyncIterator[StandInSentinel]:
+    """It names the old one until told otherwise."""
+    stand_in = StandInSentinel(servers[0])
+    listening = await asyncio.start_server(stand_in.answer, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    stand_in.url = Secret(f"redis+sentinel://127.0.0.1:{port}/sessions")
+    yield stand_in
+    listening.close()
+
+
+@pytest.fixture
+async def link(sentinel: StandInSentinel) -> AsyncIterator[Link]:
+    link = Link(sentinel.url, timing=Timing(connect=timedelta(seconds=10)))
+    yield link
+    await link.aclose()
+
+
+async def test_a_primary_that_comes_to_while_connected_to(
+    servers: list[NetworkServer], sentinel: StandInSentinel, link: Link
+) -> None:
+    """Named when asked, hung while connected to, replaced meanwhile: it is not believed."""
+    old, new = servers
+    old.freeze()
+    try:
+        reading = asyncio.create_task(link.execute("GET", KEY))
+        await eventually(lambda: asyncio.sleep(0, sentinel.asked))
+        sentinel.primary = new
+    finally:
+        old.resume()
+    assert await reading == b"new"
+
+
+async def test_a_primary_that_was_replaced_is_left(
+    servers: list[NetworkServer], sentinel: StandInSentinel, link: Link
+) -> None:
+    """Though it is well, answers, and has not been told: the next look at a Sentinel is enough."""
+    assert await link.execute("GET", KEY) == b"old"
+    sentinel.primary = servers[1]
+
+    async def left() -> bool:
+        with suppress(StoreUnavailable):  # who waits for a reply at that moment does not get it
+            return bool(await link.execute("GET", KEY) == b"new")
+        return False
+
+    await eventually(left)
