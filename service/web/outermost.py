@@ -3,6 +3,7 @@
 It wraps the finished app, because 404 and 405 never reach Litestar's own middleware.
 """
 
+import asyncio
 import base64
 import os
 import re
@@ -20,6 +21,8 @@ from service.web.metrics import observe
 
 _ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _LONGEST_PATH = 1024  # bytes; Litestar keeps recent paths in memory
+
+_STOPPING = Answer(503, "service_unavailable", "This process is stopping; try again.")
 
 log = structlog.get_logger()
 
@@ -59,6 +62,8 @@ class Outermost:
                 await self._app(exchange.scope, receive, exchange.send)
             else:
                 await exchange.refuse(FRAMEWORK[404])
+        except asyncio.CancelledError:  # the process stops and has waited for long enough
+            await exchange.cut_off()  # nobody waits for this task, so nobody misses the error
         except Exception as error:  # the framework failed: still an answer, still a line in the log
             await exchange.fail(error)
         finally:
@@ -94,11 +99,12 @@ class _Exchange:
             message["headers"] = headers
         await self._send(message)
 
-    async def refuse(self, answer: Answer) -> None:
+    async def refuse(self, answer: Answer, *more: tuple[bytes, bytes]) -> None:
         body = as_json(answer)
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
+            *more,
         ]
         await self.send(
             {"type": "http.response.start", "status": answer.status, "headers": headers}
@@ -109,6 +115,10 @@ class _Exchange:
         log.error("unhandled error", exc_info=error, request_id=self._request_id)
         if not self._status:  # else the server sees an unfinished answer and hangs up
             await self.refuse(FRAMEWORK[500])
+
+    async def cut_off(self) -> None:
+        if not self._status:
+            await self.refuse(_STOPPING, (b"retry-after", b"1"))
 
     def record(self) -> None:
         seconds = time.perf_counter() - self._started

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import shutil
@@ -70,12 +71,17 @@ def test_answers_open_requests_before_it_ends(start: Start, number: signal.Signa
 
 
 def test_gives_up_on_a_request_that_never_ends(start: Start) -> None:
-    """A client that stays silent in mid-request does not keep the service from ending well."""
+    """A client that stays silent in mid-request is told 503 in the end, which is a good one."""
     program = start()
     with program.client() as client:
         open_request = HalfSent(client)
         assert program.stop() == 0
-        open_request._socket.close()
+        with open_request._socket as connection:
+            head, _, body = connection.recv(65_536).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nretry-after: 1\r\n" in head
+    assert json.loads(body)["error"]["code"] == "service_unavailable"
+    assert "Traceback" not in program.output
     assert not is_alive(server_pid(program.data_dir))
 
 
