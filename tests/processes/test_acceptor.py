@@ -4,6 +4,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -29,31 +30,36 @@ def listener() -> Iterator[socket.socket]:
         yield listener
 
 
-def connect(listener: socket.socket, times: int) -> None:
+def connect(address: Any, times: int) -> None:
     for _ in range(times):
-        socket.create_connection(listener.getsockname()).close()
+        socket.create_connection(address).close()
 
 
 async def have(made: list[Connection], count: int) -> bool:
     return len(made) >= count
 
 
-async def test_leaves_a_connection_to_who_has_fewer(listener: socket.socket) -> None:
-    """Whoever is told that it is not its turn lets the other go first, each time."""
+@pytest.mark.parametrize("first", ["loaded", "idle"])
+async def test_leaves_a_connection_to_who_has_fewer(listener: socket.socket, first: str) -> None:
+    """Whoever is told that it is not its turn lets the other go first, whoever wakes up first."""
     ours: list[Connection] = []
     theirs: list[Connection] = []
     turns = [False]
-    loaded = Acceptor(listener, lambda: Connection(ours), lambda _: turns[0])
-    idle = Acceptor(listener.dup(), lambda: Connection(theirs), lambda _: True)
-    loaded.start(100)
-    idle.start(100)
+    address = listener.getsockname()
+    sockets = [listener, listener.dup()]
+    if first == "idle":
+        sockets.reverse()
+    loaded = Acceptor(sockets[0], lambda: Connection(ours), lambda _: turns[0])
+    idle = Acceptor(sockets[1], lambda: Connection(theirs), lambda _: True)
+    for acceptor_ in [loaded, idle] if first == "loaded" else [idle, loaded]:
+        acceptor_.start(100)
     for number in range(1, 21):
-        connect(listener, 1)
+        connect(address, 1)
         await eventually(lambda number=number: have(theirs, number))
     assert ours == []
     await idle.stop()
     turns[0] = True
-    connect(listener, 1)
+    connect(address, 1)
     await eventually(lambda: have(ours, 1))
     await loaded.stop()
 
@@ -63,7 +69,7 @@ async def test_takes_what_nobody_else_takes(listener: socket.socket) -> None:
     made: list[Connection] = []
     alone = Acceptor(listener, lambda: Connection(made), lambda _: False)
     alone.start(100)
-    connect(listener, 3)
+    connect(listener.getsockname(), 3)
     await eventually(lambda: have(made, 3))
     await alone.stop()
 
@@ -73,21 +79,26 @@ async def test_takes_the_whole_queue_when_it_stops(listener: socket.socket) -> N
     made: list[Connection] = []
     stopping = Acceptor(listener, lambda: Connection(made), lambda _: False)
     stopping.start(100)
-    connect(listener, 20)
+    connect(listener.getsockname(), 20)
     await stopping.stop()
     assert len(made) == 20
 
 
 class Exhausted(socket.socket):
-    """A socket that cannot accept, for once."""
+    """A socket that cannot accept for a while."""
 
-    failures = 1
+    is_poor = True
+    tries = 0
 
     def accept(self) -> tuple[socket.socket, object]:
-        if self.failures:
-            self.failures -= 1
+        self.tries += 1
+        if self.is_poor:
             raise OSError(errno.EMFILE, "Too many open files")
         return super().accept()
+
+
+async def has_tried(listener: Exhausted, times: int) -> bool:
+    return listener.tries >= times
 
 
 async def test_goes_on_after_it_ran_out_of_files(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +110,9 @@ async def test_goes_on_after_it_ran_out_of_files(monkeypatch: pytest.MonkeyPatch
         listener.listen()
         poor = Acceptor(listener, lambda: Connection(made), lambda _: True)
         poor.start(100)
-        connect(listener, 1)
+        connect(listener.getsockname(), 1)
+        await eventually(lambda: has_tried(listener, 3))
+        assert listener.tries < 30
+        listener.is_poor = False
         await eventually(lambda: have(made, 1))
-        assert listener.failures == 0
         await poor.stop()

@@ -15,7 +15,7 @@ SMALLEST = (
 
 
 def test_everything_is_measured(tmp_path: Path) -> None:
-    """Every call, keyring, guard, flood and memory come out, in table, JSON and picture."""
+    """Calls, keyring, guard, flood, workers and memory come out, in table, JSON and picture."""
     file, picture = tmp_path / "report.json", tmp_path / "report.svg"
     kept = ["--json", str(file), "--chart", str(picture)]
     roots = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "scripts")))
@@ -36,6 +36,7 @@ def test_everything_is_measured(tmp_path: Path) -> None:
     assert report["guard"]["revocation_bytes"] > 0
     assert [call["name"] for call in report["flood"]["calls"]] == ["refresh", "logout"]
     assert report["flood"]["without_retry_after"] == 0
+    assert report["workers"]["one_cpu"] > report["workers"]["busiest_cpu"] / 2 > 0
     assert all(memory["session_bytes"] > 0 for memory in report["memory"])
     assert picture.read_text(encoding="utf-8").startswith("<svg")
     assert [path for path in tmp_path.iterdir() if path not in (file, picture)] == []
