@@ -21,7 +21,7 @@ from service.authentication.password import PasswordAuthentication
 from service.authentication.second_factor import SecondFactorAuthentication
 from service.clock import system_clock
 from service.database.engine import open_database
-from service.keyring.local import LocalKeyFile
+from service.keyring.providers import open_key_services
 from service.keyring.store import KeyStore, ServiceKeys
 from service.keyspace.link import Link
 from service.keyspace.node import Timing
@@ -78,7 +78,7 @@ def create_app(settings: Settings) -> ASGIApp:
         )
         link = create_link(settings)
         pool = HashingPool(usable_cores() // settings.workers)
-        provider = LocalKeyFile.at(settings.data_dir, settings.kms_local_key_file)
+        provider = open_key_services(settings, os.environ)
         keys = await KeyStore(engine).load(provider, system_clock)
         install(app, _services(settings, link, engine, pool, keys))
         # What exists now lives on; leaving it out of every collection halves the slowest requests.

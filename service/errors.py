@@ -24,7 +24,8 @@ ServiceError
 ├── Delayed                     try again after `retry_after` seconds
 │   ├── TooManyAttempts         a limit on attempts is reached
 │   └── Overloaded              more work waits than can be done in time
-├── StoreUnavailable            Redis, the user store or the key service cannot be reached
+├── StoreUnavailable            Redis or the user store cannot be reached
+│   ├── KeyServiceUnavailable   the key service does not answer or refuses; the keys are not open
 │   └── RevocationUnconfirmed   changed, but too few replicas have acknowledged it
 └── SealBroken                  a sealed blob does not open; says nothing more on purpose
 """
@@ -136,7 +137,12 @@ class Overloaded(Delayed):
 
 
 class StoreUnavailable(ServiceError):
-    """Redis, the user store or the key service cannot be reached or does not answer in time."""
+    """Redis or the user store cannot be reached or does not answer in time."""
+
+
+class KeyServiceUnavailable(StoreUnavailable):
+    """The key service does not answer or refuses, so keys are not open. The message says why, for
+    the operator, and shows no secret."""
 
 
 class RevocationUnconfirmed(StoreUnavailable):

@@ -74,14 +74,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     challenge_ttl: timedelta = timedelta(seconds=300)
     max_sessions: int = 50
     bcrypt_cost: int = 12
-    kms: Literal["local"] = "local"
+    kms: Literal["local", "aws", "vault", "pkcs11"] = "local"
     kms_local_key_file: Path | None = None
+    kms_aws_key: tuple[str, ...] = ()
+    kms_vault_key: str = "openshow-auth"
+    kms_vault_mount: str = "transit"
+    kms_vault_token_file: Path | None = None
+    kms_vault_role_id: str = ""
+    kms_vault_secret_id: Secret = Secret("")
+    kms_pkcs11_module: Path | None = None
+    kms_pkcs11_token: str = ""
+    kms_pkcs11_key: tuple[str, ...] = ()
+    kms_pkcs11_pin: Secret = Secret("")
     pages: bool = False
     trusted_proxies: tuple[Network, ...] = ()
     rate_limit: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    SECRETS: ClassVar[frozenset[str]] = frozenset({"redis_url", "database_url"})
+    SECRETS: ClassVar[frozenset[str]] = frozenset(
+        {"redis_url", "database_url", "kms_vault_secret_id", "kms_pkcs11_pin"}
+    )
 
     @property
     def keeps_files(self) -> bool:
@@ -180,6 +192,13 @@ def _text(text: str) -> str:
     return text
 
 
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(_text(name.strip()) for name in text.split(","))
+    if not all(names):
+        raise ValueError("must be a name, or several with commas between")
+    return names
+
+
 def _label(text: str) -> str:
     if ":" in text:  # it separates issuer and account in an otpauth:// URL
         raise ValueError("must be text without a colon")
@@ -237,8 +256,18 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "challenge_ttl": _seconds,
     "max_sessions": _integer(1, 10_000),
     "bcrypt_cost": _integer(4, 16),
-    "kms": _one_of("local"),
+    "kms": _one_of("local", "aws", "vault", "pkcs11"),
     "kms_local_key_file": Path,
+    "kms_aws_key": _names,
+    "kms_vault_key": _text,
+    "kms_vault_mount": _text,
+    "kms_vault_token_file": Path,
+    "kms_vault_role_id": _text,
+    "kms_vault_secret_id": Secret,
+    "kms_pkcs11_module": Path,
+    "kms_pkcs11_token": _text,
+    "kms_pkcs11_key": _names,
+    "kms_pkcs11_pin": Secret,
     "pages": _switch,
     "trusted_proxies": _networks,
     "rate_limit": _switch,

@@ -1,15 +1,4 @@
-"""The local KMS provider: keys that wrap data keys, in a file that only its owner can read.
-
-A provider has two methods, and every provider keeps this shape::
-
-    wrap(data_key: bytes, aad: bytes) -> bytes
-    unwrap(wrapped: bytes, aad: bytes) -> bytes
-
-Both may block: call them from a thread, at start and at rotation only. `unwrap` raises `SealBroken`
-when the wrapped key is not this provider's, is damaged, or was wrapped under another `aad`. Both
-raise `StoreUnavailable` when the key service does not answer, and `StartupError` when an operator
-has to change something. `str(provider)` names it in a message to that operator.
-"""
+"""The local key service: keys that wrap data keys, in a file that only its owner can read."""
 
 import base64
 import glob
@@ -57,7 +46,8 @@ class LocalKeyFile:
         | 0x01    | wrapping key | 12 bytes         | 32 bytes                  | 16 bytes   |
         +---------+--------------+------------------+---------------------------+------------+
 
-    The file is read anew at each call, so no key stays in memory and a key that was added counts
+    To turn the wrapping key over, append a line and run `service keys rewrap`. The file is read
+    anew at each call, so no key stays in memory and a key that was added counts
     at once. With `create`, the first `wrap` writes the file if there is none. `unwrap` never does,
     nor a `wrap` after the file has been read: a lost file must be missed, not replaced.
     """

@@ -21,7 +21,7 @@ from service.database.tables import data_keys, sealed_keys, users
 from service.errors import SealBroken, StartupError
 from service.keyring import signing
 from service.keyring.envelope import DATA_KEY_SIZE, Keyring
-from service.keyring.local import LocalKeyFile
+from service.keyring.provider import KeyProvider
 from service.keyring.signing import SigningKeys
 
 log = structlog.get_logger()
@@ -74,7 +74,7 @@ class KeyStore:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def load(self, provider: LocalKeyFile, clock: Clock) -> ServiceKeys:
+    async def load(self, provider: KeyProvider, clock: Clock) -> ServiceKeys:
         """All keys, opened; made first if this database has none yet. Safe to race and to repeat.
 
         Raises `StartupError` when what is stored does not open or is not whole: keys are never
@@ -92,7 +92,7 @@ class KeyStore:
             async with self._engine.connect() as connection:
                 return await _holds_rows(connection, data_keys)
 
-    async def _found(self, provider: LocalKeyFile, clock: Clock) -> None:
+    async def _found(self, provider: KeyProvider, clock: Clock) -> None:
         """Makes the first data key and, sealed under it, one key for each use: all or nothing."""
         now = milliseconds(clock())
         data_key = secrets.token_bytes(DATA_KEY_SIZE)
@@ -150,7 +150,7 @@ async def _refuse_leftovers(connection: AsyncConnection) -> None:
 
 
 def _open_all(
-    provider: LocalKeyFile,
+    provider: KeyProvider,
     wrapped: dict[int, bytes],
     sealed: dict[str, dict[str, bytes]],
 ) -> ServiceKeys:
@@ -167,7 +167,7 @@ def _open_all(
     )
 
 
-def _unwrap(provider: LocalKeyFile, epoch: int, wrapped: bytes) -> bytes:
+def _unwrap(provider: KeyProvider, epoch: int, wrapped: bytes) -> bytes:
     try:
         return provider.unwrap(wrapped, _wrap_aad(epoch))
     except SealBroken:

@@ -1,8 +1,9 @@
 """What the tests of keys share: a data dir to start on, and processes that start at once."""
 
+import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ from service.database.tables import data_keys, sealed_keys, users
 from service.keyring import signing
 from service.keyring.local import LocalKeyFile
 from service.keyring.store import KeyStore, ServiceKeys
+from tests.keyring.rigs import AwsRig, LocalRig, Pkcs11Rig, Rig, VaultRig
+from tests.support import softhsm
+from tests.support.aws_kms import AwsKms
+from tests.support.bao import Bao
+from tests.support.softhsm import SoftHsm
 from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autouse
 from tests.support.user_stores import UserStore
 
@@ -102,3 +108,53 @@ def secrets_of() -> Callable[[ServiceKeys], list[bytes]]:
         ]
 
     return listed
+
+
+@pytest.fixture(scope="session")
+def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
+    """A Vault for all tests."""
+    server = Bao(tmp_path_factory.mktemp("bao")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def aws_kms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsKms]:
+    """An AWS KMS for all tests."""
+    server = AwsKms(tmp_path_factory.mktemp("moto")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def hsm(tmp_path_factory: pytest.TempPathFactory) -> SoftHsm:
+    """An HSM for all tests. Without one they are skipped, but not where everything must run."""
+    if softhsm.library() is None:
+        if os.environ.get("CI"):
+            pytest.fail("SoftHSM is not installed")
+        pytest.skip("SoftHSM is not installed: apt install softhsm2")
+    return SoftHsm(tmp_path_factory.mktemp("hsm"))
+
+
+@pytest.fixture(scope="session")
+def vault_rig(bao: Bao) -> VaultRig:
+    return VaultRig(bao)
+
+
+@pytest.fixture(scope="session")
+def aws_rig(aws_kms: AwsKms) -> AwsRig:
+    return AwsRig(aws_kms)
+
+
+@pytest.fixture(scope="session")
+def pkcs11_rig(hsm: SoftHsm) -> Pkcs11Rig:
+    return Pkcs11Rig(hsm)
+
+
+@pytest.fixture(params=["local", "vault", "aws", "pkcs11"])
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Rig:
+    """A key service of each kind."""
+    if request.param == "local":
+        return LocalRig(tmp_path)
+    found: Rig = request.getfixturevalue(f"{request.param}_rig")
+    return found

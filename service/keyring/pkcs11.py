@@ -1,0 +1,196 @@
+"""An HSM: data keys wrapped by an AES key that cannot leave a PKCS#11 token."""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import pkcs11
+from pkcs11 import Attribute, GCMParams, KeyType, Mechanism, ObjectClass
+from pkcs11.exceptions import (
+    MultipleObjectsReturned,
+    NoSuchKey,
+    NoSuchToken,
+    PinIncorrect,
+    PinInvalid,
+    PinLocked,
+    PKCS11Error,
+    UserAlreadyLoggedIn,
+)
+
+from service.errors import KeyServiceUnavailable, SealBroken, StartupError
+from service.keyring.envelope import DATA_KEY_SIZE
+
+_FORMAT = b"\x04"
+_NONCE_END = 13
+_TAG_BITS = 128
+_WRAPPED_SIZE = _NONCE_END + DATA_KEY_SIZE + _TAG_BITS // 8
+
+
+class _AesKey(Protocol):
+    """What we use of a key; the library puts its classes together while it runs."""
+
+    def encrypt(self, data: bytes, **mechanism: object) -> bytes: ...
+
+    def decrypt(self, data: bytes, **mechanism: object) -> bytes: ...
+
+
+class Pkcs11Settings(msgspec.Struct, frozen=True):
+    """The library of the HSM, the label of the token, its PIN, the labels of the keys."""
+
+    module: Path
+    token: str
+    pin: str
+    keys: Sequence[str]
+
+    def __repr__(self) -> str:
+        return f"Pkcs11Settings({str(self.module)!r}, {self.token!r}, {list(self.keys)})"
+
+
+class Pkcs11Token:
+    """Wraps with AES-256-GCM under the first of its keys; each of them unwraps.
+
+    The key is named by its label. It must be sensitive and not extractable, else an HSM is a file
+    with extra steps. A wrapped key is 61 bytes; its tag also covers the first byte and `aad`::
+
+        0      1                  13                          45           61
+        +------+------------------+---------------------------+------------+
+        | 0x04 | nonce, random    | encrypted data key        | tag        |
+        |      | 12 bytes         | 32 bytes                  | 16 bytes   |
+        +------+------------------+---------------------------+------------+
+
+    One session, opened at the first call and again after one that failed. All calls must come from
+    one thread (`Punctual` sees to it).
+    """
+
+    def __init__(self, settings: Pkcs11Settings) -> None:
+        if not (settings.token and settings.keys and settings.pin):
+            raise StartupError(
+                "the key service pkcs11 needs SERVICE_KMS_PKCS11_TOKEN, _KEY and _PIN: the label"
+                " of the token, that of its key, and the user's PIN"
+            )
+        self._settings = settings
+        self._session: pkcs11.Session | None = None
+        self._keys: list[_AesKey] = []
+
+    def __repr__(self) -> str:
+        return f"Pkcs11Token({self._settings!r})"
+
+    def __str__(self) -> str:
+        return f"the key {self._settings.keys[0]} of the PKCS#11 token {self._settings.token}"
+
+    def wrap(self, data_key: bytes, aad: bytes) -> bytes:
+        """The data key, encrypted by the first key."""
+        if len(data_key) != DATA_KEY_SIZE:
+            raise ValueError("a data key has 32 bytes")
+        nonce = os.urandom(_NONCE_END - 1)
+
+        def encrypt() -> bytes:
+            return bytes(self._open()[0].encrypt(data_key, **_gcm(nonce, aad)))
+
+        sealed = self._tried_twice(encrypt)
+        if len(sealed) != _WRAPPED_SIZE - _NONCE_END:
+            raise StartupError(f"{self} does not do AES-GCM as PKCS#11 has it")
+        return _FORMAT + nonce + sealed
+
+    def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
+        """The data key that `wrap` was given."""
+        if len(wrapped) != _WRAPPED_SIZE or wrapped[:1] != _FORMAT:
+            raise SealBroken
+        parameters = _gcm(wrapped[1:_NONCE_END], aad)
+        self._tried_twice(self._alive)
+        for key in self._keys:
+            try:
+                data_key = bytes(key.decrypt(wrapped[_NONCE_END:], **parameters))
+            except PKCS11Error:
+                # A wrong tag is an error of another kind with each maker, SoftHSM's the general
+                # one. That the token lives has just been seen.
+                continue
+            if len(data_key) == DATA_KEY_SIZE:
+                return data_key
+        raise SealBroken
+
+    def _alive(self) -> bytes:
+        """A use of the key that only a living session lets through."""
+        return bytes(self._open()[0].encrypt(bytes(1), **_gcm(os.urandom(12), b"")))
+
+    def _tried_twice(self, call: Callable[[], bytes]) -> bytes:
+        """A session dies with the HSM's restart; the second try opens another."""
+        try:
+            return call()
+        except PKCS11Error:
+            self._close()
+        try:
+            return call()
+        except PKCS11Error as error:
+            self._close()
+            raise KeyServiceUnavailable(f"{self} cannot be used: {type(error).__name__}") from None
+
+    def _open(self) -> Sequence[_AesKey]:
+        if self._session is not None:
+            return self._keys
+        settings = self._settings
+        try:
+            library = pkcs11.lib(str(settings.module))
+        except (PKCS11Error, RuntimeError):
+            raise StartupError(
+                f"SERVICE_KMS_PKCS11_MODULE: {settings.module} cannot be loaded"
+            ) from None
+        try:
+            token = library.get_token(token_label=settings.token)
+            session = self._session = _log_in(token, settings.pin)
+        except NoSuchToken:
+            library.reinitialize()  # else it would not see one that is put in later
+            raise KeyServiceUnavailable(f"there is no PKCS#11 token {settings.token}") from None
+        except (PinIncorrect, PinInvalid, PinLocked) as error:
+            # Not tried again: a few wrong ones lock the token.
+            raise StartupError(
+                f"SERVICE_KMS_PKCS11_PIN: the token answers {type(error).__name__}"
+            ) from None
+        try:
+            self._keys = [_find(session, label) for label in settings.keys]
+        except StartupError:
+            self._close()
+            raise
+        return self._keys
+
+    def _close(self) -> None:
+        session, self._session, self._keys = self._session, None, []
+        if session is not None:
+            with suppress(PKCS11Error):  # it is gone already
+                session.close()
+
+
+def _find(session: pkcs11.Session, label: str) -> _AesKey:
+    try:
+        found: Any = session.get_key(
+            object_class=ObjectClass.SECRET_KEY, key_type=KeyType.AES, label=label
+        )
+    except (NoSuchKey, MultipleObjectsReturned) as error:
+        number = "no" if isinstance(error, NoSuchKey) else "more than one"
+        raise StartupError(
+            f"SERVICE_KMS_PKCS11_KEY: the token has {number} AES key {label!r}"
+        ) from None
+    if found[Attribute.EXTRACTABLE] or not found[Attribute.SENSITIVE]:
+        raise StartupError(
+            f"SERVICE_KMS_PKCS11_KEY: the key {label!r} can be read out of the token; make one"
+            " that is sensitive and not extractable"
+        )
+    key: _AesKey = found
+    return key
+
+
+def _log_in(token: pkcs11.Token, pin: str) -> pkcs11.Session:
+    try:
+        return token.open(user_pin=pin)
+    except UserAlreadyLoggedIn:  # PKCS#11 logs in a process, not a session
+        return token.open()
+
+
+def _gcm(nonce: bytes, aad: bytes) -> dict[str, object]:
+    return {
+        "mechanism": Mechanism.AES_GCM,
+        "mechanism_param": GCMParams(nonce, _FORMAT + aad, _TAG_BITS),
+    }

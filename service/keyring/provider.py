@@ -1,0 +1,131 @@
+"""The key services at the top: what one is, and how several of them serve as one."""
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import timedelta
+from typing import Any, Protocol
+
+from service.errors import KeyServiceUnavailable, SealBroken, StartupError
+
+FORMATS = {b"\x01": "local", b"\x02": "aws", b"\x03": "vault", b"\x04": "pkcs11"}
+"""The first byte of a wrapped key tells whose it is, and in which format."""
+
+DEADLINE = timedelta(seconds=10)
+"""For a call to a key service, all its tries and logins included."""
+
+
+class KeyProvider(Protocol):
+    """A key service: it holds a key that never leaves it, and wraps data keys with that.
+
+    Both methods may block, so they are called from a thread of their own, at the start and when
+    keys change, never for a request. `aad` is readable text, because some key services write it
+    to their audit log. `str(provider)` names it in a message to the operator, who also reads what
+    the errors say.
+
+    Raises:
+        KeyServiceUnavailable: it does not answer, or refuses until an operator changes something
+            there: sealed, token expired, key disabled. The service goes on trying.
+        StartupError: an operator has to change something here; the start stops.
+    """
+
+    def wrap(self, data_key: bytes, aad: bytes) -> bytes:
+        """The data key (32 bytes), wrapped. Begins with the provider's byte in `FORMATS`."""
+
+    def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
+        """What was wrapped.
+
+        Raises:
+            SealBroken: damaged, wrapped by another key, or under another `aad`.
+        """
+
+
+class KeyServices:
+    """The key service that wraps, and those that unwrap what they have wrapped before.
+
+    So the data keys can move from one key service to another while pods come and go: each key is
+    unwrapped by whoever has wrapped it. The others are made when they are first needed.
+    """
+
+    def __init__(self, current: str, make: Callable[[str], KeyProvider]) -> None:
+        self.current = current
+        self._make = make
+        self._providers = {current: make(current)}
+
+    def __str__(self) -> str:
+        return str(self._providers[self.current])
+
+    def wrap(self, data_key: bytes, aad: bytes) -> bytes:
+        """The data key, wrapped by the current key service."""
+        return self._providers[self.current].wrap(data_key, aad)
+
+    def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
+        """The data key, unwrapped by the key service that has wrapped it."""
+        name = wrapped_by(wrapped)
+        if name not in self._providers:
+            try:
+                self._providers[name] = self._make(name)
+            except StartupError as error:
+                raise StartupError(
+                    f"a data key is still wrapped by {name}, which is not set up: {error}"
+                ) from None
+        return self._providers[name].unwrap(wrapped, aad)
+
+
+def wrapped_by(wrapped: bytes) -> str:
+    """The name of the key service that has wrapped a data key. Raises `SealBroken`."""
+    name = FORMATS.get(wrapped[:1])
+    if name is None:
+        raise SealBroken
+    return name
+
+
+class Punctual:
+    """A provider that answers or fails within a deadline, whatever the one inside does.
+
+    All calls run on one thread of their own, one after the other: PKCS#11 sessions belong to a
+    thread. It is a daemon, so that a call which never ends does not keep the process from ending.
+    """
+
+    def __init__(self, inner: KeyProvider, deadline: timedelta = DEADLINE) -> None:
+        self._inner = inner
+        self._deadline = deadline
+        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def __str__(self) -> str:
+        return str(self._inner)
+
+    def wrap(self, data_key: bytes, aad: bytes) -> bytes:
+        """As the provider inside, in time."""
+        return self._in_time(self._inner.wrap, data_key, aad)
+
+    def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
+        """As the provider inside, in time."""
+        return self._in_time(self._inner.unwrap, wrapped, aad)
+
+    def _in_time(self, method: Callable[[bytes, bytes], bytes], *arguments: Any) -> bytes:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, name="key service", daemon=True)
+            self._thread.start()
+        answer: Future[bytes] = Future()
+
+        def call() -> None:
+            if not answer.set_running_or_notify_cancel():
+                return  # whoever asked has given up
+            try:
+                answer.set_result(method(*arguments))
+            except BaseException as error:  # raised again where it was asked for
+                answer.set_exception(error)
+
+        self._calls.put(call)
+        try:
+            return answer.result(self._deadline.total_seconds())
+        except TimeoutError:
+            answer.cancel()
+            raise KeyServiceUnavailable(f"{self} does not answer in time") from None
+
+    def _serve(self) -> None:
+        while True:
+            self._calls.get()()

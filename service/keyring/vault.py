@@ -1,0 +1,186 @@
+"""HashiCorp Vault and OpenBao: data keys wrapped by a key of the Transit engine."""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import hvac
+import msgspec
+from hvac import exceptions
+from requests.exceptions import RequestException
+
+from service.errors import KeyServiceUnavailable, SealBroken, StartupError
+from service.keyring.envelope import DATA_KEY_SIZE
+
+_FORMAT = b"\x03"
+_CIPHERTEXT = re.compile(r"vault:v[1-9][0-9]{0,8}:[A-Za-z0-9+/]{60,200}={0,2}")
+_PATIENCE = (2, 4)
+"""Seconds to connect, and to wait for an answer."""
+
+
+class VaultSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where Vault is, which key wraps, and who we are: a token, a file with one, or an AppRole."""
+
+    address: str
+    key: str
+    mount: str = "transit"
+    namespace: str = ""
+    ca_file: str = ""
+    token: str = ""
+    token_file: Path | None = None
+    role_id: str = ""
+    secret_id: str = ""
+
+    def __repr__(self) -> str:
+        return f"VaultSettings(address={self.address!r}, key={self.key!r})"
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str], **own: Any) -> "VaultSettings":
+        """`own` from the service's settings, the rest from the variables that Vault's tools use."""
+        return cls(
+            address=environ.get("VAULT_ADDR", ""),
+            namespace=environ.get("VAULT_NAMESPACE", ""),
+            ca_file=environ.get("VAULT_CACERT", ""),
+            token=environ.get("VAULT_TOKEN", ""),
+            **own,
+        )
+
+
+class VaultTransit:
+    """Wraps with the newest version of a Transit key; Vault decides which versions unwrap.
+
+    A wrapped key is the byte 0x03 and Vault's own text, `vault:v<version>:<base64>`; `aad` goes
+    along as `associated_data`. The key must be an AEAD (`aes256-gcm96`, Transit's default).
+
+    A token from a file is read anew for each call, so that an agent may renew it there. With an
+    AppRole we log in at the first call, and again when the token is refused.
+    """
+
+    def __init__(self, settings: VaultSettings) -> None:
+        if not settings.address:
+            raise StartupError("the key service vault needs VAULT_ADDR, the address of the server")
+        if not (settings.token or settings.token_file or settings.role_id):
+            raise StartupError(
+                "the key service vault needs VAULT_TOKEN, SERVICE_KMS_VAULT_TOKEN_FILE, or"
+                " SERVICE_KMS_VAULT_ROLE_ID with SERVICE_KMS_VAULT_SECRET_ID"
+            )
+        self._settings = settings
+        self._client = hvac.Client(
+            settings.address,
+            token=settings.token or None,
+            namespace=settings.namespace or None,
+            verify=settings.ca_file or True,
+            timeout=_PATIENCE,
+        )
+        self._logged_in = False
+
+    def __repr__(self) -> str:
+        return f"VaultTransit({self._settings!r})"
+
+    def __str__(self) -> str:
+        return f"the Vault key {self._settings.mount}/{self._settings.key}"
+
+    def wrap(self, data_key: bytes, aad: bytes) -> bytes:
+        """The data key, encrypted by the newest version of the key."""
+        if len(data_key) != DATA_KEY_SIZE:
+            raise ValueError("a data key has 32 bytes")
+        ciphertext = self._ask("encrypt_data", "ciphertext", aad, plaintext=_text(data_key))
+        if not _CIPHERTEXT.fullmatch(ciphertext):
+            raise KeyServiceUnavailable(f"{self} answers with something that is no ciphertext")
+        return _FORMAT + ciphertext.encode()
+
+    def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
+        """The data key that `wrap` was given."""
+        ciphertext = wrapped[1:].decode("ascii", "replace")
+        if wrapped[:1] != _FORMAT or not _CIPHERTEXT.fullmatch(ciphertext):
+            raise SealBroken
+        try:
+            data_key = base64.b64decode(
+                self._ask("decrypt_data", "plaintext", aad, ciphertext=ciphertext), validate=True
+            )
+        except binascii.Error:
+            raise SealBroken from None
+        if len(data_key) != DATA_KEY_SIZE:
+            raise SealBroken
+        return data_key
+
+    def _ask(self, method: str, field: str, aad: bytes, **arguments: str) -> str:
+        transit = getattr(self._client.secrets.transit, method)
+
+        def ask() -> str:
+            answer = transit(
+                self._settings.key,
+                associated_data=_text(aad),
+                mount_point=self._settings.mount,
+                **arguments,
+            )
+            text: str = answer["data"][field]
+            return text
+
+        try:
+            return self._authenticated(ask)
+        except exceptions.InvalidRequest as error:
+            raise self._invalid(str(error)) from None
+        # `from None`: hvac's errors may hold what was sent, the data key among it.
+        except exceptions.Forbidden:
+            raise KeyServiceUnavailable(
+                f"{self} may not be used: the token has expired or lacks the right to update"
+                f" {self._settings.mount}/encrypt/… and {self._settings.mount}/decrypt/…"
+            ) from None
+        except exceptions.VaultDown:
+            raise KeyServiceUnavailable(f"{self} cannot be used: Vault is sealed") from None
+        except exceptions.InvalidPath:
+            raise KeyServiceUnavailable(
+                f"{self} does not exist: enable Transit there, or mend SERVICE_KMS_VAULT_MOUNT"
+            ) from None
+        except (exceptions.VaultError, KeyError, TypeError, ValueError):
+            raise KeyServiceUnavailable(f"{self} answers with an error; see Vault's log") from None
+        except RequestException as error:
+            raise KeyServiceUnavailable(
+                f"{self} cannot be reached at VAULT_ADDR: {type(error).__name__}"
+            ) from None
+
+    def _authenticated(self, ask: Callable[[], str]) -> str:
+        """Ask with a token, and once more with a new one if there is a way to get one."""
+        if self._settings.token_file:
+            self._client.token = _read(self._settings.token_file)
+        if not self._settings.role_id:
+            return ask()
+        if self._logged_in:
+            try:
+                return ask()
+            except exceptions.Forbidden:
+                self._logged_in = False
+        # hvac keeps the token that a login gives.
+        self._client.auth.approle.login(self._settings.role_id, self._settings.secret_id)
+        self._logged_in = True
+        return ask()
+
+    def _invalid(self, complaint: str) -> Exception:
+        """What Vault answers with 400, told apart by its words."""
+        if "too old" in complaint:
+            return KeyServiceUnavailable(
+                f"{self} does not open this version any more: lower its min_decryption_version,"
+                " run `service keys rewrap`, then raise it again"
+            )
+        if "key not found" in complaint:
+            return KeyServiceUnavailable(f"{self} does not exist: make it, or mend its name")
+        if "role or secret" in complaint or "secret id" in complaint or "role ID" in complaint:
+            return KeyServiceUnavailable(f"{self} may not be used: the AppRole login is refused")
+        return SealBroken()
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        raise KeyServiceUnavailable(
+            "the file in SERVICE_KMS_VAULT_TOKEN_FILE cannot be read"
+        ) from None
