@@ -1,8 +1,9 @@
 """The only place where the parts are put together."""
 
+import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -21,8 +22,11 @@ from service.authentication.password import PasswordAuthentication
 from service.authentication.second_factor import SecondFactorAuthentication
 from service.clock import system_clock
 from service.database.engine import open_database
+from service.keyring.keys import KeysInUse, ServiceKeys
 from service.keyring.providers import open_key_services
-from service.keyring.store import KeyStore, ServiceKeys
+from service.keyring.store import KeyStore
+from service.keyring.stored import KeyLives
+from service.keyring.watch import KeyWatch
 from service.keyspace.link import Link
 from service.keyspace.node import Timing
 from service.readiness import Readiness, readiness
@@ -78,13 +82,20 @@ def create_app(settings: Settings) -> ASGIApp:
         )
         link = create_link(settings)
         pool = HashingPool(usable_cores() // settings.workers)
-        provider = open_key_services(settings, os.environ)
-        keys = await KeyStore(engine).load(provider, system_clock)
-        install(app, _services(settings, link, engine, pool, keys))
+        watch = KeyWatch(
+            KeyStore(engine),
+            open_key_services(settings, os.environ),
+            system_clock,
+            KeyLives(access=settings.access_ttl, refresh=settings.refresh_ttl),
+        )
+        keys = await watch.start()
+        install(app, _services(settings, link, engine, pool, keys, lambda: watch.problem))
+        watching = asyncio.create_task(watch.run())
         # What exists now lives on; leaving it out of every collection halves the slowest requests.
         gc.collect()
         gc.freeze()
         yield
+        watching.cancel()
         await pool.close()
         await link.aclose()
         await engine.dispose()
@@ -131,13 +142,21 @@ def create_access_tokens(settings: Settings, keys: ServiceKeys) -> AccessTokens:
     )
 
 
+def create_refresh_tokens(keys: ServiceKeys) -> RefreshTokens:
+    """The refresh tokens that the service mints and recognises."""
+    return RefreshTokens(keys.refresh_mac_keys, keys.refresh_mac_current)
+
+
 def create_sessions(
-    settings: Settings, link: Link, keys: ServiceKeys, access_tokens: AccessTokens
+    settings: Settings,
+    link: Link,
+    access_tokens: AccessTokens,
+    refresh_tokens: RefreshTokens,
 ) -> Sessions:
     """The sessions in the Redis that `link` leads to."""
     return Sessions(
         link,
-        RefreshTokens(keys.refresh_mac_keys, keys.refresh_mac_current),
+        refresh_tokens,
         access_tokens,
         Lives(settings.refresh_ttl, settings.refresh_idle_ttl, settings.refresh_grace),
         settings.max_sessions,
@@ -145,16 +164,31 @@ def create_sessions(
 
 
 def _services(
-    settings: Settings, link: Link, engine: AsyncEngine, pool: HashingPool, keys: ServiceKeys
+    settings: Settings,
+    link: Link,
+    engine: AsyncEngine,
+    pool: HashingPool,
+    keys: KeysInUse,
+    keys_problem: Callable[[], str] = str,
 ) -> Services:
     users, factors = Users(engine), SecondFactors(engine)
-    attempts = Attempts(link, keys.email_digest_key)
+    attempts = Attempts(link, keys.now.email_digest_key)
+    passwords = Passwords(pool, keys.now.peppers, settings.bcrypt_cost)
     challenges = Challenges(link, settings.challenge_ttl)
-    access_tokens = create_access_tokens(settings, keys)
-    sessions_ = create_sessions(settings, link, keys, access_tokens)
+    access_tokens = create_access_tokens(settings, keys.now)
+    refresh_tokens = create_refresh_tokens(keys.now)
+    sessions_ = create_sessions(settings, link, access_tokens, refresh_tokens)
+
+    def use(now: ServiceKeys) -> None:
+        access_tokens.use(now.signing)
+        refresh_tokens.use(now.refresh_mac_keys, now.refresh_mac_current)
+        passwords.use(now.peppers)
+        attempts.use(now.email_digest_key)
+
+    keys.follow(use)
     authentication = PasswordAuthentication(
         users,
-        Passwords(pool, keys.peppers, settings.bcrypt_cost),
+        passwords,
         attempts,
         sessions_,
         challenges,
@@ -171,7 +205,7 @@ def _services(
     )
 
     async def ready() -> Readiness:
-        return await readiness(link, engine, settings.kms)
+        return await readiness(link, engine, settings.kms, keys_problem())
 
     return Services(
         accounts=authentication,
@@ -183,6 +217,6 @@ def _services(
         second_factor=SecondFactorManagement(link, factors, keys.keyring, attempts, system_clock),
         sessions=sessions_,
         access_tokens=access_tokens,
-        jwks=keys.signing.jwks(),
+        jwks=lambda: keys.now.signing.jwks(),
         readiness=ready,
     )

@@ -12,7 +12,13 @@ from datetime import timedelta
 
 import msgspec
 
-from service.errors import RevocationUnconfirmed, StoreUnavailable, TooManyAttempts, WrongAnswer
+from service.errors import (
+    KeyServiceUnavailable,
+    RevocationUnconfirmed,
+    StoreUnavailable,
+    TooManyAttempts,
+    WrongAnswer,
+)
 from service.keyspace.keys import bucket
 from service.keyspace.link import Link
 from service.keyspace.scripts import Script
@@ -82,10 +88,20 @@ class Attempts:
 
     def __init__(self, link: Link, digest_key: bytes) -> None:
         self._link = link
+        self.use(digest_key)
+
+    def use(self, digest_key: bytes) -> None:
+        """Digest under this key from now on. Empty: not yet."""
         self._digest_key = digest_key
 
     def subject(self, *parts: str) -> bytes:
-        """A keyed digest of what is counted, so that a dump does not tell whom it is about."""
+        """A keyed digest of what is counted, so that a dump does not tell whom it is about.
+
+        Raises:
+            KeyServiceUnavailable: the key is not open yet.
+        """
+        if not self._digest_key:
+            raise KeyServiceUnavailable("the digest key is not open yet")
         text = "\0".join(parts).encode("utf-8", "surrogatepass")
         return hmac.digest(self._digest_key, text, "sha256")[:_DIGEST_BYTES]
 

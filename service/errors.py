@@ -3,6 +3,7 @@
 ServiceError
 ├── StartupError                the start stops; the message is the one line the operator reads
 │   └── SettingsError           a SERVICE_* variable is wrong
+├── KeyRefused                  a change of keys would do harm, or there is nothing to change
 ├── InvalidField                a field of the request cannot be used; names it, never its value
 ├── MissingRefreshToken         logout without the token to revoke
 ├── WeakPassword                too short, or among the most common
@@ -41,6 +42,10 @@ class StartupError(ServiceError):
 
 class SettingsError(StartupError):
     """A `SERVICE_*` variable is wrong. The message names it and never shows a secret."""
+
+
+class KeyRefused(ServiceError):
+    """A change of keys is refused. The message says why, for the operator who asked for it."""
 
 
 class InvalidField(ServiceError):

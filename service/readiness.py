@@ -54,13 +54,17 @@ class Readiness(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, process=part)
 
 
-async def readiness(link: Link, engine: AsyncEngine, key_provider: str) -> Readiness:
+async def readiness(
+    link: Link, engine: AsyncEngine, key_provider: str, keys_problem: str = ""
+) -> Readiness:
     """Ask all parts at the same time. Never raises, and takes no longer than `PATIENCE`."""
     redis_part, users_part = await asyncio.gather(
         _asked("Redis", lambda: _redis(link)), _asked("The user store", lambda: _users(engine))
     )
-    # The keys were opened at the start and are in memory; no provider is asked from then on.
-    keyring_part = Part(True, "The keys are open.", {"provider": key_provider})
+    # What is open is in memory; whether more should be, the watch over the keys has seen.
+    keyring_part = Part(
+        not keys_problem, keys_problem or "The keys are open.", {"provider": key_provider}
+    )
     return Readiness(redis_part, users_part, keyring_part)
 
 

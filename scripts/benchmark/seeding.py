@@ -1,6 +1,7 @@
 """Accounts and sessions made by the service's own code, without HTTP, as many as are wanted."""
 
 import asyncio
+import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -14,11 +15,11 @@ from service.accounts.emails import EmailAddress, normalize
 from service.accounts.hashing import HashingPool
 from service.accounts.passwords import PasswordHash, Passwords
 from service.accounts.users import Users
-from service.app import create_access_tokens, create_sessions
+from service.app import create_access_tokens, create_refresh_tokens, create_sessions
 from service.clock import system_clock
 from service.database.engine import open_database
 from service.database.migration import migrate
-from service.keyring.local import LocalKeyFile
+from service.keyring.providers import open_key_services
 from service.keyring.store import KeyStore
 from service.keyspace.link import Link
 from service.sessions.client import Client
@@ -81,9 +82,11 @@ async def seeding(settings: Settings) -> AsyncIterator[Seeder]:
     migrate(settings.database_url.reveal())
     engine = open_database(settings.database_url.reveal())
     link = Link(settings.redis_url)
-    provider = LocalKeyFile.at(settings.data_dir, settings.kms_local_key_file)
+    provider = open_key_services(settings, os.environ)
     keys = await KeyStore(engine).load(provider, system_clock)
-    sessions = create_sessions(settings, link, keys, create_access_tokens(settings, keys))
+    sessions = create_sessions(
+        settings, link, create_access_tokens(settings, keys), create_refresh_tokens(keys)
+    )
     pool = HashingPool()
     passwords = Passwords(pool, keys.peppers, settings.bcrypt_cost)
     yield Seeder(Users(engine), passwords, sessions)

@@ -15,7 +15,7 @@ import msgspec
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from service.accounts.hashing import HashingPool
-from service.errors import InvalidField, WeakPassword
+from service.errors import InvalidField, KeyServiceUnavailable, WeakPassword
 
 SHORTEST = 8
 LONGEST = 1024
@@ -69,18 +69,27 @@ class Passwords:
 
     def __init__(self, pool: HashingPool, peppers: Mapping[int, bytes], cost: int) -> None:
         self._pool = pool
-        self._peppers = dict(peppers)
-        self._scheme = max(self._peppers)
         self._cost = cost
+        self.use(peppers)
+
+    def use(self, peppers: Mapping[int, bytes]) -> None:
+        """Hash with the newest of these and check with all of them from now on. None: not yet."""
+        self._peppers = dict(peppers)
+        self._scheme = max(self._peppers, default=0)
         # Looks like a hash at today's cost, takes as long to check, and is that of no password.
-        self._decoy = PasswordHash(self._scheme, bcrypt.gensalt(cost).decode("ascii") + "." * 31)
+        self._decoy = PasswordHash(
+            self._scheme, bcrypt.gensalt(self._cost).decode("ascii") + "." * 31
+        )
 
     def check_room(self) -> None:
         """Ask before a password's account is looked up.
 
         Raises:
             Overloaded: too many hashes wait already.
+            KeyServiceUnavailable: the peppers are not open yet.
         """
+        if not self._peppers:
+            raise KeyServiceUnavailable("the peppers are not open yet")
         self._pool.check_room()
 
     async def hash(self, password: str) -> PasswordHash:

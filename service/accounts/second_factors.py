@@ -8,10 +8,12 @@ from collections.abc import Sequence
 
 import msgspec
 from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.database.engine import store_errors
 from service.database.tables import recovery_codes, users
+from service.errors import StoreUnavailable
 
 _GET = select(users.c.enrolment_id, users.c.totp_sealed).where(
     users.c.id == bindparam("user_id"), users.c.two_fa_enabled
@@ -23,13 +25,20 @@ _ENABLE = (
         two_fa_enabled=True,
         enrolment_id=bindparam("enrolment"),
         totp_sealed=bindparam("sealed"),
+        totp_epoch=bindparam("epoch"),
         version=users.c.version + 1,
     )
 )
 _DISABLE = (
     update(users)
     .where(users.c.id == bindparam("user_id"), users.c.enrolment_id == bindparam("enrolment"))
-    .values(two_fa_enabled=False, enrolment_id=None, totp_sealed=None, version=users.c.version + 1)
+    .values(
+        two_fa_enabled=False,
+        enrolment_id=None,
+        totp_sealed=None,
+        totp_epoch=None,
+        version=users.c.version + 1,
+    )
 )
 _TOUCH = (
     update(users)
@@ -50,10 +59,14 @@ _ADD = insert(recovery_codes)
 
 
 class SecondFactor(msgspec.Struct, frozen=True):
-    """An enabled second factor: which enrolment made it, and its TOTP secret, sealed."""
+    """An enabled second factor: which enrolment made it, and its TOTP secret, sealed.
+
+    `totp_epoch` is that of the seal, written along so that no data key goes while it is needed.
+    """
 
     enrolment_id: bytes
     totp_sealed: bytes
+    totp_epoch: int | None = None
 
 
 class SecondFactors:
@@ -80,13 +93,17 @@ class SecondFactors:
             "user_id": user_id,
             "enrolment": factor.enrolment_id,
             "sealed": factor.totp_sealed,
+            "epoch": factor.totp_epoch,
         }
-        with store_errors():
-            async with self._engine.begin() as connection:
-                if (await connection.execute(_ENABLE, values)).rowcount == 1:
-                    await connection.execute(_FORGET, {"user_id": user_id})
-                    await connection.execute(_ADD, _rows(user_id, digests))
-                row = (await connection.execute(_VERSION, {"user_id": user_id})).one()
+        try:
+            with store_errors():
+                async with self._engine.begin() as connection:
+                    if (await connection.execute(_ENABLE, values)).rowcount == 1:
+                        await connection.execute(_FORGET, {"user_id": user_id})
+                        await connection.execute(_ADD, _rows(user_id, digests))
+                    row = (await connection.execute(_VERSION, {"user_id": user_id})).one()
+        except IntegrityError:  # of `totp_epoch`: this process has not seen it go
+            raise StoreUnavailable("the secret was sealed under a retired data key") from None
         return row.version if row.enrolment_id == factor.enrolment_id else None
 
     async def disable(self, user_id: bytes, enrolment_id: bytes) -> int | None:

@@ -41,6 +41,8 @@ users = Table(
     Column("two_fa_enabled", Boolean, nullable=False, server_default=false()),
     Column("enrolment_id", LargeBinary(16)),  # the enrolment that turned 2FA on
     Column("totp_sealed", LargeBinary),  # its secret, sealed by the keyring
+    # The epoch in that blob. The constraint keeps a data key from going while a record needs it.
+    Column("totp_epoch", Integer, ForeignKey("data_keys.epoch"), index=True),
     Column(
         "version", BigInteger, nullable=False, server_default=text("0")
     ),  # raised by each change
@@ -61,6 +63,8 @@ data_keys = Table(  # wrapped by the KMS provider
     Column("epoch", Integer, primary_key=True, autoincrement=False),
     Column("wrapped", LargeBinary, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    # Seals from then on: a while after all processes could have read it.
+    Column("active_from", BigInteger, nullable=False, server_default=text("0")),
 )
 
 sealed_keys = Table(  # signing keys, MAC keys, peppers: sealed under a data key
@@ -69,5 +73,7 @@ sealed_keys = Table(  # signing keys, MAC keys, peppers: sealed under a data key
     Column("use", Text, primary_key=True),
     Column("id", Text, primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
+    Column("public", LargeBinary),  # of a signing key: verifies also while nothing is open
     Column("created_at", BigInteger, nullable=False),
+    Column("active_from", BigInteger, nullable=False, server_default=text("0")),
 )

@@ -2,7 +2,7 @@
 
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from service.errors import SealBroken
+from service.errors import KeyServiceUnavailable, SealBroken
 
 DATA_KEY_SIZE = 32
 LARGEST_EPOCH = 2**32 - 1
@@ -31,7 +31,7 @@ class _Subkey(NamedTuple):
 
 
 class Keyring:
-    """Seals and opens with one data key per epoch; the newest epoch seals, all of them open.
+    """Seals and opens with one data key per epoch; the current epoch seals, all of them open.
 
     A sealed blob, format version 1::
 
@@ -51,17 +51,39 @@ class Keyring:
     for instance a user id. One epoch may seal 2**32 blobs per purpose (NIST SP 800-38D, 8.3).
     """
 
-    __slots__ = ("_data_keys", "_subkeys", "current_epoch")
+    __slots__ = ("_data_keys", "_subkeys", "current_epoch", "on_unknown_epoch")
 
-    def __init__(self, data_keys: Mapping[int, bytes]) -> None:
-        """Takes 32-byte data keys by epoch, at least one; raises ValueError for anything else."""
+    def __init__(self, data_keys: Mapping[int, bytes], current: int | None = None) -> None:
+        """Takes 32-byte data keys by epoch, at least one; raises ValueError for anything else.
+
+        `current` is the epoch that seals, the newest if it is not named.
+        """
         if not data_keys or any(len(key) != DATA_KEY_SIZE for key in data_keys.values()):
             raise ValueError("a keyring needs data keys of 32 bytes each")
         if not all(1 <= epoch <= LARGEST_EPOCH for epoch in data_keys):
             raise ValueError("an epoch is a number of 32 bits, from 1 on")
         self._data_keys = dict(data_keys)
         self._subkeys: dict[tuple[int, str], _Subkey] = {}
-        self.current_epoch = max(data_keys)
+        self.current_epoch = max(data_keys) if current is None else current
+        self.on_unknown_epoch: Callable[[], None] = lambda: None
+        """Called when a blob names an epoch that is not here, which another process may know."""
+
+    @classmethod
+    def closed(cls) -> "Keyring":
+        """A keyring without keys: until it adopts some, all it does is `KeyServiceUnavailable`."""
+        keyring = cls({1: bytes(DATA_KEY_SIZE)})
+        keyring._data_keys = {}
+        return keyring
+
+    def adopt(self, other: "Keyring") -> None:
+        """Take over the data keys of another keyring, and forget those that it has not."""
+        self._subkeys = {
+            known: subkey
+            for known, subkey in self._subkeys.items()
+            if other._data_keys.get(known[0]) == self._data_keys.get(known[0])
+        }
+        self._data_keys = other._data_keys
+        self.current_epoch = other.current_epoch
 
     def __repr__(self) -> str:
         return f"Keyring(epochs={sorted(self._data_keys)}, data_keys='***')"
@@ -75,7 +97,11 @@ class Keyring:
         if len(blob) < _SHORTEST:
             raise SealBroken
         version, epoch = _HEADER.unpack_from(blob)
-        if version != _FORMAT or epoch not in self._data_keys:
+        if version != _FORMAT:
+            raise SealBroken
+        if epoch not in self._data_keys:
+            self._refuse_if_closed()
+            self.on_unknown_epoch()
             raise SealBroken
         subkey = self._subkey(epoch, purpose)
         nonce_end = _HEADER.size + _NONCE_SIZE
@@ -91,9 +117,14 @@ class Keyring:
     def _seal(self, plaintext: bytes, purpose: str, bound_to: bytes, nonce: bytes) -> bytes:
         """`seal` under a nonce of the caller's: for the test vectors only, as a nonce that comes
         twice under one key breaks GCM."""
+        self._refuse_if_closed()
         subkey = self._subkey(self.current_epoch, purpose)
         sealed = subkey.cipher.encrypt(nonce, plaintext, _bound(subkey, bound_to))
         return subkey.header + nonce + sealed
+
+    def _refuse_if_closed(self) -> None:
+        if not self._data_keys:
+            raise KeyServiceUnavailable("the data keys are not open yet")
 
     def _subkey(self, epoch: int, purpose: str) -> _Subkey:
         subkey = self._subkeys.get((epoch, purpose))
@@ -101,6 +132,16 @@ class Keyring:
             subkey = _derive(self._data_keys[epoch], epoch, purpose)
             self._subkeys[epoch, purpose] = subkey
         return subkey
+
+
+def epoch_of(blob: bytes) -> int:
+    """The epoch that a blob names. Raises `SealBroken` for what is no blob of ours."""
+    if len(blob) < _SHORTEST:
+        raise SealBroken
+    version, epoch = _HEADER.unpack_from(blob)
+    if version != _FORMAT:
+        raise SealBroken
+    return int(epoch)
 
 
 def _derive(data_key: bytes, epoch: int, purpose: str) -> _Subkey:

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import (
@@ -15,8 +15,12 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_der_private_key,
+    load_der_public_key,
 )
+
+from service.errors import KeyServiceUnavailable
 
 _COORDINATE_SIZE = 32
 
@@ -29,15 +33,27 @@ class SigningKey(msgspec.Struct, frozen=True, eq=False):
 
 
 class SigningKeys:
-    """All signing keys, oldest first: the last one signs, every one verifies."""
+    """All signing keys: the active one signs, every one verifies and is published."""
 
-    __slots__ = ("_jwks", "_public", "active")
+    __slots__ = ("_active", "_jwks", "_public")
 
-    def __init__(self, private_keys: Iterable[EllipticCurvePrivateKey]) -> None:
-        """Takes one P-256 key or more, the newest last. Everything is prepared here, once."""
+    def __init__(self, private_keys: Iterable[EllipticCurvePrivateKey], active: int = -1) -> None:
+        """Takes one P-256 key or more, the newest last; `active` is the place of the one to sign
+        with. Everything is prepared here, once."""
         keys = [SigningKey(thumbprint(key.public_key()), key) for key in private_keys]
-        self.active = keys[-1]
-        self._public = {key.kid: key.private_key.public_key() for key in reversed(keys)}
+        self._active: SigningKey | None = keys[active]
+        self._publish([key.private_key.public_key() for key in keys])
+
+    @classmethod
+    def public_only(cls, public_keys: Iterable[EllipticCurvePublicKey]) -> "SigningKeys":
+        """Keys that verify and are published, none of which signs until the others are open."""
+        keys = cls.__new__(cls)
+        keys._active = None
+        keys._publish(list(public_keys))
+        return keys
+
+    def _publish(self, public_keys: Sequence[EllipticCurvePublicKey]) -> None:
+        self._public = {thumbprint(key): key for key in reversed(public_keys)}
         self._jwks = msgspec.json.encode(
             {
                 "keys": [
@@ -49,6 +65,22 @@ class SigningKeys:
 
     def __repr__(self) -> str:
         return f"SigningKeys(kids={list(self._public)}, private_keys='***')"
+
+    @property
+    def active(self) -> SigningKey:
+        """The key that signs.
+
+        Raises:
+            KeyServiceUnavailable: the private keys are not open yet.
+        """
+        if self._active is None:
+            raise KeyServiceUnavailable("the signing keys are not open yet")
+        return self._active
+
+    @property
+    def can_sign(self) -> bool:
+        """Whether there is an active key."""
+        return self._active is not None
 
     def public(self, kid: str) -> EllipticCurvePublicKey | None:
         """The key that verifies what was signed under `kid`, or None for one that is not ours."""
@@ -85,6 +117,19 @@ def from_der(der: bytes) -> EllipticCurvePrivateKey:
     key = load_der_private_key(der, password=None)
     if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
         raise ValueError("not a P-256 private key")
+    return key
+
+
+def public_to_der(key: EllipticCurvePublicKey) -> bytes:
+    """SubjectPublicKeyInfo."""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def public_from_der(der: bytes) -> EllipticCurvePublicKey:
+    """The inverse of `public_to_der`. Raises ValueError for what is not a P-256 public key."""
+    key = load_der_public_key(der)
+    if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
+        raise ValueError("not a P-256 public key")
     return key
 
 

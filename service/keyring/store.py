@@ -1,113 +1,131 @@
 """Where the service's keys live: sealed in the database, opened once at the start.
 
-KMS provider --wraps--> data keys --seal--> signing keys, MAC keys, peppers, digest key
-                        (data_keys)         (sealed_keys)
+key service --wraps--> data keys --seal--> signing keys, MAC keys, peppers, digest key
+                       (data_keys)         (sealed_keys)
 """
 
 import asyncio
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 import structlog
-from sqlalchemy import Table, insert, literal, select
+from sqlalchemy import Row, Table, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from service.clock import Clock, milliseconds
 from service.database.engine import store_errors
 from service.database.tables import data_keys, sealed_keys, users
-from service.errors import SealBroken, StartupError
+from service.errors import KeyRefused, StartupError
 from service.keyring import signing
 from service.keyring.envelope import DATA_KEY_SIZE, Keyring
+from service.keyring.keys import ServiceKeys
+from service.keyring.opening import OpenKeys, bound_to, open_all, wrap_aad
 from service.keyring.provider import KeyProvider
-from service.keyring.signing import SigningKeys
+from service.keyring.stored import (
+    EMAIL_DIGEST,
+    PEPPER,
+    REFRESH_MAC,
+    SIGNING,
+    DataKey,
+    KeyLives,
+    SealedKey,
+    Stored,
+)
 
 log = structlog.get_logger()
 
 _ADVICE = "back it up: without it every password and second factor is lost; each pod needs the same"
 
 _FIRST = 1  # the first epoch, and the first id of each use
-_LARGEST_ID = 255  # refresh tokens name their key by one byte
+LARGEST_ID = 255  # refresh tokens name their key by one byte
 _ID = re.compile(r"[1-9][0-9]{0,8}")
-
-_SIGNING, _REFRESH_MAC, _PEPPER, _EMAIL_DIGEST = "signing", "refresh-mac", "pepper", "email-digest"
 
 
 def _secret() -> bytes:
     return secrets.token_bytes(32)
 
 
-_MINTS: dict[str, Callable[[], bytes]] = {
-    _SIGNING: lambda: signing.to_der(signing.mint()),
-    _REFRESH_MAC: _secret,
-    _PEPPER: _secret,
-    _EMAIL_DIGEST: _secret,
+MINTS: dict[str, Callable[[], bytes]] = {
+    SIGNING: lambda: signing.to_der(signing.mint()),
+    REFRESH_MAC: _secret,
+    PEPPER: _secret,
+    EMAIL_DIGEST: _secret,
 }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ServiceKeys:
-    """Every key that the service needs while it runs; `repr` shows none of them.
-
-    Keys that others name by number come as `{id: 32 bytes}`, ids 1 to 255, with the id of the one
-    to use for what is new.
-    """
-
-    keyring: Keyring
-    signing: SigningKeys
-    refresh_mac_keys: dict[int, bytes] = field(repr=False)
-    refresh_mac_current: int
-    peppers: dict[int, bytes] = field(repr=False)
-    pepper_current: int
-    email_digest_key: bytes = field(repr=False)
+"""How a new key of each use is made. A new use needs a step that adds it to older databases."""
 
 
 class KeyStore:
-    """The tables `data_keys` and `sealed_keys`. Read at the start and at rotation only.
+    """The tables `data_keys` and `sealed_keys`.
 
-    A sealed key is bound to its use and id, a wrapped data key to its epoch. Ids count up from 1
-    within a use; the highest is the newest.
+    A sealed key is bound to its use and id, a wrapped data key to its epoch. Both count up from 1;
+    which key is in use is told by `active_from`.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def load(self, provider: KeyProvider, clock: Clock) -> ServiceKeys:
+    async def load(
+        self, provider: KeyProvider, clock: Clock, lives: KeyLives | None = None
+    ) -> ServiceKeys:
         """All keys, opened; made first if this database has none yet. Safe to race and to repeat.
 
         Raises `StartupError` when what is stored does not open or is not whole: keys are never
         made anew beside data that needs the old ones. Raises `StoreUnavailable` when the database
         or the key service cannot be reached.
         """
-        if not await self._founded():
-            await self._found(provider, clock)
-        wrapped, sealed = await self._read()
-        # In a thread, because a provider may block.
-        return await asyncio.to_thread(_open_all, provider, wrapped, sealed)
+        return (await self.open(provider, clock)).at(clock(), lives or KeyLives())
 
-    async def _founded(self) -> bool:
+    async def open(
+        self, provider: KeyProvider, clock: Clock, known: dict[int, bytes] | None = None
+    ) -> OpenKeys:
+        """As `load`, all of them. Data keys that are `known` are not unwrapped again."""
+        stored = await self.read()
+        if not stored.data_keys:
+            await self._found(provider, clock())
+            stored = await self.read()
+        # In a thread, because a provider may block.
+        keys = await asyncio.to_thread(open_all, provider, stored, known or {})
+        if any(key.public is None for key in stored.sealed_keys[SIGNING]):
+            await self._publish(keys)
+        return keys
+
+    async def read(self) -> Stored:
+        """What is there. Raises `StoreUnavailable`, and `StartupError` for an impossible id."""
         with store_errors():
             async with self._engine.connect() as connection:
-                return await _holds_rows(connection, data_keys)
+                return await self.read_on(connection)
 
-    async def _found(self, provider: KeyProvider, clock: Clock) -> None:
+    async def read_on(self, connection: AsyncConnection) -> Stored:
+        """`read` within a transaction of the caller's."""
+        sealed: dict[str, list[SealedKey]] = {use: [] for use in MINTS}
+        # Sealed keys first: the epoch of each is then among the data keys read next.
+        for row in await connection.execute(select(sealed_keys)):
+            if row.use in sealed:
+                sealed[row.use].append(_sealed_key(row))
+        rows = await connection.execute(select(data_keys).order_by(data_keys.c.epoch))
+        wrapped = tuple(
+            DataKey(row.epoch, row.wrapped, row.created_at, row.active_from) for row in rows
+        )
+        by_age = {
+            use: tuple(sorted(keys, key=lambda key: (key.active_from, key.id)))
+            for use, keys in sealed.items()
+        }
+        return Stored(wrapped, by_age)
+
+    async def _found(self, provider: KeyProvider, now: datetime) -> None:
         """Makes the first data key and, sealed under it, one key for each use: all or nothing."""
-        now = milliseconds(clock())
         data_key = secrets.token_bytes(DATA_KEY_SIZE)
-        wrapped = await asyncio.to_thread(provider.wrap, data_key, _wrap_aad(_FIRST))
+        wrapped = await asyncio.to_thread(provider.wrap, data_key, wrap_aad(_FIRST))
         keyring = Keyring({_FIRST: data_key})
         rows = [
-            {
-                "use": use,
-                "id": str(_FIRST),
-                "sealed": keyring.seal(mint(), purpose=use, bound_to=_bound_to(_FIRST)),
-                "created_at": now,
-            }
-            for use, mint in _MINTS.items()
+            sealed_row(keyring, use, _FIRST, mint(), milliseconds(now))
+            for use, mint in MINTS.items()
         ]
-        first = {"epoch": _FIRST, "wrapped": wrapped, "created_at": now}
+        first = {"epoch": _FIRST, "wrapped": wrapped, "created_at": milliseconds(now)}
         try:
             with store_errors():
                 async with self._engine.begin() as connection:
@@ -119,18 +137,63 @@ class KeyStore:
             return  # another process was first; its keys are read next
         log.warning("keys made", opened_with=str(provider), advice=_ADVICE)
 
-    async def _read(self) -> tuple[dict[int, bytes], dict[str, dict[str, bytes]]]:
-        """Wrapped data keys by epoch; sealed keys by use and id."""
-        sealed: dict[str, dict[str, bytes]] = {use: {} for use in _MINTS}
+    async def _publish(self, keys: OpenKeys) -> None:
+        """An upgrade: databases of before version 0003 have no public keys in clear."""
         with store_errors():
-            async with self._engine.connect() as connection:
-                # Sealed keys first: the epoch of each is then among the data keys read next.
-                for row in await connection.execute(select(sealed_keys)):
-                    if row.use in sealed:
-                        sealed[row.use][row.id] = row.sealed
-                rows = await connection.execute(select(data_keys))
-                wrapped = {row.epoch: row.wrapped for row in rows}
-        return wrapped, sealed
+            async with self._engine.begin() as connection:
+                for key in keys.stored.sealed_keys[SIGNING]:
+                    await connection.execute(
+                        update(sealed_keys)
+                        .where(
+                            sealed_keys.c.use == SIGNING,
+                            sealed_keys.c.id == str(key.id),
+                            sealed_keys.c.public.is_(None),
+                        )
+                        .values(public=keys.public(key.id))
+                    )
+
+
+async def take_turn(connection: AsyncConnection) -> None:
+    """Wait until no other process changes keys; held until the transaction ends.
+
+    It changes nothing, but it is a write, which locks: the rows on PostgreSQL, the file on SQLite.
+    """
+    await connection.execute(update(data_keys).values(created_at=data_keys.c.created_at))
+
+
+async def require_epoch(connection: AsyncConnection, epoch: int) -> None:
+    """After `take_turn`: see to it that nothing is sealed under a data key retired meanwhile."""
+    found = await connection.execute(select(data_keys.c.epoch).where(data_keys.c.epoch == epoch))
+    if found.first() is None:
+        raise KeyRefused(f"another process has just retired epoch {epoch}")
+
+
+def sealed_row(
+    keyring: Keyring, use: str, key_id: int, secret: bytes, now: int, active_from: int = 0
+) -> dict[str, object]:
+    """A row of `sealed_keys`. Times in ms since 1970."""
+    public = None
+    if use == SIGNING:
+        public = signing.public_to_der(signing.from_der(secret).public_key())
+    return {
+        "use": use,
+        "id": str(key_id),
+        "sealed": keyring.seal(secret, purpose=use, bound_to=bound_to(key_id)),
+        "public": public,
+        "created_at": now,
+        "active_from": active_from,
+    }
+
+
+def _sealed_key(row: Row[*tuple[Any, ...]]) -> SealedKey:
+    return SealedKey(
+        row.use,
+        _number(row.use, row.id),
+        row.sealed,
+        row.public,
+        row.created_at,
+        row.active_from,
+    )
 
 
 async def _holds_rows(connection: AsyncConnection, table: Table) -> bool:
@@ -149,60 +212,8 @@ async def _refuse_leftovers(connection: AsyncConnection) -> None:
             )
 
 
-def _open_all(
-    provider: KeyProvider,
-    wrapped: dict[int, bytes],
-    sealed: dict[str, dict[str, bytes]],
-) -> ServiceKeys:
-    keyring = Keyring({epoch: _unwrap(provider, epoch, blob) for epoch, blob in wrapped.items()})
-    keys = {use: _open_use(keyring, use, rows) for use, rows in sealed.items()}
-    return ServiceKeys(
-        keyring=keyring,
-        signing=SigningKeys(signing.from_der(der) for der in keys[_SIGNING].values()),
-        refresh_mac_keys=keys[_REFRESH_MAC],
-        refresh_mac_current=max(keys[_REFRESH_MAC]),
-        peppers=keys[_PEPPER],
-        pepper_current=max(keys[_PEPPER]),
-        email_digest_key=keys[_EMAIL_DIGEST][max(keys[_EMAIL_DIGEST])],
-    )
-
-
-def _unwrap(provider: KeyProvider, epoch: int, wrapped: bytes) -> bytes:
-    try:
-        return provider.unwrap(wrapped, _wrap_aad(epoch))
-    except SealBroken:
-        raise StartupError(
-            f"{provider} does not open the data keys of this database (epoch {epoch}): put back the"
-            " one that was used with it, or name it in SERVICE_KMS_LOCAL_KEY_FILE"
-        ) from None
-
-
-def _open_use(keyring: Keyring, use: str, rows: dict[str, bytes]) -> dict[int, bytes]:
-    """The keys of one use by id, oldest first."""
-    if not rows:
-        raise StartupError(f"the database has lost its {use} key: restore the table sealed_keys")
-    keys: dict[int, bytes] = {}
-    for key_id in sorted(_number(use, key_id) for key_id in rows):
-        try:
-            keys[key_id] = keyring.open(rows[str(key_id)], purpose=use, bound_to=_bound_to(key_id))
-        except SealBroken:
-            raise StartupError(
-                f"the {use} key {key_id} in the table sealed_keys does not open: restore it"
-            ) from None
-    return keys
-
-
 def _number(use: str, key_id: str) -> int:
     number = int(key_id) if _ID.fullmatch(key_id) else 0
-    if number == 0 or (number > _LARGEST_ID and use != _SIGNING):
+    if number == 0 or (number > LARGEST_ID and use != SIGNING):
         raise StartupError(f"an id of a {use} key in the table sealed_keys is not a valid number")
     return number
-
-
-def _wrap_aad(epoch: int) -> bytes:
-    # Readable, because some key services write it to their audit log.
-    return f"openshow-auth data key, epoch {epoch}".encode()
-
-
-def _bound_to(key_id: int) -> bytes:
-    return str(key_id).encode()

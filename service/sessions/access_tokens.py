@@ -36,18 +36,26 @@ class AccessTokens:
         self._audience = audience
         self._clock = clock
         self._algorithm = ECAlgorithm(ECAlgorithm.SHA256)
-        self._private_key = keys.active.private_key
-        header = Header(alg="ES256", kid=keys.active.kid, typ="at+jwt")
-        self._header = encode(msgspec.json.encode(header))
-        self._reader = AccessTokenReader(keys.public_keys(), issuer=issuer, audience=audience)
+        self._reader = AccessTokenReader({}, issuer=issuer, audience=audience)
         self.life = int(life.total_seconds())
+        self.use(keys)
+
+    def use(self, keys: SigningKeys) -> None:
+        """Sign and verify with these keys from now on."""
+        self._keys = keys
+        self._header = _header(keys.active.kid) if keys.can_sign else b""
+        self._reader.use(keys.public_keys())
 
     def mint(self, session: Session) -> tuple[str, int]:
         """A signed token for this session, and for how many seconds it is valid.
 
         That is `life`, but at most to the session's own end, in whole seconds (rounded up): so
         nobody who checks access tokens need be told of that end.
+
+        Raises:
+            KeyServiceUnavailable: the signing keys are not open yet.
         """
+        private_key = self._keys.active.private_key
         now = int(self._clock().timestamp())
         expires_at = min(now + self.life, math.ceil(session.expires_at.timestamp()))
         claims = Claims(
@@ -63,7 +71,7 @@ class AccessTokens:
             client_id=self._audience,
         )
         signed = self._header + b"." + encode(msgspec.json.encode(claims))
-        signature = encode(self._algorithm.sign(signed, self._private_key))
+        signature = encode(self._algorithm.sign(signed, private_key))
         return (signed + b"." + signature).decode(), expires_at - now
 
     def verify(self, token: str) -> Caller:
@@ -77,3 +85,8 @@ class AccessTokens:
         except TokenRefused:
             raise InvalidAccessToken from None
         return Caller(bytes.fromhex(claims.sub), bytes.fromhex(claims.sid))
+
+
+def _header(kid: str) -> bytes:
+    """The first part of a token signed with `kid`."""
+    return encode(msgspec.json.encode(Header(alg="ES256", kid=kid, typ="at+jwt")))

@@ -26,7 +26,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from service.errors import InvalidRefreshToken
+from service.errors import InvalidRefreshToken, KeyServiceUnavailable
 
 PREFIX = "osr_"
 _VERSION = 1
@@ -60,11 +60,20 @@ class RefreshTokens:
     """Mints refresh tokens and recognises them."""
 
     def __init__(self, mac_keys: Mapping[int, bytes], current: int) -> None:
+        self.use(mac_keys, current)
+
+    def use(self, mac_keys: Mapping[int, bytes], current: int) -> None:
+        """Mint with the `current` key and recognise by all of them from now on. None: not yet."""
         self._mac_keys = mac_keys
         self._current = current
 
     def mint(self, user_id: bytes, session_id: bytes, generation: int) -> RefreshToken:
-        """A fresh token for this session. `generation` counts from 0."""
+        """A fresh token for this session. `generation` counts from 0.
+
+        Raises:
+            KeyServiceUnavailable: the MAC keys are not open yet.
+        """
+        self._refuse_if_closed()
         if generation > _LAST_GENERATION:
             raise InvalidRefreshToken
         body = b"".join(
@@ -83,6 +92,22 @@ class RefreshTokens:
 
         Raises:
             InvalidRefreshToken: anything else.
+            KeyServiceUnavailable: spelt like one, and the MAC keys are not open yet.
+        """
+        token = self.read(text)
+        self._refuse_if_closed()
+        key = self._mac_keys.get(token.secret[1])
+        if key is None or not hmac.compare_digest(
+            _mac(key, token.secret[:_BODY]), token.secret[_BODY:]
+        ):
+            raise InvalidRefreshToken
+        return token
+
+    def read(self, text: str) -> RefreshToken:
+        """What a token says that is spelt like one of ours. Whether it is one, is not looked at.
+
+        Raises:
+            InvalidRefreshToken: anything else.
         """
         if len(text) != _TEXT or not text.startswith(PREFIX) or not text.isascii():
             raise InvalidRefreshToken
@@ -92,10 +117,11 @@ class RefreshTokens:
             raise InvalidRefreshToken from None
         if len(secret) != _BYTES or _spell(secret) != text or secret[0] != _VERSION:
             raise InvalidRefreshToken
-        key = self._mac_keys.get(secret[1])
-        if key is None or not hmac.compare_digest(_mac(key, secret[:_BODY]), secret[_BODY:]):
-            raise InvalidRefreshToken
         return _token(secret)
+
+    def _refuse_if_closed(self) -> None:
+        if not self._mac_keys:
+            raise KeyServiceUnavailable("the keys of refresh tokens are not open yet")
 
 
 def seal_successor(spent: RefreshToken, successor: RefreshToken) -> bytes:

@@ -15,7 +15,7 @@ from service.accounts.users import User
 from service.attempts import Attempts
 from service.clock import Clock
 from service.errors import AlreadyEnabled, EnrollmentNotFound, InvalidCode
-from service.keyring.envelope import Keyring
+from service.keyring.envelope import Keyring, epoch_of
 from service.sessions.client import Client
 from service.twofactor import recovery_codes, totp
 from service.twofactor.codes import seal_secret
@@ -103,7 +103,9 @@ class Enrolments:
     async def _turn_on(self, user_id: bytes, enrolment: Enrolment, client: Client) -> None:
         sealed = seal_secret(self._keyring, user_id, enrolment.id, enrolment.secret)
         digests = [recovery_codes.digest(user_id, code) for code in enrolment.recovery_codes]
-        version = await self._factors.enable(user_id, SecondFactor(enrolment.id, sealed), digests)
+        version = await self._factors.enable(
+            user_id, SecondFactor(enrolment.id, sealed, epoch_of(sealed)), digests
+        )
         if version is None:  # another enrolment of this user was faster
             raise AlreadyEnabled
         await self._pending.complete(user_id, enrolment.id, version, client)

@@ -25,7 +25,7 @@ class Services(msgspec.Struct, frozen=True):
     second_factor: SecondFactorManagement
     sessions: Sessions
     access_tokens: AccessTokens
-    jwks: bytes
+    jwks: Callable[[], bytes]
     readiness: Callable[[], Awaitable[Readiness]]
 
 

@@ -16,7 +16,7 @@ from service.database.tables import metadata
 from service.errors import StartupError
 from tests.database.migrating import migrate_and_die, migrate_at_once
 
-LATEST = "0002"
+LATEST = "0003"
 
 
 def ask(file: Path, sql: str) -> list[tuple[object, ...]]:
@@ -47,7 +47,7 @@ def test_constraints_have_their_names(url: str, file: Path) -> None:
     named = [
         constraint.name for table in metadata.sorted_tables for constraint in table.constraints
     ]
-    assert len(named) == 6
+    assert len(named) == 7
     for name in named:
         assert f"CONSTRAINT {name} " in made
 
@@ -105,3 +105,30 @@ def test_what_is_no_database_stops_the_start(url: str, file: Path) -> None:
     with pytest.raises(StartupError, match="file is not a database") as refused:
         migrate(url)
     assert "\n" not in str(refused.value)
+
+
+def test_second_factors_of_before_tell_their_epoch(
+    url: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proves that version 0003 finds the epoch of every secret there is, and then guards it."""
+    upgrade = migration.command.upgrade
+    monkeypatch.setattr(migration.command, "upgrade", lambda config, _: upgrade(config, "0002"))
+    migrate(url)
+    monkeypatch.undo()
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("INSERT INTO data_keys VALUES (1, x'01', 0)")
+        connection.execute("INSERT INTO sealed_keys VALUES ('signing', '1', x'01', 0)")
+        for number, sealed in ((1, "x'0100000001'"), (2, "NULL")):
+            connection.execute(
+                "INSERT INTO users (id, email, email_key, password_hash, password_scheme,"
+                " totp_sealed, created_at)"
+                f" VALUES (x'0{number}', '', '{number}', '', 1, {sealed}, 0)"
+            )
+    migrate(url)
+    assert ask(file, "SELECT totp_epoch FROM users ORDER BY id") == [(1,), (None,)]
+    assert ask(file, "SELECT active_from FROM data_keys") == [(0,)]
+    assert ask(file, "SELECT public, active_from FROM sealed_keys") == [(None, 0)]
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA foreign_keys=ON")
+        with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+            connection.execute("DELETE FROM data_keys")

@@ -13,8 +13,9 @@ from sqlalchemy import Delete, Insert, Update, select
 from service.clock import system_clock
 from service.database.tables import data_keys, sealed_keys, users
 from service.keyring import signing
+from service.keyring.keys import ServiceKeys
 from service.keyring.local import LocalKeyFile
-from service.keyring.store import KeyStore, ServiceKeys
+from service.keyring.store import KeyStore
 from tests.keyring.rigs import AwsRig, LocalRig, Pkcs11Rig, Rig, VaultRig
 from tests.support import softhsm
 from tests.support.aws_kms import AwsKms

@@ -8,15 +8,16 @@ from typing import Any
 
 import jwt
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
-from service.clock import system_clock
+from service.clock import milliseconds, system_clock
 from service.database.engine import open_database
 from service.database.tables import sealed_keys
 from service.errors import StartupError
 from service.keyring import signing
+from service.keyring.keys import ServiceKeys
 from service.keyring.local import LocalKeyFile
-from service.keyring.store import KeyStore, ServiceKeys
+from service.keyring.store import KeyStore
 
 USES = ["email-digest", "pepper", "refresh-mac", "signing"]
 
@@ -25,7 +26,7 @@ START = """
 import asyncio, os, signal, sys
 from pathlib import Path
 import jwt
-from service.clock import system_clock
+from service.clock import milliseconds, system_clock
 from service.database.engine import open_database
 from service.keyring import local, store
 
@@ -161,10 +162,17 @@ async def test_newest_of_several_is_current(data_dir: Any) -> None:
             "id": key_id,
             "sealed": keys.keyring.seal(secret, purpose=use, bound_to=key_id.encode()),
             "created_at": 0,
+            "active_from": milliseconds(system_clock()),
         }
         for use, key_id, secret in added
     ]
-    unknown = {"use": "of a later version", "id": "x", "sealed": b"", "created_at": 0}
+    unknown = {
+        "use": "of a later version",
+        "id": "x",
+        "sealed": b"",
+        "created_at": 0,
+        "active_from": 0,
+    }
     await data_dir.change(insert(sealed_keys).values([*rows, unknown]))
     after = await data_dir.start()
     assert (after.refresh_mac_current, after.pepper_current) == (10, 10)
@@ -185,3 +193,24 @@ async def test_no_key_in_clear_on_disk(data_dir: Any, secrets_of: Any) -> None:
     for secret in secrets_of(keys):
         for written in (secret, secret.hex().encode(), base64.b64encode(secret)[:40]):
             assert written not in disk
+
+
+async def test_public_keys_are_filled_in(data_dir: Any) -> None:
+    """A database of before version 0003 gets its public keys in clear at the next start."""
+    keys = await data_dir.start()
+    await data_dir.change(update(sealed_keys).values(public=None))
+    await data_dir.start()
+    publics = [row.public for row in (await data_dir.rows())[1] if row.use == "signing"]
+    assert [signing.thumbprint(signing.public_from_der(each)) for each in publics] == [
+        keys.signing.active.kid
+    ]
+
+
+async def test_replaced_public_key_is_noticed(data_dir: Any) -> None:
+    """A public key put into the table by somebody else stops the start."""
+    await data_dir.start()
+    foreign = signing.public_to_der(signing.mint().public_key())
+    of_signing = sealed_keys.c.use == "signing"
+    await data_dir.change(update(sealed_keys).where(of_signing).values(public=foreign))
+    with pytest.raises(StartupError, match="somebody has changed it"):
+        await data_dir.start()

@@ -18,6 +18,7 @@ from service.accounts.hashing import HashingPool
 from service.accounts.users import User
 from service.clock import system_clock
 from service.errors import AlreadyEnabled
+from service.keyring.keys import KeysInUse
 from service.keyring.local import LocalKeyFile
 from service.keyring.store import KeyStore
 from service.keyspace.line import Argument
@@ -231,7 +232,8 @@ async def running(
     for _ in range(count):
         fuse = Fuse()
         engines.append(store.open())
-        keys = await KeyStore(engines[-1]).load(LocalKeyFile.at(directory, None), system_clock)
+        provider = LocalKeyFile.at(directory, None)
+        keys = KeysInUse(await KeyStore(engines[-1]).load(provider, system_clock))
         links.append(FusedLink(url, fuse))
         engine: Any = FusedEngine(engines[-1], fuse)
         pods.all.append(Pod(app._services(settings, links[-1], engine, pool, keys), fuse))

@@ -48,7 +48,7 @@ class JwksBody(Body, frozen=True):
 )
 async def jwks(request: JsonRequest) -> bytes:
     """The JWK set (RFC 7517) that verifies access tokens."""
-    return services_of(request.app).jwks
+    return services_of(request.app).jwks()
 
 
 @get("/health/live", summary="Liveness", response_description="It lives", responses=failures())

@@ -1,0 +1,139 @@
+"""Opening what the database holds: the key service unwraps data keys, those open all others."""
+
+from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+from service.clock import milliseconds
+from service.errors import SealBroken, StartupError
+from service.keyring import signing
+from service.keyring.envelope import Keyring
+from service.keyring.keys import ServiceKeys
+from service.keyring.provider import KeyProvider
+from service.keyring.signing import SigningKeys
+from service.keyring.stored import (
+    EMAIL_DIGEST,
+    PEPPER,
+    REFRESH_MAC,
+    SIGNING,
+    DataKey,
+    KeyLives,
+    SealedKey,
+    Stored,
+    current_epoch,
+    in_use,
+)
+
+
+class OpenKeys:
+    """All keys of a database, opened. Each data key was unwrapped once."""
+
+    def __init__(self, stored: Stored, data_keys: dict[int, bytes]) -> None:
+        """Opens what is sealed. Raises `StartupError` when something is lost or does not open."""
+        self.stored = stored
+        self.data_keys = data_keys
+        keyring = Keyring(data_keys)
+        self._secrets = {
+            use: {key.id: _open(keyring, key) for key in _some(use, keys)}
+            for use, keys in stored.sealed_keys.items()
+        }
+        self._private: dict[int, EllipticCurvePrivateKey] = {
+            key_id: signing.from_der(der) for key_id, der in self._secrets[SIGNING].items()
+        }
+        for key in stored.sealed_keys[SIGNING]:
+            if key.public is not None and key.public != self.public(key.id):
+                raise StartupError(
+                    f"the public part of the signing key {key.id} in the table sealed_keys is not"
+                    " its own: somebody has changed it; restore it"
+                )
+
+    def public(self, key_id: int) -> bytes:
+        """The public part of a signing key, as it is stored."""
+        return signing.public_to_der(self._private[key_id].public_key())
+
+    def at(self, moment: datetime, lives: KeyLives) -> ServiceKeys:
+        """The keys to use at a moment."""
+        now = milliseconds(moment)
+        signing_keys, signer = in_use(self._keys(SIGNING), now, lives.after(SIGNING))
+        macs, mac = in_use(self._keys(REFRESH_MAC), now, lives.after(REFRESH_MAC))
+        peppers, pepper = in_use(self._keys(PEPPER), now, None)
+        digest = in_use(self._keys(EMAIL_DIGEST), now, None)[1]
+        return ServiceKeys(
+            keyring=Keyring(self.data_keys, current_epoch(self.stored.data_keys, now)),
+            signing=SigningKeys(
+                [self._private[key.id] for key in signing_keys], signing_keys.index(signer)
+            ),
+            refresh_mac_keys={key.id: self._secrets[REFRESH_MAC][key.id] for key in macs},
+            refresh_mac_current=mac.id,
+            peppers={key.id: self._secrets[PEPPER][key.id] for key in peppers},
+            pepper_current=pepper.id,
+            email_digest_key=self._secrets[EMAIL_DIGEST][digest.id],
+        )
+
+    def _keys(self, use: str) -> tuple[SealedKey, ...]:
+        return self.stored.sealed_keys[use]
+
+
+def open_all(provider: KeyProvider, stored: Stored, known: dict[int, bytes]) -> OpenKeys:
+    """Everything that is stored, opened. Blocks while the key service is asked.
+
+    `known` are the data keys that were unwrapped before: those are not asked for again.
+
+    Raises:
+        KeyServiceUnavailable, StartupError
+    """
+    data_keys = {
+        key.epoch: known.get(key.epoch) or unwrap(provider, key) for key in stored.data_keys
+    }
+    return OpenKeys(stored, data_keys)
+
+
+def public_only(stored: Stored, moment: datetime, lives: KeyLives) -> ServiceKeys:
+    """What can be used of the keys while none of them is open."""
+    now = milliseconds(moment)
+    keys = stored.sealed_keys[SIGNING]
+    kept = in_use(keys, now, lives.after(SIGNING))[0] if keys else []
+    ders = [key.public for key in kept if key.public is not None]
+    return ServiceKeys.closed(SigningKeys.public_only(map(signing.public_from_der, ders)))
+
+
+def unwrap(provider: KeyProvider, key: DataKey) -> bytes:
+    """A data key in clear.
+
+    Raises:
+        KeyServiceUnavailable
+        StartupError: the key service is not the one that was used with this database.
+    """
+    try:
+        return provider.unwrap(key.wrapped, wrap_aad(key.epoch))
+    except SealBroken:
+        raise StartupError(
+            f"{provider} does not open the data keys of this database (epoch {key.epoch}): put back"
+            " the one that was used with it, or name it in SERVICE_KMS_…"
+        ) from None
+
+
+def wrap_aad(epoch: int) -> bytes:
+    """What a wrapped data key is bound to."""
+    # Readable, because some key services write it to their audit log.
+    return f"openshow-auth data key, epoch {epoch}".encode()
+
+
+def bound_to(key_id: int) -> bytes:
+    """What a sealed key is bound to, besides its use."""
+    return str(key_id).encode()
+
+
+def _some(use: str, keys: tuple[SealedKey, ...]) -> tuple[SealedKey, ...]:
+    if not keys:
+        raise StartupError(f"the database has lost its {use} key: restore the table sealed_keys")
+    return keys
+
+
+def _open(keyring: Keyring, key: SealedKey) -> bytes:
+    try:
+        return keyring.open(key.sealed, purpose=key.use, bound_to=bound_to(key.id))
+    except SealBroken:
+        raise StartupError(
+            f"the {key.use} key {key.id} in the table sealed_keys does not open: restore it"
+        ) from None

@@ -1,0 +1,145 @@
+"""Keeping the keys of a process as the database has them, while it runs."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from service.clock import Clock
+from service.errors import KeyServiceUnavailable, StartupError, StoreUnavailable
+from service.keyring.keys import KeysInUse
+from service.keyring.opening import OpenKeys, public_only
+from service.keyring.provider import KeyProvider
+from service.keyring.store import KeyStore
+from service.keyring.stored import KeyLives, Stored
+
+log = structlog.get_logger()
+
+POLL = timedelta(seconds=2)
+"""How often the tables are looked at: what another process has changed counts here after that."""
+
+_SHORTEST, _LONGEST = timedelta(seconds=0.5), timedelta(seconds=15)
+"""Waits between two calls to a key service that is away: the first, and how far they double."""
+
+_CALM = timedelta(seconds=0.2)
+"""Between two looks, however often a blob of an unknown epoch asks for one."""
+
+Turn = Callable[[OpenKeys], Awaitable[None]]
+
+
+async def _no_turn(_: OpenKeys) -> None:
+    """Keys stay as they are until an operator turns them."""
+
+
+class KeyWatch:
+    """The keys in use, and the task that keeps them current.
+
+    Without the key service a process starts with the public keys alone, and asks again until it
+    answers. Once the keys are open, the key service is asked for new data keys and nothing else; if
+    it is away then, or the database is, the keys that are open stay in use.
+    """
+
+    def __init__(
+        self,
+        store: KeyStore,
+        provider: KeyProvider,
+        clock: Clock,
+        lives: KeyLives,
+        turn: Turn = _no_turn,
+    ) -> None:
+        """`turn` is called with the open keys after each look at the tables."""
+        self._store = store
+        self._provider = provider
+        self._clock = clock
+        self._lives = lives
+        self._turn = turn
+        self._open: OpenKeys | None = None
+        self._wake = asyncio.Event()
+        self._wait = _SHORTEST
+        self._shown: tuple[Any, ...] = ()
+        self.keys: KeysInUse
+        self.problem = ""
+        """What keeps the keys from being as they should, in a sentence; empty when all is well."""
+
+    async def start(self) -> KeysInUse:
+        """The keys of this process, open if the key service answers.
+
+        Raises:
+            StartupError: what is stored does not open, or a setting is wrong.
+            StoreUnavailable: the database cannot be reached.
+        """
+        try:
+            self._open = await self._store.open(self._provider, self._clock)
+            keys = self._open.at(self._clock(), self._lives)
+        except KeyServiceUnavailable as error:
+            self._complain("The keys are not open: the key service cannot be used.", error)
+            keys = public_only(await self._store.read(), self._clock(), self._lives)
+        self.keys = KeysInUse(keys)
+        self.keys.keyring.on_unknown_epoch = self._wake.set
+        return self.keys
+
+    async def run(self) -> None:
+        """Look at the tables again and again, until it is cancelled."""
+        while True:
+            pause = self._wait if self.problem else POLL
+            await asyncio.sleep(_CALM.total_seconds())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause.total_seconds()):
+                    await self._wake.wait()
+            self._wake.clear()
+            await self._look()
+
+    async def _look(self) -> None:
+        try:
+            if self._open:  # whatever happens next: time alone makes one key follow another
+                self._show(self._open)
+            stored = await self._store.read()
+            if self._open is None or stored != self._open.stored:
+                await self._reopen(stored)
+            if self._open:
+                self._show(self._open)
+                await self._turn(self._open)
+        except KeyServiceUnavailable as error:
+            self._complain(
+                "The newest data key is not open: the key service cannot be used."
+                if self._open
+                else "The keys are not open: the key service cannot be used.",
+                error,
+            )
+            self._wait = min(2 * self._wait, _LONGEST)
+        except StoreUnavailable:
+            pass  # the part `users` of readiness tells; what is open stays in use
+        except StartupError as error:  # too late to stop: others may need this process
+            self._complain("A key in the database does not open; see the log.", error)
+        except Exception as error:  # a defect here must not end the task, and so the looking
+            log.error("keys", exc_info=error)
+        else:
+            self.problem, self._wait = "", _SHORTEST
+
+    async def _reopen(self, stored: Stored) -> None:
+        known = self._open.data_keys if self._open else {}
+        self._open = await self._store.open(self._provider, self._clock, known)
+        log.info("keys open", epochs=[key.epoch for key in self._open.stored.data_keys])
+
+    def _show(self, opened: OpenKeys) -> None:
+        """Hand the keys on if they, or what time makes of them, have changed."""
+        keys = opened.at(self._clock(), self._lives)
+        shown = (
+            opened,
+            keys.keyring.current_epoch,
+            keys.signing.active.kid,
+            list(keys.signing.public_keys()),
+            keys.refresh_mac_current,
+            list(keys.refresh_mac_keys),
+        )
+        if shown != self._shown:
+            self._shown = shown
+            self.keys.replace(keys)
+
+    def _complain(self, problem: str, error: Exception) -> None:
+        if problem != self.problem:
+            log.warning("keys", problem=problem, reason=str(error))
+        self.problem = problem
