@@ -16,6 +16,7 @@ from datetime import timedelta
 from types import FrameType
 from urllib.parse import quote
 
+from service import key_commands
 from service.database.migration import migrate
 from service.errors import StartupError
 from service.keyspace.embedded import EmbeddedServer, server_url, wait_for_server
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         "migrate", help="bring the tables of the user store up to date, and exit"
     )
     tables.set_defaults(run=_migrate)
+    key_commands.add_to(commands, _settings)
     return parser
 
 

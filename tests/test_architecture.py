@@ -20,6 +20,7 @@ ROOMS = {
     "__main__": "cli",
     "cli": EVERYTHING,
     "serving": EVERYTHING,
+    "key_commands": EVERYTHING,
     "app": EVERYTHING,
     # all that knows HTTP
     "web": "authentication sessions twofactor readiness accounts errors logs",
@@ -31,6 +32,7 @@ ROOMS = {
     # what app pods mount: see also `test_the_guard_stands_alone`
     "guard": "keyspace",
     "readiness": "database keyspace errors",
+    "key_status": "keyring clock errors",
     # leaves
     "accounts": "database clock errors",
     "keyring": "database settings clock errors",
@@ -38,6 +40,7 @@ ROOMS = {
     "database": "errors",
     "settings": "errors",
     "logs": "",
+    "progress": "",
     "clock": "",
     "errors": "",
 }
@@ -53,7 +56,7 @@ LIBRARIES = {
     "hiredis": "keyspace",
     "alembic": "database",
     "asyncpg": "database",
-    "sqlalchemy": "database accounts keyring readiness app",
+    "sqlalchemy": "database accounts keyring readiness app key_commands",
     "bcrypt": "accounts",
     "email_validator": "accounts",
     "zxcvbn": "accounts",

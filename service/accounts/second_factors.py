@@ -7,7 +7,7 @@ begins with that row: so changes of one user take turns, and never wait for each
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -46,6 +46,28 @@ _TOUCH = (
     .values(version=users.c.version + 1)
 )
 _VERSION = select(users.c.version, users.c.enrolment_id).where(users.c.id == bindparam("user_id"))
+_SEALED = (
+    select(users.c.id, users.c.enrolment_id, users.c.totp_sealed)
+    .where(
+        users.c.id > bindparam("after"),
+        users.c.totp_sealed.is_not(None),
+        func.coalesce(users.c.totp_epoch, 0) != bindparam("epoch"),
+    )
+    .order_by(users.c.id)
+    .limit(bindparam("most"))
+)
+_RESEAL = (
+    update(users)
+    # The whole of the old one: of two who reseal it, or change it otherwise, one does.
+    .where(users.c.id == bindparam("user_id"), users.c.totp_sealed == bindparam("old"))
+    .values(totp_sealed=bindparam("new"), totp_epoch=bindparam("epoch"))
+)
+_EPOCHS = (
+    select(users.c.totp_epoch, func.count())
+    .where(users.c.totp_epoch.is_not(None))
+    .group_by(users.c.totp_epoch)
+)
+_UNTOLD = select(func.count()).where(users.c.totp_epoch.is_(None), users.c.totp_sealed.is_not(None))
 _HAS = select(recovery_codes.c.digest).where(
     recovery_codes.c.user_id == bindparam("user_id"),
     recovery_codes.c.digest == bindparam("digest"),
@@ -67,6 +89,14 @@ class SecondFactor(msgspec.Struct, frozen=True):
     enrolment_id: bytes
     totp_sealed: bytes
     totp_epoch: int | None = None
+
+
+class SealedSecret(msgspec.Struct, frozen=True):
+    """A secret as it is stored, and whose it is."""
+
+    user_id: bytes
+    enrolment_id: bytes
+    sealed: bytes
 
 
 class SecondFactors:
@@ -132,6 +162,36 @@ class SecondFactors:
                 row = (await connection.execute(_VERSION, {"user_id": user_id})).one()
         version: int = row.version
         return version
+
+    async def sealed_under_others(self, epoch: int, after: bytes, most: int) -> list[SealedSecret]:
+        """Secrets that are not sealed under `epoch`, ordered by user id, from that on."""
+        values = {"epoch": epoch, "after": after, "most": most}
+        with store_errors():
+            async with self._engine.connect() as connection:
+                rows = await connection.execute(_SEALED, values)
+                return [SealedSecret(*row) for row in rows]
+
+    async def reseal(self, secrets: Sequence[tuple[SealedSecret, bytes]], epoch: int) -> None:
+        """Store new seals, all of `epoch`, for those of the old ones that still stand there.
+
+        The row's version stays: what pods keep of it in memory has not changed.
+        """
+        changes = [
+            {"user_id": secret.user_id, "old": secret.sealed, "new": new, "epoch": epoch}
+            for secret, new in secrets
+        ]
+        if changes:
+            with store_errors():
+                async with self._engine.begin() as connection:
+                    await connection.execute(_RESEAL, changes)
+
+    async def epochs(self) -> dict[int, int]:
+        """How many secrets are sealed under each epoch; under 0 those that do not tell."""
+        with store_errors():
+            async with self._engine.connect() as connection:
+                counts = {row[0]: row[1] for row in await connection.execute(_EPOCHS)}
+                untold = (await connection.execute(_UNTOLD)).scalar_one()
+        return counts | ({0: untold} if untold else {})
 
     async def has_code(self, user_id: bytes, digest: bytes) -> bool:
         """Whether this recovery code is there. Only `burn` decides who may use it."""

@@ -83,6 +83,9 @@ class Bucket:
         self.revocations = b"revocations:" + tag
 
 
+EVERY_PENDING = b"pending2fa:*"
+"""The keys of all pending enrolments, as a pattern for SCAN."""
+
 _BUCKETS = tuple(Bucket(tag) for tag in TAGS)
 
 

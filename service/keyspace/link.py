@@ -7,6 +7,7 @@ reply is lost, the caller learns that nothing is known.
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from redis import exceptions
@@ -110,6 +111,25 @@ class Link:
         try:
             nodes = await self._topology.primaries()
             return await asyncio.gather(*(node.ask(command, False) for node in nodes))
+        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+            raise StoreUnavailable("Redis cannot be reached") from error
+
+    async def scan(self, pattern: bytes) -> AsyncIterator[list[bytes]]:
+        """The names of keys like `pattern`, some at a time, some twice. Raises as `execute`.
+
+        It walks through all keys of all primaries: for commands of operators, never for a request.
+        """
+        try:
+            for node in await self._topology.primaries():
+                cursor = b"0"
+                while True:
+                    command = ("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+                    cursor, names = await node.ask(command, False)
+                    yield names
+                    if cursor == b"0":
+                        break
+        except exceptions.NoPermissionError:
+            raise StoreUnavailable("Redis does not let this user walk through its keys") from None
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
             raise StoreUnavailable("Redis cannot be reached") from error
 

@@ -28,6 +28,12 @@ def seal_secret(keyring: Keyring, user_id: bytes, enrolment_id: bytes, secret: b
     return keyring.seal(secret, purpose=_PURPOSE, bound_to=user_id + enrolment_id)
 
 
+def reseal_secret(keyring: Keyring, user_id: bytes, enrolment_id: bytes, sealed: bytes) -> bytes:
+    """The same secret, sealed under the current epoch. Raises `SealBroken`."""
+    secret = keyring.open(sealed, purpose=_PURPOSE, bound_to=user_id + enrolment_id)
+    return seal_secret(keyring, user_id, enrolment_id, secret)
+
+
 def classify(
     keyring: Keyring, user_id: bytes, factor: SecondFactor, code: str, now: datetime
 ) -> TotpCode | RecoveryCode | None:

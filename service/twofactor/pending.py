@@ -24,6 +24,18 @@ _SEALED_AT = 25
 _BEGIN, _CONFIRM, _COMPLETE = script("begin.lua"), script("confirm.lua"), script("complete.lua")
 
 
+def sealed_part(stored: bytes) -> tuple[int, bytes]:
+    """Where the sealed part of a pending enrolment begins, and the part."""
+    return _SEALED_AT, stored[_SEALED_AT:]
+
+
+def reseal_pending(keyring: Keyring, user_id: bytes, stored: bytes) -> bytes:
+    """The sealed part, sealed anew under the current epoch; as long. Raises `SealBroken`."""
+    bound_to = user_id + stored[:ENROLMENT_ID_BYTES]
+    opened = keyring.open(stored[_SEALED_AT:], purpose=_PURPOSE, bound_to=bound_to)
+    return keyring.seal(opened, purpose=_PURPOSE, bound_to=bound_to)
+
+
 class Enrolment(msgspec.Struct, frozen=True):
     """What is waiting to be confirmed.
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +160,21 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Rig:
         return LocalRig(tmp_path)
     found: Rig = request.getfixturevalue(f"{request.param}_rig")
     return found
+
+
+class SetClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = system_clock()
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, by: timedelta) -> None:
+        self.now += by
+
+
+@pytest.fixture
+def set_clock() -> SetClock:
+    return SetClock()

@@ -1,0 +1,208 @@
+"""`service keys ...` as an operator runs it, beside a service in use."""
+
+import asyncio
+import itertools
+import os
+import random
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.clock import system_clock
+from service.database.engine import open_database
+from service.keyring.epochs import Epochs
+from service.keyring.local import LocalKeyFile
+from service.keyring.store import KeyStore
+from service.settings import Secret
+from service.twofactor.codes import seal_secret
+from tests.support.redis_server import REPOSITORY, RedisServer, available
+from tests.support.service_process import ServiceProcess
+from tests.support.two_factor import Holder, let_steps_pass, new_holder
+from tests.support.waiting import eventually
+
+SEEDED = 20_000
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(available()["valkey"], tmp_path).start()
+    yield server
+    server.stop()
+
+
+class Operator:
+    """Somebody at a terminal with the settings of a pod."""
+
+    def __init__(self, data_dir: Path, redis_url: Secret, **settings: str) -> None:
+        self._environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("SERVICE_")
+        } | {
+            "SERVICE_DATA_DIR": str(data_dir),
+            "SERVICE_REDIS_URL": redis_url.reveal(),
+            **settings,
+        }
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "service", "keys", *arguments],
+            cwd=REPOSITORY,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    async def run(self, *arguments: str, status: int = 0) -> str:
+        """What the command prints; it must end with this status."""
+        process = self.begin(*arguments)
+        printed, _ = await asyncio.to_thread(process.communicate, None, 120)
+        assert process.returncode == status, printed
+        assert "Traceback" not in printed
+        return printed
+
+
+async def seed(database: Path, data_dir: Path) -> None:
+    """Thousands of accounts with a second factor, sealed as the service does it."""
+    engine = open_database(f"sqlite:///{database}")
+    keys = await KeyStore(engine).load(LocalKeyFile.at(data_dir, None), system_clock)
+    await engine.dispose()
+    rows = []
+    for number in range(SEEDED):
+        user_id, enrolment_id = os.urandom(16), os.urandom(16)
+        sealed = seal_secret(keys.keyring, user_id, enrolment_id, os.urandom(20))
+        rows.append((user_id, f"{number}", f"seeded{number}", enrolment_id, sealed))
+    with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO users (id, email, email_key, password_hash, password_scheme,"
+            " two_fa_enabled, enrolment_id, totp_sealed, totp_epoch, created_at)"
+            " VALUES (?, ?, ?, '', 1, 1, ?, ?, 1, 0)",
+            rows,
+        )
+
+
+def epochs_in(database: Path) -> dict[int, int]:
+    """Secrets by the epoch that their blobs really have."""
+    with closing(sqlite3.connect(database, timeout=30)) as connection:
+        blobs = connection.execute(
+            "SELECT totp_sealed, totp_epoch FROM users WHERE totp_sealed IS NOT NULL"
+        ).fetchall()
+    assert all(int.from_bytes(blob[1:5], "big") == epoch for blob, epoch in blobs)
+    return {epoch: sum(each == epoch for _, each in blobs) for epoch in {row[1] for row in blobs}}
+
+
+class Logins:
+    """People who log in with a code, again and again, now at one pod, now at the other."""
+
+    def __init__(self, server: RedisServer, holders: list[Holder], pods: list[str]) -> None:
+        self._server = server
+        self._holders = holders
+        self._pods = pods
+        self.succeeded = 0
+        self.failed: list[str] = []
+
+    @asynccontextmanager
+    async def going_on(self) -> AsyncIterator[None]:
+        """While the block runs."""
+        tasks = [asyncio.create_task(self._log_in(holder)) for holder in self._holders]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _log_in(self, holder: Holder) -> None:
+        async with AsyncExitStack() as stack:
+            clients = [
+                await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30))
+                for url in self._pods
+            ]
+            for client in itertools.cycle(clients):
+                answer = await holder.password(client)
+                if answer.status_code == 202:
+                    let_steps_pass(self._server)
+                    challenge = answer.json()["challengeId"]
+                    answer = await holder.answer(challenge, holder.phone.code(), client)
+                if answer.status_code == 200:
+                    self.succeeded += 1
+                else:
+                    self.failed.append(answer.text)
+                await asyncio.sleep(0.05)  # people, not a flood
+
+
+@pytest.fixture
+def pods(redis: RedisServer, tmp_path: Path) -> Iterator[list[ServiceProcess]]:
+    """Two pods with one Redis and one user store."""
+    first = ServiceProcess(tmp_path, redis.url)
+    (tmp_path / "other").mkdir()
+    pods = [first, first.beside(tmp_path / "other")]
+    yield [pod.start() for pod in pods]
+    assert [pod.stop() for pod in pods] == [0, 0]
+
+
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Look every now and then until it holds."""
+
+    async def holds() -> bool:
+        return condition()
+
+    await eventually(holds, seconds)
+
+
+async def test_rotation_beside_logins_at_two_pods(
+    redis: RedisServer, pods: list[ServiceProcess], tmp_path: Path
+) -> None:
+    """Rotate, rewrap, kill the rewrapper at random points, go on: no login fails, no record is
+    lost, every one is in the new epoch, and the old one can be retired."""
+    data_dir, database = tmp_path / "var", tmp_path / "var/service.db"
+    operator = Operator(data_dir, redis.url)
+    async with httpx.AsyncClient(base_url=pods[0].url, timeout=30) as http:
+        holders = [await (await new_holder(http)).enrol() for _ in range(3)]
+        pending = await new_holder(http)
+        await pending.begin()
+        await seed(database, data_dir)
+        logins = Logins(redis, holders, [pod.url for pod in pods])
+        async with logins.going_on():
+            assert "Epoch 2 is published and seals from" in await operator.run("rotate")
+            await _kill_some_rewrappers(operator, database)
+            both = await asyncio.gather(operator.run("rewrap"), operator.run("rewrap"))
+            assert all(re.search(r"Secrets sealed anew: [\d,]+ of ", each) for each in both)
+            assert epochs_in(database) == {2: SEEDED + len(holders)}
+            assert (await pending.verify()).status_code == 200  # begun in epoch 1
+            status = await operator.run("status")
+            assert re.search(rf"^2 +seals .* {SEEDED + 4:,} +4$", status, re.MULTILINE), status
+            assert re.search(r"^1 +opens .* 0 +0$", status, re.MULTILINE), status
+            assert "may still seal a pending" in await operator.run("retire", status=2)
+            await _retire(database, data_dir)
+            enough = logins.succeeded + 6 * len(holders)
+            await until(lambda: logins.succeeded >= enough)
+    assert logins.failed == []
+
+
+async def _kill_some_rewrappers(operator: Operator, database: Path) -> None:
+    """SIGKILL three of them, each when it has moved some records and not yet all."""
+    for _ in range(3):
+        enough = epochs_in(database).get(2, 0) + random.randrange(1, SEEDED // 5)
+        with operator.begin("rewrap") as process:
+
+            async def came_far(process: Any = process, enough: int = enough) -> bool:
+                return process.poll() is not None or epochs_in(database).get(2, 0) >= enough
+
+            await eventually(came_far, 60)
+            process.send_signal(signal.SIGKILL)
+        assert sum(epochs_in(database).values()) == SEEDED + 3
+
+
+async def _retire(database: Path, data_dir: Path) -> None:
+    """As the command does it, but without waiting for pending enrolments to end."""
+    engine = open_database(f"sqlite:///{database}")
+    await Epochs(engine, LocalKeyFile.at(data_dir, None), system_clock).retire(1, timedelta())
+    await engine.dispose()
