@@ -26,6 +26,7 @@ from service.keyring.keys import KeysInUse, ServiceKeys
 from service.keyring.providers import open_key_services
 from service.keyring.store import KeyStore
 from service.keyring.stored import KeyLives
+from service.keyring.turning import KeyTurning
 from service.keyring.watch import KeyWatch
 from service.keyspace.link import Link
 from service.keyspace.node import Timing
@@ -86,7 +87,10 @@ def create_app(settings: Settings) -> ASGIApp:
             KeyStore(engine),
             open_key_services(settings, os.environ),
             system_clock,
-            KeyLives(access=settings.access_ttl, refresh=settings.refresh_ttl),
+            KeyLives(
+                access=settings.access_ttl, refresh=settings.refresh_ttl, age=settings.key_age
+            ),
+            KeyTurning(engine, system_clock),
         )
         keys = await watch.start()
         install(app, _services(settings, link, engine, pool, keys, lambda: watch.problem))

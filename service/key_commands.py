@@ -22,6 +22,7 @@ from service.errors import (
     StoreUnavailable,
 )
 from service.key_status import describe
+from service.keyring import signing
 from service.keyring.envelope import Keyring
 from service.keyring.epochs import Epochs
 from service.keyring.opening import OpenKeys
@@ -29,6 +30,8 @@ from service.keyring.provider import KeyServices
 from service.keyring.providers import open_key_services
 from service.keyring.store import KeyStore
 from service.keyring.stored import SKEW, KeyLives, current_epoch
+from service.keyring.turning import DELAY, TURNED, KeyTurning
+from service.keyring.watch import POLL
 from service.keyspace.embedded import server_url
 from service.keyspace.link import Link
 from service.progress import Progress
@@ -47,6 +50,7 @@ class _Keys:
         self.store = KeyStore(engine)
         self.factors = SecondFactors(engine)
         self.epochs = Epochs(engine, self.services, system_clock)
+        self.turning = KeyTurning(engine, system_clock)
         self.lives = KeyLives(access=settings.access_ttl, refresh=settings.refresh_ttl)
 
     async def open(self) -> OpenKeys:
@@ -73,10 +77,16 @@ def add_to(commands: Any, read: ReadSettings) -> None:
 
     add("test", _test, "prove that the key service wraps, unwraps, and opens this database")
     add("status", _status, "show all keys, their ages, and how many records each still seals")
-    add("rotate", _rotate, "begin a new epoch: a new data key for all that is sealed from then on")
+    rotate = add("rotate", _rotate, "publish a new key, which is used when all have read it")
+    rotate.add_argument(
+        "key", choices=("data", *TURNED), nargs="?", default="data", help="data if not given"
+    )
     add("rewrap", _rewrap, "seal everything under the newest data key, wrapped by the newest key")
     retire = add("retire", _retire, "delete a data key that nothing needs any more")
     retire.add_argument("epoch", type=int, nargs="?", help="its epoch; all but the current one")
+    revoke = add("revoke", _revoke, "delete a key that others may have; what it made is refused")
+    revoke.add_argument("key", choices=TURNED)
+    revoke.add_argument("id", help="as `status` shows it; for a signing key also its kid")
 
 
 def _run(settings: Settings, command: Command, options: argparse.Namespace) -> int:
@@ -131,8 +141,13 @@ async def _status(keys: _Keys, _: argparse.Namespace) -> int:
     return 0
 
 
-async def _rotate(keys: _Keys, _: argparse.Namespace) -> int:
-    await keys.open()  # a key service that opens nothing must not wrap what is new
+async def _rotate(keys: _Keys, options: argparse.Namespace) -> int:
+    opened = await keys.open()  # a key service that opens nothing must not wrap what is new
+    if options.key != "data":
+        key_id = await keys.turning.publish(options.key, opened)
+        then = system_clock() + DELAY
+        print(f"The {options.key} key {key_id} is published, in use from {then:%H:%M:%S} UTC on.")
+        return 0
     epoch = await keys.epochs.begin()
     begins = (await keys.store.read()).data_keys[-1].active_from
     print(f"Epoch {epoch} is published and seals from {moment(begins):%H:%M:%S} UTC on.")
@@ -184,6 +199,22 @@ async def _retire(keys: _Keys, options: argparse.Namespace) -> int:
     for epoch in old if given is None else [given]:
         await keys.epochs.retire(epoch, keys.settings.enrollment_ttl + SKEW)
         print(f"Epoch {epoch} is gone: what it has sealed cannot be opened by anybody.")
+    return 0
+
+
+async def _revoke(keys: _Keys, options: argparse.Namespace) -> int:
+    opened = await keys.open()
+    by_kid = {
+        signing.thumbprint(signing.public_from_der(key.public)): key.id
+        for key in opened.stored.sealed_keys[options.key]
+        if key.public
+    }
+    given = options.id
+    key_id = by_kid.get(given, int(given) if given.isdecimal() else 0)
+    fresh = await keys.turning.revoke(options.key, key_id, opened)
+    print(f"The {options.key} key {key_id} is gone; all processes know within {POLL.seconds} s.")
+    if fresh:
+        print(f"The key {fresh} has taken its place.")
     return 0
 
 

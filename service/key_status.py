@@ -7,6 +7,7 @@ from service.clock import milliseconds, moment
 from service.errors import SealBroken
 from service.keyring.envelope import epoch_of
 from service.keyring.provider import wrapped_by
+from service.keyring.signing import public_from_der, thumbprint
 from service.keyring.stored import DataKey, KeyLives, Stored, current_epoch, in_use
 
 
@@ -50,9 +51,10 @@ def _service_keys(stored: Stored, now: datetime, lives: KeyLives) -> list[str]:
                 state = f"in use in {_age(moment(key.active_from) - now)}"
             else:
                 state = "verifies" if key in kept else "over"
+            name = thumbprint(public_from_der(key.public)) if key.public else ""
             age = _age(now - moment(key.created_at))
-            rows.append((use, str(key.id), state, age, str(epoch_of(key.sealed))))
-    return _table(("key", "id", "state", "age", "epoch"), rows)
+            rows.append((use, str(key.id), state, age, str(epoch_of(key.sealed)), name))
+    return _table(("key", "id", "state", "age", "epoch", "kid"), rows)
 
 
 def _state(key: DataKey, current: int) -> str:

@@ -86,6 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kms_pkcs11_token: str = ""
     kms_pkcs11_key: tuple[str, ...] = ()
     kms_pkcs11_pin: Secret = Secret("")
+    key_age: timedelta = timedelta(days=90)
     pages: bool = False
     trusted_proxies: tuple[Network, ...] = ()
     rate_limit: bool = True
@@ -268,6 +269,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "kms_pkcs11_token": _text,
     "kms_pkcs11_key": _names,
     "kms_pkcs11_pin": Secret,
+    "key_age": _seconds,
     "pages": _switch,
     "trusted_proxies": _networks,
     "rate_limit": _switch,

@@ -71,6 +71,7 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "KMS_PKCS11_TOKEN": (["openshow"], ["a\nb"]),
     "KMS_PKCS11_KEY": (["new,old"], ["a\nb", ","]),
     "KMS_PKCS11_PIN": ([SECRET], []),
+    "KEY_AGE": SECONDS,
     "PAGES": (["on", "off"], ["true", "ON", "1"]),
     "TRUSTED_PROXIES": (["10.0.0.0/8", "10.0.0.1,fd00::/8", "::1"], ["10.0.0.1/8", "a", "1,,2"]),
     "RATE_LIMIT": (["on", "off"], ["true", "ON", "0"]),

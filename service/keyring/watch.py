@@ -1,7 +1,6 @@
 """Keeping the keys of a process as the database has them, while it runs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -15,6 +14,7 @@ from service.keyring.opening import OpenKeys, public_only
 from service.keyring.provider import KeyProvider
 from service.keyring.store import KeyStore
 from service.keyring.stored import KeyLives, Stored
+from service.keyring.turning import KeyTurning
 
 log = structlog.get_logger()
 
@@ -26,12 +26,6 @@ _SHORTEST, _LONGEST = timedelta(seconds=0.5), timedelta(seconds=15)
 
 _CALM = timedelta(seconds=0.2)
 """Between two looks, however often a blob of an unknown epoch asks for one."""
-
-Turn = Callable[[OpenKeys], Awaitable[None]]
-
-
-async def _no_turn(_: OpenKeys) -> None:
-    """Keys stay as they are until an operator turns them."""
 
 
 class KeyWatch:
@@ -48,14 +42,13 @@ class KeyWatch:
         provider: KeyProvider,
         clock: Clock,
         lives: KeyLives,
-        turn: Turn = _no_turn,
+        turning: KeyTurning,
     ) -> None:
-        """`turn` is called with the open keys after each look at the tables."""
         self._store = store
         self._provider = provider
         self._clock = clock
         self._lives = lives
-        self._turn = turn
+        self._turning = turning
         self._open: OpenKeys | None = None
         self._wake = asyncio.Event()
         self._wait = _SHORTEST
@@ -101,7 +94,7 @@ class KeyWatch:
                 await self._reopen(stored)
             if self._open:
                 self._show(self._open)
-                await self._turn(self._open)
+                await self._turning.turn_aged(self._open, self._lives)
         except KeyServiceUnavailable as error:
             self._complain(
                 "The newest data key is not open: the key service cannot be used."

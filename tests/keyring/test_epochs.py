@@ -15,39 +15,16 @@ from service.database.tables import users
 from service.errors import KeyRefused, SealBroken, StoreUnavailable
 from service.keyring.envelope import Keyring, epoch_of
 from service.keyring.epochs import DELAY, Epochs
-from service.keyring.keys import KeysInUse
 from service.keyring.opening import OpenKeys
 from service.keyring.provider import KeyServices
 from service.keyring.store import KeyStore
-from service.keyring.stored import KeyLives
-from service.keyring.watch import KeyWatch
 from service.twofactor.codes import reseal_secret, seal_secret
 from service.twofactor.resealing import Resealing
 from tests.keyring.conftest import DataDir, SetClock
+from tests.keyring.pod import Pod
 from tests.keyring.rigs import VaultRig
 
 LATER = timedelta(hours=1)
-
-
-class Pod:
-    """A process' keys, and its look at the tables."""
-
-    def __init__(self, data_dir: DataDir, clock: SetClock, provider: Any = None) -> None:
-        store, provider = KeyStore(data_dir.engine), provider or data_dir.provider
-        self.watch = KeyWatch(store, provider, clock, KeyLives())
-
-    async def start(self) -> "Pod":
-        self.keys: KeysInUse = await self.watch.start()
-        return self
-
-    async def look(self) -> None:
-        await self.watch._look()
-
-    def seal(self) -> bytes:
-        return self.keys.keyring.seal(b"text", purpose="test", bound_to=b"x")
-
-    def opens(self, blob: bytes) -> bool:
-        return self.keys.keyring.open(blob, purpose="test", bound_to=b"x") == b"text"
 
 
 def epochs(data_dir: DataDir, clock: SetClock, provider: Any = None) -> Epochs:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 
 from service.clock import system_clock
@@ -26,7 +27,7 @@ from service.keyring.store import KeyStore
 from service.settings import Secret
 from service.twofactor.codes import seal_secret
 from tests.support.redis_server import REPOSITORY, RedisServer, available
-from tests.support.service_process import ServiceProcess
+from tests.support.service_process import ServiceProcess, sign_up
 from tests.support.two_factor import Holder, let_steps_pass, new_holder
 from tests.support.waiting import eventually
 
@@ -206,3 +207,67 @@ async def _retire(database: Path, data_dir: Path) -> None:
     engine = open_database(f"sqlite:///{database}")
     await Epochs(engine, LocalKeyFile.at(data_dir, None), system_clock).retire(1, timedelta())
     await engine.dispose()
+
+
+async def test_signing_key_is_rotated_and_revoked(
+    redis: RedisServer, pods: list[ServiceProcess], tmp_path: Path
+) -> None:
+    """Both pods publish the next key within seconds. After a revocation both refuse what the old
+    one signed; the session goes on with a refresh, and its new token is good at both."""
+    operator = Operator(tmp_path / "var", redis.url)
+
+    async def kids(pod: ServiceProcess) -> list[str]:
+        answer = await http.get(f"{pod.url}/.well-known/jwks.json")
+        return [key["kid"] for key in answer.json()["keys"]]
+
+    async def publish_both() -> bool:
+        return [len(await kids(pod)) for pod in pods] == [2, 2]
+
+    async with httpx.AsyncClient(base_url=pods[0].url, timeout=30) as http:
+        person = await sign_up(http)
+        assert "The signing key 2 is published" in await operator.run("rotate", "signing")
+        await eventually(publish_both)
+        stolen = jwt.get_unverified_header(person.tokens["accessToken"])["kid"]
+        assert "waits for its time" in await operator.run("rotate", "signing", status=2)
+        status = await operator.run("status")
+        assert re.search(rf"^signing +1 +in use .* {re.escape(stolen)}$", status, re.MULTILINE)
+        assert re.search(r"^signing +2 +in use in 1[01] min ", status, re.MULTILINE), status
+        assert "The key 3 has taken its place" in await operator.run("revoke", "signing", stolen)
+
+        async def refused_by_both() -> bool:
+            asked = [await http.get(f"{pod.url}/auth/me", headers=person.bearer) for pod in pods]
+            return [answer.status_code for answer in asked] == [401, 401]
+
+        await eventually(refused_by_both)
+        assert stolen not in await kids(pods[0]) + await kids(pods[1])
+        renewed = person.holding((await person.refresh()).json())
+        for pod in pods:
+            answer = await http.get(f"{pod.url}/auth/me", headers=renewed.bearer)
+            assert answer.status_code == 200
+
+
+async def test_what_an_operator_reads(redis: RedisServer, tmp_path: Path) -> None:
+    """Before the first start, with a lost key file, and with a key that does not exist: one line
+    that says what is wrong, and the exit status 2; `test` says that all is well when it is."""
+    operator = Operator(tmp_path / "var", redis.url)
+    assert "set up by `service migrate`" in await operator.run("status", status=2)
+    pod = ServiceProcess(tmp_path, redis.url).start()
+    assert pod.stop() == 0
+    printed = await operator.run("test")
+    assert re.search(r"wraps in \d+ ms and unwraps in \d+ ms\.", printed)
+    assert "It refuses a key that was wrapped for something else." in printed
+    assert "It opens all keys of this database: epochs 1." in printed
+    refused = {
+        ("revoke", "signing", "7"): "there is no signing key",
+        ("retire", "1"): "epoch 1 is in use: begin another with `service keys rotate`",
+        ("retire",): "there is no epoch before 1",
+    }
+    for arguments, says in refused.items():
+        printed = await operator.run(*arguments, status=2)
+        assert says in printed
+        assert len(printed.splitlines()) == 1
+    (tmp_path / "var/local.keys").unlink()
+    assert "is missing, and the data keys open with it only" in await operator.run(
+        "rotate", status=2
+    )
+    assert "seals" in await operator.run("status")  # needs no key service
