@@ -26,6 +26,8 @@ from service.keyring.local import LocalKeyFile
 from service.keyring.store import KeyStore
 from service.settings import Secret
 from service.twofactor.codes import seal_secret
+from tests.keyring.rigs import VaultRig
+from tests.support.bao import ROOT_TOKEN, Bao
 from tests.support.redis_server import REPOSITORY, RedisServer, available
 from tests.support.service_process import ServiceProcess, sign_up
 from tests.support.two_factor import Holder, let_steps_pass, new_holder
@@ -271,3 +273,50 @@ async def test_what_an_operator_reads(redis: RedisServer, tmp_path: Path) -> Non
         "rotate", status=2
     )
     assert "seals" in await operator.run("status")  # needs no key service
+
+
+async def test_top_key_is_turned_over_and_moved(
+    redis: RedisServer, tmp_path: Path, bao: Bao, vault_rig: VaultRig
+) -> None:
+    """The run-books: a new line in the key file and the old one gone, then the file itself gone for
+    Vault; nobody notices. `vault_rig` has made the key."""
+    data_dir = tmp_path / "var"
+    vault = {
+        "SERVICE_KMS": "vault",
+        "SERVICE_KMS_VAULT_KEY": "first",
+        "VAULT_ADDR": bao.address,
+        "VAULT_TOKEN": ROOT_TOKEN,
+    }
+    operator, mover = Operator(data_dir, redis.url), Operator(data_dir, redis.url, **vault)
+    first = ServiceProcess(tmp_path, redis.url).start()
+    async with httpx.AsyncClient(base_url=first.url, timeout=30) as http:
+        holder = await (await new_holder(http)).enrol()
+    file = data_dir / "local.keys"
+    title, old = file.read_text().splitlines()
+    file.write_text(f"{title}\n{old}\n{_new_line()}\n")
+    assert "Data keys wrapped anew by the key file" in await operator.run("rewrap")
+    file.write_text(file.read_text().replace(old + "\n", ""))
+    assert "It opens all keys of this database" in await operator.run("test")
+    assert first.stop() == 0
+
+    (tmp_path / "second").mkdir()
+    second = first.beside(tmp_path / "second", **vault).start()  # local wraps, both open
+    assert "by the Vault key transit/first: 1" in await mover.run("rewrap")
+    file.unlink()
+    assert re.search(r"^1 +seals +\d+ \w+ +vault", await mover.run("status"), re.MULTILINE)
+    assert second.stop() == 0
+    second.start()
+    async with httpx.AsyncClient(base_url=second.url, timeout=30) as http:
+        let_steps_pass(redis)
+        challenged = await holder.password(http)
+        challenge = challenged.json()["challengeId"]
+        assert (await holder.answer(challenge, holder.phone.code(), http)).status_code == 200
+    assert second.stop() == 0
+
+
+def _new_line() -> str:
+    """As the run-book makes it."""
+    line = 'echo "$(openssl rand -hex 4) $(openssl rand -base64 32)"'
+    return subprocess.run(
+        ["sh", "-c", line], check=True, capture_output=True, text=True
+    ).stdout.strip()
