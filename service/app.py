@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 from litestar import Litestar
@@ -100,6 +100,8 @@ def create_app(settings: Settings) -> ASGIApp:
         gc.freeze()
         yield
         watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
         await pool.close()
         await link.aclose()
         await engine.dispose()

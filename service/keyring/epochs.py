@@ -4,7 +4,6 @@ A new data key is published first and seals later, when every process has had ti
 none ever meets a blob that it cannot open. All changes take turns, each is one transaction.
 """
 
-import asyncio
 import secrets
 from datetime import timedelta
 
@@ -17,6 +16,7 @@ from service.clock import Clock, milliseconds
 from service.database.engine import store_errors
 from service.database.tables import data_keys, sealed_keys, users
 from service.errors import KeyRefused
+from service.keyring.aside import aside
 from service.keyring.envelope import DATA_KEY_SIZE, LARGEST_EPOCH, Keyring, epoch_of
 from service.keyring.opening import OpenKeys, bound_to, unwrap, wrap_aad
 from service.keyring.provider import KeyProvider
@@ -54,7 +54,7 @@ class Epochs:
         if epoch > LARGEST_EPOCH:
             raise KeyRefused("there is no further epoch")
         data_key = secrets.token_bytes(DATA_KEY_SIZE)
-        wrapped = await asyncio.to_thread(self._provider.wrap, data_key, wrap_aad(epoch))
+        wrapped = await aside(self._provider.wrap, data_key, wrap_aad(epoch))
         now = self._clock()
         row = {
             "epoch": epoch,
@@ -79,8 +79,8 @@ class Epochs:
         changed = 0
         for key in opened.stored.data_keys:
             data_key = opened.data_keys[key.epoch]
-            wrapped = await asyncio.to_thread(self._provider.wrap, data_key, wrap_aad(key.epoch))
-            again = await asyncio.to_thread(
+            wrapped = await aside(self._provider.wrap, data_key, wrap_aad(key.epoch))
+            again = await aside(
                 unwrap, self._provider, msgspec.structs.replace(key, wrapped=wrapped)
             )
             if again != data_key:  # it would be lost with the old wrapping

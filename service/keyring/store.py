@@ -4,7 +4,6 @@ key service --wraps--> data keys --seal--> signing keys, MAC keys, peppers, dige
                        (data_keys)         (sealed_keys)
 """
 
-import asyncio
 import re
 import secrets
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from service.database.engine import store_errors
 from service.database.tables import data_keys, sealed_keys, users
 from service.errors import KeyRefused, StartupError
 from service.keyring import signing
+from service.keyring.aside import aside
 from service.keyring.envelope import DATA_KEY_SIZE, Keyring
 from service.keyring.keys import ServiceKeys
 from service.keyring.opening import OpenKeys, bound_to, open_all, wrap_aad
@@ -88,7 +88,7 @@ class KeyStore:
             await self._found(provider, clock())
             stored = await self.read()
         # In a thread, because a provider may block.
-        keys = await asyncio.to_thread(open_all, provider, stored, known or {})
+        keys = await aside(open_all, provider, stored, known or {})
         if any(key.public is None for key in stored.sealed_keys[SIGNING]):
             await self._publish(keys)
         return keys
@@ -119,7 +119,7 @@ class KeyStore:
     async def _found(self, provider: KeyProvider, now: datetime) -> None:
         """Makes the first data key and, sealed under it, one key for each use: all or nothing."""
         data_key = secrets.token_bytes(DATA_KEY_SIZE)
-        wrapped = await asyncio.to_thread(provider.wrap, data_key, wrap_aad(_FIRST))
+        wrapped = await aside(provider.wrap, data_key, wrap_aad(_FIRST))
         keyring = Keyring({_FIRST: data_key})
         rows = [
             sealed_row(keyring, use, _FIRST, mint(), milliseconds(now))
