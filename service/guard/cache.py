@@ -5,6 +5,8 @@ again. Two generations bound the size: the young one takes what is new and what 
 is full the old one is dropped. A token itself is never kept.
 """
 
+from typing import Generic, TypeVar
+
 import msgspec
 
 from service.guard.identity import Identity
@@ -21,29 +23,32 @@ class Admission(msgspec.Struct, frozen=True, gc=False):
     shard: Shard
 
 
-class Cache:
-    """At most `size` admissions."""
+Found = TypeVar("Found")
+
+
+class Cache(Generic[Found]):
+    """What was found out about at most `size` tokens."""
 
     def __init__(self, size: int) -> None:
         """`size`: 0 keeps none."""
         self._half = size // 2
-        self.young: dict[bytes, Admission] = {}
-        self._old: dict[bytes, Admission] = {}
+        self.young: dict[bytes, Found] = {}
+        self._old: dict[bytes, Found] = {}
 
-    def recall(self, digest: bytes) -> Admission | None:
-        """The admission of a token with this digest that was not used lately, or None."""
-        admission = self._old.pop(digest, None)
-        if admission is not None:
-            self.keep(digest, admission)
-        return admission
+    def recall(self, digest: bytes) -> Found | None:
+        """What was found out about a token with this digest that was not used lately, or None."""
+        found = self._old.pop(digest, None)
+        if found is not None:
+            self.keep(digest, found)
+        return found
 
-    def keep(self, digest: bytes, admission: Admission) -> None:
+    def keep(self, digest: bytes, found: Found) -> None:
         """Remember a token whose signature was verified."""
         if len(self.young) >= self._half:
             if not self._half:
                 return
             self._old, self.young = self.young, {}
-        self.young[digest] = admission
+        self.young[digest] = found
 
     def drop(self, digest: bytes) -> None:
         """Forget a token: it has expired, or its session has ended."""

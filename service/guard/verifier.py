@@ -79,7 +79,7 @@ class Verifier:
         life = (access_ttl + FEED_SKEW).total_seconds()
         self._pace = Pace(bound.total_seconds(), life)
         self._shards = shards(life, time.monotonic())
-        self._cache = Cache(cache_size)
+        self._cache = Cache[Admission](cache_size)
         self._reader = AccessTokenReader({}, issuer=issuer, audience=audience)
         self._keys = JwkSet(jwks_url, self._use, self._jwks_floor, self.counters)
         self._feed: Feed | None = None

@@ -7,6 +7,7 @@ does not mean that its session lives; `Sessions` asks Redis for that.
 import math
 import os
 from datetime import timedelta
+from hashlib import sha256
 
 import msgspec
 from jwt.algorithms import ECAlgorithm
@@ -14,9 +15,13 @@ from jwt.algorithms import ECAlgorithm
 from service.clock import Clock
 from service.errors import InvalidAccessToken
 from service.guard.access_tokens import AccessTokenReader, Claims, Header, encode
+from service.guard.cache import Cache
 from service.guard.errors import TokenRefused
 from service.keyring.signing import SigningKeys
 from service.sessions.record import Session
+
+_TOKENS_KEPT = 16_384
+"""Some 6 MB. More people than that at once cost a verification each time they come round."""
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -26,8 +31,19 @@ class Caller(msgspec.Struct, frozen=True):
     session_id: bytes
 
 
+class _Known(msgspec.Struct, frozen=True, gc=False):
+    """What a verified token said that no time can change. `expires_at`: seconds since 1970."""
+
+    caller: Caller
+    expires_at: int
+
+
 class AccessTokens:
-    """Mints and verifies access tokens."""
+    """Mints and verifies access tokens.
+
+    Most tokens come again and again until they expire, and a signature that was right stays right:
+    so what a token said is kept by its digest, which saves two thirds of the work.
+    """
 
     def __init__(
         self, keys: SigningKeys, *, issuer: str, audience: str, life: timedelta, clock: Clock
@@ -37,6 +53,7 @@ class AccessTokens:
         self._clock = clock
         self._algorithm = ECAlgorithm(ECAlgorithm.SHA256)
         self._reader = AccessTokenReader({}, issuer=issuer, audience=audience)
+        self._known = Cache[_Known](_TOKENS_KEPT)
         self.life = int(life.total_seconds())
         self.use(keys)
 
@@ -45,6 +62,7 @@ class AccessTokens:
         self._keys = keys
         self._header = _header(keys.active.kid) if keys.can_sign else b""
         self._reader.use(keys.public_keys())
+        self._known.clear()  # what a key has signed that is gone must not count any more
 
     def mint(self, session: Session) -> tuple[str, int]:
         """A signed token for this session, and for how many seconds it is valid.
@@ -80,11 +98,21 @@ class AccessTokens:
         Raises:
             InvalidAccessToken: anything is wrong with it; what, is not told.
         """
-        try:
-            claims = self._reader.read(token, self._clock().timestamp())
-        except TokenRefused:
-            raise InvalidAccessToken from None
-        return Caller(bytes.fromhex(claims.sub), bytes.fromhex(claims.sid))
+        now = self._clock().timestamp()
+        digest = sha256(token.encode()).digest()
+        known = self._known.young.get(digest) or self._known.recall(digest)
+        if known is None:
+            try:
+                claims = self._reader.read(token, now)
+            except TokenRefused:
+                raise InvalidAccessToken from None
+            caller = Caller(bytes.fromhex(claims.sub), bytes.fromhex(claims.sid))
+            self._known.keep(digest, _Known(caller, claims.exp))
+            return caller
+        if known.expires_at <= now:
+            self._known.drop(digest)
+            raise InvalidAccessToken
+        return known.caller
 
 
 def _header(kid: str) -> bytes:

@@ -8,7 +8,9 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import ECAlgorithm
 
+import service.sessions.access_tokens as access_tokens_module
 from service.errors import InvalidAccessToken
 from service.keyring import signing
 from service.keyring.signing import SigningKeys
@@ -182,3 +184,55 @@ def test_a_changed_token_is_refused(tokens: AccessTokens, claims: dict[str, Any]
 
 def encoded(part: bytes) -> str:
     return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
+
+
+def test_a_signature_is_verified_once(
+    tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token that was good is known by its digest; one that was not is looked at each time."""
+    seen = []
+    verify = ECAlgorithm.verify
+
+    def counted(*arguments: Any) -> bool:
+        seen.append(arguments)
+        return verify(*arguments)
+
+    monkeypatch.setattr(ECAlgorithm, "verify", counted)
+    token = tokens.mint(SESSION)[0]
+    assert {tokens.verify(token) for _ in range(5)} == {tokens.verify(token)}
+    assert len(seen) == 1
+    forged = token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB")
+    assert all(refused(tokens, forged) for _ in range(3))
+    assert len(seen) == 4
+
+
+def test_a_known_token_expires() -> None:
+    """To the second, although its signature is not looked at again."""
+    now = [datetime.now(UTC)]
+    tokens = AccessTokens(
+        SIGNING_KEYS, issuer="i", audience="a", life=timedelta(minutes=15), clock=lambda: now[0]
+    )
+    token = tokens.mint(SESSION)[0]
+    expiry = jwt.decode(token, options={"verify_signature": False})["exp"]
+    tokens.verify(token)
+    now[0] = datetime.fromtimestamp(expiry - 1, UTC)
+    tokens.verify(token)
+    now[0] = datetime.fromtimestamp(expiry, UTC)
+    assert refused(tokens, token)
+
+
+def test_a_known_token_ends_with_its_key(tokens: AccessTokens) -> None:
+    """What a key has signed that was revoked does not count, however often it did before."""
+    token = tokens.mint(SESSION)[0]
+    tokens.verify(token)
+    tokens.use(SigningKeys([signing.mint()]))
+    assert refused(tokens, token)
+
+
+def test_what_is_known_is_bounded(tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any number of people, and no more memory than for so many; all are let in."""
+    monkeypatch.setattr(access_tokens_module, "_TOKENS_KEPT", 10)
+    few = access_tokens()
+    for _ in range(30):
+        few.verify(few.mint(SESSION)[0])
+    assert len(few._known.young) + len(few._known._old) <= 10
