@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.fleet.load import load
 from tests.support.access import SERVICE
@@ -97,9 +98,12 @@ async def test_a_pod_that_hung_with_its_primary(
     assert victim.calls("evalsha", "eval") == before
 
 
-async def test_one_sentinel_is_dead(trio: SentinelTrio, on_sentinel: httpx.AsyncClient) -> None:
-    """The others are asked: a failover is followed as always."""
-    trio.sentinels[0].kill()
+@pytest.mark.parametrize("how", ["kill", "freeze"])
+async def test_one_sentinel_is_gone(
+    trio: SentinelTrio, on_sentinel: httpx.AsyncClient, how: str
+) -> None:
+    """Dead, or silent: the others are asked, and a failover is followed as always."""
+    getattr(trio.sentinels[0], how)()
     async with load(on_sentinel) as under_way:
         victim = trio.primary()
         victim.kill()

@@ -28,13 +28,19 @@ class StandInSentinel:
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(1000):
-            if b"GET-MASTER-ADDR-BY-NAME" in data:
-                self.asked += 1
-                port = str(self.primary.port).encode()
-                writer.write(b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%s\r\n" % (len(port), port))
-            else:  # what redis-py says of itself
-                writer.write(b"+OK\r\n" * data.count(b"*"))
+            for command in data.split(b"*")[1:]:
+                if b"GET-MASTER-ADDR-BY-NAME" in command:
+                    self.asked += 1
+                    writer.write(_packed(b"127.0.0.1", str(self.primary.port).encode()))
+                elif b"MASTER" in command:
+                    writer.write(_packed(b"config-epoch", b"0"))
+                else:  # what redis-py says of itself
+                    writer.write(b"+OK\r\n")
         writer.close()
+
+
+def _packed(*parts: bytes) -> bytes:
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts)
 
 
 @pytest.fixture(scope="module")

@@ -65,6 +65,12 @@ class RedisServer:
             self._command += ["--aclfile", str(users)]
         self.url = Secret(f"unix://{directory / 'redis.sock'}")
         self.process: subprocess.Popen[bytes] | None = None
+        self.frozen = False
+
+    @property
+    def answers(self) -> bool:
+        """Whether it is neither dead nor frozen, as far as tests have done it."""
+        return self.process is not None and not self.frozen
 
     def start(self) -> "RedisServer":
         """Start it and wait until it answers."""
@@ -94,11 +100,13 @@ class RedisServer:
         """It holds its connections and answers nothing (SIGSTOP)."""
         assert self.process
         self.process.send_signal(signal.SIGSTOP)
+        self.frozen = True
 
     def resume(self) -> None:
         """The end of `freeze`."""
         assert self.process
         self.process.send_signal(signal.SIGCONT)
+        self.frozen = False
 
     def resume_or_start(self) -> None:
         """Whatever a test did to it, it serves again."""

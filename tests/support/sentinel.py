@@ -108,7 +108,7 @@ class SentinelTrio:
 
     def primary(self) -> NetworkServer:
         """The one that the living Sentinels name."""
-        sentinel = next(sentinel for sentinel in self.sentinels if sentinel.process)
+        sentinel = next(sentinel for sentinel in self.sentinels if sentinel.answers)
         return self._with_port(sentinel.primary_port())
 
     def replicas(self) -> list[NetworkServer]:
@@ -129,7 +129,7 @@ class SentinelTrio:
 
     def next_primary(self, before: NetworkServer) -> NetworkServer:
         """Wait until all living Sentinels name another primary than `before`. That one."""
-        living = [sentinel for sentinel in self.sentinels if sentinel.process]
+        living = [sentinel for sentinel in self.sentinels if sentinel.answers]
 
         def changed() -> bool:
             ports = {sentinel.primary_port() for sentinel in living}
