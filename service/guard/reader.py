@@ -156,8 +156,7 @@ class Reader:
                 for stream, entries in read
                 if len(entries) >= self._page and stream not in broken
             ]
-        for stream in broken:
-            await self._reread(wire, stream)
+        await self._reread(wire, broken)
         for stream in streams:
             stream.is_complete(began, self._pace.bound)
 
@@ -167,32 +166,37 @@ class Reader:
         while (left := until - time.monotonic()) > 0:
             positions = [(stream, stream.trail.position) for stream in streams]
             found = await self._read(wire, positions, block=left)
-            for key, entries in found.items():
-                if not self._streams[key].take(entries):
-                    await self._reread(wire, self._streams[key])
+            # What does not come next is for the next proof to explain.
+            if not all(self._streams[key].take(entries) for key, entries in found.items()):
+                return
 
-    async def _reread(self, wire: Wire, stream: Stream) -> None:
-        """Read a stream from its beginning, keep all that was known, and judge what is missing."""
-        rereading = Rereading(stream.trail)
-        position = b"0-0"
-        while found := await self._read(wire, [(stream, position)], count=_PAGE):
-            for mark, session_id in found[stream.key]:
-                rereading.take(mark)
-                stream.shard.add(session_id)
-                position = mark.id
-        self._judge(stream, rereading)
+    async def _reread(self, wire: Wire, broken: Sequence[Stream]) -> None:
+        """Read streams from their beginning, keep all that was known, and judge what is missing."""
+        rereadings = [(stream, Rereading(stream.trail)) for stream in broken]
+        for stream, rereading in rereadings:
+            position = b"0-0"
+            while found := await self._read(wire, [(stream, position)], count=_PAGE):
+                for mark, session_id in found[stream.key]:
+                    rereading.take(mark)
+                    stream.shard.add(session_id)
+                    position = mark.id
+        whole = any(rereading.joined for _, rereading in rereadings) or any(
+            stream.trail.last for stream in self._streams.values() if stream not in broken
+        )
+        for stream, rereading in rereadings:
+            self._judge(stream, rereading, whole)
 
-    def _judge(self, stream: Stream, rereading: Rereading) -> None:
+    def _judge(self, stream: Stream, rereading: Rereading, others_are_whole: bool) -> None:
         """Say whether something that matters is missing."""
         begun, doubted = stream.trail.last is not None, stream.is_doubtful
         name = stream.key.decode()
         self._counters.feed_rereads += begun
-        if stream.rejoin(rereading, self._pace.life):
+        if stream.rejoin(rereading, self._pace.life, others_are_whole=others_are_whole):
             if begun:
                 logger.warning("%s was read again: nothing that matters is missing", name)
             return
         self._counters.feed_losses += 1
-        if rereading.replaced:  # so is what else the server had, also where that does not show
+        if rereading.replaced and not others_are_whole:  # emptied, also where that does not show
             for other in self._streams.values():
                 other.doubt(self._pace.life)
         if not doubted:

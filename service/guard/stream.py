@@ -56,10 +56,10 @@ class Stream:
         self.shard.turn(at)
         self.shard.known_until = at + bound if at >= self.doubtful_until else float("-inf")
 
-    def rejoin(self, rereading: Rereading, life: float) -> bool:
+    def rejoin(self, rereading: Rereading, life: float, *, others_are_whole: bool) -> bool:
         """Go on from a rereading. False: entries that matter are missing, so nothing is sure."""
         wall = time.time()
-        missing = rereading.missing_until(round(wall * 1000))
+        missing = rereading.missing_until(round(wall * 1000), others_are_whole=others_are_whole)
         self.trail = rereading.trail
         if missing is None or (left := missing / 1000 + life - wall) <= 0:
             return True

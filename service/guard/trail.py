@@ -17,6 +17,8 @@ import msgspec
 _MARKS = 16
 """Entries that are remembered: a server that has lost more of a stream's end counts as emptied."""
 _LAST_SEQUENCE = 2**64 - 1
+_LOST_BY_FAILOVER = 60_000
+"""Milliseconds of writes that may be lost, at most, with a primary that nobody reached."""
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
@@ -76,7 +78,8 @@ class Rereading:
     def __init__(self, trail: Trail) -> None:
         self._before = trail
         self._known = set(trail.marks)
-        self._joined = False
+        self.joined = False
+        """Whether stream and trail have something in common."""
         self._first: Mark | None = None
         self._gap: Mark | None = None
         self.trail = Trail()
@@ -86,11 +89,10 @@ class Rereading:
         """The next entry of the stream."""
         if self._first is None:
             self._first = mark
-            self._gap = None if mark.number in self._before.expected and not self._known else mark
         elif mark.number not in self.trail.expected:
             self._gap = mark
         if mark in self._known:
-            self._joined, self._gap = True, None
+            self.joined, self._gap = True, None
         self.trail.marks.append(mark)
         self.trail.expected = (mark.number + 1,)
 
@@ -98,17 +100,29 @@ class Rereading:
     def replaced(self) -> bool:
         """Whether this is another past than the one that was read: the server's data were lost."""
         last = self._before.last
-        if last is None or self._joined:
+        if last is None or self.joined:
             return False
         # Redis itself leaves the newest entry, however old it is.
         return self._first is None or self._first.number <= last.number
 
-    def missing_until(self, now: int) -> int | None:
+    def missing_until(self, now: int, *, others_are_whole: bool = False) -> int | None:
         """When whatever may be missing had been added at the latest, ms; None: nothing is.
 
-        `now`: ms since 1970. To be called when all was taken.
+        `now`: ms since 1970. `others_are_whole`: the server has kept what was read of other
+        streams, so it was not emptied. To be called when all was taken.
         """
         if self._first is None:
             self.trail.expected = tuple({1, *self._before.expected})
-            return now if self.replaced else None
-        return self._gap.milliseconds if self._gap else None
+        if self._gap or self.joined:
+            return self._gap.milliseconds if self._gap else None
+        if self.replaced:
+            forgotten = others_are_whole and self._is_young(now)
+            return None if forgotten else self._first.milliseconds if self._first else now
+        if self._first is None or (not self._known and self._first.number in self._before.expected):
+            return None
+        return self._first.milliseconds
+
+    def _is_young(self, now: int) -> bool:
+        """Whether all that ever was in the stream is so new that a failover may have lost it."""
+        oldest = self._before.marks[0]
+        return oldest.number == 1 and now - oldest.milliseconds < _LOST_BY_FAILOVER

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from redis.crc import key_slot
 
-from service.errors import StoreUnavailable
+from service.errors import NothingToRevoke, StoreUnavailable
 from service.guard import Verifier
 from service.keyspace.keys import BUCKETS, numbered
 from service.keyspace.link import Link
@@ -41,7 +41,8 @@ def several(
 @pytest.fixture
 async def parts(several: Several) -> AsyncIterator[Parts]:
     several.heal()
-    link = Link(several.url)
+    # What Sentinels let go of with a primary that is replaced, no guard can know.
+    link = Link(several.url, min_replicas=1 if isinstance(several, SentinelTrio) else 0)
     yield Parts(link)
     await link.aclose()
 
@@ -58,14 +59,18 @@ ON_SENTINEL = pytest.mark.parametrize("several", [SentinelTrio], ids=["sentinel"
 
 async def end(parts: Parts, pair: TokenPair) -> None:
     """Log out, however often that takes while servers change their roles."""
-    patience = time.monotonic() + 30
+    patience, tried = time.monotonic() + 30, False
     while True:
         try:
             await log_out(parts, pair)
             return
         except StoreUnavailable:
             assert time.monotonic() < patience
+            tried = True
             await asyncio.sleep(0.05)
+        except NothingToRevoke:
+            assert tried, "an attempt that was not confirmed had ended it"
+            return
 
 
 async def seen(guard: Verifier, *pairs: TokenPair) -> None:
@@ -175,8 +180,10 @@ async def test_slots_that_move(
     for pair in first:
         await end(parts, pair)
     await seen(guard, *first)
-    slots = [key_slot(numbered(number).revoked) for number in numbers]
-    await asyncio.to_thread(getattr(several, way), slots, several.nodes[to])
+    for number in numbers:
+        slot = key_slot(numbered(number).revoked)
+        if several.owner(slot) is not several.nodes[to]:
+            await asyncio.to_thread(getattr(several, way), slot, several.nodes[to])
     for pair in second:
         await end(parts, pair)
     for each in (guard, strict):

@@ -214,7 +214,7 @@ def test_what_was_read_need_not_be_there() -> None:
 
 
 def test_what_was_trimmed_past_the_trail_is_missing() -> None:
-    """Also where the numbers go on: what else is gone cannot be known."""
+    """Also where the numbers go on, as our last entry should still be there."""
     trail = followed(mark(1, 1))
     assert missing(trail, mark(30, 3)) == 30
     assert missing(trail, mark(30, 2)) == 30
@@ -236,3 +236,21 @@ def test_an_emptied_stream_is_lost() -> None:
         assert rereading.replaced
         assert rereading.missing_until(5000) == (300 if stream else 5000)
     assert not Rereading(Trail()).replaced
+
+
+def test_a_failover_may_forget_a_young_stream() -> None:
+    """Not an older one, nor more than was there, nor where the server has nothing else left."""
+    young, now = followed(mark(100_000, 1), mark(100_100, 2)), 130_000
+
+    def verdict(trail: Trail, *stream: Mark, others_are_whole: bool = True) -> int | None:
+        rereading = Rereading(trail)
+        for one in stream:
+            rereading.take(one)
+        return rereading.missing_until(now, others_are_whole=others_are_whole)
+
+    assert verdict(young) is None
+    assert verdict(young, mark(120_000, 1)) is None
+    assert verdict(young, others_are_whole=False) == now
+    assert verdict(young, mark(120_000, 1), mark(120_500, 3)) == 120_500
+    assert verdict(young, mark(120_000, 4)) == 120_000
+    assert verdict(followed(mark(60_000, 1)), mark(120_000, 1)) == 120_000
