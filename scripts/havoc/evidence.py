@@ -77,11 +77,10 @@ class SessionEvidence:
     def refreshes(self) -> Iterator[Operation]:
         return (each for each in self.about if each.kind == "refresh")
 
-    def may_have_ended(self, latest: float, but: Operation) -> bool:
-        """Whether anything but `but` may have ended it by `latest`."""
+    def may_have_ended(self, latest: float) -> bool:
+        """Whether anything may have ended it by `latest`."""
         return any(
-            each.started < latest and each is not but and self._may_end(each)
-            for each in (*self.about, *self.swept)
+            each.started < latest and self._may_end(each) for each in (*self.about, *self.swept)
         )
 
     def says_ended(self, operation: Operation) -> bool:

@@ -139,6 +139,11 @@ LEGAL = {
         .refused("login", 2, "invalid_credentials", person="bob")
         .refused("signup", 3, "email_taken", person="bob")
     ),
+    "a login while the sign-up is under way": (
+        story()
+        .ok("signup", 1, 1.0, person="bob", session="b", received="b0")
+        .refused("login", 1.5, "invalid_credentials", person="bob")
+    ),
     "another enable replaces an enrolment": (
         story()
         .ok("enable", 1, caller="s", secret="e")

@@ -120,6 +120,18 @@ BROKEN = {
         THEFT,
         story().unsent("refresh", 1, presented="t0").refused("refresh", 9, REUSED, presented="t0"),
     ),
+    "its successor is spent only later": (
+        THEFT,
+        refreshed()
+        .refused("refresh", 1.5, REUSED, presented="t0")
+        .refused("refresh", 2, GONE, presented="t1"),
+    ),
+    "its successor was never sent": (
+        THEFT,
+        refreshed()
+        .unsent("refresh", 1.2, presented="t1")
+        .refused("refresh", 1.5, REUSED, presented="t0"),
+    ),
     "racers get different successors": (
         TWO,
         refreshed().ok("refresh", 1, presented="t0", received="t2"),
