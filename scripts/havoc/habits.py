@@ -27,13 +27,13 @@ def _next(person: Person) -> Callable[[Person], Awaitable[None]]:
     weights = {
         refresh: 30,
         look: 20,
-        log_in: 12 if len(person.devices) < _MOST_DEVICES else 0,
-        log_out: 10,
+        log_in: 16 if len(person.devices) < _MOST_DEVICES else 0,
+        log_out: 12,
         revoke: 5,
         log_out_everywhere: 2,
         present_spent: 2,
         try_ended: 12 if person.over else 0,
-        second_factor.enrol: 3 if person.phone is None else 0,
+        second_factor.enrol: 12 if person.phone is None else 0,
     }
     return person.chance.choices(list(weights), list(weights.values()))[0]
 

@@ -126,7 +126,10 @@ class Requests:
             return 0, Answer("unsent", type(error).__name__, {})
         except httpx.TransportError as error:
             return 0, Answer("unknown", type(error).__name__, {})
-        answered = response.json() if response.content else {}
+        try:
+            answered = response.json() if response.content else {}
+        except ValueError:
+            answered = {}
         outcome, code = _judge(asked.kind, response.status_code, answered)
         return response.status_code, Answer(outcome, code, answered)
 
@@ -134,10 +137,8 @@ class Requests:
 def _judge(kind: Kind, status: int, body: Mapping[str, Any]) -> tuple[Outcome, str]:
     if status == _ROUTES[kind][2] or (kind == "login" and status == 202):
         return "ok", ""
-    code = body.get("error", {}).get("code", "")
-    if status >= 500:
-        return "unknown", code
-    return "refused", code or "not the contract's"
+    code = body.get("error", {}).get("code", "not the contract's")
+    return "unknown" if status >= 500 else "refused", code
 
 
 def _facts(kind: Kind, body: Mapping[str, Any]) -> dict[str, Any]:
