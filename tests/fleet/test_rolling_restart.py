@@ -52,7 +52,7 @@ async def test_nobody_notices(pods: list[ServiceProcess]) -> None:
     """No request is lost or refused, each chain of refreshes goes on, a logout ends it for all."""
     async with balancing(lambda: [pod.url for pod in pods if pod.process]) as balancer:
         await eventually(lambda: has(balancer, 3))
-        async with crowd(balancer.url) as callers:
+        async with crowd(balancer.url, pause=0.02) as callers:  # pods must be able to start
             for pod in pods:
                 await eventually(lambda: all_answered(callers, [0] * len(callers.callers)))
                 assert await asyncio.to_thread(pod.stop) == 0

@@ -17,7 +17,10 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 class Caller:
     """One client and its session. It tries another time only where it could not connect."""
 
-    def __init__(self, person: Person, host: str, port: int, *, keep_alive: bool) -> None:
+    def __init__(
+        self, person: Person, host: str, port: int, *, keep_alive: bool, pause: float
+    ) -> None:
+        """`pause` is in seconds, between two calls."""
         self.person = person
         self.answers = Counter[int]()
         self.refused = 0
@@ -27,6 +30,7 @@ class Caller:
         """Answers after which the service has asked to connect anew."""
         self._address = (host, port)
         self._keep_alive = keep_alive
+        self._pause = pause
         self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def run(self) -> None:
@@ -34,6 +38,7 @@ class Caller:
         try:
             while True:
                 await self._call()
+                await asyncio.sleep(self._pause)
         finally:
             self._close()
 
@@ -103,13 +108,13 @@ class Crowd:
 
 
 @asynccontextmanager
-async def crowd(url: str, size: int = 16) -> AsyncIterator[Crowd]:
-    """So many people who refresh as fast as they can; every other connects anew each time."""
+async def crowd(url: str, size: int = 16, pause: float = 0) -> AsyncIterator[Crowd]:
+    """So many people who refresh again and again; every other connects anew each time."""
     address = httpx.URL(url)
     async with httpx.AsyncClient(base_url=url, timeout=30) as client:
         people = [await sign_up(client) for _ in range(size)]
     callers = [
-        Caller(person, address.host, address.port or 80, keep_alive=bool(number % 2))
+        Caller(person, address.host, address.port or 80, keep_alive=bool(number % 2), pause=pause)
         for number, person in enumerate(people)
     ]
     tasks = [asyncio.create_task(caller.run()) for caller in callers]

@@ -56,7 +56,7 @@ class ServiceProcess:
     def start(self) -> "ServiceProcess":
         """Start it and wait until it says where it listens and answers there."""
         self._launch()
-        wait_until(self._answers)
+        wait_until(self._answers, seconds=40)  # two workers on a busy machine
         return self
 
     def refusal(self) -> tuple[int, str]:
