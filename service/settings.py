@@ -99,7 +99,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def keeps_files(self) -> bool:
         """Whether something lies in `data_dir`, which a pod without a disk must not need."""
-        return not (self.redis_url and self.database_url and self.kms_local_key_file)
+        key_is_elsewhere = self.kms != "local" or self.kms_local_key_file is not None
+        return not (self.redis_url and self.database_url and key_is_elsewhere)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":

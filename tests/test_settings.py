@@ -145,6 +145,16 @@ def test_an_unknown_name_stops_the_start(name: str, near: str) -> None:
     assert near in line
 
 
+def test_the_data_directory_is_for_what_lies_nowhere_else() -> None:
+    """Needed unless sessions, accounts and the key are all kept elsewhere."""
+    stores = {"redis_url": Secret("redis://h"), "database_url": Secret("postgresql://h/d")}
+    assert not Settings(**stores, kms_local_key_file=Path("/run/key")).keeps_files
+    assert not Settings(**stores, kms="vault").keeps_files
+    assert Settings(**stores).keeps_files
+    for name in stores:
+        assert Settings(**stores | {name: Secret("")}, kms="vault").keeps_files
+
+
 def test_cheap_hashes_are_for_tests() -> None:
     """Under 10 is refused in production, and the line says what would allow it."""
     assert "SERVICE_ENV=test" in refusal(SERVICE_BCRYPT_COST="4")
