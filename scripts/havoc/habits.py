@@ -15,7 +15,6 @@ _PACE = 0.04
 
 async def live(person: Person) -> None:
     """Do one thing after the other until `stopped`."""
-    await person.sign_up()
     while not person.stopped:
         await _next(person)(person)
         await asyncio.sleep(person.chance.uniform(0, _PACE))

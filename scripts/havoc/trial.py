@@ -84,6 +84,8 @@ async def _live_through(
 ) -> list[Violation]:
     """People live while faults happen. Ends early with what was found before the end."""
     found: list[Violation] = []
+    tell("signing everybody up")
+    await asyncio.gather(*(person.sign_up() for person in people))
     async with asyncio.TaskGroup() as group:
         for person in people:
             group.create_task(habits.live(person))
@@ -99,19 +101,20 @@ async def _live_through(
 
 async def _inflict_all(trial: Trial, faults: Faults, requests: Requests, tell: Tell) -> None:
     schedule = trial.schedule()
+    began = requests.now()
     lanes = [[each for each in schedule if each.lane == lane] for lane in ("redis", "others")]
     await asyncio.gather(
         asyncio.sleep(trial.seconds),
-        *(_inflict(lane, faults, requests, tell) for lane in lanes),
+        *(_inflict(lane, began, faults, requests, tell) for lane in lanes),
     )
 
 
 async def _inflict(
-    schedule: Sequence[Planned], faults: Faults, requests: Requests, tell: Tell
+    schedule: Sequence[Planned], start: float, faults: Faults, requests: Requests, tell: Tell
 ) -> None:
     """One fault after the other, each when it is due or when the one before is over."""
     for planned in schedule:
-        await asyncio.sleep(max(planned.at - requests.now(), 0.1))
+        await asyncio.sleep(max(start + planned.at - requests.now(), 0.1))
         noted, began = requests.history.faults, requests.now()
         tell(f"{began:.1f} s: {planned.kind}")
         place = len(noted)
