@@ -21,6 +21,7 @@ ROOMS = {
     "cli": EVERYTHING,
     "serving": EVERYTHING,
     "key_commands": EVERYTHING,
+    "key_actions": EVERYTHING,
     "app": EVERYTHING,
     # all that knows HTTP
     "web": "authentication sessions twofactor readiness accounts errors logs",
@@ -56,7 +57,7 @@ LIBRARIES = {
     "hiredis": "keyspace",
     "alembic": "database",
     "asyncpg": "database",
-    "sqlalchemy": "database accounts keyring readiness app key_commands",
+    "sqlalchemy": "database accounts keyring readiness app key_actions",
     "bcrypt": "accounts",
     "email_validator": "accounts",
     "zxcvbn": "accounts",

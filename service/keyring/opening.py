@@ -9,7 +9,7 @@ from service.errors import SealBroken, StartupError
 from service.keyring import signing
 from service.keyring.envelope import Keyring
 from service.keyring.keys import ServiceKeys
-from service.keyring.provider import KeyProvider
+from service.keyring.provider import FORMATS, KeyProvider
 from service.keyring.signing import SigningKeys
 from service.keyring.stored import (
     EMAIL_DIGEST,
@@ -23,6 +23,12 @@ from service.keyring.stored import (
     current_epoch,
     in_use,
 )
+
+_NAMED_BY = {
+    byte: "SERVICE_KMS_LOCAL_KEY_FILE" if name == "local" else f"SERVICE_KMS_{name.upper()}_KEY"
+    for byte, name in FORMATS.items()
+}
+"""The setting that names the top key, by the first byte of what it has wrapped."""
 
 
 class OpenKeys:
@@ -107,9 +113,10 @@ def unwrap(provider: KeyProvider, key: DataKey) -> bytes:
     try:
         return provider.unwrap(key.wrapped, wrap_aad(key.epoch))
     except SealBroken:
+        named_by = _NAMED_BY.get(key.wrapped[:1], "SERVICE_KMS")
         raise StartupError(
             f"{provider} does not open the data keys of this database (epoch {key.epoch}): put back"
-            " the one that was used with it, or name it in SERVICE_KMS_…"
+            f" the one that was used with it, or name it in {named_by}"
         ) from None
 
 

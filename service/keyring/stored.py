@@ -7,6 +7,9 @@ import msgspec
 
 SIGNING, REFRESH_MAC, PEPPER, EMAIL_DIGEST = "signing", "refresh-mac", "pepper", "email-digest"
 
+TURNED = (SIGNING, REFRESH_MAC)
+"""The uses whose keys have successors."""
+
 SKEW = timedelta(minutes=1)
 """How far the clocks of two machines may be apart."""
 

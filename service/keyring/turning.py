@@ -22,7 +22,7 @@ from service.errors import KeyRefused
 from service.keyring.envelope import Keyring
 from service.keyring.opening import OpenKeys
 from service.keyring.store import LARGEST_ID, MINTS, require_epoch, sealed_row, take_turn
-from service.keyring.stored import REFRESH_MAC, SIGNING, SKEW, KeyLives, current_epoch, in_use
+from service.keyring.stored import SIGNING, SKEW, TURNED, KeyLives, current_epoch, in_use
 
 JWKS_AGE = timedelta(minutes=10)
 """How long others may keep the published set: the `max-age` that goes along with it."""
@@ -30,9 +30,6 @@ JWKS_AGE = timedelta(minutes=10)
 DELAY = JWKS_AGE + SKEW
 """From publishing a key to its use. MAC keys have it too: a process without the user store for so
 long must not refuse tokens that another has minted."""
-
-TURNED = (SIGNING, REFRESH_MAC)
-"""The uses whose keys have successors."""
 
 
 class KeyTurning:

@@ -1,0 +1,211 @@
+"""What `service keys ...` does. docs/keys.md has the run-books."""
+
+import argparse
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.accounts.second_factors import SecondFactors
+from service.clock import milliseconds, moment, system_clock
+from service.database.engine import open_database
+from service.errors import (
+    KeyRefused,
+    KeyServiceUnavailable,
+    SealBroken,
+    StartupError,
+    StoreUnavailable,
+)
+from service.key_status import describe
+from service.keyring import signing
+from service.keyring.aside import aside
+from service.keyring.envelope import Keyring
+from service.keyring.epochs import Epochs
+from service.keyring.opening import OpenKeys
+from service.keyring.provider import KeyServices
+from service.keyring.providers import open_key_services
+from service.keyring.store import KeyStore
+from service.keyring.stored import SKEW, KeyLives, current_epoch
+from service.keyring.turning import DELAY, KeyTurning
+from service.keyring.watch import POLL
+from service.keyspace.embedded import server_url
+from service.keyspace.link import Link
+from service.progress import Progress
+from service.settings import Settings
+from service.twofactor.resealing import Resealing
+
+
+class _Keys:
+    """What the commands work on: one database, its key service, its Redis."""
+
+    def __init__(self, settings: Settings, engine: AsyncEngine) -> None:
+        self.settings = settings
+        self.services: KeyServices = open_key_services(settings, os.environ)
+        self.store = KeyStore(engine)
+        self.factors = SecondFactors(engine)
+        self.epochs = Epochs(engine, self.services, system_clock)
+        self.turning = KeyTurning(engine, system_clock)
+        self.lives = KeyLives(access=settings.access_ttl, refresh=settings.refresh_ttl)
+
+    async def open(self) -> OpenKeys:
+        """All keys. Never makes any: that is for the first start."""
+        if not (await self.store.read()).data_keys:
+            raise KeyRefused("this database has no keys yet: start the service once")
+        return await self.store.open(self.services, system_clock)
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Carry out `options.action` and return the exit code.
+
+    Raises:
+        StartupError: it could not be done; the message says why.
+    """
+    try:
+        return asyncio.run(_carry_out(settings, options))
+    except KeyServiceUnavailable as error:
+        raise StartupError(str(error)) from None
+    except StoreUnavailable as error:
+        raise StartupError(f"{error}; a new one is set up by `service migrate`") from None
+    except KeyRefused as error:
+        raise StartupError(str(error)) from None
+
+
+async def _carry_out(settings: Settings, options: argparse.Namespace) -> int:
+    engine = open_database(settings.database_url.reveal())
+    try:
+        return await _ACTIONS[options.action](_Keys(settings, engine), options)
+    finally:
+        await engine.dispose()
+
+
+async def _test(keys: _Keys, _: argparse.Namespace) -> int:
+    services, data_key = keys.services, secrets.token_bytes(32)
+    name, aad = str(services), b"openshow-auth test"
+    began = time.perf_counter()
+    wrapped = await aside(services.wrap, data_key, aad)
+    middle = time.perf_counter()
+    if await aside(services.unwrap, wrapped, aad) != data_key:
+        raise StartupError(f"{name} does not give back what it has wrapped")
+    ended = time.perf_counter()
+    print(f"{name} wraps in {_ms(middle - began)} and unwraps in {_ms(ended - middle)}.")
+    try:
+        await aside(services.unwrap, wrapped, b"openshow-auth other")
+    except SealBroken:
+        print("It refuses a key that was wrapped for something else.")
+    else:
+        raise StartupError(f"{name} does not look at what a key was wrapped for: do not use it")
+    stored = await keys.store.read()
+    if not stored.data_keys:
+        print("This database has no keys yet.")
+        return 0
+    await keys.open()
+    print(f"It opens all keys of this database: epochs {_listed(stored.data_keys)}.")
+    return 0
+
+
+async def _status(keys: _Keys, _: argparse.Namespace) -> int:
+    # Without the key service: it may be what the operator looks into.
+    stored = await keys.store.read()
+    counts = await keys.factors.epochs()
+    print(describe(stored, counts, system_clock(), keys.lives))
+    return 0
+
+
+async def _rotate(keys: _Keys, options: argparse.Namespace) -> int:
+    opened = await keys.open()  # a key service that opens nothing must not wrap what is new
+    if options.key != "data":
+        key_id = await keys.turning.publish(options.key, opened)
+        then = system_clock() + DELAY
+        print(f"The {options.key} key {key_id} is published, in use from {then:%H:%M:%S} UTC on.")
+        return 0
+    epoch = await keys.epochs.begin()
+    begins = (await keys.store.read()).data_keys[-1].active_from
+    print(f"Epoch {epoch} is published and seals from {moment(begins):%H:%M:%S} UTC on.")
+    print("Then run `service keys rewrap`, and later `service keys retire`.")
+    return 0
+
+
+async def _rewrap(keys: _Keys, _: argparse.Namespace) -> int:
+    opened = await keys.open()
+    newest = opened.stored.data_keys[-1]
+    waiting = newest.active_from - milliseconds(system_clock())
+    if waiting > 0:
+        print(f"Waiting {waiting / 1000:.0f} s until epoch {newest.epoch} is in use everywhere.")
+        await asyncio.sleep(waiting / 1000)
+    count = await keys.epochs.rewrap_data_keys(opened)
+    print(f"Data keys wrapped anew by {keys.services}: {count}.")
+    opened = await keys.open()
+    print(f"Keys of the service sealed anew: {await keys.epochs.reseal_keys(opened)}.")
+    epoch = current_epoch(opened.stored.data_keys, milliseconds(system_clock()))
+    total = sum(n for under, n in (await keys.factors.epochs()).items() if under != epoch)
+    with Progress("Secrets sealed anew", total) as progress:
+        resealing = Resealing(keys.factors, Keyring(opened.data_keys, epoch), progress.advance)
+        await resealing.reseal_enabled()
+    print(await _pending(keys.settings, resealing))
+    if resealing.broken:
+        print(f"{resealing.broken} secrets do not open and were left as they are.")
+    return 1 if resealing.broken else 0
+
+
+async def _pending(settings: Settings, resealing: Resealing) -> str:
+    url = settings.redis_url or server_url(settings.data_dir)
+    link = Link(url)
+    life = int(settings.enrollment_ttl.total_seconds())
+    try:
+        return f"Pending enrolments sealed anew: {await resealing.reseal_pending(link)}."
+    except StoreUnavailable as error:
+        return f"Pending enrolments are left to end within {life} s: {error}."
+    finally:
+        await link.aclose()
+
+
+async def _retire(keys: _Keys, options: argparse.Namespace) -> int:
+    stored = await keys.store.read()
+    current = current_epoch(stored.data_keys, milliseconds(system_clock()))
+    given = options.epoch
+    old = [key.epoch for key in stored.data_keys if key.epoch < current]
+    if given is None and not old:
+        raise KeyRefused(f"there is no epoch before {current}")
+    for epoch in old if given is None else [given]:
+        await keys.epochs.retire(epoch, keys.settings.enrollment_ttl + SKEW)
+        print(f"Epoch {epoch} is gone: what it has sealed cannot be opened by anybody.")
+    return 0
+
+
+async def _revoke(keys: _Keys, options: argparse.Namespace) -> int:
+    opened = await keys.open()
+    by_kid = {
+        signing.thumbprint(signing.public_from_der(key.public)): key.id
+        for key in opened.stored.sealed_keys[options.key]
+        if key.public
+    }
+    given = options.id
+    key_id = by_kid.get(given, int(given) if given.isdecimal() else 0)
+    fresh = await keys.turning.revoke(options.key, key_id, opened)
+    print(f"The {options.key} key {key_id} is gone; all processes know within {POLL.seconds} s.")
+    if fresh:
+        print(f"The key {fresh} has taken its place.")
+    return 0
+
+
+def _ms(seconds: float) -> str:
+    return f"{timedelta(seconds=seconds) / timedelta(milliseconds=1):.0f} ms"
+
+
+def _listed(data_keys: Any) -> str:
+    return ", ".join(str(key.epoch) for key in data_keys)
+
+
+_ACTIONS: dict[str, Callable[[_Keys, argparse.Namespace], Awaitable[int]]] = {
+    "test": _test,
+    "status": _status,
+    "rotate": _rotate,
+    "rewrap": _rewrap,
+    "retire": _retire,
+    "revoke": _revoke,
+}
