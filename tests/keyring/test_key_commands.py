@@ -240,6 +240,7 @@ async def _retire(store: UserStore, data_dir: Path) -> None:
     await engine.dispose()
 
 
+@pytest.mark.parametrize("new_user_store", ["postgresql"], indirect=True)  # one is enough
 async def test_signing_key_is_rotated_and_revoked(
     redis: RedisServer, user_store: UserStore, pods: list[ServiceProcess], tmp_path: Path
 ) -> None:
