@@ -127,7 +127,10 @@ def test_the_service_is_named_what_its_code_says() -> None:
     code = "\n".join(
         path.read_text(encoding="utf-8")
         for path in (REPOSITORY / "service").rglob("*")
-        if path.suffix in (".lua", ".py") and path.parent.name != "guard"
+        if path.suffix in (".lua", ".py")
+        and path.parent.name != "guard"
+        # `service keys rewrap` alone, and a user of its own may run that (docs/keys.md).
+        and path.name != "resealing.py"
     )
     rules = access.users()[SERVICE] + access.in_a_cluster()[SERVICE]
     commands = {rule[1:].partition("|")[0].upper() for rule in rules if rule.startswith("+")}
