@@ -47,6 +47,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    """What one process tests, where several do: all on the same servers, which start once."""
+    server, store = _pair(item)
+    return f"{server}-{store}" if server else item.path.stem
 
 
 def _kept(item: pytest.Item) -> bool:

@@ -41,8 +41,9 @@ async def measure(pace: Pace, tell: Callable[[str], None]) -> Sequence[TopologyR
     with TemporaryDirectory() as name, ExitStack() as stack:
         pool = stack.enter_context(ProcessPoolExecutor(1, mp_context=spawn))
         remotes = {
-            topology: stack.enter_context(_started(kind(Path(name) / topology)))
-            for topology, kind in _KINDS.items()
+            # Their sockets lie in there, and the kernel has a limit for the path of one.
+            topology: stack.enter_context(_started(kind(Path(name) / str(number))))
+            for number, (topology, kind) in enumerate(_KINDS.items())
         }
         for number in range(pace.rounds):
             for topology, redis in remotes.items():
