@@ -113,7 +113,8 @@ class _Door(Wire):
         return time.perf_counter()
 
     def take(self, answer: bytes) -> None:
-        self._answer.set_result(answer)
+        if not self._answer.done():  # whoever asked was cancelled at the end
+            self._answer.set_result(answer)
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self._answer.done():
