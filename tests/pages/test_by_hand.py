@@ -130,7 +130,7 @@ async def test_cancelling_leaves_no_secret(visitor: Visitor) -> None:
     await ada.sees("#factor-off")
     assert await ada.page.inner_html("#qr") == ""
     assert Phone(first).totp.secret[:4] not in await ada.page.content()
-    assert await ada.focused() == "enable"
+    await ada.has_focus("enable")
     await ada.press("Set up")
     await ada.sees("#qr svg")
     assert read_qr_code(await ada.page.locator("#qr").screenshot()) != first
@@ -142,13 +142,13 @@ async def test_with_the_keyboard_alone(visitor: Visitor) -> None:
     await ada.tab_to("#sign-in .aside a")
     await keyboard.press("Enter")
     await ada.sees("#sign-up")
-    assert await ada.focused() == "sign-up-email"
+    await ada.has_focus("sign-up-email")
     await keyboard.type(ada.email)
     await ada.tab_to("#sign-up-password")
     await keyboard.type(PASSWORD)
     await keyboard.press("Enter")
     await ada.sees("#home")
-    assert await ada.focused() == "home-heading"
+    await ada.has_focus("home-heading")
     await ada.tab_to("#enable")
     await keyboard.press("Enter")
     await ada.sees("#qr svg")
@@ -162,6 +162,7 @@ async def test_with_the_keyboard_alone(visitor: Visitor) -> None:
     await ada.tab_to("#codes-saved")
     await keyboard.press("Space")
     await ada.sees("#factor-on")
+    await expect(ada.page.locator("#second-factor-heading")).to_be_focused()
     await ada.tab_to("summary >> nth=1")
     await keyboard.press("Enter")
     await ada.tab_to("#disable-code")
@@ -170,4 +171,4 @@ async def test_with_the_keyboard_alone(visitor: Visitor) -> None:
     await ada.tab_to("#sign-out")
     await keyboard.press("Enter")
     await ada.sees("#sign-in")
-    assert await ada.focused() == "sign-in-email"
+    await ada.has_focus("sign-in-email")

@@ -57,7 +57,7 @@ async def test_listing_and_ending(visitor: Visitor, http: httpx.AsyncClient) -> 
     await ada.press("End the session of Firefox on Windows at 127.0.0.1")
     await expect(rows).to_have_count(3)
     await ada.sees("#notice", "Session ended.")
-    assert await ada.focused() == "sessions-heading"
+    await ada.has_focus("sessions-heading")
     assert [(await one.me()).status_code for one in people] == [401, 200, 200]
     await ada.press("End all other sessions")
     await expect(rows).to_have_count(1)

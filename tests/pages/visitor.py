@@ -99,9 +99,9 @@ class Visitor:
         await self.press("Sign out")
         await self.sees("#sign-in")
 
-    async def focused(self) -> str:
-        """The id of what has the focus."""
-        return str(await self.page.evaluate("document.activeElement.id"))
+    async def has_focus(self, id_: str) -> None:
+        """Wait until this has the focus: the page moves it when what was asked for is there."""
+        await expect(self.page.locator(f"#{id_}")).to_be_focused()
 
     async def tab_to(self, selector: str) -> None:
         """Press Tab until this has the focus, which must then show."""
