@@ -10,7 +10,13 @@ import httpx
 import pytest
 
 from service.attempts import Attempts, Counter, Limit
-from service.errors import InvalidCredentials, Overloaded, StoreUnavailable, TooManyAttempts
+from service.errors import (
+    InvalidCredentials,
+    Overloaded,
+    RevocationUnconfirmed,
+    StoreUnavailable,
+    TooManyAttempts,
+)
 from service.keyspace.link import Link
 from service.sessions.client import network
 from tests.support.looking import ON_VALKEY
@@ -127,6 +133,15 @@ async def test_a_wrong_one_and_a_cancelled_one_stay_counted(attempts: Attempts) 
 
     with pytest.raises(asyncio.CancelledError):
         await asyncio.create_task(hang_up())
+    assert not await counts(attempts, counters)
+
+
+async def test_an_unconfirmed_one_stays_counted(attempts: Attempts) -> None:
+    """Without its replicas, Redis has judged the code all the same: it may have been wrong."""
+    counters = limited(attempts, 1, timedelta(minutes=1))
+    with pytest.raises(RevocationUnconfirmed):
+        async with attempts.guarding(HOME, counters):
+            raise RevocationUnconfirmed
     assert not await counts(attempts, counters)
 
 

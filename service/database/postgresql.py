@@ -51,6 +51,7 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # untyped base
         if seconds is not None:
             self._deadline = asyncio.get_running_loop().call_later(seconds, self.terminate)
 
+    # The parameter is the driver's own; its callers may pass it.
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Say goodbye to the server, but do not wait for it longer than `_CLOSE_PATIENCE`."""
         try:

@@ -80,7 +80,7 @@ class Wire:
     async def _open(self, patience: float) -> None:
         try:
             async with asyncio.timeout(patience):
-                # redis-py has left this one method without types
+                # redis-py left this one method without types
                 await self._connection.connect()  # type: ignore[no-untyped-call]
         except BaseException:
             await self.close()

@@ -24,7 +24,7 @@ async def aside(function: Callable[..., Result], *arguments: object) -> Result:
         if error is not None:
             answer.set_exception(error)
         else:
-            answer.set_result(result)  # type: ignore[arg-type]
+            answer.set_result(result)  # type: ignore[arg-type]  # without an error there is one
 
     def call() -> None:
         result, error = None, None
