@@ -1,12 +1,15 @@
 """Log lines: JSON whoever writes them, and no more from libraries than they should say."""
 
+import asyncio
 import json
 import logging
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import structlog
 
@@ -55,6 +58,45 @@ def says_no_more(level: str) -> None:
     chatty.setLevel(logging.DEBUG)  # as a library may do by itself
     chatty.debug("a secret")
     assert logs.shows_requests() == (level in ("debug", "info"))
+
+
+class Line(msgspec.Struct):
+    number: int
+
+
+async def test_lines_of_one_turn_are_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One write for all that gather in a turn of the event loop, in their order, each turn anew."""
+    written: list[bytes] = []
+    stream = SimpleNamespace(write=written.append, flush=lambda: None)
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(buffer=stream))
+    for numbers in ([1, 2, 3], [4]):
+        for number in numbers:
+            logs.write(Line(number))
+        await asyncio.sleep(0)
+    assert written == [b'{"number":1}\n{"number":2}\n{"number":3}\n', b'{"number":4}\n']
+
+
+def test_a_loop_that_closes_early_silences_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines that an event loop left behind are written with the first of the next one."""
+    written: list[bytes] = []
+    stream = SimpleNamespace(write=written.append, flush=lambda: None)
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(buffer=stream))
+
+    closed = asyncio.new_event_loop()
+
+    def say_and_stop() -> None:
+        closed.stop()  # what is called soon from now on is for a turn that never comes
+        logs.write(Line(1))
+
+    async def say() -> None:
+        logs.write(Line(2))
+        await asyncio.sleep(0)
+
+    closed.call_soon(say_and_stop)
+    closed.run_forever()
+    closed.close()
+    asyncio.run(say())
+    assert written == [b'{"number":1}\n{"number":2}\n']
 
 
 async def test_no_secret_at_debug_level(keys: RedisServer, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ A changed dictionary makes the ones already stored unreadable: raise the record'
 
 import functools
 import ipaddress
+import socket
 import zlib
 
 import msgspec
@@ -48,6 +49,11 @@ class Client(msgspec.Struct, frozen=True):
     user_agent: str
     request_id: str
 
+    @property
+    def address_text(self) -> str:
+        """The address as RFC 5952 writes it; '' where it is not known."""
+        return _spelt(self.address.packed) if self.address else ""
+
     def packed(self) -> bytes:
         """The short form of address and user agent."""
         address = self.address.packed if self.address else b""
@@ -71,8 +77,14 @@ def network(address: Address | None) -> str:
 def unpack(packed: bytes) -> tuple[str | None, str | None]:
     """Address and user agent as texts, `None` where there is none."""
     end = 1 + packed[0]
-    address = str(ipaddress.ip_address(packed[1:end])) if end > 1 else None
-    return address, _inflate(packed[end:])
+    return _spelt(packed[1:end]) or None, _inflate(packed[end:])
+
+
+def _spelt(address: bytes) -> str:
+    """A packed address as RFC 5952 writes it; '' where there is none."""
+    if not address:
+        return ""
+    return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -83,6 +95,7 @@ def _deflate(text: str) -> bytes:
     return deflate.compress(text.encode()) + deflate.flush()
 
 
+@functools.lru_cache(maxsize=4096)
 def _inflate(packed: bytes) -> str | None:
     if not packed:
         return None

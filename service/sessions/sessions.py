@@ -258,7 +258,7 @@ class Sessions:
                 keys.handoff,
                 EVENTS_KEPT,
                 user_id.hex(),
-                str(client.address or ""),
+                client.address_text,
                 client.request_id,
                 *arguments,
                 self._feed_life,

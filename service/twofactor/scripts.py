@@ -29,7 +29,7 @@ async def call(
 ) -> Any:
     """Call a script with what `prelude.lua` expects, then its own keys and arguments."""
     names = bucket(user_id)
-    context = (EVENTS_KEPT, user_id.hex(), str(client.address or ""), client.request_id)
+    context = (EVENTS_KEPT, user_id.hex(), client.address_text, client.request_id)
     return await script_(
         link,
         (names.index + user_id, names.events, *keys),

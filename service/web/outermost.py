@@ -5,7 +5,7 @@ It wraps the finished app, because 404 and 405 never reach Litestar's own middle
 
 import asyncio
 import base64
-import os
+import random
 import re
 import time
 from datetime import UTC, datetime
@@ -161,5 +161,5 @@ def _request_id(sent: bytes | None) -> str:
 
 
 def mint_request_id() -> str:
-    """A new request id: 96 random bits."""
-    return base64.urlsafe_b64encode(os.urandom(12)).decode()
+    """A new request id: 96 random bits. It names a request and is no secret."""
+    return base64.urlsafe_b64encode(random.getrandbits(96).to_bytes(12)).decode()

@@ -1,5 +1,6 @@
 """The outermost layer over an app that misbehaves, and the log lines it writes."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -35,6 +36,7 @@ async def answer_of(app: App, **scope: Any) -> list[Any]:
         return {"type": "http.request", "body": b""}
 
     await Outermost(app)({**SCOPE, "state": {}, **scope}, receive, send)
+    await asyncio.sleep(0)  # the log lines of a turn of the event loop are written after it
     return sent
 
 
