@@ -68,9 +68,11 @@ def test_each_token_has_another_id(tokens: AccessTokens) -> None:
 
 
 def test_a_minted_token_names_its_caller(tokens: AccessTokens) -> None:
-    """User and session come back as the ids they are."""
-    caller = tokens.verify(tokens.mint(SESSION)[0])
-    assert (caller.user_id, caller.session_id) == (SESSION.user_id, SESSION.id)
+    """User and session come back as the ids they are, where it was minted as elsewhere."""
+    token = tokens.mint(SESSION)[0]
+    for reader in (tokens, access_tokens()):
+        caller = reader.verify(token)
+        assert (caller.user_id, caller.session_id) == (SESSION.user_id, SESSION.id)
 
 
 def test_an_older_key_still_verifies(tokens: AccessTokens) -> None:
@@ -198,7 +200,9 @@ def test_a_signature_is_verified_once(
         return verify(*arguments)
 
     monkeypatch.setattr(ECAlgorithm, "verify", counted)
-    token = tokens.mint(SESSION)[0]
+    tokens.verify(tokens.mint(SESSION)[0])
+    assert not seen  # it has just signed this itself
+    token = access_tokens().mint(SESSION)[0]
     assert {tokens.verify(token) for _ in range(5)} == {tokens.verify(token)}
     assert len(seen) == 1
     forged = token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB")
@@ -221,9 +225,10 @@ def test_a_known_token_expires() -> None:
     assert refused(tokens, token)
 
 
-def test_a_known_token_ends_with_its_key(tokens: AccessTokens) -> None:
+@pytest.mark.parametrize("minted_here", [True, False])
+def test_a_known_token_ends_with_its_key(tokens: AccessTokens, minted_here: bool) -> None:
     """What a key has signed that was revoked does not count, however often it did before."""
-    token = tokens.mint(SESSION)[0]
+    token = (tokens if minted_here else access_tokens()).mint(SESSION)[0]
     tokens.verify(token)
     tokens.use(SigningKeys([signing.mint()]))
     assert refused(tokens, token)
@@ -233,6 +238,6 @@ def test_what_is_known_is_bounded(tokens: AccessTokens, monkeypatch: pytest.Monk
     """Any number of people, and no more memory than for so many; all are let in."""
     monkeypatch.setattr(access_tokens_module, "_TOKENS_KEPT", 10)
     few = access_tokens()
-    for _ in range(30):
-        few.verify(few.mint(SESSION)[0])
+    for minting in [few, access_tokens()] * 15:
+        few.verify(minting.mint(SESSION)[0])
     assert len(few._known.young) + len(few._known._old) <= 10
