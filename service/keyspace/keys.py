@@ -5,10 +5,10 @@ all atomically, on a cluster as well as on a standalone server.
 
 | key                            | type   | holds                                | life            |
 | ------------------------------ | ------ | ------------------------------------ | --------------- |
-| `session:{b}:<sha256>`         | string | a session record (`record.py`)       | idle, absolute  |
-| `sessions:{b}:<uid>`           | hash   | session id → SHA-256 of its token;   | longest session |
+| `session:{b}:<token digest>`   | string | a session record (`record.py`)       | idle, absolute  |
+| `sessions:{b}:<uid>`           | hash   | session id → digest of its token;    | longest session |
 |                                |        | `v` → version of the user row        |                 |
-| `handoff:{b}:<sid>`            | string | spent SHA-256, sealed successor      | the grace       |
+| `handoff:{b}:<sid>`            | string | digest spent, sealed successor       | the grace       |
 | `pending2fa:{b}:<uid>`         | string | enrolment id, wrong tries, sealed    | the enrolment's |
 | `challenge:{b}:<sha256>`       | string | user, enrolment, wrong tries         | the challenge's |
 | `totp:{b}:<enrolment id>`      | string | last accepted step                   | a few steps     |
@@ -22,7 +22,8 @@ An entry of the feed has `n`, its number, and `s`, the id of the session that ha
 time. Numbers are consecutive, and of the entries that matter no more the newest stays: so a reader
 notices what was trimmed or lost before it came.
 
-Digests and ids are raw bytes: as text they would cost some 20 bytes more a session.
+Digests of refresh tokens have 16 bytes (`refresh_tokens.py`). Digests and ids are raw bytes: as
+text they would cost some 30 bytes more a session.
 """
 
 from datetime import timedelta

@@ -20,8 +20,8 @@ local version, generation, opened, _, absolute = struct.unpack(HEADER, record)
 
 if key ~= session_prefix .. presented then
   local handoff = redis.call('GET', handoff_prefix .. sid)
-  if handoff and handoff:sub(1, 32) == presented then
-    return {'handoff', record, redis.call('PEXPIRETIME', key), handoff:sub(33)}
+  if handoff and handoff:sub(1, #presented) == presented then
+    return {'handoff', record, redis.call('PEXPIRETIME', key), handoff:sub(#presented + 1)}
   end
   finish(sid, key)
   emit('session.reuseDetected', sid, 'generation', ARGV[14], 'current', generation)

@@ -16,7 +16,7 @@ MULTIPLY = """
 -- numbered from ARGV[4]; ARGV[2] is the prefix of session keys.
 local record = redis.call('GET', ARGV[2] .. redis.call('HGET', KEYS[1], ARGV[1]))
 for number = ARGV[4] + 1, ARGV[4] + ARGV[3] do
-  local sid, digest = struct.pack('>I12', number), struct.pack('>I32', number)
+  local sid, digest = struct.pack('>I12', number), struct.pack('>I16', number)
   redis.call('SET', ARGV[2] .. digest, record, 'EX', 3600)
   redis.call('HSET', KEYS[1], sid, digest)
 end

@@ -133,7 +133,7 @@ async def test_each_refresh_keeps_the_index_whole(person: Person, keys: RedisSer
     for _ in range(5):
         person = person.holding((await person.refresh()).json())
     index = bucket(person.user_id).index + person.user_id
-    digest = hashlib.sha256(person.tokens["refreshToken"].encode()).digest()
+    digest = hashlib.sha256(person.tokens["refreshToken"].encode()).digest()[:16]
     with keys.client() as client:
         assert client.hgetall(index) == {bytes.fromhex(person.session_id): digest}
         record = bucket(person.user_id).session + digest

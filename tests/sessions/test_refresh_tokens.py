@@ -38,7 +38,7 @@ def test_the_layout(token: RefreshToken) -> None:
     assert secret[:2] == b"\x01\x02"
     assert (secret[2:18], secret[18:30], secret[30:34]) == (USER, SESSION, b"\0\0\0\x07")
     assert secret[66:] == hmac.digest(MAC_KEYS[2], secret[:66], "sha256")[:24]
-    assert token.digest == hashlib.sha256(token.text.encode()).digest()
+    assert token.digest == hashlib.sha256(token.text.encode()).digest()[:16]
 
 
 def test_a_minted_token_is_recognised(refresh_tokens: RefreshTokens, token: RefreshToken) -> None:
