@@ -43,6 +43,9 @@ logger = logging.getLogger(__name__)
 
 _POLL = 0.02  # seconds between two looks at a lock or socket of another process, which tells nobody
 _PATIENCE = 15.0  # seconds for what should take one: a server that appears, an orphan that goes
+_ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=2000"}
+"""The wheel's Valkey uses glibc's malloc, which keeps seven freed blocks of a size at hand; Lua frees
+hundreds at once. This costs a few MB, 67 at most. What is set already goes first."""
 _LOG_PREFIX = re.compile(r"^\d+:\S+ \d+ \w+ \d+ [\d:.]+ \S ")
 
 StopAsked = Callable[[], bool]
@@ -154,6 +157,7 @@ class EmbeddedServer:
                     process_group=0,
                     umask=0o077,
                     pass_fds=(self._server_lock.descriptor,),
+                    env=_ENVIRONMENT | os.environ,
                 )
             except OSError as error:
                 raise StartupError(f"cannot run {command[0]}: {error.strerror}") from None

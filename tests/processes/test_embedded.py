@@ -75,6 +75,23 @@ def test_is_out_of_reach_of_ctrl_c(embedded: Make, data_dir: Path) -> None:
     assert os.getsid(pid) == os.getsid(0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc is Linux'")
+@pytest.mark.parametrize("set_already", [None, "glibc.malloc.check=0"])
+def test_keeps_freed_memory_at_hand(
+    embedded: Make, monkeypatch: pytest.MonkeyPatch, set_already: str | None
+) -> None:
+    """glibc is told to, unless whoever started the service has told it something."""
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if set_already:
+        monkeypatch.setenv("GLIBC_TUNABLES", set_already)
+    server = embedded()
+    server.start()
+    environment = Path(f"/proc/{server.pid}/environ").read_bytes().split(b"\0")
+    tunables = [entry for entry in environment if entry.startswith(b"GLIBC_TUNABLES=")]
+    expected = set_already or "glibc.malloc.tcache_count=2000"
+    assert tunables == [f"GLIBC_TUNABLES={expected}".encode()]
+
+
 def test_heals_after_kill_9(embedded: Make, data_dir: Path) -> None:
     """A server that is killed is restarted on its data by itself, again and again."""
     server = embedded()
