@@ -85,7 +85,7 @@ class AccessTokenReader:
             if len(signature) != _SIGNATURE_TEXT:
                 raise TokenRefused
             key = self._by_header.get(header) or self._key(header)
-            if not self._algorithm.verify(signed, key, decode(signature)):
+            if not self.is_signed(signed, key, decode(signature)):
                 raise TokenRefused
             claims = self._claims_decoder.decode(decode(payload))
         except (msgspec.DecodeError, ValueError):  # not base64, not UTF-8
@@ -100,6 +100,10 @@ class AccessTokenReader:
         ):
             raise TokenRefused
         return claims
+
+    def is_signed(self, signed: bytes, key: EllipticCurvePublicKey, signature: bytes) -> bool:
+        """Whether `signature` (r and s) is one of this key's for the `signed` part of a token."""
+        return self._algorithm.verify(signed, key, signature)
 
     def _key(self, header: bytes) -> EllipticCurvePublicKey:
         """The key that a header names."""

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
     SECP256R1,
     EllipticCurvePrivateKey,
     EllipticCurvePublicKey,
     generate_private_key,
 )
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -23,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 from service.errors import KeyServiceUnavailable
 
 _COORDINATE_SIZE = 32
+_DETERMINISTIC = ECDSA(SHA256(), deterministic_signing=True)
 
 
 class SigningKey(msgspec.Struct, frozen=True, eq=False):
@@ -30,6 +34,14 @@ class SigningKey(msgspec.Struct, frozen=True, eq=False):
 
     kid: str
     private_key: EllipticCurvePrivateKey  # its repr shows an address in memory, nothing else
+
+    def sign(self, message: bytes) -> bytes:
+        """The ES256 signature (RFC 7518, section 3.4): r and s, 64 bytes.
+
+        The same message always gets the same one (RFC 6979).
+        """
+        r, s = decode_dss_signature(self.private_key.sign(message, _DETERMINISTIC))
+        return r.to_bytes(_COORDINATE_SIZE) + s.to_bytes(_COORDINATE_SIZE)
 
 
 class SigningKeys:

@@ -44,8 +44,8 @@ logger = logging.getLogger(__name__)
 _POLL = 0.02  # seconds between two looks at a lock or socket of another process, which tells nobody
 _PATIENCE = 15.0  # seconds for what should take one: a server that appears, an orphan that goes
 _ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=2000"}
-"""The wheel's Valkey uses glibc's malloc, which keeps seven freed blocks of a size at hand; Lua frees
-hundreds at once. This costs a few MB, 67 at most. What is set already goes first."""
+"""The wheel's Valkey uses glibc's malloc, which keeps seven freed blocks of a size at hand; Lua
+frees hundreds at once. This costs a few MB, 67 at most. What is set already goes first."""
 _LOG_PREFIX = re.compile(r"^\d+:\S+ \d+ \w+ \d+ [\d:.]+ \S ")
 
 StopAsked = Callable[[], bool]

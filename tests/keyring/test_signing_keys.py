@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from service.keyring.signing import SigningKeys, from_der, mint, thumbprint, to_der
+from service.keyring.signing import SigningKey, SigningKeys, from_der, mint, thumbprint, to_der
 
 # The public key and thumbprint of RFC 9449, 4.1 and 6.1.
 RFC_X = "l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs"
@@ -20,6 +20,16 @@ def test_thumbprint_known_answer() -> None:
     """The `kid` is the RFC 7638 thumbprint that others compute too."""
     jwk = {"kty": "EC", "crv": "P-256", "x": RFC_X, "y": RFC_Y}
     assert thumbprint(jwt.PyJWK(jwk, "ES256").key) == RFC_THUMBPRINT
+
+
+def test_signature_known_answer() -> None:
+    """RFC 6979, appendix A.2.5, SHA-256: the nonce follows from key and message."""
+    secret = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
+    key = SigningKey("kid", ec.derive_private_key(secret, ec.SECP256R1()))
+    assert key.sign(b"sample").hex() == (
+        "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716"
+        "f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8"
+    )
 
 
 def test_newest_signs_and_all_verify() -> None:

@@ -13,7 +13,7 @@ from jwt.algorithms import ECAlgorithm
 import service.sessions.access_tokens as access_tokens_module
 from service.errors import InvalidAccessToken
 from service.keyring import signing
-from service.keyring.signing import SigningKeys
+from service.keyring.signing import SigningKey, SigningKeys
 from service.sessions.access_tokens import AccessTokens
 from tests.support.parts import SIGNING_KEYS, access_tokens
 from tests.support.tokens import SESSION, sign
@@ -188,26 +188,59 @@ def encoded(part: bytes) -> str:
     return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
 
 
-def test_a_signature_is_verified_once(
-    tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A token that was good is known by its digest; one that was not is looked at each time."""
-    seen = []
-    verify = ECAlgorithm.verify
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Each look that is taken at a signature: `signed` by making it anew, or `verified`."""
+    looks: list[str] = []
+    verify, sign_anew = ECAlgorithm.verify, SigningKey.sign
 
-    def counted(*arguments: Any) -> bool:
-        seen.append(arguments)
+    def verified(*arguments: Any) -> bool:
+        looks.append("verified")
         return verify(*arguments)
 
-    monkeypatch.setattr(ECAlgorithm, "verify", counted)
+    def signed(*arguments: Any) -> bytes:
+        looks.append("signed")
+        return sign_anew(*arguments)
+
+    monkeypatch.setattr(ECAlgorithm, "verify", verified)
+    monkeypatch.setattr(SigningKey, "sign", signed)
+    return looks
+
+
+def test_a_signature_is_looked_at_once(tokens: AccessTokens, looked_at: list[str]) -> None:
+    """A token that was good is known by its digest; one that was not is looked at each time."""
     tokens.verify(tokens.mint(SESSION)[0])
-    assert not seen  # it has just signed this itself
+    assert looked_at == ["signed"]  # when it was minted
     token = access_tokens().mint(SESSION)[0]
+    looked_at.clear()
     assert {tokens.verify(token) for _ in range(5)} == {tokens.verify(token)}
-    assert len(seen) == 1
+    assert looked_at == ["signed"]
     forged = token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB")
+    looked_at.clear()
     assert all(refused(tokens, forged) for _ in range(3))
-    assert len(seen) == 4
+    assert looked_at == ["signed", "verified"] * 3
+
+
+def test_a_signature_with_another_nonce_counts(
+    tokens: AccessTokens, claims: dict[str, Any], looked_at: list[str]
+) -> None:
+    """ECDSA has many right signatures. That we would make another does not make one wrong."""
+    looked_at.clear()
+    assert tokens.verify(sign(claims))
+    assert looked_at == ["signed", "verified"]
+
+
+def test_the_key_at_hand_vouches_for_its_own_tokens_only(looked_at: list[str]) -> None:
+    """What an older key has signed is verified, and so is all while the keys are not open."""
+    older, newer = signing.mint(), signing.mint()
+    token = access_tokens(SigningKeys([older])).mint(SESSION)[0]
+    both = access_tokens(SigningKeys([older, newer]))
+    closed = access_tokens(SigningKeys.public_only([older.public_key()]))
+    looked_at.clear()
+    assert both.verify(token) == closed.verify(token)
+    assert looked_at == ["verified", "verified"]
+    both.use(SigningKeys.public_only([newer.public_key()]))
+    assert refused(both, token)
 
 
 def test_a_known_token_expires() -> None:
