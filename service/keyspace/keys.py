@@ -46,6 +46,10 @@ FEED_SKEW = timedelta(seconds=60)
 LONGEST_CHANGE = timedelta(seconds=60)
 """Of a user row. Who has not published its new version by then was killed."""
 
+SESSION, HANDOFF = "session:", "handoff:"
+"""What these keys begin with, for the scripts that find out which ones they need: they go on with
+`Bucket.tag`."""
+
 BARRIER = "barrier:"
 BARRIER_LIFE = 60_000
 """Of what is written only so that replicas have something to acknowledge; ms, for a script."""
@@ -68,13 +72,15 @@ class Bucket:
         "revocations",
         "revoked",
         "session",
+        "tag",
         "totp",
     )
 
     def __init__(self, tag: bytes) -> None:
-        self.session = b"session:" + tag + b":"
+        self.tag = tag + b":"
+        self.session = SESSION.encode() + self.tag
+        self.handoff = HANDOFF.encode() + self.tag
         self.index = b"sessions:" + tag + b":"
-        self.handoff = b"handoff:" + tag + b":"
         self.pending = b"pending2fa:" + tag + b":"
         self.challenge = b"challenge:" + tag + b":"
         self.totp = b"totp:" + tag + b":"

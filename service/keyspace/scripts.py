@@ -1,7 +1,7 @@
 """Lua scripts: loaded once by name, called by digest, one round trip each."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -24,10 +24,25 @@ class Script:
         self._spelt: dict[str, tuple[str, str]] = {}  # by what the link puts before it
 
     @classmethod
-    def from_files(cls, package: str, *names: str, acknowledged: bool = True) -> "Script":
-        """The files `names` of `package`, one after the other: shared functions first."""
+    def from_files(
+        cls,
+        package: str,
+        *names: str,
+        constants: Mapping[str, str | int] | None = None,
+        acknowledged: bool = True,
+    ) -> "Script":
+        """The files `names` of `package`, one after the other: shared functions first.
+
+        `constants` stand before them as locals, for what never changes: each argument costs Redis
+        some 0.2 µs at every call.
+        """
+        known = (constants or {}).items()
+        lines = [
+            f"local {name} = {value}" if isinstance(value, int) else f"local {name} = '{value}'"
+            for name, value in known
+        ]
         texts = [(files(package) / name).read_text(encoding="utf-8") for name in names]
-        return cls("\n".join(texts), acknowledged=acknowledged)
+        return cls("\n".join([*lines, *texts]), acknowledged=acknowledged)
 
     async def __call__(
         self, link: Link, keys: Sequence[bytes], arguments: Sequence[Argument]

@@ -7,7 +7,7 @@
 -- guards hear of it. Each entry has the next number, so that they notice whatever they have missed.
 local function finish(sid, key)
   redis.call('HDEL', index, sid)
-  redis.call('DEL', key, handoff_prefix .. sid)
+  redis.call('DEL', key, HANDOFF .. tag .. sid)
   local number = redis.call('INCR', KEYS[4])
   redis.call('XADD', KEYS[3], '*', 'n', number, 's', sid)
   if number % 64 == 0 then -- often enough, and cheap

@@ -14,7 +14,7 @@ from service.errors import (
     RefreshTokenReused,
     SessionNotFound,
 )
-from service.keyspace.keys import EVENTS_KEPT, FEED_SKEW, bucket
+from service.keyspace.keys import EVENTS_KEPT, FEED_SKEW, HANDOFF, SESSION, bucket
 from service.keyspace.line import Argument
 from service.keyspace.link import Link
 from service.keyspace.scripts import Script
@@ -32,18 +32,25 @@ OpeningEvent = Literal["user.signedUp", "user.loggedIn"]
 
 _SESSION_ID_BYTES = 12
 
+_CONSTANTS: dict[str, str | int] = {
+    "SESSION": SESSION,
+    "HANDOFF": HANDOFF,
+    "EVENTS_KEPT": EVENTS_KEPT,
+    "VERSION_FIELD": "v",  # of the index, which holds session ids besides: version of the user row
+}
+
 
 def _script(*names: str, acknowledged: bool = True) -> Script:
-    return Script.from_files(__package__, *names, acknowledged=acknowledged)
+    return Script.from_files(__package__, *names, constants=_CONSTANTS, acknowledged=acknowledged)
 
 
-_OPEN = _script("prelude.lua", "records.lua", "feed.lua", "open.lua")
+_OPEN = _script("prelude.lua", "records.lua", "others.lua", "feed.lua", "open.lua")
 _ROTATE = _script("prelude.lua", "records.lua", "feed.lua", "rotate.lua")
 _END = _script("end.lua")
-_READ = _script("prelude.lua", "read.lua", acknowledged=False)
-_LIST = _script("prelude.lua", "records.lua", "list.lua", acknowledged=False)
-_REVOKE = _script("prelude.lua", "feed.lua", "revoke.lua")
-_REVOKE_ALL = _script("prelude.lua", "records.lua", "feed.lua", "revoke_all.lua")
+_READ = _script("read.lua", acknowledged=False)
+_LIST = _script("prelude.lua", "others.lua", "list.lua", acknowledged=False)
+_REVOKE = _script("prelude.lua", "others.lua", "feed.lua", "revoke.lua")
+_REVOKE_ALL = _script("prelude.lua", "others.lua", "feed.lua", "revoke_all.lua")
 
 
 class Lives(msgspec.Struct, frozen=True):
@@ -104,6 +111,7 @@ class Sessions:
             user_id,
             client,
             token.session_id,
+            token.session_id.hex(),
             token.digest,
             VERSION,
             bytes((authentication,)),
@@ -132,6 +140,7 @@ class Sessions:
             token.user_id,
             client,
             token.session_id,
+            token.session_id.hex(),
             token.digest,
             successor.digest,
             seal_successor(token, successor),
@@ -191,7 +200,10 @@ class Sessions:
         Raises:
             InvalidAccessToken: it has ended.
         """
-        answer = await self._read(_READ, caller.user_id, caller.session_id)
+        keys = bucket(caller.user_id)
+        answer = await _READ(
+            self._link, (keys.index + caller.user_id,), (keys.tag, caller.session_id)
+        )
         if answer is None:
             raise InvalidAccessToken
         return read(caller.user_id, caller.session_id, *answer)
@@ -202,7 +214,12 @@ class Sessions:
         Raises:
             InvalidAccessToken: the caller's own has ended.
         """
-        rows = await self._read(_LIST, caller.user_id, caller.session_id)
+        keys = bucket(caller.user_id)
+        rows = await _LIST(
+            self._link,
+            (keys.index + caller.user_id, keys.events),
+            (keys.tag, caller.user_id.hex(), "", "", caller.session_id),
+        )
         if rows is None:
             raise InvalidAccessToken
         sessions = [read(caller.user_id, *row) for row in rows]
@@ -236,15 +253,6 @@ class Sessions:
             raise InvalidAccessToken
         return ended
 
-    async def _read(self, script: Script, user_id: bytes, *arguments: Argument) -> Any:
-        """Call a script that changes nothing, and so writes no event, with what it expects."""
-        keys = bucket(user_id)
-        return await script(
-            self._link,
-            (keys.index + user_id, keys.events),
-            (keys.session, keys.handoff, EVENTS_KEPT, user_id.hex(), "", "", *arguments),
-        )
-
     async def _end_some(
         self, script: Script, user_id: bytes, client: Client, *arguments: Argument
     ) -> Any:
@@ -254,9 +262,7 @@ class Sessions:
             self._link,
             (keys.index + user_id, keys.events, keys.revoked, keys.revocations),
             (
-                keys.session,
-                keys.handoff,
-                EVENTS_KEPT,
+                keys.tag,
                 user_id.hex(),
                 client.address_text,
                 client.request_id,

@@ -8,9 +8,10 @@ import httpx
 import pytest
 
 from service.keyspace.keys import bucket
+from service.keyspace.scripts import Script
 from service.sessions import sessions as use_cases
 from tests.support.looking import events, session_keys
-from tests.support.parts import Parts
+from tests.support.parts import CLIENT, Parts
 from tests.support.redis_server import REPOSITORY, RedisServer
 from tests.support.service_process import PASSWORD, Person, sign_up
 from tests.support.waiting import wait_until
@@ -134,12 +135,34 @@ async def test_a_stream_is_capped(
     parts: Parts, keys: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It keeps about as many as it should: Redis trims whole nodes of at most a hundred."""
-    monkeypatch.setattr(use_cases, "EVENTS_KEPT", 150)
+    opening = ("prelude.lua", "records.lua", "others.lua", "feed.lua", "open.lua")
+    monkeypatch.setattr(use_cases, "_OPEN", capped(150, *opening))
     user_id = bytes(16)
     for _ in range(400):
         await parts.open(user_id)
     with keys.client() as client:
         assert 150 <= client.xlen(bucket(user_id).events) <= 250
+
+
+@pytest.mark.one_server("a stream is each server's own")
+async def test_logouts_cap_a_stream_as_well(
+    parts: Parts, keys: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when nothing but logouts happens. They look at it with each 64th end of a session."""
+    monkeypatch.setattr(use_cases, "_END", capped(50, "end.lua"))
+    users = [bytes(15) + bytes((number,)) for number in range(128)]
+    pairs = [await parts.open(user_id) for user_id in users]
+    for pair in pairs:
+        caller = parts.access_tokens.verify(pair.access_token)
+        await parts.sessions.log_out(caller, pair.refresh_token, CLIENT)
+    with keys.client() as client:
+        assert 50 <= client.xlen(bucket(users[0]).events) <= 150
+
+
+def capped(events: int, *names: str) -> Script:
+    """A script of the sessions that keeps only so many events."""
+    constants = use_cases._CONSTANTS | {"EVENTS_KEPT": events}
+    return Script.from_files("service.sessions", *names, constants=constants)
 
 
 def test_the_page_lists_what_the_scripts_write() -> None:

@@ -1,0 +1,26 @@
+-- After prelude.lua, before the scripts that look at other sessions of the user.
+
+local function hex(bytes)
+  return string.format(string.rep('%02x', #bytes), bytes:byte(1, -1))
+end
+
+-- Every living session of the user, as {sid, record, key}, and the ids of those that have expired.
+local function all_living()
+  local found, expired, entries = {}, {}, redis.call('HGETALL', index)
+  for i = 1, #entries, 2 do
+    local sid, key = entries[i], SESSION .. tag .. entries[i + 1]
+    if sid ~= VERSION_FIELD then
+      local record = redis.call('GET', key)
+      if record then
+        found[#found + 1] = {sid, record, key}
+      else
+        expired[#expired + 1] = sid
+      end
+    end
+  end
+  return found, expired
+end
+
+local function forget(expired)
+  for _, sid in ipairs(expired) do redis.call('HDEL', index, sid) end
+end
