@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         "migrate", help="bring the tables of the user store up to date, and exit"
     )
     tables.set_defaults(run=_migrate)
-    key_commands.add_to(commands, _settings)
+    key_commands.add_to(commands, read_settings)
     return parser
 
 
@@ -106,7 +106,7 @@ class _Stop:
 
 def _serve(options: argparse.Namespace) -> int:
     stop = _Stop()
-    settings = _settings()
+    settings = read_settings()
     with ExitStack() as cleanup:
         listener = cleanup.enter_context(_bind(settings.host, settings.port))
         if not settings.redis_url:
@@ -129,7 +129,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _redis(_: argparse.Namespace) -> int:
     stop = _Stop()
-    settings = _settings()
+    settings = read_settings()
     if settings.redis_url:  # ending would make a process manager stop the others
         print("SERVICE_REDIS_URL names a server, so none is started here.", flush=True)
         stop.wait()
@@ -146,11 +146,11 @@ def _redis(_: argparse.Namespace) -> int:
 
 
 def _migrate(_: argparse.Namespace) -> int:
-    migrate(_settings().database_url.reveal())
+    migrate(read_settings().database_url.reveal())
     return 0
 
 
-def _settings() -> Settings:
+def read_settings() -> Settings:
     """The settings. The data directory is made if it is used; SQLite lies in it unless they name
     a database.
     """

@@ -2,6 +2,7 @@
 
 import secrets
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -62,6 +63,9 @@ _GET = select(*_SHOWN).where(users.c.id == bindparam("user_id"))
 _FIND = select(*_SHOWN, users.c.password_scheme, users.c.password_hash, users.c.enrolment_id).where(
     users.c.email_key == bindparam("key")
 )
+_IDS = select(users.c.email_key, users.c.id).where(
+    users.c.email_key.in_(bindparam("keys", expanding=True))
+)
 _REPLACE = (
     update(users)
     .where(
@@ -90,15 +94,7 @@ class Users:
         """
         created_at = milliseconds(now)
         user = User(secrets.token_bytes(16), email.as_given, moment(created_at))
-        row = {
-            "id": user.id,
-            "email": user.email,
-            "email_key": email.key,
-            "password_hash": password.value,
-            "password_scheme": password.scheme,
-            "two_fa_enabled": False,
-            "created_at": created_at,
-        }
+        row = _row(user.id, email, password, created_at)
         try:
             with store_errors():
                 async with self._engine.begin() as connection:
@@ -110,6 +106,41 @@ class Users:
             raise EmailTaken from None
         self._remember(user)
         return user
+
+    async def add_all(
+        self, emails: Sequence[EmailAddress], password: PasswordHash, now: datetime
+    ) -> list[bytes]:
+        """Create accounts that have one password hash: all of them or, if anything fails, none.
+
+        For operators who fill a store; people sign up one by one. The ids, in the same order.
+
+        Raises:
+            EmailTaken: an account has one of these addresses, or two of them have the same key.
+        """
+        created_at = milliseconds(now)
+        rows = [_row(secrets.token_bytes(16), email, password, created_at) for email in emails]
+        if not rows:
+            return []
+        try:
+            with store_errors():
+                async with self._engine.begin() as connection:
+                    await connection.execute(_ADD, rows)
+        except IntegrityError:
+            keys = {email.key for email in emails}
+            if len(keys) == len(rows) and not await self.ids(list(keys)):
+                raise
+            raise EmailTaken from None
+        return [row["id"] for row in rows]
+
+    async def ids(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """The ids of the accounts whose addresses have one of these keys, by key.
+
+        One statement names them all, and databases count: 32,766 at the most.
+        """
+        with store_errors():
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(_IDS, {"keys": list(keys)})).all()
+        return {row.email_key: row.id for row in rows}
 
     async def find_by_email(self, key: str) -> Credentials | None:
         """The account whose address has this key (`emails.lookup_key`)."""
@@ -158,6 +189,20 @@ class Users:
         self._remembered[user.id] = user
         if len(self._remembered) > _REMEMBERED:
             self._remembered.popitem(last=False)
+
+
+def _row(
+    user_id: bytes, email: EmailAddress, password: PasswordHash, created_at: int
+) -> dict[str, Any]:
+    return {
+        "id": user_id,
+        "email": email.as_given,
+        "email_key": email.key,
+        "password_hash": password.value,
+        "password_scheme": password.scheme,
+        "two_fa_enabled": False,
+        "created_at": created_at,
+    }
 
 
 def _user(row: Row[*tuple[Any, ...]]) -> User:

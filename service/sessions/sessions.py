@@ -49,6 +49,7 @@ _ROTATE = _script("prelude.lua", "records.lua", "feed.lua", "rotate.lua")
 _END = _script("end.lua")
 _READ = _script("read.lua", acknowledged=False)
 _LIST = _script("prelude.lua", "others.lua", "list.lua", acknowledged=False)
+_COUNT = _script("prelude.lua", "others.lua", "count.lua", acknowledged=False)
 _REVOKE = _script("prelude.lua", "others.lua", "feed.lua", "revoke.lua")
 _REVOKE_ALL = _script("prelude.lua", "others.lua", "feed.lua", "revoke_all.lua")
 
@@ -71,6 +72,17 @@ class TokenPair(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"TokenPair(session_id={self.session_id.hex()})"
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A session that has been opened and for which no access token has been signed yet.
+
+    `record` and `expires_at` are as Redis has them: see `record.read`.
+    """
+
+    token: RefreshToken
+    record: bytes
+    expires_at: int
 
 
 class Sessions:
@@ -105,6 +117,19 @@ class Sessions:
 
         `user_version` is that of the user row that was read for it.
         """
+        return self.sign(
+            await self.open_unsigned(user_id, authentication, event, client, user_version)
+        )
+
+    async def open_unsigned(
+        self,
+        user_id: bytes,
+        authentication: Authentication,
+        event: OpeningEvent,
+        client: Client,
+        user_version: int = 0,
+    ) -> Opened:
+        """`open` without the signature, which costs as much as all the rest of it here."""
         token = self._refresh_tokens.mint(user_id, os.urandom(_SESSION_ID_BYTES), 0)
         record, expires_at = await self._end_some(
             _OPEN,
@@ -122,7 +147,11 @@ class Sessions:
             event,
             user_version,
         )
-        return self._pair(token, record, expires_at)
+        return Opened(token, record, expires_at)
+
+    def sign(self, opened: Opened) -> TokenPair:
+        """The tokens of a session that was opened without them."""
+        return self._pair(opened.token, opened.record, opened.expires_at)
 
     async def refresh(self, presented: str, client: Client) -> TokenPair:
         """Spend a refresh token for its successor.
@@ -224,6 +253,12 @@ class Sessions:
             raise InvalidAccessToken
         sessions = [read(caller.user_id, *row) for row in rows]
         return sorted(sessions, key=lambda session: (session.opened_at, session.id), reverse=True)
+
+    async def count(self, user_id: bytes) -> int:
+        """How many sessions of a user live."""
+        keys = bucket(user_id)
+        living: int = await _COUNT(self._link, (keys.index + user_id,), (keys.tag,))
+        return living
 
     async def revoke(self, caller: Caller, session_id: bytes, client: Client) -> None:
         """End one of the caller's sessions by its id.

@@ -79,6 +79,34 @@ async def test_another_violation_is_not_a_taken_address(
     await users.add(ADA, HASH, NOW)
     with pytest.raises(IntegrityError):
         await users.add(normalize("eve@example.com"), HASH, NOW)
+    with pytest.raises(IntegrityError):
+        await users.add_all([normalize("eve@example.com")], HASH, NOW)
+
+
+async def test_many_are_added_at_once(users: Users, engine: AsyncEngine) -> None:
+    """Proves that each is an account like any other, with the ids in the order of the addresses."""
+    emails = [normalize(f"Person-{number}@example.com") for number in range(1500)]
+    ids = await users.add_all(emails, HASH, NOW)
+    assert len(set(ids)) == len(ids) == await rows(engine)
+    assert await users.ids([email.key for email in emails]) == {
+        email.key: user_id for email, user_id in zip(emails, ids, strict=True)
+    }
+    found = await users.find_by_email(emails[7].key)
+    as_shown = User(ids[7], "Person-7@example.com", NOW.replace(microsecond=678_000))
+    assert found == Credentials(as_shown, HASH)
+    assert await users.ids([ADA.key]) == {}
+    assert await users.ids([]) == {}
+    assert await users.add_all([], HASH, NOW) == []
+
+
+async def test_many_are_added_or_none(users: Users, engine: AsyncEngine) -> None:
+    """Proves that one taken address, or the same one twice, keeps all of them out."""
+    await users.add(ADA, HASH, NOW)
+    eve, mallory = normalize("eve@example.com"), normalize("mallory@example.com")
+    for emails in ([eve, ADA, mallory], [eve, mallory, eve]):
+        with pytest.raises(EmailTaken):
+            await users.add_all(emails, HASH, NOW)
+        assert await rows(engine) == 1
 
 
 async def test_racing_signups_make_one_account(user_store: UserStore) -> None:
@@ -150,6 +178,8 @@ async def test_a_store_that_is_gone_is_unavailable(users: Users, user_store: Use
     user_store.lose()
     questions = [
         users.add(normalize("eve@example.com"), HASH, NOW),
+        users.add_all([normalize("eve@example.com")], HASH, NOW),
+        users.ids([ADA.key]),
         users.find_by_email(ADA.key),
         users.get(secrets.token_bytes(16), 0),
         users.replace_password_hash(added.id, HASH, HASH),

@@ -1,0 +1,1 @@
+"""Accounts and sessions made by the service's own code, without HTTP: what `scripts/seed` does."""

@@ -1,0 +1,53 @@
+"""Whether what will be written to lies on this machine; and if not, whether that is meant."""
+
+import ipaddress
+import os
+import socket
+import sys
+from collections.abc import Iterable
+from urllib.parse import parse_qs, urlsplit
+
+from service.keyspace.url import RedisUrl
+from service.settings import Settings
+
+
+def is_loopback(host: str) -> bool:
+    """Whether all addresses of `host` are this machine's loopback. An unknown name is not."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(str(entry[4][0])).is_loopback for entry in found)
+
+
+def elsewhere(settings: Settings) -> list[str]:
+    """The hosts of the stores that are not on loopback. Where a tunnel ends, nobody can see."""
+    redis = [host for host, _ in RedisUrl.parse(settings.redis_url.reveal()).hosts]
+    hosts = [*redis, *database_hosts(settings.database_url.reveal())]
+    return list(dict.fromkeys(host for host in hosts if not is_loopback(host)))
+
+
+def database_hosts(url: str) -> Iterable[str]:
+    """The hosts in a database URL, as libpq reads it; none for a file or a unix socket."""
+    if not url.startswith("postgresql://"):
+        return []
+    parts = urlsplit(url)
+    netloc = parts.netloc.rpartition("@")[2]
+    listed = netloc or parse_qs(parts.query).get("host", [os.environ.get("PGHOST", "")])[-1]
+    hosts = [_without_port(host) for host in listed.split(",")]
+    return [host for host in hosts if host and not host.startswith(("/", "@", "%2F", "%2f"))]
+
+
+def agreed(hosts: Iterable[str], what: str) -> bool:
+    """Ask on the terminal. False where nobody can be asked."""
+    if not sys.stdin.isatty():
+        return False
+    print(f"{', '.join(hosts)}: not on this machine. {what}", file=sys.stderr)
+    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]

@@ -1,0 +1,48 @@
+"""What a run says when it is done."""
+
+from collections.abc import Iterator
+
+from seeding.accounts import Login, address
+from seeding.export import Export
+from seeding.filling import Plan, Tally
+from seeding.growth import Holdings
+
+
+def report(
+    plan: Plan, tally: Tally, login: Login, seconds: float, growth: Holdings | None
+) -> Iterator[str]:
+    """The lines, one of which shows the password."""
+    first, last = (address(plan.prefix, number).as_given for number in (1, plan.users))
+    yield f"accounts        {plan.users:,}: {first} to {last}"
+    yield f"                {tally.accounts_added:,} added, {tally.accounts_found:,} found"
+    yield f"password        {login.password}"
+    yield f"sessions        {plan.sessions:,}, {plan.sessions_each:,} for each account"
+    opened, found = tally.sessions_opened, tally.sessions_found
+    rate = f" in {seconds:,.1f} s: {opened / seconds:,.0f} a second" if opened else ""
+    yield f"                {found:,} found, {opened:,} opened{rate}"
+    if tally.users_over:
+        yield f"                {tally.users_over:,} accounts have more, and keep them"
+    if opened:
+        yield from _growth(tally, growth)
+
+
+def _growth(tally: Tally, growth: Holdings | None) -> Iterator[str]:
+    if growth is None:
+        yield "bytes, keys     not told: this user of Redis may not ask (MEMORY, DBSIZE)"
+        return
+    opened, begun = tally.sessions_opened, tally.indexes_begun
+    yield f"bytes           {growth.bytes / opened:,.1f} a session, index and key expiry included;"
+    yield f"                besides, the capped streams of events grew by {growth.event_bytes:,}"
+    yield f"keys            {growth.keys:,} more: {(growth.keys - begun) / opened:.2f} a session"
+    if begun:
+        yield f"                and {growth.keys / begun:.2f} a user, of whom {begun:,} had none"
+
+
+def exported(export: Export, tally: Tally) -> Iterator[str]:
+    """What became of the file."""
+    new = export.lines - export.found
+    yield f"export          {export.path}: {export.lines:,} lines, {new:,} new"
+    unknown = tally.sessions_found - export.found
+    if unknown > 0:
+        yield f"                {unknown:,} sessions were there before without a line: their tokens"
+        yield "                are lost, for Redis has only digests; --prefix makes other accounts"

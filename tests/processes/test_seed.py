@@ -1,0 +1,288 @@
+"""`scripts/seed` beside a service that runs: what is there afterwards, however it ended."""
+
+import json
+import os
+import pty
+import re
+import signal
+import stat
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from redis import Redis
+from seeding.__main__ import main as seed
+
+from service.keyspace.embedded import server_url
+from service.keyspace.keys import bucket
+from tests.processes.program import REPOSITORY, Program, wait_until
+from tests.support.user_stores import UserStore
+
+OUT_OF_REACH = "redis://192.0.2.1:6379"
+"""An address that is kept for documentation: nobody answers there."""
+
+
+class Seed:
+    """A seeder on the stores of a service."""
+
+    def __init__(self, service: Program, *arguments: str, **settings: str) -> None:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("SERVICE_")}
+        environment |= {"SERVICE_ENV": "test", "SERVICE_BCRYPT_COST": "4"}
+        environment |= {"SERVICE_DATA_DIR": str(service.data_dir)} | settings
+        roots = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "scripts")))
+        self._command = [sys.executable, "-m", "seeding", *arguments]
+        self._environment = environment | {"PYTHONPATH": roots}
+
+    def start(self, stdin: int = subprocess.DEVNULL) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            self._command,
+            env=self._environment,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, stdin: int = subprocess.DEVNULL) -> tuple[int, str]:
+        """Its exit code and all that it said."""
+        process = self.start(stdin)
+        output, _ = process.communicate(timeout=60)
+        return process.returncode, output
+
+
+def plan(prefix: str, users: int, each: int, *more: str) -> tuple[str, ...]:
+    """The arguments of a run."""
+    return ("--prefix", prefix, "--users", f"{users}", "--sessions-per-user", f"{each}", *more)
+
+
+def redis_of(service: Program) -> "Redis":
+    return Redis.from_url(server_url(service.data_dir).reveal())
+
+
+def sessions_of(service: Program) -> Counter[bytes]:
+    """How many living sessions each user has, by Redis' own keys."""
+    counted: Counter[bytes] = Counter()
+    with redis_of(service) as redis:
+        living = set(redis.scan_iter(match="session:*", count=10_000))
+        for index in redis.scan_iter(match="sessions:*", count=10_000):
+            user_id = index[len(bucket(b"\0").index) :]
+            prefix = bucket(user_id).session
+            counted[user_id] = sum(prefix + digest in living for digest in redis.hvals(index))
+    assert counted.total() == len(living), "a session that no index knows"
+    return counted
+
+
+def lines_of(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """A service with the embedded Valkey and SQLite."""
+    program = Program(tmp_path_factory.mktemp("running") / "var")
+    program.wait_for("serves on")
+    yield program
+    program.clear_away()
+
+
+@pytest.fixture
+def service(running: Program) -> Program:
+    """`running`, without a session."""
+    with redis_of(running) as redis:
+        redis.flushall()
+    return running
+
+
+def test_as_many_as_were_asked_for(start: Any, user_store: UserStore) -> None:
+    """Accounts and sessions, on either user store; a second run finds them, more adds the rest."""
+    settings = {"SERVICE_DATABASE_URL": user_store.url}
+    service = start(**settings)
+    service.wait_for("serves on")
+    asked = ((300, 4, "300 added, 0 found"), (300, 4, "0 added, 300 found"), (301, 7, "1 added"))
+    for users, each, says in asked:
+        code, output = Seed(service, *plan("many", users, each), **settings).run()
+        assert code == 0, output
+        assert says in output
+        rows = user_store.ask("SELECT id, email FROM users")
+        numbered = {f"many-{number:07}@example.org" for number in range(1, users + 1)}
+        assert {email for _, email in rows} == numbered
+        assert sessions_of(service) == {bytes(user_id): each for user_id, _ in rows}
+    assert "3.00 a user" not in output
+    code, output = Seed(service, *plan("many", 10, 2), **settings).run()
+    assert (code, "10 accounts have more" in output) == (0, True), output
+    assert sessions_of(service).total() == 301 * 7
+
+
+def test_says_what_a_session_costs(service: Program) -> None:
+    """Bytes a session and keys a user, without the streams of events."""
+    code, output = Seed(service, *plan("cost", 1000, 2)).run()
+    assert code == 0, output
+    assert "keys            3,000 more: 1.00 a session\n" in output
+    assert "3.00 a user, of whom 1,000 had none" in output
+    told = re.search(r"bytes +([\d.]+) a session", output)
+    assert told
+    assert 100 < float(told[1]) < 500
+
+
+def test_goes_on_after_kill_9(service: Program, tmp_path: Path) -> None:
+    """Killed half-way and run again, it ends with exactly what was asked for; no token is false."""
+    file = tmp_path / "tokens.jsonl"
+    arguments = plan("killed", 1500, 5, "--export", str(file))
+    process = Seed(service, *arguments).start()
+    with redis_of(service) as redis:
+        wait_until(lambda: redis.dbsize() > 1500, "the seeder is at work")
+    process.kill()
+    process.communicate()
+    with file.open("ab") as torn:
+        torn.write(b'{"user":"torn')
+    assert 0 < sessions_of(service).total() < 7500
+    code, output = Seed(service, *arguments).run()
+    assert code == 0, output
+    counted = sessions_of(service)
+    assert len(counted) == 1500
+    assert set(counted.values()) == {5}
+    lines = lines_of(file)
+    assert len({line["session"] for line in lines}) == len(lines) <= 7500
+    assert "their tokens" in output or len(lines) == 7500
+    with service.client() as client:
+        for line in (lines[0], lines[-1]):
+            assert client.get("/auth/me", headers=bearer(line)).status_code == 200
+
+
+def test_ctrl_c_leaves_nothing_half_done(service: Program, tmp_path: Path) -> None:
+    """Every session opened has its line in the export, and the next run adds the others."""
+    file = tmp_path / "tokens.jsonl"
+    arguments = plan("stopped", 1500, 5, "--export", str(file))
+    process = Seed(service, *arguments).start()
+    with redis_of(service) as redis:
+        wait_until(lambda: redis.dbsize() > 1500, "the seeder is at work")
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "the same command goes on" in output
+    opened = sessions_of(service).total()
+    assert 0 < opened == len(lines_of(file)) < 7500
+    code, output = Seed(service, *arguments).run()
+    assert code == 0, output
+    assert f"{opened:,} found, {7500 - opened:,} opened" in output
+    assert sessions_of(service).total() == len(lines_of(file)) == 7500
+
+
+def bearer(line: dict[str, Any]) -> dict[str, str]:
+    return {"Authorization": f"Bearer {line['accessToken']}"}
+
+
+def test_exported_tokens_are_accepted(service: Program, tmp_path: Path) -> None:
+    """By the running service: me, refresh, logout, and the password; the file is ours alone."""
+    file = tmp_path / "tokens.jsonl"
+    file.touch(mode=0o644)
+    arguments = plan("export", 4, 2, "--export", str(file), "--export-limit", "7")
+    code, output = Seed(service, *arguments, "--password", "a long enough one").run()
+    assert code == 0, output
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    lines = lines_of(file)
+    assert len(lines) == 7
+    with service.client() as client:
+        for line in lines:
+            check_line(client, line)
+            for secret in ("accessToken", "refreshToken"):
+                assert line[secret] not in output
+    assert output.count("a long enough one") == 1
+
+
+def check_line(client: httpx.Client, line: dict[str, Any]) -> None:
+    names = "user email password session refreshToken accessToken accessExpiresAt"
+    assert list(line) == names.split()
+    me = client.get("/auth/me", headers=bearer(line)).json()
+    assert (me["user"]["id"], me["user"]["email"]) == (line["user"], line["email"])
+    assert me["session"]["id"] == line["session"]
+    renewed = client.post("/auth/refresh", json={"refreshToken": line["refreshToken"]})
+    assert renewed.status_code == 200
+    body = {"refreshToken": renewed.json()["refreshToken"]}
+    assert client.post("/auth/logout", json=body, headers=bearer(line)).status_code == 204
+    assert client.get("/auth/me", headers=bearer(line)).status_code == 401
+    login = {"email": line["email"], "password": line["password"]}
+    assert client.post("/auth/login", json=login).status_code == 200
+
+
+def test_all_accounts_have_one_password(service: Program) -> None:
+    """The same in every run, one hash for all; another one is refused and changes nothing."""
+    first = Seed(service, *plan("word", 2, 1)).run()
+    again = Seed(service, *plan("word", 4, 1)).run()
+    passwords = [re.search(r"password +(\S+)", output) for _, output in (first, again)]
+    assert passwords[0]
+    assert passwords[1]
+    assert passwords[0][1] == passwords[1][1]
+    with service.client() as client:
+        login = {"email": "word-0000004@example.org", "password": passwords[0][1]}
+        assert client.post("/auth/login", json=login).status_code == 200
+    code, output = Seed(service, *plan("word", 9, 1, "--password", "quite another")).run()
+    assert (code, "have another password" in output) == (2, True), output
+    assert len(sessions_of(service)) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "code", "says"),
+    [
+        (plan("x", 1, 51), {}, 2, r"above SERVICE_MAX_SESSIONS \(50\)"),
+        (plan("X!", 1, 1), {}, 2, "--prefix must be"),
+        (plan("x", 1, 1, "--password", "short"), {}, 2, "--password: .* too short"),
+        (plan("x", 1, 1, "--export", "/dev/null/x"), {}, 2, "--export /dev/null/x: "),
+        (plan("x", 1, 1, "--export", str(REPOSITORY / "README.md")), {}, 2, "something else"),
+        (plan("x", 1, 1), {"SERVICE_PROT": "1"}, 2, "SERVICE_PROT is not a setting"),
+        (plan("x", 1, 1), {"SERVICE_DATA_DIR": "empty"}, 2, "no service runs on .*/empty"),
+        (plan("x", 1, 1), {"SERVICE_DATABASE_URL": "empty"}, 1, "user store cannot be reach"),
+        (plan("x", 1, 1), {"SERVICE_REDIS_URL": "redis://127.0.0.1:1"}, 1, "Redis cannot be reach"),
+        (plan("x", 1, 1), {"SERVICE_REDIS_URL": OUT_OF_REACH}, 2, "192.0.2.1: not on this machine"),
+        (
+            plan("x", 1, 1),
+            {"SERVICE_DATABASE_URL": "postgresql://u@192.0.2.1/db"},
+            2,
+            "192.0.2.1: not on this machine",
+        ),
+        (plan("x", 1, 1, "--yes"), {"SERVICE_REDIS_URL": OUT_OF_REACH}, 1, "Redis cannot be reach"),
+    ],
+)
+def test_says_in_a_line_what_is_wrong(
+    service: Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    settings: dict[str, str],
+    code: int,
+    says: str,
+) -> None:
+    """What cannot be done is told in one line, without a traceback, and nothing is done."""
+    monkeypatch.chdir(tmp_path)
+    directory = tmp_path / "empty" if "SERVICE_DATA_DIR" in settings else service.data_dir
+    own = {"SERVICE_DATA_DIR": str(directory), "SERVICE_DATABASE_URL": ""}
+    if settings.get("SERVICE_DATABASE_URL") == "empty":
+        settings = {"SERVICE_DATABASE_URL": f"sqlite:///{tmp_path / 'empty.db'}"}
+    for name, value in (own | settings | {"SERVICE_DATA_DIR": str(directory)}).items():
+        monkeypatch.setenv(name, value)
+    readme = (REPOSITORY / "README.md").read_bytes()
+    assert seed(arguments) == code
+    output = capsys.readouterr()
+    assert re.fullmatch(rf"scripts/seed: .*{says}.*\n", output.err), output.err
+    assert not output.out
+    assert not sessions_of(service)
+    assert (REPOSITORY / "README.md").read_bytes() == readme
+
+
+@pytest.mark.parametrize(("answer", "code"), [(b"\n", 2), (b"y\n", 1)])
+def test_asks_before_it_fills_what_is_elsewhere(service: Program, answer: bytes, code: int) -> None:
+    """Only a yes goes on: then it finds that nobody answers at that address."""
+    terminal, end = pty.openpty()
+    os.write(terminal, answer)
+    seed = Seed(service, *plan("x", 3, 2), SERVICE_REDIS_URL=OUT_OF_REACH)
+    exit_code, output = seed.run(stdin=end)
+    os.close(terminal)
+    os.close(end)
+    assert exit_code == code, output
+    assert "192.0.2.1: not on this machine. 3 accounts and 6 sessions will be added" in output
