@@ -198,6 +198,19 @@ def test_the_check_of_the_guard_finds(module: str, source: str) -> None:
     assert len(beyond_the_guard(module, source)) == 1
 
 
+HTTP = ("http", "httpx", "litestar", "urllib.request", "uvicorn", "service.web", "service.serving")
+
+
+@pytest.mark.parametrize(
+    "path", [*(REPOSITORY / "scripts/seeding").glob("*.py")], ids=lambda p: p.stem
+)
+def test_the_seeder_knows_no_http(path: Path) -> None:
+    """It fills the stores through the use cases, and is no other script's guest."""
+    forbidden = tuple(f"{name}." for name in (*HTTP, "benchmark", "traffic", "tests"))
+    found = imports(path.read_text(encoding="utf-8"))
+    assert [name for name in found if f"{name}.".startswith(forbidden)] == []
+
+
 def test_nothing_imports_circularly() -> None:
     """No room imports one that comes before it in the table."""
     order = list(ROOMS)

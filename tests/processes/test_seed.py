@@ -18,6 +18,7 @@ import pytest
 from redis import Redis
 from seeding.__main__ import main as seed
 
+from service.database.migration import migrate
 from service.keyspace.embedded import server_url
 from service.keyspace.keys import bucket
 from tests.processes.program import REPOSITORY, Program, wait_until
@@ -237,6 +238,7 @@ def test_all_accounts_have_one_password(service: Program) -> None:
         (plan("x", 1, 1), {"SERVICE_PROT": "1"}, 2, "SERVICE_PROT is not a setting"),
         (plan("x", 1, 1), {"SERVICE_DATA_DIR": "empty"}, 2, "no service runs on .*/empty"),
         (plan("x", 1, 1), {"SERVICE_DATABASE_URL": "empty"}, 1, "user store cannot be reach"),
+        (plan("x", 1, 1), {"SERVICE_DATABASE_URL": "unused"}, 2, "no keys yet: start the service"),
         (plan("x", 1, 1), {"SERVICE_REDIS_URL": "redis://127.0.0.1:1"}, 1, "Redis cannot be reach"),
         (plan("x", 1, 1), {"SERVICE_REDIS_URL": OUT_OF_REACH}, 2, "192.0.2.1: not on this machine"),
         (
@@ -262,8 +264,10 @@ def test_says_in_a_line_what_is_wrong(
     monkeypatch.chdir(tmp_path)
     directory = tmp_path / "empty" if "SERVICE_DATA_DIR" in settings else service.data_dir
     own = {"SERVICE_DATA_DIR": str(directory), "SERVICE_DATABASE_URL": ""}
-    if settings.get("SERVICE_DATABASE_URL") == "empty":
-        settings = {"SERVICE_DATABASE_URL": f"sqlite:///{tmp_path / 'empty.db'}"}
+    if (database := settings.get("SERVICE_DATABASE_URL")) in ("empty", "unused"):
+        settings = {"SERVICE_DATABASE_URL": f"sqlite:///{tmp_path / database}"}
+        if database == "unused":
+            migrate(settings["SERVICE_DATABASE_URL"])
     for name, value in (own | settings | {"SERVICE_DATA_DIR": str(directory)}).items():
         monkeypatch.setenv(name, value)
     readme = (REPOSITORY / "README.md").read_bytes()
