@@ -5,7 +5,7 @@ counts the sessions of each. So a run that was broken off, however it ended, nee
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from random import Random
 from typing import TypeVar
 
@@ -107,7 +107,7 @@ class Filling:
         """
         # A later run takes the hash of the others from the first account: it must be there first.
         await self._fill(next(self._ranges), self._stores.sessions)
-        await asyncio.gather(*(self._lane(sessions) for sessions in self._stores.lanes))
+        await together(self._lane(sessions) for sessions in self._stores.lanes)
 
     async def _lane(self, sessions: Sessions) -> None:
         while not self.stopped and (numbers := next(self._ranges, None)) is not None:
@@ -177,5 +177,15 @@ async def gather(
         for place, item in turns:
             made[place] = await make(item)
 
-    await asyncio.gather(*(work() for _ in range(at_once)))
+    await together(work() for _ in range(at_once))
     return [made[place] for place in range(len(made))]
+
+
+async def together(works: Iterable[Coroutine[None, None, None]]) -> None:
+    """All of them at once. The first error is raised, when it has ended the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except ExceptionGroup as several:
+        raise several.exceptions[0] from None

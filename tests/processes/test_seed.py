@@ -21,7 +21,7 @@ from seeding.__main__ import main as seed
 from service.database.migration import migrate
 from service.keyspace.embedded import server_url
 from service.keyspace.keys import bucket
-from tests.processes.program import REPOSITORY, Program, wait_until
+from tests.processes.program import REPOSITORY, Program, server_pid, wait_until
 from tests.support.user_stores import UserStore
 
 OUT_OF_REACH = "redis://192.0.2.1:6379"
@@ -172,6 +172,23 @@ def test_ctrl_c_leaves_nothing_half_done(service: Program, tmp_path: Path) -> No
     assert code == 0, output
     assert f"{opened:,} found, {7500 - opened:,} opened" in output
     assert sessions_of(service).total() == len(lines_of(file)) == 7500
+
+
+def test_goes_on_after_redis_was_away(service: Program) -> None:
+    """A server that dies half-way ends the run with a line; the next one makes up for it."""
+    seed = Seed(service, *plan("away", 2000, 4))
+    process = seed.start()
+    with redis_of(service) as redis:
+        wait_until(lambda: redis.dbsize() > 1500, "the seeder is at work")
+        os.kill(server_pid(service.data_dir), signal.SIGKILL)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, output
+    assert "scripts/seed: Redis cannot be reached; the same command goes on" in output
+    code, output = seed.run()
+    assert code == 0, output
+    counted = sessions_of(service)
+    assert len(counted) == 2000
+    assert set(counted.values()) == {4}
 
 
 def bearer(line: dict[str, Any]) -> dict[str, str]:
