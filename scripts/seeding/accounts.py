@@ -93,4 +93,4 @@ async def accounts(
 def _derived(key: bytes, prefix: str) -> str:
     """Secret, as the key is, and the same whenever it is asked for: so nothing need keep it."""
     digest = hmac.digest(key, _PURPOSE + prefix.encode(), "sha256")
-    return base64.urlsafe_b64encode(digest[:15]).decode()
+    return base64.b32encode(digest[:15]).decode().lower()

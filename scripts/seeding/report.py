@@ -7,6 +7,9 @@ from seeding.export import Export
 from seeding.filling import Plan, Tally
 from seeding.growth import Holdings
 
+_ENOUGH = 1000
+"""Sessions, for bytes that a server's buffers and tables take by the way not to count."""
+
 
 def report(
     plan: Plan, tally: Tally, login: Login, seconds: float, growth: Holdings | None
@@ -31,8 +34,11 @@ def _growth(tally: Tally, growth: Holdings | None) -> Iterator[str]:
         yield "bytes, keys     not told: this user of Redis may not ask (MEMORY, DBSIZE)"
         return
     opened, begun = tally.sessions_opened, tally.indexes_begun
-    yield f"bytes           {growth.bytes / opened:,.1f} a session, index and key expiry included;"
-    yield f"                besides, the capped streams of events grew by {growth.event_bytes:,}"
+    if opened < _ENOUGH:
+        yield f"bytes           told from {_ENOUGH:,} new sessions on: less is noise"
+    else:
+        yield f"bytes           {growth.bytes / opened:,.1f} a session, index and expiry included;"
+        yield f"                besides, streams of events, capped: {growth.event_bytes:,}"
     yield f"keys            {growth.keys:,} more: {(growth.keys - begun) / opened:.2f} a session"
     if begun:
         yield f"                and {growth.keys / begun:.2f} a user, of whom {begun:,} had none"
