@@ -21,8 +21,16 @@ def test_whatever_a_header_holds_comes_back(
 ) -> None:
     """IPv4, IPv6 or none; any bytes as a user agent, cut at 256 characters."""
     packed = Client(address, agent, "id").packed()
-    shown = str(address) if address else None
-    assert unpack(packed) == (shown, agent[:USER_AGENT_KEPT] or None)
+    shown, shown_agent = unpack(packed)
+    assert (ipaddress.ip_address(shown) if shown else None) == address
+    assert shown_agent == (agent[:USER_AGENT_KEPT] or None)
+
+
+@pytest.mark.parametrize("text", ["192.0.2.7", "2001:db8::1", "::", "::ffff:192.0.2.7"])
+def test_addresses_are_spelt_as_in_rfc_5952(text: str) -> None:
+    """In session lists and in audit events alike, also IPv4 in IPv6 (its section 5)."""
+    client = Client(ipaddress.ip_address(text), "", "id")
+    assert client.address_text == unpack(client.packed())[0] == text
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=USER_AGENT_KEPT))
