@@ -11,29 +11,29 @@ from benchmark.seeding import Seeder, Signed
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A call of the contract: the status that it must be answered with, and the load it makes.
+    """A call: the status that it must be answered with, and the load it makes.
 
-    `ceiling` is what it may cost at most, in multiples of the floor; `None` where nothing is set.
+    It is one of the contract, or, `on_floor`, one that the floor's process answers.
     """
 
     name: str
     title: str
     status: int
-    ceiling: float | None
     prepare: Callable[[Seeder, int, int], Awaitable[Sequence[Lane]]]
     """From a seeder, the number of connections and of requests on each."""
+    on_floor: bool = False
 
 
 async def _logout(seeder: Seeder, connections: int, count: int) -> list[Lane]:
     """A session of its own for each request, two for each user."""
-    sessions = await seeder.open(_two_each(connections * count))
+    sessions = await seeder.open(two_each(connections * count))
     requests = [logout(session) for session in sessions]
     return [Lane(requests[i::connections], count) for i in range(connections)]
 
 
 async def _logout_junk(seeder: Seeder, connections: int, count: int) -> list[Lane]:
     """A token in the right form whose MAC is wrong: turned down without asking Redis."""
-    sessions = await seeder.open(_two_each(connections))
+    sessions = await seeder.open(two_each(connections))
     return [Lane([_post("/auth/logout", session, _forged(session))], count) for session in sessions]
 
 
@@ -45,7 +45,7 @@ async def _me(seeder: Seeder, connections: int, count: int) -> list[Lane]:
 
 async def _refresh(seeder: Seeder, connections: int, count: int) -> list[Lane]:
     """A session on each connection, whose token is exchanged for its successor over and over."""
-    sessions = await seeder.open(_two_each(connections))
+    sessions = await seeder.open(two_each(connections))
     return [
         Lane([_post("/auth/refresh", session, _token(session), signed=False)], count, chained=True)
         for session in sessions
@@ -58,12 +58,18 @@ async def _enable(seeder: Seeder, connections: int, count: int) -> list[Lane]:
     return [Lane([_bare_post("/auth/2fa/enable", session)], count) for session in sessions]
 
 
+async def _evalsha(seeder: Seeder, connections: int, count: int) -> list[Lane]:
+    """What a logout sends, to a handler that has Redis do nothing."""
+    return await _bodies("/evalsha", seeder, connections, count)
+
+
 CALLS = (
-    Call("logout", "POST /auth/logout", 204, 4, _logout),
-    Call("me", "GET /auth/me", 200, 5, _me),
-    Call("refresh", "POST /auth/refresh", 200, 5, _refresh),
-    Call("enable", "POST /auth/2fa/enable", 200, 8, _enable),
-    Call("junk", "POST /auth/logout, forged token", 400, None, _logout_junk),
+    Call("evalsha", "empty POST with a bare EVALSHA", 204, _evalsha, on_floor=True),
+    Call("logout", "POST /auth/logout", 204, _logout),
+    Call("me", "GET /auth/me", 200, _me),
+    Call("refresh", "POST /auth/refresh", 200, _refresh),
+    Call("enable", "POST /auth/2fa/enable", 200, _enable),
+    Call("junk", "POST /auth/logout, forged token", 400, _logout_junk),
 )
 """All calls, in the order in which they are measured."""
 
@@ -73,11 +79,15 @@ BY_NAME = {call.name: call for call in CALLS}
 
 async def floor_lanes(seeder: Seeder, connections: int, count: int) -> list[Lane]:
     """The floor's load: what a logout sends."""
-    sessions = await seeder.open(_two_each(connections))
-    return [Lane([_post("/", session, _token(session))], count) for session in sessions]
+    return await _bodies("/", seeder, connections, count)
 
 
-def _two_each(sessions: int) -> list[bytes]:
+async def _bodies(path: str, seeder: Seeder, connections: int, count: int) -> list[Lane]:
+    sessions = await seeder.open(two_each(connections))
+    return [Lane([_post(path, session, _token(session))], count) for session in sessions]
+
+
+def two_each(sessions: int) -> list[bytes]:
     """User ids for so many sessions; without accounts, which no logout or refresh looks at."""
     return [user for _ in range(sessions) for user in [secrets.token_bytes(16)] * 2][:sessions]
 

@@ -1,44 +1,47 @@
-"""A flood of logins against one worker, and what refresh and logout feel of it."""
+"""A flood of logins against one worker: how many it serves, and what other calls feel of it.
 
-import asyncio
+In each round, one after the other: the other calls alone, bare bcrypt on all cores, the flood
+alone, and the flood with the other calls beside it.
+"""
+
 import multiprocessing
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from secrets import token_urlsafe
+from statistics import median
 from tempfile import TemporaryDirectory
 
 import bcrypt
 import msgspec
 
 from benchmark import processes, storm
-from benchmark.calls import BY_NAME, login
-from benchmark.client import UnexpectedAnswer
-from benchmark.figures import Disturbed, Flood
+from benchmark.budget import Account, account, budget
+from benchmark.calls import login
+from benchmark.disturbance import Budget, Flood
 from benchmark.seeding import Seeder, seeding
+from benchmark.trickles import compared, send, trickles
 from service.accounts.hashing import usable_cores
 
 COST = 12
 _CALLS = ("refresh", "logout")
-_PER_SECOND = 50.0  # of each call
-_LANES = 10  # connections of each call
 _WARM_UP = 1.0  # seconds: caches fill, connections to the stores open
-_HASHES = 4  # on each core, for the bare rate
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """How many connections log in, and for how many seconds."""
+    """How many connections log in, for how many seconds at a time, how many times."""
 
     connections: int
     seconds: float
+    rounds: int
 
 
 async def measure(binary: Path | None, plan: Plan, tell: Callable[[str], None]) -> Flood:
-    """First the calls alone, then the same with the flood beside them."""
-    tell("flood: bare bcrypt")
-    hashes = _bare_hashes()
+    """Rounds on one worker."""
     spawn = multiprocessing.get_context("spawn")
+    rounds: list[_Round] = []
     with (
         TemporaryDirectory() as name,
         processes.redis_server(Path(name), binary) as redis,
@@ -47,80 +50,105 @@ async def measure(binary: Path | None, plan: Plan, tell: Callable[[str], None]) 
         directory = Path(name)
         async with seeding(processes.settings(directory, redis, COST)) as seeder:
             with processes.service(directory, redis, COST) as service:
-                run = _Run(seeder, service, pool)
                 password = token_urlsafe()
                 emails = await seeder.people(plan.connections, password)
-                await run(_WARM_UP, [])
-                tell(f"flood: {plan.seconds:g} s without it")
-                idle = await run(plan.seconds, [])
-                tell(f"flood: {plan.seconds:g} s of logins on {plan.connections} connections")
-                flood = await run(plan.seconds, [login(email, password) for email in emails])
-    shed, sent = flood.answers.get(503, 0), sum(flood.answers.values())
-    return Flood(
-        connections=plan.connections,
-        seconds=plan.seconds,
-        cost=COST,
-        logins=round(flood.answers.get(200, 0) / flood.elapsed, 2),
-        hashes=round(hashes, 2),
-        shed=shed,
-        shed_share=round(shed / max(sent, 1), 3),
-        without_retry_after=flood.without_retry_after,
-        calls=[_disturbed(name, idle, flood) for name in _CALLS],
-    )
+                logins = [login(email, password) for email in emails]
+                run = _Run(seeder, service, redis, pool)
+                await run(_WARM_UP, _CALLS, ())
+                for number in range(plan.rounds):
+                    tell(f"round {number + 1} of {plan.rounds}: a flood of logins")
+                    rounds.append(await _round(run, plan.seconds, logins))
+    return _flood(plan, rounds)
+
+
+class _Round(msgspec.Struct, frozen=True):
+    idle: storm.Aftermath
+    hashes: float
+    alone: storm.Aftermath
+    budget: Budget | None
+    beside: storm.Aftermath
 
 
 class _Run:
     """Sends trickle and flood from a process of its own."""
 
     def __init__(
-        self, seeder: Seeder, service: processes.Server, pool: ProcessPoolExecutor
+        self,
+        seeder: Seeder,
+        service: processes.Server,
+        redis: processes.RedisServer,
+        pool: ProcessPoolExecutor,
     ) -> None:
+        self.budget: Budget | None = None
         self._seeder = seeder
         self._service = service
+        self._redis = redis
         self._pool = pool
+        self._client = pool.submit(os.getpid).result()
 
-    async def __call__(self, seconds: float, logins: Sequence[bytes]) -> storm.Aftermath:
-        count = max(1, round(_PER_SECOND * seconds / _LANES))
-        trickles = [
-            storm.Trickle(
-                name,
-                await BY_NAME[name].prepare(self._seeder, _LANES, count),
-                BY_NAME[name].status,
-                _PER_SECOND,
-            )
-            for name in _CALLS
-        ]
-        load = storm.Storm(processes.HOST, self._service.port, trickles, logins)
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._pool, storm.drive, load)
-        except UnexpectedAnswer as error:
-            raise processes.BenchmarkError(f"{error}\n{self._service.last_error()}") from None
+    async def __call__(
+        self, seconds: float, names: Sequence[str], logins: Sequence[bytes]
+    ) -> storm.Aftermath:
+        """Leaves in `budget` who had the cores, and returns when all has calmed down."""
+        beside = await trickles(self._seeder, names, seconds)
+        load = storm.Storm(processes.HOST, self._service.port, beside, logins, seconds)
+        before = self._account()
+        aftermath = await send(load, self._service, self._pool)
+        self.budget = budget(before, self._account())
+        self._service.wait_until_quiet()  # logins that nobody waits for any more are hashed still
+        return aftermath
+
+    def _account(self) -> Account | None:
+        return account(self._service, self._redis.costs().cpu, processes.cpu(self._client))
 
 
-def _bare_hashes() -> float:
+async def _round(run: _Run, seconds: float, logins: Sequence[bytes]) -> _Round:
+    idle = await run(seconds, _CALLS, ())
+    hashes = _bare_hashes(seconds)
+    alone = await run(seconds, (), logins)
+    cores = run.budget
+    return _Round(idle, hashes, alone, cores, await run(seconds, _CALLS, logins))
+
+
+def _bare_hashes(seconds: float) -> float:
     """bcrypt at this cost on all cores with nothing around it, a second."""
-    cores = usable_cores()
     stored = bcrypt.gensalt(COST)
+    started = time.perf_counter()
+
+    def hash_on(_: int) -> float:
+        count = 0
+        while time.perf_counter() - started < seconds:
+            bcrypt.hashpw(b"password", stored)
+            count += 1
+        return count / (time.perf_counter() - started)
+
+    cores = usable_cores()
     with ThreadPoolExecutor(cores) as pool:
-        started = time.perf_counter()
-        for _ in pool.map(lambda _: bcrypt.hashpw(b"password", stored), range(_HASHES * cores)):
-            pass
-        return _HASHES * cores / (time.perf_counter() - started)
+        return sum(pool.map(hash_on, range(cores)))
 
 
-def _disturbed(name: str, idle: storm.Aftermath, flood: storm.Aftermath) -> Disturbed:
-    quiet, loud = sorted(idle.latencies[name]), sorted(flood.latencies[name])
-    return Disturbed(
-        name=name,
-        title=BY_NAME[name].title,
-        idle_p50=_quantile(quiet, 50),
-        idle_p99=_quantile(quiet, 99),
-        p50=_quantile(loud, 50),
-        p99=_quantile(loud, 99),
+def _flood(plan: Plan, rounds: Sequence[_Round]) -> Flood:
+    floods = [flood for each in rounds for flood in (each.alone, each.beside)]
+    shed = sum(flood.answers.get(503, 0) for flood in floods)
+    sent = sum(sum(flood.answers.values()) for flood in floods)
+    return Flood(
+        connections=plan.connections,
+        seconds=plan.seconds,
+        rounds=plan.rounds,
+        cost=COST,
+        cores=usable_cores(),
+        hashes=_median(each.hashes for each in rounds),
+        alone=_median(each.alone.logins_per_second for each in rounds),
+        logins=_median(each.beside.logins_per_second for each in rounds),
+        alone_share=_median(each.alone.logins_per_second / each.hashes for each in rounds),
+        beside_share=_median(each.beside.logins_per_second / each.hashes for each in rounds),
+        shed=shed,
+        shed_share=round(shed / max(sent, 1), 3),
+        without_retry_after=sum(flood.without_retry_after for flood in floods),
+        calls=compared(_CALLS, [r.idle for r in rounds], [r.beside for r in rounds]),
+        budget=rounds[-1].budget,
     )
 
 
-def _quantile(latencies: Sequence[float], per_cent: int) -> float:
-    """In milliseconds."""
-    return round(latencies[len(latencies) * per_cent // 100] * 1e3, 3)
+def _median(figures: Iterable[float]) -> float:
+    return round(median(figures), 3)

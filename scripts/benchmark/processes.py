@@ -18,7 +18,11 @@ from service.keyspace.embedded import EmbeddedServer, server_url
 from service.settings import Secret, Settings
 
 HOST = "127.0.0.1"
+FLOOR_REDIS_URL = "FLOOR_REDIS_URL"
+EMPTY_SCRIPT = "return 0"
 _PATIENCE = 30.0  # seconds for a server to come up
+_GLANCE = 0.2  # seconds over which a server is found quiet
+_QUIET = 0.1  # of a core
 
 
 class BenchmarkError(Exception):
@@ -39,14 +43,23 @@ class Server(msgspec.Struct, frozen=True):
 
     def cpu(self) -> float:
         """CPU seconds, user and system, of all its threads so far."""
-        return _cpu(self.pid)
+        return cpu(self.pid)
 
     def cpu_by_process(self) -> dict[int, float]:
         """The same by process id, of it and of each process that it has started."""
-        return {pid: _cpu(pid) for pid in (self.pid, *_children(self.pid))}
+        return {pid: cpu(pid) for pid in (self.pid, *_children(self.pid))}
+
+    def wait_until_quiet(self) -> None:
+        """Return when it has next to nothing to do any more."""
+        while True:
+            before = self.cpu()
+            time.sleep(_GLANCE)
+            if self.cpu() - before < _GLANCE * _QUIET:
+                return
 
 
-def _cpu(pid: int) -> float:
+def cpu(pid: int) -> float:
+    """CPU seconds, user and system, of all threads of a process so far."""
     # What clock_getcpuclockid(3) gives for a pid, which Python does not offer: nanoseconds,
     # where /proc/<pid>/stat counts in hundredths of a second.
     return time.clock_gettime(~pid << 3 | 2)
@@ -140,11 +153,12 @@ def service(
 
 
 @contextmanager
-def floor(directory: Path) -> Iterator[Server]:
-    """The floor, under the same server with the same settings."""
+def floor(directory: Path, redis: RedisServer) -> Iterator[Server]:
+    """The floors, under the same server with the same settings."""
     port = free_port()
     command = [sys.executable, "-m", "benchmark.floor", str(port)]
-    with running(command, {}, port, directory / "floor.log") as server:
+    environment = {FLOOR_REDIS_URL: redis.url.reveal()}
+    with running(command, environment, port, directory / "floor.log") as server:
         yield server
 
 

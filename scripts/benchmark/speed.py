@@ -82,7 +82,7 @@ async def measure(
             for number in range(pace.rounds if calls else 0):
                 with (
                     processes.service(directory, redis) as service,
-                    processes.floor(directory) as empty,
+                    processes.floor(directory, redis) as empty,
                 ):
                     for call in calls:
                         tell(f"round {number + 1} of {pace.rounds}: {call.title}")
@@ -112,7 +112,7 @@ async def _compare(
         lanes = await call.prepare(seeder, pace.connections, requests)
         pair = _Pair(
             await runner.run(empty, least, FLOOR_STATUS),
-            await runner.run(service, lanes, call.status),
+            await runner.run(empty if call.on_floor else service, lanes, call.status),
         )
     return pair
 
@@ -122,7 +122,6 @@ def _row(call: Call, pairs: Sequence[_Pair]) -> Row:
     return Row(
         name=call.name,
         title=call.title,
-        ceiling=call.ceiling,
         ratio=round(median(ratios), 2),
         lowest=ratios[0],
         highest=ratios[-1],

@@ -21,37 +21,46 @@ _PATIENCE = 60  # seconds longer than planned
 
 
 class Trickle(msgspec.Struct, frozen=True):
-    """Lanes of one call, which together send `per_second` requests a second, evenly."""
+    """Lanes of one call, which together send `per_second` requests a second, evenly.
+
+    Or in bursts: each lane is due to send `at_once` requests at once, all at the same instant.
+    """
 
     name: str
     lanes: Sequence[Lane]
     status: int
     per_second: float
+    at_once: int = 1
 
 
 class Storm(msgspec.Struct, frozen=True):
-    """Trickles, and beside them a connection for each of `logins`, which it sends over and over."""
+    """Trickles, and beside them a connection for each of `logins`, which it sends over and over.
+
+    It is over when the trickles have run dry; without any, after `seconds`.
+    """
 
     host: str
     port: int
     trickles: Sequence[Trickle]
-    logins: Sequence[bytes]
+    logins: Sequence[bytes] = ()
+    seconds: float = 0
 
 
 class Aftermath(msgspec.Struct, frozen=True):
-    """Seconds: of each trickle's requests, from when each was due, and altogether.
+    """Seconds: of each trickle's requests, from when each was due.
 
-    `answers` counts those to logins by status; `without_retry_after` the 503 that lack it.
+    `answers` counts those to logins by status; `without_retry_after` the 503 that lack it. A rate
+    of logins is taken to the last that has succeeded, since the next ones are half done by then.
     """
 
     latencies: dict[str, list[float]]
-    elapsed: float
+    logins_per_second: float
     answers: dict[int, int]
     without_retry_after: int
 
 
 def drive(storm: Storm) -> Aftermath:
-    """Send it all and return when every trickle has run dry. Logins still open are dropped.
+    """Send it all and return when it is over. Logins still open are dropped.
 
     Raises:
         UnexpectedAnswer: at the first one.
@@ -70,54 +79,61 @@ async def _drive(storm: Storm) -> Aftermath:
         loop.call_later(number / len(logins), login.send)
     for number, wires in enumerate(trickles.values()):
         for place, wire in enumerate(wires):
-            share = (place + number / len(trickles)) / len(wires)
-            wire.start(share)
-    await finished(paced, _PATIENCE + max(wire.duration for wire in paced))
-    elapsed = time.perf_counter() - started
+            wire.start((place + number / len(trickles)) / len(wires))
+    if paced:
+        await finished(paced, _PATIENCE + max(wire.duration for wire in paced))
+    else:
+        await asyncio.sleep(storm.seconds)
     for login in logins:
         login.finish()
     answers = sum((login.answers for login in logins), Counter[int]())
     return Aftermath(
         {name: [s for wire in wires for s in wire.latencies] for name, wires in trickles.items()},
-        elapsed,
+        _rate(logins, started),
         dict(answers),
         sum(login.without_retry_after for login in logins),
     )
 
 
+def _rate(logins: Sequence["_Insistent"], started: float) -> float:
+    last = max((login.succeeded_at for login in logins), default=0.0)
+    return sum(login.answers[200] for login in logins) / (last - started) if last else 0.0
+
+
 def _paced(trickle: Trickle) -> list["_Paced"]:
     loop = asyncio.get_running_loop()
-    period = len(trickle.lanes) / trickle.per_second
-    return [_Paced(lane, trickle.status, loop.create_future(), period) for lane in trickle.lanes]
+    return [_Paced(lane, trickle, loop.create_future()) for lane in trickle.lanes]
 
 
 class _Paced(LaneWire):
-    """Sends a request every `period` seconds, however long the answers take.
+    """Sends its share of a trickle at its hours, however long the answers take.
 
     What is due before the last answer is here goes out right after it, and its latency counts from
     when it was due.
     """
 
-    def __init__(self, lane: Lane, status: int, done: asyncio.Future[None], period: float) -> None:
-        super().__init__(lane, status, done)
-        self.duration = period * lane.count
-        self._period = period
+    def __init__(self, lane: Lane, trickle: Trickle, done: asyncio.Future[None]) -> None:
+        super().__init__(lane, trickle.status, done)
+        self.duration = len(trickle.lanes) * lane.count / trickle.per_second
+        self._at_once = trickle.at_once
+        self._period = len(trickle.lanes) * trickle.at_once / trickle.per_second
         self._left = lane.count
         self._overdue: list[float] = []
         self._busy = False
 
     def start(self, share: float) -> None:
-        """Begin after this share of a period."""
+        """Begin after this share of a period; bursts come together."""
         loop = asyncio.get_running_loop()
-        self._next_at = loop.time() + share * self._period
+        self._next_at = loop.time() + (share * self._period if self._at_once == 1 else 0)
         loop.call_at(self._next_at, self._tick)
 
     def _tick(self) -> None:
-        self._left -= 1
+        due = min(self._at_once, self._left)
+        self._left -= due
         if self._left:
             self._next_at += self._period
             asyncio.get_running_loop().call_at(self._next_at, self._tick)
-        self._overdue.append(time.perf_counter())
+        self._overdue += [time.perf_counter()] * due
         if not self._busy:
             self._busy = True
             self.send(self._overdue.pop(0))
@@ -135,6 +151,7 @@ class _Insistent(Wire):
         super().__init__(done)
         self.answers = Counter[int]()
         self.without_retry_after = 0
+        self.succeeded_at = 0.0
         self._login = login
 
     def send(self) -> None:
@@ -144,6 +161,8 @@ class _Insistent(Wire):
     def take(self, answer: bytes) -> None:
         status = int(answer[9:12])
         self.answers[status] += 1
+        if status == 200:
+            self.succeeded_at = time.perf_counter()
         if status == 503 and b"\r\nretry-after: " not in answer.lower():
             self.without_retry_after += 1
         asyncio.get_running_loop().call_later(0 if status == 200 else _PAUSE, self.send)

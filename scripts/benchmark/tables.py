@@ -1,0 +1,55 @@
+"""A table of figures with what is to be said of it, for terminal and page alike."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+
+class Table(msgspec.Struct, frozen=True):
+    """Cells as they stand in Markdown. `name` is that of its place in the page.
+
+    `notes` are sentences with figures in them, so they are made with the table.
+    """
+
+    name: str
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+
+def in_markdown(table: Table) -> Iterator[str]:
+    """Lines: the first column to the left, figures to the right, then the notes."""
+    yield _line(table.head)
+    yield _line(("---", *("--:" for _ in table.head[1:])))
+    yield from map(_line, table.rows)
+    if table.notes:
+        yield ""
+        yield " ".join(table.notes)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def in_terminal(table: Table) -> Iterator[str]:
+    """Lines in columns, without marks."""
+    yield table.title
+    rows = [[_plain(cell) for cell in row] for row in (table.head, *table.rows)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        first, *rest = (
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield "  " + "  ".join((first, *rest)).rstrip()
+    yield from (f"  {_plain(note)}" for note in table.notes)
+
+
+def _plain(text: str) -> str:
+    return text.replace("**", "").replace("`", "")
+
+
+def judged(found: str, met: bool) -> str:
+    """A figure that has a target: bold, and marked where it is missed."""
+    return f"**{found}**" if met else f"**{found}** missed"
