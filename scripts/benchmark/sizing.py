@@ -48,8 +48,14 @@ class Need(msgspec.Struct, frozen=True):
     worker_cores: float
     hashing_cores: float
     feed: float
-    shards: int
+    for_memory: int
+    for_load: int
     """Primaries; 0 where even 64 do not suffice."""
+
+    @property
+    def shards(self) -> int:
+        """Primaries for both; 0 where there cannot be so many."""
+        return max(self.for_memory, self.for_load) if self.for_memory and self.for_load else 0
 
 
 def tables(report: Report) -> Iterator[Table]:
@@ -93,15 +99,14 @@ def need(sessions: int, costs: Costs) -> Need:
         worker_cores=sum(rate * costs.worker[name] for name, rate in rates.items()),
         hashing_cores=ends * costs.login,
         feed=ends * _FEED_SECONDS * costs.event,
-        shards=_shards(memory, redis),
+        for_memory=_shards(memory, _NODE),
+        for_load=_shards(redis, _REDIS_BUSY),
     )
 
 
-def _shards(memory: float, redis_cores: float) -> int:
-    """As many as it takes when each has the same number of hash tags, or one fewer."""
-    by_memory = int(_NODE / (memory / BUCKETS))
-    by_load = int(_REDIS_BUSY / (redis_cores / BUCKETS))
-    tags = min(by_memory, by_load, BUCKETS)
+def _shards(whole: float, most: float) -> int:
+    """Into how many parts of at most `most` it goes, each of whole hash tags; 0: not even 64."""
+    tags = min(int(most / (whole / BUCKETS)), BUCKETS)
     return math.ceil(BUCKETS / tags) if tags else 0
 
 
@@ -145,7 +150,8 @@ def _cluster(costs: Costs) -> Table:
     )
     head += ("hashing cores", "feed, at most", "primaries")
     most = int(BUCKETS * _NODE / costs.session)
-    shards = max(each.shards for each in needs)
+    last = needs[-1]
+    shards = max(1, last.shards)
     notes = (
         f"At the peak, {_PEAK} times the mean of a day on which each session is refreshed, and "
         f"asked about, {_USES} times; it is replaced once in {_LIFE_DAYS} days, by a login and a "
@@ -156,6 +162,8 @@ def _cluster(costs: Costs) -> Table:
         "many sessions there are.",
         f"**All keys share {BUCKETS} hash tags, so {BUCKETS} primaries are the most that can have "
         f"any work**: {most / 1e9:.1f} billion sessions by memory.",
+        f"{last.sessions:,} sessions need {last.for_memory} primaries for their memory and "
+        f"{last.for_load} for what is done with them.",
         f"Deal out the tags, not the slots: of {shards} primaries with equal ranges of slots the "
         f"fullest has {fullest(shards)} of the {BUCKETS} tags, where "
         f"{math.ceil(BUCKETS / shards)} would do.",

@@ -7,7 +7,7 @@ right before it, and what counts is the median over rounds of fresh processes.
 
 import asyncio
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
@@ -74,7 +74,7 @@ async def measure(
     tell: Callable[[str], None],
 ) -> tuple[Sample, list[Row]]:
     """The floor, and each call. `tell` gets a line for every load."""
-    pairs: dict[str, list[_Pair]] = {call.name: [] for call in calls}
+    pairs: dict[str, list[Pair]] = {call.name: [] for call in calls}
     spawn = multiprocessing.get_context("spawn")
     async with seeding(processes.settings(directory, redis)) as seeder:
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:
@@ -86,38 +86,45 @@ async def measure(
                 ):
                     for call in calls:
                         tell(f"round {number + 1} of {pace.rounds}: {call.title}")
-                        pair = await _compare(runner, seeder, (service, empty), call, pace)
+                        pair = await compare(runner, seeder, (service, empty), call, pace)
                         pairs[call.name].append(pair)
-    floors = [pair.floor for several in pairs.values() for pair in several]
-    return middle(floors), [_row(call, pairs[call.name]) for call in calls]
+    return medians(calls, pairs)
 
 
-class _Pair(msgspec.Struct, frozen=True):
+class Pair(msgspec.Struct, frozen=True):
+    """A round's samples of the floor and of a call."""
+
     floor: Sample
     call: Sample
 
 
-async def _compare(
+async def compare(
     runner: Runner,
     seeder: Seeder,
     servers: tuple[processes.Server, processes.Server],
     call: Call,
     pace: Pace,
-) -> _Pair:
+) -> Pair:
     """The floor and, right after it, the call. `servers` are the service and the floor."""
     service, empty = servers
     for requests in (_WARM_UP, pace.requests):
         # The floor gets twice as many: it is done so much sooner.
         least = await floor_lanes(seeder, pace.connections, 2 * requests)
         lanes = await call.prepare(seeder, pace.connections, requests)
-        pair = _Pair(
+        pair = Pair(
             await runner.run(empty, least, FLOOR_STATUS),
             await runner.run(empty if call.on_floor else service, lanes, call.status),
         )
     return pair
 
 
-def _row(call: Call, pairs: Sequence[_Pair]) -> Row:
+def medians(calls: Sequence[Call], pairs: Mapping[str, Sequence[Pair]]) -> tuple[Sample, list[Row]]:
+    """The floor and each call, from all of the pairs by call."""
+    floors = [pair.floor for several in pairs.values() for pair in several]
+    return middle(floors), [_row(call, pairs[call.name]) for call in calls]
+
+
+def _row(call: Call, pairs: Sequence[Pair]) -> Row:
     ratios = sorted(round(pair.call.cpu / pair.floor.cpu, 2) for pair in pairs)
     return Row(
         name=call.name,
