@@ -36,6 +36,11 @@ class Budget(msgspec.Struct, frozen=True):
     """Other programs, and the kernel on nobody's behalf."""
     idle: float
 
+    @property
+    def hashing_of_ours(self) -> float:
+        """Of the CPU that all of this took, which other programs do not change, that of hashing."""
+        return self.hashing / (self.hashing + self.service + self.redis + self.client)
+
 
 class Flood(msgspec.Struct, frozen=True):
     """What logins on `connections` for `seconds` came to, and what they did to other calls.
