@@ -26,14 +26,14 @@ class Call(msgspec.Struct, frozen=True):
 
 async def _logout(seeder: Seeder, connections: int, count: int) -> list[Lane]:
     """A session of its own for each request, two for each user."""
-    sessions = await seeder.open(two_each(connections * count))
+    sessions = await seeder.open(_two_each(connections * count))
     requests = [logout(session) for session in sessions]
     return [Lane(requests[i::connections], count) for i in range(connections)]
 
 
 async def _logout_junk(seeder: Seeder, connections: int, count: int) -> list[Lane]:
     """A token in the right form whose MAC is wrong: turned down without asking Redis."""
-    sessions = await seeder.open(two_each(connections))
+    sessions = await seeder.open(_two_each(connections))
     return [Lane([_post("/auth/logout", session, _forged(session))], count) for session in sessions]
 
 
@@ -45,7 +45,7 @@ async def _me(seeder: Seeder, connections: int, count: int) -> list[Lane]:
 
 async def _refresh(seeder: Seeder, connections: int, count: int) -> list[Lane]:
     """A session on each connection, whose token is exchanged for its successor over and over."""
-    sessions = await seeder.open(two_each(connections))
+    sessions = await seeder.open(_two_each(connections))
     return [
         Lane([_post("/auth/refresh", session, _token(session), signed=False)], count, chained=True)
         for session in sessions
@@ -83,11 +83,11 @@ async def floor_lanes(seeder: Seeder, connections: int, count: int) -> list[Lane
 
 
 async def _bodies(path: str, seeder: Seeder, connections: int, count: int) -> list[Lane]:
-    sessions = await seeder.open(two_each(connections))
+    sessions = await seeder.open(_two_each(connections))
     return [Lane([_post(path, session, _token(session))], count) for session in sessions]
 
 
-def two_each(sessions: int) -> list[bytes]:
+def _two_each(sessions: int) -> list[bytes]:
     """User ids for so many sessions; without accounts, which no logout or refresh looks at."""
     return [user for _ in range(sessions) for user in [secrets.token_bytes(16)] * 2][:sessions]
 

@@ -18,17 +18,16 @@ from typing import Any
 import msgspec
 
 from benchmark import processes
-from benchmark.calls import BY_NAME, Call, two_each
+from benchmark.calls import BY_NAME, Call
 from benchmark.curves import Growth, GrowthPoint
 from benchmark.figures import Sample, middle
-from benchmark.seeding import Seeder, seeding
+from benchmark.seeding import Seeder, fill, seeding
 from benchmark.speed import Pace, Runner
 from benchmark.steps import Steps
 
 SMALLEST = 100
 
 _CALLS = tuple(BY_NAME[name] for name in ("logout", "me", "refresh"))
-_BATCH = 10_000  # sessions whose tokens are in memory at once while a store is filled
 _WARM_UP = 10  # requests on each connection
 _TURNS = 2  # of each store, for a call in a round
 _REST = 1.0  # seconds, to see what a server does with nothing to do
@@ -86,11 +85,7 @@ async def _fill(store: _Store, tell: Steps) -> None:
     """Open the sessions, two for each user, and rewrite the append-only file."""
     settings = processes.settings(store.directory, store.redis)
     with tell.counting("sessions opened", store.sessions) as progress:
-        async with seeding(settings) as seeder:
-            while left := store.sessions - progress.done:
-                batch = two_each(min(left, _BATCH))
-                await seeder.open(batch)
-                progress.advance(len(batch))
+        await fill(settings, store.sessions, progress)
     _rewrite(store.redis.client)
 
 

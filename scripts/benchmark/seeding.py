@@ -3,23 +3,28 @@
 import secrets
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from itertools import chain, cycle, islice, repeat
 from random import Random
+from secrets import token_bytes
 
 import msgspec
 from seeding.devices import device
-from seeding.filling import gather
+from seeding.filling import LANES, gather, together
 from seeding.stores import Stores, open_stores
 
 from service.accounts.emails import EmailAddress, normalize
 from service.accounts.passwords import PasswordHash
 from service.clock import system_clock
 from service.database.migration import migrate
+from service.progress import Progress
 from service.sessions.client import Client
 from service.sessions.record import Authentication
-from service.sessions.sessions import TokenPair
+from service.sessions.sessions import Opened, Sessions, TokenPair
 from service.settings import Settings
 
 _AT_ONCE = 32
+_BATCH = 1000  # of a lane
+_DEVICES = 4096
 
 
 class Signed(msgspec.Struct, frozen=True):
@@ -69,6 +74,27 @@ async def seeding(settings: Settings) -> AsyncIterator[Seeder]:
     migrate(settings.database_url.reveal())
     async with open_stores(settings, founding=True) as stores:
         yield Seeder(stores)
+
+
+async def fill(settings: Settings, count: int, progress: Progress) -> None:
+    """Open so many sessions, two for each user, as fast as may be. Their tokens are dropped."""
+    random = Random(3)  # noqa: S311  # the same devices in every run
+    devices = cycle([device(random) for _ in range(_DEVICES)])
+    users = chain.from_iterable(repeat(token_bytes(16), 2) for _ in range((count + 1) // 2))
+    wanted = islice(users, count)
+
+    async def lane(sessions: Sessions) -> None:
+        async def open_one(user_id: bytes) -> Opened:
+            return await sessions.open_unsigned(
+                user_id, Authentication.PASSWORD, "user.loggedIn", next(devices)
+            )
+
+        while batch := list(islice(wanted, _BATCH)):
+            await gather(open_one, batch)
+            progress.advance(len(batch))
+
+    async with seeding(settings), open_stores(settings, lanes=LANES) as stores:
+        await together(lane(sessions) for sessions in stores.lanes)
 
 
 def _address() -> EmailAddress:

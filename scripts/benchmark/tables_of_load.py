@@ -135,7 +135,7 @@ def _shares(budget: Budget) -> str:
         f"Who had the cores while the flood was alone: hashing {budget.hashing:.1%}, the rest of "
         f"the service {budget.service:.1%}, Redis {budget.redis:.1%}, the client "
         f"{budget.client:.1%}, other programs and the kernel {budget.others:.1%}, nobody "
-        f"{budget.idle:.1%}. Of the CPU that all of this took, whatever other programs did, hashing "
+        f"{budget.idle:.1%}. Of the CPU that all of this took, whatever others did, hashing "
         f"had {budget.hashing_of_ours:.1%}."
     )
 
