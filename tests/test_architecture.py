@@ -174,6 +174,16 @@ def test_the_guard_stands_alone(path: Path) -> None:
     assert beyond_the_guard(path.stem, path.read_text(encoding="utf-8")) == []
 
 
+@pytest.mark.parametrize(
+    "path", [*(REPOSITORY / "scripts/traffic").glob("*.py")], ids=lambda p: p.stem
+)
+def test_load_comes_from_outside(path: Path) -> None:
+    """The load generator, with sockets and threads replaced, runs nothing of the service."""
+    named = imports(path.read_text(encoding="utf-8"))
+    ours = {name for name in named if name.partition(".")[0] in ("service", "tests")}
+    assert ours <= {"service.progress.Progress"}
+
+
 @pytest.mark.parametrize("name", ["keys", "url"])
 def test_what_the_guard_shares_is_a_leaf(name: str) -> None:
     """The two modules that it has in common with the service bring nothing else along."""

@@ -1,0 +1,1 @@
+"""`scripts/load`: load on a running service, over HTTP, whatever it runs on."""

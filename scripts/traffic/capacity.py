@@ -1,0 +1,140 @@
+"""The highest rate at which every threshold still holds."""
+
+import sys
+
+import gevent
+import msgspec
+
+from traffic.errors import UnusableError
+from traffic.figures import Summary
+from traffic.options import Options
+from traffic.stage import Stage
+from traffic.status import Status
+from traffic.thresholds import Limit, Thresholds
+
+_FASTER = 1.5
+_CLOSER = 3
+"""Times that the gap between the last rate that held and the first that broke is halved."""
+_P99 = Limit("p99", "all", 50.0)
+"""What must hold where no latency is asked for."""
+_WARM_UP = 3.0  # seconds at most
+_PAUSE = 0.3
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A rate that was tried. `generator_late` is why it broke if the thresholds held."""
+
+    rate: float
+    holds: bool
+    generator_late: bool
+    p99_ms: float
+    errors: int
+    cpu_us_per_request: float
+
+
+class Capacity(msgspec.Struct, frozen=True):
+    """`rate` is in arrivals a second; 0 where even the first was too many."""
+
+    mix: str
+    rate: float
+    limited_by: str
+    """`service`, `generator` (which was late first), `people` (the file ran out) or `nothing`."""
+    shares_the_machine: bool
+    steps: list[Step]
+    best: Summary | None
+
+
+def find(stage: Stage, asked: Options, status: Status) -> Capacity:
+    """Raise the rate by half until it breaks, then close in.
+
+    Raises:
+        UnusableError: there are no people for the first rate.
+    """
+    limits = asked.thresholds
+    if not limits.limits:
+        limits = msgspec.structs.replace(limits, limits=(_P99,))
+    search = _Search(stage, asked, limits, status)
+    rate = asked.plan.rate
+    while search.holds(rate):
+        rate *= _FASTER
+    for _ in range(_CLOSER):
+        if search.best is None or search.limited_by == "people":
+            break
+        search.holds((search.best.rate + search.broken) / 2)
+    best = search.best
+    return Capacity(
+        asked.plan.mix.name, best.rate if best else 0.0, search.limited_by,
+        stage.target.is_loopback, search.steps, best,
+    )  # fmt: skip
+
+
+class _Search:
+    def __init__(self, stage: Stage, asked: Options, limits: Thresholds, status: Status) -> None:
+        self._stage, self._asked, self._limits, self._status = stage, asked, limits, status
+        self.steps: list[Step] = []
+        self.best: Summary | None = None
+        self.broken = 0.0
+        self.limited_by = "nothing"
+
+    def holds(self, rate: float) -> bool:
+        """Try it, and again if it broke: something else on the machine may have been in the way."""
+        return self._try(rate) or (self.limited_by != "people" and self._try(rate))
+
+    def _try(self, rate: float) -> bool:
+        plan = msgspec.structs.replace(
+            self._asked.plan,
+            rate=round(rate, 1),
+            warm_up=min(_WARM_UP, self._asked.plan.warm_up),
+            duration=self._asked.step,
+        )
+        try:
+            self._stage.gather(plan)
+        except UnusableError:
+            if not self.steps:
+                raise
+            self.limited_by = "people"
+            return False
+        summary = self._stage.run(plan, self._limits, self._status)
+        self._status.end()
+        self._note(summary)
+        gevent.sleep(_PAUSE)
+        return summary.verdict == "pass"
+
+    def _note(self, summary: Summary) -> None:
+        broken = not all(verdict.holds for verdict in summary.verdicts)
+        step = Step(
+            summary.rate, summary.verdict == "pass", summary.verdict == "unusable",
+            summary.total.latencies.p99_ms, summary.total.errors,
+            summary.generator.cpu_us_per_request,
+        )  # fmt: skip
+        self.steps.append(step)
+        print(_line(step), file=sys.stderr)
+        if step.holds:
+            self.best = summary
+        else:
+            self.broken = summary.rate
+            self.limited_by = "service" if broken else "generator"
+
+
+def words(found: Capacity) -> str:
+    """The result in a sentence or two."""
+    if found.best is None:
+        return f"{found.mix}: not even the first rate held; start lower with --rate"
+    beside = " The generator shares the machine with the service." * found.shares_the_machine
+    reason = {
+        "service": "more broke a threshold",
+        "generator": "at least: beyond it the generator was late, though the thresholds held",
+        "people": "at least: there were no people for a higher rate",
+        "nothing": "at least",
+    }[found.limited_by]
+    return (
+        f"capacity of {found.mix}: {found.rate:g} arrivals a second ({reason}),"
+        f" p99 {found.best.total.latencies.p99_ms:.1f} ms.{beside}"
+    )
+
+
+def _line(step: Step) -> str:
+    result = "holds" if step.holds else "generator late" if step.generator_late else "broken"
+    return (
+        f"{step.rate:>10,.1f} a second: {result}, p99 {step.p99_ms:.1f} ms, {step.errors:,} errors"
+    )

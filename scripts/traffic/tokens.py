@@ -1,0 +1,119 @@
+"""People from a file of `scripts/seed --export`, each used once and put back afterwards.
+
+A refresh token that was used is spent, and coming back with it later is what a thief does: the
+service ends the session. So FILE.used remembers how far the file was read, before anything is
+sent, and those whose sessions live are appended with their newest tokens when a run ends.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from traffic.errors import UnusableError
+from traffic.people import Account, Person
+
+_HEAD = 4096
+"""Bytes at the beginning that tell one file from another."""
+
+
+class Line(msgspec.Struct, rename="camel"):
+    """A line of the file: one session."""
+
+    user: str
+    email: str
+    password: str
+    session: str
+    refresh_token: str
+    access_token: str
+    access_expires_at: float
+
+
+class _Used(msgspec.Struct):
+    head: str
+    """SHA-256 of the first bytes, as many as there were up to _HEAD, of which file this tells."""
+    head_bytes: int
+    offset: int
+
+
+class TokenFile:
+    """Reads from where the last run has stopped."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises UnusableError where there is no such file."""
+        self._path = path
+        self._beside = path.with_name(path.name + ".used")
+        self._accounts: dict[str, Account] = {}
+        try:
+            self._offset = self._remembered()
+        except (OSError, msgspec.MsgspecError) as error:
+            raise UnusableError(f"--tokens {path}: {error}") from None
+
+    def take(self, count: int) -> list[Person]:
+        """So many people, or as many as are left.
+
+        Raises:
+            UnusableError: a line is not what scripts/seed writes.
+        """
+        people: list[Person] = []
+        decode = msgspec.json.Decoder(Line).decode
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            for text in file:
+                if len(people) == count:
+                    break
+                try:
+                    people.append(self._person(decode(text)))
+                except msgspec.MsgspecError as error:
+                    raise UnusableError(f"--tokens {self._path}: {error}") from None
+                self._offset += len(text)
+        self._remember()
+        return people
+
+    def put_back(self, people: Iterable[Person]) -> None:
+        """Those whose sessions live, with their newest tokens."""
+        encode = msgspec.json.Encoder().encode
+        with self._path.open("ab") as file:
+            for person in people:
+                if person.session:  # else it was opened by a login, or is of somebody else
+                    file.write(encode(_line(person)) + b"\n")
+
+    def _person(self, line: Line) -> Person:
+        account = self._accounts.get(line.user)
+        if account is None:
+            account = self._accounts[line.user] = Account(line.email, line.password, 0)
+        account.sessions += 1
+        return Person(
+            account, line.refresh_token, line.access_token, line.access_expires_at,
+            line.user, line.session,
+        )  # fmt: skip
+
+    def _remembered(self) -> int:
+        with self._path.open("rb") as file:
+            head = file.read(_HEAD)
+            if not self._beside.exists():
+                return 0
+            used = msgspec.json.decode(self._beside.read_bytes(), type=_Used)
+            same = _digest(head[: used.head_bytes]) == used.head
+            return used.offset if same and used.offset <= self._path.stat().st_size else 0
+
+    def _remember(self) -> None:
+        with self._path.open("rb") as file:
+            head = file.read(_HEAD)
+        used = _Used(_digest(head), len(head), self._offset)
+        scratch = self._beside.with_name(self._beside.name + ".new")
+        scratch.write_bytes(msgspec.json.encode(used))
+        scratch.replace(self._beside)
+
+
+def _line(person: Person) -> Line:
+    account = person.account
+    return Line(
+        person.user, account.email, account.password, person.session,
+        person.refresh_token, person.access_token, int(person.expires_at),
+    )  # fmt: skip
+
+
+def _digest(head: bytes) -> str:
+    return hashlib.sha256(head).hexdigest()
