@@ -26,9 +26,9 @@ if redis.call('HLEN', index) >= most then
   end
 end
 
-local absolute = now + tonumber(ARGV[12])
-local expiry = math.min(now + tonumber(ARGV[11]), absolute)
-local record = struct.pack(HEADER, tonumber(ARGV[8]), 0, now, now, absolute) .. ARGV[9] .. ARGV[10]
+local life = math.min(tonumber(ARGV[12]), 2 ^ 40 - 1) -- what fits into a record
+local expiry = now + math.min(tonumber(ARGV[11]), life)
+local record = struct.pack(HEADER, tonumber(ARGV[8]), 0, now, 0, life) .. ARGV[9] .. ARGV[10]
 keep(sid, ARGV[7], record, expiry)
 -- '?' announces a change that is under way (twofactor/prelude.lua); it is not ours to call off.
 if ARGV[15] ~= '0'

@@ -4,12 +4,12 @@
     0       1       format version, 1
     1       4       generation of the token that is valid now
     5       6       opened at, ms since 1970
-    11      6       last used at, ms
-    17      6       ends at the latest, ms
-    23      1       how the person authenticated: bit 0 password, bit 1 TOTP, bit 2 recovery code
-    24      …       device (`client.py`)
+    11      5       last used, ms after it was opened
+    16      5       life at the most, ms (34 years)
+    21      1       how the person authenticated: bit 0 password, bit 1 TOTP, bit 2 recovery code
+    22      …       device (`client.py`)
 
-All numbers big-endian. The scripts read and write offsets 0 to 22 (`records.lua`), copy the rest.
+All numbers big-endian. The scripts read and write offsets 0 to 20 (`records.lua`), copy the rest.
 """
 
 from datetime import datetime
@@ -70,15 +70,16 @@ def read(
 
     `expires_at` is its PEXPIRETIME, ms since 1970; `user_version` as the index has it.
     """
-    ip_address, user_agent = unpack(record[24:])
+    ip_address, user_agent = unpack(record[22:])
+    opened = int.from_bytes(record[5:11])
     return Session(
         user_id=user_id,
         id=session_id,
         generation=int.from_bytes(record[1:5]),
-        opened_at=moment(int.from_bytes(record[5:11])),
-        last_used_at=moment(int.from_bytes(record[11:17])),
+        opened_at=moment(opened),
+        last_used_at=moment(opened + int.from_bytes(record[11:16])),
         expires_at=moment(expires_at),
-        authentication=Authentication(record[23]),
+        authentication=Authentication(record[21]),
         ip_address=ip_address,
         user_agent=user_agent,
         user_version=_version(user_version or b"0"),

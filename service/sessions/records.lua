@@ -1,7 +1,7 @@
 -- After prelude.lua, before the scripts that write a record.
 
--- Offsets 0 to 22 of a record (record.py): version, generation, opened, last used, ends at the latest.
-local HEADER, HEADER_BYTES = '>BI4I6I6I6', 23
+-- Offsets 0 to 20 of a record (record.py): version, generation, opened, last used, life at the most.
+local HEADER, HEADER_BYTES = '>BI4I6I5I5', 21
 
 -- Keep `record` under `digest` until `expiry` (ms since 1970); the index lives as long as its longest.
 local function keep(sid, digest, record, expiry)

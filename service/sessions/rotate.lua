@@ -17,7 +17,7 @@
 local sid, presented, handoff_key = ARGV[5], ARGV[7], HANDOFF .. tag .. ARGV[5]
 local record, key = living(sid)
 if not record then return {'ended'} end
-local version, generation, opened, _, absolute = struct.unpack(HEADER, record)
+local version, generation, opened, _, life = struct.unpack(HEADER, record)
 
 if key ~= SESSION .. tag .. presented then
   local handoff = redis.call('GET', handoff_key)
@@ -30,9 +30,10 @@ if key ~= SESSION .. tag .. presented then
 end
 
 local now = now_ms()
-local expiry = math.min(now + tonumber(ARGV[11]), absolute)
+local expiry = math.min(now + tonumber(ARGV[11]), opened + life)
 local authentication = record:sub(HEADER_BYTES + 1, HEADER_BYTES + 1)
-local successor = struct.pack(HEADER, version, generation + 1, opened, now, absolute)
+local used = math.max(now - opened, 0) -- Redis' clock may have been put back
+local successor = struct.pack(HEADER, version, generation + 1, opened, used, life)
   .. authentication .. ARGV[10]
 keep(sid, ARGV[8], successor, expiry)
 redis.call('DEL', key)

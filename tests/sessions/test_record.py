@@ -8,7 +8,8 @@ import pytest
 from service.errors import InvalidAccessToken
 from service.keyspace.keys import bucket
 from service.sessions.record import Authentication, read
-from tests.support.parts import CLIENT, Parts
+from service.sessions.sessions import Lives
+from tests.support.parts import CLIENT, LIVES, Parts
 from tests.support.redis_server import RedisServer
 
 
@@ -25,8 +26,8 @@ def test_methods(authentication: Authentication, methods: tuple[str, ...]) -> No
 def test_the_layout() -> None:
     """A record made by hand from the documented offsets."""
     record = b"".join((
-        b"\x01", (5).to_bytes(4), (1_700_000_000_123).to_bytes(6), (1_700_000_000_456).to_bytes(6),
-        (1_800_000_000_000).to_bytes(6), b"\x01", b"\x04\xc0\x00\x02\x07",
+        b"\x01", (5).to_bytes(4), (1_700_000_000_123).to_bytes(6), (333).to_bytes(5),
+        (100_000_000_000).to_bytes(5), b"\x01", b"\x04\xc0\x00\x02\x07",
     ))  # fmt: skip
     session = read(b"u" * 16, b"s" * 12, record, 1_750_000_000_789)
     assert session.generation == 5
@@ -55,7 +56,19 @@ async def test_a_record_through_rotations(parts: Parts, keys: RedisServer) -> No
     with keys.client() as client:
         record = client.get(bucket(caller.user_id).session + digest)
     assert record[0] == 1
-    assert int.from_bytes(record[17:23]) - int.from_bytes(record[5:11]) == 30 * 86_400_000
+    assert int.from_bytes(record[16:21]) == 30 * 86_400_000
+
+
+async def test_a_life_longer_than_a_record_can_say(parts: Parts) -> None:
+    """A century is cut to what fits, 34 years, and stays that through a refresh."""
+    century = timedelta(days=36_500)
+    long = Parts(parts.link, Lives(century, century, LIVES.grace))
+    pair = await long.open()
+    caller = long.access_tokens.verify(pair.access_token)
+    opened = await long.sessions.current(caller)
+    assert opened.expires_at - opened.opened_at == timedelta(milliseconds=2**40 - 1)
+    await long.sessions.refresh(pair.refresh_token, CLIENT)
+    assert (await long.sessions.current(caller)).expires_at == opened.expires_at
 
 
 async def test_token_pairs_are_not_shown(parts: Parts) -> None:
