@@ -6,7 +6,7 @@ from html import escape
 from benchmark.drawing import WIDTH, drawing
 from benchmark.report import Report
 
-_LEFT, _RIGHT = 220, 150
+_LEFT, _RIGHT = 240, 150
 _ROW, _BAR = 34, 18
 
 

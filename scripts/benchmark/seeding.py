@@ -25,6 +25,7 @@ from service.settings import Settings
 _AT_ONCE = 32
 _BATCH = 1000  # of a lane
 _DEVICES = 4096
+_PATIENCE_MS = 30_000  # for a reply: nobody waits, and the queue is long
 
 
 class Signed(msgspec.Struct, frozen=True):
@@ -93,7 +94,8 @@ async def fill(settings: Settings, count: int, progress: Progress) -> None:
             await gather(open_one, batch)
             progress.advance(len(batch))
 
-    async with seeding(settings), open_stores(settings, lanes=LANES) as stores:
+    patient = msgspec.structs.replace(settings, redis_reply_timeout_ms=_PATIENCE_MS)
+    async with seeding(settings), open_stores(patient, lanes=LANES) as stores:
         await together(lane(sessions) for sessions in stores.lanes)
 
 
