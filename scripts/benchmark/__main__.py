@@ -12,7 +12,7 @@ from benchmark.page import refreshed
 from benchmark.report import Report
 from benchmark.terminal import shown
 from service import logs
-from service.errors import StartupError
+from service.errors import StartupError, StoreUnavailable
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
     parts = set(told.only or (() if kept else options.PARTS))
     try:
         report = asyncio.run(run.measure(told, parts, kept)) if parts or not kept else kept
-    except (processes.BenchmarkError, StartupError) as error:
+    except (processes.BenchmarkError, StartupError, StoreUnavailable) as error:
         print(f"scripts/bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

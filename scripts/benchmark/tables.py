@@ -1,8 +1,12 @@
 """A table of figures with what is to be said of it, for terminal and page alike."""
 
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 
 import msgspec
+
+
+_WIDTH = 140  # of the page's lines
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -25,7 +29,7 @@ def in_markdown(table: Table) -> Iterator[str]:
     yield from map(_line, table.rows)
     if table.notes:
         yield ""
-        yield " ".join(table.notes)
+        yield from wrap(" ".join(table.notes), _WIDTH, break_on_hyphens=False)
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -94,4 +94,6 @@ def _elsewhere(report: Report) -> Iterator[Target]:
             yield Target(what, row.ratio, row.ceiling, "× one server")
     if (workers := report.workers) is not None:
         gain = workers.gain_on_free_cores
-        yield Target("two workers", gain, workers.goal, "× one", at_least=True)
+        yield Target(
+            "what two workers do, on free cores", gain, workers.goal, "× one", at_least=True
+        )
