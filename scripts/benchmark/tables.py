@@ -5,7 +5,6 @@ from textwrap import wrap
 
 import msgspec
 
-
 _WIDTH = 140  # of the page's lines
 
 
