@@ -2,7 +2,7 @@
 
 A store of each size has a server and a service of its own, and beside each the smallest store has
 its: loads alternate between the two, so what else the machine does hits both. No append-only file
-is rewritten meanwhile: that is done, and waited for, before.
+is rewritten meanwhile; what that costs is measured last.
 """
 
 import multiprocessing
@@ -59,12 +59,12 @@ async def measure(binary: Path | None, pace: Pace, most: int, tell: Steps) -> Gr
         for size in sizes(most):
             with _started(binary, size) as store:
                 await _fill(store, tell)
-                upkeep = _upkeep(store.redis)
                 pairs[size] = {call.name: [] for call in _CALLS}
                 rounds = pace.rounds if size == most else 1
                 for number in range(rounds):
                     tell(f"round {number + 1} of {rounds}: {size:,} sessions against {SMALLEST}")
                     await _compare(smallest, store, pace, pairs[size])
+                upkeep = _upkeep(store.redis)
     return Growth(list(_points(pairs)), *upkeep)
 
 
@@ -82,11 +82,10 @@ def _started(binary: Path | None, sessions: int) -> Iterator[_Store]:
 
 
 async def _fill(store: _Store, tell: Steps) -> None:
-    """Open the sessions, two for each user, and rewrite the append-only file."""
+    """Open the sessions, two for each user."""
     settings = processes.settings(store.directory, store.redis)
     with tell.counting("sessions opened", store.sessions) as progress:
         await fill(settings, store.sessions, progress)
-    _rewrite(store.redis.client)
 
 
 def _rewrite(client: Any) -> None:
@@ -99,10 +98,11 @@ def _rewrite(client: Any) -> None:
 
 
 def _upkeep(redis: processes.RedisServer) -> tuple[float, float, float]:
-    """Seconds of the last rewrite, ms of its fork, the share of a core taken in peace."""
+    """Seconds of a rewrite, ms of its fork, the share of a core taken in peace."""
     client, before = redis.client, redis.costs()
     time.sleep(_REST)
     busy = (redis.costs().cpu - before.cpu) / _REST
+    _rewrite(client)
     seconds = float(client.info("persistence")["aof_last_rewrite_time_sec"])
     return seconds, client.info("stats")["latest_fork_usec"] / 1000, round(busy, 4)
 
