@@ -83,6 +83,11 @@ class Export:
     ) -> None:
         os.close(self._file)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it has as many lines as it may have."""
+        return self._room is not None and self._room <= 0
+
     def take(self, wanted: int) -> int:
         """How many of so many sessions the file has room for. The places are then taken."""
         if self._room is None:

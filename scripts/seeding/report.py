@@ -49,6 +49,6 @@ def exported(export: Export, tally: Tally) -> Iterator[str]:
     new = export.lines - export.found
     yield f"export          {export.path}: {export.lines:,} lines, {new:,} new"
     unknown = tally.sessions_found - export.found
-    if unknown > 0:
+    if unknown > 0 and not export.is_full:
         yield f"                {unknown:,} sessions were there before without a line: their tokens"
         yield "                are lost, for Redis has only digests; --prefix makes other accounts"

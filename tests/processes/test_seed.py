@@ -211,6 +211,8 @@ def test_exported_tokens_are_accepted(service: Program, tmp_path: Path) -> None:
             for secret in ("accessToken", "refreshToken"):
                 assert line[secret] not in output
     assert output.count("a long enough one") == 1
+    code, output = Seed(service, *arguments, "--password", "a long enough one").run()
+    assert (code, len(lines_of(file)), "lost" in output) == (0, 7, False), output
 
 
 def check_line(client: httpx.Client, line: dict[str, Any]) -> None:
