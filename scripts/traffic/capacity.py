@@ -78,9 +78,21 @@ class _Search:
 
     def holds(self, rate: float) -> bool:
         """Try it, and again if it broke: something else on the machine may have been in the way."""
-        return self._try(rate) or (self.limited_by != "people" and self._try(rate))
+        for _ in range(2):
+            summary = self._try(rate)
+            if summary is None:
+                self.limited_by = "people"
+                return False
+            if summary.verdict == "pass":
+                self.best = summary
+                return True
+        self.broken = rate
+        broken = not all(verdict.holds for verdict in summary.verdicts)
+        self.limited_by = "service" if broken else "generator"
+        return False
 
-    def _try(self, rate: float) -> bool:
+    def _try(self, rate: float) -> Summary | None:
+        """None: there were no people for it."""
         plan = msgspec.structs.replace(
             self._asked.plan,
             rate=round(rate, 1),
@@ -92,16 +104,14 @@ class _Search:
         except UnusableError:
             if not self.steps:
                 raise
-            self.limited_by = "people"
-            return False
+            return None
         summary = self._stage.run(plan, self._limits, self._status)
         self._status.end()
         self._note(summary)
         gevent.sleep(_PAUSE)
-        return summary.verdict == "pass"
+        return summary
 
     def _note(self, summary: Summary) -> None:
-        broken = not all(verdict.holds for verdict in summary.verdicts)
         step = Step(
             summary.rate, summary.verdict == "pass", summary.verdict == "unusable",
             summary.total.latencies.p99_ms, summary.total.errors,
@@ -109,11 +119,6 @@ class _Search:
         )  # fmt: skip
         self.steps.append(step)
         print(_line(step), file=sys.stderr)
-        if step.holds:
-            self.best = summary
-        else:
-            self.broken = summary.rate
-            self.limited_by = "service" if broken else "generator"
 
 
 def words(found: Capacity) -> str:
