@@ -86,9 +86,9 @@ class _Search:
             if summary.verdict == "pass":
                 self.best = summary
                 return True
+            in_time = all(verdict.holds for verdict in summary.verdicts)
+            self.limited_by = "generator" if in_time else "service"
         self.broken = rate
-        broken = not all(verdict.holds for verdict in summary.verdicts)
-        self.limited_by = "service" if broken else "generator"
         return False
 
     def _try(self, rate: float) -> Summary | None:

@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,18 +18,24 @@ from tests.processes.program import REPOSITORY
 from tests.support.load_stub import Stub
 from tests.support.redis_server import RedisServer, available
 from tests.support.service_process import PASSWORD, ServiceProcess
+from tests.support.waiting import wait_until
 
 QUICK = ("--warm-up", "300ms", "--duration", "1500ms", "--rate", "60", "--people", "8")
 LATE = ("--late", "5s")
 """A busy machine is no reason to fail: here it is not the figures that count."""
 
 
+def environment() -> dict[str, str]:
+    """With both roots of modules, as in the wrapper."""
+    roots = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "scripts")))
+    return os.environ | {"PYTHONPATH": roots}
+
+
 def load(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
     """Run it to its end."""
-    roots = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "scripts")))
     return subprocess.run(
         [sys.executable, "-m", "traffic", *arguments],
-        env=os.environ | {"PYTHONPATH": roots},
+        env=environment(),
         **{"stdin": subprocess.DEVNULL, "capture_output": True} | options,
         text=True,
         timeout=120,
@@ -116,6 +124,32 @@ def test_latencies_count_from_when_requests_were_due(stub: Stub, tmp_path: Path)
     assert total["latencies"]["p95_ms"] > 700
 
 
+def test_a_generator_that_stops_says_so(stub: Stub, tmp_path: Path) -> None:
+    """Frozen for a second, it charges that to its latencies, and gives no pass for them."""
+    file = tmp_path / "report.json"
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-m", "traffic", "browse", "--host", stub.url, "--rate", "100"),
+            *("--even", "--warm-up", "0", "--duration", "3s", "--people", "8"),
+            *("--json", str(file)),
+        ],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as generator:
+        wait_until(lambda: stub.seen > 50)
+        generator.send_signal(signal.SIGSTOP)
+        time.sleep(1)  # the fault itself
+        generator.send_signal(signal.SIGCONT)
+        said, _ = generator.communicate(timeout=60)
+    assert generator.returncode == 2, said
+    assert "unusable: the generator could not keep up" in said
+    report = json.loads(file.read_bytes())
+    assert report["generator"]["late"]["p95_ms"] > 700
+    assert report["total"]["latencies"]["p95_ms"] > 700
+
+
 def test_who_never_gets_an_answer_is_an_error(stub: Stub) -> None:
     """Nobody drops out of the figures by waiting to the end."""
     stub.stall_once(after=20, seconds=60)
@@ -192,7 +226,7 @@ def people_file(service: ServiceProcess, file: Path, count: int) -> Path:
             line = {
                 "user": answer["user"]["id"], "email": email, "password": PASSWORD,
                 "session": answer["sessionId"], "refreshToken": answer["refreshToken"],
-                "accessToken": answer["accessToken"], "accessExpiresAt": 0,
+                "accessToken": "ended", "accessExpiresAt": 0,
             }  # fmt: skip
             lines.write(json.dumps(line) + "\n")
     return file

@@ -23,7 +23,8 @@ class Stub:
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._lock = threading.Lock()
-        self._seen = 0
+        self.seen = 0
+        """Requests so far, sign-ups apart."""
         self._stall: tuple[int, float] | None = None
         self._stalled_until = 0.0
         self._breaks_after: int | None = None
@@ -55,11 +56,11 @@ class Stub:
         """What to answer, once it is time to."""
         if path != "/auth/signup":
             with self._lock:
-                self._seen += 1
-                if self._stall and self._seen > self._stall[0]:
+                self.seen += 1
+                if self._stall and self.seen > self._stall[0]:
                     self._stalled_until = time.monotonic() + self._stall[1]
                     self._stall = None
-                if self._breaks_after is not None and self._seen > self._breaks_after:
+                if self._breaks_after is not None and self.seen > self._breaks_after:
                     return 500
             self._over.wait(max(0.0, self._stalled_until - time.monotonic()))
         return self.answers.get(path, _GOOD.get(path, 200))
