@@ -71,6 +71,21 @@ async def test_a_life_longer_than_a_record_can_say(parts: Parts) -> None:
     assert (await long.sessions.current(caller)).expires_at == opened.expires_at
 
 
+async def test_a_clock_that_was_put_back(parts: Parts, keys: RedisServer) -> None:
+    """A session opened an hour from now was last used when it was opened, not in 34 years."""
+    pair = await parts.open()
+    caller = parts.access_tokens.verify(pair.access_token)
+    digest = hashlib.sha256(pair.refresh_token.encode()).digest()[:16]
+    key = bucket(caller.user_id).session + digest
+    with keys.client() as client:
+        record = client.get(key)
+        later = int.from_bytes(record[5:11]) + 3_600_000
+        client.set(key, record[:5] + later.to_bytes(6) + record[11:], keepttl=True)
+    await parts.sessions.refresh(pair.refresh_token, CLIENT)
+    now = await parts.sessions.current(caller)
+    assert now.last_used_at == now.opened_at
+
+
 async def test_token_pairs_are_not_shown(parts: Parts) -> None:
     """The repr of a pair names the session and neither token."""
     pair = await parts.open()
