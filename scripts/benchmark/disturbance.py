@@ -82,6 +82,8 @@ class StormRow(msgspec.Struct, frozen=True):
     """Of what one worker can do."""
     at_once: int
     """How many were due at the same instant."""
+    busy: float
+    """The share of a core that the worker took."""
     p50: float
     p99: float
     """Of the logouts themselves, from when each was due: milliseconds."""

@@ -6,10 +6,12 @@ busy client. What one worker can do is measured first; the storms' rates are sha
 
 import asyncio
 import multiprocessing
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 import msgspec
@@ -81,6 +83,8 @@ async def measure(binary: Path | None, plan: Plan, tell: Callable[[str], None]) 
 class _Storm(msgspec.Struct, frozen=True):
     per_second: float
     at_once: int
+    busy: float
+    """Share of a core that the worker took."""
     latencies: list[float]
     """Of the logouts."""
     beside: storm.Aftermath
@@ -117,11 +121,14 @@ class _Run:
         others = await trickles(self._seeder, _CALLS, self._plan.seconds)
         storming = asyncio.create_task(self._send([logouts], self.pool))
         await asyncio.sleep(_LEAD)
+        began, cpu = time.perf_counter(), self._service.cpu()
         beside = await self._send(others, self._others)
+        busy = (self._service.cpu() - cpu) / (time.perf_counter() - began)
         latencies = (await storming).latencies[_LOGOUT.name]
         return _Storm(
             logouts.per_second,
             logouts.at_once * len(logouts.lanes) if form.burst else 1,
+            busy,
             latencies,
             beside,
         )
@@ -149,6 +156,7 @@ def _row(form: _Form, found: Sequence[_Storm], idle: Sequence[storm.Aftermath]) 
         per_second=round(found[0].per_second, 1),
         share=form.share,
         at_once=found[0].at_once,
+        busy=round(median(each.busy for each in found), 3),
         p50=quantile(latencies, 50),
         p99=quantile(latencies, 99),
         calls=compared(_CALLS, idle, [each.beside for each in found]),

@@ -164,11 +164,13 @@ def _storm(storm: LogoutStorm) -> Table:
     even = sorted((row.share, row.holds) for row in storm.rows if row.at_once == 1)
     held = [share for share, _ in takewhile(lambda each: each[1], even)]
     strongest = held[-1] if held else 0
-    own = "; ".join(f"{_form(row)}: {row.p50:.1f} and {row.p99:.1f} ms" for row in storm.rows)
+    own = "; ".join(
+        f"{_form(row)}: {row.p50:.1f} and {row.p99:.1f} ms, {row.busy:.0%}" for row in storm.rows
+    )
     notes = (
         f"One worker does {storm.capacity:,.0f} logouts a second here, on {storm.connections} "
         f"connections. Evenly, the target holds up to {strongest:.0%} of that.",
-        f"The logouts themselves, p50 and p99: {own}.",
+        f"The logouts themselves, p50 and p99, and how busy the worker was: {own}.",
         f"{storm.rounds} rounds of {storm.seconds:g} s taken together.",
     )
     return Table("storm", "A storm of logouts", _DISTURBED, rows, notes)
