@@ -1,4 +1,4 @@
-"""Filling the stores: a few lanes, each with a range of accounts at a time, until all is there.
+"""Filling the stores: one task adds accounts, a few lanes open their sessions, until all is there.
 
 What is missing is found out by asking: the user store has the accounts by their addresses, Redis
 counts the sessions of each. So a run that was broken off, however it ended, needs no notes.
@@ -6,6 +6,7 @@ counts the sessions of each. So a run that was broken off, however it ended, nee
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from itertools import islice
 from random import Random
 from typing import TypeVar
 
@@ -22,8 +23,12 @@ from service.sessions.sessions import Opened, Sessions
 
 LANES = 6
 """Redis reads 16 kB of a connection, carries that out and syncs its log once. So what comes over
-several connections shares the syncs; and while one lane asks the user store, the others go on."""
-_SESSIONS_IN_RANGE = 1000
+several connections shares the syncs."""
+_ACCOUNTS_IN_RANGE = 8000
+"""Added in one transaction. Ids are random, so each of them changes another page of SQLite's index:
+in small transactions, pages are written over and over, gigabytes of them for 500,000 accounts. In
+larger ones the service, which may have to wait for this, would wait too long."""
+_SESSIONS_IN_PIECE = 1000
 _AT_ONCE = 250
 """Calls of a lane under way."""
 _DEVICES = 4096
@@ -45,11 +50,9 @@ class Plan(msgspec.Struct, frozen=True):
         return self.users * self.sessions_each
 
     def ranges(self) -> Iterator[range]:
-        """The numbers of the accounts, some at a time; the first alone."""
-        yield range(1, 2)
-        step = max(1, _SESSIONS_IN_RANGE // self.sessions_each)
-        for first in range(2, self.users + 1, step):
-            yield range(first, min(first + step, self.users + 1))
+        """The numbers of the accounts, some at a time."""
+        for first in range(1, self.users + 1, _ACCOUNTS_IN_RANGE):
+            yield range(first, min(first + _ACCOUNTS_IN_RANGE, self.users + 1))
 
 
 class Tally(msgspec.Struct):
@@ -85,7 +88,8 @@ class Filling:
         random = Random(2)  # noqa: S311  # devices are no secret
         self._devices = [device(random) for _ in range(_DEVICES)]
         self._next_device = 0
-        self._ranges = plan.ranges()
+        # Full, it holds the accounts back; empty, the lanes.
+        self._pieces: asyncio.Queue[list[_Account] | None] = asyncio.Queue(2 * LANES)
         self.tally = Tally()
         self._stop = asyncio.Event()
 
@@ -105,27 +109,32 @@ class Filling:
             StoreUnavailable: a store has gone away; what was done until then stays.
             Refused: another run fills the same accounts, or the export cannot be written.
         """
-        # A later run takes the hash of the others from the first account: it must be there first.
-        await self._fill(next(self._ranges), self._stores.sessions)
-        await together(self._lane(sessions) for sessions in self._stores.lanes)
+        lanes = [self._lane(sessions) for sessions in self._stores.lanes]
+        await together([self._prepare(), *lanes])
+
+    async def _prepare(self) -> None:
+        """Add accounts, and pass on what sessions they lack. In order: if any is there, the first
+        is, whose hash a later run takes for the others."""
+        for numbers in self._plan.ranges():
+            todo = await self._look(numbers)
+            wanted = (account for account in todo for _ in range(account.missing))
+            while not self.stopped and (piece := list(islice(wanted, _SESSIONS_IN_PIECE))):
+                await self._pieces.put(piece)
+            if self.stopped:
+                break
+        for _ in self._stores.lanes:
+            await self._pieces.put(None)
 
     async def _lane(self, sessions: Sessions) -> None:
-        while not self.stopped and (numbers := next(self._ranges, None)) is not None:
-            await self._fill(numbers, sessions)
+        while (piece := await self._pieces.get()) is not None:
+            if not self.stopped:
+                await self._open_all(piece, sessions)
 
-    async def _fill(self, numbers: range, sessions: Sessions) -> None:
-        todo = await self._look(numbers, sessions)
-        wanted = [account for account in todo for _ in range(account.missing)]
-        for start in range(0, len(wanted), _SESSIONS_IN_RANGE):
-            if self.stopped:
-                return
-            await self._open_all(wanted[start : start + _SESSIONS_IN_RANGE], sessions)
-
-    async def _look(self, numbers: range, sessions: Sessions) -> list[_Account]:
+    async def _look(self, numbers: range) -> list[_Account]:
         """The accounts of these numbers, those that were missing just added, and what they lack."""
         prefix, each = self._plan.prefix, self._plan.sessions_each
         found, added = await accounts(self._stores, prefix, numbers, self._login)
-        counts = await gather(sessions.count, found.values())
+        counts = await gather(self._stores.sessions.count, found.values())
         todo = [_Account(user_id, email, each) for email, user_id in added.items()]
         todo += [
             _Account(user_id, email, each - count)
