@@ -50,7 +50,7 @@ def summarise(made: Made, thresholds: Thresholds) -> Summary:
         everything.failed.extend(trace.failed)
         everything.shed.extend(trace.shed)
     total = _call("all", everything, plan)
-    calls = [_call(name, trace, plan) for name, trace in sorted(record.traces.items())]
+    calls = [_call(name, trace, plan) for name, trace in _by_number(record)]
     generator = _generator(crew, made.target, total, thresholds.late_ms)
     watched = [_watched(*entry, plan, record.started) for entry in made.watch.samples.items()]
     verdict, verdicts = thresholds.judge(total, calls, generator, watched)
@@ -67,6 +67,10 @@ def summarise(made: Made, thresholds: Thresholds) -> Summary:
         generator=generator, watched=watched,
         course=_course(record, everything, plan, made.watch),
     )  # fmt: skip
+
+
+def _by_number(record: Record) -> list[tuple[str, Trace]]:
+    return sorted(record.traces.items(), key=lambda entry: -len(entry[1].due))
 
 
 def _call(name: str, trace: Trace, plan: Plan) -> Call:
@@ -121,7 +125,7 @@ def _course(record: Record, everything: Trace, plan: Plan, watch: Watch) -> Cour
         ],
         latencies={
             name: list(_quantiles(trace.due, trace.latency, width, count))
-            for name, trace in sorted(record.traces.items())
+            for name, trace in _by_number(record)
             if trace.due
         },
         late=list(_quantiles(*record.late, width, count))[1:],
