@@ -19,10 +19,12 @@ _P99 = Limit("p99", "all", 50.0)
 """What must hold where no latency is asked for."""
 _WARM_UP = 3.0  # seconds at most
 _PAUSE = 0.3
+_LOWEST = 5.0
+"""Arrivals a second below which nothing is tried."""
 
 
 class Step(msgspec.Struct, frozen=True):
-    """A rate that was tried. `generator_late` is why it broke if the thresholds held."""
+    """A rate that was tried. `generator_late`: all thresholds held, but for its own delay."""
 
     rate: float
     holds: bool
@@ -33,7 +35,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Capacity(msgspec.Struct, frozen=True):
-    """`rate` is in arrivals a second; 0 where even the first was too many."""
+    """`rate` is in arrivals a second; 0 where none held."""
 
     mix: str
     rate: float
@@ -45,7 +47,7 @@ class Capacity(msgspec.Struct, frozen=True):
 
 
 def find(stage: Stage, asked: Options, status: Status) -> Capacity:
-    """Raise the rate by half until it breaks, then close in.
+    """Raise the rate by half until it breaks, or halve it until it holds, then close in.
 
     Raises:
         UnusableError: there are no people for the first rate.
@@ -57,6 +59,8 @@ def find(stage: Stage, asked: Options, status: Status) -> Capacity:
     rate = asked.plan.rate
     while search.holds(rate):
         rate *= _FASTER
+    while search.best is None and search.broken > _LOWEST:
+        search.holds(search.broken / 2)
     for _ in range(_CLOSER):
         if search.best is None or search.limited_by == "people":
             break
@@ -112,8 +116,9 @@ class _Search:
         return summary
 
     def _note(self, summary: Summary) -> None:
+        in_time = all(verdict.holds for verdict in summary.verdicts)
         step = Step(
-            summary.rate, summary.verdict == "pass", summary.verdict == "unusable",
+            summary.rate, summary.verdict == "pass", in_time and summary.verdict == "unusable",
             summary.total.latencies.p99_ms, summary.total.errors,
             summary.generator.cpu_us_per_request,
         )  # fmt: skip
@@ -124,7 +129,7 @@ class _Search:
 def words(found: Capacity) -> str:
     """The result in a sentence or two."""
     if found.best is None:
-        return f"{found.mix}: not even the first rate held; start lower with --rate"
+        return f"{found.mix}: not even {found.steps[-1].rate:g} arrivals a second held"
     beside = " The generator shares the machine with the service." * found.shares_the_machine
     reason = {
         "service": "more broke a threshold",
