@@ -6,7 +6,7 @@
 -- ARGV[3] address of the client, '' if unknown    ARGV[4] request id
 -- Session and handoff keys are made from their prefixes here, because which ones are needed is known
 -- only after the index was read. They carry the tag of KEYS[1], so a cluster has them in one slot.
--- SESSION, HANDOFF, EVENTS_KEPT, VERSION_FIELD: constants, from sessions.py
+-- SESSION, HANDOFF, EVENTS_KEPT, VERSION_FIELD: constants, from scripts.py
 
 local index, tag = KEYS[1], ARGV[1]
 

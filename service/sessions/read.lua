@@ -2,7 +2,7 @@
 --
 -- KEYS[1] sessions:{b}:<uid>, the user's index
 -- ARGV[1] {b}:    ARGV[2] session id
--- SESSION, VERSION_FIELD: constants, from sessions.py
+-- SESSION, VERSION_FIELD: constants, from scripts.py
 -- Outcome: {record, expires at in ms, version of the user row}, or nil when it has ended. The version
 -- is false where none was noted (as at signup), '?' while it changes.
 

@@ -14,10 +14,11 @@ from service.errors import (
     RefreshTokenReused,
     SessionNotFound,
 )
-from service.keyspace.keys import EVENTS_KEPT, FEED_SKEW, HANDOFF, SESSION, bucket
+from service.keyspace.keys import FEED_SKEW, bucket
 from service.keyspace.line import Argument
 from service.keyspace.link import Link
 from service.keyspace.scripts import Script
+from service.sessions import scripts
 from service.sessions.access_tokens import AccessTokens, Caller
 from service.sessions.client import Client
 from service.sessions.record import VERSION, Authentication, Session, read
@@ -31,27 +32,6 @@ from service.sessions.refresh_tokens import (
 OpeningEvent = Literal["user.signedUp", "user.loggedIn"]
 
 _SESSION_ID_BYTES = 12
-
-_CONSTANTS: dict[str, str | int] = {
-    "SESSION": SESSION,
-    "HANDOFF": HANDOFF,
-    "EVENTS_KEPT": EVENTS_KEPT,
-    "VERSION_FIELD": "v",  # of the index, which holds session ids besides: version of the user row
-}
-
-
-def _script(*names: str, acknowledged: bool = True) -> Script:
-    return Script.from_files(__package__, *names, constants=_CONSTANTS, acknowledged=acknowledged)
-
-
-_OPEN = _script("prelude.lua", "records.lua", "others.lua", "feed.lua", "open.lua")
-_ROTATE = _script("prelude.lua", "records.lua", "feed.lua", "rotate.lua")
-_END = _script("end.lua")
-_READ = _script("read.lua", acknowledged=False)
-_LIST = _script("prelude.lua", "others.lua", "list.lua", acknowledged=False)
-_COUNT = _script("prelude.lua", "others.lua", "count.lua", acknowledged=False)
-_REVOKE = _script("prelude.lua", "others.lua", "feed.lua", "revoke.lua")
-_REVOKE_ALL = _script("prelude.lua", "others.lua", "feed.lua", "revoke_all.lua")
 
 
 class Lives(msgspec.Struct, frozen=True):
@@ -75,7 +55,7 @@ class TokenPair(msgspec.Struct, frozen=True):
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """A session that has been opened and for which no access token has been signed yet.
+    """A session for whose present refresh token no access token has been signed yet.
 
     `record` and `expires_at` are as Redis has them: see `record.read`.
     """
@@ -132,7 +112,7 @@ class Sessions:
         """`open` without the signature, which costs as much as all the rest of it here."""
         token = self._refresh_tokens.mint(user_id, os.urandom(_SESSION_ID_BYTES), 0)
         record, expires_at = await self._end_some(
-            _OPEN,
+            scripts.OPEN,
             user_id,
             client,
             token.session_id,
@@ -150,8 +130,16 @@ class Sessions:
         return Opened(token, record, expires_at)
 
     def sign(self, opened: Opened) -> TokenPair:
-        """The tokens of a session that was opened without them."""
-        return self._pair(opened.token, opened.record, opened.expires_at)
+        """The tokens that a client gets for it."""
+        token = opened.token
+        session = read(token.user_id, token.session_id, opened.record, opened.expires_at)
+        access_token, expires_in = self._access_tokens.mint(session)
+        return TokenPair(
+            access_token=access_token,
+            refresh_token=token.text,
+            expires_in=expires_in,
+            session_id=token.session_id,
+        )
 
     async def refresh(self, presented: str, client: Client) -> TokenPair:
         """Spend a refresh token for its successor.
@@ -165,7 +153,7 @@ class Sessions:
         token = self._refresh_tokens.recognise(presented)
         successor = self._refresh_tokens.mint(token.user_id, token.session_id, token.generation + 1)
         outcome, *answer = await self._end_some(
-            _ROTATE,
+            scripts.ROTATE,
             token.user_id,
             client,
             token.session_id,
@@ -180,10 +168,10 @@ class Sessions:
         )
         match outcome:
             case b"rotated":
-                return self._pair(successor, *answer)
+                return self.sign(Opened(successor, *answer))
             case b"handoff":
                 record, expires_at, sealed = answer
-                return self._pair(open_successor(token, sealed), record, expires_at)
+                return self.sign(Opened(open_successor(token, sealed), record, expires_at))
             case b"reused":
                 raise RefreshTokenReused
             case _:
@@ -204,7 +192,9 @@ class Sessions:
         if token.user_id != caller.user_id:
             raise NothingToRevoke
         session_id = token.session_id
-        if not await self._end_some(_END, token.user_id, client, session_id, session_id.hex()):
+        if not await self._end_some(
+            scripts.END, token.user_id, client, session_id, session_id.hex()
+        ):
             raise NothingToRevoke
 
     async def _recognise_by_record(self, presented: str) -> RefreshToken:
@@ -230,7 +220,7 @@ class Sessions:
             InvalidAccessToken: it has ended.
         """
         keys = bucket(caller.user_id)
-        answer = await _READ(
+        answer = await scripts.READ(
             self._link, (keys.index + caller.user_id,), (keys.tag, caller.session_id)
         )
         if answer is None:
@@ -244,7 +234,7 @@ class Sessions:
             InvalidAccessToken: the caller's own has ended.
         """
         keys = bucket(caller.user_id)
-        rows = await _LIST(
+        rows = await scripts.LIST(
             self._link,
             (keys.index + caller.user_id, keys.events),
             (keys.tag, caller.user_id.hex(), "", "", caller.session_id),
@@ -257,7 +247,7 @@ class Sessions:
     async def count(self, user_id: bytes) -> int:
         """How many sessions of a user live."""
         keys = bucket(user_id)
-        living: int = await _COUNT(self._link, (keys.index + user_id,), (keys.tag,))
+        living: int = await scripts.COUNT(self._link, (keys.index + user_id,), (keys.tag,))
         return living
 
     async def revoke(self, caller: Caller, session_id: bytes, client: Client) -> None:
@@ -268,7 +258,7 @@ class Sessions:
             SessionNotFound: the caller has no such session.
         """
         outcome = await self._end_some(
-            _REVOKE, caller.user_id, client, caller.session_id, session_id
+            scripts.REVOKE, caller.user_id, client, caller.session_id, session_id
         )
         if outcome == b"unauthenticated":
             raise InvalidAccessToken
@@ -282,7 +272,7 @@ class Sessions:
             InvalidAccessToken: the caller's own had ended before.
         """
         ended: int = await self._end_some(
-            _REVOKE_ALL, caller.user_id, client, caller.session_id, int(keep_current)
+            scripts.REVOKE_ALL, caller.user_id, client, caller.session_id, int(keep_current)
         )
         if ended < 0:
             raise InvalidAccessToken
@@ -304,16 +294,6 @@ class Sessions:
                 *arguments,
                 self._feed_life,
             ),
-        )
-
-    def _pair(self, token: RefreshToken, record: bytes, expires_at: int) -> TokenPair:
-        session = read(token.user_id, token.session_id, record, expires_at)
-        access_token, expires_in = self._access_tokens.mint(session)
-        return TokenPair(
-            access_token=access_token,
-            refresh_token=token.text,
-            expires_in=expires_in,
-            session_id=token.session_id,
         )
 
 

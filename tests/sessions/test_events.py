@@ -9,7 +9,7 @@ import pytest
 
 from service.keyspace.keys import bucket
 from service.keyspace.scripts import Script
-from service.sessions import sessions as use_cases
+from service.sessions import scripts
 from tests.support.looking import events, session_keys
 from tests.support.parts import CLIENT, Parts
 from tests.support.redis_server import REPOSITORY, RedisServer
@@ -136,7 +136,7 @@ async def test_a_stream_is_capped(
 ) -> None:
     """It keeps about as many as it should: Redis trims whole nodes of at most a hundred."""
     opening = ("prelude.lua", "records.lua", "others.lua", "feed.lua", "open.lua")
-    monkeypatch.setattr(use_cases, "_OPEN", capped(150, *opening))
+    monkeypatch.setattr(scripts, "OPEN", capped(150, *opening))
     user_id = bytes(16)
     for _ in range(400):
         await parts.open(user_id)
@@ -149,7 +149,7 @@ async def test_logouts_cap_a_stream_as_well(
     parts: Parts, keys: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also when nothing but logouts happens. They look at it with each 64th end of a session."""
-    monkeypatch.setattr(use_cases, "_END", capped(50, "end.lua"))
+    monkeypatch.setattr(scripts, "END", capped(50, "end.lua"))
     users = [bytes(15) + bytes((number,)) for number in range(128)]
     pairs = [await parts.open(user_id) for user_id in users]
     for pair in pairs:
@@ -161,13 +161,13 @@ async def test_logouts_cap_a_stream_as_well(
 
 def capped(events: int, *names: str) -> Script:
     """A script of the sessions that keeps only so many events."""
-    constants = use_cases._CONSTANTS | {"EVENTS_KEPT": events}
+    constants = scripts._CONSTANTS | {"EVENTS_KEPT": events}
     return Script.from_files("service.sessions", *names, constants=constants)
 
 
 def test_the_page_lists_what_the_scripts_write() -> None:
     """Each event that a script of the sessions emits has a row in docs/events.md, and no other."""
-    package = Path(use_cases.__file__).parent
+    package = Path(scripts.__file__).parent
     sources = "".join(path.read_text() for path in package.iterdir() if path.is_file())
     emitted = set(re.findall(r"[\"']((?:user|session)\.[a-z]+[A-Z]?[A-Za-z]*)[\"']", sources))
     page = (REPOSITORY / "docs" / "events.md").read_text()

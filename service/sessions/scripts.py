@@ -1,0 +1,25 @@
+"""The scripts of this package, each of the files that it needs."""
+
+from service.keyspace.keys import EVENTS_KEPT, HANDOFF, SESSION
+from service.keyspace.scripts import Script
+
+_CONSTANTS: dict[str, str | int] = {
+    "SESSION": SESSION,
+    "HANDOFF": HANDOFF,
+    "EVENTS_KEPT": EVENTS_KEPT,
+    "VERSION_FIELD": "v",  # of the index, which holds session ids besides: version of the user row
+}
+
+
+def _script(*names: str, acknowledged: bool = True) -> Script:
+    return Script.from_files(__package__, *names, constants=_CONSTANTS, acknowledged=acknowledged)
+
+
+OPEN = _script("prelude.lua", "records.lua", "others.lua", "feed.lua", "open.lua")
+ROTATE = _script("prelude.lua", "records.lua", "feed.lua", "rotate.lua")
+END = _script("end.lua")
+READ = _script("read.lua", acknowledged=False)
+LIST = _script("prelude.lua", "others.lua", "list.lua", acknowledged=False)
+COUNT = _script("prelude.lua", "others.lua", "count.lua", acknowledged=False)
+REVOKE = _script("prelude.lua", "others.lua", "feed.lua", "revoke.lua")
+REVOKE_ALL = _script("prelude.lua", "others.lua", "feed.lua", "revoke_all.lua")
