@@ -25,7 +25,7 @@ from benchmark.trickles import compared, send, trickles
 
 _LOGOUT = BY_NAME["logout"]
 _CALLS = ("me", "refresh")
-_SHARES = (0.4, 0.65, 0.8, 0.95)
+_SHARES = (0.1, 0.25, 0.4, 0.65, 0.95)
 _BURST = 0.5
 """Of what one worker does in a second: so many sessions end at the same instant, every second."""
 _LEAD = 0.25  # seconds for which the storm is there before the others, and after them
