@@ -182,6 +182,14 @@ def test_load_comes_from_outside(path: Path) -> None:
     named = imports(path.read_text(encoding="utf-8"))
     ours = {name for name in named if name.partition(".")[0] in ("service", "tests")}
     assert ours <= {"service.progress.Progress"}
+    guests = {name for name in named if name.partition(".")[0] in ("seeding", "benchmark")}
+    assert guests <= {"seeding.line.Line"}
+
+
+def test_the_line_of_tokens_is_a_leaf() -> None:
+    """What the seeder and the load generator share brings nothing of the service along."""
+    source = (REPOSITORY / "scripts/seeding/line.py").read_text(encoding="utf-8")
+    assert set(imports(source)) == {"msgspec"}
 
 
 @pytest.mark.parametrize("name", ["keys", "url"])

@@ -19,7 +19,8 @@ from service.database.migration import migrate
 from service.progress import Progress
 from service.sessions.client import Client
 from service.sessions.record import Authentication
-from service.sessions.sessions import Opened, Sessions, TokenPair
+from service.sessions.sessions import Sessions
+from service.sessions.token_pair import Opened, TokenPair
 from service.settings import Settings
 
 _AT_ONCE = 32

@@ -9,26 +9,11 @@ from typing import Self
 import msgspec
 
 from seeding.accounts import Refused
+from seeding.line import Line
 from service.guard.access_tokens import decode
-from service.sessions.sessions import TokenPair
+from service.sessions.token_pair import TokenPair
 
 _BLOCK = 1 << 20
-
-
-class Line(msgspec.Struct, frozen=True, rename="camel"):
-    """A session and its account. All of it is secret."""
-
-    user: str
-    email: str
-    password: str
-    session: str
-    refresh_token: str
-    access_token: str
-    access_expires_at: int
-    """Seconds since 1970."""
-
-    def __repr__(self) -> str:
-        return f"Line(session={self.session})"
 
 
 class _Expiry(msgspec.Struct, frozen=True):

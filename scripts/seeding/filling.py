@@ -14,12 +14,14 @@ import msgspec
 
 from seeding.accounts import Login, accounts
 from seeding.devices import device
-from seeding.export import Export, Line, line
+from seeding.export import Export, line
+from seeding.line import Line
 from seeding.stores import Stores
 from service.progress import Progress
 from service.sessions.client import Client
 from service.sessions.record import Authentication
-from service.sessions.sessions import Opened, Sessions
+from service.sessions.sessions import Sessions
+from service.sessions.token_pair import Opened
 
 LANES = 6
 """Redis reads 16 kB of a connection, carries that out and syncs its log once. So what comes over

@@ -10,24 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
+from seeding.line import Line
 
 from traffic.errors import UnusableError
 from traffic.people import Account, Person
 
 _HEAD = 4096
 """Bytes at the beginning that tell one file from another."""
-
-
-class Line(msgspec.Struct, rename="camel"):
-    """A line of the file: one session."""
-
-    user: str
-    email: str
-    password: str
-    session: str
-    refresh_token: str
-    access_token: str
-    access_expires_at: float
 
 
 class _Used(msgspec.Struct):

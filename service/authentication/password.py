@@ -13,7 +13,8 @@ from service.errors import EmailTaken, InvalidCredentials, Overloaded, StoreUnav
 from service.keyspace.keys import ACCOUNT_WINDOW, NETWORK_WINDOW, PASSWORD_WINDOW, SIGNUP_WINDOW
 from service.sessions.client import Client, network
 from service.sessions.record import Authentication
-from service.sessions.sessions import Sessions, TokenPair
+from service.sessions.sessions import Sessions
+from service.sessions.token_pair import TokenPair
 from service.twofactor.challenges import Challenges, Issued
 
 _ACCOUNT_FROM_NETWORK = Limit("account-network", 10, PASSWORD_WINDOW)

@@ -66,20 +66,16 @@ class Bucket:
         "attempts",
         "challenge",
         "events",
-        "handoff",
         "index",
         "pending",
         "revocations",
         "revoked",
-        "session",
         "tag",
         "totp",
     )
 
     def __init__(self, tag: bytes) -> None:
         self.tag = tag + b":"
-        self.session = SESSION.encode() + self.tag
-        self.handoff = HANDOFF.encode() + self.tag
         self.index = b"sessions:" + tag + b":"
         self.pending = b"pending2fa:" + tag + b":"
         self.challenge = b"challenge:" + tag + b":"

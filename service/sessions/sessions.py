@@ -28,6 +28,7 @@ from service.sessions.refresh_tokens import (
     open_successor,
     seal_successor,
 )
+from service.sessions.token_pair import Opened, TokenPair
 
 OpeningEvent = Literal["user.signedUp", "user.loggedIn"]
 
@@ -40,29 +41,6 @@ class Lives(msgspec.Struct, frozen=True):
     absolute: timedelta
     idle: timedelta
     grace: timedelta
-
-
-class TokenPair(msgspec.Struct, frozen=True):
-    """What a client gets. Both texts are secrets; `expires_in`: seconds of the access token."""
-
-    access_token: str
-    refresh_token: str
-    expires_in: int
-    session_id: bytes
-
-    def __repr__(self) -> str:
-        return f"TokenPair(session_id={self.session_id.hex()})"
-
-
-class Opened(msgspec.Struct, frozen=True):
-    """A session for whose present refresh token no access token has been signed yet.
-
-    `record` and `expires_at` are as Redis has them: see `record.read`.
-    """
-
-    token: RefreshToken
-    record: bytes
-    expires_at: int
 
 
 class Sessions:

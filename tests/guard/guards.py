@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from service.guard import GuardUnavailable, TokenRefused, Verifier
-from service.sessions.sessions import TokenPair
+from service.sessions.token_pair import TokenPair
 from tests.support.issuer import Issuer
 from tests.support.parts import CLIENT, Parts
 

@@ -8,7 +8,7 @@ import pytest
 
 from service.errors import RefreshTokenReused
 from service.keyspace.keys import BUCKETS, bucket
-from service.sessions.sessions import TokenPair
+from service.sessions.token_pair import TokenPair
 from tests.guard.guards import Guards, log_out, refuses, verdict
 from tests.support.looking import ON_VALKEY
 from tests.support.parts import CLIENT, Parts

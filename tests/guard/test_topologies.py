@@ -12,7 +12,7 @@ from service.errors import NothingToRevoke, StoreUnavailable
 from service.guard import Verifier
 from service.keyspace.keys import BUCKETS, numbered
 from service.keyspace.link import Link
-from service.sessions.sessions import TokenPair
+from service.sessions.token_pair import TokenPair
 from tests.guard.guards import Guards, log_out, refuses, verdict
 from tests.support.cluster import Cluster
 from tests.support.issuer import Issuer

@@ -17,11 +17,13 @@ import httpx
 import pytest
 from redis import Redis
 from seeding.__main__ import main as seed
+from seeding.line import Line
 
 from service.database.migration import migrate
 from service.keyspace.embedded import server_url
 from service.keyspace.keys import bucket
 from tests.processes.program import REPOSITORY, Program, server_pid, wait_until
+from tests.support.keys import session_prefix
 from tests.support.user_stores import UserStore
 
 OUT_OF_REACH = "redis://192.0.2.1:6379"
@@ -72,7 +74,7 @@ def sessions_of(service: Program) -> Counter[bytes]:
         living = set(redis.scan_iter(match="session:*", count=10_000))
         for index in redis.scan_iter(match="sessions:*", count=10_000):
             user_id = index[len(bucket(b"\0").index) :]
-            prefix = bucket(user_id).session
+            prefix = session_prefix(user_id)
             counted[user_id] = sum(prefix + digest in living for digest in redis.hvals(index))
     assert counted.total() == len(living), "a session that no index knows"
     return counted
@@ -309,3 +311,11 @@ def test_asks_before_it_fills_what_is_elsewhere(service: Program, answer: bytes,
     os.close(end)
     assert exit_code == code, output
     assert "192.0.2.1: not on this machine. 3 accounts and 6 sessions will be added" in output
+
+
+def test_a_line_shows_no_secret() -> None:
+    """Neither a traceback nor a log of who holds one has its password and tokens."""
+    shown = repr(Line("ab", "ann@example.org", "a password", "cd", "osr_refresh", "access", 1))
+    assert "cd" in shown
+    for secret in ("a password", "osr_refresh", "access"):
+        assert secret not in shown

@@ -3,6 +3,7 @@
 import pytest
 
 from service.keyspace.keys import bucket
+from tests.support.keys import session_prefix
 from tests.support.looking import watching
 from tests.support.redis_server import RedisServer
 from tests.support.service_process import Person, code_of, sign_up
@@ -81,7 +82,7 @@ def multiply(server: RedisServer, person: Person, how_many: int, first: int) -> 
                 1,
                 keys.index + person.user_id,
                 bytes.fromhex(person.session_id),
-                keys.session,
+                session_prefix(person.user_id),
                 min(step, how_many - begin),
                 first + begin,
             )

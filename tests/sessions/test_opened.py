@@ -4,6 +4,7 @@ import os
 
 from service.keyspace.keys import bucket
 from service.sessions.record import Authentication
+from tests.support.keys import session_prefix
 from tests.support.parts import CLIENT, Parts
 from tests.support.redis_server import RedisServer
 
@@ -39,6 +40,6 @@ async def test_only_living_sessions_count(parts: Parts, keys: RedisServer) -> No
     with keys.client() as client:
         index = client.hgetall(bucket(user_id).index + user_id)
         digest = next(value for name, value in index.items() if len(name) == 12)
-        client.delete(bucket(user_id).session + digest)  # as if it had expired
+        client.delete(session_prefix(user_id) + digest)  # as if it had expired
     assert await parts.sessions.count(user_id) == 2
     assert await parts.sessions.count(os.urandom(16)) == 0

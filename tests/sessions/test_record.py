@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.errors import InvalidAccessToken
-from service.keyspace.keys import bucket
 from service.sessions.record import Authentication, read
 from service.sessions.sessions import Lives
+from tests.support.keys import session_prefix
 from tests.support.parts import CLIENT, LIVES, Parts
 from tests.support.redis_server import RedisServer
 
@@ -54,7 +54,7 @@ async def test_a_record_through_rotations(parts: Parts, keys: RedisServer) -> No
         assert (now.ip_address, now.user_agent) == ("192.0.2.7", "a browser")
     digest = hashlib.sha256(pair.refresh_token.encode()).digest()[:16]
     with keys.client() as client:
-        record = client.get(bucket(caller.user_id).session + digest)
+        record = client.get(session_prefix(caller.user_id) + digest)
     assert record[0] == 1
     assert int.from_bytes(record[16:21]) == 30 * 86_400_000
 
@@ -76,7 +76,7 @@ async def test_a_clock_that_was_put_back(parts: Parts, keys: RedisServer) -> Non
     pair = await parts.open()
     caller = parts.access_tokens.verify(pair.access_token)
     digest = hashlib.sha256(pair.refresh_token.encode()).digest()[:16]
-    key = bucket(caller.user_id).session + digest
+    key = session_prefix(caller.user_id) + digest
     with keys.client() as client:
         record = client.get(key)
         later = int.from_bytes(record[5:11]) + 3_600_000

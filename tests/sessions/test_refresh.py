@@ -7,6 +7,7 @@ import hashlib
 import pytest
 
 from service.keyspace.keys import bucket
+from tests.support.keys import handoff_prefix, session_prefix
 from tests.support.looking import session_keys
 from tests.support.parts import MAC_KEYS
 from tests.support.redis_server import RedisServer
@@ -52,7 +53,7 @@ async def test_the_grace_covers_the_immediate_predecessor_only(person: Person) -
 async def test_the_grace_runs_once(person: Person, keys: RedisServer) -> None:
     """Asking again within the grace does not prolong it."""
     await person.refresh()
-    handoff = bucket(person.user_id).handoff + bytes.fromhex(person.session_id)
+    handoff = handoff_prefix(person.user_id) + bytes.fromhex(person.session_id)
     with keys.client() as client:
         ends = client.pexpiretime(handoff)
         assert 0 < client.pttl(handoff) <= 10_000
@@ -66,7 +67,7 @@ async def test_after_the_grace_a_spent_token_ends_the_session(
 ) -> None:
     """Reuse is told once; then the session is gone for everybody, its thief included."""
     fresh = strict.holding((await strict.refresh()).json())
-    handoff = bucket(strict.user_id).handoff + bytes.fromhex(strict.session_id)
+    handoff = handoff_prefix(strict.user_id) + bytes.fromhex(strict.session_id)
     with keys.client() as client:
         wait_until(lambda: not client.exists(handoff))
     assert code_of(await strict.refresh()) == REUSED
@@ -136,6 +137,6 @@ async def test_each_refresh_keeps_the_index_whole(person: Person, keys: RedisSer
     digest = hashlib.sha256(person.tokens["refreshToken"].encode()).digest()[:16]
     with keys.client() as client:
         assert client.hgetall(index) == {bytes.fromhex(person.session_id): digest}
-        record = bucket(person.user_id).session + digest
+        record = session_prefix(person.user_id) + digest
         assert session_keys(keys) == {record}
         assert client.pexpiretime(index) == client.pexpiretime(record)

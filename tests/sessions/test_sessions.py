@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from service.keyspace.keys import bucket
+from tests.support.keys import session_prefix
 from tests.support.looking import session_keys
 from tests.support.redis_server import RedisServer
 from tests.support.service_process import PASSWORD, Person, code_of, sign_up
@@ -155,8 +156,8 @@ async def test_expired_sessions_do_not_count(strict: Person, keys: RedisServer) 
     index = bucket(strict.user_id).index + strict.user_id
     with keys.client() as client:
         digest = client.hget(index, bytes.fromhex(third.session_id))
-        client.pexpire(bucket(strict.user_id).session + digest, 1)
-        wait_until(lambda: not client.exists(bucket(strict.user_id).session + digest))
+        client.pexpire(session_prefix(strict.user_id) + digest, 1)
+        wait_until(lambda: not client.exists(session_prefix(strict.user_id) + digest))
         fourth = await strict.log_in()
         assert client.hlen(index) == 3
     for living in (strict, second, fourth):

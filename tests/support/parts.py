@@ -12,7 +12,8 @@ from service.sessions.access_tokens import AccessTokens
 from service.sessions.client import Client
 from service.sessions.record import Authentication
 from service.sessions.refresh_tokens import RefreshTokens
-from service.sessions.sessions import Lives, Sessions, TokenPair
+from service.sessions.sessions import Lives, Sessions
+from service.sessions.token_pair import TokenPair
 
 MAC_KEYS = {1: bytes(32), 2: bytes(range(32))}
 SIGNING_KEYS = SigningKeys([signing.mint(), signing.mint()])

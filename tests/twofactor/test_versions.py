@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from service.keyspace.keys import bucket
+from tests.support.keys import session_prefix
 from tests.support.looking import watching
 from tests.support.redis_server import RedisServer
 from tests.support.service_process import ServiceProcess, code_of
@@ -115,10 +116,10 @@ async def test_the_cap_on_sessions_stays(pods: Pods, keys: RedisServer) -> None:
     with keys.client() as client:
         index = bucket(ann.id).index + ann.id
         digest = client.hget(index, ann.caller.session_id)
-        record = client.get(bucket(ann.id).session + digest)
+        record = client.get(session_prefix(ann.id) + digest)
         for number in range(1, 50):
             copy = bytes([number]) * 32
-            client.set(bucket(ann.id).session + copy, record, ex=3600)
+            client.set(session_prefix(ann.id) + copy, record, ex=3600)
             client.hset(index, bytes([number]) * 12, copy)
         assert client.hlen(index) == 51
         await here.answer(await here.challenge(ann), pods.code(ann))

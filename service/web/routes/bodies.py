@@ -9,7 +9,7 @@ from litestar.openapi import ResponseSpec
 from service.accounts.users import User
 from service.errors import ServiceError
 from service.sessions.record import Session
-from service.sessions.sessions import TokenPair
+from service.sessions.token_pair import TokenPair
 from service.web.errors import FRAMEWORK, TABLE, ErrorBody
 
 Timestamp = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]

@@ -1,0 +1,28 @@
+"""What a client gets for a session, and what it is made from."""
+
+import msgspec
+
+from service.sessions.refresh_tokens import RefreshToken
+
+
+class TokenPair(msgspec.Struct, frozen=True):
+    """What a client gets. Both texts are secrets; `expires_in`: seconds of the access token."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    session_id: bytes
+
+    def __repr__(self) -> str:
+        return f"TokenPair(session_id={self.session_id.hex()})"
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A session for whose present refresh token no access token has been signed yet.
+
+    `record` and `expires_at` are as Redis has them: see `record.read`.
+    """
+
+    token: RefreshToken
+    record: bytes
+    expires_at: int
