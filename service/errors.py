@@ -26,10 +26,13 @@ ServiceError
 │   ├── TooManyAttempts         a limit on attempts is reached
 │   └── Overloaded              more work waits than can be done in time
 ├── StoreUnavailable            Redis or the user store cannot be reached
+│   ├── StoreRefuses            it answers, and says that it will not; the message says why
 │   ├── KeyServiceUnavailable   the key service does not answer or refuses; the keys are not open
 │   └── RevocationUnconfirmed   changed, but too few replicas have acknowledged it
 └── SealBroken                  a sealed blob does not open; says nothing more on purpose
 """
+
+from typing import Literal
 
 
 class ServiceError(Exception):
@@ -143,6 +146,33 @@ class Overloaded(Delayed):
 
 class StoreUnavailable(ServiceError):
     """Redis or the user store cannot be reached or does not answer in time."""
+
+
+Refusal = Literal[
+    "user",
+    "database",
+    "read-only",
+    "full",
+    "disk",
+    "replicas",
+    "busy",
+    "cluster",
+    "foreign",
+    "error",
+]
+"""Why Redis refuses: our user may not, there is no such database, it is a replica, its memory is
+full, it cannot save, it has too few replicas, it does something else, nobody has the slot, it is
+another service's, or anything else."""
+
+
+class StoreRefuses(StoreUnavailable):
+    """Redis answers, and refuses. The message says why, for operators, and shows no secret."""
+
+    def __init__(self, refusal: Refusal, message: str, *, permanent: bool = False) -> None:
+        """`permanent`: it will not pass by itself; somebody must change a setting."""
+        super().__init__(message)
+        self.refusal = refusal
+        self.permanent = permanent
 
 
 class KeyServiceUnavailable(StoreUnavailable):

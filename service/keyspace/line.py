@@ -18,10 +18,13 @@ from math import inf
 from typing import Any
 
 import hiredis
+import structlog
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
 from service.errors import RevocationUnconfirmed
+
+log = structlog.get_logger()
 
 Argument = bytes | str | int
 
@@ -82,6 +85,9 @@ class Line:
             await work()
         except (exceptions.RedisError, OSError) as error:
             await self.fail(error)
+        except Exception as error:  # whatever ended one part, nobody may wait for what it did
+            log.error("redis.connection", exc_info=error)
+            await self.fail(exceptions.ConnectionError("the connection was given up"))
 
     async def _send(self) -> None:
         """Write what has gathered while the loop served other requests, at once."""

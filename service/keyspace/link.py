@@ -1,8 +1,8 @@
 """The service's way to Redis, be that one server, the primary of some Sentinels, or a cluster.
 
 A command is sent once. It is sent again only after a server has said that it did not carry it out
-(`MOVED`, `ASK`, `TRYAGAIN`, `READONLY`), or when there was no connection to send it on; where a
-reply is lost, the caller learns that nothing is known.
+(`MOVED`, `ASK`, `TRYAGAIN`, `READONLY`, `CLUSTERDOWN`), or when there was no connection to send it
+on; where a reply is lost, the caller learns that nothing is known.
 """
 
 import asyncio
@@ -12,20 +12,15 @@ from typing import Any, Protocol
 
 from redis import exceptions
 
-from service.errors import StartupError, StoreUnavailable
+from service.errors import StartupError
 from service.keyspace.cluster import Cluster
 from service.keyspace.keys import BARRIER, BARRIER_LIFE
 from service.keyspace.line import Argument
 from service.keyspace.node import Node, NotConnected, Timing
 from service.keyspace.primary import Primary
+from service.keyspace.refusals import CommandRefused, refused, unavailable
 from service.keyspace.url import RedisUrl
 from service.settings import Secret
-
-_NOT_NOW = ("MISCONF", "NOREPLICAS", "BUSY")
-_NOT_NOW_CLASSES = (exceptions.OutOfMemoryError, exceptions.ClusterDownError)
-"""Error replies that say: not now. Any other is a defect of ours. Where redis-py has a class for
-one, its text has lost the beginning (`MASTERDOWN` is a `ClusterDownError`, too); `LOADING` it takes
-for a broken connection."""
 
 _TO_WRITE_FIRST = f"""
 redis.call('SET', '{BARRIER}' .. KEYS[1]:match('{{%x%x}}'), '', 'PX', {BARRIER_LIFE})"""
@@ -92,7 +87,8 @@ class Link:
 
         Raises:
             StoreUnavailable: no reply in time; whether the command was carried out is not known.
-            redis.exceptions.ResponseError: the server finds fault with the command.
+            CommandRefused: the server has answered with an error, and why.
+            redis.exceptions.NoScriptError: it does not know this script, and has run nothing.
         """
         return await self._execute(command, False)
 
@@ -102,7 +98,7 @@ class Link:
         Raises:
             RevocationUnconfirmed: it was carried out, but too few replicas have said that they
                 have it.
-            StoreUnavailable, redis.exceptions.ResponseError: as in `execute`.
+            StoreUnavailable, CommandRefused, NoScriptError: as in `execute`.
         """
         return await self._execute(command, True)
 
@@ -111,8 +107,10 @@ class Link:
         try:
             nodes = await self._topology.primaries()
             return await asyncio.gather(*(node.ask(command, False) for node in nodes))
-        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
-            raise StoreUnavailable("Redis cannot be reached") from error
+        except exceptions.ResponseError as error:
+            raise refused(error) from error
+        except (exceptions.RedisError, OSError) as error:
+            raise unavailable(error) from error
 
     async def scan(self, pattern: bytes) -> AsyncIterator[list[bytes]]:
         """The names of keys like `pattern`, some at a time, some twice. Raises as `execute`.
@@ -129,9 +127,12 @@ class Link:
                     if cursor == b"0":
                         break
         except exceptions.NoPermissionError:
-            raise StoreUnavailable("Redis does not let this user walk through its keys") from None
-        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
-            raise StoreUnavailable("Redis cannot be reached") from error
+            message = "Redis does not let this user walk through its keys"
+            raise CommandRefused("user", message) from None
+        except exceptions.ResponseError as error:
+            raise refused(error) from error
+        except (exceptions.RedisError, OSError) as error:
+            raise unavailable(error) from error
 
     async def aclose(self) -> None:
         """Close all connections. Whoever still waits gets `StoreUnavailable`."""
@@ -146,15 +147,17 @@ class Link:
             cause: exceptions.RedisError = NotConnected("no server is known")
         except (NotConnected, exceptions.ResponseError) as error:
             cause = error
-        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+        except (exceptions.RedisError, OSError) as error:
             if node is not None:
                 await self._topology.lost(node)
-            raise StoreUnavailable("Redis cannot be reached") from error
+            raise unavailable(error) from error
         try:
             async with asyncio.timeout(began + self._timing.patience - time.monotonic()):
                 return await self._elsewhere(command, changing, node, cause)
-        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
-            raise StoreUnavailable("Redis cannot be reached") from error
+        except (exceptions.NoScriptError, CommandRefused):
+            raise
+        except (exceptions.RedisError, OSError) as error:
+            raise unavailable(error) from error
 
     async def _elsewhere(
         self,
@@ -164,6 +167,7 @@ class Link:
         cause: exceptions.RedisError,
     ) -> Any:
         """Go on with a command that was certainly not carried out at `node`, for this `cause`."""
+        refusals = 0
         while True:
             asking: tuple[tuple[Argument, ...], ...] = ()
             if isinstance(cause, exceptions.AskError):
@@ -172,15 +176,21 @@ class Link:
                     node = there
                 else:
                     asking = (("ASKING",),)
-            elif node is None or isinstance(cause, NotConnected | exceptions.ReadOnlyError):
+            elif node is None or isinstance(cause, NotConnected):
                 if node is not None:
                     await self._topology.lost(node)
                 node = there = await self._topology.find(command)
             elif _is_moving(cause):
                 await asyncio.sleep(_PAUSE)
                 there = node
+            elif _is_elsewhere(cause) and not refusals:
+                refusals = 1
+                await self._topology.lost(node)
+                node = there = await self._topology.find(command)
+            elif isinstance(cause, exceptions.NoScriptError):
+                raise cause
             else:
-                raise _judged(cause)
+                raise refused(cause) from cause
             try:
                 return await there.ask(command, changing, *asking)
             except exceptions.ResponseError as error:
@@ -196,8 +206,6 @@ def _is_moving(error: exceptions.RedisError) -> bool:
     return isinstance(error, exceptions.TryAgainError) or "non local key" in str(error)
 
 
-def _judged(error: exceptions.RedisError) -> Exception:
-    """An error reply as what it means to the caller."""
-    if isinstance(error, _NOT_NOW_CLASSES) or str(error).startswith(_NOT_NOW):
-        return StoreUnavailable("Redis cannot take this now")
-    return error
+def _is_elsewhere(error: exceptions.RedisError) -> bool:
+    """The server has not done it, and another may be the one that does: asked for once."""
+    return isinstance(error, exceptions.ReadOnlyError | exceptions.ClusterDownError)

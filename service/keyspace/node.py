@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import msgspec
+import structlog
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
@@ -13,6 +15,8 @@ from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 
 from service.keyspace.line import Argument, ConfirmingLine, Line
+
+log = structlog.get_logger()
 
 CONNECTION: dict[str, Any] = {
     "protocol": 2,
@@ -24,8 +28,16 @@ CONNECTION: dict[str, Any] = {
 
 
 async def opened(connection: AbstractConnection) -> AbstractConnection:
-    """The connection, open. Raises `redis.exceptions.RedisError` or `OSError`."""
+    """The connection, open. Raises `redis.exceptions.RedisError` or `OSError`.
+
+    Without a password it asks whether the server wants one. A command with many arguments would not
+    learn it: the server cuts the line while it still reads, and its word may be lost.
+    """
     await connection.connect()  # type: ignore[no-untyped-call]  # redis-py left this one without
+    if connection.password is None:
+        await connection.send_command("PING", check_health=False)
+        with suppress(exceptions.ResponseError):  # it may not, or not now: no matter here
+            await connection.read_response()
     return connection
 
 
@@ -114,6 +126,9 @@ class _Connector:
                 self.line = Line(connection, self._reply_timeout)
             return self.line
         except (exceptions.RedisError, OSError) as error:  # TimeoutError is an OSError
+            raise NotConnected("no connection") from error
+        except Exception as error:  # a host that is no name, a certificate that is none, …
+            log.error("redis.connecting", exc_info=error)
             raise NotConnected("no connection") from error
         finally:
             self._connecting = None

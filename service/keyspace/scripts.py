@@ -51,6 +51,7 @@ class Script:
 
         Raises:
             StoreUnavailable: Redis did not answer; whether the script ran is not known.
+            CommandRefused: it has answered with an error, and why.
             RevocationUnconfirmed: it ran, but too few replicas have said that they have it.
         """
         before, send = (

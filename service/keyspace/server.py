@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 from redis.exceptions import ResponseError
 
-from service.errors import StartupError, StoreUnavailable
+from service.errors import StartupError, StoreRefuses, StoreUnavailable
 from service.keyspace.link import Link
 from service.settings import Secret
 
@@ -52,14 +52,19 @@ async def inspect_server(link: Link) -> ServerReport:
 
 
 async def check_server(url: Secret) -> None:
-    """Refuse a server that would evict keys. One that cannot be reached yet is let pass.
+    """Refuse a server that would evict keys, or refuses us. One that is not up yet is let pass.
 
     Raises:
-        StartupError: the server's `maxmemory-policy` would drop sessions before their time.
+        StartupError: the server's `maxmemory-policy` would drop sessions before their time, or the
+            URL has a user, password or database that the server does not take.
     """
     link = Link(url)
     try:
         report = await inspect_server(link)
+    except StoreRefuses as refusal:
+        if refusal.permanent:
+            raise StartupError(f"SERVICE_REDIS_URL: {refusal}") from None
+        return
     except StoreUnavailable:
         return
     finally:

@@ -1,0 +1,99 @@
+"""What an error of Redis means: which of them pass, which need an operator, and what is told.
+
+An error reply never reaches a client as a defect of the service: whatever Redis will not do, the
+call that needs it is answered with 503. The server's own text is not passed on, since it may quote
+the arguments of a command.
+"""
+
+import re
+from typing import NamedTuple
+
+from redis import exceptions
+
+from service.errors import Refusal, StoreRefuses, StoreUnavailable
+
+
+class CommandRefused(StoreRefuses, exceptions.ResponseError):
+    """The error reply to a command. It is a `ResponseError` for whoever tells such apart."""
+
+
+class _Meaning(NamedTuple):
+    refusal: Refusal
+    message: str
+    permanent: bool = False
+
+
+_NO_PASSWORD = _Meaning("user", "Redis asks for a password, and the URL has none", True)
+_NO_LEAVE = _Meaning(
+    "user", "Redis does not let this user run all that is needed; redis.conf has the ACL"
+)
+_NO_DATABASE = _Meaning("database", "Redis has no such database as the URL names", True)
+_NOT_HERE = _Meaning("cluster", "The cluster does not serve this slot now")
+
+_BY_CODE = {
+    "NOAUTH": _NO_PASSWORD,
+    "WRONGPASS": _Meaning("user", "Redis does not take the user name and password", True),
+    "NOPERM": _NO_LEAVE,
+    "DENIED": _Meaning("user", "Redis is in protected mode: it needs a password", True),
+    "READONLY": _Meaning("read-only", "Redis takes no writes: it is a replica"),
+    "MASTERDOWN": _Meaning("read-only", "Redis is a replica that has lost its primary"),
+    "OOM": _Meaning("full", "Redis takes no writes: it has reached its maxmemory"),
+    "MISCONF": _Meaning("disk", "Redis takes no writes: it cannot save to its disk"),
+    "NOREPLICAS": _Meaning("replicas", "Redis takes no writes: it has too few replicas"),
+    "BUSY": _Meaning("busy", "Redis is busy running a script"),
+    "UNKILLABLE": _Meaning("busy", "Redis is busy running a script"),
+    "LOADING": _Meaning("busy", "Redis is loading its data"),
+    "CLUSTERDOWN": _NOT_HERE,
+    "TRYAGAIN": _NOT_HERE,
+    "CROSSSLOT": _NOT_HERE,
+    "ASK": _NOT_HERE,
+    "MOVED": _Meaning(
+        "cluster", "Redis is a node of a cluster: the URL must be redis+cluster://", True
+    ),
+}
+
+_BY_TEXT = (
+    (r"unauthenticated (multi)?bulk length|operation not permitted", _NO_PASSWORD),
+    (r"invalid password|AUTH <password> called|no password is set", _BY_CODE["WRONGPASS"]),
+    (r"ACL failure in script|The user executing the script can't", _NO_LEAVE),
+    (r"DB index is out of range|invalid DB index|SELECT is not allowed", _NO_DATABASE),
+    (r"non local key|cluster is down|same slot", _NOT_HERE),
+    (r"max(imum)? number of clients", _Meaning("busy", "Redis has reached its maxclients")),
+    (r"unknown (sub)?command", _Meaning("error", "Redis lacks a command that is needed", True)),
+)
+
+
+def code_of(error: exceptions.RedisError) -> str:
+    """The first word of an error reply; redis-py takes it off where it has a class for it."""
+    return getattr(error, "status_code", None) or str(error).partition(" ")[0]
+
+
+def refused(error: exceptions.RedisError) -> CommandRefused:
+    """An error reply as what it means to whoever has sent the command."""
+    meaning = _meaning(error) or _unforeseen(error)
+    return CommandRefused(meaning.refusal, meaning.message, permanent=meaning.permanent)
+
+
+def unavailable(error: BaseException) -> StoreUnavailable:
+    """Why there is no answer: `StoreRefuses`, where a server has said so when connected to."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, StoreUnavailable):
+            return cause
+        if isinstance(cause, exceptions.RedisError) and (meaning := _meaning(cause)):
+            return StoreRefuses(meaning.refusal, meaning.message, permanent=meaning.permanent)
+        cause = cause.__cause__
+    return StoreUnavailable("Redis cannot be reached")
+
+
+def _meaning(error: exceptions.RedisError) -> _Meaning | None:
+    text = str(error)
+    if found := _BY_CODE.get(code_of(error)):
+        return found
+    return next((meaning for pattern, meaning in _BY_TEXT if re.search(pattern, text)), None)
+
+
+def _unforeseen(error: exceptions.RedisError) -> _Meaning:
+    """What is no state of a server that we know. Such texts name keys' types and lines of scripts;
+    those that quote arguments are among the others."""
+    return _Meaning("error", f"Redis answers with an error: {str(error)[:200]}")
