@@ -175,20 +175,35 @@ def test_the_guard_stands_alone(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [*(REPOSITORY / "scripts/traffic").glob("*.py")], ids=lambda p: p.stem
+    "path", [*(REPOSITORY / "scripts/tools/load").glob("*.py")], ids=lambda p: p.stem
 )
 def test_load_comes_from_outside(path: Path) -> None:
-    """The load generator, with sockets and threads replaced, runs nothing of the service."""
+    """The load generator knows the service over HTTP only."""
+    named = set(imports(path.read_text(encoding="utf-8")))
+    assert {name for name in named if name.startswith(("service.", "tests."))} <= {
+        "service.progress.Progress"
+    }
+    others = {name for name in named if name.startswith("tools.")}
+    assert {name for name in others if not name.startswith(("tools.load", "tools.http_load."))} <= {
+        "tools.seed.line.Line"
+    }
+
+
+@pytest.mark.parametrize(
+    "path", [*(REPOSITORY / "scripts/tools/http_load").glob("*.py")], ids=lambda p: p.stem
+)
+def test_the_load_engine_is_a_leaf(path: Path) -> None:
+    """What bench and load share brings nothing of either, nor of the service, along."""
     named = imports(path.read_text(encoding="utf-8"))
-    ours = {name for name in named if name.partition(".")[0] in ("service", "tests")}
-    assert ours <= {"service.progress.Progress"}
-    guests = {name for name in named if name.partition(".")[0] in ("seeding", "benchmark")}
-    assert guests <= {"seeding.line.Line"}
+    ours = ("service", "tests", "tools")
+    assert {name for name in named if name.startswith(ours)} <= {
+        name for name in named if name.startswith("tools.http_load.")
+    }
 
 
 def test_the_line_of_tokens_is_a_leaf() -> None:
     """What the seeder and the load generator share brings nothing of the service along."""
-    source = (REPOSITORY / "scripts/seeding/line.py").read_text(encoding="utf-8")
+    source = (REPOSITORY / "scripts/tools/seed/line.py").read_text(encoding="utf-8")
     assert set(imports(source)) == {"msgspec"}
 
 
@@ -220,11 +235,11 @@ HTTP = ("http", "httpx", "litestar", "urllib.request", "uvicorn", "service.web",
 
 
 @pytest.mark.parametrize(
-    "path", [*(REPOSITORY / "scripts/seeding").glob("*.py")], ids=lambda p: p.stem
+    "path", [*(REPOSITORY / "scripts/tools/seed").glob("*.py")], ids=lambda p: p.stem
 )
 def test_the_seeder_knows_no_http(path: Path) -> None:
     """It fills the stores through the use cases, and is no other script's guest."""
-    forbidden = tuple(f"{name}." for name in (*HTTP, "benchmark", "traffic", "tests"))
+    forbidden = tuple(f"{name}." for name in (*HTTP, "tools.bench", "tools.load", "tests"))
     found = imports(path.read_text(encoding="utf-8"))
     assert [name for name in found if f"{name}.".startswith(forbidden)] == []
 

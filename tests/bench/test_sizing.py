@@ -1,7 +1,7 @@
 """What is worked out from the figures; nothing is measured here."""
 
 import pytest
-from benchmark.sizing import Costs, fullest, need
+from tools.bench.sizing import Costs, fullest, need
 
 from service.keyspace.keys import BUCKETS
 

@@ -1,11 +1,11 @@
 """A target that is missed must be seen as missed."""
 
 import msgspec
-from benchmark.figures import Row, Sample
-from benchmark.page import refreshed
-from benchmark.report import Report
-from benchmark.targets import targets
-from benchmark.terminal import shown
+from tools.bench.figures import Row, Sample
+from tools.bench.page import refreshed
+from tools.bench.report import Report
+from tools.bench.targets import targets
+from tools.bench.terminal import shown
 
 SAMPLE = Sample(cpu=250, per_second=4000, p50=8, p99=12, redis_cpu=20.5, round_trips=1)
 LOGOUT = Row("logout", "POST /auth/logout", 3.2, 3.0, 3.4, SAMPLE)

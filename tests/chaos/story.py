@@ -3,9 +3,9 @@
 from itertools import count
 from typing import Any
 
-from havoc.checker import check
-from havoc.evidence import Terms
-from havoc.history import Fault, History, Operation
+from tools.chaos.checker import check
+from tools.chaos.evidence import Terms
+from tools.chaos.history import Fault, History, Operation
 
 GRACE = 3.0
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import msgspec
-from havoc.history import Fault, Operation, fingerprint
+from tools.chaos.history import Fault, Operation, fingerprint
 
 from tests.chaos.story import Story
 

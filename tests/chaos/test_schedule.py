@@ -4,8 +4,8 @@ from itertools import pairwise
 from typing import get_args
 
 import pytest
-from havoc.controls import CONTROLS
-from havoc.schedule import Topology, UserStore, plan, topology_of
+from tools.chaos.controls import CONTROLS
+from tools.chaos.schedule import Topology, UserStore, plan, topology_of
 
 TOPOLOGIES: tuple[Topology, ...] = get_args(Topology)
 EXPECTED = [

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from havoc.controls import CONTROLS, Control
-from havoc.schedule import Topology, UserStore
-from havoc.stage import raised
-from havoc.trial import Trial, Verdict, run
+from tools.chaos.controls import CONTROLS, Control
+from tools.chaos.schedule import Topology, UserStore
+from tools.chaos.stage import raised
+from tools.chaos.trial import Trial, Verdict, run
 
 SCHEDULES: dict[tuple[Topology, UserStore], tuple[int, ...]] = {
     ("standalone", "sqlite"): (5, 19),

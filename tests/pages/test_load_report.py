@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Locator, expect
-from traffic.figures import (
+from tools.load.figures import (
     Call,
     Course,
     Failure,
@@ -16,7 +16,7 @@ from traffic.figures import (
     Verdict,
     Watched,
 )
-from traffic.report import page
+from tools.load.report import page
 
 TIMES = Latencies(1.5, 3.25, 12.5, 40.0)
 SUMMARY = Summary(

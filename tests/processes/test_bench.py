@@ -26,7 +26,7 @@ PAGE = (
 def bench(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     roots = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "scripts")))
     return subprocess.run(
-        [sys.executable, "-m", "benchmark", *arguments],
+        [sys.executable, "-m", "tools.bench", *arguments],
         env=os.environ | {"PYTHONPATH": roots, "TMPDIR": str(directory)},
         capture_output=True,
         text=True,

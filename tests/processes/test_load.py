@@ -34,7 +34,7 @@ def environment() -> dict[str, str]:
 def load(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
     """Run it to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "traffic", *arguments],
+        [sys.executable, "-m", "tools.load", *arguments],
         env=environment(),
         **{"stdin": subprocess.DEVNULL, "capture_output": True} | options,
         text=True,
@@ -129,7 +129,7 @@ def test_a_generator_that_stops_says_so(stub: Stub, tmp_path: Path) -> None:
     file = tmp_path / "report.json"
     with subprocess.Popen(
         [
-            *(sys.executable, "-m", "traffic", "browse", "--host", stub.url, "--rate", "100"),
+            *(sys.executable, "-m", "tools.load", "browse", "--host", stub.url, "--rate", "100"),
             *("--even", "--warm-up", "0", "--duration", "3s", "--people", "8"),
             *("--json", str(file)),
         ],

@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 import pytest
 from redis import Redis
-from seeding.__main__ import main as seed
-from seeding.line import Line
+from tools.seed.__main__ import main as seed
+from tools.seed.line import Line
 
 from service.database.migration import migrate
 from service.keyspace.embedded import server_url
@@ -38,7 +38,7 @@ class Seed:
         environment |= {"SERVICE_ENV": "test", "SERVICE_BCRYPT_COST": "4"}
         environment |= {"SERVICE_DATA_DIR": str(service.data_dir)} | settings
         roots = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "scripts")))
-        self._command = [sys.executable, "-m", "seeding", *arguments]
+        self._command = [sys.executable, "-m", "tools.seed", *arguments]
         self._environment = environment | {"PYTHONPATH": roots}
 
     def start(self, stdin: int = subprocess.DEVNULL) -> "subprocess.Popen[str]":

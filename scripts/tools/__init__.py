@@ -1,0 +1,1 @@
+"""What the commands beside this folder run, one package for each."""

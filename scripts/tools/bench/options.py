@@ -1,0 +1,108 @@
+"""What `scripts/bench` can be told."""
+
+import argparse
+from pathlib import Path
+
+from tools.bench.calls import CALLS
+
+_DESCRIPTION = """\
+What calls cost: CPU, round trips, latency and memory, on servers started for it.
+
+Starts the embedded Valkey on redis.conf (an fsync for every write), the service with one worker,
+and the floors: an empty Litestar handler that decodes the body of a logout and answers 204, on the
+same server with the same settings; the same with an EVALSHA of an empty script; and, without HTTP,
+a bare EVALSHA and a bare check of a JWT. Sends each call in a closed loop over keep-alive
+connections, in turn with the floor, in rounds of fresh processes. Sessions come from the service's
+own code, not over HTTP. Nothing is left behind, and nothing but this machine's loopback is used.
+
+What can be measured, each by itself:
+
+  evalsha logout me refresh enable junk   calls, and the floors beside them
+  connections   logout, me and refresh on 1, 8, 32 and 64 connections
+  growth        the same with 100 to --sessions-most living sessions
+  workers       refresh with one worker and with two
+  flood         logins that insist, against bare bcrypt, and refresh and logout beside them
+  storm         logouts at rates that do not wait, and me and refresh beside them
+  topologies    one server, Sentinels, a cluster
+  guard propagation   what an app pod pays, and when it knows of a logout
+  seal memory   the keyring; bytes for a session
+"""
+
+_EPILOG = """\
+Read the ratios: they hold on a busy machine, microseconds and requests per second do not. Worker,
+Redis and client share the cores, so the rate is not what a worker does on a machine of its own.
+The data lies in a temporary directory; TMPDIR names another disk, which matters to the fsyncs.
+
+  scripts/bench                                      everything, twenty minutes or so
+  scripts/bench --only logout --rounds 9             one call, more exactly
+  scripts/bench --json now.json --compare old.json   what a change has brought
+  scripts/bench --only memory --redis /usr/bin/redis-server
+
+The page of the figures, all of it, or one part anew, or just written anew from what is kept:
+
+  scripts/bench --json F --page docs/performance.md --charts docs     F: docs/performance.json
+  scripts/bench --from F --only growth --json F --page docs/performance.md --charts docs
+  scripts/bench --from F --page docs/performance.md --charts docs
+"""
+
+PARTS = (
+    *(call.name for call in CALLS),
+    *("connections", "growth", "workers", "flood", "storm"),
+    *("topologies", "guard", "propagation", "seal", "memory"),
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's."""
+    made = argparse.ArgumentParser(
+        prog="scripts/bench",
+        usage="scripts/bench [--only PART ...] [options]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "--only", nargs="+", choices=PARTS, metavar="PART", help="what to measure (default: all)"
+    )
+    _add_amounts(made)
+    made.add_argument(
+        "--redis", type=Path, metavar="PROGRAM", help="another server than the embedded Valkey"
+    )
+    made.add_argument(
+        "--from",
+        dest="kept",
+        type=Path,
+        metavar="OLD.json",
+        help="begin with these figures, and measure only what --only names, or nothing",
+    )
+    made.add_argument("--json", type=Path, metavar="FILE", help="keep all figures in FILE")
+    made.add_argument("--compare", type=Path, metavar="OLD.json", help="show what has changed")
+    made.add_argument("--page", type=Path, metavar="FILE.md", help="put the tables into this page")
+    made.add_argument(
+        "--charts", type=Path, metavar="DIRECTORY", help="draw performance*.svg in there"
+    )
+    return made
+
+
+def _add_amounts(made: argparse.ArgumentParser) -> None:
+    for name, default, what in (
+        ("--connections", 32, "at once"),
+        ("--requests", 100, "on each connection in a round"),
+        ("--rounds", 5, "of fresh processes"),
+        ("--sessions", 20_000, "for the memory of one"),
+        ("--sessions-most", 1_000_000, "for growth, in the largest store"),
+        ("--revocations", 1_000_000, "in a guard"),
+        ("--storm-connections", 64, "of a flood of logins or a storm of logouts"),
+        ("--storm-rounds", 3, "of flood and storm"),
+        ("--seconds", 6, "that each flood or storm lasts"),
+        ("--logouts", 1000, "that app pods are to see"),
+    ):
+        made.add_argument(
+            name, type=_count, default=default, metavar="N", help=f"{what} (default: {default:,})"
+        )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a whole number from 1")
+    return int(text)

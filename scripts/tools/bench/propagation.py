@@ -1,0 +1,145 @@
+"""From the 204 of a logout until the last of three app pods refuses the access token.
+
+The pods are the example of docs/examples, each a process under uvicorn with the guard in `feed`
+mode, and each serves other requests meanwhile. Every token was accepted by every pod before, so all
+have it in their cache.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from service.settings import Settings
+from tools.bench import processes
+from tools.bench.calls import get, logout
+from tools.bench.client import UnexpectedAnswer, Wire, connect
+from tools.bench.figures import Propagation
+from tools.bench.seeding import Seeder, Signed, seeding
+
+_PODS = 3
+_EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
+_PAUSE = 0.01
+"""Seconds between two other requests of a pod."""
+_AT_ONCE = 50  # sessions that are opened together
+
+
+async def measure(logouts: int, tell: Callable[[str], None]) -> Propagation:
+    """One logout after the other, each followed to its end."""
+    with TemporaryDirectory() as name, ExitStack() as stack:
+        directory = Path(name)
+        redis = stack.enter_context(processes.redis_server(directory))
+        settings = processes.settings(directory, redis)
+        service = stack.enter_context(processes.service(directory, redis))
+        pods = [
+            stack.enter_context(_pod(directory / f"pod-{number}.log", settings, service.port))
+            for number in range(_PODS)
+        ]
+        async with seeding(settings) as seeder:
+            other = (await seeder.open(await seeder.accounts(1)))[0]
+            background = [asyncio.create_task(_serve_others(pod, other)) for pod in pods]
+            latencies, back = await _follow(logouts, seeder, service, pods, tell)
+            for task in background:
+                task.cancel()
+    latencies.sort()
+    return Propagation(
+        pods=_PODS,
+        logouts=logouts,
+        p50=round(latencies[logouts // 2] * 1e3, 2),
+        p99=round(latencies[logouts * 99 // 100] * 1e3, 2),
+        highest=round(latencies[-1] * 1e3, 2),
+        accepted_again=back,
+    )
+
+
+async def _follow(
+    logouts: int,
+    seeder: Seeder,
+    service: processes.Server,
+    pods: Sequence[processes.Server],
+    tell: Callable[[str], None],
+) -> tuple[list[float], int]:
+    """Seconds for each logout, and how often a pod accepted what it had refused before."""
+    door = await _Door.open(service)
+    doors = [await _Door.open(pod) for pod in pods]
+    latencies: list[float] = []
+    back = 0
+    while len(latencies) < logouts:
+        tell(f"logouts seen by {len(pods)} pods: {len(latencies)} of {logouts}")
+        users = await seeder.accounts(min(_AT_ONCE, logouts - len(latencies)))
+        for session in await seeder.open(users):
+            request = get("/orders", session)
+            await asyncio.gather(*(each.expect(request, 200) for each in doors))
+            await door.expect(logout(session), 204)
+            ended = time.perf_counter()
+            seen = await asyncio.gather(*(each.refused(request) for each in doors))
+            latencies.append(max(seen) - ended)
+            back += sum([await each.ask(request) == 200 for each in doors])
+    return latencies, back
+
+
+class _Door(Wire):
+    """A connection to a server, for one question at a time."""
+
+    @classmethod
+    async def open(cls, server: processes.Server) -> "_Door":
+        door = cls(asyncio.get_running_loop().create_future())
+        await connect([door], processes.HOST, server.port)
+        return door
+
+    async def ask(self, request: bytes) -> int:
+        """The status of the answer."""
+        self._answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.write(request)
+        return int((await self._answer)[9:12])
+
+    async def expect(self, request: bytes, status: int) -> None:
+        """Ask.
+
+        Raises:
+            BenchmarkError: another status came.
+        """
+        found = await self.ask(request)
+        if found != status:
+            raise processes.BenchmarkError(f"expected {status}, but got {found} for {request!r}")
+
+    async def refused(self, request: bytes) -> float:
+        """When the first 401 was here, having asked without a pause."""
+        while await self.ask(request) != 401:
+            pass
+        return time.perf_counter()
+
+    def take(self, answer: bytes) -> None:
+        if not self._answer.done():  # whoever asked was cancelled at the end
+            self._answer.set_result(answer)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self._answer.done():
+            self._answer.set_exception(UnexpectedAnswer("the server closed a connection"))
+
+
+async def _serve_others(pod: processes.Server, session: Signed) -> None:
+    """Requests of somebody who stays, so that the pod has something else to do."""
+    door = await _Door.open(pod)
+    with suppress(asyncio.CancelledError):
+        while True:
+            await door.expect(get("/orders", session), 200)
+            await asyncio.sleep(_PAUSE)
+
+
+@contextmanager
+def _pod(log: Path, settings: Settings, service_port: int) -> Iterator[processes.Server]:
+    port = processes.free_port()
+    command = ["-m", "uvicorn", "--no-access-log", "--app-dir", str(_EXAMPLES)]
+    environment = {
+        "AUTH_ISSUER": settings.issuer,
+        "AUTH_AUDIENCE": settings.audience,
+        "AUTH_JWKS_URL": f"http://{processes.HOST}:{service_port}/.well-known/jwks.json",
+        "AUTH_REDIS_URL": settings.redis_url.reveal(),
+    }
+    arguments = [sys.executable, *command, "--port", str(port), "orders_litestar:app"]
+    with processes.running(arguments, environment, port, log) as server:
+        yield server

@@ -1,0 +1,104 @@
+"""Accounts and sessions for the calls that are measured, made by the service's own code."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from itertools import chain, cycle, islice, repeat
+from random import Random
+from secrets import token_bytes
+
+import msgspec
+
+from service.accounts.emails import EmailAddress, normalize
+from service.accounts.passwords import PasswordHash
+from service.clock import system_clock
+from service.database.migration import migrate
+from service.progress import Progress
+from service.sessions.client import Client
+from service.sessions.record import Authentication
+from service.sessions.sessions import Sessions
+from service.sessions.token_pair import Opened, TokenPair
+from service.settings import Settings
+from tools.seed.devices import device
+from tools.seed.filling import LANES, gather, together
+from tools.seed.stores import Stores, open_stores
+
+_AT_ONCE = 32
+_BATCH = 1000  # of a lane
+_DEVICES = 4096
+_PATIENCE_MS = 30_000  # for a reply: nobody waits, and the queue is long
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """A session: its tokens, and the device it was opened from."""
+
+    tokens: TokenPair
+    client: Client
+
+
+class Seeder:
+    """Opens sessions in the stores of a service that runs, or will."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._accounts: list[bytes] = []
+        self._random = Random(2)  # the same devices in every run
+
+    async def accounts(self, count: int) -> list[bytes]:
+        """The ids of `count` accounts, the same ones at each call. Nobody knows their passwords."""
+        more = [_address() for _ in range(count - len(self._accounts))]
+        nobody = PasswordHash(1, "*")
+        self._accounts += await self._stores.users.add_all(more, nobody, system_clock())
+        return self._accounts[:count]
+
+    async def people(self, count: int, password: str) -> list[str]:
+        """The e-mail addresses of `count` new accounts, all with this password."""
+        hashed = await self._stores.passwords.hash(password)  # once for all: it is what takes long
+        emails = [_address() for _ in range(count)]
+        await self._stores.users.add_all(emails, hashed, system_clock())
+        return [email.as_given for email in emails]
+
+    async def open(self, user_ids: Iterable[bytes]) -> list[Signed]:
+        """A session for each id, from a device of its own. The ids need no account."""
+        return await gather(self._open, user_ids, _AT_ONCE)
+
+    async def _open(self, user_id: bytes) -> Signed:
+        client = device(self._random)
+        tokens = await self._stores.sessions.open(
+            user_id, Authentication.PASSWORD, "user.loggedIn", client
+        )
+        return Signed(tokens, client)
+
+
+@asynccontextmanager
+async def seeding(settings: Settings) -> AsyncIterator[Seeder]:
+    """A seeder on the stores that `settings` name, which are founded if they are new."""
+    migrate(settings.database_url.reveal())
+    async with open_stores(settings, founding=True) as stores:
+        yield Seeder(stores)
+
+
+async def fill(settings: Settings, count: int, progress: Progress) -> None:
+    """Open so many sessions, two for each user, as fast as may be. Their tokens are dropped."""
+    random = Random(3)  # the same devices in every run
+    devices = cycle([device(random) for _ in range(_DEVICES)])
+    users = chain.from_iterable(repeat(token_bytes(16), 2) for _ in range((count + 1) // 2))
+    wanted = islice(users, count)
+
+    async def lane(sessions: Sessions) -> None:
+        async def open_one(user_id: bytes) -> Opened:
+            return await sessions.open_unsigned(
+                user_id, Authentication.PASSWORD, "user.loggedIn", next(devices)
+            )
+
+        while batch := list(islice(wanted, _BATCH)):
+            await gather(open_one, batch)
+            progress.advance(len(batch))
+
+    patient = msgspec.structs.replace(settings, redis_reply_timeout_ms=_PATIENCE_MS)
+    async with seeding(settings), open_stores(patient, lanes=LANES) as stores:
+        await together(lane(sessions) for sessions in stores.lanes)
+
+
+def _address() -> EmailAddress:
+    return normalize(f"{secrets.token_hex(8)}@example.org")

@@ -1,0 +1,190 @@
+"""What a deployment needs, worked out from the figures of a report. Nothing here is measured.
+
+A model of use that is easy to scale: each session is refreshed and looked at some times a day, and
+replaced, by a login and a logout, once in its longest life.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from redis.crc import key_slot
+
+from service.keyspace.keys import BUCKETS, EVENTS_KEPT, TAGS
+from tools.bench.report import Report
+from tools.bench.tables import Table
+
+_DAY = 86_400
+_USES = 4  # refreshes a day of each session, and as many looks at /auth/me
+_LIFE_DAYS = 30
+_PEAK = 3  # times the mean of the day
+_NODE = 25e9  # bytes of data on one Redis node
+_NODE_SHARE = 0.6  # of the node's memory, as in redis.conf: rewriting needs the rest
+_REDIS_BUSY, _WORKER_BUSY = 0.6, 0.7  # of a core, at the peak
+_FEED_SECONDS = 900 + 2 * 60  # an access token's life, and clocks that differ
+_SLOTS = 16_384
+
+_SCALES = (100_000, 1_000_000, 2_000_000, 10_000_000, 100_000_000, 1_000_000_000)
+
+
+class Costs(msgspec.Struct, frozen=True):
+    """Measured: bytes, and seconds of CPU. Of the server that comes first in the report."""
+
+    session: float
+    event: float
+    worker: dict[str, float]
+    redis: dict[str, float]
+    login: float
+
+
+class Need(msgspec.Struct, frozen=True):
+    """What so many sessions need at the peak."""
+
+    sessions: int
+    memory: float
+    refreshes: float
+    logins: float
+    redis_cores: float
+    worker_cores: float
+    hashing_cores: float
+    feed: float
+    for_memory: int
+    for_load: int
+    """Primaries; 0 where even 64 do not suffice."""
+
+    @property
+    def shards(self) -> int:
+        """Primaries for both; 0 where there cannot be so many."""
+        return max(self.for_memory, self.for_load) if self.for_memory and self.for_load else 0
+
+
+def tables(report: Report) -> Iterator[Table]:
+    """Rules of thumb, and needs by number of sessions; empty without the figures for them."""
+    costs = _costs(report)
+    if costs is not None:
+        yield _rules(costs)
+        yield _cluster(costs)
+
+
+def _costs(report: Report) -> Costs | None:
+    rows = {name: report.row(name) for name in ("logout", "me", "refresh")}
+    found = {name: row.sample for name, row in rows.items() if row is not None}
+    flood = report.flood
+    if not report.memory or len(found) < len(rows) or flood is None:
+        return None
+    return Costs(
+        session=report.memory[0].session_bytes,
+        event=report.memory[0].event_bytes,
+        worker={name: sample.cpu / 1e6 for name, sample in found.items()},
+        redis={name: sample.redis_cpu / 1e6 for name, sample in found.items()},
+        login=flood.cores / flood.hashes,
+    )
+
+
+def need(sessions: int, costs: Costs) -> Need:
+    """By the model at the head of this module."""
+    uses = sessions * _USES / _DAY * _PEAK
+    ends = sessions / _LIFE_DAYS / _DAY * _PEAK
+    rates = {"refresh": uses, "me": uses, "logout": ends}
+    redis = sum(rate * costs.redis[name] for name, rate in rates.items())
+    # A login writes about what a refresh does.
+    redis += ends * costs.redis["refresh"]
+    memory = sessions * costs.session
+    return Need(
+        sessions=sessions,
+        memory=memory,
+        refreshes=uses,
+        logins=ends,
+        redis_cores=redis,
+        worker_cores=sum(rate * costs.worker[name] for name, rate in rates.items()),
+        hashing_cores=ends * costs.login,
+        feed=ends * _FEED_SECONDS * costs.event,
+        for_memory=_shards(memory, _NODE),
+        for_load=_shards(redis, _REDIS_BUSY),
+    )
+
+
+def _shards(whole: float, most: float) -> int:
+    """Into how many parts of at most `most` it goes, each of whole hash tags; 0: not even 64."""
+    tags = min(int(most / (whole / BUCKETS)), BUCKETS)
+    return math.ceil(BUCKETS / tags) if tags else 0
+
+
+def fullest(shards: int) -> int:
+    """Hash tags on the fullest of so many shards that have equal ranges of slots."""
+    counts = [0] * shards
+    for tag in TAGS:
+        counts[key_slot(tag) * shards // _SLOTS] += 1
+    return max(counts)
+
+
+def _rules(costs: Costs) -> Table:
+    rows = [
+        (
+            f"`{name}`",
+            f"{_WORKER_BUSY / costs.worker[name]:,.0f}",
+            f"{_REDIS_BUSY / costs.redis[name]:,.0f}",
+            f"{costs.worker[name] / costs.redis[name]:.1f}",
+        )
+        for name in ("logout", "me", "refresh")
+    ]
+    head: tuple[str, ...] = ("", f"a second and worker, {_WORKER_BUSY:.0%} busy")
+    head += (f"a second and Redis core, {_REDIS_BUSY:.0%} busy", "workers that fill a Redis core")
+    notes = (
+        f"**{2**30 / costs.session / 1e6:.1f} million sessions per GiB.** A login takes "
+        f"{costs.login * 1000:.0f} ms of a core for bcrypt, "
+        f"{costs.login / costs.worker['refresh']:,.0f} times what a refresh takes.",
+    )
+    return Table("sizing", "Rules of thumb (calculated)", head, rows, notes)
+
+
+def _cluster(costs: Costs) -> Table:
+    needs = [need(sessions, costs) for sessions in _SCALES]
+    head: tuple[str, ...] = (
+        "sessions",
+        "memory",
+        "refreshes/s",
+        "logins/s",
+        "Redis cores",
+        "worker cores",
+    )
+    head += ("hashing cores", "feed, at most", "primaries")
+    most = int(BUCKETS * _NODE / costs.session)
+    last = needs[-1]
+    shards = max(1, last.shards)
+    notes = (
+        f"At the peak, {_PEAK} times the mean of a day on which each session is refreshed, and "
+        f"asked about, {_USES} times; it is replaced once in {_LIFE_DAYS} days, by a login and a "
+        "logout. "
+        f"Primaries hold {_NODE / 1e9:.0f} GB of data, {_NODE_SHARE:.0%} of their memory "
+        f"({_NODE / _NODE_SHARE / 1e9:.0f} GB), and are {_REDIS_BUSY:.0%} busy at most.",
+        f"The audit events take {BUCKETS * EVENTS_KEPT * costs.event / 1e6:.0f} MB in all, however "
+        "many sessions there are.",
+        f"**All keys share {BUCKETS} hash tags, so {BUCKETS} primaries are the most that can have "
+        f"any work**: {most / 1e9:.1f} billion sessions by memory.",
+        f"{last.sessions:,} sessions need {last.for_memory} primaries for their memory and "
+        f"{last.for_load} for what is done with them.",
+        f"Deal out the tags, not the slots: of {shards} primaries with equal ranges of slots the "
+        f"fullest has {fullest(shards)} of the {BUCKETS} tags, where "
+        f"{math.ceil(BUCKETS / shards)} would do.",
+    )
+    rows = [_need(each) for each in needs]
+    return Table("cluster", "Up to a billion sessions (calculated)", head, rows, notes)
+
+
+def _need(need: Need) -> Sequence[str]:
+    return (
+        f"{need.sessions:,}",
+        _size(need.memory),
+        f"{need.refreshes:,.0f}",
+        f"{need.logins:,.2g}" if need.logins < 10 else f"{need.logins:,.0f}",
+        f"{need.redis_cores:.2f}",
+        f"{need.worker_cores:.2f}",
+        f"{need.hashing_cores:.2f}" if need.hashing_cores < 10 else f"{need.hashing_cores:,.0f}",
+        _size(need.feed),
+        str(need.shards or "more than there can be"),
+    )
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"

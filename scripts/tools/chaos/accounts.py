@@ -1,0 +1,135 @@
+"""The rules of an account and of its second factor."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from tools.chaos.evidence import Violation, violation
+from tools.chaos.history import History, Operation
+
+_MOST_WRONG_TRIES = 10
+
+
+def check(history: History) -> Iterator[Violation]:
+    """All that went wrong with the accounts."""
+    people: dict[str, list[Operation]] = defaultdict(list)
+    for each in history.operations:
+        if each.kind in ("signup", "login", "answer", "enable", "verify"):
+            people[each.person].append(each)
+    for operations in people.values():
+        yield from _account_lost(operations)
+        yield from _second_factor_changed_by_itself(operations)
+        yield from _counted_twice(operations)
+        yield from _steps_go_back(operations)
+        yield from _refused_without_cause(operations)
+        yield from _different_recovery_codes(operations)
+        yield from _locked_out(operations)
+
+
+def _account_lost(operations: Sequence[Operation]) -> Iterator[Violation]:
+    """Once an account was acknowledged, its password is right for ever."""
+    known = _first(o for o in operations if o.kind in ("signup", "login") and o.outcome == "ok")
+    for each in operations:
+        if known and each.code == "invalid_credentials" and each.started >= known.ended:
+            yield violation("an account was lost", "its password is wrong", known, each)
+
+
+def _second_factor_changed_by_itself(operations: Sequence[Operation]) -> Iterator[Violation]:
+    """It is on from when a verification was answered, and not before one was tried."""
+    on = _first(o for o in operations if o.kind == "verify" and o.outcome == "ok")
+    tried = [o for o in operations if o.kind == "verify" and _may_have_worked(o)]
+    for each in operations:
+        goes_by = each.kind == "enable" or (each.kind == "login" and not each.challenge)
+        if on and each.started >= on.ended and each.outcome == "ok" and goes_by:
+            yield violation("a second factor was lost", f"{each.kind} went by it", on, each)
+        asked = each.kind == "login" and each.challenge
+        if (asked or each.code == "already_enabled") and not _any_before(tried, each):
+            yield violation("a second factor out of nowhere", f"{each.kind} found one", each)
+
+
+def _counted_twice(operations: Sequence[Operation]) -> Iterator[Violation]:
+    """A step of a secret, a challenge and a recovery code each count once.
+
+    Verifying an enrolment again with the same code counts as once: it ends in the same state.
+    """
+    uses: dict[tuple[str, ...], dict[object, Operation]] = defaultdict(dict)
+    for each in operations:
+        if each.outcome != "ok" or each.kind not in ("answer", "verify"):
+            continue
+        if each.step:
+            use = each.number if each.kind == "answer" else "verify"
+            uses["a TOTP step", each.secret, str(each.step)][use] = each
+        if each.kind == "answer":
+            uses["a challenge", each.challenge][each.number] = each
+        if each.recovery:
+            uses["a recovery code", each.secret, each.recovery][each.number] = each
+    for (what, *_), by_use in uses.items():
+        if len(by_use) > 1:
+            says = f"{what} counted {len(by_use)} times"
+            yield violation("a code counted twice", says, *by_use.values())
+
+
+def _steps_go_back(operations: Sequence[Operation]) -> Iterator[Violation]:
+    """After a step has counted, no older one does."""
+    counted = [o for o in operations if o.outcome == "ok" and o.step]
+    for each in counted:
+        for before in counted:
+            if before.secret != each.secret or before.ended > each.started:
+                continue
+            if each.step < before.step:
+                yield violation("an old code counted", f"step {each.step}", before, each)
+
+
+def _refused_without_cause(operations: Sequence[Operation]) -> Iterator[Violation]:
+    """A challenge, an enrolment or a recovery code is there until something may have used it up."""
+    for each in operations:
+        others = [o for o in operations if o is not each and o.started < each.ended]
+        used = [o for o in others if _may_have_worked(o)]
+        spent = {o.recovery for o in used}
+        if each.code == "challenge_not_found":
+            tries = [o for o in others if o.challenge == each.challenge and o.kind == "answer"]
+            if len(tries) < 5 and not any(map(_may_have_worked, tries)):
+                yield violation("a challenge was lost", "nobody had answered it", each)
+        if each.code == "enrollment_not_found":
+            tries = [o for o in others if o.secret == each.secret and o.kind == "verify"]
+            causes = [o for o in used if o.kind in ("verify", "enable") and o.secret != each.secret]
+            if len(tries) < 5 and not causes and not any(map(_may_have_worked, tries)):
+                yield violation("an enrolment was lost", "nothing can have ended it", each)
+        if each.recovery and each.code == "invalid_code" and each.recovery not in spent:
+            yield violation("a recovery code was lost", "nobody had used it", each)
+
+
+def _different_recovery_codes(operations: Sequence[Operation]) -> Iterator[Violation]:
+    """However often an enrolment is verified, it shows the same recovery codes."""
+    shown = [o for o in operations if o.kind == "verify" and o.outcome == "ok"]
+    for secret in {o.secret for o in shown}:
+        answers = [o for o in shown if o.secret == secret]
+        if len({o.codes for o in answers}) > 1:
+            yield violation("recovery codes changed", "of one enrolment", *answers)
+
+
+def _locked_out(operations: Sequence[Operation]) -> Iterator[Violation]:
+    """Limits are reached by wrong tries; those without an answer may stay counted, too."""
+    for each in operations:
+        if each.code != "rate_limited":
+            continue
+        doors = ("login",) if each.kind == "login" else ("answer", "verify")
+        tries = [
+            o
+            for o in operations
+            if o.kind in doors and o is not each and o.started < each.ended
+            and (o.outcome == "unknown" or o.code == "invalid_code" or o.ended > each.started)
+        ]  # fmt: skip
+        if len(tries) < _MOST_WRONG_TRIES:
+            yield violation("locked out", f"after {len(tries)} wrong tries", *tries, each)
+
+
+def _first(operations: Iterator[Operation]) -> Operation | None:
+    return min(operations, key=lambda each: each.ended, default=None)
+
+
+def _any_before(operations: Sequence[Operation], then: Operation) -> bool:
+    return any(o is not then and o.started < then.ended for o in operations)
+
+
+def _may_have_worked(operation: Operation) -> bool:
+    return operation.outcome in ("ok", "unknown")

@@ -1,0 +1,101 @@
+"""What is asked when everything is healed: whether each promise still holds, on every pod."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+
+from tools.chaos import second_factor
+from tools.chaos.person import PASSWORD, Held, Person
+from tools.chaos.phone import Phone
+from tools.chaos.requests import Answer
+
+PATIENCE = 20.0
+"""Seconds in which a healed service must answer whatever it is asked."""
+
+_MOST_ENDED = 300
+_AT_ONCE = 12
+
+
+class NotHealed(Exception):
+    """The service goes on answering that it is not available. The message says whom."""
+
+
+async def probe(people: Iterable[Person], pods: int, chance: random.Random) -> None:
+    """Use every session that should live, many that should not, and every account.
+
+    Raises:
+        NotHealed
+    """
+    jobs: list[Awaitable[None]] = []
+    for person in people:
+        held = [*person.left, *(Held(person.email, device) for device in person.devices)]
+        jobs.extend(_living(person, each, pods) for each in held)
+        ended = chance.sample(person.over, min(len(person.over), _MOST_ENDED))
+        jobs.extend(_ended(person, each, pods) for each in ended)
+        jobs.extend(_account(person, email) for email in person.emails)
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def through(job: Awaitable[None]) -> None:
+        async with gate:
+            await job
+
+    await asyncio.gather(*map(through, jobs))
+
+
+async def _ended(person: Person, held: Held, pods: int) -> None:
+    """A session that is over: each pod is asked with both of its tokens."""
+    device = held.device
+    for pod in range(pods):
+        await _until_known(partial(person.send, "me", by=device, email=held.email, pod=pod))
+    await _until_known(lambda: person.present(device, device.refresh, email=held.email))
+
+
+async def _living(person: Person, held: Held, pods: int) -> None:
+    """A session that should live: its token is good, and then its ancestor is not any more."""
+    device = held.device
+
+    async def present(token: str) -> str:
+        """The successor, if there is one."""
+        answer = await _until_known(lambda: person.present(device, token, email=held.email))
+        return answer.body["refreshToken"] if answer.is_ok else ""
+
+    for pod in range(pods):
+        await _until_known(partial(person.send, "me", by=device, email=held.email, pod=pod))
+    ancestor = device.refresh
+    successor = await present(ancestor)
+    if not successor:
+        return
+    await present(ancestor)  # within the grace, most of the time: the same successor
+    latest = await present(successor)
+    await present(ancestor)  # ends the session
+    await person.send("me", by=device, email=held.email)
+    if latest:
+        await present(latest)
+
+
+async def _account(person: Person, email: str) -> None:
+    """An account: its password is right, and its recovery codes are good, each once."""
+    credentials = {"email": email, "password": PASSWORD}
+
+    async def log_in() -> str:
+        """The challenge, if there is one."""
+        answer = await _until_known(lambda: person.send("login", credentials, email=email))
+        return str(answer.body.get("challengeId", ""))
+
+    phone: Phone | None = person.phones.get(email)
+    challenge = await log_in()
+    shown = phone.recovery() if phone else None
+    if challenge and shown:
+        await second_factor.present(person, challenge, shown, email)
+        await second_factor.present(person, await log_in(), shown, email)
+
+
+async def _until_known(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + PATIENCE
+    while (answer := await ask()).is_open:
+        if loop.time() > deadline:
+            raise NotHealed(f"still {answer.code} after {PATIENCE:g} s")
+        await asyncio.sleep(0.1)
+    return answer

@@ -1,0 +1,159 @@
+"""One request to one pod, and the note of it in the history."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+import msgspec
+
+from tools.chaos.history import History, Kind, Operation, Outcome, fingerprint
+
+PATIENCE = 3.0
+"""Seconds that a client waits. The service promises an answer within two while Redis is gone."""
+
+_ROUTES: dict[Kind, tuple[str, str, int]] = {
+    "signup": ("POST", "/auth/signup", 201),
+    "login": ("POST", "/auth/login", 200),
+    "answer": ("POST", "/auth/login/2fa", 200),
+    "refresh": ("POST", "/auth/refresh", 200),
+    "me": ("GET", "/auth/me", 200),
+    "list": ("GET", "/auth/sessions", 200),
+    "logout": ("POST", "/auth/logout", 204),
+    "logout_all": ("POST", "/auth/logout/all", 200),
+    "revoke": ("DELETE", "/auth/sessions/{session}", 204),
+    "enable": ("POST", "/auth/2fa/enable", 200),
+    "verify": ("POST", "/auth/2fa/verify", 200),
+}
+_UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+class Device(msgspec.Struct):
+    """The tokens of one session, as a client keeps them."""
+
+    session: str
+    access: str
+    refresh: str
+    spent: str = ""
+    """The refresh token before."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What became of a request, and the body that was answered."""
+
+    outcome: Outcome
+    code: str
+    body: Mapping[str, Any]
+
+    @property
+    def is_ok(self) -> bool:
+        return self.outcome == "ok"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is worth asking again, because nothing is known."""
+        return self.outcome in ("unknown", "unsent")
+
+    def device(self) -> Device:
+        """The session that it opens."""
+        body = self.body
+        return Device(body["sessionId"], body["accessToken"], body["refreshToken"])
+
+
+class Requests:
+    """Sends requests to pods by their number, and writes everything down."""
+
+    def __init__(self, history: History, url_of: Callable[[int], str], pods: int) -> None:
+        self.pods = pods
+        self.history = history
+        self._url_of = url_of
+        self._began = time.monotonic()
+        self._sent = 0
+        self._open: dict[int, Operation] = {}
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+        self._http = httpx.AsyncClient(timeout=PATIENCE, limits=limits, trust_env=False)
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self._began
+
+    def so_far(self) -> History:
+        """The history, with what is still under way: of that, nothing is known yet."""
+        now = self.now()
+        under_way = [msgspec.structs.replace(each, ended=now) for each in self._open.values()]
+        return History([*self.history.operations, *under_way], list(self.history.faults))
+
+    async def send(
+        self,
+        kind: Kind,
+        person: str,
+        pod: int,
+        body: Mapping[str, Any] | None = None,
+        *,
+        by: Device | None = None,
+        **known: Any,
+    ) -> Answer:
+        """Send it once, with the access token of `by`. `known` are facts for the history."""
+        self._sent += 1
+        number, started = self._sent, self.now()
+        known |= {"caller": by.session} if by else {}
+        begun = Operation(
+            number=number, kind=kind, person=person, pod=pod, started=started, ended=started,
+            outcome="unknown", **known,
+        )  # fmt: skip
+        self._open[number] = begun
+        status, answer = await self._ask(begun, body, by)
+        del self._open[number]
+        learnt = {"ended": self.now(), "outcome": answer.outcome, "code": answer.code}
+        learnt |= _facts(kind, answer.body) if answer.is_ok else {}
+        operation = msgspec.structs.replace(begun, status=status, **learnt)
+        self.history.operations.append(operation)
+        return answer
+
+    async def _ask(
+        self, asked: Operation, body: Mapping[str, Any] | None, by: Device | None
+    ) -> tuple[int, Answer]:
+        """The status, 0 without an answer."""
+        method, path, _ = _ROUTES[asked.kind]
+        url = self._url_of(asked.pod) + path.format(session=asked.session)
+        headers = {"Authorization": f"Bearer {by.access}"} if by else None
+        try:
+            response = await self._http.request(method, url, json=body, headers=headers)
+        except _UNSENT as error:
+            return 0, Answer("unsent", type(error).__name__, {})
+        except httpx.TransportError as error:
+            return 0, Answer("unknown", type(error).__name__, {})
+        try:
+            answered = response.json() if response.content else {}
+        except ValueError:
+            answered = {}
+        outcome, code = _judge(asked.kind, response.status_code, answered)
+        return response.status_code, Answer(outcome, code, answered)
+
+
+def _judge(kind: Kind, status: int, body: Mapping[str, Any]) -> tuple[Outcome, str]:
+    if status == _ROUTES[kind][2] or (kind == "login" and status == 202):
+        return "ok", ""
+    code = body.get("error", {}).get("code", "not the contract's")
+    return "unknown" if status >= 500 else "refused", code
+
+
+def _facts(kind: Kind, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What an answer tells, by the names of `Operation`."""
+    if kind == "me":
+        return {"whose": body["user"]["email"], "which": body["session"]["id"]}
+    if kind == "enable":
+        return {"secret": body["tempSecretId"]}
+    if kind == "verify":
+        return {"codes": tuple(fingerprint(code) for code in body["recoveryCodes"])}
+    if "challengeId" in body:
+        return {"challenge": fingerprint(body["challengeId"])}
+    if "refreshToken" not in body:
+        return {}
+    facts = {"received": fingerprint(body["refreshToken"])}
+    if kind == "refresh":
+        return facts | {"which": body["sessionId"]}
+    return facts | {"session": body["sessionId"], "whose": body["user"]["email"]}

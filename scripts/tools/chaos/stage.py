@@ -1,0 +1,92 @@
+"""The servers and pods of one topology, up for one run after the other."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from tests.support.postgresql import PostgresServer
+from tools.chaos.controls import Control
+from tools.chaos.pods import Pods
+from tools.chaos.redis_topologies import Redis, Standalone
+from tools.chaos.replicated import ClusterServers, SentinelServers
+from tools.chaos.schedule import Topology, UserStore
+
+GRACE = 3
+"""Seconds in which a spent refresh token still gives its successor. Short, so that it passes."""
+
+Tell = Callable[[str], None]
+"""Is told what is being done."""
+
+
+def say_nothing(step: str) -> None:
+    """A `Tell` for where nobody watches."""
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """What people meet, and what faults hit."""
+
+    redis: Redis
+    pods: Pods
+    postgres: PostgresServer | None
+    """The user store, unless that is a SQLite file."""
+
+    async def heal(self) -> None:
+        """Whatever was done to them, all serve."""
+        if self.postgres is not None:
+            await asyncio.to_thread(self.postgres.resume_or_start)
+        await self.redis.heal()
+        await self.pods.heal()
+
+
+@asynccontextmanager
+async def raised(
+    topology: Topology,
+    users: UserStore,
+    control: Control,
+    directory: Path,
+    tell: Tell = say_nothing,
+) -> AsyncIterator[Stage]:
+    """A stage on servers of its own, whose data and logs go into `directory`."""
+    async with AsyncExitStack() as stack:
+        tell(f"starting Redis ({topology})")
+        redis = _redis(topology, control, directory / "redis")
+        stack.push_async_callback(redis.stop)
+        await redis.start()
+        settings = _settings(control, redis)
+        postgres = None
+        if users == "postgresql":
+            tell("starting PostgreSQL")
+            postgres = await asyncio.to_thread(PostgresServer)
+            stack.push_async_callback(asyncio.to_thread, postgres.remove)
+            await asyncio.to_thread(postgres.start)
+            settings["SERVICE_DATABASE_URL"] = postgres.url("postgres")
+        tell("starting pods")
+        pods = Pods(directory, redis.url, settings, control.program)
+        stack.push_async_callback(pods.stop)
+        await pods.start()
+        yield Stage(redis, pods, postgres)
+
+
+def _settings(control: Control, redis: Redis) -> dict[str, str]:
+    """What the pods are set to: nothing expires meanwhile but the grace."""
+    settings = {
+        "SERVICE_ACCESS_TTL": "86400",
+        "SERVICE_REFRESH_GRACE": str(GRACE),
+        "SERVICE_MAX_SESSIONS": "1000",
+    }
+    if redis.acknowledgements:
+        settings["SERVICE_REDIS_MIN_REPLICAS"] = str(redis.acknowledgements)
+    return settings | dict(control.environment)
+
+
+def _redis(topology: Topology, control: Control, directory: Path) -> Redis:
+    if topology == "standalone":
+        return Standalone(directory, control.appendfsync)
+    directory.mkdir(parents=True)
+    wanted = control.acknowledgements
+    if topology == "sentinel":
+        return SentinelServers(directory, 2 if wanted is None else wanted)
+    return ClusterServers(directory, 1 if wanted is None else wanted)

@@ -1,0 +1,123 @@
+"""One run: people, faults, then questions, then the verdict."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from math import inf
+
+import msgspec
+
+from tools.chaos import habits, probing
+from tools.chaos.checker import check
+from tools.chaos.controls import Control
+from tools.chaos.evidence import Terms, Violation
+from tools.chaos.faults import Faults
+from tools.chaos.history import Fault, History
+from tools.chaos.person import Person
+from tools.chaos.pods import PODS
+from tools.chaos.requests import Requests
+from tools.chaos.schedule import Planned, Topology, UserStore, plan
+from tools.chaos.stage import GRACE, Stage, Tell, say_nothing
+
+_BETWEEN_CHECKS = 20.0
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """What is to be run. The same values give the same schedule."""
+
+    seed: int
+    topology: Topology
+    users: UserStore
+    seconds: float
+    """How long the faults last."""
+    people: int = 8
+    control: Control = Control()
+
+    def schedule(self) -> list[Planned]:
+        return plan(self.seed, self.topology, self.users, self.seconds, self.control.faults)
+
+    def terms(self) -> Terms:
+        return Terms(GRACE, reads_are_final=self.topology == "standalone")
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a run has shown."""
+
+    violations: Sequence[Violation]
+    history: History
+    replies_lost: int
+
+
+async def run(trial: Trial, stage: Stage, tell: Tell = say_nothing) -> Verdict:
+    """Run it on a stage that is up, and leave the stage healed."""
+    requests = Requests(History([], []), stage.pods.url, PODS)
+    lost_before = stage.redis.replies_lost()
+    try:
+        violations = await _run(trial, stage, requests, tell)
+    finally:
+        await requests.aclose()
+    return Verdict(violations, requests.history, stage.redis.replies_lost() - lost_before)
+
+
+async def _run(trial: Trial, stage: Stage, requests: Requests, tell: Tell) -> list[Violation]:
+    people = [
+        Person(f"p{number}.of{trial.seed}", requests, random.Random(f"{trial.seed} {number}"))
+        for number in range(trial.people)
+    ]
+    faults = Faults(stage)
+    found = await _live_through(trial, people, faults, requests, tell)
+    tell("healing")
+    await stage.heal()
+    if found:
+        return found
+    tell("asking everybody for everything")
+    try:
+        await probing.probe(people, PODS, random.Random(f"probe {trial.seed}"))
+    except probing.NotHealed as error:
+        return [Violation("not healed", str(error), "", ())]
+    tell("checking")
+    return check(requests.history, trial.terms())
+
+
+async def _live_through(
+    trial: Trial, people: Sequence[Person], faults: Faults, requests: Requests, tell: Tell
+) -> list[Violation]:
+    """People live while faults happen. Ends early with what was found before the end."""
+    found: list[Violation] = []
+    tell("signing everybody up")
+    await asyncio.gather(*(person.sign_up() for person in people))
+    async with asyncio.TaskGroup() as group:
+        for person in people:
+            group.create_task(habits.live(person))
+        weather = group.create_task(_inflict_all(trial, faults, requests, tell))
+        while not found and not weather.done():
+            await asyncio.wait([weather], timeout=_BETWEEN_CHECKS)
+            found = [] if weather.done() else check(requests.so_far(), trial.terms())
+        for person in people:
+            person.stopped = True
+        await weather
+    return found
+
+
+async def _inflict_all(trial: Trial, faults: Faults, requests: Requests, tell: Tell) -> None:
+    schedule = trial.schedule()
+    began = requests.now()
+    lanes = [[each for each in schedule if each.lane == lane] for lane in ("redis", "others")]
+    await asyncio.gather(
+        asyncio.sleep(trial.seconds),
+        *(_inflict(lane, began, faults, requests, tell) for lane in lanes),
+    )
+
+
+async def _inflict(
+    schedule: Sequence[Planned], start: float, faults: Faults, requests: Requests, tell: Tell
+) -> None:
+    """One fault after the other, each when it is due or when the one before is over."""
+    for planned in schedule:
+        await asyncio.sleep(max(start + planned.at - requests.now(), 0.1))
+        noted, began = requests.history.faults, requests.now()
+        tell(f"{began:.1f} s: {planned.kind}")
+        place = len(noted)
+        noted.append(Fault(kind=planned.kind, target="", started=began, ended=inf))
+        target = await faults.inflict(planned)
+        noted[place] = Fault(kind=planned.kind, target=target, started=began, ended=requests.now())

@@ -1,0 +1,1 @@
+"""The load engine of bench and load: connections, closed and open loops, one quantile."""

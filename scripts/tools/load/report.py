@@ -1,0 +1,158 @@
+"""A run as one HTML file, which loads nothing and runs nothing."""
+
+from collections.abc import Iterable, Iterator
+from html import escape
+
+from tools.load.charts import chart
+from tools.load.figures import Call, Series, Summary
+from tools.load.terminal import ending
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1f2328; --quiet: #59636e; --paper: #fff; --rule: #d1d9e0;
+  --warm: #eef1f4; --good: #1a7f37; --bad: #c4232b;
+  --s0: #0b62c4; --s1: #b35900; --s2: #c4232b; --s3: #1a7f37; --s4: #8250df; --s5: #57606a }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --quiet: #9aa4af; --paper: #0d1117;
+  --rule: #3d444d; --warm: #1b222b; --good: #4fc46a; --bad: #ff8078;
+  --s0: #6cb0ff; --s1: #f0a75a; --s2: #ff8078; --s3: #4fc46a; --s4: #c297ff; --s5: #b0b9c3 } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 800px; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
+p { margin: .4rem 0 } .quiet { color: var(--quiet); fill: var(--quiet) }
+.verdict { font-weight: 600; border-left: .4rem solid; padding-left: .7rem; margin: 1rem 0 }
+.pass { color: var(--good) } .broken, .unusable { color: var(--bad) }
+.scroll { overflow-x: auto }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
+caption { text-align: left; color: var(--quiet); padding-bottom: .3rem }
+th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--rule); text-align: right }
+th:first-child, td:first-child { text-align: left } tbody th { font-weight: 400 }
+tr.total > * { font-weight: 600 }
+figure { margin: 1.2rem 0 } figcaption { font-size: 13px }
+figure > svg { max-width: 100%; height: auto }
+.key { margin-right: 1rem; white-space: nowrap }
+.key svg { vertical-align: middle; margin-right: .4rem }
+svg text { font: 12px system-ui, sans-serif; fill: var(--ink) }
+svg text.title { font-size: 14px; font-weight: 600 } svg .title .quiet { font-weight: 400 }
+svg text.tick, svg .quiet { fill: var(--quiet) }
+.grid { stroke: var(--rule); stroke-width: 1 } .warm { fill: var(--warm) }
+.line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round }
+.s0 { stroke: var(--s0) } .s1 { stroke: var(--s1); stroke-dasharray: 7 3 }
+.s2 { stroke: var(--s2); stroke-dasharray: 2 3 }
+.s3 { stroke: var(--s3); stroke-dasharray: 9 3 2 3 }
+.s4 { stroke: var(--s4); stroke-dasharray: 4 4 } .s5 { stroke: var(--s5); stroke-dasharray: 12 4 }
+"""
+
+_CALLS = ("Call", "Requests", "A second", "Errors", "Shed", "p50 ms", "p95 ms", "p99 ms", "Max ms")
+
+
+def page(summary: Summary) -> str:
+    """The report as an HTML document."""
+    title = f"{escape(summary.mix)} at {summary.rate:g} a second"
+    parts = [
+        f"<h1>{title}</h1>",
+        f'<p class="quiet">{escape(summary.host)} · {escape(summary.started_at)}</p>',
+        f'<p class="verdict {summary.verdict}">{escape(ending(summary))}</p>',
+        f"<p>{_what(summary)}</p>",
+        *_tables(summary),
+        "<h2>Over time</h2>",
+        *_charts(summary),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta http-equiv="Content-Security-Policy"'
+        " content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body><main>\n"
+        + "\n".join(parts)
+        + "\n</main></body></html>\n"
+    )
+
+
+def _what(summary: Summary) -> str:
+    weights = ", ".join(f"{weight:g} % {escape(name)}" for name, weight in summary.weights.items())
+    how = "evenly spaced" if summary.spacing == "even" else "at random times (Poisson)"
+    return (
+        f"{summary.rate:g} arrivals a second, {how}: {weights}; {summary.people:,} people at once."
+        f" Counted: {summary.duration:g} s after {summary.warm_up:g} s of warm-up, which is shaded."
+        " Latencies count from when a request was due, not from when it was sent."
+    )
+
+
+def _tables(summary: Summary) -> Iterator[str]:
+    rows: list[tuple[str, ...]]
+    if summary.verdicts:
+        rows = [
+            (v.threshold, v.measured, "holds" if v.holds else "broken") for v in summary.verdicts
+        ]
+        yield _table("Thresholds", ("Threshold", "Measured", ""), rows)
+    calls = [_call(call) for call in (*summary.calls, summary.total)]
+    yield _table("Calls in the steady state", _CALLS, calls, total=True)
+    if summary.failures:
+        rows = [
+            (f.call, f.what, f"{f.count:,}", "warm-up" if f.in_warm_up else "steady state")
+            for f in summary.failures
+        ]
+        yield _table("Errors", ("Call", "What", "Times", "When"), rows)
+    if summary.watched:
+        rows = [
+            (w.name, f"{w.first_third / 2**20:.1f}", f"{w.last_third / 2**20:.1f}",
+             f"{w.change_percent:+.2f} %", f"{w.cores:.2f}")
+            for w in summary.watched
+        ]  # fmt: skip
+        head = ("Process", "First third, MiB", "Last third, MiB", "Change", "Cores")
+        yield _table("Memory and CPU of processes, with their children", head, rows)
+    yield _table("The generator", ("", ""), _generator(summary))
+
+
+def _generator(summary: Summary) -> Iterator[tuple[str, str]]:
+    made = summary.generator
+    yield (
+        "Arrivals set out late by, p50 / p99 / max",
+        (f"{made.late.p50_ms:.1f} / {made.late.p99_ms:.1f} / {made.late.max_ms:.1f} ms"),
+    )
+    yield "Arrivals that came to nothing", f"{made.unsent:,}"
+    yield "Under way at most", f"{made.most_under_way:,}"
+    yield "CPU a request", f"{made.cpu_us_per_request:.0f} µs"
+    yield "CPU", f"{made.cpu_share:.2f} of {made.cores} cores"
+    yield "On the machine that it loads", "yes" if made.shares_the_machine else "no"
+    yield "Load average of its machine at the end", f"{made.load_average:g}"
+
+
+def _call(call: Call) -> tuple[str, ...]:
+    times = call.latencies
+    numbers = (times.p50_ms, times.p95_ms, times.p99_ms, times.max_ms)
+    return (
+        call.name, f"{call.requests:,}", f"{call.per_second:,.1f}", f"{call.errors:,}",
+        f"{call.shed:,}", *(f"{number:,.1f}" for number in numbers),
+    )  # fmt: skip
+
+
+def _table(
+    caption: str, head: tuple[str, ...], rows: Iterable[tuple[str, ...]], total: bool = False
+) -> str:
+    """`total`: the last row sums up the others."""
+    rows = list(rows)
+    body = ""
+    for number, (first, *rest) in enumerate(rows):
+        kind = ' class="total"' if total and number == len(rows) - 1 else ""
+        cells = "".join(f"<td>{escape(cell)}</td>" for cell in rest)
+        body += f'<tr{kind}><th scope="row">{escape(first)}</th>{cells}</tr>'
+    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    header = f"<thead><tr>{names}</tr></thead>" if any(head) else ""
+    return (
+        f'<div class="scroll"><table><caption><h2>{escape(caption)}</h2></caption>{header}'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _charts(summary: Summary) -> Iterator[str]:
+    course = summary.course
+    charts: list[tuple[str, str, list[Series]]] = [
+        ("Rate and errors", "a second", course.rates),
+        *((f"Latency of {name}", "ms", lines) for name, lines in course.latencies.items()),
+        ("How late arrivals set out", "ms", course.late),
+    ]
+    if course.memory:
+        charts += [("Memory", "MiB", course.memory), ("CPU", "cores", course.cpu)]
+    seconds = summary.warm_up + summary.duration
+    for title, unit, lines in charts:
+        yield chart(title, unit, lines, seconds, summary.warm_up, course.bucket)

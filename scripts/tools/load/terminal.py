@@ -1,0 +1,68 @@
+"""A run as text."""
+
+from tools.load.figures import Call, Summary
+
+
+def table(summary: Summary) -> str:
+    """The run as text: calls, failures, the generator, what was watched, the verdict."""
+    lines = [
+        f"{summary.mix} on {summary.host}, {summary.rate:g} arrivals a second"
+        f" ({summary.spacing}) for {summary.duration:g} s after {summary.warm_up:g} s of warm-up",
+        "",
+        f"{'call':10}{'requests':>10}{'a second':>10}{'errors':>8}{'shed':>8}"
+        f"{'p50 ms':>10}{'p95 ms':>10}{'p99 ms':>10}{'max ms':>10}",
+        *(_row(call) for call in (*summary.calls, summary.total)),
+        "",
+    ]
+    for failure in summary.failures:
+        when = " (while warming up)" if failure.in_warm_up else ""
+        lines.append(f"error: {failure.call}: {failure.what}: {failure.count:,} times{when}")
+    for entry in summary.watched:
+        lines.append(
+            f"{entry.name}: {entry.first_third / 2**20:.1f} MiB in the first third,"
+            f" {entry.last_third / 2**20:.1f} in the last ({entry.change_percent:+.2f} %),"
+            f" {entry.cores:.2f} cores"
+        )
+    lines += [_generator(summary), ""]
+    lines += [
+        f"{'holds' if v.holds else 'BROKEN'}: {v.threshold}: {v.measured}" for v in summary.verdicts
+    ]
+    return "\n".join([*lines, ending(summary)])
+
+
+def ending(summary: Summary) -> str:
+    """The verdict in a sentence."""
+    if summary.verdict == "pass":
+        return "pass: every threshold holds"
+    if summary.verdict == "broken":
+        return "broken: a threshold does not hold"
+    if not summary.total.requests:
+        return "unusable: nothing was answered in the steady state"
+    made = summary.generator
+    if made.late.p99_ms <= made.late_limit_ms:
+        return f"unusable: {made.unsent:,} arrivals found nobody left to send; more --people?"
+    return (
+        "unusable: the generator could not keep up: arrivals set out"
+        f" {made.late.p99_ms:.1f} ms late (p99, at most {made.late_limit_ms:g}); ask for a lower"
+        " rate, or load from another machine"
+    )
+
+
+def _row(call: Call) -> str:
+    times = call.latencies
+    numbers = (times.p50_ms, times.p95_ms, times.p99_ms, times.max_ms)
+    return (
+        f"{call.name:10}{call.requests:>10,}{call.per_second:>10,.1f}{call.errors:>8,}"
+        f"{call.shed:>8,}" + "".join(f"{number:>10,.1f}" for number in numbers)
+    )
+
+
+def _generator(summary: Summary) -> str:
+    made = summary.generator
+    beside = ", on the machine that it loads" if made.shares_the_machine else ""
+    return (
+        f"generator: {made.cpu_us_per_request:.0f} µs of CPU a request, {made.cpu_share:.2f} cores"
+        f"{beside} (load average {made.load_average:g} on {made.cores} cores); arrivals"
+        f" {made.late.p50_ms:.1f} ms late at p50, {made.late.p99_ms:.1f} at p99;"
+        f" at most {made.most_under_way:,} under way"
+    )

@@ -1,0 +1,113 @@
+"""What a run must keep to."""
+
+import argparse
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from tools.load.figures import Call, Generator, Verdict, Watched
+
+_TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
+_UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """The most that a quantile of a call's latencies may be; `call` is `all` for all together."""
+
+    quantile: str
+    call: str
+    milliseconds: float
+
+
+class Thresholds(msgspec.Struct, frozen=True):
+    """Limits, the most errors (as a count, or as a share of the requests), and the most memory."""
+
+    limits: tuple[Limit, ...] = ()
+    errors: float = 0
+    errors_are_a_share: bool = False
+    memory_percent: float | None = None
+    late_ms: float = 20.0
+    """The p99 of how late arrivals may set out; beyond it the generator is what was measured."""
+
+    def judge(
+        self, total: Call, calls: list[Call], generator: Generator, watched: list[Watched]
+    ) -> tuple[str, list[Verdict]]:
+        """`pass`, `broken` or `unusable`, and each threshold by itself."""
+        verdicts = [
+            *self._latencies({call.name: call for call in (total, *calls)}),
+            self._errors(total),
+            *self._memory(watched),
+        ]
+        if generator.late.p99_ms > self.late_ms or not total.requests:
+            return "unusable", verdicts
+        if not all(verdict.holds for verdict in verdicts):
+            return "broken", verdicts
+        return "unusable" if generator.unsent else "pass", verdicts
+
+    def _latencies(self, calls: dict[str, Call]) -> Iterator[Verdict]:
+        for limit in self.limits:
+            name = "" if limit.call == "all" else f"{limit.call} "
+            text = f"{name}{limit.quantile} ≤ {limit.milliseconds:g} ms"
+            call = calls.get(limit.call)
+            if call is None or not call.requests:
+                yield Verdict(text, "no such request", False)
+                continue
+            measured: float = getattr(call.latencies, f"{limit.quantile}_ms")
+            yield Verdict(text, f"{measured:.1f} ms", measured <= limit.milliseconds)
+
+    def _errors(self, total: Call) -> Verdict:
+        if self.errors_are_a_share:
+            share = total.errors / max(1, total.requests)
+            return Verdict(
+                f"errors ≤ {self.errors:g} %", f"{share:.3%}", share * 100 <= self.errors
+            )
+        return Verdict(
+            f"errors ≤ {self.errors:g}", f"{total.errors:,}", total.errors <= self.errors
+        )
+
+    def _memory(self, watched: list[Watched]) -> Iterator[Verdict]:
+        for entry in watched:
+            # What a Redis holds follows from what people do.
+            if self.memory_percent is not None and not entry.name.endswith(" redis"):
+                yield Verdict(
+                    f"memory of {entry.name} within {self.memory_percent:g} %",
+                    f"{entry.change_percent:+.2f} %",
+                    abs(entry.change_percent) <= self.memory_percent,
+                )
+
+
+def seconds(text: str) -> float:
+    """A time such as `50ms`, `90`, `1.5s` or `15m`, for argparse."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time like 50ms, 90s or 15m")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def milliseconds_of(text: str) -> tuple[str, float]:
+    """`50ms`, or `refresh=30ms` for one call."""
+    call, equals, time = text.rpartition("=")
+    if equals and not call:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 50ms or refresh=30ms")
+    return call or "all", seconds(time) * 1000
+
+
+def percent(text: str) -> float:
+    """`2%` or `2`."""
+    try:
+        value = float(text.removesuffix("%"))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no percentage like 2%")
+    return value
+
+
+def errors(text: str) -> tuple[float, bool]:
+    """`0`, or `0.1%` of the requests."""
+    if text.endswith("%"):
+        return percent(text), True
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor a percentage")
+    return float(text), False

@@ -1,0 +1,132 @@
+"""`scripts/mutate`: which protections could be lost without a test noticing?"""
+
+import argparse
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from tempfile import TemporaryDirectory
+
+from tools.mutate import lua_mutants, python_mutants
+from tools.mutate.equivalent import is_equivalent
+from tools.mutate.mutant import Mutant
+from tools.mutate.targets import Target, chosen
+from tools.mutate.trial import Outcome, Workspace
+
+ROOT = Path(__file__).parents[3]
+
+_DESCRIPTION = """\
+Change one thing in a script or module at a time, run its tests, and name what nobody noticed.
+
+A mutant turns a comparison, a condition, a number or an option around, or leaves a statement out.
+Its tests run in a copy of the repository, on Valkey and SQLite. What they notice is killed; what
+survives is a protection that could be lost, or a change without an effect (then it belongs into
+scripts/tools/mutate/equivalent.py, with the reason).
+"""
+
+_EPILOG = """\
+  scripts/mutate --list sessions/rotate.lua   the mutants of one script, without running anything
+  scripts/mutate sessions/ twofactor/         those of two rooms
+  scripts/mutate --lua --sample 50            fifty of all scripts
+  scripts/mutate --under 95                   fails below 95 %
+"""
+
+
+def main() -> int:
+    """Run as told and return the exit code: 1 where too many have survived."""
+    options = _parser().parse_args()
+    work = list(_work(options))
+    if options.list:
+        for mutant, _ in work:
+            print(mutant.name)
+        return 0
+    if not work:
+        print("scripts/mutate: no such file among those that are mutated", file=sys.stderr)
+        return 2
+    return _run_all(work, options.jobs, options.under)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/mutate",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("only", nargs="*", help="parts of paths; none: everything critical")
+    parser.add_argument("--lua", action="store_true", help="scripts only")
+    parser.add_argument("--python", action="store_true", help="modules only")
+    parser.add_argument("--list", action="store_true", help="name the mutants, run nothing")
+    parser.add_argument("--sample", type=int, metavar="N", help="so many, chosen by --seed")
+    parser.add_argument("--seed", type=int, default=1, help="of the sample (default: 1)")
+    parser.add_argument("--jobs", type=int, default=2, help="at once (default: 2)")
+    parser.add_argument(
+        "--under", type=float, default=0, metavar="PERCENT", help="fail if fewer are killed"
+    )
+    return parser
+
+
+def _work(options: argparse.Namespace) -> Sequence[tuple[Mutant, Target]]:
+    found = [
+        (mutant, target)
+        for path, target in chosen(ROOT, options.only)
+        if not (options.lua and path.suffix != ".lua")
+        and not (options.python and path.suffix != ".py")
+        for mutant in _mutants(path)
+        if not is_equivalent(mutant)
+    ]
+    if options.sample is None or options.sample >= len(found):
+        return found
+    return random.Random(options.seed).sample(found, options.sample)
+
+
+def _mutants(path: Path) -> Iterator[Mutant]:
+    source = (ROOT / path).read_text(encoding="utf-8")
+    make = lua_mutants.mutants if path.suffix == ".lua" else python_mutants.mutants
+    return make(str(path), source)
+
+
+def _run_all(work: Sequence[tuple[Mutant, Target]], jobs: int, under: float) -> int:
+    noticed: Counter[str] = Counter()
+    outcomes: Counter[Outcome] = Counter()
+    idle: SimpleQueue[Workspace] = SimpleQueue()
+    with TemporaryDirectory(prefix="openshow-mutants-") as directory:
+        for job in range(jobs):
+            (Path(directory) / str(job)).mkdir()
+            idle.put(Workspace(ROOT, Path(directory) / str(job), noticed))
+        first = idle.get()
+        patience = {}
+        for target in dict.fromkeys(target for _, target in work):
+            print(f"running {' '.join(target.tests)} without a mutant ...", flush=True)
+            patience[target] = 30 + 3 * first.baseline(target.tests)
+        idle.put(first)
+
+        def judge(item: tuple[Mutant, Target]) -> tuple[Mutant, Outcome]:
+            mutant, target = item
+            workspace = idle.get()
+            try:
+                return mutant, workspace.judge(mutant, target.tests, patience[target])
+            finally:
+                idle.put(workspace)
+
+        began = time.monotonic()
+        with ThreadPoolExecutor(jobs) as pool:
+            for done, (mutant, outcome) in enumerate(pool.map(judge, work), 1):
+                outcomes[outcome] += 1
+                if outcome == "survived":
+                    print(f"\rSURVIVED {mutant.name}", flush=True)
+                if sys.stdout.isatty():
+                    left = (time.monotonic() - began) / done * (len(work) - done)
+                    print(f"\r{done}/{len(work)}, {left / 60:.0f} min left ", end="", flush=True)
+    killed = outcomes["killed"] + outcomes["hung"]
+    rate = 100 * killed / len(work)
+    print(f"\n{killed} of {len(work)} killed ({rate:.1f} %), {outcomes['hung']} of them by hanging")
+    return 1 if rate < under else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""Filling the stores: one task adds accounts, a few lanes open their sessions, until all is there.
+
+What is missing is found out by asking: the user store has the accounts by their addresses, Redis
+counts the sessions of each. So a run that was broken off, however it ended, needs no notes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from itertools import islice
+from random import Random
+from typing import TypeVar
+
+import msgspec
+
+from service.progress import Progress
+from service.sessions.client import Client
+from service.sessions.record import Authentication
+from service.sessions.sessions import Sessions
+from service.sessions.token_pair import Opened
+from tools.seed.accounts import Login, accounts
+from tools.seed.devices import device
+from tools.seed.export import Export, line
+from tools.seed.line import Line
+from tools.seed.stores import Stores
+
+LANES = 6
+"""Redis reads 16 kB of a connection, carries that out and syncs its log once. So what comes over
+several connections shares the syncs."""
+_ACCOUNTS_IN_RANGE = 8000
+"""Added in one transaction. Ids are random, so each of them changes another page of SQLite's index:
+in small transactions, pages are written over and over, gigabytes of them for 500,000 accounts. In
+larger ones the service, which may have to wait for this, would wait too long."""
+_SESSIONS_IN_PIECE = 1000
+_AT_ONCE = 250
+"""Calls of a lane under way."""
+_DEVICES = 4096
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What is to be there: accounts 1 to `users` of this prefix, each with so many sessions."""
+
+    prefix: str
+    users: int
+    sessions_each: int
+
+    @property
+    def sessions(self) -> int:
+        """In all."""
+        return self.users * self.sessions_each
+
+    def ranges(self) -> Iterator[range]:
+        """The numbers of the accounts, some at a time."""
+        for first in range(1, self.users + 1, _ACCOUNTS_IN_RANGE):
+            yield range(first, min(first + _ACCOUNTS_IN_RANGE, self.users + 1))
+
+
+class Tally(msgspec.Struct):
+    """What was found, and what was done about it."""
+
+    accounts_found: int = 0
+    accounts_added: int = 0
+    sessions_found: int = 0
+    sessions_opened: int = 0
+    indexes_begun: int = 0
+    """Users who had no session before and have some now."""
+    users_over: int = 0
+    """Users who have more sessions than planned. They are left alone."""
+
+
+class _Account(msgspec.Struct, frozen=True):
+    id: bytes
+    email: str
+    missing: int
+
+
+class Filling:
+    """The work, which `stop` ends early but in good order: with nothing half done."""
+
+    def __init__(
+        self, stores: Stores, plan: Plan, login: Login, export: Export | None, progress: Progress
+    ) -> None:
+        self._stores = stores
+        self._plan = plan
+        self._login = login
+        self._export = export
+        self._progress = progress
+        random = Random(2)  # devices are no secret
+        self._devices = [device(random) for _ in range(_DEVICES)]
+        self._next_device = 0
+        # Full, it holds the accounts back; empty, the lanes.
+        self._pieces: asyncio.Queue[list[_Account] | None] = asyncio.Queue(2 * LANES)
+        self.tally = Tally()
+        self._stop = asyncio.Event()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """Finish what has been begun, and no more."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Add what is missing.
+
+        Raises:
+            StoreUnavailable: a store has gone away; what was done until then stays.
+            Refused: another run fills the same accounts, or the export cannot be written.
+        """
+        lanes = [self._lane(sessions) for sessions in self._stores.lanes]
+        await together([self._prepare(), *lanes])
+
+    async def _prepare(self) -> None:
+        """Add accounts, and pass on what sessions they lack. In order: if any is there, the first
+        is, whose hash a later run takes for the others."""
+        for numbers in self._plan.ranges():
+            todo = await self._look(numbers)
+            wanted = (account for account in todo for _ in range(account.missing))
+            while not self.stopped and (piece := list(islice(wanted, _SESSIONS_IN_PIECE))):
+                await self._pieces.put(piece)
+            if self.stopped:
+                break
+        for _ in self._stores.lanes:
+            await self._pieces.put(None)
+
+    async def _lane(self, sessions: Sessions) -> None:
+        while (piece := await self._pieces.get()) is not None:
+            if not self.stopped:
+                await self._open_all(piece, sessions)
+
+    async def _look(self, numbers: range) -> list[_Account]:
+        """The accounts of these numbers, those that were missing just added, and what they lack."""
+        prefix, each = self._plan.prefix, self._plan.sessions_each
+        found, added = await accounts(self._stores, prefix, numbers, self._login)
+        counts = await gather(self._stores.sessions.count, found.values())
+        todo = [_Account(user_id, email, each) for email, user_id in added.items()]
+        todo += [
+            _Account(user_id, email, each - count)
+            for (email, user_id), count in zip(found.items(), counts, strict=True)
+            if count < each
+        ]
+        there = sum(min(count, each) for count in counts)
+        self._progress.advance(there)
+        tally = self.tally
+        tally.accounts_found += len(found)
+        tally.accounts_added += len(added)
+        tally.sessions_found += there
+        tally.indexes_begun += len(added) + counts.count(0)
+        tally.users_over += sum(count > each for count in counts)
+        return todo
+
+    async def _open_all(self, wanted: list[_Account], sessions: Sessions) -> None:
+        async def open_one(account: _Account) -> Opened:
+            return await sessions.open_unsigned(
+                account.id, Authentication.PASSWORD, "user.loggedIn", self._device()
+            )
+
+        opened = await gather(open_one, wanted)
+        self.tally.sessions_opened += len(opened)
+        if self._export:
+            taken = self._export.take(len(opened))
+            pairs = zip(wanted[:taken], opened[:taken], strict=True)
+            self._export.write([self._line(*pair) for pair in pairs])
+        self._progress.advance(len(opened))
+
+    def _device(self) -> Client:
+        """The next of many: drawing one for each session would take as long as the rest of it."""
+        self._next_device = (self._next_device + 1) % _DEVICES
+        return self._devices[self._next_device]
+
+    def _line(self, account: _Account, opened: Opened) -> Line:
+        tokens = self._stores.sessions.sign(opened)
+        return line(account.id, account.email, self._login.password, tokens)
+
+
+async def gather(
+    make: Callable[[Item], Awaitable[Made]], items: Iterable[Item], at_once: int = _AT_ONCE
+) -> list[Made]:
+    """`make` of every item, in their order, so many at once."""
+    turns = enumerate(items)
+    made: dict[int, Made] = {}
+
+    async def work() -> None:
+        for place, item in turns:
+            made[place] = await make(item)
+
+    await together(work() for _ in range(at_once))
+    return [made[place] for place in range(len(made))]
+
+
+async def together(works: Iterable[Coroutine[None, None, None]]) -> None:
+    """All of them at once. The first error is raised, when it has ended the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except ExceptionGroup as several:
+        raise several.exceptions[0] from None

@@ -1,0 +1,54 @@
+"""What a run says when it is done."""
+
+from collections.abc import Iterator
+
+from tools.seed.accounts import Login, address
+from tools.seed.export import Export
+from tools.seed.filling import Plan, Tally
+from tools.seed.growth import Holdings
+
+_ENOUGH = 1000
+"""Sessions, for bytes that a server's buffers and tables take by the way not to count."""
+
+
+def report(
+    plan: Plan, tally: Tally, login: Login, seconds: float, growth: Holdings | None
+) -> Iterator[str]:
+    """The lines, one of which shows the password."""
+    first, last = (address(plan.prefix, number).as_given for number in (1, plan.users))
+    yield f"accounts        {plan.users:,}: {first} to {last}"
+    yield f"                {tally.accounts_added:,} added, {tally.accounts_found:,} found"
+    yield f"password        {login.password}"
+    yield f"sessions        {plan.sessions:,}, {plan.sessions_each:,} for each account"
+    opened, found = tally.sessions_opened, tally.sessions_found
+    rate = f" in {seconds:,.1f} s: {opened / seconds:,.0f} a second" if opened else ""
+    yield f"                {found:,} found, {opened:,} opened{rate}"
+    if tally.users_over:
+        yield f"                {tally.users_over:,} accounts have more, and keep them"
+    if opened:
+        yield from _growth(tally, growth)
+
+
+def _growth(tally: Tally, growth: Holdings | None) -> Iterator[str]:
+    if growth is None:
+        yield "bytes, keys     not told: this user of Redis may not ask (MEMORY, DBSIZE)"
+        return
+    opened, begun = tally.sessions_opened, tally.indexes_begun
+    if opened < _ENOUGH:
+        yield f"bytes           told from {_ENOUGH:,} new sessions on: less is noise"
+    else:
+        yield f"bytes           {growth.bytes / opened:,.1f} a session, index and expiry included;"
+        yield f"                besides, streams of events, capped: {growth.event_bytes:,}"
+    yield f"keys            {growth.keys:,} more: {(growth.keys - begun) / opened:.2f} a session"
+    if begun:
+        yield f"                and {growth.keys / begun:.2f} a user, of whom {begun:,} had none"
+
+
+def exported(export: Export, tally: Tally) -> Iterator[str]:
+    """What became of the file."""
+    new = export.lines - export.found
+    yield f"export          {export.path}: {export.lines:,} lines, {new:,} new"
+    unknown = tally.sessions_found - export.found
+    if unknown > 0 and not export.is_full:
+        yield f"                {unknown:,} sessions were there before without a line: their tokens"
+        yield "                are lost, for Redis has only digests; --prefix makes other accounts"

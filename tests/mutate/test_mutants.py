@@ -1,0 +1,102 @@
+"""What scripts/mutate changes, and that it changes nothing else."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.mutate import lua_mutants, python_mutants
+from tools.mutate.__main__ import ROOT
+from tools.mutate.selection import FIRST
+from tools.mutate.targets import TARGETS, chosen
+
+PYTHON = '''
+"""A docstring of 3 words."""
+def f(a: "int" = 1) -> bool:
+    log.info("told", n=2)
+    if a < 3 and not g(a):
+        raise Wrong("at 4")
+    return True
+'''
+
+LUA = """\
+local a = ARGV[3] -- 7 < 8
+if a == 'x' then
+  redis.call('SET', KEYS[1], a, 'PX', 9)
+end"""
+
+TESTS = """
+import pytest
+
+@pytest.mark.parametrize("redis_server", ["valkey", "redis"])
+def test_a(redis_server): pass
+
+def test_b(): pass
+"""
+
+
+def test_each_python_mutant_changes_one_thing() -> None:
+    """Comparison, condition, number, negation, raise: each is turned around once."""
+    found = {mutant.change: mutant.source for mutant in python_mutants.mutants("f.py", PYTHON)}
+    assert set(found) == {
+        "1 + 1",
+        "never a < 3 and (not g(a))",
+        "a < 3 and (not g(a)) with or",
+        "a < 3 with LtE",
+        "3 + 1",
+        "not g(a) without not",
+        "without raise Wrong('at 4')",
+        "True negated",
+    }
+    original = ast.unparse(ast.parse(PYTHON)) + "\n"
+    for source in found.values():
+        ast.parse(source)
+        changed = zip(original.splitlines(), source.splitlines(), strict=True)
+        assert sum(before != after for before, after in changed) == 1
+
+
+def test_each_lua_mutant_changes_one_line() -> None:
+    """The places of arguments, and comments, stay as they are."""
+    found = {mutant.change: mutant.source for mutant in lua_mutants.mutants("f.lua", LUA)}
+    assert set(found) == {
+        "== → ~= in if a == 'x' then",
+        "never a == 'x'",
+        "9 → 10 in redis.call('SET', KEYS[1], a, 'PX', 9)",
+        "without redis.call('SET', KEYS[1], a, 'PX', 9)",
+    }
+    for source in found.values():
+        changed = zip(LUA.splitlines(), source.splitlines(), strict=True)
+        assert sum(before != after for before, after in changed) == 1
+
+
+def test_every_target_is_there() -> None:
+    """A room that was renamed would be left out without a word."""
+    for target in TARGETS:
+        assert list(ROOT.glob(target.pattern)), target.pattern
+        assert all((ROOT / test).exists() for test in target.tests), target.tests
+    assert next(chosen(ROOT, ["rotate.lua"]))
+
+
+def test_only_one_server_and_the_likeliest_first(tmp_path: Path) -> None:
+    """What runs for each mutant: Valkey and SQLite, and what has noticed something comes first."""
+    (tmp_path / "test_it.py").write_text(TESTS)
+    first = tmp_path / "first"
+    first.write_text("test_it.py::test_b")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-v",
+        "-p",
+        "no:valkey",
+        "-p",
+        "tools.mutate.selection",
+    ]
+    environment = os.environ | {FIRST: str(first), "PYTHONPATH": str(ROOT / "scripts")}
+    ran = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout
+    passed = [line.split(" ")[0] for line in ran.stdout.splitlines() if " PASSED" in line]
+    assert passed == ["test_it.py::test_b", "test_it.py::test_a[valkey]"]
