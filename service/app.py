@@ -3,8 +3,8 @@
 import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from litestar import Litestar
@@ -28,9 +28,10 @@ from service.keyring.store import KeyStore
 from service.keyring.stored import KeyLives
 from service.keyring.turning import KeyTurning
 from service.keyring.watch import KeyWatch
+from service.keyspace.feed_marking import FeedMarking
 from service.keyspace.link import Link
 from service.keyspace.node import Timing
-from service.readiness import Readiness, readiness
+from service.readiness import ALL_WELL, Problems, Readiness, readiness
 from service.sessions.access_tokens import AccessTokens
 from service.sessions.refresh_tokens import RefreshTokens
 from service.sessions.sessions import Lives, Sessions
@@ -94,17 +95,20 @@ def create_app(settings: Settings) -> ASGIApp:
             KeyTurning(engine, system_clock),
         )
         keys = await watch.start()
-        install(app, _services(settings, link, engine, pool, keys, lambda: watch.problem))
-        watching = asyncio.create_task(watch.run())
+        marking = FeedMarking(link, settings.issuer)
+        await marking.start()
+        problems = Problems(keys=lambda: watch.problem, feed=lambda: marking.problem)
+        install(app, _services(settings, link, engine, pool, keys, problems))
+        background = [asyncio.create_task(task.run()) for task in (watch, marking)]
         # What exists now lives on; leaving it out of every collection halves the slowest requests.
         # A request makes few cycles: looking for them less often takes 4 % from each.
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 20, 20)
         yield
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
         await pool.close()
         await link.aclose()
         await engine.dispose()
@@ -179,7 +183,7 @@ def _services(
     engine: AsyncEngine,
     pool: HashingPool,
     keys: KeysInUse,
-    keys_problem: Callable[[], str] = str,
+    problems: Problems = ALL_WELL,
 ) -> Services:
     users, factors = Users(engine), SecondFactors(engine)
     attempts = Attempts(link, keys.now.email_digest_key)
@@ -215,7 +219,7 @@ def _services(
     )
 
     async def ready() -> Readiness:
-        return await readiness(link, engine, settings.kms, keys_problem())
+        return await readiness(link, engine, settings.kms, problems)
 
     return Services(
         accounts=authentication,

@@ -16,7 +16,7 @@ from datetime import timedelta
 from types import FrameType
 from urllib.parse import quote
 
-from service import key_commands
+from service import key_commands, redis_commands
 from service.database.migration import migrate
 from service.errors import StartupError
 from service.keyspace.embedded import EmbeddedServer, server_url, wait_for_server
@@ -67,9 +67,10 @@ def _parser() -> argparse.ArgumentParser:
         help="run only the embedded Valkey, for a process manager",
         description="Run the embedded Valkey of the data directory until SIGTERM or Ctrl-C, and "
         "then until no client is connected (4.5 s at most), so that `serve --attach` can be "
-        "stopped at the same time. Restarts it when it dies.",
+        "stopped at the same time. Restarts it when it dies. `redis claim` is for any Redis.",
     )
     redis.set_defaults(run=_redis)
+    redis_commands.add_to(redis, read_settings)
 
     tables = commands.add_parser(
         "migrate", help="bring the tables of the user store up to date, and exit"

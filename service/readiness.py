@@ -54,14 +54,26 @@ class Readiness(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, process=part)
 
 
+class Problems(msgspec.Struct, frozen=True):
+    """What those have seen who look in the background: a sentence each, empty when all is well."""
+
+    keys: Callable[[], str] = str
+    feed: Callable[[], str] = str
+
+
+ALL_WELL = Problems()
+
+
 async def readiness(
-    link: Link, engine: AsyncEngine, key_provider: str, keys_problem: str = ""
+    link: Link, engine: AsyncEngine, key_provider: str, problems: Problems = ALL_WELL
 ) -> Readiness:
     """Ask all parts at the same time. Never raises, and takes no longer than `PATIENCE`."""
     redis_part, users_part = await asyncio.gather(
-        _asked("Redis", lambda: _redis(link)), _asked("The user store", lambda: _users(engine))
+        _asked("Redis", lambda: _redis(link, problems.feed())),
+        _asked("The user store", lambda: _users(engine)),
     )
     # What is open is in memory; whether more should be, the watch over the keys has seen.
+    keys_problem = problems.keys()
     keyring_part = Part(
         not keys_problem, keys_problem or "The keys are open.", {"provider": key_provider}
     )
@@ -81,7 +93,7 @@ async def _asked(name: str, ask: Callable[[], Awaitable[Part]]) -> Part:
         return Part(False, f"{name} answers with an error; see the log.")
 
 
-async def _redis(link: Link) -> Part:
+async def _redis(link: Link, feed_problem: str) -> Part:
     report = await inspect_server(link)
     unknown = "unknown"
     facts = {
@@ -95,6 +107,8 @@ async def _redis(link: Link) -> Part:
     if report.evicts:
         message = f"Redis may drop sessions: maxmemory-policy is {report.maxmemory_policy}."
         return Part(False, message, facts)
+    if feed_problem:
+        return Part(False, feed_problem, facts)
     if report.replicas < link.min_replicas:
         message = f"Changes cannot be confirmed: {link.min_replicas} replicas are to acknowledge "
         return Part(False, message + f"each, and {report.replicas} are connected.", facts)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 
 from service.guard.counters import GuardCounters
+from service.guard.marks import Marks
 from service.guard.primaries import Primaries
 from service.guard.reader import Breaks, Pace, Reader
 from service.guard.revocations import Shard
@@ -21,13 +22,20 @@ class Feed:
     """All readers."""
 
     def __init__(
-        self, url: RedisUrl, shards: Sequence[Shard], pace: Pace, counters: GuardCounters
+        self,
+        url: RedisUrl,
+        shards: Sequence[Shard],
+        pace: Pace,
+        counters: GuardCounters,
+        marks: Marks,
     ) -> None:
         self._primaries = Primaries(url, pace.patience)
         self._streams = [Stream(number, shard) for number, shard in enumerate(shards)]
         groups = [self._streams] if self._primaries.one_for_all else [[it] for it in self._streams]
         breaks = Breaks(counters)
-        self._readers = [Reader(it, self._primaries, pace, counters, breaks) for it in groups]
+        self._readers = [
+            Reader(it, self._primaries, pace, counters, breaks, marks) for it in groups
+        ]
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, patience: float) -> bool:

@@ -4,9 +4,10 @@ import asyncio
 import logging
 import time
 
-from redis.exceptions import ResponseError
+from redis.exceptions import AskError, MovedError, ResponseError
 
 from service.guard.errors import GuardUnavailable
+from service.guard.marks import Marks
 from service.guard.primaries import Primaries
 from service.guard.wire import BROKEN, Wire
 from service.keyspace.keys import numbered
@@ -25,8 +26,9 @@ _Place = tuple[Address | None, bool]
 class Questions:
     """A few connections, which are shared by all who ask."""
 
-    def __init__(self, url: RedisUrl, patience: float, trusted_for: float) -> None:
-        """`patience`: seconds for each question. A Sentinel's word is taken for `trusted_for`."""
+    def __init__(self, url: RedisUrl, patience: float, trusted_for: float, marks: Marks) -> None:
+        """`patience`: seconds for each question. A Sentinel's word, and the mark of the feed, are
+        taken for `trusted_for`."""
         self._primaries = Primaries(url, patience)
         self._patience = patience
         self._trusted_for = trusted_for
@@ -34,6 +36,9 @@ class Questions:
         self._named: tuple[float, Address | None] = (float("-inf"), None)
         self._idle: dict[_Place, list[Wire]] = {}
         self._told = False
+        self._marks = marks
+        self._marked_until: dict[int, float] = {}
+        """By bucket: how long its mark, which was seen to be ours, need not be looked at again."""
         self._at_once = asyncio.Semaphore(_AT_ONCE)
 
     async def lives(self, bucket: int, user_id: bytes, session_id: bytes) -> bool:
@@ -68,7 +73,9 @@ class Questions:
         idle = self._idle.setdefault(place, [])
         wire = idle.pop() if idle else await self._primaries.connect(bucket, address)
         try:
-            answer = await wire.ask("HEXISTS", key, session_id, patience=self._patience)
+            lives = bool(await wire.ask("HEXISTS", key, session_id, patience=self._patience))
+            # A "no" is believed for good, so the mark is looked at each time.
+            ours = await self._is_ours(wire, bucket, anew=not lives)
         except ResponseError as refusal:
             idle.append(wire)  # it is the server that refuses, the line is whole
             if not self._primaries.redirected(bucket, refusal, address):
@@ -76,7 +83,32 @@ class Questions:
             raise
         idle.append(wire)
         self._told = False
-        return bool(answer)
+        if not ours:
+            raise GuardUnavailable(_RETRY_AFTER)
+        return lives
+
+    async def _is_ours(self, wire: Wire, bucket: int, *, anew: bool) -> bool:
+        """Whether the feed there bears the mark of this guard's issuer.
+
+        While a slot moves key by key the mark may be elsewhere than the session. Then what was seen
+        before counts.
+        """
+        if not anew and time.monotonic() < self._marked_until.get(bucket, float("-inf")):
+            return True
+        command = ("XREAD", "COUNT", 2, "STREAMS", numbered(bucket).issuer, b"0-0")
+        try:
+            reply = await wire.ask(*command, patience=self._patience)
+        except MovedError:  # which is a kind of AskError
+            raise
+        except AskError:
+            return bucket in self._marked_until
+        if not reply and self._primaries.is_importing(bucket) and bucket in self._marked_until:
+            return True
+        if not self._marks.are_ours(reply[0][1] if reply else ()):
+            self._marked_until.pop(bucket, None)
+            return False
+        self._marked_until[bucket] = time.monotonic() + self._trusted_for
+        return True
 
     def _tell(self, refusal: ResponseError) -> None:
         """Once, until there is an answer again: it may be a right that the guard's user lacks."""
@@ -99,6 +131,7 @@ class Questions:
         if isinstance(error, ResponseError):
             return
         self._named = (float("-inf"), None)
+        self._marked_until = dict.fromkeys(self._marked_until, float("-inf"))
         self._primaries.lost(bucket)
         idle, self._idle = self._idle, {}
         for wires in idle.values():

@@ -1,24 +1,25 @@
 """Reads streams of the feed over one connection at a time.
 
-That a shard is complete is proved by one thing only: a read that did not block, found the last
-known entry still there, and came to the end. It is repeated four times per bound, on the same
-connection; the blocking reads in between only bring entries early. So a server that was swapped,
-rolled back or emptied, a line that is cut and a process that was stopped are all noticed within
-the bound.
+That a shard is complete is proved by one thing only: a read that did not block, saw the mark of
+this guard's issuer, found the last known entry still there, and came to the end. It is repeated
+four times per bound, on the same connection; the blocking reads in between only bring entries
+early. So a server that was swapped, rolled back or emptied, a line that is cut and a process that
+was stopped are all noticed within the bound.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
 
 import msgspec
-from redis.exceptions import ResponseError
+from redis.exceptions import ResponseError, TryAgainError
 
 from service.guard.counters import GuardCounters
+from service.guard.marks import Marks
 from service.guard.primaries import Primaries
-from service.guard.stream import Entry, Stream, entry
+from service.guard.stream import Entry, RawEntries, Stream, entry
 from service.guard.trail import Rereading
 from service.guard.wire import BROKEN, Argument, Wire
 from service.keyspace.url import Address
@@ -83,6 +84,7 @@ class Reader:
         pace: Pace,
         counters: GuardCounters,
         breaks: Breaks,
+        marks: Marks,
     ) -> None:
         self._streams = {stream.key: stream for stream in streams}
         self._bucket = streams[0].bucket
@@ -90,6 +92,7 @@ class Reader:
         self._pace = pace
         self._counters = counters
         self._breaks = breaks
+        self._marks = marks
         self._page = _PAGE // len(streams)
         self._address: Address | None = None
         self._pause = _SHORTEST_PAUSE
@@ -130,15 +133,19 @@ class Reader:
                 await self._confirm(wire, began)
                 self._pause, self._hops = _SHORTEST_PAUSE, 0
                 self._breaks.mended(self._bucket)
-                self.read_in.set()
+                if all(stream.is_ours for stream in self._streams.values()):
+                    self.read_in.set()
                 await self._tail(wire, began + self._pace.pulse)
         finally:
             await wire.close()
 
     async def _confirm(self, wire: Wire, began: float) -> None:
-        """Prove that all entries up to `began` are known, reading whatever is not yet."""
-        streams = list(self._streams.values())
-        found = await self._read(wire, [(it, it.trail.before_last) for it in streams])
+        """Prove that all entries up to `began` are known, reading whatever is not yet.
+
+        Nothing is taken from a stream that is not marked as this guard's issuer's.
+        """
+        found = await self._look(wire)
+        streams = self._ours()
         broken, unfinished = [], []
         for stream in streams:
             entries = found.get(stream.key, [])
@@ -160,9 +167,34 @@ class Reader:
         for stream in streams:
             stream.is_complete(began, self._pace.bound)
 
+    async def _look(self, wire: Wire) -> dict[bytes, list[Entry]]:
+        """The last known entry of each stream and what comes after it; and whose the marks are.
+
+        Mark and stream lie in one slot. While that moves key by key, one of them may be there and
+        the other here; then the stream alone is read, and its mark is taken to be as it was.
+        """
+        streams = list(self._streams.values())
+        positions = [(stream, stream.trail.before_last) for stream in streams]
+        try:
+            found = await self._raw(wire, positions, [stream.mark_key for stream in streams])
+        except TryAgainError:
+            return await self._read(wire, positions)
+        for stream in streams:
+            if self._marks.are_ours(found.pop(stream.mark_key, ())):
+                stream.is_ours = True
+            else:
+                stream.disown()
+        return _entries(found)
+
+    def _ours(self) -> list[Stream]:
+        return [stream for stream in self._streams.values() if stream.is_ours]
+
     async def _tail(self, wire: Wire, until: float) -> None:
         """Take entries as they are added."""
-        streams = list(self._streams.values())
+        streams = self._ours()
+        if not streams:
+            await asyncio.sleep(until - time.monotonic())
+            return
         while (left := until - time.monotonic()) > 0:
             positions = [(stream, stream.trail.position) for stream in streams]
             found = await self._read(wire, positions, block=left)
@@ -181,7 +213,7 @@ class Reader:
                     stream.shard.add(session_id)
                     position = mark.id
         whole = any(rereading.joined for _, rereading in rereadings) or any(
-            stream.trail.last for stream in self._streams.values() if stream not in broken
+            stream.trail.last for stream in self._ours() if stream not in broken
         )
         for stream, rereading in rereadings:
             self._judge(stream, rereading, whole)
@@ -197,7 +229,7 @@ class Reader:
             return
         self._counters.feed_losses += 1
         if rereading.replaced and not others_are_whole:  # emptied, also where that does not show
-            for other in self._streams.values():
+            for other in self._ours():
                 other.doubt(self._pace.life)
         if not doubted:
             seconds = ceil(stream.doubtful_until - time.monotonic())
@@ -212,10 +244,26 @@ class Reader:
         count: int = 0,
     ) -> dict[bytes, list[Entry]]:
         """What the streams hold after these ids, by key. `block`: seconds to wait for something."""
+        return _entries(await self._raw(wire, positions, block=block, count=count))
+
+    async def _raw(
+        self,
+        wire: Wire,
+        positions: Sequence[tuple[Stream, bytes]],
+        whole: Sequence[bytes] = (),
+        *,
+        block: float = 0,
+        count: int = 0,
+    ) -> dict[bytes, RawEntries]:
+        """The same as Redis says it. `whole`: streams that are read from their beginning."""
         command: list[Argument] = ["XREAD", "COUNT", count or self._page]
         if block:
             command += ["BLOCK", ceil(block * 1000)]
-        keys, ids = (stream.key for stream, _ in positions), (id_ for _, id_ in positions)
-        command += ["STREAMS", *keys, *ids]
+        keys, ids = [stream.key for stream, _ in positions], [id_ for _, id_ in positions]
+        command += ["STREAMS", *keys, *whole, *ids, *[b"0-0"] * len(whole)]
         reply = await wire.ask(*command, patience=block + self._pace.patience)
-        return {key: [entry(*raw) for raw in entries] for key, entries in reply or ()}
+        return dict(reply or ())
+
+
+def _entries(found: Mapping[bytes, RawEntries]) -> dict[bytes, list[Entry]]:
+    return {key: [entry(*raw) for raw in entries] for key, entries in found.items()}

@@ -11,6 +11,10 @@ Entry = tuple[Mark, bytes]
 """An entry: where it stands in the stream, and the id of the session that has ended."""
 
 
+RawEntries = Sequence[tuple[bytes, Sequence[bytes]]]
+"""Entries as Redis sends them: id, and names and values in turn."""
+
+
 def entry(id_: bytes, fields: Sequence[bytes]) -> Entry:
     """An entry as `keyspace/keys.py` describes it. What is none has number 0, so one is missing."""
     match fields:
@@ -26,6 +30,9 @@ class Stream:
     def __init__(self, bucket: int, shard: Shard) -> None:
         self.bucket = bucket
         self.key = numbered(bucket).revoked
+        self.mark_key = numbered(bucket).issuer
+        self.is_ours = False
+        """Whether the mark was this guard's issuer's when it was last looked at."""
         self.shard = shard
         self.trail = Trail()
         self.doubtful_until = float("-inf")
@@ -50,6 +57,11 @@ class Stream:
         if last is not None and (not entries or entries.pop(0)[0] != last):
             return False
         return self.take(entries)
+
+    def disown(self) -> None:
+        """Another issuer's stream, or nobody's: nothing of it is taken, and nothing is sure."""
+        self.is_ours = False
+        self.shard.known_until = float("-inf")
 
     def is_complete(self, at: float, bound: float) -> None:
         """Everything was known at this time."""

@@ -16,7 +16,9 @@ from service.guard.errors import GuardUnavailable, TokenRefused
 from service.guard.feed import Feed
 from service.guard.identity import Identity
 from service.guard.jwks import JwkSet
+from service.guard.marks import Marks
 from service.guard.questions import Questions
+from service.guard.rate_limited_log import RateLimitedLog
 from service.guard.reader import Pace
 from service.guard.revocations import shards
 from service.keyspace.keys import FEED_SKEW, bucket_number
@@ -26,8 +28,6 @@ logger = logging.getLogger("openshow_auth.guard")
 
 Mode = Literal["feed", "strict", "offline"]
 WhenLost = Literal["closed", "ask", "serve"]
-
-_TOLD_EVERY = 60.0
 
 
 class Verifier:
@@ -84,12 +84,13 @@ class Verifier:
         self._keys = JwkSet(jwks_url, self._use, self._jwks_floor, self.counters)
         self._feed: Feed | None = None
         self._questions: Questions | None = None
-        self._told_at = float("-inf")
+        self._log = RateLimitedLog()
         if mode != "offline":
             url = RedisUrl.parse(redis_url)
-            self._questions = Questions(url, self._pace.patience, self._pace.pulse)
+            marks = Marks(issuer, self._log)
+            self._questions = Questions(url, self._pace.patience, self._pace.pulse, marks)
             if mode == "feed":
-                self._feed = Feed(url, self._shards, self._pace, self.counters)
+                self._feed = Feed(url, self._shards, self._pace, self.counters, marks)
 
     async def __aenter__(self) -> Self:
         """Fetch the keys and read the feed in. Comes up within `bound` or so, whatever is down."""
@@ -175,7 +176,7 @@ class Verifier:
     def _admit(self, claims: Claims) -> Admission:
         """What is kept of a verified token."""
         if claims.exp - claims.iat > self._longest_life:
-            self._tell("access tokens live longer than access_ttl: they are refused")
+            self._log.warning("access tokens live longer than access_ttl: they are refused")
             raise TokenRefused
         number = bucket_number(bytes.fromhex(claims.sub))
         return Admission(
@@ -197,7 +198,7 @@ class Verifier:
         if self._questions is None:  # offline
             return
         if self._feed is not None:
-            self._tell(f"the revocation feed is lost: {self._when_lost}")
+            self._log.warning("the revocation feed is lost: %s", self._when_lost)
             if self._when_lost == "serve":
                 self.counters.served_stale += 1
                 return
@@ -217,9 +218,3 @@ class Verifier:
         """The issuer's keys have changed: what a key had signed that is gone must not be served."""
         self._reader.use(keys)
         self._cache.clear()
-
-    def _tell(self, what: str) -> None:
-        """Log it, once a minute at most."""
-        if time.monotonic() - self._told_at > _TOLD_EVERY:
-            self._told_at = time.monotonic()
-            logger.warning(what)

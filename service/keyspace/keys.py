@@ -16,6 +16,7 @@ all atomically, on a cluster as well as on a standalone server.
 | `events:{b}`                   | stream | audit events (`docs/events.md`)      | capped          |
 | `revoked:{b}`                  | stream | the feed: ends of sessions           | capped          |
 | `revocations:{b}`              | string | how many entries the feed has had    | permanent       |
+| `revoked:issuer:{b}`           | stream | the feed's mark (`feed_mark.py`)     | permanent       |
 | `barrier:{b}`                  | string | nothing; see `link.py`               | a minute        |
 
 An entry of the feed has `n`, its number, and `s`, the id of the session that has ended before its
@@ -67,6 +68,7 @@ class Bucket:
         "challenge",
         "events",
         "index",
+        "issuer",
         "pending",
         "revocations",
         "revoked",
@@ -84,6 +86,7 @@ class Bucket:
         self.events = b"events:" + tag
         self.revoked = b"revoked:" + tag
         self.revocations = b"revocations:" + tag
+        self.issuer = b"revoked:issuer:" + tag
 
 
 EVERY_PENDING = b"pending2fa:*"

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from service.keyspace.link import Link
-from tests.guard.guards import Guards
+from tests.guard.guards import Guards, marked
 from tests.support.issuer import Issuer
 from tests.support.parts import SIGNING_KEYS, Parts
 from tests.support.redis_server import RedisServer
@@ -22,7 +22,8 @@ def issuer() -> Iterator[Issuer]:
 async def parts(keys: RedisServer) -> AsyncIterator[Parts]:
     """The sessions on an empty Redis, in this process."""
     link = Link(keys.url)
-    yield Parts(link)
+    async with marked(link):
+        yield Parts(link)
     await link.aclose()
 
 

@@ -1,12 +1,42 @@
 """Guards as tests use them."""
 
-from contextlib import AsyncExitStack
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
+from service.errors import StoreUnavailable
 from service.guard import GuardUnavailable, TokenRefused, Verifier
+from service.keyspace.feed_marking import FeedMarking
+from service.keyspace.keys import BUCKETS, numbered
+from service.keyspace.link import Link
+from service.keyspace.scripts import Script
 from service.sessions.token_pair import TokenPair
 from tests.support.issuer import Issuer
 from tests.support.parts import CLIENT, Parts
+
+ISSUER = "https://issuer.example"
+_FORGET = Script("redis.call('DEL', KEYS[1])", acknowledged=False)
+
+
+@asynccontextmanager
+async def marked(link: Link) -> AsyncIterator[None]:
+    """The feed behind `link` bears the issuer's mark, also after a FLUSHALL, as by a service."""
+    marking = FeedMarking(link, ISSUER)
+
+    async def keep_marked() -> None:
+        while True:
+            with suppress(StoreUnavailable):
+                await marking.mark()
+            await asyncio.sleep(0.1)
+
+    task = asyncio.create_task(keep_marked())
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    with suppress(StoreUnavailable):  # a service that starts later on the same server has another
+        for number in range(BUCKETS):
+            await _FORGET(link, [numbered(number).issuer], [])
 
 
 class Guards(AsyncExitStack):
@@ -20,7 +50,7 @@ class Guards(AsyncExitStack):
     def new(self, **options: Any) -> Verifier:
         """A verifier that has not started."""
         common = {
-            "issuer": "https://issuer.example",
+            "issuer": ISSUER,
             "audience": "audience",
             "jwks_url": self.issuer.url,
             "redis_url": self.redis_url,

@@ -15,7 +15,7 @@ from service.guard import Verifier
 from service.keyspace.embedded_files import find_binary
 from service.keyspace.keys import bucket
 from service.keyspace.link import Link
-from tests.guard.guards import Guards, log_out, refuses, verdict
+from tests.guard.guards import Guards, log_out, marked, refuses, verdict
 from tests.support.issuer import Issuer
 from tests.support.looking import ON_VALKEY
 from tests.support.parts import Parts
@@ -78,7 +78,8 @@ async def own_guards(own_server: RedisServer, issuer: Issuer) -> AsyncIterator[G
 @pytest.fixture
 async def own_parts(own_server: RedisServer) -> AsyncIterator[Parts]:
     link = Link(own_server.url)
-    yield Parts(link)
+    async with marked(link):
+        yield Parts(link)
     await link.aclose()
 
 

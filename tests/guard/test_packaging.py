@@ -101,5 +101,6 @@ def test_a_pod_installs_the_guard_alone(
     assert {"service.guard.asgi", "service.keyspace.keys"} <= set(report.modules)
     others = {name for name in report.modules if not name.startswith("service.guard")}
     assert others <= {
-        "service", "service.keyspace", "service.keyspace.keys", "service.keyspace.url",
+        "service", "service.keyspace", "service.keyspace.feed_mark", "service.keyspace.keys",
+        "service.keyspace.url",
     }  # fmt: skip

@@ -13,7 +13,7 @@ from service.guard import Verifier
 from service.keyspace.keys import BUCKETS, numbered
 from service.keyspace.link import Link
 from service.sessions.token_pair import TokenPair
-from tests.guard.guards import Guards, log_out, refuses, verdict
+from tests.guard.guards import Guards, log_out, marked, refuses, verdict
 from tests.support.cluster import Cluster
 from tests.support.issuer import Issuer
 from tests.support.parts import Parts
@@ -43,7 +43,8 @@ async def parts(several: Several) -> AsyncIterator[Parts]:
     several.heal()
     # What Sentinels let go of with a primary that is replaced, no guard can know.
     link = Link(several.url, min_replicas=1 if isinstance(several, SentinelTrio) else 0)
-    yield Parts(link)
+    async with marked(link):
+        yield Parts(link)
     await link.aclose()
 
 

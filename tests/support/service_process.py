@@ -102,10 +102,10 @@ class ServiceProcess:
     def _answers(self) -> bool:
         assert self.process
         assert self.process.poll() is None, self.output()
-        found = re.search(r"http://127\.0\.0\.1:\d+", self.output())
+        found = re.search(r"serves on (http://127\.0\.0\.1:\d+)", self.output())
         if found is None:
             return False
-        self.url = found[0]
+        self.url = found[1]
         try:
             return httpx.get(f"{self.url}/health/live").status_code == 200
         except httpx.TransportError:

@@ -22,7 +22,9 @@ from jwt.algorithms import ECAlgorithm
 from service.guard import Verifier
 from service.guard.access_tokens import decode
 from service.guard.revocations import shards
+from service.keyspace.feed_marking import FeedMarking
 from service.keyspace.keys import bucket_number
+from service.keyspace.link import Link
 from tests.support.issuer import Issuer
 from tests.support.parts import SIGNING_KEYS, access_tokens
 from tests.support.tokens import SESSION
@@ -47,6 +49,9 @@ async def measure(revocations: int, tell: Callable[[str], None]) -> Guard:
         processes.redis_server(Path(name)) as redis,
         Issuer(SIGNING_KEYS) as issuer,
     ):
+        link = Link(redis.url)
+        await FeedMarking(link, "https://issuer.example").mark()
+        await link.aclose()
         guard = partial(
             Verifier,
             issuer="https://issuer.example",

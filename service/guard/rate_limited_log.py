@@ -1,0 +1,36 @@
+"""Logs what may happen at each request once a minute at most."""
+
+import logging
+import time
+
+logger = logging.getLogger("openshow_auth.guard")
+
+_EVERY = 60.0
+_SHOWN = 200
+
+
+class RateLimitedLog:
+    """Each kind of message, told apart by its text before the arguments are put in, has its own
+    minute, so that none hides another."""
+
+    def __init__(self) -> None:
+        self._told_at: dict[str, float] = {}
+
+    def warning(self, message: str, *arguments: object) -> None:
+        """Log a warning, as `logging` does."""
+        self._log(logging.WARNING, message, arguments)
+
+    def error(self, message: str, *arguments: object) -> None:
+        """Log an error, as `logging` does."""
+        self._log(logging.ERROR, message, arguments)
+
+    def _log(self, level: int, message: str, arguments: tuple[object, ...]) -> None:
+        now = time.monotonic()
+        if now - self._told_at.get(message, float("-inf")) >= _EVERY:
+            self._told_at[message] = now
+            logger.log(level, message, *arguments)
+
+
+def shown(text: str) -> str:
+    """A text that comes from outside: quoted, printable and not long."""
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
