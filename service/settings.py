@@ -244,7 +244,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "redis_min_replicas": _integer(0, 100),
     "redis_connect_timeout_ms": _integer(10, 60_000),
     "redis_reply_timeout_ms": _integer(10, 60_000),
-    "database_url": _url("sqlite:///", "postgresql://"),
+    "database_url": _url("sqlite:///", "postgresql://", "postgres://"),
     "database_timeout_ms": _integer(10, 60_000),
     "database_pool": _integer(1, 100),
     "app_name": _label,

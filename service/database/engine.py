@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import asyncpg
 from sqlalchemy import URL, event, make_url, select
 from sqlalchemy.exc import (
     ArgumentError,
@@ -25,27 +26,38 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from service.database import postgresql
+from service.database import libpq, outages, postgresql
 from service.database.tables import users
 from service.errors import StartupError, StoreUnavailable
 
-PATIENCE = 2.0
-"""Seconds that SQLite waits for a connection of the pool, or for another process' write."""
+PATIENCE = 0.85
+"""Seconds that SQLite waits for a connection of the pool, and for another process' write: both
+within the two seconds that a call may take."""
 
-# What the statement or its values are to blame for. All else means that the database cannot serve.
+# What the statement or its values are to blame for, unless the error says otherwise.
 _OUR_OWN_MISTAKES = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
 
-# PostgreSQL counts these among them: a table that is not there, and one that we may not use.
-_NOT_SET_UP = ("42P01", "42501")
+_FAILURES = (
+    DBAPIError,
+    PoolTimeoutError,
+    asyncpg.PostgresError,  # while connecting
+    asyncpg.InterfaceError,
+    OSError,  # drivers that use sockets
+    MemoryError,  # SQLite's
+)
 
 
 def open_database(
-    url: str, connections: int = 8, patience: timedelta = postgresql.PATIENCE
+    url: str,
+    connections: int = 8,
+    patience: timedelta = postgresql.PATIENCE,
+    work: timedelta | None = None,
 ) -> AsyncEngine:
     """An engine for the database at `url`, whose schema `migrate` has brought up to date.
 
     The pool holds at most so many `connections` to PostgreSQL, and has so much `patience` for each
-    thing that a call waits for. To SQLite both are always the same.
+    thing that a call waits for; for what is done on a connection it has the time that `work` gives,
+    if it does. To SQLite all are always the same.
 
     Nothing is opened before the first statement. Close it with `await engine.dispose()`.
 
@@ -53,7 +65,7 @@ def open_database(
         StartupError: the URL is not one that we can serve from; names the setting, not the URL.
     """
     if is_postgresql(url):
-        return postgresql.open_postgresql(url, connections, patience)
+        return postgresql.open_postgresql(url, connections, patience, work)
     file = database_file(url)
     engine = create_async_engine(
         sqlite_url("sqlite+aiosqlite", file),
@@ -71,7 +83,7 @@ def open_database(
 
 def is_postgresql(url: str) -> bool:
     """Whether `url` names a PostgreSQL database. Raises `StartupError` when it is not a URL."""
-    return _parsed(url).drivername == "postgresql"
+    return libpq.is_postgresql(url) or _parsed(url).drivername == "postgresql"
 
 
 def _parsed(url: str) -> URL:
@@ -160,16 +172,16 @@ def _prepare_connections(engine: AsyncEngine, file: Path) -> None:
 def store_errors() -> Iterator[None]:
     """Around every use of the engine: a database that cannot serve becomes `StoreUnavailable`.
 
-    Violated constraints and errors in the statement itself pass through unchanged.
+    The message says what is wrong with it. Violated constraints and errors in the statement itself
+    pass through unchanged.
     """
     try:
         yield
-    except _OUR_OWN_MISTAKES as error:
-        if getattr(error.orig, "sqlstate", None) not in _NOT_SET_UP:
+    except _FAILURES as error:
+        why = outages.reason(error)
+        if why is None and isinstance(error, _OUR_OWN_MISTAKES):
             raise
-        raise StoreUnavailable("the user store is not set up") from error
-    except (DBAPIError, PoolTimeoutError, OSError) as error:  # OSError: drivers that use sockets
-        raise StoreUnavailable("the user store cannot be reached") from error
+        raise StoreUnavailable(f"the user store {why or 'cannot be reached'}") from error
 
 
 async def ping(engine: AsyncEngine) -> None:

@@ -1,37 +1,65 @@
-"""Bringing the schema up to date: all of it or nothing, and one process at a time."""
+"""Bringing the schema up to date: all of it or nothing, and one process at a time.
+
+A start that finds nothing to do reads two small tables and locks nothing. One that changes tables
+waits for each lock a fifth of a second at most: behind a strong lock that waits, everybody who
+reads waits as well. It lets go, gives way, and tries again.
+"""
 
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, NullPool, create_engine, func, select
+import asyncpg
+from sqlalchemy import Connection, NullPool, create_engine, func, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.database import versions
 from service.database.engine import database_file, is_postgresql, sqlite_url
+from service.database.poolers import refuse_shared_sessions
 from service.database.postgresql import open_for_migration
 from service.errors import StartupError
 
 PATIENCE = 30.0
-"""Seconds to wait for another process that is migrating the same database."""
+"""Seconds to wait for another process that is migrating, and for whoever uses the tables."""
 
-_SCRIPTS = Path(__file__).parent / "migrations"
+_LOCK_PATIENCE = "200ms"
+"""How long readers may be held up by a lock that waits before them."""
+
+_GIVE_WAY = 1.0
+"""Seconds between two tries, in which all who had to wait are served."""
 
 _LOCK = 0x6F70656E73686F77
 """The key of the advisory lock: "openshow", which no other program on the database uses."""
+
+_KEY_FILE = "local.keys"  # that of `service.keyring.local`, made at the first start
+
+_LOCK_NOT_AVAILABLE, _DEADLOCK = "55P03", "40P01"
+
+_SETTINGS = (  # of the session; a default of the role must not cut a migration short
+    "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;"
+    " SET lock_timeout = '{}s'"
+)
+
+_OLDEST_TRANSACTION = text(
+    "SELECT pid, coalesce(nullif(application_name, ''), 'unnamed'),"
+    " extract(epoch from now() - xact_start)::int"
+    " FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    " AND xact_start IS NOT NULL AND backend_type = 'client backend' ORDER BY xact_start LIMIT 1"
+)
 
 
 def migrate(url: str) -> None:
     """Bring the database at `url` to this code's version; create it when there is none.
 
     May be called by any number of processes at once, but not from within an event loop. Killed
-    half-way, it leaves the version that was there before.
+    half-way, it leaves the version that was there before. A newer database is left as it is, if
+    programs of this version may use it.
 
     Raises:
-        StartupError: the database is newer than this code, or cannot be opened and changed.
+        StartupError: this program cannot serve from the database, or it cannot be opened and
+            changed.
     """
     if is_postgresql(url):
         asyncio.run(_migrate_postgresql(url))
@@ -49,27 +77,49 @@ def _migrate_sqlite(file: Path) -> None:
     )
     try:
         with engine.connect() as connection:
+            behind = versions.is_behind(connection)
+            if behind:
+                _refuse_lost(connection, file)
+            connection.rollback()  # ends what SQLAlchemy holds for a transaction
             _use_write_ahead_log(connection)
+            if not behind:
+                return
             with connection.begin():
                 # Waits until no other process migrates; held until the transaction ends.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-                _upgrade(connection)
+                versions.upgrade(connection)
     except DBAPIError as error:
         raise StartupError(f"SERVICE_DATABASE_URL: {file} cannot be used: {error.orig}") from error
 
 
+def _refuse_lost(connection: Connection, file: Path) -> None:
+    """A key file beside an empty database: the key is made after the tables, so they were lost."""
+    key_file = file.parent / _KEY_FILE
+    if versions.is_new(connection) and key_file.exists():
+        raise StartupError(
+            f"SERVICE_DATABASE_URL: {file} is empty, but {key_file} beside it was made for a"
+            " database that held accounts: restore that database from a backup; to begin anew,"
+            " move the key file away"
+        )
+
+
 async def _migrate_postgresql(url: str) -> None:
     """The same on PostgreSQL, whose DDL belongs to the transaction as well."""
-    engine = open_for_migration(url, PATIENCE)
     try:
-        async with engine.begin() as connection:
-            await connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-            await connection.run_sync(_upgrade)
+        engine = open_for_migration(url, PATIENCE)
+        await refuse_shared_sessions(url)
+        try:
+            async with engine.connect() as connection:
+                await _migrate_on(connection)
+        finally:
+            await engine.dispose()
     except DBAPIError as error:
         # The server's own words, which never hold the password.
         raise StartupError(
             f"SERVICE_DATABASE_URL: the database cannot be used: {error.orig}"
         ) from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise StartupError(f"SERVICE_DATABASE_URL: the database cannot be used: {error}") from None
     except TimeoutError:
         raise StartupError("SERVICE_DATABASE_URL: the server does not answer") from None
     except OSError as error:
@@ -78,8 +128,54 @@ async def _migrate_postgresql(url: str) -> None:
         ) from None
     except ValueError:  # from the parser of the URL; may quote it
         raise StartupError("SERVICE_DATABASE_URL is not a database URL") from None
+
+
+async def _migrate_on(connection: AsyncConnection) -> None:
+    if not await connection.run_sync(versions.is_behind):
+        return
+    await connection.rollback()
+    raw: Any = (await connection.get_raw_connection()).driver_connection
+    await raw.execute(_SETTINGS.format(int(PATIENCE)))
+    # Of the session, not of a transaction: it outlasts tries that fail. The only long wait, and
+    # nobody else waits for it but those who migrate. It ends with the connection at the latest.
+    await connection.execute(select(func.pg_advisory_lock(_LOCK)))
+    await connection.commit()
+    try:
+        await _upgrade_giving_way(connection)
     finally:
-        await engine.dispose()
+        if not connection.closed and not connection.invalidated:
+            await connection.rollback()
+            await connection.execute(select(func.pg_advisory_unlock(_LOCK)))
+            await connection.commit()
+
+
+async def _upgrade_giving_way(connection: AsyncConnection) -> None:
+    """Try until every lock was free at once."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            async with connection.begin():
+                await connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_PATIENCE}'"))
+                await connection.run_sync(versions.upgrade)
+                return
+        except DBAPIError as error:
+            state = getattr(error.orig, "sqlstate", None)
+            if state not in (_LOCK_NOT_AVAILABLE, _DEADLOCK):
+                raise
+        if time.monotonic() > deadline:
+            raise StartupError(await _held_by(connection))
+        await asyncio.sleep(_GIVE_WAY)
+
+
+async def _held_by(connection: AsyncConnection) -> str:
+    """Who keeps the tables from being changed, as far as can be seen."""
+    async with connection.begin():
+        oldest = (await connection.execute(_OLDEST_TRANSACTION)).first()
+    whose = f" (the oldest: pid {oldest[0]}, {oldest[1]}, open for {oldest[2]} s)" if oldest else ""
+    return (
+        f"SERVICE_DATABASE_URL: the tables cannot be migrated while other transactions use"
+        f" them{whose}: try again when they have ended"
+    )
 
 
 def _use_write_ahead_log(connection: Connection) -> None:
@@ -99,19 +195,3 @@ def _use_write_ahead_log(connection: Connection) -> None:
         else:
             connection.rollback()  # ends what SQLAlchemy holds for a transaction
             return
-
-
-def _upgrade(connection: Connection) -> None:
-    """Run the versions that are missing, inside the caller's transaction."""
-    config = Config()
-    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    for revision in MigrationContext.configure(connection).get_current_heads():
-        if revision not in known:
-            raise StartupError(
-                f"SERVICE_DATABASE_URL: the database is at version {revision}, newer than this"
-                " program; start the newer program"
-            )
-    command.upgrade(config, "head")

@@ -1,10 +1,12 @@
 """PostgreSQL: connections that keep to a deadline, whatever the server behind them does.
 
-The URL goes to asyncpg as it is, which reads it as libpq does, `sslmode` and `host` included; so
-SQLAlchemy never sees it and cannot show it.
+The URL is read by `libpq` and goes to asyncpg; so SQLAlchemy never sees it and cannot show it.
 """
 
 import asyncio
+import os
+import socket
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +15,8 @@ from sqlalchemy import ExceptionContext, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+
+from service.database import libpq
 
 PATIENCE = timedelta(milliseconds=850)
 """Waited for a free connection of the pool, and again for a new one, or for a transaction.
@@ -25,6 +29,8 @@ _CLOSE_PATIENCE = 0.1
 
 # What a server that was demoted answers to each write, until it is left.
 _READ_ONLY = "25006"
+
+_STALE_PLAN = "0A000"  # a statement was prepared before a migration
 
 _NAME = "openshow-auth"
 
@@ -62,28 +68,30 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # untyped base
             self.cut_after(None)
 
 
-def open_postgresql(url: str, connections: int, patience: timedelta = PATIENCE) -> AsyncEngine:
-    """An engine for the PostgreSQL database at `url`, with at most so many connections."""
+def open_postgresql(
+    url: str, connections: int, patience: timedelta = PATIENCE, work: timedelta | None = None
+) -> AsyncEngine:
+    """An engine for the PostgreSQL database at `url`, with at most so many connections.
+
+    It waits for a connection as long as `patience` says, and for what is done on one as long as
+    `work` does, the same if it is not given.
+    """
+    parameters = libpq.read(url)
     seconds = patience.total_seconds()
-    longer = str(int(seconds * 2000) + 300)  # milliseconds
+    working = (work or patience).total_seconds()
     session = {
-        "application_name": _NAME,
         # A commit that was answered is on disk, whatever the database's own default is.
         "synchronous_commit": "on",
         # A pod that is frozen, or lost, in a transaction must not hold its locks for ever, and the
         # server must not go on with what nobody waits for any more.
-        "idle_in_transaction_session_timeout": longer,
-        "statement_timeout": longer,
+        "idle_in_transaction_session_timeout": _longer(seconds),
+        "statement_timeout": _longer(working),
     }
 
     async def connect() -> _Connection:
-        connection: _Connection = await asyncpg.connect(
-            url,
-            timeout=seconds,
-            connection_class=_Connection,
-            server_settings=session,
-        )
-        connection.cut_after(seconds)  # the dialect asks questions before it is used
+        connection: _Connection = await connect_to(parameters, seconds, _Connection)
+        connection.cut_after(seconds)  # settings, and questions of the dialect before it is used
+        await connection.execute(_set(session | dict(parameters.session)))
         return connection
 
     engine = create_async_engine(
@@ -97,18 +105,20 @@ def open_postgresql(url: str, connections: int, patience: timedelta = PATIENCE) 
         pool_timeout=seconds,
         hide_parameters=True,  # errors reach the log; e-mails and hashes must not
     )
-    _keep_deadlines(engine, seconds)
+    _keep_deadlines(engine, working)
     _read_errors(engine)
     return engine
 
 
 def open_for_migration(url: str, patience: float) -> AsyncEngine:
-    """An engine whose connections wait `patience` seconds for locks, and for a connection."""
+    """An engine whose connections wait `patience` seconds for a connection."""
+    parameters = libpq.read(url)
 
     async def connect() -> Any:
-        settings = {"application_name": _NAME}
-        settings["lock_timeout"] = str(int(patience * 1000))
-        return await asyncpg.connect(url, timeout=patience, server_settings=settings)
+        connection = await connect_to(parameters, patience)
+        if parameters.session:
+            await connection.execute(_set(parameters.session))
+        return connection
 
     return create_async_engine(
         "postgresql+asyncpg://",
@@ -117,6 +127,63 @@ def open_for_migration(url: str, patience: float) -> AsyncEngine:
         poolclass=NullPool,
         hide_parameters=True,
     )
+
+
+async def connect_to(
+    parameters: libpq.Parameters,
+    seconds: float,
+    kind: type[asyncpg.Connection] = asyncpg.Connection,
+    **options: Any,
+) -> Any:
+    """A connection within so many seconds.
+
+    Nothing but its name goes along when it is opened: poolers refuse what they do not know.
+    """
+    connection = await asyncpg.connect(
+        **parameters.arguments(),
+        timeout=min(seconds, parameters.connect_timeout or seconds),
+        connection_class=kind,
+        server_settings={"application_name": parameters.name or _NAME},
+        **options,
+    )
+    transport = connection._transport.get_extra_info("socket")  # the driver gives no other way
+    if transport is not None and transport.family != socket.AF_UNIX:
+        _keep_alive(transport.fileno(), parameters)
+    return connection
+
+
+_SOCKET_OPTIONS = {
+    "keepalives_idle": socket.TCP_KEEPIDLE,
+    "keepalives_interval": socket.TCP_KEEPINTVL,
+    "keepalives_count": socket.TCP_KEEPCNT,
+    "tcp_user_timeout": socket.TCP_USER_TIMEOUT,
+}
+
+
+def _keep_alive(descriptor: int, parameters: libpq.Parameters) -> None:
+    """Have the kernel find out that the server is gone, as the URL has it."""
+    # A copy, because what event loops give out is no whole socket.
+    with socket.socket(fileno=os.dup(descriptor)) as copy:
+        copy.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(parameters.keepalives))
+        for name, value in parameters.keepalive.items():
+            if value > 0 and (parameters.keepalives or name == "tcp_user_timeout"):
+                copy.setsockopt(socket.IPPROTO_TCP, _SOCKET_OPTIONS[name], value)
+
+
+def _longer(seconds: float) -> str:
+    return str(int(seconds * 2000) + 300)  # milliseconds
+
+
+def _set(settings: Mapping[str, str]) -> str:
+    """One statement that gives the session these settings."""
+    calls = (
+        f"set_config({_quoted(name)}, {_quoted(value)}, false)" for name, value in settings.items()
+    )
+    return "SELECT " + ", ".join(calls)
+
+
+def _quoted(text: str) -> str:
+    return "E'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _keep_deadlines(engine: AsyncEngine, seconds: float) -> None:
@@ -146,5 +213,5 @@ def _read_errors(engine: AsyncEngine) -> None:
         cause = context.original_exception.__cause__
         if isinstance(cause, asyncpg.PostgresError):
             cause.detail = None  # it quotes the row, and tracebacks would show it
-            if cause.sqlstate == _READ_ONLY:
+            if cause.sqlstate in (_READ_ONLY, _STALE_PLAN):
                 context.is_disconnect = True  # all connections of this age are replaced

@@ -12,6 +12,8 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
+    String,
     Table,
     Text,
     false,
@@ -76,4 +78,11 @@ sealed_keys = Table(  # signing keys, MAC keys, peppers: sealed under a data key
     Column("public", LargeBinary),  # of a signing key: verifies also while nothing is open
     Column("created_at", BigInteger, nullable=False),
     Column("active_from", BigInteger, nullable=False, server_default=text("0")),
+)
+
+schema = Table(  # the version of all these; see `versions`. Made as Alembic makes such a table.
+    "openshow_schema",
+    metadata,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="openshow_schema_pkc"),
 )

@@ -3,6 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+from alembic import command
+
+from service.database import versions
+from service.database.migration import migrate
+
 # Says that it is ready, waits for the word, migrates.
 RACER = """
 import sys
@@ -52,3 +58,12 @@ def migrate_at_once(url: str, count: int) -> list[tuple[str, int]]:
 def migrate_and_die(url: str) -> int:
     """The exit code of a process that is killed in the middle of version 0001."""
     return subprocess.run([sys.executable, "-c", VICTIM, url], check=False, timeout=60).returncode
+
+
+def migrate_to(url: str, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the database as a program left it whose newest version was this one."""
+    upgrade = command.upgrade
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "upgrade", lambda config, _: upgrade(config, version))
+        patch.setattr(versions, "oldest_program", lambda: version)
+        migrate(url)

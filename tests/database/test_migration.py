@@ -2,21 +2,24 @@
 
 import contextlib
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
-from service.database import migration
+from service.database import versions
 from service.database.engine import database_file
 from service.database.migration import migrate
 from service.database.tables import metadata
 from service.errors import StartupError
-from tests.database.migrating import migrate_and_die, migrate_at_once
+from tests.database.migrating import migrate_and_die, migrate_at_once, migrate_to
 
 LATEST = "0003"
+OLDEST_PROGRAM = "0003"  # raised by a version that takes something away, never by another
 
 
 def ask(file: Path, sql: str) -> list[tuple[object, ...]]:
@@ -47,7 +50,7 @@ def test_constraints_have_their_names(url: str, file: Path) -> None:
     named = [
         constraint.name for table in metadata.sorted_tables for constraint in table.constraints
     ]
-    assert len(named) == 7
+    assert len(named) == 8
     for name in named:
         assert f"CONSTRAINT {name} " in made
 
@@ -58,7 +61,7 @@ def test_migrating_again_changes_nothing(url: str, file: Path) -> None:
     before = ask(file, "SELECT * FROM sqlite_master")
     migrate(url)
     assert ask(file, "SELECT * FROM sqlite_master") == before
-    assert ask(file, "SELECT version_num FROM alembic_version") == [(LATEST,)]
+    assert ask(file, "SELECT version_num FROM openshow_schema") == [(LATEST,)]
     assert ask(file, "PRAGMA journal_mode") == [("wal",)]
 
 
@@ -66,7 +69,7 @@ def test_migrating_again_changes_nothing(url: str, file: Path) -> None:
 def test_racing_processes_migrate_once(url: str, file: Path, _again: int) -> None:
     """Proves that processes that start together on a new database all come up."""
     assert migrate_at_once(url, 4) == [("", 0)] * 4
-    assert ask(file, "SELECT version_num FROM alembic_version") == [(LATEST,)]
+    assert ask(file, "SELECT version_num FROM openshow_schema") == [(LATEST,)]
 
 
 def test_the_first_start_waits_for_a_writer(
@@ -76,7 +79,7 @@ def test_the_first_start_waits_for_a_writer(
     database_file(url)
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    monkeypatch.setattr(migration.time, "sleep", lambda _seconds: other.close())
+    monkeypatch.setattr(time, "sleep", lambda _seconds: other.close())
     migrate(url)
     assert ask(file, "PRAGMA journal_mode") == [("wal",)]
 
@@ -87,6 +90,86 @@ def test_killed_half_way_leaves_nothing_half(url: str, file: Path) -> None:
     assert tables(file) == set()
     migrate(url)
     assert tables(file) == {*metadata.tables, "alembic_version"}
+
+
+def test_an_older_program_uses_what_was_only_added_to(
+    url: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proves that a newer version by a migration that only adds keeps nobody from starting, is left
+    alone, and that one that takes away does keep them."""
+    migrate(url)
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE openshow_schema SET version_num = '9999'")
+        connection.execute("ALTER TABLE users ADD COLUMN colour TEXT")
+    before = ask(file, "SELECT * FROM sqlite_master")
+    migrate(url)
+    assert ask(file, "SELECT * FROM sqlite_master") == before
+    assert ask(file, "SELECT version_num FROM openshow_schema") == [("9999",)]
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9998'")
+    with pytest.raises(StartupError, match="version 9998, newer than this program"):
+        migrate(url)
+
+
+def test_a_program_of_before_this_rule_starts(
+    url: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proves that what it reads, Alembic's own table, stays at the version that it knows, and that
+    a database of its making gets the other table."""
+    migrate(url)
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DROP TABLE openshow_schema")  # as it would be
+    migrate(url)
+    assert ask(file, "SELECT version_num FROM openshow_schema") == [(LATEST,)]
+    assert ask(file, "SELECT version_num FROM alembic_version") == [(OLDEST_PROGRAM,)]
+
+
+def test_each_version_says_which_programs_can_use_it() -> None:
+    """Proves that nobody forgets it, and that a version which only adds does not lock out."""
+    scripts = ScriptDirectory.from_config(versions._config())
+    for script in scripts.walk_revisions():
+        if script.revision > "0003":
+            assert isinstance(script.module.oldest_program, str), script.path
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        ("CREATE TABLE alembic_version (version_num VARCHAR(32))", ""),
+        ("CREATE TABLE alembic_version AS SELECT 'ab12cd34ef56' AS version_num", "another program"),
+        ("CREATE TABLE alembic_version AS SELECT '0001' AS version_num", "another program"),
+        ("CREATE TABLE users (id INTEGER)", "a table 'users' that this service has not made"),
+        ("CREATE TABLE orders (id INTEGER)", ""),
+    ],
+)
+def test_other_programs_tables_are_kept_off(url: str, file: Path, made: str, says: str) -> None:
+    """Proves that another's database is refused in a line that says so, before anything is made."""
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(made)
+    before = ask(file, "SELECT sql FROM sqlite_master")
+    if not says:
+        migrate(url)
+        return
+    with pytest.raises(StartupError, match=says) as refused:
+        migrate(url)
+    assert "\n" not in str(refused.value)
+    assert "newer than" not in str(refused.value)
+    assert ask(file, "SELECT sql FROM sqlite_master") == before
+
+
+@pytest.mark.parametrize("emptied", ["gone", "empty", "without tables"])
+def test_an_empty_database_beside_a_key_file_is_refused(url: str, file: Path, emptied: str) -> None:
+    """Proves that accounts that were lost are missed, not silently begun anew."""
+    (file.parent / "local.keys").touch()
+    if emptied == "empty":
+        file.touch()
+    elif emptied == "without tables":
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+    with pytest.raises(StartupError, match="restore that database from a backup") as refused:
+        migrate(url)
+    assert "\n" not in str(refused.value)
+    assert tables(file) == set()
 
 
 def test_a_newer_database_stops_the_start(url: str, file: Path) -> None:
@@ -111,10 +194,7 @@ def test_second_factors_of_before_tell_their_epoch(
     url: str, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Proves that version 0003 finds the epoch of every secret there is, and then guards it."""
-    upgrade = migration.command.upgrade
-    monkeypatch.setattr(migration.command, "upgrade", lambda config, _: upgrade(config, "0002"))
-    migrate(url)
-    monkeypatch.undo()
+    migrate_to(url, "0002", monkeypatch)
     with contextlib.closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("INSERT INTO data_keys VALUES (1, x'01', 0)")
         connection.execute("INSERT INTO sealed_keys VALUES ('signing', '1', x'01', 0)")

@@ -66,7 +66,7 @@ def test_racing_processes_migrate_once(postgres: PostgresServer, empty: str) -> 
     """Proves that ten pods that start together on a new database all come up, on one schema."""
     assert migrate_at_once(postgres.url(empty), 10) == [("", 0)] * 10
     assert tables(postgres, empty) == {*metadata.tables, "alembic_version"}
-    assert postgres.ask("SELECT version_num FROM alembic_version", empty) == [(LATEST,)]
+    assert postgres.ask("SELECT version_num FROM openshow_schema", empty) == [(LATEST,)]
 
 
 def test_killed_half_way_leaves_nothing_half(postgres: PostgresServer, empty: str) -> None:

@@ -2,11 +2,12 @@
 
 from alembic import context
 
-from service.database.tables import metadata
+from service.database.tables import metadata, schema
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
+    version_table=schema.name,
     render_as_batch=True,  # SQLite alters a table by copying it
 )
 context.run_migrations()
