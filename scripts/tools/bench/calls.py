@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from tools.bench.client import Lane
 from tools.bench.processes import HOST
 from tools.bench.seeding import Seeder, Signed
+from tools.http_load.loops import Lane
 
 
 class Call(msgspec.Struct, frozen=True):

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from tools.http_load.quantiles import quantile
+
 
 class Disturbed(msgspec.Struct, frozen=True):
     """Milliseconds that a call takes while nothing else goes on, and during a storm."""
@@ -118,13 +120,13 @@ def disturbed(name: str, title: str, idle: Sequence[float], storm: Sequence[floa
     return Disturbed(
         name=name,
         title=title,
-        idle_p50=quantile(idle, 50),
-        idle_p99=quantile(idle, 99),
-        p50=quantile(storm, 50),
-        p99=quantile(storm, 99),
+        idle_p50=milliseconds(idle, 0.5),
+        idle_p99=milliseconds(idle, 0.99),
+        p50=milliseconds(storm, 0.5),
+        p99=milliseconds(storm, 0.99),
     )
 
 
-def quantile(latencies: Sequence[float], per_cent: int) -> float:
-    """Of seconds, in milliseconds."""
-    return round(sorted(latencies)[len(latencies) * per_cent // 100] * 1e3, 3)
+def milliseconds(seconds: Sequence[float], share: float) -> float:
+    """A quantile of these, in milliseconds."""
+    return round(quantile(sorted(seconds), share) * 1e3, 3)

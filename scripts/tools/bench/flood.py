@@ -18,12 +18,13 @@ import bcrypt
 import msgspec
 
 from service.accounts.hashing import usable_cores
-from tools.bench import processes, storm
+from tools.bench import processes
 from tools.bench.budget import Account, account, budget
 from tools.bench.calls import login
 from tools.bench.disturbance import Budget, Flood
 from tools.bench.seeding import Seeder, seeding
 from tools.bench.trickles import compared, send, trickles
+from tools.http_load.loops import Outcome
 
 COST = 12
 _CALLS = ("refresh", "logout")
@@ -62,11 +63,11 @@ async def measure(binary: Path | None, plan: Plan, tell: Callable[[str], None]) 
 
 
 class _Round(msgspec.Struct, frozen=True):
-    idle: storm.Aftermath
+    idle: Outcome
     hashes: float
-    alone: storm.Aftermath
+    alone: Outcome
     budget: Budget | None
-    beside: storm.Aftermath
+    beside: Outcome
 
 
 class _Run:
@@ -88,15 +89,14 @@ class _Run:
 
     async def __call__(
         self, seconds: float, names: Sequence[str], logins: Sequence[bytes]
-    ) -> storm.Aftermath:
+    ) -> Outcome:
         """Leaves in `budget` who had the cores, and returns when all has calmed down."""
         beside = await trickles(self._seeder, names, seconds)
-        load = storm.Storm(processes.HOST, self._service.port, beside, logins, seconds)
         before = self._account()
-        aftermath = await send(load, self._service, self._pool)
+        outcome = await send(self._service, self._pool, beside, logins, seconds)
         self.budget = budget(before, self._account())
         self._service.wait_until_quiet()  # logins that nobody waits for any more are hashed still
-        return aftermath
+        return outcome
 
     def _account(self) -> Account | None:
         return account(self._service, self._redis.costs().cpu, processes.cpu(self._client))
@@ -138,10 +138,10 @@ def _flood(plan: Plan, rounds: Sequence[_Round]) -> Flood:
         cost=COST,
         cores=usable_cores(),
         hashes=_median(each.hashes for each in rounds),
-        alone=_median(each.alone.logins_per_second for each in rounds),
-        logins=_median(each.beside.logins_per_second for each in rounds),
-        alone_share=_median(each.alone.logins_per_second / each.hashes for each in rounds),
-        beside_share=_median(each.beside.logins_per_second / each.hashes for each in rounds),
+        alone=_median(each.alone.successes_per_second for each in rounds),
+        logins=_median(each.beside.successes_per_second for each in rounds),
+        alone_share=_median(each.alone.successes_per_second / each.hashes for each in rounds),
+        beside_share=_median(each.beside.successes_per_second / each.hashes for each in rounds),
         shed=shed,
         shed_share=round(shed / max(sent, 1), 3),
         without_retry_after=sum(flood.without_retry_after for flood in floods),

@@ -16,12 +16,13 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from tools.bench import processes, storm
+from tools.bench import processes
 from tools.bench.calls import BY_NAME
-from tools.bench.disturbance import LogoutStorm, StormRow, quantile
+from tools.bench.disturbance import LogoutStorm, StormRow, milliseconds
 from tools.bench.seeding import Seeder, seeding
 from tools.bench.speed import Runner
 from tools.bench.trickles import compared, send, trickles
+from tools.http_load.loops import OpenLoop, Outcome
 
 _LOGOUT = BY_NAME["logout"]
 _CALLS = ("me", "refresh")
@@ -62,7 +63,7 @@ async def measure(binary: Path | None, plan: Plan, tell: Callable[[str], None]) 
             tell("a storm of logouts: what one worker can do")
             await run.idle(_WARM_UP)
             capacity = await run.capacity(Runner(redis, run.pool))
-            idle: list[storm.Aftermath] = []
+            idle: list[Outcome] = []
             storms: list[list[_Storm]] = [[] for _ in _FORMS]
             for number in range(plan.rounds):
                 step = f"round {number + 1} of {plan.rounds}: a storm of logouts"
@@ -87,7 +88,7 @@ class _Storm(msgspec.Struct, frozen=True):
     """Share of a core that the worker took."""
     latencies: list[float]
     """Of the logouts."""
-    beside: storm.Aftermath
+    beside: Outcome
 
 
 class _Run:
@@ -111,7 +112,7 @@ class _Run:
         lanes = await _LOGOUT.prepare(self._seeder, self._plan.connections, _CLOSED_LOOP)
         return (await runner.run(self._service, lanes, _LOGOUT.status)).per_second
 
-    async def idle(self, seconds: float) -> storm.Aftermath:
+    async def idle(self, seconds: float) -> Outcome:
         """The other calls alone."""
         return await self._send(await trickles(self._seeder, _CALLS, seconds), self._others)
 
@@ -133,7 +134,7 @@ class _Run:
             beside,
         )
 
-    async def _logouts(self, form: _Form, capacity: float) -> storm.Trickle:
+    async def _logouts(self, form: _Form, capacity: float) -> OpenLoop:
         lanes, rate = self._plan.connections, form.share * capacity
         at_once = max(1, round(rate / lanes)) if form.burst else 1
         seconds = self._plan.seconds + 2 * _LEAD
@@ -141,23 +142,20 @@ class _Run:
         made = await _LOGOUT.prepare(self._seeder, lanes, count)
         # A burst every second, whatever it came to when it was dealt out to the connections.
         rate = at_once * lanes if form.burst else rate
-        return storm.Trickle(_LOGOUT.name, made, _LOGOUT.status, rate, at_once)
+        return OpenLoop(_LOGOUT.name, made, _LOGOUT.status, rate, at_once)
 
-    async def _send(
-        self, sent: Sequence[storm.Trickle], pool: ProcessPoolExecutor
-    ) -> storm.Aftermath:
-        load = storm.Storm(processes.HOST, self._service.port, sent)
-        return await send(load, self._service, pool)
+    async def _send(self, sent: Sequence[OpenLoop], pool: ProcessPoolExecutor) -> Outcome:
+        return await send(self._service, pool, sent)
 
 
-def _row(form: _Form, found: Sequence[_Storm], idle: Sequence[storm.Aftermath]) -> StormRow:
+def _row(form: _Form, found: Sequence[_Storm], idle: Sequence[Outcome]) -> StormRow:
     latencies = [seconds for each in found for seconds in each.latencies]
     return StormRow(
         per_second=round(found[0].per_second, 1),
         share=form.share,
         at_once=found[0].at_once,
         busy=round(median(each.busy for each in found), 3),
-        p50=quantile(latencies, 50),
-        p99=quantile(latencies, 99),
+        p50=milliseconds(latencies, 0.5),
+        p99=milliseconds(latencies, 0.99),
         calls=compared(_CALLS, idle, [each.beside for each in found]),
     )

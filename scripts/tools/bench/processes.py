@@ -16,6 +16,7 @@ from redis import Redis
 
 from service.keyspace.embedded import EmbeddedServer, server_url
 from service.settings import Secret, Settings
+from tools.http_load.connection import Endpoint
 
 HOST = "127.0.0.1"
 FLOOR_REDIS_URL = "FLOOR_REDIS_URL"
@@ -35,6 +36,11 @@ class Server(msgspec.Struct, frozen=True):
     pid: int
     port: int
     log: Path
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens."""
+        return Endpoint(HOST, self.port)
 
     def last_error(self) -> str:
         """The last line of its log that tells of an error, if there is one."""

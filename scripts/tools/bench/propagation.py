@@ -16,9 +16,10 @@ from tempfile import TemporaryDirectory
 from service.settings import Settings
 from tools.bench import processes
 from tools.bench.calls import get, logout
-from tools.bench.client import UnexpectedAnswer, Wire, connect
 from tools.bench.figures import Propagation
 from tools.bench.seeding import Seeder, Signed, seeding
+from tools.http_load.connection import Connection
+from tools.http_load.quantiles import quantile
 
 _PODS = 3
 _EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
@@ -48,8 +49,8 @@ async def measure(logouts: int, tell: Callable[[str], None]) -> Propagation:
     return Propagation(
         pods=_PODS,
         logouts=logouts,
-        p50=round(latencies[logouts // 2] * 1e3, 2),
-        p99=round(latencies[logouts * 99 // 100] * 1e3, 2),
+        p50=round(quantile(latencies, 0.5) * 1e3, 2),
+        p99=round(quantile(latencies, 0.99) * 1e3, 2),
         highest=round(latencies[-1] * 1e3, 2),
         accepted_again=back,
     )
@@ -63,8 +64,8 @@ async def _follow(
     tell: Callable[[str], None],
 ) -> tuple[list[float], int]:
     """Seconds for each logout, and how often a pod accepted what it had refused before."""
-    door = await _Door.open(service)
-    doors = [await _Door.open(pod) for pod in pods]
+    asker = await _Asker.of(service)
+    askers = [await _Asker.of(pod) for pod in pods]
     latencies: list[float] = []
     back = 0
     while len(latencies) < logouts:
@@ -72,29 +73,28 @@ async def _follow(
         users = await seeder.accounts(min(_AT_ONCE, logouts - len(latencies)))
         for session in await seeder.open(users):
             request = get("/orders", session)
-            await asyncio.gather(*(each.expect(request, 200) for each in doors))
-            await door.expect(logout(session), 204)
+            await asyncio.gather(*(each.expect(request, 200) for each in askers))
+            await asker.expect(logout(session), 204)
             ended = time.perf_counter()
-            seen = await asyncio.gather(*(each.refused(request) for each in doors))
+            seen = await asyncio.gather(*(each.refused(request) for each in askers))
             latencies.append(max(seen) - ended)
-            back += sum([await each.ask(request) == 200 for each in doors])
+            back += sum([await each.ask(request) == 200 for each in askers])
     return latencies, back
 
 
-class _Door(Wire):
+class _Asker:
     """A connection to a server, for one question at a time."""
 
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
     @classmethod
-    async def open(cls, server: processes.Server) -> "_Door":
-        door = cls(asyncio.get_running_loop().create_future())
-        await connect([door], processes.HOST, server.port)
-        return door
+    async def of(cls, server: processes.Server) -> "_Asker":
+        return cls(await Connection.to(server.endpoint))
 
     async def ask(self, request: bytes) -> int:
         """The status of the answer."""
-        self._answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self.write(request)
-        return int((await self._answer)[9:12])
+        return (await self._connection.exchange(request)).status
 
     async def expect(self, request: bytes, status: int) -> None:
         """Ask.
@@ -107,26 +107,18 @@ class _Door(Wire):
             raise processes.BenchmarkError(f"expected {status}, but got {found} for {request!r}")
 
     async def refused(self, request: bytes) -> float:
-        """When the first 401 was here, having asked without a pause."""
+        """Ask without a pause. When the first 401 was here."""
         while await self.ask(request) != 401:
             pass
         return time.perf_counter()
 
-    def take(self, answer: bytes) -> None:
-        if not self._answer.done():  # whoever asked was cancelled at the end
-            self._answer.set_result(answer)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self._answer.done():
-            self._answer.set_exception(UnexpectedAnswer("the server closed a connection"))
-
 
 async def _serve_others(pod: processes.Server, session: Signed) -> None:
     """Requests of somebody who stays, so that the pod has something else to do."""
-    door = await _Door.open(pod)
+    asker = await _Asker.of(pod)
     with suppress(asyncio.CancelledError):
         while True:
-            await door.expect(get("/orders", session), 200)
+            await asker.expect(get("/orders", session), 200)
             await asyncio.sleep(_PAUSE)
 
 

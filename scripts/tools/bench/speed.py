@@ -16,9 +16,10 @@ import msgspec
 
 from tools.bench import processes
 from tools.bench.calls import Call, floor_lanes
-from tools.bench.client import Lane, Load, UnexpectedAnswer, drive
 from tools.bench.figures import Row, Sample, middle
 from tools.bench.seeding import Seeder, seeding
+from tools.http_load.loops import Lane, UnexpectedAnswer, closed
+from tools.http_load.quantiles import quantile
 
 FLOOR_STATUS = 204
 _WARM_UP = 10  # requests on each connection: caches fill, connections to the stores open
@@ -45,10 +46,11 @@ class Runner:
         Raises:
             BenchmarkError: an answer was not as expected.
         """
-        load = Load(processes.HOST, server.port, lanes, status)
         redis_before, cpu_before = self._redis.costs(), server.cpu()
         try:
-            timing = await asyncio.get_running_loop().run_in_executor(self._pool, drive, load)
+            timing = await asyncio.get_running_loop().run_in_executor(
+                self._pool, closed, server.endpoint, lanes, status
+            )
         except UnexpectedAnswer as error:
             raise processes.BenchmarkError(f"{error}\n{server.last_error()}") from None
         cpu, redis = server.cpu() - cpu_before, self._redis.costs()
@@ -57,8 +59,8 @@ class Runner:
         return Sample(
             cpu=cpu / count * 1e6,
             per_second=count / timing.elapsed,
-            p50=latencies[count // 2] * 1e3,
-            p99=latencies[count * 99 // 100] * 1e3,
+            p50=quantile(latencies, 0.5) * 1e3,
+            p99=quantile(latencies, 0.99) * 1e3,
             redis_cpu=(redis.cpu - redis_before.cpu) / count * 1e6,
             redis_main_thread=(redis.main_thread - redis_before.main_thread) / count * 1e6,
             round_trips=(redis.scripts - redis_before.scripts) / count,
