@@ -1,23 +1,34 @@
 """The primaries of a cluster, and which of the 64 buckets lies where."""
 
 import asyncio
-import random
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+import structlog
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
-from redis.crc import key_slot
 
+from service.errors import StoreRefuses
+from service.keyspace.cluster_map import ClusterMap, agreed, by_cluster, members_of
 from service.keyspace.keys import TAGS, bucket_of
 from service.keyspace.line import Argument
 from service.keyspace.node import CONNECTION, Node, NotConnected, Timing, opened
 from service.keyspace.url import Address, RedisUrl
 
-_SLOTS = [key_slot(tag) for tag in TAGS]
+log = structlog.get_logger()
+
 _REST = 0.1
 """Seconds between two looks at the map of a cluster in which something has failed."""
+
+_LOOK_EVERY = 2.0
+"""Seconds between two looks without a reason: a node that has left, and answers as if it had not,
+is noticed by nothing else."""
+
+_NO_SLOT = StoreRefuses("cluster", "No node of the cluster has this slot")
+_NO_MAP = StoreRefuses("cluster", "No node in the URL is part of a cluster that serves slots")
+_TWO_CLUSTERS = StoreRefuses("foreign", "The URL names nodes of different clusters", permanent=True)
 
 
 class Cluster:
@@ -29,8 +40,12 @@ class Cluster:
         self._min_replicas = min_replicas
         self._nodes: dict[Address, Node] = {}
         self._homes: list[Node | None] = [None] * len(TAGS)
+        self._members: frozenset[bytes] = frozenset()
+        self._refusal: StoreRefuses | None = None
         self._looking: asyncio.Task[None] | None = None
         self._looked = 0.0
+        self._refreshing: asyncio.Task[None] | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
 
     def node_for(self, command: tuple[Argument, ...]) -> Node | None:
         return self._homes[_bucket(command)]
@@ -39,7 +54,9 @@ class Cluster:
         await self._look()
         home = self._homes[_bucket(command)]
         if home is None:
-            raise NotConnected("no node of the cluster has this slot")
+            raise NotConnected("no home") from (
+                self._refusal or (_NO_SLOT if self._members else None)
+            )
         return home
 
     def moved(self, command: tuple[Argument, ...], error: exceptions.AskError) -> Node:
@@ -52,14 +69,22 @@ class Cluster:
     async def primaries(self) -> list[Node]:
         if None in self._homes:
             await self._look()
-        return list({id(home): home for home in self._homes if home is not None}.values())
+        found = list({id(home): home for home in self._homes if home is not None}.values())
+        if not found:
+            raise NotConnected("no map") from self._refusal
+        return found
+
+    async def unserved(self) -> int:
+        await self.primaries()
+        return self._homes.count(None)
 
     async def lost(self, node: Node) -> None:
         self._start_looking()
 
     async def aclose(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
+        for task in (self._looking, self._refreshing, *self._retiring):
+            if task is not None:
+                task.cancel()
         for node in self._nodes.values():
             await node.drop("closed")
 
@@ -70,32 +95,81 @@ class Cluster:
         """Ask for the map, once for all who want to know."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._read_map())
+        if self._refreshing is None:
+            self._refreshing = asyncio.create_task(self._refresh())
         return self._looking
 
-    async def _read_map(self) -> None:
-        """Take the map from the first node that tells one.
+    async def _refresh(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            try:
+                await self._look()
+            except Exception as error:  # the next look may do better, and nobody would start it
+                log.error("redis.clusterMap", exc_info=error)
 
-        Only primaries are asked, and whom the URL names: one that has left would tell an old map.
+    async def _read_map(self) -> None:
+        """Take over what the majority of the nodes tells.
+
+        Only primaries are asked, and whom the URL names.
         """
         await asyncio.sleep(self._looked + _REST - time.monotonic())
-        primaries = [address for address, node in self._nodes.items() if node in self._homes]
-        candidates = list({*primaries, *self._url.hosts})
-        random.shuffle(candidates)  # one that hangs must not be the first each time
-        for address in candidates:
-            with suppress(exceptions.RedisError, OSError):
-                async with asyncio.timeout(self._timing.connect.total_seconds()):
-                    rows = await self._at(address).ask(("CLUSTER", "SLOTS"), False)
-                self._take(rows, address)
-                break
-        self._looked = time.monotonic()
+        try:
+            known = [address for address, node in self._nodes.items() if node in self._homes]
+            asked = list(dict.fromkeys([*known, *self._url.hosts]))
+            answers = await asyncio.gather(*(self._ask(address) for address in asked))
+            told = {at: one for at, one in zip(asked, answers, strict=True) if one is not None}
+            if (maps := await self._ours(told)) is not None:
+                self._take(maps, told)
+        finally:
+            self._looked = time.monotonic()
 
-    def _take(self, rows: list[Any], told_by: Address) -> None:
-        """Take over a map: rows of first slot, last slot, primary [host, port, …], replicas."""
-        for bucket, slot in enumerate(_SLOTS):
-            for first, last, primary, *_ in rows:
-                if first <= slot <= last:
-                    host = (primary[0] or b"").decode() or told_by[0]
-                    self._homes[bucket] = self._at((host, primary[1]))
+    async def _ask(self, address: Address) -> ClusterMap | None:
+        with suppress(exceptions.RedisError, OSError):
+            async with asyncio.timeout(self._timing.connect.total_seconds()):
+                rows = await self._at(address).ask(("CLUSTER", "SLOTS"), False)
+            return ClusterMap.read(rows, address)
+        return None
+
+    async def _ours(
+        self, told: Mapping[Address, ClusterMap]
+    ) -> Mapping[Address, ClusterMap] | None:
+        """The maps of the cluster that is meant, where nodes of several have answered.
+
+        It is the one that we know, by the nodes that it has; at first, the one that most of the
+        nodes in the URL tell of.
+        """
+        clusters = by_cluster(told)
+        shared = [len(members_of(maps.values()) & self._members) for maps in clusters]
+        if most := max(shared, default=0):
+            clusters = [maps for maps, count in zip(clusters, shared, strict=True) if count == most]
+        if len(clusters) == 1:
+            return clusters[0]
+        if not clusters:
+            self._refusal = _NO_MAP if told else None
+            return None
+        voters = [host for host in self._url.hosts if host not in told or told[host].members]
+        for maps in clusters:
+            if 2 * sum(host in maps for host in voters) > len(voters):
+                return maps
+        self._refusal = _TWO_CLUSTERS
+        return None
+
+    def _take(self, maps: Mapping[Address, ClusterMap], told: Mapping[Address, ClusterMap]) -> None:
+        """Take over a map, and leave the nodes that it does not have."""
+        self._refusal = None
+        self._members = members_of(maps.values())
+        self._homes = [home and self._at(home) for home in agreed(maps, told)]
+        for address, node in list(self._nodes.items()):
+            if node not in self._homes and address not in self._url.hosts:
+                del self._nodes[address]
+                task = asyncio.create_task(self._retire(node))
+                self._retiring.add(task)
+                task.add_done_callback(self._retiring.discard)
+
+    async def _retire(self, node: Node) -> None:
+        """Hang up on a node that has left, once whoever waits for a reply has it."""
+        await asyncio.sleep(self._timing.reply.total_seconds())
+        await node.drop("the node has left the cluster")
 
     def _at(self, address: Address) -> Node:
         node = self._nodes.get(address)

@@ -50,6 +50,9 @@ class Topology(Protocol):
     async def primaries(self) -> list[Node]:
         """All servers that are written to. Raises `NotConnected`."""
 
+    async def unserved(self) -> int:
+        """How many buckets have no server. Raises `NotConnected`."""
+
     async def lost(self, node: Node) -> None:
         """A node does not answer, or is no primary any more: look for another soon."""
 
@@ -131,6 +134,17 @@ class Link:
             raise CommandRefused("user", message) from None
         except exceptions.ResponseError as error:
             raise refused(error) from error
+        except (exceptions.RedisError, OSError) as error:
+            raise unavailable(error) from error
+
+    async def unserved(self) -> int:
+        """How many of the 64 buckets no server has: of their users nobody is served.
+
+        Raises:
+            StoreUnavailable
+        """
+        try:
+            return await self._topology.unserved()
         except (exceptions.RedisError, OSError) as error:
             raise unavailable(error) from error
 

@@ -54,6 +54,9 @@ class Primary:
     async def primaries(self) -> list[Node]:
         return [self._node]
 
+    async def unserved(self) -> int:
+        return 0
+
     async def lost(self, node: Node) -> None:
         await node.drop("another server may be primary now")
 
