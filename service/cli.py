@@ -1,28 +1,27 @@
 """The command line: `serve`, and the parts of it as commands of their own, `redis` and `migrate`.
 
 What cannot start says so in one line on stderr and exits with 2.
+
+This module imports little, and each command what it needs: until `main` has put its handlers in
+place, process 1 of a container would miss a signal, and any other be ended half-way.
 """
 
 import argparse
-import asyncio
 import os
-import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
-from types import FrameType
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
-from service import key_commands, redis_commands
-from service.database.migration import migrate
+from service import streams
 from service.errors import StartupError
-from service.keyspace.embedded import EmbeddedServer, server_url, wait_for_server
-from service.keyspace.embedded_files import make_private
-from service.keyspace.server import check_server
-from service.settings import Settings
+from service.serving.signals import Stop
+
+if TYPE_CHECKING:
+    from service.settings import Settings
 
 DRAIN = timedelta(seconds=4.5)
 """How long `redis` waits for its clients. Process managers kill five seconds after they asked."""
@@ -30,16 +29,24 @@ DRAIN = timedelta(seconds=4.5)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
+    stop = Stop()
+    streams.open_closed()
     options = _parser().parse_args(arguments)
-    run: Callable[[argparse.Namespace], int] = options.run
+    run: Callable[..., int] = options.run
     try:
-        return run(options)
+        if run not in (_serve, _redis):
+            stop.give_back()  # such a command can be ended at any point
+            return run(options)
+        streams.never_wait()
+        return run(options, stop)
     except StartupError as error:
         print("openshow-auth:", " ".join(str(error).split()), file=sys.stderr)
         return 2
 
 
 def _parser() -> argparse.ArgumentParser:
+    from service import key_commands, redis_commands
+
     parser = argparse.ArgumentParser(
         prog="openshow-auth",
         description="Refresh sessions in Redis, ended the moment a person logs out.",
@@ -80,36 +87,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-class _Stop:
-    """Notes that SIGTERM or SIGINT came. Nothing is interrupted half-way: long waits ask it.
-
-    uvicorn puts its own handlers in place while it serves and repeats the signal afterwards; then
-    these are there again, and what is left to stop gets stopped.
-    """
-
-    def __init__(self) -> None:
-        self._asked = False
-        signal.signal(signal.SIGTERM, self._note)
-        signal.signal(signal.SIGINT, self._note)
-        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not under nohup
-            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-
-    def __call__(self) -> bool:
-        return self._asked
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
-
-    def wait(self) -> None:
-        while not self._asked:
-            time.sleep(0.05)  # not signal.pause: a signal just before it would be slept through
+def _wait_for(stop: Stop) -> None:
+    while not stop():
+        time.sleep(0.05)  # not signal.pause: a signal just before it would be slept through
 
 
-def _serve(options: argparse.Namespace) -> int:
-    stop = _Stop()
+def _serve(options: argparse.Namespace, stop: Stop) -> int:
+    import asyncio
+
+    from service.database.migration import migrate
+    from service.keyspace.embedded import EmbeddedServer, server_url, wait_for_server
+    from service.keyspace.server import check_server
+    from service.settings import Settings
+
+    stop.defer()
+    given = Settings.from_environment(os.environ)
     settings = read_settings()
     with ExitStack() as cleanup:
         listener = cleanup.enter_context(_bind(settings.host, settings.port))
+        if stop():
+            return 0
         if not settings.redis_url:
             if options.attach:
                 wait_for_server(settings.data_dir, stop)
@@ -125,21 +122,23 @@ def _serve(options: argparse.Namespace) -> int:
         migrate(settings.database_url.reveal())
         from service.serving.start import run  # the other commands do without the web framework
 
-        return run(settings, listener, stop)
+        return run(settings, given, listener, stop)
 
 
-def _redis(_: argparse.Namespace) -> int:
-    stop = _Stop()
+def _redis(_: argparse.Namespace, stop: Stop) -> int:
+    from service.keyspace.embedded import EmbeddedServer
+
+    stop.defer()
     settings = read_settings()
     if settings.redis_url:  # ending would make a process manager stop the others
         print("SERVICE_REDIS_URL names a server, so none is started here.", flush=True)
-        stop.wait()
+        _wait_for(stop)
         return 0
     server = EmbeddedServer(settings.data_dir)
     server.start(stop)
     try:
         print(f"Valkey runs on {settings.data_dir.resolve() / 'redis'}", flush=True)
-        stop.wait()
+        _wait_for(stop)
         server.drain(DRAIN)
     finally:
         server.stop()
@@ -147,14 +146,21 @@ def _redis(_: argparse.Namespace) -> int:
 
 
 def _migrate(_: argparse.Namespace) -> int:
+    from service.database.migration import migrate
+
     migrate(read_settings().database_url.reveal())
     return 0
 
 
-def read_settings() -> Settings:
+def read_settings() -> "Settings":
     """The settings. The data directory is made if it is used; SQLite lies in it unless they name
     a database.
     """
+    from urllib.parse import quote
+
+    from service.keyspace.embedded_files import make_private
+    from service.settings import Settings
+
     settings = Settings.from_environment(os.environ)
     if not settings.keeps_files:
         return settings

@@ -62,10 +62,10 @@ def _write_gathered() -> None:
 
 def _write(lines: bytes) -> None:
     try:
-        sys.stdout.buffer.write(lines + b"\n")
+        sys.stdout.buffer.write(lines + b"\n")  # waits for nobody where `streams.never_wait` is on
         sys.stdout.buffer.flush()
-    except (OSError, ValueError):  # closed: nobody reads it, and requests matter more
-        pass
+    except (OSError, ValueError, AttributeError):  # closed, from the start perhaps (None): nobody
+        pass  # reads it, and requests matter more
 
 
 def _encode(event: Any, **_: Any) -> bytes:

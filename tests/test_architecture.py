@@ -25,7 +25,7 @@ ROOMS = {
     "redis_commands": EVERYTHING,
     "app": EVERYTHING,
     # all that knows HTTP
-    "web": "authentication sessions twofactor readiness accounts errors logs",
+    "web": "authentication sessions twofactor readiness accounts errors logs streams",
     # use cases
     "authentication": "attempts sessions twofactor accounts keyring keyspace clock errors",
     "twofactor": "attempts sessions accounts keyring keyspace clock errors",
@@ -42,6 +42,7 @@ ROOMS = {
     "database": "errors",
     "settings": "errors",
     "logs": "",
+    "streams": "",
     "progress": "",
     "clock": "",
     "errors": "",

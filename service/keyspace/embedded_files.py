@@ -54,7 +54,14 @@ def socket_path(data_dir: Path) -> Path:
     directory = data_dir.resolve() / "redis"
     if len(os.fsencode(directory / "redis.sock")) <= _LONGEST_SOCKET_PATH:
         return directory / "redis.sock"
-    links = Path(tempfile.gettempdir()) / f"openshow-auth-{os.getuid()}"
+    try:
+        links = Path(tempfile.gettempdir()) / f"openshow-auth-{os.getuid()}"
+    except FileNotFoundError:
+        raise StartupError(
+            f"the path {directory} is too long for a socket, and there is no directory for "
+            "temporary files to reach it through; set SERVICE_DATA_DIR to a shorter path, or "
+            "TMPDIR to a directory that can be written"
+        ) from None
     make_private(links)
     link = links / hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
     if len(os.fsencode(link / "redis.sock")) > _LONGEST_SOCKET_PATH:

@@ -4,7 +4,7 @@ import asyncio
 import ipaddress
 import os
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -17,25 +17,45 @@ from service.serving.workers import Supervisor
 from service.settings import Settings
 
 
-def run(settings: Settings, listener: socket.socket, stop_asked: StopAsked) -> int:
+def run(settings: Settings, given: Settings, listener: socket.socket, stop_asked: StopAsked) -> int:
     """Serve until SIGTERM or SIGINT and return the exit code. The socket is closed afterwards.
+
+    `given` are the settings as they were before the embedded stores were put in their place.
 
     Raises:
         StartupError: the app cannot be put together.
     """
-    asyncio.run(_rehearse(create_app(settings)))
+    with ExitStack() as cleanup:
+        if settings.workers > 1:  # before keys are made for a service that cannot start
+            metrics = cleanup.enter_context(_shared_directory())
+        asyncio.run(_rehearse(create_app(settings)))
 
-    def announce() -> None:
-        with suppress(OSError):  # nobody reads it
-            print(greeting(settings, listener.getsockname()[1]), flush=True)
+        def announce() -> None:
+            with suppress(OSError):  # nobody reads it
+                address, port = listener.getsockname()[:2]
+                print(greeting(given, port, address), flush=True)
 
-    if settings.workers == 1:
-        config = configuration(create_app(settings), settings)
-        Server(config, settings.drain_delay, announce, stop_asked).run(sockets=[listener])
-        return 0
-    with TemporaryDirectory(prefix="openshow-metrics-") as metrics:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics  # the workers' shared, and always new
+        if settings.workers == 1:
+            config = configuration(create_app(settings), settings)
+            Server(config, settings.drain_delay, announce, stop_asked).run(sockets=[listener])
+            return 0
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
         return Supervisor(settings, listener, announce, stop_asked).run()
+
+
+def _shared_directory() -> "TemporaryDirectory[str]":
+    """Where workers keep what `/metrics` adds up: always a new one.
+
+    Raises:
+        StartupError: there is no directory for temporary files.
+    """
+    try:
+        return TemporaryDirectory(prefix="openshow-metrics-")
+    except OSError as error:
+        raise StartupError(
+            f"SERVICE_WORKERS above 1 needs a directory for temporary files ({error.strerror}); "
+            "set TMPDIR to one that can be written"
+        ) from None
 
 
 async def _rehearse(app: ASGIApp) -> None:
@@ -68,15 +88,19 @@ async def _rehearse(app: ASGIApp) -> None:
         raise
 
 
-def greeting(settings: Settings, port: int) -> str:
-    """What a person sees who started the service: where it is, and what to try."""
-    host = settings.host
+def greeting(given: Settings, port: int, address: str = "") -> str:
+    """What a person sees who started the service: where it is, and what to try.
+
+    `address` is the one that is listened on, where the host of the settings is a name for it.
+    """
+    host = given.host
     with suppress(ValueError):
-        address = ipaddress.ip_address(host)
-        if address.is_unspecified:
-            host = "127.0.0.1" if address.version == 4 else "::1"
+        listened = ipaddress.ip_address(address or host)
+        if listened.is_unspecified:
+            host = "127.0.0.1" if listened.version == 4 else "::1"
+    host = host.replace("%", "%25")  # before the zone of a link-local address (RFC 6874)
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    data = f" with its data in {settings.data_dir.resolve()}" if settings.keeps_files else ""
+    data = f" with its {kept} in {given.data_dir.resolve()}" if (kept := _kept(given)) else ""
     return f"""\
 OpenShow Auth serves on {url}{data}; Ctrl-C stops it. Try:
 
@@ -85,3 +109,13 @@ OpenShow Auth serves on {url}{data}; Ctrl-C stops it. Try:
 
 All calls are listed at {url}/schema; the README takes you on from here.
 """
+
+
+def _kept(given: Settings) -> str:
+    """What lies in the data directory, in words; nothing where it is not used."""
+    sessions, accounts = not given.redis_url, not given.database_url
+    keys = given.kms == "local" and given.kms_local_key_file is None
+    if sessions and accounts and keys:
+        return "data"
+    parts = (("sessions", sessions), ("accounts", accounts), ("key file", keys))
+    return " and ".join(name for name, is_there in parts if is_there)

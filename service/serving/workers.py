@@ -23,7 +23,9 @@ from types import FrameType
 import structlog
 from uvicorn.config import STARTUP_FAILURE
 
+from service import streams
 from service.serving.server import LONGEST_STOP, Announce, Server, StopAsked, configuration
+from service.serving.signals import HELD, STOPS, be_a_worker
 from service.settings import Settings
 
 HUNG = 15.0
@@ -32,7 +34,6 @@ HUNG = 15.0
 _SLOWEST_START = 60.0  # seconds until the first beat
 _LONGEST_PAUSE = 30.0  # seconds before another try, where workers end before they serve
 _ABSENT = 2**30  # the connections of a worker that is not there: nobody leaves one to it
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger()
 
@@ -97,6 +98,7 @@ class Supervisor:
     def _bury_the_dead(self) -> bool:
         """Plan the replacement of workers that have ended or hang. Whether there were any."""
         dead = [worker for worker in self._workers if not worker.lives()]
+        planned: list[tuple[_Worker, float]] = []
         for worker in dead:
             worker.end(time.monotonic() + 1)
             self._workers.remove(worker)
@@ -105,6 +107,8 @@ class Supervisor:
             pause = min(2.0**self._failures - 1, _LONGEST_PAUSE)
             self._missing[worker.number] = time.monotonic() + pause
             self._loads[worker.number] = _ABSENT
+            planned.append((worker, pause))
+        for worker, pause in planned:  # first act, then tell
             log.error("worker lost", pid=worker.pid, cause=worker.cause, replaced_in=pause)
         return bool(dead)
 
@@ -178,7 +182,7 @@ class _Worker:
 def _signals_held_back() -> Iterator[None]:
     """What is started inside gets signals only once it has handlers for them (`work`)."""
     resource_tracker.ensure_running()  # else starting a process does it, and ends the hold
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
     try:
         yield
     finally:
@@ -187,12 +191,13 @@ def _signals_held_back() -> Iterator[None]:
 
 def work(listener: socket.socket, channel: socket.socket, loads: Loads, number: int) -> None:
     """Be a worker: serve on `listener` until a signal comes or the parent is gone."""
+    streams.never_wait()
     settings = Settings.from_environment(os.environ)
     server = _WorkerServer(settings, channel, loads, number)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent is told, too, and asks the workers
-    for number in _SIGNALS:  # early ones, and those that uvicorn repeats when it has ended
+    be_a_worker()
+    for number in STOPS:  # early ones, and those that uvicorn repeats when it has ended
         signal.signal(number, lambda *_: server.stop_soon())
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
     threading.Thread(target=_end_with_parent, args=(channel, server), daemon=True).start()
     server.run(sockets=[listener])
 
@@ -202,6 +207,7 @@ def _end_with_parent(channel: socket.socket, server: Server) -> None:
         channel.recv(1)  # never sent
     server.stop_soon()
     time.sleep(LONGEST_STOP)
+    streams.flush()
     os._exit(1)  # it hangs, and there is nobody else to end it
 
 
