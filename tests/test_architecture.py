@@ -80,7 +80,8 @@ LIBRARIES = {
 
 GUARD = {
     "": "msgspec jwt cryptography httpx redis"
-    " service.guard service.keyspace.feed_mark service.keyspace.keys service.keyspace.url",
+    " service.guard service.keyspace.feed_mark service.keyspace.keys service.keyspace.url"
+    " service.keyspace.url_options",
     "litestar": "litestar",
     "fastapi": "fastapi",
 }

@@ -66,15 +66,13 @@ class Link:
         """Nothing is sent yet. Changes wait for `min_replicas` acknowledgements.
 
         Raises:
-            StartupError: the URL cannot be read.
+            StartupError: the URL, or a file that it names, cannot be read. Does not show it.
         """
         try:
             parsed = RedisUrl.parse(url.reveal())
-        except ValueError:
-            raise StartupError(
-                "SERVICE_REDIS_URL must look like redis://host:6379/0, unix:///path/redis.sock, "
-                "redis+sentinel://host:26379,host:26379/primary or redis+cluster://host:6379"
-            ) from None
+            parsed.check_files()
+        except ValueError as error:
+            raise StartupError(f"SERVICE_REDIS_URL is {error}") from None
         self.min_replicas = min_replicas
         self._timing = timing or Timing()
         in_cluster = parsed.topology == "cluster"

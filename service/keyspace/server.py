@@ -52,17 +52,20 @@ async def inspect_server(link: Link) -> ServerReport:
 
 
 async def check_server(url: Secret) -> None:
-    """Refuse a server that would evict keys, or refuses us. One that is not up yet is let pass.
+    """Refuse a server that would evict keys, or is not what the URL says.
+
+    One that is not up yet, or does not take our user or database now, is let pass: readiness tells,
+    and it may be mended there as well as here.
 
     Raises:
-        StartupError: the server's `maxmemory-policy` would drop sessions before their time, or the
-            URL has a user, password or database that the server does not take.
+        StartupError: the server's `maxmemory-policy` would drop sessions before their time, or it
+            is of another kind than the URL's.
     """
     link = Link(url)
     try:
         report = await inspect_server(link)
     except StoreRefuses as refusal:
-        if refusal.permanent:
+        if refusal.permanent and refusal.refusal not in ("user", "database"):
             raise StartupError(f"SERVICE_REDIS_URL: {refusal}") from None
         return
     except StoreUnavailable:

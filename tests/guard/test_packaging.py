@@ -102,5 +102,5 @@ def test_a_pod_installs_the_guard_alone(
     others = {name for name in report.modules if not name.startswith("service.guard")}
     assert others <= {
         "service", "service.keyspace", "service.keyspace.feed_mark", "service.keyspace.keys",
-        "service.keyspace.url",
+        "service.keyspace.url", "service.keyspace.url_options",
     }  # fmt: skip
