@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 from litestar import Litestar
@@ -12,16 +12,20 @@ from litestar.types import ASGIApp
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import logs
+from service.accounts.blocklist import Blocklist
 from service.accounts.hashing import HashingPool, usable_cores
+from service.accounts.password_costs import PasswordCosts
+from service.accounts.password_policy import PasswordPolicy
 from service.accounts.passwords import Passwords
 from service.accounts.second_factors import SecondFactors
 from service.accounts.users import Users
-from service.attempts import Attempts
+from service.attempts import Attempts, Limit, Limits
 from service.authentication.identity import Identities
 from service.authentication.password import PasswordAuthentication
 from service.authentication.second_factor import SecondFactorAuthentication
 from service.clock import system_clock
 from service.database.engine import open_database
+from service.errors import StoreUnavailable
 from service.keyring.keys import KeysInUse, ServiceKeys
 from service.keyring.providers import open_key_services
 from service.keyring.store import KeyStore
@@ -78,6 +82,7 @@ def create_app(settings: Settings) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        policy = _password_policy(settings)
         engine = open_database(
             settings.database_url.reveal(),
             settings.database_pool,
@@ -95,11 +100,16 @@ def create_app(settings: Settings) -> ASGIApp:
             KeyTurning(engine, system_clock),
         )
         keys = await watch.start()
+        passwords = Passwords(pool, keys.now.peppers, settings.bcrypt_cost)
+        costs = PasswordCosts(engine)
+        with suppress(StoreUnavailable):  # it refuses to be written; asked again and again
+            await costs.share(passwords)
         marking = FeedMarking(link, settings.issuer)
         await marking.start()
         problems = Problems(keys=lambda: watch.problem, feed=lambda: marking.problem)
-        install(app, _services(settings, link, engine, pool, keys, problems))
-        background = [asyncio.create_task(task.run()) for task in (watch, marking)]
+        install(app, _services(settings, link, engine, passwords, policy, keys, problems))
+        tasks = watch.run(), marking.run(), costs.follow(passwords)
+        background = [asyncio.create_task(task) for task in tasks]
         # What exists now lives on; leaving it out of every collection halves the slowest requests.
         # A request makes few cycles: looking for them less often takes 4 % from each.
         gc.collect()
@@ -177,17 +187,36 @@ def create_sessions(
     )
 
 
+def _limits(settings: Settings) -> Limits:
+    on = settings.rate_limit
+    return Limits(
+        account_network=Limit.at("account-network", settings.limit_account_network),
+        account=Limit.at("account", settings.limit_account),
+        network=Limit.at("network", settings.limit_network) if on else None,
+        signups=Limit.at("signups", settings.limit_signups) if on else None,
+        codes=Limit.at("codes", settings.limit_codes),
+        calls=Limit.at("calls", settings.limit_calls) if on else None,
+    )
+
+
+def _password_policy(settings: Settings) -> PasswordPolicy:
+    file = settings.password_blocklist
+    return PasswordPolicy(
+        settings.password_min, settings.app_name, Blocklist(file) if file else None
+    )
+
+
 def _services(
     settings: Settings,
     link: Link,
     engine: AsyncEngine,
-    pool: HashingPool,
+    passwords: Passwords,
+    policy: PasswordPolicy,
     keys: KeysInUse,
     problems: Problems = ALL_WELL,
 ) -> Services:
     users, factors = Users(engine), SecondFactors(engine)
-    attempts = Attempts(link, keys.now.email_digest_key)
-    passwords = Passwords(pool, keys.now.peppers, settings.bcrypt_cost)
+    attempts = Attempts(link, keys.now.email_digest_key, _limits(settings))
     challenges = Challenges(link, settings.challenge_ttl)
     access_tokens = create_access_tokens(settings, keys.now)
     refresh_tokens = create_refresh_tokens(keys.now)
@@ -203,10 +232,11 @@ def _services(
     authentication = PasswordAuthentication(
         users,
         passwords,
+        policy,
         attempts,
         sessions_,
         challenges,
-        limit_networks=settings.rate_limit,
+        fair_to_networks=settings.rate_limit,
         clock=system_clock,
     )
     enrolments = Enrolments(

@@ -22,6 +22,7 @@ from service.errors import (
 from service.keyspace.keys import bucket
 from service.keyspace.link import Link
 from service.keyspace.scripts import Script
+from service.rates import Rate
 
 _DIGEST_BYTES = 16
 _FORGIVING = 0.3
@@ -75,6 +76,22 @@ class Limit(msgspec.Struct, frozen=True):
     most: int
     window: timedelta
 
+    @classmethod
+    def at(cls, name: str, rate: Rate) -> "Limit":
+        """A limit of this rate."""
+        return cls(name, rate.most, rate.window)
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits in force. Those that are `None` are off."""
+
+    account_network: Limit = Limit("account-network", 10, timedelta(minutes=15))
+    account: Limit = Limit("account", 100, timedelta(hours=1))
+    network: Limit | None = Limit("network", 300, timedelta(minutes=15))
+    signups: Limit | None = Limit("signups", 600, timedelta(hours=1))
+    codes: Limit = Limit("codes", 10, timedelta(minutes=15))
+    calls: Limit | None = Limit("calls", 60, timedelta(minutes=1))
+
 
 class Counter(msgspec.Struct, frozen=True):
     """A limit applied to one subject, given by its digest."""
@@ -86,8 +103,9 @@ class Counter(msgspec.Struct, frozen=True):
 class Attempts:
     """Counts attempts. Subjects enter Redis as keyed digests only."""
 
-    def __init__(self, link: Link, digest_key: bytes) -> None:
+    def __init__(self, link: Link, digest_key: bytes, limits: Limits | None = None) -> None:
         self._link = link
+        self.limits = limits or Limits()
         self.use(digest_key)
 
     def use(self, digest_key: bytes) -> None:
@@ -124,6 +142,16 @@ class Attempts:
             raise TooManyAttempts(-(-value // 1000))
         ticket: bytes = value
         return ticket
+
+    async def count_call(self, user_id: bytes, call: str) -> None:
+        """Count a call of a user's that writes an event and changes little.
+
+        Raises:
+            TooManyAttempts: there were as many as may be; this one was not counted.
+        """
+        if self.limits.calls is not None:
+            subject = self.subject("call", call, user_id.hex())
+            await self.count(user_id, [Counter(self.limits.calls, subject)])
 
     async def forgive(self, home: bytes, counters: Sequence[Counter], ticket: bytes) -> None:
         """Take back the attempt that `ticket` stands for."""

@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from service.errors import SettingsError
+from service.rates import Rate
+from service.rates import parse as rate_of
 
 PREFIX = "SERVICE_"
 
@@ -89,7 +91,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     key_age: timedelta = timedelta(days=90)
     pages: bool = False
     trusted_proxies: tuple[Network, ...] = ()
+    password_min: int = 8
+    password_blocklist: Path | None = None
+    limit_account_network: Rate = Rate(10, timedelta(minutes=15))
+    limit_account: Rate = Rate(100, timedelta(hours=1))
+    limit_network: Rate = Rate(300, timedelta(minutes=15))
+    limit_signups: Rate = Rate(600, timedelta(hours=1))
+    limit_codes: Rate = Rate(10, timedelta(minutes=15))
+    limit_calls: Rate = Rate(60, timedelta(minutes=1))
     rate_limit: bool = True
+    events_age: timedelta = timedelta(days=7)
+    events_max: int = 20_000
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     SECRETS: ClassVar[frozenset[str]] = frozenset(
@@ -273,6 +285,16 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "key_age": _seconds,
     "pages": _switch,
     "trusted_proxies": _networks,
+    "password_min": _integer(8, 64),
+    "password_blocklist": Path,
+    "limit_account_network": rate_of,
+    "limit_account": rate_of,
+    "limit_network": rate_of,
+    "limit_signups": rate_of,
+    "limit_codes": rate_of,
+    "limit_calls": rate_of,
     "rate_limit": _switch,
+    "events_age": _seconds,
+    "events_max": _integer(100, 10_000_000),
     "log_level": _one_of("debug", "info", "warning", "error"),
 }

@@ -5,6 +5,7 @@ import ipaddress
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -291,3 +292,68 @@ async def test_without_a_trusted_proxy_the_header_is_ignored(person: Person) -> 
         answer = await log_in(person.client, person.email, "wrong", f"198.51.{number}.1")
         assert code_of(answer) == REFUSED
     assert code_of(await log_in(person.client, person.email, PASSWORD, "203.0.113.1")) == LIMITED
+
+
+# --- places for hashes ------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def costly(
+    redis_server: RedisServer, tmp_path: Path, keys: RedisServer
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A service whose hashes take long enough to wait for, behind a proxy."""
+    service = ServiceProcess(
+        tmp_path,
+        redis_server.url,
+        SERVICE_TRUSTED_PROXIES="127.0.0.1/32",
+        SERVICE_RATE_LIMIT="on",
+        SERVICE_BCRYPT_COST="9",
+    ).start()
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=service.url, timeout=60, limits=limits) as client:
+        yield client
+    assert service.stop() == 0
+
+
+@ON_VALKEY
+async def test_right_passwords_of_one_network_keep_nobody_out(costly: httpx.AsyncClient) -> None:
+    """Six accounts, sixty connections and right passwords: somebody else logs in all the same, and
+    what is beyond the network's share is 503 with a time to come back."""
+    crowd = [await sign_up(costly) for _ in range(6)]
+    victim = await sign_up(costly)
+    answers: list[httpx.Response] = []
+    over = asyncio.Event()
+
+    async def keep_logging_in(email: str) -> None:
+        while not over.is_set():
+            answers.append(await log_in(costly, email, PASSWORD, "192.0.2.1"))
+
+    crowding = [
+        asyncio.create_task(keep_logging_in(crowd[number % 6].email)) for number in range(60)
+    ]
+
+    async def crowded() -> bool:
+        return any(answer.status_code == 503 for answer in answers)
+
+    await eventually(crowded, seconds=30)
+    outcomes = [
+        (await log_in(costly, victim.email, PASSWORD, "203.0.113.1")).status_code for _ in range(15)
+    ]
+    over.set()
+    await asyncio.gather(*crowding)
+    assert outcomes == [200] * 15
+    assert {answer.status_code for answer in answers} <= {200, 429, 503}
+    refused = next(answer for answer in answers if answer.status_code == 503)
+    assert code_of(refused) == (503, "service_unavailable")
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+@ON_VALKEY
+async def test_unknown_addresses_have_a_limit(proxied: httpx.AsyncClient) -> None:
+    """Who comes with an address that is none is of one network with all others of the kind."""
+    statuses = set()
+    for number in range(11):
+        email = "somebody@example.com"
+        answer = await log_in(proxied, email, "wrong password", f"unknown{number}")
+        statuses.add(code_of(answer))
+    assert statuses == {REFUSED, LIMITED}

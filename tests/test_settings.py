@@ -20,6 +20,10 @@ PAGE = (REPOSITORY / "docs/settings.md").read_text(encoding="utf-8")
 
 SECRET = "hUnTeR2"
 
+RATES = (
+    ["1/1s", "10/15m", "10000/30d", "5/720h"],
+    ["0/1m", "10", "10/0s", "10001/1m", "1/31d", "10/15", "-1/1m", "1.5/1m", "10/15 m", "١/1m"],
+)
 SECONDS = (["1", "900", "9" * 18], ["0", "-1", "1.5", "", " 1", "1s", "٣", "1e3", "9" * 19, SECRET])
 
 VALUES: dict[str, tuple[list[str], list[str]]] = {
@@ -74,7 +78,17 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "KEY_AGE": SECONDS,
     "PAGES": (["on", "off"], ["true", "ON", "1"]),
     "TRUSTED_PROXIES": (["10.0.0.0/8", "10.0.0.1,fd00::/8", "::1"], ["10.0.0.1/8", "a", "1,,2"]),
+    "PASSWORD_MIN": (["8", "15", "64"], ["7", "65", "0", "many"]),
+    "PASSWORD_BLOCKLIST": (["/etc/passwords"], []),
+    "LIMIT_ACCOUNT_NETWORK": RATES,
+    "LIMIT_ACCOUNT": RATES,
+    "LIMIT_NETWORK": RATES,
+    "LIMIT_SIGNUPS": RATES,
+    "LIMIT_CODES": RATES,
+    "LIMIT_CALLS": RATES,
     "RATE_LIMIT": (["on", "off"], ["true", "ON", "0"]),
+    "EVENTS_AGE": SECONDS,
+    "EVENTS_MAX": (["100", "20000", "10000000"], ["99", "10000001", "-1", "many"]),
     "LOG_LEVEL": (["debug", "info", "warning", "error"], ["INFO", "trace"]),
 }
 

@@ -5,6 +5,7 @@ from unicodedata import category
 from unicodedata import normalize as unicode_form
 
 import email_validator
+import idna
 import msgspec
 
 from service.errors import InvalidField
@@ -44,7 +45,10 @@ def normalize(raw: str) -> EmailAddress:
     except email_validator.EmailNotValidError:
         # `from None`: the library's message tells which characters it did not like.
         raise InvalidField("email", "The e-mail address is not valid.") from None
-    return EmailAddress(as_given, _key(as_given))
+    try:
+        return EmailAddress(as_given, _key(as_given))
+    except idna.IDNAError:
+        raise InvalidField("email", "The e-mail address is not valid.") from None
 
 
 def lookup_key(raw: str) -> str:
@@ -58,10 +62,21 @@ def lookup_key(raw: str) -> str:
         # Never into SQL: NUL is refused by PostgreSQL, lone surrogates cannot be encoded, and
         # normalizing 60,000 combining marks takes a second.
         return hashlib.sha256(stripped.encode("utf-8", "surrogatepass")).hexdigest()
-    return _key(stripped)
+    try:
+        return _key(stripped)
+    except idna.IDNAError:  # a domain that cannot be: no account has it
+        return hashlib.sha256(_folded(stripped).encode()).hexdigest()
 
 
 def _key(address: str) -> str:
+    """What addresses are compared by: the local part folded, the domain as A-labels (UTS 46,
+    non-transitional: RFC 5891 section 4, so that `straße.de` is not `strasse.de`)."""
+    local, at, domain = unicode_form("NFKC", address).rpartition("@")
+    if not at:
+        return _folded(address)
+    return _folded(local) + at + idna.encode(domain, uts46=True, transitional=False).decode()
+
+
+def _folded(text: str) -> str:
     # NFKC again: case folding can leave a text that is not normalized, and a key must be its own.
-    folded = unicode_form("NFKC", address).casefold()
-    return unicode_form("NFKC", folded)
+    return unicode_form("NFKC", unicode_form("NFKC", text).casefold())

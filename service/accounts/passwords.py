@@ -1,4 +1,4 @@
-"""Passwords: which ones are accepted, and how they are kept and checked.
+"""Passwords: how they are kept and checked. Which are accepted: `password_policy.py`.
 
 Kept is `bcrypt(base64(HMAC-SHA-384(pepper, NFKC(password))))`. The digest's 64 characters are all
 that bcrypt sees, so neither its limit of 72 bytes nor its stop at NUL matters; and without the
@@ -12,20 +12,12 @@ from collections.abc import Mapping
 
 import bcrypt
 import msgspec
-from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from service.accounts.hashing import HashingPool
-from service.errors import InvalidField, KeyServiceUnavailable, WeakPassword
+from service.errors import KeyServiceUnavailable
 
-SHORTEST = 8
 LONGEST = 1024
-
-
-def _folded(password: str) -> str:
-    return unicodedata.normalize("NFKC", password).casefold()
-
-
-COMMON = frozenset(_folded(password) for password in FREQUENCY_LISTS["passwords"][:3000])
+"""Characters of what is looked at; the policy lets no longer one pass."""
 
 
 class PasswordHash(msgspec.Struct, frozen=True):
@@ -46,21 +38,6 @@ class PasswordHash(msgspec.Struct, frozen=True):
         return int(self.value[4:6])
 
 
-def check_policy(password: str) -> None:
-    """Decide whether a new password may be used. Its length is counted as sent, in characters.
-
-    Raises:
-        InvalidField: longer than 1,024 characters.
-        WeakPassword: shorter than 8, or one of the 3,000 most common, in whatever case.
-    """
-    if len(password) > LONGEST:
-        raise InvalidField("password", f"The password is longer than {LONGEST:,} characters.")
-    if len(password) < SHORTEST:
-        raise WeakPassword(f"The password is too short: use at least {SHORTEST} characters.")
-    if _folded(password) in COMMON:
-        raise WeakPassword("The password is one of the most common ones: choose another.")
-
-
 class Passwords:
     """Hashes and checks passwords, each with one bcrypt in the pool.
 
@@ -70,37 +47,49 @@ class Passwords:
     def __init__(self, pool: HashingPool, peppers: Mapping[int, bytes], cost: int) -> None:
         self._pool = pool
         self._cost = cost
+        self._highest = cost
         self.use(peppers)
 
     def use(self, peppers: Mapping[int, bytes]) -> None:
         """Hash with the newest of these and check with all of them from now on. None: not yet."""
         self._peppers = dict(peppers)
         self._scheme = max(self._peppers, default=0)
-        # Looks like a hash at today's cost, takes as long to check, and is that of no password.
-        self._decoy = PasswordHash(
-            self._scheme, bcrypt.gensalt(self._cost).decode("ascii") + "." * 31
-        )
 
-    def check_room(self) -> None:
-        """Ask before a password's account is looked up.
+    def expect(self, cost: int) -> None:
+        """Know that there are hashes of this cost: every no takes as long as one of the highest."""
+        self._highest = max(self._highest, cost)
+
+    @property
+    def highest_cost(self) -> int:
+        """The highest cost that a stored hash is known to have, or a new one gets."""
+        return self._highest
+
+    def check_room(self, network: str = "") -> None:
+        """Ask before a password's account is looked up. `network` is the caller's.
 
         Raises:
-            Overloaded: too many hashes wait already.
+            Overloaded: too many hashes wait already, or the network has its share of them.
             KeyServiceUnavailable: the peppers are not open yet.
         """
         if not self._peppers:
             raise KeyServiceUnavailable("the peppers are not open yet")
-        self._pool.check_room()
+        self._pool.check_room(network)
 
-    async def hash(self, password: str) -> PasswordHash:
-        """What to store for `password`, which `check_policy` has let pass.
+    async def hash(self, password: str, network: str = "") -> PasswordHash:
+        """What to store for `password`, which the policy has let pass.
 
         Raises:
             Overloaded: too many hashes wait already.
         """
-        return await self._pool.run(self._hash, password)
+        return await self._pool.run_for(network, self._hash, password, self._cost)
 
-    async def verify(self, password: str, stored: PasswordHash | None) -> bool:
+    async def renew(self, password: str, stored: PasswordHash, network: str = "") -> PasswordHash:
+        """What to store instead of `stored`, which is outdated: under the newest pepper, and never
+        at a lower cost. Raises as `hash`.
+        """
+        return await self._pool.run_for(network, self._hash, password, max(self._cost, stored.cost))
+
+    async def verify(self, password: str, stored: PasswordHash | None, network: str = "") -> bool:
         """Whether `stored` is the hash of `password`. `None` stands for an unknown account.
 
         The answer no takes the same time whether the account is unknown, the password wrong, or
@@ -109,29 +98,36 @@ class Passwords:
         Raises:
             Overloaded: too many hashes wait already.
         """
-        return await self._pool.run(self._matches, password, stored)
+        return await self._pool.run_for(network, self._matches, password, stored)
 
     def outdated(self, stored: PasswordHash) -> bool:
-        """Whether `stored` was made with another cost or pepper than a new hash would be."""
-        return stored.scheme != self._scheme or stored.cost != self._cost
+        """Whether `stored` was made under another pepper, or at a lower cost, than a new hash."""
+        return stored.scheme != self._scheme or stored.cost < self._cost
 
-    def _hash(self, password: str) -> PasswordHash:
+    def _hash(self, password: str, cost: int) -> PasswordHash:
         digest = self._digest(self._scheme, password)
-        value = bcrypt.hashpw(digest, bcrypt.gensalt(self._cost)).decode("ascii")
+        value = bcrypt.hashpw(digest, bcrypt.gensalt(cost)).decode("ascii")
         return PasswordHash(self._scheme, value)
 
     def _matches(self, password: str, stored: PasswordHash | None) -> bool:
+        if stored is not None:
+            self.expect(stored.cost)
+        highest = self._highest
         if stored is None or not 0 < len(password) <= LONGEST:
             # Not the password: a megabyte of it would take its time.
-            self._compare("", self._decoy)
+            self._compare("", self._decoy(highest))
             return False
         if self._compare(password, stored):
             return True
-        # A hash from before the cost was raised was quicker to refuse than the decoy, and would
-        # tell that the account exists. Each step doubles the work: c, c+1, ... add up to the rest.
-        for cost in range(stored.cost, self._cost):
+        # A hash of a lower cost was quicker to refuse than the decoy, and would tell that the
+        # account exists. Each step doubles the work: c, c+1, ... add up to the rest.
+        for cost in range(stored.cost, highest):
             bcrypt.hashpw(b"", bcrypt.gensalt(cost))
         return False
+
+    def _decoy(self, cost: int) -> PasswordHash:
+        """Looks like a hash, takes as long to check, and is that of no password."""
+        return PasswordHash(self._scheme, bcrypt.gensalt(cost).decode("ascii") + "." * 31)
 
     def _compare(self, password: str, stored: PasswordHash) -> bool:
         digest = self._digest(stored.scheme, password)

@@ -1,26 +1,22 @@
 """Sign-up and login with e-mail and password."""
 
+import asyncio
 from contextlib import AbstractAsyncContextManager, suppress
 
 import msgspec
 
 from service.accounts import emails
-from service.accounts.passwords import Passwords, check_policy
+from service.accounts.password_policy import PasswordPolicy
+from service.accounts.passwords import Passwords
 from service.accounts.users import Credentials, User, Users
-from service.attempts import Attempts, Counter, Limit
+from service.attempts import Attempts, Counter, Limit, Limits
 from service.clock import Clock
 from service.errors import EmailTaken, InvalidCredentials, Overloaded, StoreUnavailable
-from service.keyspace.keys import ACCOUNT_WINDOW, NETWORK_WINDOW, PASSWORD_WINDOW, SIGNUP_WINDOW
 from service.sessions.client import Client, network
 from service.sessions.record import Authentication
 from service.sessions.sessions import Sessions
 from service.sessions.token_pair import TokenPair
 from service.twofactor.challenges import Challenges, Issued
-
-_ACCOUNT_FROM_NETWORK = Limit("account-network", 10, PASSWORD_WINDOW)
-_ACCOUNT = Limit("account", 100, ACCOUNT_WINDOW)
-_NETWORK = Limit("network", 300, NETWORK_WINDOW)
-_SIGNUPS = Limit("signups", 600, SIGNUP_WINDOW)
 
 
 class LoggedIn(msgspec.Struct, frozen=True):
@@ -37,19 +33,21 @@ class PasswordAuthentication:
         self,
         users: Users,
         passwords: Passwords,
+        policy: PasswordPolicy,
         attempts: Attempts,
         sessions: Sessions,
         challenges: Challenges,
         *,
-        limit_networks: bool,
+        fair_to_networks: bool,
         clock: Clock,
     ) -> None:
         self._users = users
         self._passwords = passwords
+        self._policy = policy
         self._attempts = attempts
         self._sessions = sessions
         self._challenges = challenges
-        self._limit_networks = limit_networks
+        self._fair_to_networks = fair_to_networks
         self._clock = clock
 
     async def sign_up(self, email: str, password: str, client: Client) -> LoggedIn:
@@ -61,15 +59,16 @@ class PasswordAuthentication:
         Raises:
             InvalidField, WeakPassword, EmailTaken, TooManyAttempts
         """
-        self._passwords.check_room()
+        place = self._place(client)
+        self._passwords.check_room(place)
         address = emails.normalize(email)
-        check_policy(password)
-        counters = self._network_counters(_SIGNUPS, client)
+        await asyncio.to_thread(self._policy.check, password, email)  # it may read a large file
+        counters = self._network_counters(self._limits.signups, client)
         if counters:
             await self._attempts.count(counters[0].subject, counters)
         if await self._users.find_by_email(address.key):
             raise EmailTaken
-        password_hash = await self._passwords.hash(password)
+        password_hash = await self._passwords.hash(password, place)
         user = await self._users.add(address, password_hash, self._clock())
         tokens = await self._sessions.open(
             user.id, Authentication.PASSWORD, "user.signedUp", client
@@ -84,7 +83,8 @@ class PasswordAuthentication:
         Raises:
             InvalidCredentials, TooManyAttempts
         """
-        self._passwords.check_room()
+        place = self._place(client)
+        self._passwords.check_room(place)
         key = emails.lookup_key(email)
         account = self._attempts.subject("account", key)
         async with (
@@ -93,10 +93,10 @@ class PasswordAuthentication:
         ):
             credentials = await self._users.find_by_email(key)
             stored = credentials.password if credentials else None
-            right = await self._passwords.verify(password, stored)
+            right = await self._passwords.verify(password, stored, place)
             if credentials is None or not right:
                 raise InvalidCredentials
-        await self._renew_hash(credentials, password)
+        await self._renew_hash(credentials, password, place)
         user = credentials.user
         if credentials.enrolment_id is not None:
             return await self._challenges.issue(user.id, credentials.enrolment_id)
@@ -105,28 +105,37 @@ class PasswordAuthentication:
         )
         return LoggedIn(user, tokens)
 
-    async def _renew_hash(self, credentials: Credentials, password: str) -> None:
+    async def _renew_hash(self, credentials: Credentials, password: str, place: str) -> None:
         """Bring a hash up to today's cost and pepper, now that the password is at hand."""
         if not self._passwords.outdated(credentials.password):
             return
         with suppress(Overloaded, StoreUnavailable):  # at the next login, then
-            renewed = await self._passwords.hash(password)
+            renewed = await self._passwords.renew(password, credentials.password, place)
             await self._users.replace_password_hash(
                 credentials.user.id, credentials.password, renewed
             )
+
+    @property
+    def _limits(self) -> Limits:
+        return self._attempts.limits
+
+    def _place(self, client: Client) -> str:
+        """The network whose places for hashes a call takes; '' where all share them."""
+        return network(client.address) if self._fair_to_networks else ""
 
     def _account_counters(self, account: bytes, client: Client) -> list[Counter]:
         from_here = self._attempts.subject(
             "account from network", account.hex(), network(client.address)
         )
-        return [Counter(_ACCOUNT_FROM_NETWORK, from_here), Counter(_ACCOUNT, account)]
+        limits = self._limits
+        return [Counter(limits.account_network, from_here), Counter(limits.account, account)]
 
-    def _network_counters(self, limit: Limit, client: Client) -> list[Counter]:
-        """One counter, or none where networks are not limited or the address is not known."""
-        if not self._limit_networks or client.address is None:
+    def _network_counters(self, limit: Limit | None, client: Client) -> list[Counter]:
+        """One counter, or none where the limit is off. Unknown addresses are one network."""
+        if limit is None:
             return []
         return [Counter(limit, self._attempts.subject("network", network(client.address)))]
 
     def _guarding_network(self, client: Client) -> AbstractAsyncContextManager[None]:
-        counters = self._network_counters(_NETWORK, client)
+        counters = self._network_counters(self._limits.network, client)
         return self._attempts.guarding(counters[0].subject if counters else b"", counters)

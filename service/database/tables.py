@@ -58,6 +58,12 @@ recovery_codes = Table(
     Column("digest", LargeBinary(32), primary_key=True),
 )
 
+password_costs = Table(  # that a hash in `users` has, or had: every no takes as long as the highest
+    "password_costs",
+    metadata,
+    Column("cost", Integer, primary_key=True, autoincrement=False),
+)
+
 data_keys = Table(  # wrapped by the KMS provider
     "data_keys",
     metadata,

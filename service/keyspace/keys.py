@@ -32,12 +32,6 @@ from datetime import timedelta
 EVENTS_KEPT = 10_000
 """Audit events kept in each of the 64 streams, about: Redis trims whole nodes."""
 
-PASSWORD_WINDOW = timedelta(minutes=15)
-ACCOUNT_WINDOW = timedelta(hours=1)
-NETWORK_WINDOW = timedelta(minutes=15)
-SIGNUP_WINDOW = timedelta(hours=1)
-CODE_WINDOW = timedelta(minutes=15)
-
 WATERMARK_LIFE = timedelta(minutes=5)
 """Of the last accepted TOTP step. A code can be presented for 90 seconds."""
 

@@ -2,10 +2,7 @@
 
 from contextlib import AbstractAsyncContextManager
 
-from service.attempts import Attempts, Counter, Limit
-from service.keyspace.keys import CODE_WINDOW
-
-_CODES = Limit("codes", 10, CODE_WINDOW)
+from service.attempts import Attempts, Counter
 
 
 def guarding_codes(attempts: Attempts, user_id: bytes) -> AbstractAsyncContextManager[None]:
@@ -15,4 +12,4 @@ def guarding_codes(attempts: Attempts, user_id: bytes) -> AbstractAsyncContextMa
         TooManyAttempts: the limit is reached, so the code is not looked at.
     """
     subject = attempts.subject("codes", user_id.hex())
-    return attempts.guarding(user_id, [Counter(_CODES, subject)])
+    return attempts.guarding(user_id, [Counter(attempts.limits.codes, subject)])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from service.accounts import emails
 from service.accounts.emails import LONGEST, lookup_key, normalize
 from service.errors import InvalidField
 
@@ -73,6 +74,12 @@ SAME = [
     ("ΣΟΦΟΣ@example.com", "σοφος@example.com"),
     ("𝐀da@example.com", "ada@example.com"),  # normalized before it has a case at all
     ("K@example.com", "k@example.com"),  # the Kelvin sign
+    ("ada@bücher.example", "ada@xn--bcher-kva.example"),
+    ("ada@BÜCHER.Example", "ADA@XN--BCHER-KVA.EXAMPLE"),
+    ("ada@bu\u0308cher.example", "ada@bücher.example"),
+    ("ada@straße.de", "ada@xn--strae-oqa.de"),
+    ("ada@STRAẞE.de", "ada@straße.de"),
+    ("ada@例子。广告", "ada@xn--fsqu00a.xn--4rr70v"),
 ]
 
 DIFFERENT = [
@@ -81,6 +88,8 @@ DIFFERENT = [
     ("jose@example.com", "josé@example.com"),
     ("İ@example.com", "i@example.com"),
     ("ı@example.com", "i@example.com"),
+    ("ada@straße.de", "ada@strasse.de"),
+    ("ada@βόλος.com", "ada@βόλοσ.com"),
 ]
 
 
@@ -112,6 +121,29 @@ def test_login_with_an_invalid_address_finds_nothing(address: str) -> None:
     assert key.encode("utf-8") is not None
     assert "\x00" not in key
     assert len(key) <= LONGEST
+
+
+@pytest.mark.parametrize(("length", "fits"), [(LONGEST, True), (LONGEST + 1, False)])
+def test_the_longest_address(length: int, fits: bool) -> None:
+    """Proves that 254 characters sign up and log in by their own key, and one more does neither."""
+    address = "a" * (length - len(LONG_DOMAIN) - 1) + "@" + LONG_DOMAIN
+    assert len(address) == length
+    if fits:
+        assert lookup_key(address) == normalize(address).key == address
+    else:
+        with pytest.raises(InvalidField):
+            normalize(address)
+        assert "@" not in lookup_key(address)
+
+
+@pytest.mark.parametrize("address", ["a" * 60_000 + "@example.com", "a@" + "é." * 30_000])
+def test_long_addresses_never_reach_the_libraries(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proves that the length is looked at before anything whose time grows with it."""
+    for name in ("email_validator", "idna", "unicode_form"):
+        monkeypatch.setattr(emails, name, None)
+    assert "@" not in lookup_key(address)
 
 
 def test_overlong_addresses_are_told_apart() -> None:

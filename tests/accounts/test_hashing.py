@@ -144,3 +144,61 @@ def test_a_container_s_limit_counts(tmp_path: Path, limit: str, cores: int | Non
     assert usable_cores(file) == len(os.sched_getaffinity(0))
     file.write_text(f"{limit}\n")
     assert usable_cores(file) == (cores or len(os.sched_getaffinity(0)))
+
+
+HERE, THERE = "192.0.2.0/24", "198.51.100.0/24"
+
+
+async def test_a_network_has_its_share() -> None:
+    """Proves that one network gets half of the places and no more, and others still get theirs."""
+    pool, gate = HashingPool(workers=1, queue_limit=7), Gate()
+    mine = [asyncio.create_task(pool.run_for(HERE, gate.work)) for _ in range(10)]
+    assert await asyncio.to_thread(gate.reached.wait, 30)
+    with pytest.raises(Overloaded) as refused:
+        pool.check_room(HERE)
+    assert refused.value.retry_after >= 1
+    pool.check_room(THERE)
+    others = [asyncio.create_task(pool.run_for(THERE, gate.work)) for _ in range(4)]
+    await asyncio.sleep(0)
+    gate.opened.set()
+    assert await asyncio.gather(*others) == [None] * 4
+    outcomes = await asyncio.gather(*mine, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [type(None)] * 4 + [Overloaded] * 6
+    pool.check_room(HERE)
+    assert not pool._held, "who has left is forgotten"
+    await pool.close()
+
+
+async def test_who_comes_from_elsewhere_does_not_wait_for_all() -> None:
+    """Proves that networks take turns: the newcomer is second in line, not eighth."""
+    pool, gate = HashingPool(workers=1, queue_limit=15), Gate()
+    done: list[str] = []
+    first = asyncio.create_task(pool.run(gate.work))
+    assert await asyncio.to_thread(gate.reached.wait, 30)
+    many = [asyncio.create_task(pool.run_for(HERE, done.append, HERE)) for _ in range(8)]
+    await asyncio.sleep(0)
+    one = asyncio.create_task(pool.run_for(THERE, done.append, THERE))
+    await asyncio.sleep(0)
+    gate.opened.set()
+    await asyncio.gather(first, one, *many)
+    assert done.index(THERE) == 1
+    await pool.close()
+
+
+async def test_many_networks_of_a_range_do_not_keep_others_out() -> None:
+    """Proves that a full queue makes room for a newcomer: the heaviest area's newest is refused."""
+    pool, gate = HashingPool(workers=1, queue_limit=4), Gate()
+    first = asyncio.create_task(pool.run(gate.work))
+    assert await asyncio.to_thread(gate.reached.wait, 30)
+    many = [
+        asyncio.create_task(pool.run_for(f"192.0.{number}.0/24", gate.work)) for number in range(9)
+    ]
+    await asyncio.sleep(0)
+    one = asyncio.create_task(pool.run_for(THERE, gate.work))
+    await asyncio.sleep(0)
+    gate.opened.set()
+    await asyncio.gather(first, one)
+    outcomes = await asyncio.gather(*many, return_exceptions=True)
+    assert [isinstance(outcome, Overloaded) for outcome in outcomes].count(True) == 6
+    assert gate.begun == 5
+    await pool.close()

@@ -18,7 +18,7 @@ from service.database.tables import metadata
 from service.errors import StartupError
 from tests.database.migrating import migrate_and_die, migrate_at_once, migrate_to
 
-LATEST = "0003"
+LATEST = "0004"
 OLDEST_PROGRAM = "0003"  # raised by a version that takes something away, never by another
 
 
@@ -50,7 +50,7 @@ def test_constraints_have_their_names(url: str, file: Path) -> None:
     named = [
         constraint.name for table in metadata.sorted_tables for constraint in table.constraints
     ]
-    assert len(named) == 8
+    assert len(named) == 9
     for name in named:
         assert f"CONSTRAINT {name} " in made
 
@@ -212,3 +212,39 @@ def test_second_factors_of_before_tell_their_epoch(
         connection.execute("PRAGMA foreign_keys=ON")
         with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
             connection.execute("DELETE FROM data_keys")
+
+
+def test_addresses_of_before_are_compared_by_their_a_labels(
+    url: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proves that version 0004 gives each account the key of its address; of two that turn out to
+    have one address the older keeps it, and nobody is lost."""
+    migrate_to(url, "0003", monkeypatch)
+    rows = [  # address, key of before, when it was made
+        ("Ada@Example.com", "ada@example.com", 9),
+        ("Ada@Straße.de", "ada@strasse.de", 1),
+        ("ada@bücher.example", "ada@bücher.example", 2),
+        ("ADA@xn--bcher-kva.example", "ada@xn--bcher-kva.example", 3),
+        ("bob@xn--bcher-kva.example", "bob@xn--bcher-kva.example", 4),
+        ("bob@BÜCHER.example", "bob@bücher.example", 5),
+        ("jörg@example.com", "jörg@example.com", 6),
+    ]
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        for number, row in enumerate(rows):
+            hashed = f"$2b${12 if number else 10}$" + "." * 53
+            connection.execute(
+                "INSERT INTO users (id, email, email_key, created_at, password_hash,"
+                f" password_scheme) VALUES (x'0{number}', ?, ?, ?, '{hashed}', 1)",
+                row,
+            )
+    migrate(url)
+    assert ask(file, "SELECT email_key FROM users ORDER BY id") == [
+        ("ada@example.com",),
+        ("ada@xn--strae-oqa.de",),
+        ("ada@xn--bcher-kva.example",),
+        ("same address as an older account: 03",),
+        ("bob@xn--bcher-kva.example",),
+        ("same address as an older account: 05",),
+        ("jörg@example.com",),
+    ]
+    assert ask(file, "SELECT cost FROM password_costs ORDER BY cost") == [(10,), (12,)]

@@ -15,6 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from service import app
 from service.accounts.hashing import HashingPool
+from service.accounts.password_policy import PasswordPolicy
+from service.accounts.passwords import Passwords
 from service.accounts.users import User
 from service.clock import system_clock
 from service.errors import AlreadyEnabled
@@ -236,7 +238,9 @@ async def running(
         keys = KeysInUse(await KeyStore(engines[-1]).load(provider, system_clock))
         links.append(FusedLink(url, fuse))
         engine: Any = FusedEngine(engines[-1], fuse)
-        pods.all.append(Pod(app._services(settings, links[-1], engine, pool, keys), fuse))
+        passwords = Passwords(pool, keys.now.peppers, 4)
+        services = app._services(settings, links[-1], engine, passwords, PasswordPolicy(), keys)
+        pods.all.append(Pod(services, fuse))
     yield pods
     await pool.close()
     await asyncio.gather(*(link.aclose() for link in links))

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import msgspec
 
 from service.accounts.emails import EmailAddress, lookup_key, normalize
-from service.accounts.passwords import PasswordHash, check_policy
+from service.accounts.password_policy import PasswordPolicy
+from service.accounts.passwords import PasswordHash
 from service.clock import system_clock
 from service.errors import EmailTaken, InvalidField, WeakPassword
 from tools.seed.stores import Stores
@@ -57,7 +58,7 @@ async def agree_on_login(stores: Stores, prefix: str, chosen: str | None) -> Log
     """
     password = chosen or _derived(stores.keys.email_digest_key, prefix)
     try:
-        check_policy(password)
+        PasswordPolicy().check(password)
     except (InvalidField, WeakPassword) as error:
         raise Refused(f"--password: {error}") from None
     found = await stores.users.find_by_email(address(prefix, 1).key)

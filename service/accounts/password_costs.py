@@ -1,0 +1,66 @@
+"""Which costs of password hashes are in use, told to all processes by the user store."""
+
+import asyncio
+
+import structlog
+from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.accounts.passwords import Passwords
+from service.database.engine import store_errors
+from service.database.tables import password_costs
+from service.errors import StoreUnavailable
+
+log = structlog.get_logger()
+
+_POLL = 10.0
+"""Seconds until a process knows of a cost that another has begun to use."""
+
+_HIGHEST = select(func.max(password_costs.c.cost))
+_HAS = select(password_costs.c.cost).where(password_costs.c.cost == bindparam("wanted"))
+_ADD = insert(password_costs)
+
+
+class PasswordCosts:
+    """The costs in the database behind `engine`. Both may raise `StoreUnavailable`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def note(self, cost: int) -> None:
+        """Note a cost before the first hash of it is stored. Safe to race and to repeat."""
+        with store_errors():
+            async with self._engine.connect() as connection:
+                if (await connection.execute(_HAS, {"wanted": cost})).first() is not None:
+                    return
+        try:
+            with store_errors():
+                async with self._engine.begin() as connection:
+                    await connection.execute(_ADD, {"cost": cost})
+        except IntegrityError:
+            return  # another process was first
+
+    async def highest(self) -> int:
+        """The highest cost that was ever noted; 0 where none was."""
+        with store_errors():
+            async with self._engine.connect() as connection:
+                return (await connection.execute(_HIGHEST)).scalar_one() or 0
+
+    async def share(self, passwords: Passwords) -> None:
+        """Tell the user store the highest cost that `passwords` knows, and tell them of others'."""
+        known, noted = passwords.highest_cost, await self.highest()
+        passwords.expect(noted)
+        if known > noted:
+            await self.note(known)
+
+    async def follow(self, passwords: Passwords) -> None:
+        """`share` again and again, until it is cancelled."""
+        while True:
+            await asyncio.sleep(_POLL)
+            try:
+                await self.share(passwords)
+            except StoreUnavailable:
+                pass  # the part `users` of readiness tells
+            except Exception as error:  # a defect here must not end the task
+                log.error("password costs", exc_info=error)
