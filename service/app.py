@@ -106,7 +106,7 @@ def create_app(settings: Settings) -> ASGIApp:
             await costs.share(passwords)
         marking = FeedMarking(link, settings.issuer)
         await marking.start()
-        problems = Problems(keys=lambda: watch.problem, feed=lambda: marking.problem)
+        problems = Problems(keys=lambda: watch.blocking, feed=lambda: marking.problem)
         install(app, _services(settings, link, engine, passwords, policy, keys, problems))
         tasks = watch.run(), marking.run(), costs.follow(passwords)
         background = [asyncio.create_task(task) for task in tasks]

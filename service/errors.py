@@ -28,6 +28,7 @@ ServiceError
 ├── StoreUnavailable            Redis or the user store cannot be reached
 │   ├── StoreRefuses            it answers, and says that it will not; the message says why
 │   ├── KeyServiceUnavailable   the key service does not answer or refuses; the keys are not open
+│   │   └── KeyServiceRefused   it refuses until an operator changes something there
 │   └── RevocationUnconfirmed   changed, but too few replicas have acknowledged it
 └── SealBroken                  a sealed blob does not open; says nothing more on purpose
 """
@@ -178,6 +179,10 @@ class StoreRefuses(StoreUnavailable):
 class KeyServiceUnavailable(StoreUnavailable):
     """The key service does not answer or refuses, so keys are not open. The message says why, for
     the operator, and shows no secret."""
+
+
+class KeyServiceRefused(KeyServiceUnavailable):
+    """The key service refuses and will go on to, until an operator changes something there."""
 
 
 class RevocationUnconfirmed(StoreUnavailable):

@@ -1,4 +1,4 @@
-"""What `service keys ...` does. docs/keys.md has the run-books."""
+"""What `openshow-auth keys ...` does. docs/keys.md has the run-books."""
 
 import argparse
 import asyncio
@@ -39,6 +39,12 @@ from service.progress import Progress
 from service.settings import Settings
 from service.twofactor.resealing import Resealing
 
+_PATIENCE = timedelta(seconds=10)
+"""For a connection to the database, unless `SERVICE_DATABASE_TIMEOUT_MS` is more."""
+
+_WORK = timedelta(hours=1)
+"""For what is done on it: all accounts may have to be read."""
+
 
 class _Keys:
     """What the commands work on: one database, its key service, its Redis."""
@@ -69,14 +75,14 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         return asyncio.run(_carry_out(settings, options))
     except KeyServiceUnavailable as error:
         raise StartupError(str(error)) from None
-    except StoreUnavailable as error:
-        raise StartupError(f"{error}; a new one is set up by `service migrate`") from None
-    except KeyRefused as error:
+    except (StoreUnavailable, KeyRefused, SealBroken) as error:
         raise StartupError(str(error)) from None
 
 
 async def _carry_out(settings: Settings, options: argparse.Namespace) -> int:
-    engine = open_database(settings.database_url.reveal())
+    # A command may scan what a request never does, and nobody waits for it who would give up.
+    patience = max(_PATIENCE, timedelta(milliseconds=settings.database_timeout_ms))
+    engine = open_database(settings.database_url.reveal(), patience=patience, work=_WORK)
     try:
         return await _ACTIONS[options.action](_Keys(settings, engine), options)
     finally:
@@ -103,7 +109,7 @@ async def _test(keys: _Keys, _: argparse.Namespace) -> int:
     if not stored.data_keys:
         print("This database has no keys yet.")
         return 0
-    await keys.open()
+    _all_of(await keys.open())
     print(f"It opens all keys of this database: epochs {_listed(stored.data_keys)}.")
     return 0
 
@@ -126,12 +132,12 @@ async def _rotate(keys: _Keys, options: argparse.Namespace) -> int:
     epoch = await keys.epochs.begin()
     begins = (await keys.store.read()).data_keys[-1].active_from
     print(f"Epoch {epoch} is published and seals from {moment(begins):%H:%M:%S} UTC on.")
-    print("Then run `service keys rewrap`, and later `service keys retire`.")
+    print("Then run `openshow-auth keys rewrap`, and later `openshow-auth keys retire`.")
     return 0
 
 
 async def _rewrap(keys: _Keys, _: argparse.Namespace) -> int:
-    opened = await keys.open()
+    opened = _all_of(await keys.open())
     newest = opened.stored.data_keys[-1]
     waiting = newest.active_from - milliseconds(system_clock())
     if waiting > 0:
@@ -139,7 +145,7 @@ async def _rewrap(keys: _Keys, _: argparse.Namespace) -> int:
         await asyncio.sleep(waiting / 1000)
     count = await keys.epochs.rewrap_data_keys(opened)
     print(f"Data keys wrapped anew by {keys.services}: {count}.")
-    opened = await keys.open()
+    opened = _all_of(await keys.open())
     print(f"Keys of the service sealed anew: {await keys.epochs.reseal_keys(opened)}.")
     epoch = current_epoch(opened.stored.data_keys, milliseconds(system_clock()))
     total = sum(n for under, n in (await keys.factors.epochs()).items() if under != epoch)
@@ -171,10 +177,29 @@ async def _retire(keys: _Keys, options: argparse.Namespace) -> int:
     old = [key.epoch for key in stored.data_keys if key.epoch < current]
     if given is None and not old:
         raise KeyRefused(f"there is no epoch before {current}")
+    opens = given != stored.data_keys[-1].epoch or await _opens_newest(keys)
     for epoch in old if given is None else [given]:
-        await keys.epochs.retire(epoch, keys.settings.enrollment_ttl + SKEW)
+        await keys.epochs.retire(epoch, keys.settings.enrollment_ttl + SKEW, opens=opens)
         print(f"Epoch {epoch} is gone: what it has sealed cannot be opened by anybody.")
     return 0
+
+
+async def _opens_newest(keys: _Keys) -> bool:
+    """Whether the key service opens the newest epoch.
+
+    Raises:
+        KeyServiceUnavailable: it opens no other either, so nothing is wrong with that one.
+    """
+    return not (await keys.open()).refused
+
+
+def _all_of(opened: OpenKeys) -> OpenKeys:
+    for epoch, error in opened.refused.items():
+        raise KeyRefused(
+            f"epoch {epoch} does not open: {error}; if nothing is sealed under it,"
+            f" `openshow-auth keys retire {epoch}` drops it"
+        )
+    return opened
 
 
 async def _revoke(keys: _Keys, options: argparse.Namespace) -> int:
@@ -185,7 +210,12 @@ async def _revoke(keys: _Keys, options: argparse.Namespace) -> int:
         if key.public
     }
     given = options.id
-    key_id = by_kid.get(given, int(given) if given.isdecimal() else 0)
+    plain = given.isascii() and given.isdecimal() and len(given) < 10
+    key_id = by_kid.get(given, int(given) if plain else 0)
+    if key_id not in {key.id for key in opened.stored.sealed_keys[options.key]}:
+        raise KeyRefused(
+            f"there is no {options.key} key {given!r}: see `openshow-auth keys status`"
+        )
     fresh = await keys.turning.revoke(options.key, key_id, opened)
     print(f"The {options.key} key {key_id} is gone; all processes know within {POLL.seconds} s.")
     if fresh:

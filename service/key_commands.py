@@ -1,4 +1,4 @@
-"""The commands `service keys ...`; what they do is in `key_actions`, imported when one is run."""
+"""The commands `openshow-auth keys ...`; what they do is in `key_actions`, imported when needed."""
 
 import argparse
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What `service keys status` prints."""
+"""What `openshow-auth keys status` prints."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -17,7 +17,10 @@ def describe(stored: Stored, records: Mapping[int, int], now: datetime, lives: K
         return "This database has no keys yet."
     lines = [*_data_keys(stored, records, now), "", *_service_keys(stored, now, lives)]
     if records.get(0):
-        lines += ["", f"{records[0]:,} records do not tell their epoch: run `service keys rewrap`."]
+        lines += [
+            "",
+            f"{records[0]:,} records do not tell their epoch: run `openshow-auth keys rewrap`.",
+        ]
     return "\n".join(lines)
 
 

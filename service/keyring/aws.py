@@ -1,5 +1,6 @@
 """AWS KMS: data keys wrapped by a symmetric key of an account."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,12 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
-from service.errors import KeyServiceUnavailable, SealBroken, StartupError
+from service.errors import (
+    KeyServiceRefused,
+    KeyServiceUnavailable,
+    SealBroken,
+    StartupError,
+)
 from service.keyring.envelope import DATA_KEY_SIZE
 
 _FORMAT = b"\x02"
@@ -45,7 +51,9 @@ class AwsKms:
         try:
             # Credentials, region, endpoint: from boto3's own chain, as AWS_* variables have it.
             # A session of our own: the shared one would keep the first credentials it found.
-            self._client = boto3.Session().client("kms", config=_PATIENCE)
+            # It reads AWS_DEFAULT_REGION alone, where all other tools of AWS read AWS_REGION.
+            region = os.environ.get("AWS_REGION") or None
+            self._client = boto3.Session(region_name=region).client("kms", config=_PATIENCE)
         except NoRegionError:
             raise StartupError(
                 "the key service aws needs AWS_REGION, the region of the key"
@@ -63,8 +71,8 @@ class AwsKms:
         """The data key, encrypted by the first key."""
         if len(data_key) != DATA_KEY_SIZE:
             raise ValueError("a data key has 32 bytes")
-        answer = self._ask("encrypt", self._keys[0], aad, Plaintext=data_key)
-        return _FORMAT + bytes(answer["CiphertextBlob"])
+        sealed = self._ask("encrypt", "CiphertextBlob", self._keys[0], aad, Plaintext=data_key)
+        return _FORMAT + sealed
 
     def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
         """The data key that `wrap` was given."""
@@ -73,9 +81,7 @@ class AwsKms:
         refused: KeyServiceUnavailable | None = None
         for key in self._keys:
             try:
-                data_key: bytes = self._ask("decrypt", key, aad, CiphertextBlob=wrapped[1:])[
-                    "Plaintext"
-                ]
+                data_key = self._ask("decrypt", "Plaintext", key, aad, CiphertextBlob=wrapped[1:])
             except SealBroken:
                 continue
             except KeyServiceUnavailable as error:
@@ -85,21 +91,28 @@ class AwsKms:
                 return data_key
         raise refused or SealBroken()
 
-    def _ask(self, method: str, key: str, aad: bytes, **arguments: Any) -> Any:
+    def _ask(self, method: str, field: str, key: str, aad: bytes, **arguments: Any) -> bytes:
         try:
-            return getattr(self._client, method)(
+            answer = getattr(self._client, method)(
                 KeyId=key, EncryptionContext={"openshow-auth": aad.decode()}, **arguments
             )
+            return bytes(answer[field])
         # `from None`: an error may hold what was sent, the data key among it.
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
             if code in _NOT_OURS:
                 raise SealBroken from None
             advice = _ADVICE.get(code, f"KMS answers {code}")
-            raise KeyServiceUnavailable(f"the AWS KMS key {key} cannot be used: {advice}") from None
+            kind = KeyServiceRefused if code in _ADVICE else KeyServiceUnavailable
+            raise kind(f"the AWS KMS key {key} cannot be used: {advice}") from None
         except NoCredentialsError:
-            raise KeyServiceUnavailable(f"{self} cannot be used: no AWS credentials") from None
+            raise KeyServiceRefused(f"{self} cannot be used: no AWS credentials") from None
         except BotoCoreError as error:
             raise KeyServiceUnavailable(
                 f"{self} cannot be reached: {type(error).__name__}"
+            ) from None
+        except (KeyError, TypeError, AttributeError, ValueError):  # the library's own, on no answer
+            raise KeyServiceRefused(
+                f"{self} cannot be used: what answers is not KMS; mend AWS_ENDPOINT_URL_KMS or the"
+                " proxy before it"
             ) from None

@@ -7,7 +7,6 @@ none ever meets a blob that it cannot open. All changes take turns, each is one 
 import secrets
 from datetime import timedelta
 
-import msgspec
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -15,13 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from service.clock import Clock, milliseconds
 from service.database.engine import store_errors
 from service.database.tables import data_keys, sealed_keys, users
-from service.errors import KeyRefused
+from service.errors import KeyRefused, KeyServiceRefused
 from service.keyring.aside import aside
 from service.keyring.envelope import DATA_KEY_SIZE, LARGEST_EPOCH, Keyring, epoch_of
-from service.keyring.opening import OpenKeys, bound_to, unwrap, wrap_aad
+from service.keyring.opening import OpenKeys, bound_to, wrap_new
 from service.keyring.provider import KeyProvider
 from service.keyring.store import KeyStore, require_epoch, take_turn
-from service.keyring.stored import Stored, current_epoch
+from service.keyring.stored import Stored
 
 DELAY = timedelta(seconds=10)
 """From publishing a data key to its use: five looks at the tables. Clocks may differ by half."""
@@ -54,7 +53,7 @@ class Epochs:
         if epoch > LARGEST_EPOCH:
             raise KeyRefused("there is no further epoch")
         data_key = secrets.token_bytes(DATA_KEY_SIZE)
-        wrapped = await aside(self._provider.wrap, data_key, wrap_aad(epoch))
+        wrapped = await aside(wrap_new, self._provider, data_key, epoch)
         now = self._clock()
         row = {
             "epoch": epoch,
@@ -79,12 +78,11 @@ class Epochs:
         changed = 0
         for key in opened.stored.data_keys:
             data_key = opened.data_keys[key.epoch]
-            wrapped = await aside(self._provider.wrap, data_key, wrap_aad(key.epoch))
-            again = await aside(
-                unwrap, self._provider, msgspec.structs.replace(key, wrapped=wrapped)
-            )
-            if again != data_key:  # it would be lost with the old wrapping
-                raise KeyRefused(f"{self._provider} does not give back what it has wrapped")
+            # The old wrapping goes: the new one must have been seen to open.
+            try:
+                wrapped = await aside(wrap_new, self._provider, data_key, key.epoch)
+            except KeyServiceRefused as error:
+                raise KeyRefused(str(error)) from None
             with store_errors():
                 async with self._engine.begin() as connection:
                     done = await connection.execute(
@@ -98,7 +96,7 @@ class Epochs:
     async def reseal_keys(self, opened: OpenKeys) -> int:
         """Seal the service's own keys under the current epoch. How many were under another."""
         now = milliseconds(self._clock())
-        current = current_epoch(opened.stored.data_keys, now)
+        current = opened.current_epoch(now)
         keyring = Keyring(opened.data_keys, current)
         changed = 0
         with store_errors():
@@ -123,11 +121,12 @@ class Epochs:
                         changed += done.rowcount
         return changed
 
-    async def retire(self, epoch: int, settled_for: timedelta) -> None:
+    async def retire(self, epoch: int, settled_for: timedelta, *, opens: bool = True) -> None:
         """Delete a data key that nothing needs any more.
 
         `settled_for` is how long its successor must have been in use: as long as what was sealed
-        under the old one may lie in Redis.
+        under the old one may lie in Redis. The newest epoch may go while it does not seal yet, or
+        if it never will, because the key service does not open it (`opens`).
 
         Raises:
             KeyRefused: something may need it. The message says what.
@@ -137,26 +136,35 @@ class Epochs:
                 async with self._engine.begin() as connection:
                     await take_turn(connection)
                     stored = await self._store.read_on(connection)
-                    self._refuse_current(stored, epoch, settled_for)
+                    self._refuse_current(stored, epoch, settled_for, opens=opens)
                     _refuse_sealing(stored, epoch)
                     await _refuse_unknown(connection)
                     await connection.execute(delete(data_keys).where(data_keys.c.epoch == epoch))
         except IntegrityError:  # of users.totp_epoch
             raise KeyRefused(
-                f"records are still sealed under epoch {epoch}: run `service keys rewrap` first"
+                f"records are still sealed under epoch {epoch}:"
+                " run `openshow-auth keys rewrap` first"
             ) from None
 
-    def _refuse_current(self, stored: Stored, epoch: int, settled_for: timedelta) -> None:
+    def _refuse_current(
+        self, stored: Stored, epoch: int, settled_for: timedelta, *, opens: bool
+    ) -> None:
         if epoch not in {key.epoch for key in stored.data_keys}:
             raise KeyRefused(f"there is no epoch {epoch}")
         now = self._clock()
+        *older, newest = stored.data_keys
+        unused = newest.active_from > milliseconds(now) or not opens
+        if older and newest.epoch == epoch and unused:
+            return
         newer = [
             key
             for key in stored.data_keys
             if key.epoch > epoch and key.active_from <= milliseconds(now)
         ]
         if not newer:
-            raise KeyRefused(f"epoch {epoch} is in use: begin another with `service keys rotate`")
+            raise KeyRefused(
+                f"epoch {epoch} is in use: begin another with `openshow-auth keys rotate`"
+            )
         since = min(key.active_from for key in newer)
         if since > milliseconds(now - settled_for):
             left = (since - milliseconds(now - settled_for)) // 1000 + 1
@@ -169,7 +177,9 @@ async def _refuse_unknown(connection: AsyncConnection) -> None:
     """Records of a program before version 0003 do not tell their epoch."""
     untold = users.c.totp_sealed.is_not(None) & users.c.totp_epoch.is_(None)
     if (await connection.execute(select(users.c.id).where(untold).limit(1))).first():
-        raise KeyRefused("records do not tell their epoch yet: run `service keys rewrap` first")
+        raise KeyRefused(
+            "records do not tell their epoch yet: run `openshow-auth keys rewrap` first"
+        )
 
 
 def _refuse_sealing(stored: Stored, epoch: int) -> None:
@@ -178,5 +188,5 @@ def _refuse_sealing(stored: Stored, epoch: int) -> None:
             if epoch_of(key.sealed) == epoch:
                 raise KeyRefused(
                     f"the {use} key {key.id} is still sealed under epoch {epoch}:"
-                    " run `service keys rewrap` first"
+                    " run `openshow-auth keys rewrap` first"
                 )

@@ -46,10 +46,10 @@ class LocalKeyFile:
         | 0x01    | wrapping key | 12 bytes         | 32 bytes                  | 16 bytes   |
         +---------+--------------+------------------+---------------------------+------------+
 
-    To turn the wrapping key over, append a line and run `service keys rewrap`. The file is read
-    anew at each call, so no key stays in memory and a key that was added counts
-    at once. With `create`, the first `wrap` writes the file if there is none. `unwrap` never does,
-    nor a `wrap` after the file has been read: a lost file must be missed, not replaced.
+    To turn the wrapping key over, append a line and run `openshow-auth keys rewrap`. The file is
+    read anew at each call, so no key stays in memory and a key that was added counts at once. With
+    `create`, the first `wrap` writes the file if there is none. `unwrap` never does, nor a `wrap`
+    after the file has been read: a lost file must be missed, not replaced.
     """
 
     def __init__(self, path: Path, *, create: bool) -> None:

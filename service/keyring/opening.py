@@ -1,13 +1,15 @@
 """Opening what the database holds: the key service unwraps data keys, those open all others."""
 
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from service.clock import milliseconds
-from service.errors import SealBroken, StartupError
+from service.errors import KeyServiceRefused, KeyServiceUnavailable, SealBroken, StartupError
 from service.keyring import signing
-from service.keyring.envelope import Keyring
+from service.keyring.envelope import Keyring, epoch_of
 from service.keyring.keys import ServiceKeys
 from service.keyring.provider import FORMATS, KeyProvider
 from service.keyring.signing import SigningKeys
@@ -32,12 +34,22 @@ _NAMED_BY = {
 
 
 class OpenKeys:
-    """All keys of a database, opened. Each data key was unwrapped once."""
+    """All keys of a database, opened. Each data key was unwrapped once.
 
-    def __init__(self, stored: Stored, data_keys: dict[int, bytes]) -> None:
+    The newest data keys may be missing, when the key service does not unwrap them and nothing that
+    the service itself needs is sealed under them: `refused` tells why, by epoch.
+    """
+
+    def __init__(
+        self,
+        stored: Stored,
+        data_keys: dict[int, bytes],
+        refused: Mapping[int, KeyServiceUnavailable] | None = None,
+    ) -> None:
         """Opens what is sealed. Raises `StartupError` when something is lost or does not open."""
         self.stored = stored
         self.data_keys = data_keys
+        self.refused = dict(refused or {})
         keyring = Keyring(data_keys)
         self._secrets = {
             use: {key.id: _open(keyring, key) for key in _some(use, keys)}
@@ -57,6 +69,22 @@ class OpenKeys:
         """The public part of a signing key, as it is stored."""
         return signing.public_to_der(self._private[key_id].public_key())
 
+    def current_epoch(self, now: int) -> int:
+        """The epoch that seals here at `now`, ms since 1970: the newest active one that is open."""
+        return current_epoch([k for k in self.stored.data_keys if k.epoch in self.data_keys], now)
+
+    def data_key(self, key: DataKey) -> bytes | None:
+        """The data key of this row, if it is open here.
+
+        The epoch alone does not tell: after a restore it may have been begun anew.
+        """
+        for known in self.stored.data_keys:
+            if known.epoch == key.epoch and (
+                known.created_at == key.created_at or known.wrapped == key.wrapped
+            ):
+                return self.data_keys.get(key.epoch)
+        return None
+
     def at(self, moment: datetime, lives: KeyLives) -> ServiceKeys:
         """The keys to use at a moment."""
         now = milliseconds(moment)
@@ -65,7 +93,7 @@ class OpenKeys:
         peppers, pepper = in_use(self._keys(PEPPER), now, None)
         digest = in_use(self._keys(EMAIL_DIGEST), now, None)[1]
         return ServiceKeys(
-            keyring=Keyring(self.data_keys, current_epoch(self.stored.data_keys, now)),
+            keyring=Keyring(self.data_keys, self.current_epoch(now)),
             signing=SigningKeys(
                 [self._private[key.id] for key in signing_keys], signing_keys.index(signer)
             ),
@@ -80,18 +108,46 @@ class OpenKeys:
         return self.stored.sealed_keys[use]
 
 
-def open_all(provider: KeyProvider, stored: Stored, known: dict[int, bytes]) -> OpenKeys:
+def open_all(
+    provider: KeyProvider,
+    stored: Stored,
+    known: OpenKeys | None = None,
+    resting: Collection[int] = (),
+) -> OpenKeys:
     """Everything that is stored, opened. Blocks while the key service is asked.
 
-    `known` are the data keys that were unwrapped before: those are not asked for again.
+    Data keys that are `known` are not asked for again, nor are the epochs in `resting`, which were
+    refused before.
 
     Raises:
         KeyServiceUnavailable, StartupError
     """
-    data_keys = {
-        key.epoch: known.get(key.epoch) or unwrap(provider, key) for key in stored.data_keys
-    }
-    return OpenKeys(stored, data_keys)
+    data_keys: dict[int, bytes] = {}
+    refused: dict[int, KeyServiceUnavailable] = {}
+    for key in stored.data_keys:
+        found = known.data_key(key) if known else None
+        if found is None and known and key.epoch in resting and key.epoch in known.refused:
+            refused[key.epoch] = known.refused[key.epoch]
+            continue
+        try:
+            data_keys[key.epoch] = found or unwrap(provider, key)
+        except KeyServiceUnavailable as error:
+            refused[key.epoch] = error
+    _refuse_gaps(stored, data_keys, refused)
+    return OpenKeys(stored, data_keys, refused)
+
+
+def _refuse_gaps(
+    stored: Stored, data_keys: Mapping[int, bytes], refused: Mapping[int, KeyServiceUnavailable]
+) -> None:
+    """Raise what was refused, unless it is the newest epochs alone and no key is sealed there."""
+    sealed: set[int] = set()
+    for key in (key for keys in stored.sealed_keys.values() for key in keys):
+        with suppress(SealBroken):  # told where it is opened
+            sealed.add(epoch_of(key.sealed))
+    for epoch, error in refused.items():
+        if epoch in sealed or epoch < max(data_keys, default=epoch + 1):
+            raise error
 
 
 def public_only(stored: Stored, moment: datetime, lives: KeyLives) -> ServiceKeys:
@@ -118,6 +174,22 @@ def unwrap(provider: KeyProvider, key: DataKey) -> bytes:
             f"{provider} does not open the data keys of this database (epoch {key.epoch}): put back"
             f" the one that was used with it, or name it in {named_by}"
         ) from None
+
+
+def wrap_new(provider: KeyProvider, data_key: bytes, epoch: int) -> bytes:
+    """A data key, wrapped, and seen to be unwrapped again: else all under it would be lost.
+
+    Raises:
+        KeyServiceUnavailable, StartupError
+    """
+    wrapped = provider.wrap(data_key, wrap_aad(epoch))
+    try:
+        again = provider.unwrap(wrapped, wrap_aad(epoch))
+    except SealBroken:
+        again = b""
+    if again != data_key:
+        raise KeyServiceRefused(f"{provider} does not give back what it has wrapped")
+    return wrapped
 
 
 def wrap_aad(epoch: int) -> bytes:

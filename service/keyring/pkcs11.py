@@ -1,27 +1,48 @@
 """An HSM: data keys wrapped by an AES key that cannot leave a PKCS#11 token."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 import pkcs11
+import structlog
 from pkcs11 import Attribute, GCMParams, KeyType, Mechanism, ObjectClass
+from pkcs11.constants import TokenFlag
 from pkcs11.exceptions import (
     MultipleObjectsReturned,
     NoSuchKey,
     NoSuchToken,
+    PinExpired,
     PinIncorrect,
     PinInvalid,
+    PinLenRange,
     PinLocked,
+    PinTooWeak,
     PKCS11Error,
     UserAlreadyLoggedIn,
+    UserPinNotInitialized,
 )
 
 from service.errors import KeyServiceUnavailable, SealBroken, StartupError
 from service.keyring.envelope import DATA_KEY_SIZE
+from service.keyring.pin import PinTries
+
+log = structlog.get_logger()
+
+_PIN_ERRORS = (
+    PinExpired,
+    PinIncorrect,
+    PinInvalid,
+    PinLenRange,
+    PinLocked,
+    PinTooWeak,
+    UserPinNotInitialized,
+)
+
+_WARNINGS = TokenFlag.USER_PIN_COUNT_LOW | TokenFlag.USER_PIN_FINAL_TRY | TokenFlag.USER_PIN_LOCKED
 
 _FORMAT = b"\x04"
 _NONCE_END = 13
@@ -65,13 +86,14 @@ class Pkcs11Token:
     one thread (`Punctual` sees to it).
     """
 
-    def __init__(self, settings: Pkcs11Settings) -> None:
+    def __init__(self, settings: Pkcs11Settings, environ: Mapping[str, str] | None = None) -> None:
         if not (settings.token and settings.keys and settings.pin):
             raise StartupError(
                 "the key service pkcs11 needs SERVICE_KMS_PKCS11_TOKEN, _KEY and _PIN: the label"
                 " of the token, that of its key, and the user's PIN"
             )
         self._settings = settings
+        self._tries = PinTries(environ or {})
         self._session: pkcs11.Session | None = None
         self._keys: list[_AesKey] = []
 
@@ -138,23 +160,50 @@ class Pkcs11Token:
             raise StartupError(
                 f"SERVICE_KMS_PKCS11_MODULE: {settings.module} cannot be loaded"
             ) from None
-        try:
-            token = library.get_token(token_label=settings.token)
-            session = self._session = _log_in(token, settings.pin)
-        except NoSuchToken:
-            library.reinitialize()  # else it would not see one that is put in later
-            raise KeyServiceUnavailable(f"there is no PKCS#11 token {settings.token}") from None
-        except (PinIncorrect, PinInvalid, PinLocked) as error:
-            # Not tried again: a few wrong ones lock the token.
-            raise StartupError(
-                f"SERVICE_KMS_PKCS11_PIN: the token answers {type(error).__name__}"
-            ) from None
+        with self._tries.turn():
+            try:
+                token = library.get_token(token_label=settings.token)
+            except NoSuchToken:
+                library.reinitialize()  # else it would not see one that is put in later
+                raise KeyServiceUnavailable(f"there is no PKCS#11 token {settings.token}") from None
+            session = self._session = self._log_in(library, token)
         try:
             self._keys = [_find(session, label) for label in settings.keys]
         except StartupError:
             self._close()
             raise
         return self._keys
+
+    def _log_in(self, library: Any, token: pkcs11.Token) -> pkcs11.Session:
+        """A session, with one try of the PIN, and none where that could lock the token."""
+        if token.flags & (TokenFlag.USER_PIN_LOCKED | TokenFlag.USER_PIN_FINAL_TRY):
+            locked = token.flags & TokenFlag.USER_PIN_LOCKED
+            raise self._refused("PinLocked" if locked else "that the next wrong PIN locks it")
+        if token.flags & TokenFlag.USER_PIN_COUNT_LOW:
+            log.warning("pin", reason="a wrong PIN was given since the last right one", tries=1)
+        try:
+            return token.open(user_pin=self._settings.pin)
+        except UserAlreadyLoggedIn:  # PKCS#11 logs in a process, not a session
+            return token.open()
+        except _PIN_ERRORS as error:
+            raise self._refused(type(error).__name__) from None
+        except PKCS11Error as error:
+            # Each maker has an error of their own for a wrong PIN; the token's flags tell it.
+            if self._flags(library) & _WARNINGS & ~token.flags:
+                raise self._refused(type(error).__name__) from None
+            raise KeyServiceUnavailable(f"{self} cannot be used: {type(error).__name__}") from None
+
+    def _flags(self, library: Any) -> TokenFlag:
+        with suppress(PKCS11Error):
+            flags: TokenFlag = library.get_token(token_label=self._settings.token).flags
+            return flags
+        return TokenFlag(0)
+
+    def _refused(self, answer: str) -> StartupError:
+        """Never tried again: a few wrong ones lock the token."""
+        why = f"SERVICE_KMS_PKCS11_PIN: the token answers {answer}"
+        self._tries.refuse(why)
+        return StartupError(why)
 
     def _close(self) -> None:
         session, self._session, self._keys = self._session, None, []
@@ -180,13 +229,6 @@ def _find(session: pkcs11.Session, label: str) -> _AesKey:
         )
     key: _AesKey = found
     return key
-
-
-def _log_in(token: pkcs11.Token, pin: str) -> pkcs11.Session:
-    try:
-        return token.open(user_pin=pin)
-    except UserAlreadyLoggedIn:  # PKCS#11 logs in a process, not a session
-        return token.open()
 
 
 def _gcm(nonce: bytes, aad: bytes) -> dict[str, object]:

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from datetime import timedelta
 from typing import Any, Protocol
 
-from service.errors import KeyServiceUnavailable, SealBroken, StartupError
+from service.errors import KeyServiceUnavailable, SealBroken, ServiceError, StartupError
 
 FORMATS = {b"\x01": "local", b"\x02": "aws", b"\x03": "vault", b"\x04": "pkcs11"}
 """The first byte of a wrapped key tells whose it is, and in which format."""
@@ -125,6 +125,13 @@ class Punctual:
         except TimeoutError:
             answer.cancel()
             raise KeyServiceUnavailable(f"{self} does not answer in time") from None
+        except ServiceError:
+            raise
+        except Exception as error:
+            # Whatever a library makes of an answer. `from None`: it may hold what was sent.
+            raise KeyServiceUnavailable(
+                f"{self} cannot be used: its answer is not understood ({type(error).__name__})"
+            ) from None
 
     def _serve(self) -> None:
         while True:

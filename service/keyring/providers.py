@@ -24,7 +24,7 @@ def open_key_services(settings: Settings, environ: Mapping[str, str]) -> KeyServ
             case "vault":
                 provider = _vault(settings, environ)
             case "pkcs11":
-                provider = _pkcs11(settings)
+                provider = _pkcs11(settings, environ)
             case _:
                 return LocalKeyFile.at(settings.data_dir, settings.kms_local_key_file)
         return Punctual(provider)
@@ -47,7 +47,7 @@ def _vault(settings: Settings, environ: Mapping[str, str]) -> KeyProvider:
     return provider
 
 
-def _pkcs11(settings: Settings) -> KeyProvider:
+def _pkcs11(settings: Settings, environ: Mapping[str, str]) -> KeyProvider:
     if settings.kms_pkcs11_module is None:
         raise StartupError(
             "the key service pkcs11 needs SERVICE_KMS_PKCS11_MODULE, the HSM's library (a .so file)"
@@ -59,7 +59,8 @@ def _pkcs11(settings: Settings) -> KeyProvider:
             settings.kms_pkcs11_token,
             settings.kms_pkcs11_pin.reveal(),
             settings.kms_pkcs11_key,
-        )
+        ),
+        environ,
     )
     return provider
 

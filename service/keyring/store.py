@@ -6,7 +6,7 @@ key service --wraps--> data keys --seal--> signing keys, MAC keys, peppers, dige
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +23,7 @@ from service.keyring import signing
 from service.keyring.aside import aside
 from service.keyring.envelope import DATA_KEY_SIZE, Keyring
 from service.keyring.keys import ServiceKeys
-from service.keyring.opening import OpenKeys, bound_to, open_all, wrap_aad
+from service.keyring.opening import OpenKeys, bound_to, open_all, wrap_new
 from service.keyring.provider import KeyProvider
 from service.keyring.stored import (
     EMAIL_DIGEST,
@@ -80,15 +80,21 @@ class KeyStore:
         return (await self.open(provider, clock)).at(clock(), lives or KeyLives())
 
     async def open(
-        self, provider: KeyProvider, clock: Clock, known: dict[int, bytes] | None = None
+        self,
+        provider: KeyProvider,
+        clock: Clock,
+        known: OpenKeys | None = None,
+        resting: Collection[int] = (),
     ) -> OpenKeys:
-        """As `load`, all of them. Data keys that are `known` are not unwrapped again."""
+        """As `load`, all of them. `known` and `resting`: see `open_all`."""
         stored = await self.read()
         if not stored.data_keys:
-            await self._found(provider, clock())
+            wrapped, data_key = await self._found(provider, clock())
             stored = await self.read()
+            if stored.data_keys and stored.data_keys[0].wrapped == wrapped:  # ours, not another's
+                known = OpenKeys(stored, {_FIRST: data_key})
         # In a thread, because a provider may block.
-        keys = await aside(open_all, provider, stored, known or {})
+        keys = await aside(open_all, provider, stored, known, resting)
         if any(key.public is None for key in stored.sealed_keys[SIGNING]):
             await self._publish(keys)
         return keys
@@ -116,10 +122,13 @@ class KeyStore:
         }
         return Stored(wrapped, by_age)
 
-    async def _found(self, provider: KeyProvider, now: datetime) -> None:
-        """Makes the first data key and, sealed under it, one key for each use: all or nothing."""
+    async def _found(self, provider: KeyProvider, now: datetime) -> tuple[bytes, bytes]:
+        """Makes the first data key and, sealed under it, one key for each use: all or nothing.
+
+        The data key, wrapped and in clear, whether or not another process was first.
+        """
         data_key = secrets.token_bytes(DATA_KEY_SIZE)
-        wrapped = await aside(provider.wrap, data_key, wrap_aad(_FIRST))
+        wrapped = await aside(wrap_new, provider, data_key, _FIRST)
         keyring = Keyring({_FIRST: data_key})
         rows = [
             sealed_row(keyring, use, _FIRST, mint(), milliseconds(now))
@@ -134,8 +143,9 @@ class KeyStore:
                     await _refuse_leftovers(connection)
                     await connection.execute(insert(sealed_keys), rows)
         except IntegrityError:
-            return  # another process was first; its keys are read next
+            return wrapped, data_key  # another process was first; its keys are read next
         log.warning("keys made", opened_with=str(provider), advice=_ADVICE)
+        return wrapped, data_key
 
     async def _publish(self, keys: OpenKeys) -> None:
         """An upgrade: databases of before version 0003 have no public keys in clear."""

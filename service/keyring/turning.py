@@ -22,7 +22,7 @@ from service.errors import KeyRefused
 from service.keyring.envelope import Keyring
 from service.keyring.opening import OpenKeys
 from service.keyring.store import LARGEST_ID, MINTS, require_epoch, sealed_row, take_turn
-from service.keyring.stored import SIGNING, SKEW, TURNED, KeyLives, current_epoch, in_use
+from service.keyring.stored import SIGNING, SKEW, TURNED, KeyLives, in_use
 
 JWKS_AGE = timedelta(minutes=10)
 """How long others may keep the published set: the `max-age` that goes along with it."""
@@ -53,9 +53,7 @@ class KeyTurning:
         if newest.active_from > milliseconds(now) and not at_once:
             raise KeyRefused(f"the {use} key {newest.id} is published and waits for its time")
         key_id = _free_id(use, {key.id for key in opened.stored.sealed_keys[use]})
-        keyring = Keyring(
-            opened.data_keys, current_epoch(opened.stored.data_keys, milliseconds(now))
-        )
+        keyring = Keyring(opened.data_keys, opened.current_epoch(milliseconds(now)))
         active_from = milliseconds(now if at_once else now + DELAY)
         row = sealed_row(keyring, use, key_id, MINTS[use](), milliseconds(now), active_from)
         try:

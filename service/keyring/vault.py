@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+import hashlib
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,11 +14,17 @@ import msgspec
 from hvac import exceptions
 from requests.exceptions import RequestException
 
-from service.errors import KeyServiceUnavailable, SealBroken, StartupError
+from service.errors import (
+    KeyServiceRefused,
+    KeyServiceUnavailable,
+    SealBroken,
+    StartupError,
+)
 from service.keyring.envelope import DATA_KEY_SIZE
 
 _FORMAT = b"\x03"
 _CIPHERTEXT = re.compile(r"vault:v[1-9][0-9]{0,8}:[A-Za-z0-9+/]{60,200}={0,2}")
+_HANDED_ON = "OPENSHOW_VAULT_APPROLE_TOKEN"
 _PATIENCE = (2, 4)
 """Seconds to connect, and to wait for an answer."""
 
@@ -56,7 +64,7 @@ class VaultTransit:
     along as `associated_data`. The key must be an AEAD (`aes256-gcm96`, Transit's default).
 
     A token from a file is read anew for each call, so that an agent may renew it there. With an
-    AppRole we log in at the first call, and again when the token is refused.
+    AppRole we log in once for all processes of a start, and again when the token is refused.
     """
 
     def __init__(self, settings: VaultSettings) -> None:
@@ -75,6 +83,7 @@ class VaultTransit:
             verify=settings.ca_file or True,
             timeout=_PATIENCE,
         )
+        self._login = _Login(settings)
         self._logged_in = False
 
     def __repr__(self) -> str:
@@ -89,7 +98,7 @@ class VaultTransit:
             raise ValueError("a data key has 32 bytes")
         ciphertext = self._ask("encrypt_data", "ciphertext", aad, plaintext=_text(data_key))
         if not _CIPHERTEXT.fullmatch(ciphertext):
-            raise KeyServiceUnavailable(f"{self} answers with something that is no ciphertext")
+            raise self._no_vault()
         return _FORMAT + ciphertext.encode()
 
     def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
@@ -110,45 +119,41 @@ class VaultTransit:
     def _ask(self, method: str, field: str, aad: bytes, **arguments: str) -> str:
         transit = getattr(self._client.secrets.transit, method)
 
-        def ask() -> str:
-            answer = transit(
+        def ask() -> Any:
+            return transit(
                 self._settings.key,
                 associated_data=_text(aad),
                 mount_point=self._settings.mount,
                 **arguments,
             )
-            text: str = answer["data"][field]
-            return text
 
-        try:
-            return self._authenticated(ask)
-        except exceptions.InvalidRequest as error:
-            raise self._invalid(str(error)) from None
         # `from None`: hvac's errors may hold what was sent, the data key among it.
-        except exceptions.Forbidden:
-            raise KeyServiceUnavailable(
-                f"{self} may not be used: the token has expired or lacks the right to update"
-                f" {self._settings.mount}/encrypt/… and {self._settings.mount}/decrypt/…"
-            ) from None
-        except exceptions.VaultDown:
-            raise KeyServiceUnavailable(f"{self} cannot be used: Vault is sealed") from None
-        except exceptions.InvalidPath:
-            raise KeyServiceUnavailable(
-                f"{self} does not exist: enable Transit there, or mend SERVICE_KMS_VAULT_MOUNT"
-            ) from None
-        except (exceptions.VaultError, KeyError, TypeError, ValueError):
-            raise KeyServiceUnavailable(f"{self} answers with an error; see Vault's log") from None
+        try:
+            answer = self._authenticated(ask)
+        except exceptions.VaultError as error:
+            raise self._told(error) from None
         except RequestException as error:
             raise KeyServiceUnavailable(
                 f"{self} cannot be reached at VAULT_ADDR: {type(error).__name__}"
             ) from None
+        try:
+            text = answer["data"][field]
+        except (KeyError, TypeError, AttributeError):  # no JSON, or not Vault's
+            raise self._no_vault() from None
+        if not isinstance(text, str):
+            raise self._no_vault()
+        return text
 
-    def _authenticated(self, ask: Callable[[], str]) -> str:
+    def _authenticated(self, ask: Callable[[], Any]) -> Any:
         """Ask with a token, and once more with a new one if there is a way to get one."""
         if self._settings.token_file:
             self._client.token = _read(self._settings.token_file)
         if not self._settings.role_id:
             return ask()
+        handed_on = self._login.handed_on()
+        if handed_on and not self._logged_in:
+            self._client.token = handed_on
+            self._logged_in = True
         if self._logged_in:
             try:
                 return ask()
@@ -156,21 +161,74 @@ class VaultTransit:
                 self._logged_in = False
         # hvac keeps the token that a login gives.
         self._client.auth.approle.login(self._settings.role_id, self._settings.secret_id)
+        self._login.hand_on(self._client.token)
         self._logged_in = True
         return ask()
+
+    def _told(self, error: exceptions.VaultError) -> Exception:
+        """What an error of Vault's means for the operator."""
+        if isinstance(error, exceptions.InvalidRequest):
+            return self._invalid(str(error))
+        if isinstance(error, exceptions.Forbidden):
+            return KeyServiceRefused(
+                f"{self} may not be used: the token has expired or lacks the right to update"
+                f" {self._settings.mount}/encrypt/… and {self._settings.mount}/decrypt/…"
+            )
+        if isinstance(error, exceptions.VaultDown):
+            return KeyServiceUnavailable(f"{self} cannot be used: Vault is sealed")
+        if error.json is None:
+            return self._no_vault()
+        if isinstance(error, exceptions.InvalidPath):
+            return KeyServiceRefused(
+                f"{self} does not exist: enable Transit there, or mend SERVICE_KMS_VAULT_MOUNT"
+            )
+        return KeyServiceUnavailable(f"{self} answers with an error; see Vault's log")
+
+    def _no_vault(self) -> KeyServiceRefused:
+        return KeyServiceRefused(
+            f"{self} cannot be used: what answers at VAULT_ADDR ({self._settings.address}) is not"
+            " Vault's API; mend the address"
+        )
 
     def _invalid(self, complaint: str) -> Exception:
         """What Vault answers with 400, told apart by its words."""
         if "too old" in complaint:
-            return KeyServiceUnavailable(
+            return KeyServiceRefused(
                 f"{self} does not open this version any more: lower its min_decryption_version,"
-                " run `service keys rewrap`, then raise it again"
+                " run `openshow-auth keys rewrap`, then raise it again"
             )
         if "key not found" in complaint:
-            return KeyServiceUnavailable(f"{self} does not exist: make it, or mend its name")
+            return KeyServiceRefused(f"{self} does not exist: make it, or mend its name")
+        if "derived key" in complaint or "non-AEAD" in complaint or "not support" in complaint:
+            return KeyServiceRefused(
+                f"{self} is of a type that does not serve: make one of type aes256-gcm96 that is"
+                " not derived, and name it in SERVICE_KMS_VAULT_KEY"
+            )
         if "role or secret" in complaint or "secret id" in complaint or "role ID" in complaint:
-            return KeyServiceUnavailable(f"{self} may not be used: the AppRole login is refused")
+            return KeyServiceRefused(
+                f"{self} may not be used: the AppRole login is refused; a secret id that may be"
+                " used once is spent after the first start"
+            )
         return SealBroken()
+
+
+class _Login:
+    """The token of an AppRole, handed on from the start to all that it starts.
+
+    A secret id may be good for one login. The rehearsal of the start, the server and each worker
+    would each need one; so the first token goes along in the environment, bound to what it is for.
+    """
+
+    def __init__(self, settings: VaultSettings) -> None:
+        parts = settings.address, settings.namespace, settings.role_id, settings.secret_id
+        self._name = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def handed_on(self) -> str:
+        name, _, token = os.environ.get(_HANDED_ON, "").partition(":")
+        return token if name == self._name else ""
+
+    def hand_on(self, token: str) -> None:
+        os.environ[_HANDED_ON] = f"{self._name}:{token}"
 
 
 def _text(data: bytes) -> str:

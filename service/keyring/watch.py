@@ -1,6 +1,8 @@
 """Keeping the keys of a process as the database has them, while it runs."""
 
 import asyncio
+import time
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -8,7 +10,12 @@ from typing import Any
 import structlog
 
 from service.clock import Clock
-from service.errors import KeyServiceUnavailable, StartupError, StoreUnavailable
+from service.errors import (
+    KeyServiceRefused,
+    KeyServiceUnavailable,
+    StartupError,
+    StoreUnavailable,
+)
 from service.keyring.keys import KeysInUse
 from service.keyring.opening import OpenKeys, public_only
 from service.keyring.provider import KeyProvider
@@ -24,8 +31,15 @@ POLL = timedelta(seconds=2)
 _SHORTEST, _LONGEST = timedelta(seconds=0.5), timedelta(seconds=15)
 """Waits between two calls to a key service that is away: the first, and how far they double."""
 
+_SLOWER, _SLOWEST = timedelta(seconds=4), timedelta(seconds=30)
+"""The same for one that refuses until an operator changes something: asking often does not help."""
+
 _CALM = timedelta(seconds=0.2)
 """Between two looks, however often a blob of an unknown epoch asks for one."""
+
+
+_NOT_OPEN = "The keys are not open: the key service cannot be used."
+_NEWEST_NOT_OPEN = "The newest data key is not open: the key service cannot be used."
 
 
 class KeyWatch:
@@ -54,8 +68,18 @@ class KeyWatch:
         self._wait = _SHORTEST
         self._shown: tuple[Any, ...] = ()
         self.keys: KeysInUse
+        self._ask_at = 0.0
         self.problem = ""
         """What keeps the keys from being as they should, in a sentence; empty when all is well."""
+
+    @property
+    def blocking(self) -> str:
+        """The problem, if it keeps this process from sealing or from reading what others seal.
+
+        While all that is refused is a data key under which nobody can have sealed, or few have,
+        what is open goes on to be used, and the process is ready.
+        """
+        return "" if self._open and self._open.refused else self.problem
 
     async def start(self) -> KeysInUse:
         """The keys of this process, open if the key service answers.
@@ -67,8 +91,9 @@ class KeyWatch:
         try:
             self._open = await self._store.open(self._provider, self._clock)
             keys = self._open.at(self._clock(), self._lives)
+            self._complain_of_refused(self._open)
         except KeyServiceUnavailable as error:
-            self._complain("The keys are not open: the key service cannot be used.", error)
+            self._complain(_NOT_OPEN, error)
             keys = public_only(await self._store.read(), self._clock(), self._lives)
         self.keys = KeysInUse(keys)
         self.keys.keyring.on_unknown_epoch = self._wake.set
@@ -77,45 +102,68 @@ class KeyWatch:
     async def run(self) -> None:
         """Look at the tables again and again, until it is cancelled."""
         while True:
-            pause = self._wait if self.problem else POLL
             await asyncio.sleep(_CALM.total_seconds())
             with suppress(TimeoutError):
-                async with asyncio.timeout(pause.total_seconds()):
+                async with asyncio.timeout(self._pause()):
                     await self._wake.wait()
             self._wake.clear()
-            await self._look()
+            try:
+                await self._look(ask=time.monotonic() >= self._ask_at)
+            except Exception as error:  # a defect here must not end the task, and so the looking
+                log.error("keys", exc_info=error)
 
-    async def _look(self) -> None:
+    def _pause(self) -> float:
+        """Until the next look. What others change in the tables counts soon, come what may."""
+        if self._open is None:
+            return self._wait.total_seconds()
+        return (min(self._wait, POLL) if self.problem else POLL).total_seconds()
+
+    async def _look(self, *, ask: bool = True) -> None:
+        """Look at the tables, and `ask` the key service again for what it has refused."""
         try:
             if self._open:  # whatever happens next: time alone makes one key follow another
                 self._show(self._open)
             stored = await self._store.read()
-            if self._open is None or stored != self._open.stored:
-                await self._reopen(stored)
+            refused = self._open.refused if self._open else {}
+            if self._open is None or stored != self._open.stored or (refused and ask):
+                await self._reopen(stored, () if ask else refused)
             if self._open:
                 self._show(self._open)
                 await self._turning.turn_aged(self._open, self._lives)
         except KeyServiceUnavailable as error:
-            self._complain(
-                "The newest data key is not open: the key service cannot be used."
-                if self._open
-                else "The keys are not open: the key service cannot be used.",
-                error,
-            )
-            self._wait = min(2 * self._wait, _LONGEST)
+            self._complain(_NEWEST_NOT_OPEN if self._open else _NOT_OPEN, error)
+            self._wait_longer(error)
         except StoreUnavailable:
             pass  # the part `users` of readiness tells; what is open stays in use
         except StartupError as error:  # too late to stop: others may need this process
-            self._complain("A key in the database does not open; see the log.", error)
+            self._complain(
+                "A key in the database does not open; see the log." if self._open else _NOT_OPEN,
+                error,
+            )
+            self._wait_longer(error)
         except Exception as error:  # a defect here must not end the task, and so the looking
             log.error("keys", exc_info=error)
         else:
-            self.problem, self._wait = "", _SHORTEST
+            self._settle(ask)
 
-    async def _reopen(self, stored: Stored) -> None:
-        known = self._open.data_keys if self._open else {}
-        self._open = await self._store.open(self._provider, self._clock, known)
-        log.info("keys open", epochs=[key.epoch for key in self._open.stored.data_keys])
+    def _settle(self, ask: bool) -> None:
+        """After a look that went well."""
+        if self._open and self._open.refused:
+            self._complain_of_refused(self._open)
+            if ask:
+                self._wait_longer(next(iter(self._open.refused.values())))
+        else:
+            self.problem, self._wait, self._ask_at = "", _SHORTEST, 0.0
+
+    def _wait_longer(self, error: Exception) -> None:
+        lasting = isinstance(error, (KeyServiceRefused, StartupError))
+        shortest, longest = (_SLOWER, _SLOWEST) if lasting else (_SHORTEST, _LONGEST)
+        self._wait = max(shortest, min(2 * self._wait, longest))
+        self._ask_at = time.monotonic() + self._wait.total_seconds()
+
+    async def _reopen(self, stored: Stored, resting: Collection[int]) -> None:
+        self._open = await self._store.open(self._provider, self._clock, self._open, resting)
+        log.info("keys open", epochs=sorted(self._open.data_keys))
 
     def _show(self, opened: OpenKeys) -> None:
         """Hand the keys on if they, or what time makes of them, have changed."""
@@ -131,6 +179,10 @@ class KeyWatch:
         if shown != self._shown:
             self._shown = shown
             self.keys.replace(keys)
+
+    def _complain_of_refused(self, opened: OpenKeys) -> None:
+        for error in opened.refused.values():
+            self._complain(_NEWEST_NOT_OPEN, error)
 
     def _complain(self, problem: str, error: Exception) -> None:
         if problem != self.problem:

@@ -12,6 +12,7 @@ from litestar.types import ASGIApp
 
 from service.app import create_app
 from service.errors import ServiceError, StartupError
+from service.keyring.pin import SHARED as PIN_REFUSED
 from service.serving.server import Server, StopAsked, configuration
 from service.serving.workers import Supervisor
 from service.settings import Settings
@@ -40,6 +41,7 @@ def run(settings: Settings, given: Settings, listener: socket.socket, stop_asked
             Server(config, settings.drain_delay, announce, stop_asked).run(sockets=[listener])
             return 0
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
+        os.environ[PIN_REFUSED] = os.path.join(metrics, "pin-refused")  # one try for all of them
         return Supervisor(settings, listener, announce, stop_asked).run()
 
 

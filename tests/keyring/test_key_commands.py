@@ -1,4 +1,4 @@
-"""`service keys ...` as an operator runs it, beside a service in use."""
+"""`openshow-auth keys ...` as an operator runs it, beside a service in use."""
 
 import asyncio
 import itertools
@@ -282,7 +282,7 @@ async def test_what_an_operator_reads(redis: RedisServer, tmp_path: Path) -> Non
     """Before the first start, with a lost key file, and with a key that does not exist: one line
     that says what is wrong, and the exit status 2; `test` says that all is well when it is."""
     operator = Operator(tmp_path / "var", redis.url)
-    assert "set up by `service migrate`" in await operator.run("status", status=2)
+    assert "is not set up: run `openshow-auth migrate`" in await operator.run("status", status=2)
     pod = ServiceProcess(tmp_path, redis.url).start()
     assert pod.stop() == 0
     printed = await operator.run("test")
@@ -290,7 +290,7 @@ async def test_what_an_operator_reads(redis: RedisServer, tmp_path: Path) -> Non
     assert "It refuses a key that was wrapped for something else." in printed
     assert "It opens all keys of this database: epochs 1." in printed
     printed = await operator.run("retire", "1", status=2)
-    assert "epoch 1 is in use: begin another with `service keys rotate`" in printed
+    assert "epoch 1 is in use: begin another with `openshow-auth keys rotate`" in printed
     assert len(printed.splitlines()) == 1
     (tmp_path / "var/local.keys").unlink()
     assert "is missing, and the data keys open with it only" in await operator.run(

@@ -129,7 +129,7 @@ def test_the_service_is_named_what_its_code_says() -> None:
         for path in (REPOSITORY / "service").rglob("*")
         if path.suffix in (".lua", ".py")
         and path.parent.name != "guard"
-        # `service keys rewrap` alone, and a user of its own may run that (docs/keys.md).
+        # `openshow-auth keys rewrap` alone, and a user of its own may run that (docs/keys.md).
         and path.name != "resealing.py"
     )
     rules = access.users()[SERVICE] + access.in_a_cluster()[SERVICE]
