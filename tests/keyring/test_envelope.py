@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import SealBroken
-from service.keyring.envelope import Keyring
+from service.errors import KeyServiceUnavailable, SealBroken
+from service.keyring.envelope import Keyring, epoch_of
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors/envelope-v1.json").read_text())
 DATA_KEY = b"\x5a" * 32
@@ -136,3 +136,24 @@ def test_purpose_needs_a_name(keyring: Keyring) -> None:
     """An empty purpose is a mistake of the caller, not a purpose of its own."""
     with pytest.raises(ValueError, match="a purpose has a name"):
         keyring.seal(SECRET, purpose="", bound_to=USER)
+
+
+def test_a_closed_keyring_says_that_the_key_service_is_away(blob: bytes) -> None:
+    """While no key is open, a good blob is not called broken: neither to seal nor to open."""
+    closed = Keyring.closed()
+    asked: list[int] = []
+    closed.on_unknown_epoch = lambda: asked.append(1)
+    with pytest.raises(KeyServiceUnavailable):
+        closed.open(blob, purpose="totp", bound_to=USER)
+    with pytest.raises(KeyServiceUnavailable):
+        closed.seal(SECRET, purpose="totp", bound_to=USER)
+    assert asked == []
+    assert refused(closed, b"junk")
+
+
+def test_the_epoch_of_another_version_is_not_read(blob: bytes) -> None:
+    """What lies behind another version byte is not ours to tell; nor is what is too short."""
+    assert epoch_of(blob) == 2
+    for other in (b"\x00" + blob[1:], b"\x02" + blob[1:], b"\xff" + blob[1:], blob[:32], b""):
+        with pytest.raises(SealBroken):
+            epoch_of(other)
