@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 from litestar import Litestar
+from litestar.datastructures import State
 from litestar.types import ASGIApp
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -47,9 +48,10 @@ from service.twofactor.pending import PendingEnrolments
 from service.web import openapi
 from service.web.answers import RouteResponse
 from service.web.errors import HANDLERS
+from service.web.limits import BODY_LIMIT
 from service.web.outermost import Outermost
 from service.web.pages.routes import ROUTES as PAGES
-from service.web.requests import BODY_LIMIT, JsonRequest, admit
+from service.web.requests import JsonRequest, admit, trusting
 from service.web.routes import accounts, operations, sessions, two_factor
 from service.web.services import Services, install
 
@@ -131,13 +133,14 @@ def create_app(settings: Settings) -> ASGIApp:
             request_class=JsonRequest,
             response_class=RouteResponse,
             exception_handlers=HANDLERS,
-            state=openapi.state(_ROUTES),
+            state=State({**openapi.state(_ROUTES), **trusting(settings.trusted_proxies)}),
             openapi_config=None,  # its own pages answer in another shape when they find nothing
             request_max_body_size=BODY_LIMIT,
             logging_config=None,
             debug=False,  # whatever LITESTAR_DEBUG says
             pdb_on_exception=False,
-        )
+        ),
+        moved={"/account/": "/account"} if settings.pages else None,
     )
 
 

@@ -55,6 +55,7 @@ LIBRARIES = {
     "fastapi": "guard",
     "httpx": "guard",
     "uvicorn": "serving web",
+    "httptools": "web",
     "prometheus_client": "web",
     "redis": "keyspace guard redis_commands",
     "hiredis": "keyspace",

@@ -9,6 +9,10 @@ import structlog
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE = 1.0  # seconds without accepting, when there is nothing left to do it with
+_BUFFERS = {  # bytes, of which the kernel makes twice as many
+    socket.SO_RCVBUF: 65_536,  # what a client sends ahead waits at its end of the line
+    socket.SO_SNDBUF: 131_072,  # an answer that nobody reads does not grow with the line's speed
+}
 _TURN = 0.002  # seconds that another worker gets to accept first,
 _TURNS = 25  # so many times: it may be busy, or hang
 
@@ -27,10 +31,13 @@ class Acceptor:
         listener: socket.socket,
         protocol: Callable[[], asyncio.Protocol],
         is_its_turn: Callable[[int], bool],
+        make_room: Callable[[bool], None] = lambda _: None,
     ) -> None:
         """`protocol` makes one for each connection. `is_its_turn`, asked with how many are on their
-        way, tells whether another worker on the socket should rather take the next.
+        way, tells whether another worker on the socket should rather take the next. `make_room` is
+        called before each, and with True when there was no file descriptor left for one.
         """
+        self._make_room = make_room
         self._listener = listener
         self._protocol = protocol
         self._is_its_turn = is_its_turn
@@ -41,6 +48,8 @@ class Acceptor:
     def start(self, backlog: int) -> None:
         """Listen from now on."""
         self._listener.setblocking(False)
+        for option, size in _BUFFERS.items():  # each connection inherits them
+            self._listener.setsockopt(socket.SOL_SOCKET, option, size)
         self._listener.listen(backlog)
         self._loop.add_reader(self._listener, self._take_turn)
 
@@ -62,6 +71,7 @@ class Acceptor:
 
     def _accept(self) -> bool:
         """Whether there was somebody, or may be."""
+        self._make_room(False)
         try:
             connection, _ = self._listener.accept()
         except BlockingIOError:  # another worker has
@@ -70,6 +80,7 @@ class Acceptor:
             if error.errno not in _EXHAUSTED:  # it is gone again
                 return True
             log.error("no connection can be taken", cause=error.strerror, pause=_PAUSE)
+            self._make_room(True)
             self._rest(_PAUSE)
             return False
         task = self._loop.create_task(self._connect(connection))

@@ -12,7 +12,9 @@ from typing import Any
 import uvicorn
 
 from service.serving.acceptor import Acceptor
+from service.serving.connections import Connections
 from service.settings import Settings
+from service.web.deadlines import DEADLINES
 from service.web.protocol import STOPPING, Protocol
 
 GRACE = 4  # seconds that open requests get to finish; the whole stop must take less than ten
@@ -33,6 +35,8 @@ class Server(uvicorn.Server):
     is idle, and what is being answered gets `GRACE` to finish.
     """
 
+    deadlines = DEADLINES
+
     def __init__(
         self,
         config: uvicorn.Config,
@@ -46,6 +50,7 @@ class Server(uvicorn.Server):
         self._announce = announce
         self._stop_asked = stop_asked
         self._acceptors: list[Acceptor] = []
+        self._connections: Connections | None = None
 
     def stop_soon(self) -> None:
         """End without the delay."""
@@ -60,8 +65,11 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
+        connections = Connections(self.server_state.connections, self.deadlines)
+        self._connections = connections
         self._acceptors = [
-            Acceptor(listener, self._protocol, self.is_its_turn) for listener in sockets or []
+            Acceptor(listener, self._protocol, self.is_its_turn, connections.make_room)
+            for listener in sockets or []
         ]
         for acceptor in self._acceptors:
             acceptor.start(self.config.backlog)
@@ -91,6 +99,8 @@ class Server(uvicorn.Server):
             if self.server_state.connections:
                 await asyncio.sleep(LINGER / 25)
         await super().shutdown([])
+        if self._connections is not None:
+            self._connections.stop()
 
     def _ask_clients_to_leave(self) -> None:
         self.lifespan.state[STOPPING] = True
@@ -117,9 +127,7 @@ def configuration(app: Any, settings: Settings) -> uvicorn.Config:
         log_config=None,  # the app says where logs go,
         access_log=False,  # and writes one line a request itself
         server_header=False,
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
+        proxy_headers=False,  # see `service.web.addresses`
         backlog=2048,
-        timeout_keep_alive=75,  # longer than a load balancer's 60 s, so that it closes first
         timeout_graceful_shutdown=GRACE,
     )

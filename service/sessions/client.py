@@ -38,6 +38,9 @@ _DICTIONARY = (
     b"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
     b"Chrome/131.0.0.0 Mobile Safari/537.36"
 )
+_IPV4_INSIDE = (bytes(10) + b"\xff\xff", b"\x00\x64\xff\x9b" + bytes(8))
+"""The first 96 bits of IPv6 addresses that hold an IPv4 address in the last 32."""
+
 _WINDOW_BITS = -12
 _UNPACKED_BYTES = USER_AGENT_KEPT * 4
 
@@ -60,18 +63,27 @@ class Client(msgspec.Struct, frozen=True):
         return bytes((len(address),)) + address + _deflate(self.user_agent[:USER_AGENT_KEPT])
 
 
+def plain(address: Address) -> Address:
+    """The IPv4 address inside an IPv6 address, or the address itself.
+
+    Mapped ones (RFC 4291, section 2.5.5.2) are what a socket for both families shows; those with
+    the well-known prefix (RFC 6052, section 2.1) are what a translator shows.
+    """
+    if isinstance(address, ipaddress.IPv6Address) and address.packed[:12] in _IPV4_INSIDE:
+        return ipaddress.IPv4Address(address.packed[12:])
+    return address
+
+
 def network(address: Address | None) -> str:
-    """The network that attempts are counted under: IPv4 /24, IPv6 /64 (mapped IPv4 as IPv4).
+    """The network that attempts are counted under: IPv4 /24, IPv6 /64 (IPv4 inside it as IPv4).
 
     Clients whose address is not known (a unix socket) are one network.
     """
     if address is None:
         return "unknown"
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is None:
-            return str(ipaddress.ip_network((address, 64), strict=False))
-        address = address.ipv4_mapped
-    return str(ipaddress.ip_network((address, 24), strict=False))
+    address = plain(address)
+    length = 24 if address.version == 4 else 64
+    return str(ipaddress.ip_network((address, length), strict=False))
 
 
 def unpack(packed: bytes) -> tuple[str | None, str | None]:
@@ -84,6 +96,8 @@ def _spelt(address: bytes) -> str:
     """A packed address as RFC 5952 writes it; '' where there is none."""
     if not address:
         return ""
+    if address[:12] in _IPV4_INSIDE and len(address) == 16:
+        address = address[12:]
     return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)
 
 

@@ -113,8 +113,13 @@ FRAMEWORK: dict[int, Answer] = {
     400: Answer(400, "bad_request", "The request cannot be read."),
     404: Answer(404, "not_found", "There is nothing at this address."),
     405: Answer(405, "method_not_allowed", "This address does not take this method; see Allow."),
+    408: Answer(408, "request_timeout", "The request did not come in within the time for it."),
     413: Answer(413, "payload_too_large", "The body is larger than 65,536 bytes."),
+    414: Answer(414, "uri_too_long", "The query is longer than 1,024 bytes."),
     415: Answer(415, "unsupported_media_type", "The body must be JSON (application/json)."),
+    431: Answer(
+        431, "headers_too_large", "The headers are more than 100, or larger than 65,536 bytes."
+    ),
     500: Answer(500, "server_error", "Something went wrong here. It has been logged."),
 }
 """What the framework and the server themselves refuse."""

@@ -8,6 +8,7 @@ import base64
 import random
 import re
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -17,10 +18,14 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from service import logs
 from service.web.errors import FRAMEWORK, Answer, allow, as_json
+from service.web.headers import joined
+from service.web.limits import LONGEST_PATH, LONGEST_QUERY, MOST_FIELDS
 from service.web.metrics import observe
 
 _ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
-_LONGEST_PATH = 1024  # bytes; Litestar keeps recent paths in memory
+
+_SAFE = ("GET", "HEAD")
+_SESSIONS = b"/auth/sessions"
 
 _STOPPING = Answer(503, "service_unavailable", "This process is stopping; try again.")
 
@@ -48,8 +53,10 @@ class RequestLine(msgspec.Struct, omit_defaults=True, tag_field="event", tag="re
 class Outermost:
     """ASGI middleware: a request id, a log line, two metrics, and an answer even to a defect."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, moved: Mapping[str, str] | None = None) -> None:
+        """`moved` has the new path of some that only resemble one of ours."""
         self._app = app
+        self._moved = moved or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; anything but HTTP passes through."""
@@ -58,10 +65,12 @@ class Outermost:
             return
         exchange = _Exchange(scope, send)
         try:
-            if _is_canonical(scope):
+            if (status := _refused(scope)) is None:
                 await self._app(exchange.scope, receive, exchange.send)
+            elif status == 404 and scope["path"] in self._moved and scope["method"] in _SAFE:
+                await exchange.redirect(self._moved[scope["path"]])
             else:
-                await exchange.refuse(FRAMEWORK[404])
+                await exchange.refuse(FRAMEWORK[status])
         except asyncio.CancelledError:  # the process stops and has waited for long enough
             await exchange.cut_off()  # nobody waits for this task, so nobody misses the error
         except Exception as error:  # the framework failed: still an answer, still a line in the log
@@ -80,7 +89,10 @@ class _Exchange:
         self._send = send
         self._status = 0
         self._method = scope["method"]
-        headers = dict(scope["headers"])
+        fields: list[tuple[bytes, bytes]] = scope["headers"]  # type: ignore[assignment]  # uvicorn's
+        headers = dict(fields)
+        if len(headers) < len(fields):
+            headers = joined(fields)
         self._request_id = _request_id(headers.get(b"x-request-id"))
         # HEAD is GET; the server, which keeps the scope as it was, leaves out the body.
         self.scope = scope.copy() if self._method == "HEAD" else scope
@@ -110,6 +122,12 @@ class _Exchange:
             {"type": "http.response.start", "status": answer.status, "headers": headers}
         )
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def redirect(self, path: str) -> None:
+        start = {"location": path, "content-length": "0", "cache-control": "no-store"}
+        headers = [(name.encode(), value.encode()) for name, value in start.items()]
+        await self.send({"type": "http.response.start", "status": 308, "headers": headers})
+        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def fail(self, error: Exception) -> None:
         log.error("unhandled error", exc_info=error, request_id=self._request_id)
@@ -141,16 +159,37 @@ class _Exchange:
             )
 
 
-def _is_canonical(scope: Scope) -> bool:
+def _refused(scope: HTTPScope) -> int | None:
+    """The status of what is refused whatever route it may be for, `None` where nothing is."""
+    if len(scope.get("query_string", b"")) > LONGEST_QUERY:
+        return 414
+    if len(scope["headers"]) > MOST_FIELDS:  # type: ignore[arg-type]  # uvicorn's list
+        return 431
+    if b"," in scope["state"]["headers"].get(
+        b"host", b""
+    ):  # RFC 9112, section 3.2: one, and it has no comma
+        return 400
+    if not _is_canonical(scope):
+        return 404
+    return None
+
+
+def _is_canonical(scope: HTTPScope) -> bool:
     """Whether the path has one spelling only.
 
-    Litestar takes `//metrics/` and `/auth%2Fme` for what they resemble; a proxy in front that lets
-    some paths through and others not may see it otherwise.
+    Litestar takes `//metrics/` for what it resembles, and others take `/%6detrics` so; a proxy in
+    front that lets some paths through and others not may see it otherwise.
     """
-    path, raw = scope["path"], scope["raw_path"]
-    if len(raw) > _LONGEST_PATH or "//" in path or (path[-1:] == "/" and path != "/"):
+    raw = scope["raw_path"]
+    if len(raw) > LONGEST_PATH or b"//" in raw or (raw[-1:] == b"/" and raw != b"/"):
         return False
-    return b"%" not in raw or b"%2f" not in raw.lower()
+    return b"%" not in raw or _is_malformed_id(scope, raw)
+
+
+def _is_malformed_id(scope: HTTPScope, raw: bytes) -> bool:
+    """Whether the escape is in an id, which is malformed by it: the route tells its caller so."""
+    before, _, last = raw.rpartition(b"/")
+    return before == _SESSIONS and b"authorization" in scope["state"]["headers"] and b"%" in last
 
 
 def _request_id(sent: bytes | None) -> str:

@@ -1,50 +1,278 @@
-"""What is wrong already as HTTP, before there is a request: refused in the same shape."""
+"""HTTP/1.1 on a connection: one request after the other, each within its limits.
 
-from math import inf
+The parser is httptools', and what serves a request is uvicorn's. Here the stream is cut where a
+message ends before the parser sees it, so that a request is begun only once the one before it is
+answered: answers come in order, whatever follows, and no more is read ahead than one read.
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+    head ──▶ body (length or chunks) ──▶ whole ──▶ answered ──▶ head …
+      └────────────┴── refused: 400, 408, 414, 431; what still comes is thrown away, then the end
+"""
 
-from service.web.errors import FRAMEWORK, as_json
-from service.web.outermost import mint_request_id
+import asyncio
+
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from service.web.chunks import ChunkedBody, Malformed, TooManyTrailers
+from service.web.connection import Connection, LateClosing
+from service.web.limits import LONGEST_HEAD, LONGEST_QUERY, MOST_FIELDS
 
 STOPPING = "stopping"
 """The name in the state of a request's scope that is there once the process is to stop."""
 
-_LONGEST_HEAD = 65_536  # bytes of request line and headers; uvicorn itself has no limit
+_END_OF_HEAD = b"\r\n\r\n"
 
 
-class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol on httptools, with our error body and a limit to the head of a request."""
+class Protocol(Connection):
+    """uvicorn's protocol on httptools with our own order, limits, deadlines and errors."""
 
-    _head: float = 0  # bytes of a head that is not complete; -inf while a body comes in
+    _parsing = False  # the parser has begun the next head
+    _head_done = False
+    _complete = False  # the parser says that the message ends here
+    _room = LONGEST_HEAD  # bytes left for head and trailers
+    _tail = b""  # the last bytes of a head that is not complete: the beginning of its end, maybe
+    _left = 0  # bytes of a body of known length that are to come
+    _chunks: ChunkedBody | None = None
+    _stand_in = False  # the parser knows the body only, see `_without_upgrade`
+
+    def data_received(self, data: bytes) -> None:
+        if self._held:
+            self._hold(self._held + data)
+        elif not self._refused:
+            self._take(data)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._go_on()
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        self._answered += 1
+        self._quiet = 0.0
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Take what was held back, now that it is its turn."""
+        if self._is_answering() or self.flow.write_paused or self.transport.is_closing():
+            return
+        held, self._held = self._held, b""
+        self.flow.release()
+        if held:
+            self._take(held)
+        if self._at_end and not self._is_answering():
+            self.transport.close()
+
+    def _take(self, data: bytes) -> None:
+        while data and not self._refused:
+            if self._in_body:
+                data = self._take_body(data)
+            elif self._is_answering() or self.flow.write_paused:
+                self._hold(data)
+                return
+            elif self.transport.is_closing():
+                return
+            else:
+                data = self._take_head(data)
+
+    def _hold(self, data: bytes) -> None:
+        self._held = data
+        self.flow.hold()
+
+    def _take_head(self, data: bytes) -> bytes:
+        """Take what belongs to the head and return the rest."""
+        if not self._parsing:  # a robust server skips empty lines (RFC 9112, section 2.2)
+            self._room -= len(data) - len(data := data.lstrip(b"\r\n"))
+        if not data and self._room >= 0:
+            return b""
+        if not self._begun:
+            self._begun = True
+            self._quiet = 0.0
+        seen = len(self._tail)
+        window = self._tail + data if seen else data
+        end = window.find(_END_OF_HEAD)
+        rest = b""
+        if end < 0:
+            self._tail = window[-3:]
+        else:
+            end += len(_END_OF_HEAD) - seen
+            if end < len(data):
+                data, rest = data[:end], data[end:]
+        self._room -= len(data)
+        if self._room < 0:
+            self._refuse(414 if self._has_long_query(data) else 431)
+        elif self._parse(data):
+            if (end >= 0) is not self._head_done:  # two readings of one head
+                self._refuse(400)
+            elif end >= 0:
+                self._begin_message()
+        return rest
+
+    def _has_long_query(self, data: bytes) -> bool:
+        """Whether it is a query that leaves no room for the rest, as far as it was read."""
+        target = self.url if self._parsing else data.partition(b"\r\n")[0]
+        return len(target.partition(b"?")[2]) > LONGEST_QUERY + len(b" HTTP/1.1")
+
+    def _begin_message(self) -> None:
+        self._tail = b""
+        assert self.cycle is not None  # noqa: S101  made by `on_headers_complete`
+        if not self._complete:
+            self._in_body = True
+            if not self._find_length():
+                self._refuse(400)
+                return
+            self.cycle.transport = LateClosing(self)  # type: ignore[assignment]  # all it needs
+        if STOPPING in self.app_state:
+            self.cycle.keep_alive = False
+        self._start_asgi_task(self.cycle, self.app)
+        if self._complete:
+            self._end_message()
+
+    def _find_length(self) -> bool:
+        """Find how the body is delimited. False where it is by something that is not understood."""
+        for name, value in self.headers:
+            if name == b"content-length":
+                self._left = int(value)
+                return True
+            if name == b"transfer-encoding":
+                self._chunks = ChunkedBody(self._room, MOST_FIELDS - len(self.headers))
+                return value.lower() == b"chunked" and self.scope["http_version"] == "1.1"
+        return False
+
+    def _take_body(self, data: bytes) -> bytes:
+        """Take what belongs to the body and return the rest."""
+        try:
+            end = self._end_of_message(data)
+        except Malformed:
+            self._refuse(400)
+            return b""
+        except TooManyTrailers:
+            self._refuse(431)
+            return b""
+        if not self._parse(data if end is None else data[:end]):
+            return b""
+        if self._complete is (end is None):  # two readings of one body
+            self._refuse(400)
+            return b""
+        if self._is_answering():  # what is sent after the answer gains no time
+            self._quiet = 0.0
+        if end is None:
+            return b""
+        self._end_message()
+        return data[end:]
+
+    def _end_of_message(self, data: bytes) -> int | None:
+        if self._chunks is not None:
+            return self._chunks.end(data)
+        end = self._left if self._left <= len(data) else None
+        self._left -= len(data)
+        return end
+
+    def _end_message(self) -> None:
+        self._begun = self._parsing = self._head_done = self._in_body = self._complete = False
+        self._room = LONGEST_HEAD
+        if self._stand_in or self._chunks is not None:  # which a trailer may have changed
+            self._stand_in = False
+            self.parser = httptools.HttpRequestParser(self)
+        self._chunks = None
+        assert self.cycle is not None  # noqa: S101  a message has one
+        if self.cycle.response_complete:
+            self._quiet = 0.0
+        else:
+            self.cycle.transport = self.transport
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
+
+    # the parser
+
+    def _parse(self, data: bytes) -> bool:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._without_upgrade()
+        except httptools.HttpParserError:
+            self._refuse(400)
+            return False
+        return True
+
+    def _without_upgrade(self) -> None:
+        """Go on as if no upgrade were offered (RFC 9110, section 7.8): the body is to be read.
+
+        The parser takes all that follows for another protocol. A new one takes its place, which is
+        told only how the body is delimited.
+        """
+        if self._in_body:  # the offer was in a trailer
+            return
+        self._stand_in = True
+        self._complete = False
+        self.parser = httptools.HttpRequestParser(_BodyOnly(self))
+        framing = [
+            b"%s: %s\r\n" % field
+            for field in self.headers
+            if field[0] in (b"content-length", b"transfer-encoding")
+        ]
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % b"".join(framing))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head = 0
+        self._parsing = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_done:  # a trailer is no header
+            return
+        name = name.lower()
+        if name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        self._head = -inf
-        super().on_headers_complete()
-        if STOPPING in self.app_state:
-            self.leave_after_answer()
-
-    def leave_after_answer(self) -> None:
-        """Let the answer that is under way, if any, be the connection's last, and say so."""
-        if self.cycle is not None:
-            self.cycle.keep_alive = False
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._head += len(data)
-        if self._head > _LONGEST_HEAD and not self.transport.is_closing():
-            self.send_400_response("")
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer 400 and hang up. `msg` is uvicorn's own text."""
-        body = as_json(FRAMEWORK[400])
-        self.transport.write(
-            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
-            b"content-length: %d\r\nx-request-id: %s\r\nconnection: close\r\n\r\n%s"
-            % (len(body), mint_request_id().encode(), body)
+        self._head_done = True
+        scope, url = self.scope, self.url
+        scope["method"] = self.parser.get_method().decode("ascii")
+        version = self.parser.get_http_version()
+        scope["http_version"] = version
+        if b"#" in url:
+            raise ValueError  # RFC 9112, section 3.2: a target has no fragment
+        if url[:1] == b"/":
+            path, _, query = url.partition(b"?")
+        else:
+            parsed = httptools.parse_url(url)
+            path, query = parsed.path or b"/", parsed.query or b""
+        scope["path"] = path.decode("ascii")  # with escapes as they are: no route has any
+        scope["raw_path"] = path
+        scope["query_string"] = query
+        expects = version == "1.1" and self.expect_100_continue
+        self.cycle = RequestResponseCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=expects,
+            # A client that was refused instead of told to go on may or may not send its body.
+            keep_alive=version == "1.1" and not expects and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
         )
-        self.transport.close()
+
+    def on_body(self, body: bytes) -> None:
+        cycle = self.cycle
+        assert cycle is not None  # noqa: S101  a body has a head
+        if not cycle.response_complete:
+            cycle.body += body
+            if len(cycle.body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+            cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        self._complete = True
+
+
+class _BodyOnly:
+    """What a parser tells that stands in for another in the middle of a message."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self.on_body = protocol.on_body
+        self.on_message_complete = protocol.on_message_complete

@@ -1,11 +1,11 @@
 """What is checked and read of a request before its handler runs.
 
-The order is the contract's: 404 and 405 (the router) → 413 → 401 → 415 → 400 (the body).
+The order is the contract's: 414 and 431 (`Outermost`) → 404 and 405 (the router) → 413 → 401 →
+415 → 400 (the body).
 """
 
 import functools
-import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from litestar import Request
@@ -13,15 +13,17 @@ from litestar.datastructures import State
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import Scope
 
-from service.errors import Unauthenticated
+from service.errors import InvalidAccessToken, Unauthenticated
 from service.sessions.access_tokens import Caller
-from service.sessions.client import Address, Client
+from service.sessions.client import Client
+from service.web.addresses import Network, TrustedProxies
 from service.web.errors import ClientGone, UnsupportedMediaType
 from service.web.json_body import decode
+from service.web.limits import BODY_LIMIT
 from service.web.services import services_of
 
-BODY_LIMIT = 65_536
-"""Bytes."""
+_PROXIES = "proxies"
+_LONGEST_MEDIA_TYPE = 256  # characters; what is longer is none of ours, and not kept
 
 
 class JsonRequest(Request[Caller, Any, State]):
@@ -87,19 +89,25 @@ async def admit(request: Request[Any, Any, Any]) -> None:
         raise UnsupportedMediaType
 
 
+def trusting(networks: Sequence[Network]) -> State:
+    """The app state by which `client_of` believes the proxies in these networks."""
+    return State({_PROXIES: TrustedProxies(networks)})
+
+
 def client_of(request: JsonRequest) -> Client:
     """Who sent this request."""
-    scope = request.scope
+    scope, headers = request.scope, headers_of(request.scope)
     peer = scope["client"]
+    proxies: TrustedProxies = request.app.state[_PROXIES]
     return Client(
-        address=_address(peer[0]) if peer else None,
-        user_agent=headers_of(scope).get(b"user-agent", b"").decode("latin-1"),
+        address=proxies.client(peer[0], headers.get(b"x-forwarded-for", b"")) if peer else None,
+        user_agent=_text(headers.get(b"user-agent", b"")),
         request_id=scope["state"]["request_id"],
     )
 
 
 def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
-    """The headers by lower-case name, as `Outermost` left them. Of several, the last counts."""
+    """The headers by lower-case name, as `Outermost` left them. Several are joined."""
     headers: Mapping[bytes, bytes] = scope["state"]["headers"]
     return headers
 
@@ -110,20 +118,28 @@ def _bearer(headers: Mapping[bytes, bytes]) -> str:
     token = token.strip()
     if not token or scheme.lower() != b"bearer":
         raise Unauthenticated
+    if b"," in token:  # several credentials
+        raise InvalidAccessToken
     return token.decode("latin-1")
 
 
-@functools.lru_cache(maxsize=64)
+def _text(value: bytes) -> str:
+    """A header that is not restricted to ASCII."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
 def _is_json(content_type: bytes | None) -> bool:
+    if content_type is not None and len(content_type) > _LONGEST_MEDIA_TYPE:
+        return False
+    return _names_json(content_type)
+
+
+@functools.lru_cache(maxsize=64)
+def _names_json(content_type: bytes | None) -> bool:
     media_type = (content_type or b"").partition(b";")[0].strip().lower()
     return media_type in (b"", b"application/json") or (
         media_type.startswith(b"application/") and media_type.endswith(b"+json")
     )
-
-
-@functools.lru_cache(maxsize=4096)
-def _address(text: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None

@@ -77,8 +77,9 @@ async def test_files_and_their_headers(http: httpx.AsyncClient, path: str, media
         "/account/%2e%2e%2froutes.py",
         "/account/__init__.py",
         "/account/static",
-        "/account/",
         "/account/account.js/",
+        "/account//",
+        "/account/%61ccount.js",
         "/accounts",
     ],
 )
@@ -86,6 +87,16 @@ def test_nothing_else_is_served(pages: ServiceProcess, path: str) -> None:
     """Not the file behind the page, no way out of the folder, no listing."""
     answer = Wire(pages.url).ask(f"GET {path}")
     assert (answer.status_code, error_of(answer)) == (404, "not_found")
+
+
+def test_a_slash_too_many_leads_to_the_page(pages: ServiceProcess) -> None:
+    """People type it. With a query too; but not for a method that the page does not have."""
+    wire = Wire(pages.url)
+    for line in ("GET /account/", "HEAD /account/", "GET /account/?from=mail"):
+        answer = wire.ask(line)
+        assert (answer.status_code, answer.headers["location"]) == (308, "/account")
+        assert (answer.content, len(answer.headers["x-request-id"])) == (b"", 16)
+    assert wire.ask("POST /account/").status_code == 404
 
 
 async def test_the_qr_code_is_drawn_for_the_caller_only(

@@ -1,0 +1,68 @@
+"""Whose request it is, by the network: the peer, or who a trusted proxy says that it was."""
+
+import functools
+import ipaddress
+from collections.abc import Sequence
+
+from service.sessions.client import Address, plain
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_LONGEST = 64  # characters of an address with zone or port; what is longer is none, and not kept
+
+
+class TrustedProxies:
+    """The proxies whose `X-Forwarded-For` is believed."""
+
+    def __init__(self, networks: Sequence[Network] = ()) -> None:
+        """Networks of mapped IPv4 addresses count as those of IPv4."""
+        self._networks = [_plain_network(network) for network in networks]
+
+    def client(self, peer: str, forwarded: bytes) -> Address | None:
+        """The address of a client: the last one on the way that is no trusted proxy's.
+
+        `forwarded` is the header, several of them joined; each proxy has added whom it heard. If
+        all were proxies, it is the first. `None` where that is no address, such as `unknown`.
+        """
+        address = parse(peer)
+        if not forwarded or not self._trusts(address):
+            return address
+        for entry in reversed(forwarded.decode("latin-1").split(",")):
+            entry = entry.strip()
+            if entry:  # RFC 9110, section 5.6.1: empty elements count for nothing
+                address = parse(_without_port(entry))
+                if not self._trusts(address):
+                    break
+        return address
+
+    def _trusts(self, address: Address | None) -> bool:
+        return address is not None and any(address in network for network in self._networks)
+
+
+def parse(text: str) -> Address | None:
+    """An address; one of IPv4 inside IPv6 as that of IPv4. A zone is left out."""
+    return _parse(text) if len(text) <= _LONGEST else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _parse(text: str) -> Address | None:
+    try:
+        return plain(ipaddress.ip_address(text.partition("%")[0]))
+    except ValueError:
+        return None
+
+
+def _without_port(entry: str) -> str:
+    """An entry of `X-Forwarded-For` without the port that some proxies add."""
+    if entry.startswith("["):
+        return entry[1:].partition("]")[0]
+    return entry.partition(":")[0] if entry.count(":") == 1 else entry
+
+
+def _plain_network(network: Network) -> Network:
+    first = network.network_address
+    if isinstance(first, ipaddress.IPv6Address) and network.prefixlen >= 96:
+        inner = plain(first)
+        if isinstance(inner, ipaddress.IPv4Address):
+            return ipaddress.ip_network((inner, network.prefixlen - 96))
+    return network

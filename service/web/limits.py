@@ -1,0 +1,16 @@
+"""How large a request may be, before anything of it is looked at."""
+
+LONGEST_HEAD = 65_536
+"""Bytes of request line, headers and trailers together."""
+
+MOST_FIELDS = 100
+"""Headers and trailers together."""
+
+LONGEST_QUERY = 1024
+"""Bytes."""
+
+LONGEST_PATH = 256
+"""Bytes; no route is longer, and Litestar keeps recent paths in memory."""
+
+BODY_LIMIT = 65_536
+"""Bytes."""
