@@ -1,4 +1,4 @@
-"""Clients that say nothing, or not all, or do not listen. The deadlines of this server are short."""
+"""Clients that say nothing, or not all, or do not listen, and a server with short deadlines."""
 
 import socket
 import time
@@ -44,7 +44,8 @@ def test_the_deadlines_are_the_contract_s() -> None:
     "sent",
     [
         b"", b"\r\n", b"G", b"GET /health/live HTTP/1.1\r\nHost: test\r\n", PART_OF_A_BODY,
-        PART_OF_CHUNKS, PART_OF_TRAILERS, LOGIN + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+        PART_OF_CHUNKS, PART_OF_TRAILERS,
+        LOGIN + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n",
         b"POST /auth/2fa/enable HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n",
     ],
 )  # fmt: skip

@@ -21,7 +21,7 @@ OFFERS = [
 async def test_an_offer_to_upgrade_is_ignored(
     wire: Wire, person: Person, offer: tuple[str, ...], chunked: bool
 ) -> None:
-    """The body is read, in one piece or in two, and the connection goes on with the next request."""
+    """The body is read, in one piece or in two, and the next request is served."""
     sent = logout_of(person, *offer, chunked=chunked)
     assert statuses(wire.send(sent + INNER + LAST)) == [204, 200, 200]
     with wire.open() as connection:
@@ -116,7 +116,8 @@ def test_a_head_with_two_meanings_is_refused(wire: Wire, headers: bytes) -> None
     [
         b"x\r\n", b"-1\r\n", b"0x2\r\n{}\r\n0\r\n\r\n", b"2 \r\n{}\r\n0\r\n\r\n", b"2\n{}\n0\n\n",
         b"2\r\n{}0\r\n\r\n", b"2\r\n{}\r\n0\r\nno field\r\n\r\n", b"2\r\n{}\r\n0\r\n\n", b"\r\n",
-        b"2;" + b"x" * 5000 + b"\r\n{}\r\n0\r\n\r\n", b"f" * 300, b"2;x=\"a\nb\"\r\n{}\r\n0\r\n\r\n",
+        b"2;" + b"x" * 5000 + b"\r\n{}\r\n0\r\n\r\n", b"f" * 300,
+        b"2;x=\"a\nb\"\r\n{}\r\n0\r\n\r\n",
         b"fffffffffffffffff\r\n", b"2\r\n{}\r\n0\r\nContent-Length: 9\r\n\r\n",
     ],
 )  # fmt: skip
