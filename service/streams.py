@@ -24,7 +24,7 @@ from typing import TextIO
 LIMIT = 2**19
 """Bytes that wait at most, for each of the two: some 2,000 lines of requests, besides the pipe."""
 
-_GATHER = 0.01  # seconds until a line is written: one wake-up for all that come meanwhile
+_GATHER = 0.05  # seconds after a write in which lines gather: a wake-up costs more than they do
 _OVERHEAD = 64  # bytes of memory that a piece takes besides its own
 _PIECE = 4096  # PIPE_BUF: up to here the lines of several processes on a pipe stay whole
 _LONGEST_FLUSH = 2.0  # seconds for what is left at the end,
@@ -103,9 +103,9 @@ class Writer:
     def _run(self) -> None:
         while True:
             self._bell.acquire()
-            time.sleep(_GATHER)
             while pieces := self._next():
                 self._write_all(pieces)
+            time.sleep(_GATHER)
 
     def _next(self) -> list[bytes | int]:
         """What is written next, up to about a piece; nothing, and the thread is idle."""

@@ -15,6 +15,7 @@ import pytest
 import yaml  # a dependency of Litestar
 
 from service import cli
+from service.errors import SettingsError
 from service.serving.server import LONGEST_STOP
 from service.settings import Settings
 from tests.support.postgresql import PostgresServer
@@ -44,11 +45,16 @@ PROBES = {
 }
 
 
+INGRESS = "10.0.3.0/28"
+"""What whoever deploys puts in the place of the placeholder."""
+
+
 def translated(directory: Path) -> dict[str, str]:
     """The environment of the pod with its mounted secret in this directory, and on loopback."""
     (mount,) = (m["mountPath"] for m in CONTAINER["volumeMounts"] if m["name"] == "secrets")
     moved = {name: value.replace(mount, str(directory)) for name, value in ENVIRONMENT.items()}
-    return moved | {"SERVICE_HOST": "127.0.0.1", "SERVICE_PORT": "0"}
+    ours = {"SERVICE_HOST": "127.0.0.1", "SERVICE_PORT": "0", "SERVICE_TRUSTED_PROXIES": INGRESS}
+    return moved | ours
 
 
 def keep_secrets(directory: Path, **texts: str) -> None:
@@ -87,6 +93,71 @@ def test_the_placeholder_of_the_key_opens_nothing() -> None:
     title, key = SECRET["local.keys"].splitlines()
     assert new_key_file().splitlines()[0] == title
     assert key == "KEY"
+
+
+def test_only_the_ingress_is_believed(tmp_path: Path) -> None:
+    """Who forgets to name it gets no service, not one that believes every pod of the cluster."""
+    keep_secrets(
+        tmp_path, redis_url=SECRET["redis-url"], database_url=SECRET["database-url"],
+        local_keys=SECRET["local.keys"],
+    )  # fmt: skip
+    placeholder = ENVIRONMENT["SERVICE_TRUSTED_PROXIES"]
+    environment = translated(tmp_path) | {"SERVICE_TRUSTED_PROXIES": placeholder}
+    with pytest.raises(SettingsError, match="SERVICE_TRUSTED_PROXIES"):
+        Settings.from_environment(environment)
+    ingress = MANIFEST["NetworkPolicy"]["spec"]["ingress"][0]["from"][0]
+    assert ingress["podSelector"]["matchLabels"]
+
+
+def test_the_build_takes_hashed_wheels_only() -> None:
+    """Each install checks hashes, or takes nothing from outside; build tools are pinned too."""
+    installs = re.findall(r"pip (?:install|wheel) .*?(?=&&|\n|\\)", CONTAINERFILE)
+    assert len(installs) == 4
+    for command in installs:
+        files = re.findall(r"-r (\S+)", command)
+        if not files:
+            assert "--no-index" in command, command
+            continue
+        assert {"--require-hashes", "--no-deps", "--only-binary"} <= set(command.split())
+        for file in files:
+            text = (REPOSITORY / "scripts/requirements" / file).read_text()
+            pins = re.findall(r"^[\w.-]+(?:\[.*?\])?==", text, re.MULTILINE)
+            assert pins
+            assert len(pins) == len(
+                re.findall(r"^[\w.-]+.*==.*\\\n    --hash=", text, re.MULTILINE)
+            )
+    assert "--no-build-isolation" in CONTAINERFILE
+    assert re.findall(r"^FROM (\S+)", CONTAINERFILE, re.MULTILINE) == ["${PYTHON}"] * 2
+
+
+def test_the_image_has_all_key_services() -> None:
+    """What SERVICE_KMS offers can be chosen without another image."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    locked = (REPOSITORY / "scripts/requirements/image.txt").read_text()
+    build = (REPOSITORY / "scripts/requirements/build.txt").read_text()
+    for extra in ("server", "aws", "vault", "pkcs11"):
+        for requirement in extras[extra]:
+            (name,) = re.findall(r"^[\w-]+", requirement)
+            assert re.search(rf"^{name}==", locked, re.MULTILINE), name
+    assert re.search(r"^hatchling==", build, re.MULTILINE)
+
+
+def test_no_keys_go_into_the_build() -> None:
+    """.dockerignore leaves out all but what is copied; var/ and .git above all."""
+    lines = (REPOSITORY / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    kept = {rule[1:] for rule in rules if rule.startswith("!")}
+    copied = {
+        source
+        for line in re.findall(r"^COPY (?!--from)(.*)$", CONTAINERFILE, re.MULTILINE)
+        for source in line.split()[:-1]
+    }
+    assert all(any(f"{source}/".startswith(f"{name}/") for name in kept) for source in copied)
+    assert not kept & {"var", ".git", ".venv", "."}
+    last = max(rules.index(f"!{name}") for name in kept)
+    assert {"**/var", "**/*.keys"} <= set(rules[last:])
 
 
 def test_the_command_is_ours() -> None:

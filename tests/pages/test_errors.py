@@ -123,3 +123,22 @@ async def test_a_form_is_sent_once(visitor: Visitor) -> None:
     go_on.set()
     await visitor.sees("#home")
     assert len(sent) == 1
+
+
+async def test_a_lost_answer_to_verify(visitor: Visitor) -> None:
+    """It is on, but nobody has seen the recovery codes: the page leads to new ones."""
+    await visitor.sign_up()
+    await visitor.begin_enrolment()
+
+    async def lose(route: Route) -> None:
+        await route.fetch()  # the service has done it
+        await route.abort()
+
+    await visitor.page.route("**/auth/2fa/verify", lose)
+    await visitor.submit("#verify", code=visitor.phone.code())
+    await visitor.sees("#verify-error", "The service cannot be reached.")
+    await visitor.page.unroute("**/auth/2fa/verify")
+    await visitor.submit("#verify", code=visitor.phone.code(1))
+    await visitor.sees("#factor-on")
+    await expect(visitor.page.locator("#renew-codes-code")).to_be_focused()
+    await visitor.sees("#notice", "Make new recovery codes")

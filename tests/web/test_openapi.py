@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.web.errors import FRAMEWORK, TABLE
 from tests.support.redis_server import REPOSITORY, RedisServer
 from tests.support.service_process import PASSWORD, Person, ServiceProcess
 from tests.support.two_factor import Holder, let_steps_pass, new_holder
@@ -274,3 +275,24 @@ async def test_the_page_loads_nothing(http: httpx.AsyncClient, document: Any) ->
         assert f"<code>{call}</code>" in answer.text
     assert "<code>recoveryCodesLeft</code>" in answer.text
     assert "<code>refresh_token_reused</code>" in answer.text
+
+
+def test_every_code_is_in_both(document: Any) -> None:
+    """Whatever the table of errors can answer stands in docs/api.md and in the document."""
+    answers = {*TABLE.values(), *FRAMEWORK.values()}
+    can_be = {(str(answer.status), answer.code) for answer in answers}
+    in_page = GENERAL | {pair for row in CALLS.values() for pair in codes_of(row[2])}
+    assert can_be - in_page == set()
+    in_document = set[tuple[str, str]]().union(
+        *map(documented_codes, operations(document).values())
+    )
+    # Refused before any route is known, so no operation of the document can have them.
+    nowhere = {
+        (s, c) for s, c in can_be if s in ("404", "405", "408", "414", "431") and c in NOWHERE
+    }
+    assert can_be - nowhere - in_document == set()
+
+
+NOWHERE = {
+    *("not_found", "method_not_allowed", "request_timeout", "uri_too_long", "headers_too_large"),
+}

@@ -13,6 +13,7 @@ from service.errors import (
     EmailTaken,
     InvalidCredentials,
     InvalidField,
+    RevocationUnconfirmed,
     StoreUnavailable,
     TooManyAttempts,
     WeakPassword,
@@ -58,7 +59,13 @@ class ChallengeAnswerBody(Body, frozen=True):
     summary="Sign up",
     response_description="The account and a token pair",
     responses=failures(
-        InvalidField, WeakPassword, EmailTaken, TooManyAttempts, StoreUnavailable, body=True
+        InvalidField,
+        WeakPassword,
+        EmailTaken,
+        TooManyAttempts,
+        StoreUnavailable,
+        RevocationUnconfirmed,
+        body=True,
     ),
 )
 async def signup(request: JsonRequest, data: CredentialsBody) -> SignedInBody:
@@ -73,7 +80,9 @@ async def signup(request: JsonRequest, data: CredentialsBody) -> SignedInBody:
     response_headers=NO_STORE,
     summary="Log in",
     response_description="A token pair, and whose it is",
-    responses=failures(InvalidCredentials, TooManyAttempts, StoreUnavailable, body=True)
+    responses=failures(
+        InvalidCredentials, TooManyAttempts, StoreUnavailable, RevocationUnconfirmed, body=True
+    )
     | {202: ResponseSpec(ChallengeBody, False, "The password is right; a code is to follow")},
 )
 async def login(request: JsonRequest, data: CredentialsBody) -> Response[SignedInBody]:
@@ -96,7 +105,12 @@ async def login(request: JsonRequest, data: CredentialsBody) -> Response[SignedI
     summary="Log in: second step",
     response_description="A token pair, and whose it is",
     responses=failures(
-        ChallengeFailed, ChallengeNotFound, TooManyAttempts, StoreUnavailable, body=True
+        ChallengeFailed,
+        ChallengeNotFound,
+        TooManyAttempts,
+        StoreUnavailable,
+        RevocationUnconfirmed,
+        body=True,
     ),
 )
 async def login_second_step(request: JsonRequest, data: ChallengeAnswerBody) -> SignedInBody:

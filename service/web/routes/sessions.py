@@ -10,6 +10,7 @@ from service.errors import (
     MissingRefreshToken,
     NothingToRevoke,
     RefreshTokenReused,
+    RevocationUnconfirmed,
     SessionNotFound,
     StoreUnavailable,
 )
@@ -75,7 +76,9 @@ class SessionsBody(Body, frozen=True):
     response_headers=NO_STORE,
     summary="Refresh",
     response_description="A new token pair; the old refresh token is spent",
-    responses=failures(InvalidRefreshToken, RefreshTokenReused, StoreUnavailable, body=True),
+    responses=failures(
+        InvalidRefreshToken, RefreshTokenReused, StoreUnavailable, RevocationUnconfirmed, body=True
+    ),
 )
 async def refresh(request: JsonRequest, data: RefreshBody) -> TokenPairBody:
     """Spend a refresh token for its successor. Racing callers within the grace get the same one."""
@@ -107,7 +110,12 @@ async def me(request: JsonRequest) -> MeBody:
     summary="Log out",
     response_description="The session has ended",
     responses=failures(
-        MissingRefreshToken, NothingToRevoke, InvalidAccessToken, StoreUnavailable, body=True
+        MissingRefreshToken,
+        NothingToRevoke,
+        InvalidAccessToken,
+        StoreUnavailable,
+        RevocationUnconfirmed,
+        body=True,
     ),
 )
 async def logout(request: JsonRequest, data: LogoutBody) -> None:
@@ -125,7 +133,7 @@ async def logout(request: JsonRequest, data: LogoutBody) -> None:
     security=BEARER,
     summary="Log out everywhere",
     response_description="How many sessions have ended",
-    responses=failures(InvalidAccessToken, StoreUnavailable, body=True),
+    responses=failures(InvalidAccessToken, StoreUnavailable, RevocationUnconfirmed, body=True),
 )
 async def logout_all(request: JsonRequest, data: LogoutAllBody) -> RevokedBody:
     """End all sessions of the caller, or all others with `keepCurrent`."""
@@ -158,7 +166,9 @@ async def list_sessions(request: JsonRequest) -> SessionsBody:
     security=BEARER,
     summary="End one session",
     response_description="The session has ended",
-    responses=failures(SessionNotFound, InvalidAccessToken, StoreUnavailable),
+    responses=failures(
+        SessionNotFound, InvalidAccessToken, StoreUnavailable, RevocationUnconfirmed
+    ),
 )
 async def end_session(request: JsonRequest, id: str) -> None:
     """End one of the caller's sessions by its public id."""

@@ -10,6 +10,7 @@ from service.errors import (
     InvalidAccessToken,
     InvalidCode,
     NotEnabled,
+    RevocationUnconfirmed,
     StoreUnavailable,
     TooManyAttempts,
 )
@@ -71,7 +72,7 @@ class RecoveryCodesBody(Body, frozen=True):
     security=BEARER,
     summary="Begin to enable 2FA",
     response_description="What to scan; verify it within ten minutes",
-    responses=failures(AlreadyEnabled, InvalidAccessToken, StoreUnavailable),
+    responses=failures(AlreadyEnabled, InvalidAccessToken, StoreUnavailable, RevocationUnconfirmed),
 )
 async def enable(request: JsonRequest) -> EnrollmentBody:
     """Mint a secret for the authenticator app. It replaces one that is still to be verified."""
@@ -100,6 +101,7 @@ async def enable(request: JsonRequest) -> EnrollmentBody:
         TooManyAttempts,
         InvalidAccessToken,
         StoreUnavailable,
+        RevocationUnconfirmed,
         body=True,
     ),
 )
@@ -121,7 +123,13 @@ async def verify(request: JsonRequest, data: VerifyBody) -> EnabledBody:
     summary="Disable 2FA",
     response_description="2FA is off",
     responses=failures(
-        NotEnabled, InvalidCode, TooManyAttempts, InvalidAccessToken, StoreUnavailable, body=True
+        NotEnabled,
+        InvalidCode,
+        TooManyAttempts,
+        InvalidAccessToken,
+        StoreUnavailable,
+        RevocationUnconfirmed,
+        body=True,
     ),
 )
 async def disable(request: JsonRequest, data: CodeBody) -> None:
@@ -140,7 +148,13 @@ async def disable(request: JsonRequest, data: CodeBody) -> None:
     summary="Renew recovery codes",
     response_description="Ten recovery codes; the old ones are dead",
     responses=failures(
-        NotEnabled, InvalidCode, TooManyAttempts, InvalidAccessToken, StoreUnavailable, body=True
+        NotEnabled,
+        InvalidCode,
+        TooManyAttempts,
+        InvalidAccessToken,
+        StoreUnavailable,
+        RevocationUnconfirmed,
+        body=True,
     ),
 )
 async def renew_recovery_codes(request: JsonRequest, data: CodeBody) -> RecoveryCodesBody:

@@ -5,10 +5,12 @@ import { onPress, onSubmit, reset, withoutSpaces } from "./forms.js";
 import { copy, element, notify, showPart } from "./screens.js";
 
 let enrolment = null;
+let reloadAccount;
 let codes = [];
 
 // `reload()` reads the account anew and calls `showSecondFactor` with it.
 export function setUpSecondFactor(reload) {
+  reloadAccount = reload;
   onPress(element("enable"), element("enable-error"), enrol);
   onSubmit(element("verify"), verify);
   element("cancel-enrol").addEventListener("click", () => {
@@ -85,10 +87,24 @@ async function enrol() {
 async function verify({ code }) {
   const { tempSecretId } = enrolment;
   const body = { tempSecretId, code: withoutSpaces(code) };
-  const answer = await callSignedIn("POST", "/auth/2fa/verify", body);
+  let answer;
+  try {
+    answer = await callSignedIn("POST", "/auth/2fa/verify", body);
+  } catch (error) {
+    if (error.code !== "already_enabled") throw error;
+    return leadToNewCodes();
+  }
   stopEnrolling();
   showState(true);
   showCodes(answer.body.recoveryCodes, "It is on. Now keep your recovery codes");
+}
+
+// An earlier call turned it on, but its answer was lost: nobody has seen the recovery codes.
+async function leadToNewCodes() {
+  await reloadAccount();
+  element("renew-codes").closest("details").open = true;
+  element("renew-codes-code").focus();
+  notify("It is on already. Make new recovery codes here if you have not seen them.");
 }
 
 function stopEnrolling() {

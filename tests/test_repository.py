@@ -1,0 +1,60 @@
+"""What is in the repository: source, not what somebody built."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.redis_server import REPOSITORY
+
+LARGEST = 100_000  # bytes of a binary
+PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".webp"}
+
+
+def binaries(repository: Path) -> list[str]:
+    """The tracked binaries over the limit that are no pictures of docs/."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=repository, capture_output=True, text=True, check=True
+    )
+    files = [Path(name) for name in listed.stdout.split("\0") if name]
+    found = []
+    for file in files:
+        path = repository / file
+        if not path.is_file() or path.stat().st_size <= LARGEST:
+            continue
+        is_picture = file.parts[0] == "docs" and file.suffix in PICTURES
+        if not is_picture and not is_text(path.read_bytes()):
+            found.append(str(file))
+    return found
+
+
+def is_text(content: bytes) -> bool:
+    if b"\0" in content:
+        return False
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(
+    not shutil.which("git") or not (REPOSITORY / ".git").exists(), reason="not a clone"
+)
+def test_no_large_binaries() -> None:
+    """A wheel or a program that was committed by mistake stays in every clone for ever."""
+    assert binaries(REPOSITORY) == []
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+def test_the_check_finds(tmp_path: Path) -> None:
+    """A planted binary is found wherever it lies; text, small ones and pictures of docs are not."""
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / "docs").mkdir()
+    for name in ("tool-1.0.whl", "docs/tool.bin", "docs/picture.png", "picture.png"):
+        (tmp_path / name).write_bytes(b"\x89\0" * 60_000)
+    (tmp_path / "small.bin").write_bytes(b"\0" * 1000)
+    (tmp_path / "long.txt").write_text("text\n" * 30_000)
+    subprocess.run(["git", "add", "-A"], cwd=tmp_path, check=True)
+    assert sorted(binaries(tmp_path)) == ["docs/tool.bin", "picture.png", "tool-1.0.whl"]
