@@ -45,6 +45,7 @@ from service.twofactor.challenges import Challenges
 from service.twofactor.enrolment import Enrolments
 from service.twofactor.management import SecondFactorManagement
 from service.twofactor.pending import PendingEnrolments
+from service.twofactor.recovery_codes import RecoveryDigests
 from service.web import openapi
 from service.web.answers import RouteResponse
 from service.web.errors import HANDLERS
@@ -220,6 +221,7 @@ def _services(
 ) -> Services:
     users, factors = Users(engine), SecondFactors(engine)
     attempts = Attempts(link, keys.now.email_digest_key, _limits(settings))
+    digests = RecoveryDigests(keys.now.peppers)
     challenges = Challenges(link, settings.challenge_ttl)
     access_tokens = create_access_tokens(settings, keys.now)
     refresh_tokens = create_refresh_tokens(keys.now)
@@ -229,6 +231,7 @@ def _services(
         access_tokens.use(now.signing)
         refresh_tokens.use(now.refresh_mac_keys, now.refresh_mac_current)
         passwords.use(now.peppers)
+        digests.use(now.peppers)
         attempts.use(now.email_digest_key)
 
     keys.follow(use)
@@ -246,6 +249,7 @@ def _services(
         PendingEnrolments(link, keys.keyring, settings.enrollment_ttl),
         factors,
         keys.keyring,
+        digests,
         attempts,
         app_name=settings.app_name,
         clock=system_clock,
@@ -257,11 +261,21 @@ def _services(
     return Services(
         accounts=authentication,
         second_step=SecondFactorAuthentication(
-            link, users, factors, challenges, attempts, sessions_, keys.keyring, system_clock
+            link,
+            users,
+            factors,
+            challenges,
+            attempts,
+            sessions_,
+            keys.keyring,
+            digests,
+            system_clock,
         ),
         identities=Identities(sessions_, users),
         enrolments=enrolments,
-        second_factor=SecondFactorManagement(link, factors, keys.keyring, attempts, system_clock),
+        second_factor=SecondFactorManagement(
+            link, factors, keys.keyring, digests, attempts, system_clock
+        ),
         sessions=sessions_,
         access_tokens=access_tokens,
         jwks=lambda: keys.now.signing.jwks(),

@@ -70,7 +70,7 @@ _EPOCHS = (
 _UNTOLD = select(func.count()).where(users.c.totp_epoch.is_(None), users.c.totp_sealed.is_not(None))
 _HAS = select(recovery_codes.c.digest).where(
     recovery_codes.c.user_id == bindparam("user_id"),
-    recovery_codes.c.digest == bindparam("digest"),
+    recovery_codes.c.digest.in_(bindparam("digests", expanding=True)),
 )
 _BURN = delete(recovery_codes).where(
     recovery_codes.c.user_id == bindparam("user_id"),
@@ -193,12 +193,15 @@ class SecondFactors:
                 untold = (await connection.execute(_UNTOLD)).scalar_one()
         return counts | ({0: untold} if untold else {})
 
-    async def has_code(self, user_id: bytes, digest: bytes) -> bool:
-        """Whether this recovery code is there. Only `burn` decides who may use it."""
+    async def find_code(self, user_id: bytes, digests: Sequence[bytes]) -> bytes | None:
+        """Which of these digests a recovery code has. Only `burn` decides who may use it."""
         with store_errors():
             async with self._engine.connect() as connection:
-                found = await connection.execute(_HAS, {"user_id": user_id, "digest": digest})
-                return found.first() is not None
+                found = await connection.execute(
+                    _HAS, {"user_id": user_id, "digests": list(digests)}
+                )
+                row = found.first()
+        return row.digest if row else None
 
     async def burn(self, user_id: bytes, enrolment_id: bytes, digest: bytes) -> int | None:
         """Use a recovery code up. The version; `None`: it is not there, or not any more."""

@@ -14,6 +14,7 @@ from service.sessions.sessions import Sessions
 from service.twofactor.challenges import Challenge, Challenges
 from service.twofactor.codes import RecoveryCode, TotpCode, classify
 from service.twofactor.limits import guarding_codes
+from service.twofactor.recovery_codes import RecoveryDigests
 from service.twofactor.scripts import publish
 
 
@@ -29,6 +30,7 @@ class SecondFactorAuthentication:
         attempts: Attempts,
         sessions: Sessions,
         keyring: Keyring,
+        digests: RecoveryDigests,
         clock: Clock,
     ) -> None:
         self._link = link
@@ -38,6 +40,7 @@ class SecondFactorAuthentication:
         self._attempts = attempts
         self._sessions = sessions
         self._keyring = keyring
+        self._digests = digests
         self._clock = clock
 
     async def log_in(self, challenge_id: str, code: str, client: Client) -> LoggedIn:
@@ -62,12 +65,16 @@ class SecondFactorAuthentication:
         self, challenge: Challenge, factor: SecondFactor, code: str, client: Client
     ) -> Authentication:
         """Use the challenge and the code up. How the person has authenticated."""
-        given = classify(self._keyring, challenge.user_id, factor, code, self._clock())
+        given = classify(
+            self._keyring, self._digests, challenge.user_id, factor, code, self._clock()
+        )
         match given:
             case TotpCode(step):
                 if await self._challenges.answer(challenge, "totp", step, client):
                     return Authentication.PASSWORD | Authentication.TOTP
-            case RecoveryCode(digest) if await self._factors.has_code(challenge.user_id, digest):
+            case RecoveryCode(digests) if digest := await self._factors.find_code(
+                challenge.user_id, digests
+            ):
                 if await self._challenges.answer(challenge, "recovery", None, client):
                     await self._burn(challenge, digest, client)
                     return Authentication.PASSWORD | Authentication.RECOVERY_CODE

@@ -1,5 +1,6 @@
 """Which of the two kinds of code a person has typed, and whether it could be right."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from service.accounts.second_factors import SecondFactor
 from service.keyring.envelope import Keyring
 from service.twofactor import recovery_codes, totp
+from service.twofactor.recovery_codes import RecoveryDigests
 
 _PURPOSE = "totp secret"
 
@@ -18,9 +20,9 @@ class TotpCode(msgspec.Struct, frozen=True):
 
 
 class RecoveryCode(msgspec.Struct, frozen=True):
-    """Something spelt like a recovery code, as the digest to look for."""
+    """Something spelt like a recovery code, as the digests to look for."""
 
-    digest: bytes
+    digests: Sequence[bytes]
 
 
 def seal_secret(keyring: Keyring, user_id: bytes, enrolment_id: bytes, secret: bytes) -> bytes:
@@ -35,12 +37,18 @@ def reseal_secret(keyring: Keyring, user_id: bytes, enrolment_id: bytes, sealed:
 
 
 def classify(
-    keyring: Keyring, user_id: bytes, factor: SecondFactor, code: str, now: datetime
+    keyring: Keyring,
+    digests: RecoveryDigests,
+    user_id: bytes,
+    factor: SecondFactor,
+    code: str,
+    now: datetime,
 ) -> TotpCode | RecoveryCode | None:
     """What `code` is for this user; `None` for a wrong TOTP code and for what is no code.
 
     Raises:
         SealBroken: the stored secret does not open.
+        KeyServiceUnavailable: the keys are not open yet.
     """
     secret = keyring.open(
         factor.totp_sealed, purpose=_PURPOSE, bound_to=user_id + factor.enrolment_id
@@ -50,5 +58,5 @@ def classify(
         return TotpCode(step)
     typed = recovery_codes.read(code)
     if typed is not None:
-        return RecoveryCode(recovery_codes.digest(user_id, typed))
+        return RecoveryCode(digests.candidates(user_id, factor.enrolment_id, typed))
     return None

@@ -21,6 +21,7 @@ from service.twofactor import recovery_codes, totp
 from service.twofactor.codes import seal_secret
 from service.twofactor.limits import guarding_codes
 from service.twofactor.pending import Enrolment, PendingEnrolments
+from service.twofactor.recovery_codes import RecoveryDigests
 
 _TEMP_SECRET_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
@@ -44,6 +45,7 @@ class Enrolments:
         pending: PendingEnrolments,
         factors: SecondFactors,
         keyring: Keyring,
+        digests: RecoveryDigests,
         attempts: Attempts,
         *,
         app_name: str,
@@ -52,6 +54,7 @@ class Enrolments:
         self._pending = pending
         self._factors = factors
         self._keyring = keyring
+        self._digests = digests
         self._attempts = attempts
         self._app_name = app_name
         self._clock = clock
@@ -60,10 +63,11 @@ class Enrolments:
         """Mint a secret and keep it sealed until a code confirms it. Replaces the one before.
 
         Raises:
-            AlreadyEnabled
+            AlreadyEnabled, TooManyAttempts
         """
         if user.two_fa_enabled:
             raise AlreadyEnabled
+        await self._attempts.count_call(user.id, "enable")
         enrolment, expires_at = await self._pending.begin(user.id, client)
         uri = totp.provisioning_uri(enrolment.secret, self._app_name, user.email)
         return Begun(enrolment.id, uri, expires_at)
@@ -102,7 +106,9 @@ class Enrolments:
 
     async def _turn_on(self, user_id: bytes, enrolment: Enrolment, client: Client) -> None:
         sealed = seal_secret(self._keyring, user_id, enrolment.id, enrolment.secret)
-        digests = [recovery_codes.digest(user_id, code) for code in enrolment.recovery_codes]
+        digests = [
+            self._digests.of(user_id, enrolment.id, code) for code in enrolment.recovery_codes
+        ]
         version = await self._factors.enable(
             user_id, SecondFactor(enrolment.id, sealed, epoch_of(sealed)), digests
         )

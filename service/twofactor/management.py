@@ -13,6 +13,7 @@ from service.sessions.client import Client
 from service.twofactor import recovery_codes
 from service.twofactor.codes import RecoveryCode, TotpCode, classify
 from service.twofactor.limits import guarding_codes
+from service.twofactor.recovery_codes import RecoveryDigests
 from service.twofactor.scripts import WATERMARK_MS, call, publish, script
 
 _SPEND = script("spend.lua")
@@ -26,12 +27,14 @@ class SecondFactorManagement:
         link: Link,
         factors: SecondFactors,
         keyring: Keyring,
+        digests: RecoveryDigests,
         attempts: Attempts,
         clock: Clock,
     ) -> None:
         self._link = link
         self._factors = factors
         self._keyring = keyring
+        self._digests = digests
         self._attempts = attempts
         self._clock = clock
 
@@ -61,7 +64,7 @@ class SecondFactorManagement:
         async with guarding_codes(self._attempts, user_id):
             await self._spend(user_id, factor, code, client, recovery_too=False)
         codes = recovery_codes.new_codes()
-        digests = [recovery_codes.digest(user_id, minted) for minted in codes]
+        digests = [self._digests.of(user_id, factor.enrolment_id, minted) for minted in codes]
         version = await self._factors.replace_codes(user_id, factor.enrolment_id, digests)
         if version is None:
             raise NotEnabled
@@ -84,12 +87,13 @@ class SecondFactorManagement:
         recovery_too: bool,
     ) -> None:
         """Use a code up, or raise `InvalidCode`."""
-        match classify(self._keyring, user_id, factor, code, self._clock()):
+        match classify(self._keyring, self._digests, user_id, factor, code, self._clock()):
             case TotpCode(step):
                 if not await self._let_spend(user_id, factor, step, client):
                     raise InvalidCode
-            case RecoveryCode(digest) if recovery_too:
-                if not await self._factors.has_code(user_id, digest):
+            case RecoveryCode(digests) if recovery_too:
+                digest = await self._factors.find_code(user_id, digests)
+                if digest is None:
                     raise InvalidCode
                 await self._let_spend(user_id, factor, None, client)
                 if await self._factors.burn(user_id, factor.enrolment_id, digest) is None:

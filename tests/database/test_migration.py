@@ -116,7 +116,7 @@ def test_a_program_of_before_this_rule_starts(
 ) -> None:
     """Proves that what it reads, Alembic's own table, stays at the version that it knows, and that
     a database of its making gets the other table."""
-    migrate(url)
+    migrate_to(url, OLDEST_PROGRAM, monkeypatch)
     with contextlib.closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("DROP TABLE openshow_schema")  # as it would be
     migrate(url)

@@ -1,12 +1,18 @@
 """Recovery codes: ten, shown once, kept as digests, each good for one thing once."""
 
 import asyncio
+import hashlib
+import hmac
 import re
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from service.errors import KeyServiceUnavailable
 from service.twofactor import recovery_codes
+from service.twofactor.recovery_codes import RecoveryDigests
 from tests.support.redis_server import RedisServer
 from tests.support.service_process import code_of
 from tests.support.two_factor import Holder, let_steps_pass, new_holder
@@ -33,7 +39,10 @@ def test_reading_is_generous() -> None:
     assert code
     for typed in (
         "0011abcdefghjkmn", " 0011 abcd efgh jkmn ", "oOiL-abcd-EFGH-jkmn", "0-0-1-1ABCDEFGHJKMN",
-        "OOlI ABCD-efgh JKMN",
+        "OOlI ABCD-efgh JKMN", "0011-ABCD\r\nEFGH-JKMN\n", "0011\u00a0ABCD\u2011EFGH\u2013JKMN",
+        "\u200b0011-ABCD-EFGH\u2014JKMN\ufeff", "0011\u2212ABCD\u00adEFGH_JKMN",
+        "\u2066`0011ABCDEFGHJKMN`.",
+        "0011-ABCD-EFGH-JKMN" + " " * 200,
     ):  # fmt: skip
         assert recovery_codes.read(typed) == code, typed
 
@@ -41,8 +50,8 @@ def test_reading_is_generous() -> None:
 @pytest.mark.parametrize(
     "typed",
     ["", "-", "0011-ABCD-EFGH-JKM", "0011-ABCD-EFGH-JKMNP", "U011-ABCD-EFGH-JKMN", "123456",
-     "0011_ABCD_EFGH_JKMN", "0011-ABCD-EFGH-JKM\u00b5", "０011-ABCD-EFGH-JKMN", "-" * 60_000,
-     "0011-ABCD-EFGH-JKMN" + " " * 60, "\ud800" * 16],
+     "0011-ABCD-EFGH-JKM\u00b5", "０011-ABCD-EFGH-JKMN", "-" * 60_000,
+     "0011-ABCD-EFGH-JKMN" + " " * 240, "0011-ABCD-EFGH-JKM\u0131", "\u00df" * 8, "\ud800" * 16],
     ids=lambda typed: ascii(typed)[:24],
 )  # fmt: skip
 def test_what_is_no_recovery_code(typed: str) -> None:
@@ -50,14 +59,72 @@ def test_what_is_no_recovery_code(typed: str) -> None:
     assert recovery_codes.read(typed) is None
 
 
+PEPPERS = {1: b"p" * 32, 2: b"q" * 32}
+USER, ENROLMENT, CODE = b"u" * 16, b"e" * 16, b"c" * 10
+
+
+def old_digest(user_id: bytes, code: bytes) -> bytes:
+    """What was stored of a code before digests had a key."""
+    return hashlib.sha256(b"recovery code\0" + user_id + code).digest()
+
+
+def test_digests_have_a_key_and_belong_to_user_and_enrolment() -> None:
+    """By another spelling of the scheme (RFC 5869 by its library); each part makes another one."""
+    digests = RecoveryDigests(PEPPERS)
+    stored = digests.of(USER, ENROLMENT, CODE)
+    key = HKDF(SHA256(), 32, None, b"recovery code digest, version 1").derive(PEPPERS[2])
+    assert stored == hmac.digest(key, USER + ENROLMENT + CODE, "sha256")
+    others = {
+        digests.of(b"v" * 16, ENROLMENT, CODE),
+        digests.of(USER, b"f" * 16, CODE),
+        digests.of(USER, ENROLMENT, b"d" * 10),
+        RecoveryDigests({2: b"r" * 32}).of(USER, ENROLMENT, CODE),
+    }
+    assert len({stored, *others}) == 5
+
+
+def test_codes_under_an_older_pepper_and_of_before_are_known() -> None:
+    """A new pepper ends no code, nor does a program that knows keys."""
+    candidates = RecoveryDigests(PEPPERS).candidates(USER, ENROLMENT, CODE)
+    assert RecoveryDigests({1: PEPPERS[1]}).of(USER, ENROLMENT, CODE) in candidates
+    assert old_digest(USER, CODE) in candidates
+    assert len(set(candidates)) == 3
+
+
+def test_without_keys_nothing_is_digested() -> None:
+    """While the key service is away a code is neither right nor wrong."""
+    for ask in (RecoveryDigests({}).of, RecoveryDigests({}).candidates):
+        with pytest.raises(KeyServiceUnavailable):
+            ask(USER, ENROLMENT, CODE)
+
+
+async def test_codes_of_before_work_until_they_are_used(
+    bob: Holder, elsewhere: httpx.AsyncClient, shared_store: UserStore
+) -> None:
+    """A row with a digest without a key opens one session, and a new code beside it another."""
+    codes = [code for code in map(recovery_codes.read, bob.recovery_codes) if code]
+    old = [old_digest(bob.user_id, code) for code in codes]
+    rows = shared_store.ask("SELECT digest FROM recovery_codes WHERE user_id = $1", bob.user_id)
+    assert {digest for (digest,) in rows}.isdisjoint(old), "new ones have a key"
+    shared_store.ask("DELETE FROM recovery_codes WHERE user_id = $1", bob.user_id)
+    for digest in old[:2]:
+        shared_store.ask("INSERT INTO recovery_codes VALUES ($1, $2)", bob.user_id, digest)
+    statuses = []
+    for code, client in zip(bob.recovery_codes[:3], [bob.client, elsewhere] * 2, strict=False):
+        for _ in range(2):
+            answer = await bob.answer(await bob.challenge(), code, client)
+            statuses.append(answer.status_code)
+    assert statuses == [200, 401, 200, 401, 401, 401]
+
+
 async def test_ten_distinct_and_only_hashed(bob: Holder, shared_store: UserStore) -> None:
     """The user store has ten digests, and no spelling of any code."""
     assert len(set(bob.recovery_codes)) == 10
     rows = shared_store.ask("SELECT digest FROM recovery_codes WHERE user_id = $1", bob.user_id)
     codes = [recovery_codes.read(code) for code in bob.recovery_codes]
-    assert {digest for (digest,) in rows} == {
-        recovery_codes.digest(bob.user_id, code) for code in codes if code
-    }
+    stored = b"".join(digest for (digest,) in rows)
+    assert len({digest for (digest,) in rows}) == 10
+    assert not [code for code in codes if code is None or code in stored]
     assert {len(digest) for (digest,) in rows} == {32}
 
 

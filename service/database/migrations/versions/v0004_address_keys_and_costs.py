@@ -36,7 +36,7 @@ def upgrade() -> None:
     )
     op.execute(
         "INSERT INTO password_costs SELECT DISTINCT CAST(substr(password_hash, 5, 2) AS INTEGER)"
-        " FROM users WHERE password_hash LIKE '$2__$__$%'"
+        " FROM users WHERE password_hash LIKE '$2_$__$%'"
     )
     _compare_domains_as_a_labels()
 
