@@ -5,7 +5,7 @@ Needs neither the rest of the service nor its dependencies: `pip install opensho
 """
 
 from service.guard.counters import GuardCounters
-from service.guard.errors import GuardError, GuardUnavailable, TokenRefused
+from service.guard.errors import GuardError, GuardUnavailable, NotStarted, TokenRefused
 from service.guard.identity import Identity
 from service.guard.verifier import Verifier
 
@@ -14,6 +14,7 @@ __all__ = [
     "GuardError",
     "GuardUnavailable",
     "Identity",
+    "NotStarted",
     "TokenRefused",
     "Verifier",
 ]

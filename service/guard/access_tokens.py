@@ -7,7 +7,7 @@ read here: for a token whose form is known in advance that takes half the time.
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
@@ -18,6 +18,8 @@ from service.guard.errors import TokenRefused
 
 Keys = Mapping[str, EllipticCurvePublicKey]
 """P-256 public keys by `kid`."""
+
+OnMismatch = Callable[[str, str, str], None]
 
 _SIGNATURE_TEXT = 86
 """Characters of 64 bytes in unpadded base64url (RFC 7518, section 3.4)."""
@@ -56,9 +58,15 @@ class Claims(msgspec.Struct, frozen=True):
 class AccessTokenReader:
     """Knows the issuer, the audience and the keys, and so which tokens count."""
 
-    def __init__(self, keys: Keys, *, issuer: str, audience: str) -> None:
+    def __init__(
+        self, keys: Keys, *, issuer: str, audience: str, on_mismatch: OnMismatch | None = None
+    ) -> None:
+        """`on_mismatch` hears of tokens that are rightly signed and of another issuer or audience:
+        the name of the claim, what it says, and what it should say.
+        """
         self._issuer = issuer
         self._audience = audience
+        self._on_mismatch = on_mismatch
         self._algorithm = ECAlgorithm(ECAlgorithm.SHA256)
         self._header_decoder = msgspec.json.Decoder(Header)
         self._claims_decoder = msgspec.json.Decoder(Claims)
@@ -88,18 +96,26 @@ class AccessTokenReader:
             if not self.is_signed(signed, key, decode(signature)):
                 raise TokenRefused
             claims = self._claims_decoder.decode(decode(payload))
-        except (msgspec.DecodeError, ValueError):  # not base64, not UTF-8
+        except (msgspec.DecodeError, ValueError, RecursionError):  # not base64, not UTF-8
             raise TokenRefused from None
         if len(self._by_header) < _HEADERS_KEPT:  # only what was signed: nobody else can fill it
             self._by_header[header] = key
-        if (
-            claims.iss != self._issuer
-            or claims.aud != self._audience
-            or claims.exp <= now
-            or not (_is_hex(claims.sub, _USER_ID) and _is_hex(claims.sid, _SESSION_ID))
+        if claims.iss != self._issuer or claims.aud != self._audience:
+            self._tell_mismatch(claims)
+            raise TokenRefused
+        if claims.exp <= now or not (
+            _is_hex(claims.sub, _USER_ID) and _is_hex(claims.sid, _SESSION_ID)
         ):
             raise TokenRefused
         return claims
+
+    def _tell_mismatch(self, claims: Claims) -> None:
+        if self._on_mismatch is None:
+            return
+        if claims.iss != self._issuer:
+            self._on_mismatch("issuer", claims.iss, self._issuer)
+        if claims.aud != self._audience:
+            self._on_mismatch("audience", claims.aud, self._audience)
 
     def is_signed(self, signed: bytes, key: EllipticCurvePublicKey, signature: bytes) -> bool:
         """Whether `signature` (r and s) is one of this key's for the `signed` part of a token."""

@@ -10,13 +10,14 @@ from datetime import timedelta
 
 import msgspec
 
-from service.guard.errors import GuardUnavailable, TokenRefused
+from service.guard.errors import GuardUnavailable, NotStarted, TokenRefused
 from service.guard.identity import Identity
 from service.guard.verifier import Verifier
 
 Headers = Iterable[tuple[bytes, bytes]]
 """As in an ASGI scope: names in lower case."""
 
+_AUTHORIZATION = b"authorization"
 _UNAUTHORIZED, _TRY_AGAIN = 4401, 1013
 """Codes that close a WebSocket: 401 in the range for applications, and "try again later"."""
 
@@ -71,7 +72,8 @@ def bearer_token(headers: Headers) -> str:
     Raises:
         Refused: there is none, or two headers of which others may see the one and we the other.
     """
-    sent = [value for name, value in headers if name == b"authorization"]
+    # In lower case, says ASGI. A name that is not would hide a second credential.
+    sent = [value for name, value in headers if len(name) == 13 and name.lower() == _AUTHORIZATION]
     tokens = [value[7:].strip() for value in sent if value[:7].lower() == b"bearer "]
     if not any(tokens):
         raise Refused(NO_CREDENTIAL)
@@ -81,13 +83,18 @@ def bearer_token(headers: Headers) -> str:
 
 
 async def identify(verifier: Verifier, headers: Headers) -> Identity:
-    """Who sent a request with these headers.
+    """Who sent a request with these headers. Starts the verifier where nobody has.
 
     Raises:
         Refused: nobody who may pass, or it cannot be known at the moment.
     """
+    token = bearer_token(headers)
     try:
-        return await verifier.verify(bearer_token(headers))
+        try:
+            return await verifier.verify(token)
+        except NotStarted:
+            await verifier.start_late()
+            return await verifier.verify(token)
     except TokenRefused:
         raise Refused(INVALID_TOKEN) from None
     except GuardUnavailable as error:

@@ -3,6 +3,7 @@
 GuardError
 ├── TokenRefused        the token does not count: 401 `invalid_token`
 └── GuardUnavailable    it cannot be said now whether it does: 503 with Retry-After
+    └── NotStarted      nobody has started the verifier
 """
 
 
@@ -24,3 +25,10 @@ class GuardUnavailable(GuardError):
         """`retry_after`: whole seconds after which asking again makes sense, at least 1."""
         super().__init__("access tokens cannot be checked now")
         self.retry_after = retry_after
+
+
+class NotStarted(GuardUnavailable):
+    """The verifier does not run: nobody has entered it, or its event loop was closed."""
+
+    def __init__(self) -> None:
+        super().__init__(retry_after=1)

@@ -7,7 +7,7 @@ connection of its own.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from service.guard.counters import GuardCounters
 from service.guard.marks import Marks
@@ -27,6 +27,7 @@ class Feed:
         shards: Sequence[Shard],
         pace: Pace,
         counters: GuardCounters,
+        clock: Callable[[], float],
         marks: Marks,
     ) -> None:
         self._primaries = Primaries(url, pace.patience)
@@ -34,7 +35,7 @@ class Feed:
         groups = [self._streams] if self._primaries.one_for_all else [[it] for it in self._streams]
         breaks = Breaks(counters)
         self._readers = [
-            Reader(it, self._primaries, pace, counters, breaks, marks) for it in groups
+            Reader(it, self._primaries, pace, counters, breaks, clock, marks) for it in groups
         ]
         self._tasks: list[asyncio.Task[None]] = []
 

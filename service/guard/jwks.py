@@ -4,6 +4,9 @@ The set is fetched at the start, then in the background before it gets old (`max
 token names a key that is not in it. Between two fetches lies a floor, so that tokens with invented
 keys cannot make the guard flood the issuer. While the issuer cannot be reached, the keys that are
 known go on counting.
+
+What is fetched is limited before it is parsed, in bytes, seconds and keys, and whatever it holds,
+the next fetch comes: else a key that was withdrawn would be trusted on.
 """
 
 import asyncio
@@ -11,6 +14,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import httpx
 import msgspec
@@ -26,6 +30,8 @@ from service.guard.counters import GuardCounters
 logger = logging.getLogger("openshow_auth.guard")
 
 _LARGEST_SET = 65_536
+_MOST_KEYS = 64
+"""That could be used, and so cost a look at their point."""
 _COORDINATE = 32
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age=(\d{1,9})(?:$|[\s,;])")
 _RETRY = 1.0
@@ -61,14 +67,29 @@ class JwkSet:
     """The keys as they were last fetched. Use `start` first, `aclose` last."""
 
     def __init__(
-        self, url: str, on_change: Callable[[Keys], None], floor: float, counters: GuardCounters
+        self,
+        url: str,
+        on_change: Callable[[Keys], None],
+        floor: float,
+        counters: GuardCounters,
+        proxy: str = "",
     ) -> None:
-        """`floor`: seconds between two fetches at least. `on_change` gets each new set."""
+        """`floor`: seconds between two fetches at least. `on_change` gets each new set.
+
+        Neither proxies nor passwords (`.netrc`) of the environment are used: they were meant for
+        other peers. Its certificates are.
+        """
         self._url = url
         self._on_change = on_change
         self._floor = floor
         self._counters = counters
-        self._http = httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False)
+        self._http = httpx.AsyncClient(
+            timeout=_TIMEOUT,
+            follow_redirects=False,
+            trust_env=False,
+            proxy=proxy or None,
+            verify=httpx.create_ssl_context(trust_env=True),  # SSL_CERT_FILE, SSL_CERT_DIR
+        )
         self._kids: dict[str, EllipticCurvePublicNumbers] = {}
         self._max_age = _DEFAULT_AGE
         self._tried_at = float("-inf")
@@ -81,10 +102,15 @@ class JwkSet:
         """Whether the last fetch has succeeded, so that a key that is not there is unknown."""
         return bool(self._kids) and not self._failed
 
-    async def start(self) -> None:
-        """Fetch for the first time, and from now on before the set gets old. Never raises."""
-        await self.look_again()
+    async def start(self, patience: float = _LONGEST_FETCH) -> None:
+        """Fetch for the first time, and from now on before the set gets old. Never raises.
+
+        `patience`: seconds that it waits for the first fetch, which goes on anyway.
+        """
         self._keeping_fresh = asyncio.create_task(self._keep_fresh())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self.look_again()
 
     async def look_again(self) -> None:
         """Fetch now, unless that was done a moment ago. All who ask meanwhile share one fetch."""
@@ -106,6 +132,16 @@ class JwkSet:
     async def _keep_fresh(self) -> None:
         """Fetch when four fifths of the set's age are over; while that fails, at each floor."""
         while True:
+            try:
+                await self._wait_and_fetch()
+            except Exception:  # a defect must not end it: a withdrawn key would be trusted on
+                logger.exception("the issuer's keys could not be looked after")
+                await asyncio.sleep(_RETRY)
+
+    async def _wait_and_fetch(self) -> None:
+        while True:
+            if self._fetching is not None:
+                await self.look_again()
             age = max(_RETRY if self._failed else self._max_age * 0.8, self._floor)
             left = self._tried_at + age - time.monotonic()
             if left > 0:
@@ -117,7 +153,7 @@ class JwkSet:
         self._counters.key_fetches += 1
         try:
             keys, self._max_age = await self._get()
-        except (httpx.HTTPError, TimeoutError, KeysUnavailable) as error:
+        except Exception as error:  # whatever was sent, the next fetch must come
             self._counters.key_failures += 1
             if not self._failed:
                 logger.warning("the issuer's keys cannot be fetched: %s", _reason(error))
@@ -141,6 +177,8 @@ class JwkSet:
         ):
             if answer.status_code != httpx.codes.OK:
                 raise KeysUnavailable(f"status {answer.status_code}")
+            if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+                raise KeysUnavailable("a compressed answer, which was not asked for")
             body = b""
             async for chunk in answer.aiter_raw():
                 body += chunk
@@ -160,17 +198,30 @@ def parse(body: bytes) -> dict[str, EllipticCurvePublicKey]:
     """
     try:
         entries = msgspec.json.decode(body, type=_JwkSet).keys
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         raise KeysUnavailable("no JWK set") from None
-    keys = {}
+    keys: dict[str, EllipticCurvePublicKey] = {}
+    ambiguous = set()
     for raw in entries:
-        try:
-            jwk = msgspec.json.decode(raw, type=_Jwk)
-            if _usable(jwk):
-                keys[jwk.kid] = _public_key(jwk)
-        except (msgspec.DecodeError, ValueError):
+        found = _read(raw)
+        if found is None:
             continue
-    return keys
+        kid, key = found
+        if kid in keys and keys[kid].public_numbers() != key.public_numbers():
+            ambiguous.add(kid)  # which of them was meant nobody can say
+        keys[kid] = key
+        if len(keys) > _MOST_KEYS:
+            raise KeysUnavailable("too many keys")
+    return {kid: key for kid, key in keys.items() if kid not in ambiguous}
+
+
+def _read(raw: msgspec.Raw) -> tuple[str, EllipticCurvePublicKey] | None:
+    """A key and its name, if it is one that could be used."""
+    try:
+        jwk = msgspec.json.decode(raw, type=_Jwk)
+        return (jwk.kid, _public_key(jwk)) if _usable(jwk) else None
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
 
 
 def max_age(cache_control: str) -> float:

@@ -18,17 +18,23 @@ class RateLimitedLog:
 
     def warning(self, message: str, *arguments: object) -> None:
         """Log a warning, as `logging` does."""
-        self._log(logging.WARNING, message, arguments)
+        self._log(logging.WARNING, message, arguments, None)
 
-    def error(self, message: str, *arguments: object) -> None:
-        """Log an error, as `logging` does."""
-        self._log(logging.ERROR, message, arguments)
+    def error(self, message: str, *arguments: object, defect: BaseException | None = None) -> None:
+        """Log an error, as `logging` does; with the traceback of a defect."""
+        self._log(logging.ERROR, message, arguments, defect)
 
-    def _log(self, level: int, message: str, arguments: tuple[object, ...]) -> None:
+    def _log(
+        self,
+        level: int,
+        message: str,
+        arguments: tuple[object, ...],
+        defect: BaseException | None,
+    ) -> None:
         now = time.monotonic()
         if now - self._told_at.get(message, float("-inf")) >= _EVERY:
             self._told_at[message] = now
-            logger.log(level, message, *arguments)
+            logger.log(level, message, *arguments, exc_info=defect)
 
 
 def shown(text: str) -> str:

@@ -10,7 +10,7 @@ was stopped are all noticed within the bound.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 
 import msgspec
@@ -19,6 +19,7 @@ from redis.exceptions import ResponseError, TryAgainError
 from service.guard.counters import GuardCounters
 from service.guard.marks import Marks
 from service.guard.primaries import Primaries
+from service.guard.rate_limited_log import RateLimitedLog
 from service.guard.stream import Entry, RawEntries, Stream, entry
 from service.guard.trail import Rereading
 from service.guard.wire import BROKEN, Argument, Wire
@@ -57,6 +58,7 @@ class Breaks:
 
     def __init__(self, counters: GuardCounters) -> None:
         self._counters = counters
+        self._log = RateLimitedLog()
         self._broken: set[int] = set()
 
     def broken(self, bucket: int, error: Exception) -> None:
@@ -65,6 +67,11 @@ class Breaks:
         if not self._broken:
             logger.warning("the revocation feed has broken: %s", type(error).__name__)
         self._broken.add(bucket)
+
+    def failed(self, bucket: int, defect: Exception) -> None:
+        """A reader has met what nobody foresaw: a defect, or a server that is none."""
+        self._log.error("a reader of the revocation feed has failed", defect=defect)
+        self.broken(bucket, defect)
 
     def mended(self, bucket: int) -> None:
         """A reader knows everything again."""
@@ -84,14 +91,17 @@ class Reader:
         pace: Pace,
         counters: GuardCounters,
         breaks: Breaks,
+        clock: Callable[[], float],
         marks: Marks,
     ) -> None:
+        """`clock`: seconds since 1970, as tokens are judged by."""
         self._streams = {stream.key: stream for stream in streams}
         self._bucket = streams[0].bucket
         self._primaries = primaries
         self._pace = pace
         self._counters = counters
         self._breaks = breaks
+        self._clock = clock
         self._marks = marks
         self._page = _PAGE // len(streams)
         self._address: Address | None = None
@@ -104,22 +114,29 @@ class Reader:
         """Follow until cancelled, whatever happens to the server."""
         while True:
             try:
-                await self._follow()
-                continue
-            except ResponseError as refusal:
-                self._hops += 1
-                redirected = self._primaries.redirected(self._bucket, refusal, self._address)
-                if redirected and self._hops <= _MOST_HOPS:
+                if await self._followed():
                     continue
-                self._breaks.broken(self._bucket, refusal)
-            except BROKEN as error:
-                self._primaries.lost(self._bucket)
-                self._breaks.broken(self._bucket, error)
             except Exception as defect:  # it must not end the feed for good, without a word
-                logger.exception("the reader of the revocation feed has failed")
-                self._breaks.broken(self._bucket, defect)
+                self._breaks.failed(self._bucket, defect)
             await asyncio.sleep(self._pause)
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+
+    async def _followed(self) -> bool:
+        """Follow over one connection. Whether to go on at once, with the next."""
+        try:
+            await self._follow()
+        except ResponseError as refusal:
+            self._hops += 1
+            redirected = self._primaries.redirected(self._bucket, refusal, self._address)
+            if redirected and self._hops <= _MOST_HOPS:
+                return True
+            self._breaks.broken(self._bucket, refusal)
+        except BROKEN as error:
+            self._primaries.lost(self._bucket)
+            self._breaks.broken(self._bucket, error)
+        else:
+            return True
+        return False
 
     async def _follow(self) -> None:
         """Read over one connection, until it breaks or another server is the primary."""
@@ -164,8 +181,9 @@ class Reader:
                 if len(entries) >= self._page and stream not in broken
             ]
         await self._reread(wire, broken)
+        wall = self._clock() - (time.monotonic() - began)
         for stream in streams:
-            stream.is_complete(began, self._pace.bound)
+            stream.is_complete(began, self._pace.bound, wall)
 
     async def _look(self, wire: Wire) -> dict[bytes, list[Entry]]:
         """The last known entry of each stream and what comes after it; and whose the marks are.

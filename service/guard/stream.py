@@ -63,9 +63,9 @@ class Stream:
         self.is_ours = False
         self.shard.known_until = float("-inf")
 
-    def is_complete(self, at: float, bound: float) -> None:
-        """Everything was known at this time."""
-        self.shard.turn(at)
+    def is_complete(self, at: float, bound: float, wall: float) -> None:
+        """Everything was known at this time. `wall`: the clock by which tokens expire."""
+        self.shard.turn(at, wall)
         self.shard.known_until = at + bound if at >= self.doubtful_until else float("-inf")
 
     def rejoin(self, rereading: Rereading, life: float, *, others_are_whole: bool) -> bool:

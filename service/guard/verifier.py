@@ -1,5 +1,6 @@
 """The check that an app pod makes of every request."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -7,27 +8,21 @@ from datetime import timedelta
 from hashlib import sha256
 from math import ceil
 from types import TracebackType
-from typing import Literal, Self, get_args
+from typing import Self
 
 from service.guard.access_tokens import AccessTokenReader, Claims, Keys, UnknownKey
 from service.guard.cache import Admission, Cache
 from service.guard.counters import GuardCounters
-from service.guard.errors import GuardUnavailable, TokenRefused
-from service.guard.feed import Feed
+from service.guard.errors import GuardUnavailable, NotStarted, TokenRefused
 from service.guard.identity import Identity
-from service.guard.jwks import JwkSet
-from service.guard.marks import Marks
-from service.guard.questions import Questions
-from service.guard.rate_limited_log import RateLimitedLog
+from service.guard.options import Mode, WhenLost, checked
+from service.guard.rate_limited_log import RateLimitedLog, shown
 from service.guard.reader import Pace
 from service.guard.revocations import shards
+from service.guard.running import Running
 from service.keyspace.keys import FEED_SKEW, bucket_number
-from service.keyspace.url import RedisUrl
 
 logger = logging.getLogger("openshow_auth.guard")
-
-Mode = Literal["feed", "strict", "offline"]
-WhenLost = Literal["closed", "ask", "serve"]
 
 
 class Verifier:
@@ -36,10 +31,12 @@ class Verifier:
     Modes: `feed`, the default, knows of ends of sessions within milliseconds, and never later than
     `bound`; `strict` asks Redis each time; `offline` looks at signature and expiry only.
 
-    A feed that is older than `bound`, or of which entries are missing, is lost. Then, `when_lost`:
-    `closed` lets nobody in, `ask` asks Redis each time, `serve` goes by what is known.
+    A feed that is older than `bound`, of which entries are missing, or that does not bear the mark
+    of this issuer, is lost. Then, `when_lost`: `closed` lets nobody in, `ask` asks Redis each time,
+    `serve` goes by what is known.
 
     Whoever was refused because their session has ended is never let in again, whatever Redis says.
+    It may be entered again once it was left, also in another event loop, and remembers who.
     """
 
     def __init__(
@@ -51,53 +48,70 @@ class Verifier:
         redis_url: str = "",
         mode: Mode = "feed",
         when_lost: WhenLost = "closed",
-        bound: timedelta = timedelta(seconds=5),
-        access_ttl: timedelta = timedelta(minutes=15),
-        jwks_floor: timedelta = timedelta(seconds=10),
+        bound: timedelta | float = timedelta(seconds=5),
+        access_ttl: timedelta | float = timedelta(minutes=15),
+        jwks_floor: timedelta | float = timedelta(seconds=10),
+        jwks_proxy: str = "",
         cache_size: int = 16_384,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Nothing is sent yet.
+        """Nothing is sent yet. Times are a timedelta or seconds.
 
         `issuer`, `audience`: what tokens must say. `access_ttl`: the service's SERVICE_ACCESS_TTL;
         tokens that live longer are refused, as the ends of their sessions would be forgotten too
-        early. `jwks_floor`: between two fetches of the keys. `cache_size`: tokens
-        whose signature need not be verified again; 0 for none. `clock`: seconds since 1970.
+        early. `jwks_floor`: between two fetches of the keys. `jwks_proxy`: an HTTP proxy for them;
+        those of the environment are not used. `cache_size`: tokens whose signature need not be
+        verified again; 0 for none. `clock`: seconds since 1970.
 
         Raises:
-            ValueError: a URL cannot be read, or a mode has no such name.
+            ValueError: a parameter, which it names, cannot be used.
         """
-        if mode not in get_args(Mode) or when_lost not in get_args(WhenLost):
-            raise ValueError("no such mode")
-        if not jwks_url.startswith(("https://", "http://")):
-            raise ValueError("jwks_url must begin with https:// or http://")
+        options = checked(
+            issuer=issuer,
+            audience=audience,
+            jwks_url=jwks_url,
+            jwks_proxy=jwks_proxy,
+            redis_url=redis_url,
+            mode=mode,
+            when_lost=when_lost,
+            bound=bound,
+            access_ttl=access_ttl,
+            jwks_floor=jwks_floor,
+            cache_size=cache_size,
+            clock=clock,
+        )
         self.counters = GuardCounters()
+        self._options = options
         self._clock = clock
-        self._when_lost = when_lost
-        self._longest_life = access_ttl.total_seconds()
-        self._jwks_floor = jwks_floor.total_seconds()
-        life = (access_ttl + FEED_SKEW).total_seconds()
-        self._pace = Pace(bound.total_seconds(), life)
+        life = options.access_ttl + FEED_SKEW.total_seconds()
+        self._pace = Pace(options.bound, life)
         self._shards = shards(life, time.monotonic())
         self._cache = Cache[Admission](cache_size)
-        self._reader = AccessTokenReader({}, issuer=issuer, audience=audience)
-        self._keys = JwkSet(jwks_url, self._use, self._jwks_floor, self.counters)
-        self._feed: Feed | None = None
-        self._questions: Questions | None = None
+        self._reader = AccessTokenReader(
+            {}, issuer=issuer, audience=audience, on_mismatch=self._tell_mismatch
+        )
         self._log = RateLimitedLog()
-        if mode != "offline":
-            url = RedisUrl.parse(redis_url)
-            marks = Marks(issuer, self._log)
-            self._questions = Questions(url, self._pace.patience, self._pace.pulse, marks)
-            if mode == "feed":
-                self._feed = Feed(url, self._shards, self._pace, self.counters, marks)
+        self._running: Running | None = None
+        self._late_start: asyncio.Task[None] | None = None
+        self._left = False
 
     async def __aenter__(self) -> Self:
-        """Fetch the keys and read the feed in. Comes up within `bound` or so, whatever is down."""
+        """Fetch the keys and read the feed in. Comes up within `bound` or so, whatever is down.
+
+        Raises:
+            RuntimeError: it runs already.
+        """
+        self._forget_dead_loop()
+        running, late_start = self._running, self._late_start
+        if running is not None:
+            if late_start is None or not running.is_here:
+                raise RuntimeError("this Verifier runs already: one app, one event loop at a time")
+            self._late_start = None  # it goes on as if it had been started in time
+            await asyncio.shield(late_start)
+            return self
+        self._running = running = self._new_run()
         try:
-            await self._keys.start()
-            if self._feed is not None and not await self._feed.start(self._pace.bound):
-                logger.warning("the revocation feed could not be read in yet")
+            await running.start()
         except BaseException:  # a start that is cancelled leaves nothing behind
             await self._stop()
             raise
@@ -111,18 +125,36 @@ class Verifier:
     ) -> None:
         await self._stop()
 
+    async def start_late(self) -> None:
+        """Start with a request, under a server that tells apps neither of its start nor of its end.
+
+        All requests that find the verifier not started share one start. One that was left stays so.
+        """
+        self._forget_dead_loop()
+        if self._left:
+            return
+        if self._running is None:
+            logger.warning("the server speaks no lifespan: the guard starts with the first request")
+            self._running = self._new_run()
+            self._late_start = asyncio.create_task(self._running.start())
+        if not self._running.is_here:
+            raise RuntimeError("this Verifier runs already: one app, one event loop at a time")
+        if self._late_start is not None:
+            await asyncio.shield(self._late_start)
+
     @property
     def feed_lost(self) -> bool:
         """Whether the feed is lost, be it for the users of one bucket only."""
         now = time.monotonic()
-        return self._feed is not None and any(now >= shard.known_until for shard in self._shards)
+        followed = self._options.mode == "feed"
+        return followed and any(now >= shard.known_until for shard in self._shards)
 
     async def verify(self, token: str) -> Identity:
         """The identity behind an access token.
 
         Raises:
             TokenRefused: it does not count.
-            GuardUnavailable: that cannot be said now.
+            GuardUnavailable: that cannot be said now; `NotStarted`: as nobody has entered it.
         """
         counters = self.counters
         try:
@@ -153,32 +185,67 @@ class Verifier:
         counters.verified += 1
         return admission.identity
 
+    def _new_run(self) -> Running:
+        self._left = False
+        return Running(self._options, self._pace, self._shards, self.counters, self._log, self._use)
+
     async def _stop(self) -> None:
-        await self._keys.aclose()
-        if self._feed is not None:
-            await self._feed.aclose()
-        if self._questions is not None:
-            await self._questions.aclose()
+        running, self._running, self._late_start = self._running, None, None
+        self._left = True
+        if running is not None:
+            await running.aclose()
+        self._trust_nothing()
+
+    def _forget_dead_loop(self) -> None:
+        if self._running is not None and self._running.is_dead:
+            self._running = self._late_start = None
+            self._trust_nothing()
+
+    def _trust_nothing(self) -> None:
+        """Neither feed nor keys are looked after any more. Who was refused stays refused."""
+        for shard in self._shards:
+            shard.known_until = float("-inf")
+        self._use({})
+
+    def _run(self) -> Running:
+        """What runs. Raises NotStarted: nothing does, or only just begins to."""
+        running, late_start = self._running, self._late_start
+        if running is None or running.is_dead or (late_start and not late_start.done()):
+            raise NotStarted
+        return running
 
     async def _read(self, token: str) -> Claims:
         """The claims of a token. Looks for its key at the issuer if it is not known."""
         try:
             return self._reader.read(token, self._clock())
         except UnknownKey:
-            await self._keys.look_again()
+            keys = self._run().keys
+            await keys.look_again()
         try:
             return self._reader.read(token, self._clock())
         except UnknownKey:
-            if self._keys.sure:
+            if keys.sure:
                 raise
-            raise GuardUnavailable(ceil(self._jwks_floor) or 1) from None
+            raise GuardUnavailable(ceil(self._options.jwks_floor) or 1) from None
 
     def _admit(self, claims: Claims) -> Admission:
         """What is kept of a verified token."""
-        if claims.exp - claims.iat > self._longest_life:
+        longest = self._options.access_ttl
+        if claims.exp - claims.iat > longest:
             self._log.warning("access tokens live longer than access_ttl: they are refused")
             raise TokenRefused
         number = bucket_number(bytes.fromhex(claims.sub))
+        session_id, now = bytes.fromhex(claims.sid), self._clock()
+        if claims.exp - now > self._pace.life:
+            # Once it comes near enough, the end of its session must still be known.
+            self._shards[number].keep(session_id, claims.exp, now)
+            self._log.warning(
+                "an access token expires in %d s, though access_ttl is %d s: the issuer's clock is "
+                "ahead of this one by more than a minute; it is refused",
+                claims.exp - now,
+                longest,
+            )
+            raise TokenRefused
         return Admission(
             identity=Identity(
                 user_id=claims.sub,
@@ -187,7 +254,7 @@ class Verifier:
                 methods=claims.amr,
                 expires_at=claims.exp,
             ),
-            session_id=bytes.fromhex(claims.sid),
+            session_id=session_id,
             expires_at=claims.exp,
             bucket=number,
             shard=self._shards[number],
@@ -195,24 +262,34 @@ class Verifier:
 
     async def _look_elsewhere(self, admission: Admission) -> None:
         """Go by the mode, where the feed does not tell."""
-        if self._questions is None:  # offline
+        if self._options.mode == "offline":
             return
-        if self._feed is not None:
-            self._log.warning("the revocation feed is lost: %s", self._when_lost)
-            if self._when_lost == "serve":
+        running, when_lost = self._run(), self._options.when_lost
+        if running.feed is not None:
+            self._log.warning("the revocation feed is lost: %s", when_lost)
+            if when_lost == "serve":
                 self.counters.served_stale += 1
                 return
-            if self._when_lost == "closed":
-                raise GuardUnavailable(ceil(self._feed.doubtful_for(admission.bucket)) or 1)
+            if when_lost == "closed":
+                raise GuardUnavailable(ceil(running.feed.doubtful_for(admission.bucket)) or 1)
+        if running.questions is None:
+            raise GuardUnavailable(1)
         self.counters.asked += 1
         user_id = bytes.fromhex(admission.identity.user_id)
         shard, session_id = admission.shard, admission.session_id
-        if not await self._questions.lives(admission.bucket, user_id, session_id):
+        if not await running.questions.lives(admission.bucket, user_id, session_id):
             shard.add(session_id)
-            shard.turn(time.monotonic())
+            shard.turn(time.monotonic(), self._clock())
         # Somebody else may have had another answer while this one was on its way.
         if session_id in shard or admission.expires_at <= self._clock():
             raise TokenRefused
+
+    def _tell_mismatch(self, claim: str, theirs: str, ours: str) -> None:
+        self._log.warning(
+            f"an access token of these keys has the {claim} %s, this guard's is %s: it is refused",
+            shown(theirs),
+            shown(ours),
+        )
 
     def _use(self, keys: Keys) -> None:
         """The issuer's keys have changed: what a key had signed that is gone must not be served."""

@@ -24,12 +24,16 @@ async def marked(link: Link) -> AsyncIterator[None]:
     """The feed behind `link` bears the issuer's mark, also after a FLUSHALL, as by a service."""
     marking = FeedMarking(link, ISSUER)
 
+    async def mark() -> None:
+        with suppress(StoreUnavailable):
+            await marking.mark()
+
     async def keep_marked() -> None:
         while True:
-            with suppress(StoreUnavailable):
-                await marking.mark()
+            await mark()
             await asyncio.sleep(0.1)
 
+    await mark()
     task = asyncio.create_task(keep_marked())
     yield
     task.cancel()

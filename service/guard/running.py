@@ -1,0 +1,74 @@
+"""What a verifier has going while it runs: the issuer's keys, the feed, and whom it asks."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from service.guard.access_tokens import Keys
+from service.guard.counters import GuardCounters
+from service.guard.feed import Feed
+from service.guard.jwks import JwkSet
+from service.guard.marks import Marks
+from service.guard.options import Options
+from service.guard.questions import Questions
+from service.guard.rate_limited_log import RateLimitedLog
+from service.guard.reader import Pace
+from service.guard.revocations import Shard
+
+logger = logging.getLogger("openshow_auth.guard")
+
+_LEAST_PATIENCE = 2.0
+"""Seconds for the first fetch of the keys, however short the bound is."""
+
+
+class Running:
+    """Tasks and connections of one event loop, from `start` to `aclose`."""
+
+    def __init__(
+        self,
+        options: Options,
+        pace: Pace,
+        shards: Sequence[Shard],
+        counters: GuardCounters,
+        log: RateLimitedLog,
+        use: Callable[[Keys], None],
+    ) -> None:
+        """`use` gets each new set of keys."""
+        self._pace = pace
+        self._loop = asyncio.get_running_loop()
+        self.keys = JwkSet(options.jwks_url, use, options.jwks_floor, counters, options.jwks_proxy)
+        self.feed: Feed | None = None
+        self.questions: Questions | None = None
+        if options.redis is not None:
+            marks = Marks(options.issuer, log)
+            self.questions = Questions(options.redis, pace.patience, pace.pulse, marks)
+            if options.mode == "feed":
+                self.feed = Feed(options.redis, shards, pace, counters, options.clock, marks)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it belongs to the event loop that asks."""
+        return asyncio.get_running_loop() is self._loop
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether its event loop was closed, and its tasks with it, without `aclose`."""
+        return self._loop.is_closed()
+
+    async def start(self) -> None:
+        """Fetch the keys and read the feed in. Comes up within `bound` or so, whatever is down."""
+        keys = self.keys.start(max(self._pace.bound, _LEAST_PATIENCE))
+        if self.feed is None:
+            await keys
+            return
+        _, read_in = await asyncio.gather(keys, self.feed.start(self._pace.bound))
+        if not read_in:
+            logger.warning("the revocation feed could not be read in yet")
+
+    async def aclose(self) -> None:
+        """Stop all of it."""
+        await self.keys.aclose()
+        if self.feed is not None:
+            await self.feed.aclose()
+        if self.questions is not None:
+            await self.questions.aclose()

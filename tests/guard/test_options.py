@@ -1,0 +1,123 @@
+"""What a verifier is told: times in two spellings; a mistake is named before anything starts."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from service.guard import Verifier
+from tests.guard.guards import Guards, verdict
+from tests.support.issuer import Issuer
+from tests.support.parts import access_tokens
+from tests.support.tokens import SESSION
+
+GOOD: dict[str, Any] = {
+    "issuer": "https://issuer.example",
+    "audience": "audience",
+    "jwks_url": "https://issuer.example/.well-known/jwks.json",
+    "redis_url": "unix:///tmp/x",
+}
+
+
+@pytest.mark.parametrize("name", ["access_ttl", "bound", "jwks_floor"])
+@pytest.mark.parametrize("given", [60, 60.0, timedelta(seconds=60)])
+def test_times_in_seconds_or_as_a_timedelta(name: str, given: Any) -> None:
+    """One and the same."""
+    assert getattr(Verifier(**GOOD | {name: given})._options, name) == 60.0
+
+
+async def test_a_life_in_seconds_counts(issuer: Issuer) -> None:
+    """Tokens live for 900 s: a guard that was told so takes them, one told less does not."""
+    async with Guards(issuer, "") as guards:
+        token, _ = access_tokens().mint(SESSION)
+        assert (
+            await verdict(await guards.start(mode="offline", access_ttl=900), token) == "accepted"
+        )
+        assert await verdict(await guards.start(mode="offline", access_ttl=60), token) == "refused"
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        *[
+            (name, wrong)
+            for name in ("access_ttl", "bound", "jwks_floor")
+            for wrong in (
+                "60", None, True, -1, -0.5, timedelta(seconds=-1), float("nan"), float("inf"),
+                [60], b"60", 10**400,
+            )
+        ],
+        ("access_ttl", 0), ("bound", 0), ("bound", timedelta()), ("access_ttl", 0.0),
+        ("cache_size", -1), ("cache_size", 1.5), ("cache_size", "10"), ("cache_size", None),
+        ("cache_size", True),
+        ("issuer", ""), ("issuer", None), ("issuer", b"x"), ("issuer", 7),
+        ("audience", ""), ("audience", ["audience"]), ("audience", None),
+        ("jwks_url", ""), ("jwks_url", None), ("jwks_url", "file:///etc/passwd"),
+        ("jwks_url", "https://"), ("jwks_url", "https:///x"), ("jwks_url", "http://[::1"),
+        ("jwks_url", "http://h:99999/"), ("jwks_url", "http://h:x/"), ("jwks_url", "HTTP//x"),
+        ("jwks_proxy", "socks5://127.0.0.1:1"), ("jwks_proxy", None), ("jwks_proxy", "127.0.0.1"),
+        ("redis_url", ""), ("redis_url", None), ("redis_url", "http://x"), ("redis_url", b"x"),
+        ("clock", None), ("clock", 5),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named(name: str, wrong: Any) -> None:
+    """A ValueError with the parameter in it, whatever type was given."""
+    with pytest.raises(ValueError, match=rf"^{name}\b"):
+        Verifier(**GOOD | {name: wrong})
+
+
+@pytest.mark.parametrize("wrong", ["fast", "", None, "FEED", 1, ["feed"]])
+def test_an_unknown_mode_is_told_the_known_ones(wrong: Any) -> None:
+    """For `mode` and for `when_lost`."""
+    with pytest.raises(ValueError, match=r"mode: no such mode .*'feed', 'strict', 'offline'"):
+        Verifier(**GOOD | {"mode": wrong})
+    with pytest.raises(ValueError, match=r"when_lost: no such mode .*'closed', 'ask', 'serve'"):
+        Verifier(**GOOD | {"when_lost": wrong})
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("redis_url", "http://user:hunter2@host"),
+        ("redis_url", "redis://user:hunter2@host:port/0"),
+        ("jwks_url", "ftp://user:hunter2@host"),
+        ("jwks_url", "https://user:hunter2@host:port/"),
+        ("jwks_proxy", "socks5://user:hunter2@host"),
+    ],
+)
+def test_no_password_is_shown(name: str, url: str) -> None:
+    """Neither in the message nor in what caused it."""
+    with pytest.raises(ValueError, match=name) as raised:
+        Verifier(**GOOD | {name: url})
+    cause: BaseException | None = raised.value
+    while cause is not None:
+        assert "hunter2" not in str(cause)
+        cause = cause.__cause__
+    assert "hunter2" not in repr(Verifier(**GOOD | {"redis_url": "redis://u:hunter2@h"})._options)
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks5://127.0.0.1:1", "http://127.0.0.1:1", "nonsense", "socks5h://u:p@h:1"]
+)
+async def test_proxies_of_the_environment_are_not_used(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    """They lead elsewhere; the guard talks to its own issuer only, and starts whatever they say."""
+    for name in ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, proxy)
+        monkeypatch.setenv(name.lower(), proxy)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with Guards(issuer, "") as guards:
+        guard = await guards.start(mode="offline")
+        assert await verdict(guard, access_tokens().mint(SESSION)[0]) == "accepted"
+
+
+async def test_a_proxy_that_is_named(issuer: Issuer) -> None:
+    """It gets the whole address, as an HTTP proxy does."""
+    async with Guards(issuer, "") as guards:
+        proxy = issuer.url.removesuffix("/.well-known/jwks.json")
+        guard = await guards.start(
+            mode="offline", jwks_url="http://issuer.invalid/jwks.json", jwks_proxy=proxy
+        )
+        assert await verdict(guard, access_tokens().mint(SESSION)[0]) == "accepted"
