@@ -8,12 +8,9 @@ import asyncio
 
 from redis.exceptions import AskError, MovedError, ResponseError
 
+from service.guard.sentinels import Sentinels
 from service.guard.wire import BROKEN, Wire
 from service.keyspace.url import Address, RedisUrl
-
-
-class NoPrimary(ConnectionError):
-    """No Sentinel says where the primary is."""
 
 
 class Primaries:
@@ -26,7 +23,7 @@ class Primaries:
         self._hosts: list[Address] = list(url.hosts)
         self._homes: dict[int, Address] = {}
         self._importing: set[int] = set()
-        self._sentinel: Wire | None = None
+        self._sentinels = Sentinels(url, patience)
         self._one_at_a_time = asyncio.Lock()
 
     @property
@@ -37,15 +34,15 @@ class Primaries:
     async def find(self, bucket: int) -> Address | None:
         """The address of the server that has this bucket's keys; None: the socket file.
 
-        Asks a Sentinel, where there are some. In a cluster it is the node that was right before, or
-        any: that one will name another.
+        Asks the Sentinels, where there are some. In a cluster it is the node that was right before,
+        or any: that one will name another.
 
         Raises:
-            one of BROKEN: no Sentinel answers, or none knows the primary.
+            one of BROKEN: no majority of the Sentinels names one.
         """
         if self._url.topology == "sentinel":
             async with self._one_at_a_time:
-                return await self._named_by_a_sentinel()
+                return await self._sentinels.primary()
         if not self._hosts:
             return None
         return self._homes.get(bucket, self._hosts[0])
@@ -93,36 +90,5 @@ class Primaries:
             self._hosts = [*rest, *sorted(others - {first, *rest}), first]
 
     async def aclose(self) -> None:
-        """Hang up on the Sentinel."""
-        if self._sentinel is not None:
-            await self._sentinel.close()
-
-    async def _named_by_a_sentinel(self) -> Address:
-        """What the Sentinel says that answered last time; else any that answers."""
-        if self._sentinel is not None:
-            try:
-                return await self._ask(self._sentinel)
-            except BROKEN:
-                await self._sentinel.close()
-                self._sentinel = None
-        for host in list(self._hosts):
-            try:
-                wire = await Wire.to_sentinel(self._url, host, self._patience)
-            except BROKEN:
-                continue
-            try:
-                address = await self._ask(wire)
-            except BROKEN:
-                await wire.close()
-                continue
-            self._sentinel = wire
-            return address
-        raise NoPrimary("no Sentinel names the primary")
-
-    async def _ask(self, sentinel: Wire) -> Address:
-        question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._url.primary)
-        answer = await sentinel.ask(*question, patience=self._patience)
-        if answer is None:
-            raise NoPrimary("a Sentinel knows no such primary")
-        host, port = answer
-        return host.decode(), int(port)
+        """Hang up on the Sentinels."""
+        await self._sentinels.aclose()

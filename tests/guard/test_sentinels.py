@@ -1,0 +1,150 @@
+"""Sentinels that disagree: a majority of those in the URL decides, whatever one of them says."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from service.guard import Verifier
+from service.guard.sentinels import NoPrimary, Sentinels
+from service.keyspace.embedded_files import find_binary
+from service.keyspace.feed_marking import FeedMarking
+from service.keyspace.link import Link
+from service.keyspace.url import RedisUrl
+from tests.guard.guards import ISSUER, Guards, log_out, marked, refuses, verdict
+from tests.support.issuer import Issuer
+from tests.support.parts import Parts
+from tests.support.redis_server import NetworkServer
+from tests.support.sentinel import NAME, Sentinel, SentinelTrio
+from tests.support.silent_peer import silent_peer
+from tests.support.waiting import eventually
+
+USER = bytes(16)
+BOUND = timedelta(seconds=2)
+
+
+@pytest.fixture(scope="module")
+def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelTrio]:
+    trio = SentinelTrio(tmp_path_factory.mktemp("trio")).start()
+    yield trio
+    trio.stop()
+
+
+@pytest.fixture
+async def parts(trio: SentinelTrio) -> AsyncIterator[Parts]:
+    trio.heal()
+    link = Link(trio.url)
+    async with marked(link):
+        yield Parts(link)
+    await link.aclose()
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NetworkServer]:
+    """A server that is none of theirs."""
+    server = NetworkServer(find_binary(), tmp_path_factory.mktemp("stranger")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def rogue(tmp_path: Path, stranger: NetworkServer) -> Iterator[Sentinel]:
+    """A Sentinel with a made-up epoch, which calls the stranger primary."""
+    sentinel = Sentinel(tmp_path / "rogue", stranger, 1500)
+    configuration = tmp_path / "rogue" / "sentinel.conf"
+    with configuration.open("a") as file:
+        file.write(f"sentinel config-epoch {NAME} 99\nsentinel current-epoch 99\n")
+    sentinel.start()
+    yield sentinel
+    sentinel.stop()
+
+
+def url_of(*sentinels: Sentinel) -> str:
+    return f"redis+sentinel://{','.join(f'127.0.0.1:{it.port}' for it in sentinels)}/{NAME}"
+
+
+async def test_a_made_up_epoch(
+    trio: SentinelTrio,
+    parts: Parts,
+    issuer: Issuer,
+    rogue: Sentinel,
+    stranger: NetworkServer,
+) -> None:
+    """One of three, the first to be asked, and on a server that even bears the mark: outvoted."""
+    link = Link(stranger.url)
+    await FeedMarking(link, ISSUER).mark("all")
+    await link.aclose()
+    url = url_of(rogue, *trio.sentinels[:2])
+    async with Guards(issuer, url) as guards:
+        feed, strict = await guards.start(bound=BOUND), await guards.start(mode="strict")
+        pair, living = await parts.open(USER), await parts.open(USER)
+        for each in (feed, strict):
+            assert await verdict(each, living.access_token) == "accepted"
+        await log_out(parts, pair)
+        for each in (feed, strict):
+            await eventually(lambda each=each: refuses(each, pair.access_token))
+            assert await verdict(each, living.access_token) == "accepted"
+        trio.sentinels[0].kill()  # one against one: nobody can say who is right
+
+        async def unavailable() -> bool:
+            told = [await verdict(each, living.access_token) for each in (feed, strict)]
+            return told == ["unavailable"] * 2
+
+        await eventually(unavailable)
+        assert await refuses(feed, pair.access_token)
+        trio.sentinels[0].start()
+        await eventually(lambda: accepts(feed, living.access_token))
+
+
+async def accepts(guard: Verifier, token: str) -> bool:
+    return await verdict(guard, token) == "accepted"
+
+
+async def test_without_the_mark_a_majority_does_not_help(
+    trio: SentinelTrio, parts: Parts, issuer: Issuer, rogue: Sentinel, stranger: NetworkServer
+) -> None:
+    """All that are named lead to a stranger: it does not bear the mark, so nobody is let in."""
+    with stranger.client() as client:
+        client.flushall()
+    ended = await parts.open(USER)
+    await log_out(parts, ended)
+    async with Guards(issuer, url_of(rogue)) as guards:
+        for options in ({"when_lost": "closed"}, {"when_lost": "ask"}, {"mode": "strict"}):
+            guard = await guards.start(bound=BOUND, **options)
+            assert await verdict(guard, ended.access_token) == "unavailable"
+
+
+async def test_a_few_that_hang_or_are_none(trio: SentinelTrio, stranger: NetworkServer) -> None:
+    """A majority is heard without waiting for the rest; what is no Sentinel has no vote."""
+    trio.heal()
+    port = trio.primary().port
+    with silent_peer() as silent:
+        hosts = [("127.0.0.1", it.port) for it in trio.sentinels]
+        silent_host = ("127.0.0.1", int(silent.rpartition(":")[2]))
+        for others in ([silent_host], [("127.0.0.1", stranger.port)], [("127.0.0.1", 1)]):
+            listed = ",".join(f"{host}:{port_}" for host, port_ in [*others, *hosts[:2]])
+            sentinels = Sentinels(RedisUrl.parse(f"redis+sentinel://{listed}/{NAME}"), 2.0)
+            for _ in range(3):
+                async with asyncio.timeout(1.5):
+                    assert await sentinels.primary() == ("127.0.0.1", port)
+            await sentinels.aclose()
+            listed = ",".join(f"{host}:{port_}" for host, port_ in [*others, hosts[0]])
+            sentinels = Sentinels(RedisUrl.parse(f"redis+sentinel://{listed}/{NAME}"), 0.3)
+            with pytest.raises(NoPrimary):
+                await sentinels.primary()
+            await sentinels.aclose()
+
+
+async def test_its_lines_are_kept(trio: SentinelTrio) -> None:
+    """One to each, also where answers come one after the other."""
+    trio.heal()
+    sentinels = Sentinels(RedisUrl.parse(trio.url.reveal()), 2.0)
+    await sentinels.primary()
+    wires = dict(sentinels._wires)
+    assert len(wires) == 3
+    for _ in range(20):
+        await sentinels.primary()
+    assert sentinels._wires == wires
+    await sentinels.aclose()
