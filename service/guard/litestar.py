@@ -44,8 +44,9 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
         return app_config
 
     def receive_route(self, route: BaseRoute) -> None:
-        """Tell the OpenAPI document which routes need a token."""
+        """Close what Litestar adds by itself; tell the OpenAPI document what needs a token."""
         if isinstance(route, HTTPRoute):
+            _close_options(route)
             for handler in route.route_handlers:
                 if not _is_public(handler):
                     handler.security = [*(handler.security or ()), {_SCHEME: []}]
@@ -66,6 +67,17 @@ def _leads_to_public_route(scope: asgi_types.Scope) -> bool:
 
 def _is_public(handler: Any) -> bool:
     return handler.opt.get("public") is True
+
+
+def _close_options(route: HTTPRoute) -> None:
+    """Answer OPTIONS without a token only where each other method of the path needs none.
+
+    Litestar's own handler for it takes over the `opt` of the controller, not of the handlers.
+    """
+    own = [it for it in route.route_handlers if it.fn.__module__.startswith("litestar.")]
+    if not all(_is_public(handler) for handler in route.route_handlers if handler not in own):
+        for handler in own:
+            handler.opt = {**handler.opt, "public": False}
 
 
 def _identity(scope: Scope) -> Identity | None:

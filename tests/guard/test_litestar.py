@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from litestar import Controller, Litestar, Router, WebSocket, get, websocket
+from litestar import Controller, Litestar, Router, WebSocket, get, post, websocket
 from litestar.config.cors import CORSConfig
 from litestar.di import NamedDependency
 from litestar.openapi.config import OpenAPIConfig
@@ -43,6 +43,18 @@ class Shop(Controller):
     async def till(self) -> None: ...
 
 
+class Counter(Controller):
+    path = "/counter"
+    opt = {"public": True}  # noqa: RUF012
+    include_in_schema = False
+
+    @get("/both")
+    async def read(self) -> None: ...
+
+    @post("/both", opt={"public": False})
+    async def write(self) -> None: ...
+
+
 @websocket("/feed")
 async def feed(socket: WebSocket[Any, Any, Any], identity: NamedDependency[Identity]) -> None:
     await socket.accept()
@@ -59,7 +71,7 @@ def verifier() -> KnownTokens:
 def app(verifier: KnownTokens) -> Litestar:
     documents = Router("/schema", route_handlers=[], opt={"public": True})
     return Litestar(
-        [orders, health, nearly, Shop, feed],
+        [orders, health, nearly, Shop, Counter, feed],
         plugins=[GuardPlugin(verifier)],
         openapi_config=OpenAPIConfig("Shop", "1", openapi_router=documents),
         cors_config=CORSConfig(allow_origins=["https://x"]),
@@ -109,6 +121,17 @@ async def test_preflights_are_answered(app: Litestar) -> None:
     assert answer.status == 401
     assert answer.headers["access-control-allow-origin"] == "https://x"
     assert (await ask(app, "/orders", method="OPTIONS")).status == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/shop/till", 401), ("/counter/both", 401), ("/orders", 401), ("/shop/window", 204)],
+)
+async def test_options_are_as_open_as_the_path(app: Litestar, path: str, status: int) -> None:
+    """Those that Litestar answers by itself: one closed method closes them, whatever is above."""
+    assert (await ask(app, path, method="OPTIONS")).status == status
+    assert (await ask(app, path, bearer(), method="OPTIONS")).status == 204
+    assert (await ask(app, path, method="HEAD")).status in (401, 405)
 
 
 async def test_websockets(app: Litestar) -> None:
