@@ -1,12 +1,14 @@
 """`scripts/bench` in its smallest form: it uses much of the service, and nobody runs it daily."""
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+
+import msgspec
+from tools.bench.calls import BY_NAME
+from tools.bench.results import Report
 
 from tests.processes.program import REPOSITORY
 
@@ -46,7 +48,7 @@ def test_everything_is_measured(tmp_path: Path) -> None:
         done = bench(Path(temporary), *SMALLEST, *kept)
         assert done.returncode == 0, done.stderr
         assert list(Path(temporary).iterdir()) == []
-    report = json.loads(file.read_bytes())
+    report = msgspec.json.decode(file.read_bytes(), type=Report)
     check_calls(report, done.stdout)
     check_growth(report)
     check_storms(report)
@@ -58,38 +60,57 @@ def test_everything_is_measured(tmp_path: Path) -> None:
     assert all(path.read_text(encoding="utf-8").startswith("<svg") for path in charts.iterdir())
 
 
-def check_calls(report: Any, printed: str) -> None:
+def check_calls(report: Report, printed: str) -> None:
+    ratios = [row for row in report.of("calls") if row.metric == "× floor"]
     names = ["evalsha", "logout", "me", "refresh", "enable", "junk"]
-    assert [row["name"] for row in report["rows"]] == names
-    assert all(row["title"] in printed and row["ratio"] > 0 for row in report["rows"])
-    assert 0 < report["bare"]["signature"] < report["bare"]["jwt"]
-    assert report["bare"]["evalsha_redis"] > 0
-    assert [crowd["connections"] for crowd in report["crowds"]] == [1, 8, 32, 64]
+    assert [row.call for row in ratios][1:] == names
+    assert all(row.value > 0 for row in ratios)
+    assert all(BY_NAME[name].title in printed for name in names)
+    jwt, signature = (
+        report.value("calls", f"no HTTP: {name}", "CPU of the worker")
+        for name in ("PyJWT checks a token", "the bare ES256 signature")
+    )
+    assert jwt
+    assert signature
+    assert 0 < signature < jwt
+    assert (report.value("calls", "no HTTP: redis-py's EVALSHA", "Redis CPU") or 0) > 0
+    assert {row.at for row in report.of("connections")} == {1, 8, 32, 64}
 
 
-def check_growth(report: Any) -> None:
-    points = [(point["name"], point["sessions"]) for point in report["growth"]["points"]]
+def check_growth(report: Report) -> None:
+    points = [(row.call, row.at) for row in report.of("growth") if row.metric == "p50"]
     assert points == [(name, n) for name in ("logout", "me", "refresh") for n in (100, 1000)]
-    assert all(point["redis_cpu"] > 0 for point in report["growth"]["points"])
+    assert all(row.value > 0 for row in report.of("growth") if row.metric == "Redis CPU")
 
 
-def check_storms(report: Any) -> None:
-    flood, storm = report["flood"], report["storm"]
-    assert [call["name"] for call in flood["calls"]] == ["refresh", "logout"]
-    assert flood["without_retry_after"] == 0 < flood["alone_share"]
-    assert [call["name"] for call in storm["rows"][0]["calls"]] == ["me", "refresh"]
-    assert storm["rows"][-1]["at_once"] > 1 == storm["rows"][0]["at_once"]
+def check_storms(report: Report) -> None:
+    felt = [row.call for row in report.of("flood") if row.metric == "p99 × idle"]
+    assert felt == ["refresh", "logout"]
+    assert report.value("flood", "login", "503 without Retry-After") == 0
+    assert (report.value("flood", "login", "alone, of bare hashes") or 0) > 0
+    storms = [(row.call, row.by) for row in report.of("storm") if row.metric == "p99 × idle"]
+    assert storms[:2] == [("me", "logouts/s"), ("refresh", "logouts/s")]
+    assert storms[-1] == ("refresh", "logouts at once, every second")
 
 
-def check_the_rest(report: Any) -> None:
-    assert report["sealing"]["seal"] > 0
-    assert 0 < report["guard"]["cached"] < report["guard"]["uncached"]
-    assert report["guard"]["revocation_bytes"] > 0
-    assert report["propagation"]["accepted_again"] == 0 < report["propagation"]["p50"]
-    topologies = {row["topology"] for row in report["topologies"]}
+def check_the_rest(report: Report) -> None:
+    def value(part: str, call: str, metric: str) -> float:
+        found = report.value(part, call, metric)
+        assert found is not None, (part, call, metric)
+        return found
+
+    assert value("seal", "a TOTP secret", "sealed") > 0
+    assert (
+        0 < value("guard", "guard", "token checked before") < value("guard", "guard", "new token")
+    )
+    assert value("guard", "guard", "memory of an ended session") > 0
+    assert value("propagation", "logout", "accepted again") == 0
+    assert value("propagation", "logout", "p50") > 0
+    topologies = {row.by for row in report.of("topologies")}
     assert topologies == {"one server", "Sentinels", "cluster"}
-    assert report["workers"]["one_cpu"] > report["workers"]["busiest_cpu"] / 2 > 0
-    assert all(memory["session_bytes"] > 0 for memory in report["memory"])
+    busiest = [r.value for r in report.of("workers") if r.metric == "CPU of the busiest worker"]
+    assert busiest[0] > busiest[1] / 2 > 0
+    assert all(row.value > 0 for row in report.of("memory"))
 
 
 def test_the_page_shows_what_is_kept(tmp_path: Path) -> None:

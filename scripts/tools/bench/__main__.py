@@ -11,7 +11,7 @@ from service.errors import StartupError, StoreUnavailable
 from tools.bench import options, processes, run
 from tools.bench.charts import CHARTS
 from tools.bench.page import refreshed
-from tools.bench.report import Report
+from tools.bench.results import Report
 from tools.bench.terminal import shown
 
 
@@ -30,7 +30,7 @@ def main() -> int:
         return 130
     print(shown(report, old))
     if told.json:
-        told.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+        told.json.write_bytes(report.encoded())
     if told.page:
         page = told.page.read_text(encoding="utf-8")
         told.page.write_text(refreshed(page, report), encoding="utf-8")

@@ -6,11 +6,39 @@ from pathlib import Path
 
 import msgspec
 
-from tools.bench.disturbance import Budget
 from tools.bench.processes import Server
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _STEPPED_BACK = 1  # hashing threads are nicer than this
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """Who had the machine's cores, as shares of them all together."""
+
+    hashing: float
+    """The service's hashing threads."""
+    service: float
+    """The rest of the service: its event loop above all."""
+    redis: float
+    client: float
+    others: float
+    """Other programs, and the kernel on nobody's behalf."""
+    idle: float
+
+    @property
+    def hashing_of_ours(self) -> float:
+        """Of the CPU that all of this took, which other programs do not change, that of hashing."""
+        return self.hashing / (self.hashing + self.service + self.redis + self.client)
+
+    def words(self) -> str:
+        """The shares, for people."""
+        return (
+            f"Who had the cores while the flood was alone: hashing {self.hashing:.1%}, the rest of "
+            f"the service {self.service:.1%}, Redis {self.redis:.1%}, the client "
+            f"{self.client:.1%}, other programs and the kernel {self.others:.1%}, nobody "
+            f"{self.idle:.1%}. Of the CPU that all of this took, whatever others did, hashing had "
+            f"{self.hashing_of_ours:.1%}."
+        )
 
 
 class Account(msgspec.Struct, frozen=True):

@@ -4,27 +4,30 @@ Within a round, the same processes serve all numbers of connections: only those 
 """
 
 import multiprocessing
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
+
 from tools.bench import processes
 from tools.bench.calls import BY_NAME
-from tools.bench.curves import Crowd
+from tools.bench.results import Found, Row
 from tools.bench.seeding import Seeder, seeding
-from tools.bench.speed import Pace, Pair, Runner, compare, medians
+from tools.bench.speed import FLOOR, Pace, Pair, Runner, compare, medians
 from tools.bench.steps import Steps
 
 COUNTS = (1, 8, 32, 64)
 
 _CALLS = tuple(BY_NAME[name] for name in ("logout", "me", "refresh"))
 
+_LIKE = Row("connections", "", "", 0, by="connections")
+
 Pairs = dict[int, dict[str, list[Pair]]]
 """By number of connections and call."""
 
 
-async def measure(binary: Path | None, pace: Pace, tell: Steps) -> Sequence[Crowd]:
+async def measure(binary: Path | None, pace: Pace, tell: Steps) -> Found:
     """About as many requests for each number of connections."""
     pairs: Pairs = {count: {call.name: [] for call in _CALLS} for count in COUNTS}
     spawn = multiprocessing.get_context("spawn")
@@ -42,7 +45,13 @@ async def measure(binary: Path | None, pace: Pace, tell: Steps) -> Sequence[Crow
                     processes.floor(directory, redis) as empty,
                 ):
                     await _round(Runner(redis, pool), seeder, (service, empty), pace, pairs)
-    return [Crowd(count, *medians(_CALLS, several)) for count, several in pairs.items()]
+    rows = [
+        row
+        for count, several in pairs.items()
+        for row in medians(_CALLS, several, msgspec.structs.replace(_LIKE, at=count))
+    ]
+    order = {name: place for place, name in enumerate((FLOOR, *(call.name for call in _CALLS)))}
+    return Found(sorted(rows, key=lambda row: order[row.call]))
 
 
 async def _round(

@@ -19,14 +19,15 @@ import msgspec
 
 from service.accounts.hashing import usable_cores
 from tools.bench import processes
-from tools.bench.budget import Account, account, budget
+from tools.bench.budget import Account, Budget, account, budget
 from tools.bench.calls import login
-from tools.bench.disturbance import Budget, Flood
+from tools.bench.results import Found, Row
 from tools.bench.seeding import Seeder, seeding
 from tools.bench.trickles import compared, send, trickles
 from tools.http_load.loops import Outcome
 
 COST = 12
+_UNTIMED = "503 without Retry-After"
 _CALLS = ("refresh", "logout")
 _WARM_UP = 1.0  # seconds: caches fill, connections to the stores open
 
@@ -39,8 +40,8 @@ class Plan(msgspec.Struct, frozen=True):
     rounds: int
 
 
-async def measure(binary: Path | None, plan: Plan, tell: Callable[[str], None]) -> Flood:
-    """Rounds on one worker."""
+async def measure(binary: Path | None, plan: Plan, tell: Callable[[str], None]) -> Found:
+    """Measure rounds on one worker."""
     spawn = multiprocessing.get_context("spawn")
     rounds: list[_Round] = []
     with (
@@ -127,27 +128,37 @@ def _bare_hashes(seconds: float) -> float:
         return sum(pool.map(hash_on, range(cores)))
 
 
-def _flood(plan: Plan, rounds: Sequence[_Round]) -> Flood:
+def _flood(plan: Plan, rounds: Sequence[_Round]) -> Found:
     floods = [flood for each in rounds for flood in (each.alone, each.beside)]
     shed = sum(flood.answers.get(503, 0) for flood in floods)
     sent = sum(sum(flood.answers.values()) for flood in floods)
-    return Flood(
-        connections=plan.connections,
-        seconds=plan.seconds,
-        rounds=plan.rounds,
-        cost=COST,
-        cores=usable_cores(),
-        hashes=_median(each.hashes for each in rounds),
-        alone=_median(each.alone.successes_per_second for each in rounds),
-        logins=_median(each.beside.successes_per_second for each in rounds),
-        alone_share=_median(each.alone.successes_per_second / each.hashes for each in rounds),
-        beside_share=_median(each.beside.successes_per_second / each.hashes for each in rounds),
-        shed=shed,
-        shed_share=round(shed / max(sent, 1), 3),
-        without_retry_after=sum(flood.without_retry_after for flood in floods),
-        calls=compared(_CALLS, [r.idle for r in rounds], [r.beside for r in rounds]),
-        budget=rounds[-1].budget,
+    hashes = _median(each.hashes for each in rounds)
+    like = Row("flood", "login", "", 0)
+    rows = [
+        msgspec.structs.replace(
+            like, metric=metric, value=value, unit=unit, limit=limit, at_least=metric != _UNTIMED
+        )
+        for metric, value, unit, limit in (
+            ("bare hashes", hashes, "/s", None),
+            ("core time of a hash", round(usable_cores() / hashes * 1e3, 1), "ms", None),
+            ("alone", _median(each.alone.successes_per_second for each in rounds), "/s", None),
+            ("alone, of bare hashes",
+             100 * _median(each.alone.successes_per_second / each.hashes for each in rounds),
+             "%", 90),
+            ("beside calls, of bare hashes",
+             100 * _median(each.beside.successes_per_second / each.hashes for each in rounds),
+             "%", None),
+            ("shed", round(100 * shed / max(sent, 1), 1), "%", None),
+            (_UNTIMED, sum(flood.without_retry_after for flood in floods), "", 0),
+        )
+    ]  # fmt: skip
+    rows += compared(_CALLS, [r.idle for r in rounds], [r.beside for r in rounds], like)
+    note = (
+        f"{plan.connections} connections log in, bcrypt at cost {COST}; medians of {plan.rounds} "
+        f"rounds of {plan.seconds:g} s."
     )
+    cores = rounds[-1].budget
+    return Found(rows, {"flood": f"{note} {cores.words()}" if cores else note})
 
 
 def _median(figures: Iterable[float]) -> float:

@@ -19,13 +19,14 @@ import msgspec
 
 from tools.bench import processes
 from tools.bench.calls import BY_NAME, Call
-from tools.bench.curves import Growth, GrowthPoint
-from tools.bench.figures import Sample, middle
+from tools.bench.results import Found, Row, Sample, middle, rows_of
 from tools.bench.seeding import Seeder, fill, seeding
 from tools.bench.speed import Pace, Runner
 from tools.bench.steps import Steps
 
 SMALLEST = 100
+_LIMIT = 1.10
+"""Times the smallest store's CPU and p50, for a logout on the largest."""
 
 _CALLS = tuple(BY_NAME[name] for name in ("logout", "me", "refresh"))
 _WARM_UP = 10  # requests on each connection
@@ -51,7 +52,7 @@ Pairs = dict[str, list[tuple[Sample, Sample]]]
 """By call: samples on the smallest store and on another, taken one after the other."""
 
 
-async def measure(binary: Path | None, pace: Pace, most: int, tell: Steps) -> Growth:
+async def measure(binary: Path | None, pace: Pace, most: int, tell: Steps) -> Found:
     """Powers of ten up to `most` sessions: one round each, and for the largest all of them."""
     pairs: dict[int, Pairs] = {}
     with _started(binary, SMALLEST) as smallest:
@@ -65,7 +66,13 @@ async def measure(binary: Path | None, pace: Pace, most: int, tell: Steps) -> Gr
                     tell(f"round {number + 1} of {rounds}: {size:,} sessions against {SMALLEST}")
                     await _compare(smallest, store, pace, pairs[size])
                 upkeep = _upkeep(store.redis)
-    return Growth(list(_points(pairs)), *upkeep)
+    rewrite, fork, idle = upkeep
+    note = (
+        f"With {most:,} sessions at rest, Redis takes {idle:.1%} of a core; it stands still for "
+        f"{fork:.0f} ms when it forks to rewrite its append-only file, and its child takes "
+        f"{rewrite:.0f} s."
+    )
+    return Found(list(_rows(pairs)), {"growth": note})
 
 
 def sizes(most: int) -> list[int]:
@@ -137,24 +144,23 @@ async def _load(place: _Place, call: Call, connections: int, requests: int) -> S
     return await place.runner.run(place.service, lanes, call.status)
 
 
-def _points(pairs: dict[int, Pairs]) -> Iterator[GrowthPoint]:
+def _rows(pairs: dict[int, Pairs]) -> Iterator[Row]:
+    largest = max(pairs)
     for call in _CALLS:
         every = [pair for several in pairs.values() for pair in several[call.name]]
-        yield _point(SMALLEST, call, [(small, small) for small, _ in every])
+        yield from _point(SMALLEST, call, [(small, small) for small, _ in every], None)
         for size, several in pairs.items():
-            yield _point(size, call, several[call.name])
+            promised = call.name == "logout" and size == largest
+            yield from _point(size, call, several[call.name], _LIMIT if promised else None)
 
 
-def _point(size: int, call: Call, pairs: Sequence[tuple[Sample, Sample]]) -> GrowthPoint:
-    sample = middle([large for _, large in pairs])
-    return GrowthPoint(
-        sessions=size,
-        name=call.name,
-        title=call.title,
-        cpu=sample.cpu,
-        redis_cpu=sample.redis_cpu,
-        p50=sample.p50,
-        cpu_ratio=round(median(large.cpu / small.cpu for small, large in pairs), 3),
-        p50_ratio=round(median(large.p50 / small.p50 for small, large in pairs), 3),
-        pairs=len(pairs),
-    )
+def _point(
+    size: int, call: Call, pairs: Sequence[tuple[Sample, Sample]], limit: float | None
+) -> Iterator[Row]:
+    """The ratios are to the smallest store, measured right beside it: medians of pairs."""
+    row = Row("growth", call.name, "", 0, by="sessions", at=size)
+    yield from rows_of(middle([large for _, large in pairs]), row, None, "cpu", "redis_cpu", "p50")
+    for name, metric in (("cpu", "CPU × the least"), ("p50", "p50 × the least")):
+        ratio = median(getattr(large, name) / getattr(small, name) for small, large in pairs)
+        yield msgspec.structs.replace(row, metric=metric, value=round(ratio, 3), limit=limit)
+    yield msgspec.structs.replace(row, metric="pairs", value=len(pairs))

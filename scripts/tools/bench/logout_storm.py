@@ -7,7 +7,7 @@ busy client. What one worker can do is measured first; the storms' rates are sha
 import asyncio
 import multiprocessing
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,10 +18,10 @@ import msgspec
 
 from tools.bench import processes
 from tools.bench.calls import BY_NAME
-from tools.bench.disturbance import LogoutStorm, StormRow, milliseconds
+from tools.bench.results import Found, Row
 from tools.bench.seeding import Seeder, seeding
 from tools.bench.speed import Runner
-from tools.bench.trickles import compared, send, trickles
+from tools.bench.trickles import compared, milliseconds, send, trickles
 from tools.http_load.loops import OpenLoop, Outcome
 
 _LOGOUT = BY_NAME["logout"]
@@ -29,6 +29,8 @@ _CALLS = ("me", "refresh")
 _SHARES = (0.1, 0.25, 0.4, 0.65, 0.95)
 _BURST = 0.5
 """Of what one worker does in a second: so many sessions end at the same instant, every second."""
+_PROMISED = 0.65
+"""The storm that the target is for, as a share of what one worker can do."""
 _LEAD = 0.25  # seconds for which the storm is there before the others, and after them
 _WARM_UP = 1.0  # seconds
 _CLOSED_LOOP = 50  # requests on each connection, to see what one worker can do
@@ -52,7 +54,7 @@ class _Form(msgspec.Struct, frozen=True):
 _FORMS = (*(_Form(share) for share in _SHARES), _Form(_BURST, burst=True))
 
 
-async def measure(binary: Path | None, plan: Plan, tell: Callable[[str], None]) -> LogoutStorm:
+async def measure(binary: Path | None, plan: Plan, tell: Callable[[str], None]) -> Found:
     """Rounds on one worker: the other calls alone, then every storm."""
     with TemporaryDirectory() as name, ExitStack() as stack:
         directory = Path(name)
@@ -72,13 +74,14 @@ async def measure(binary: Path | None, plan: Plan, tell: Callable[[str], None]) 
                 for form, found in zip(_FORMS, storms, strict=True):
                     tell(f"{step}, {form.share:.0%} of {capacity:.0f} a second")
                     found.append(await run.raging(form, capacity))
-    return LogoutStorm(
-        connections=plan.connections,
-        seconds=plan.seconds,
-        rounds=plan.rounds,
-        capacity=round(capacity, 1),
-        rows=[_row(form, found, idle) for form, found in zip(_FORMS, storms, strict=True)],
+    note = (
+        f"One worker does {capacity:,.0f} logouts a second here, on {plan.connections} connections."
+        f" {plan.rounds} rounds of {plan.seconds:g} s taken together."
     )
+    rows = [
+        row for form, found in zip(_FORMS, storms, strict=True) for row in _rows(form, found, idle)
+    ]
+    return Found(rows, {"storm": note})
 
 
 class _Storm(msgspec.Struct, frozen=True):
@@ -148,14 +151,19 @@ class _Run:
         return await send(self._service, pool, sent)
 
 
-def _row(form: _Form, found: Sequence[_Storm], idle: Sequence[Outcome]) -> StormRow:
+def _rows(form: _Form, found: Sequence[_Storm], idle: Sequence[Outcome]) -> Iterator[Row]:
     latencies = [seconds for each in found for seconds in each.latencies]
-    return StormRow(
-        per_second=round(found[0].per_second, 1),
-        share=form.share,
-        at_once=found[0].at_once,
-        busy=round(median(each.busy for each in found), 3),
-        p50=milliseconds(latencies, 0.5),
-        p99=milliseconds(latencies, 0.99),
-        calls=compared(_CALLS, idle, [each.beside for each in found]),
-    )
+    by, at = "logouts/s", round(found[0].per_second, 1)
+    if form.burst:
+        by, at = "logouts at once, every second", found[0].at_once
+    like = Row("storm", "logout", "", 0, by=by, at=at)
+    for metric, value, unit in (
+        ("of capacity", form.share * 100, "%"),
+        ("worker busy", round(100 * median(each.busy for each in found), 1), "%"),
+        ("p50", milliseconds(latencies, 0.5), "ms"),
+        ("p99", milliseconds(latencies, 0.99), "ms"),
+    ):
+        yield msgspec.structs.replace(like, metric=metric, value=value, unit=unit)
+    promised = form.share == _PROMISED and not form.burst
+    beside = [each.beside for each in found]
+    yield from compared(_CALLS, idle, beside, like, 3 if promised else None)

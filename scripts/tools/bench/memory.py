@@ -6,11 +6,14 @@ from secrets import token_bytes
 from tempfile import TemporaryDirectory
 
 from tools.bench import processes
-from tools.bench.figures import Memory
+from tools.bench.results import Found, Row
 from tools.bench.seeding import seeding
 
+_LIMIT = 260
+"""Bytes that a session may take at most in Valkey."""
 
-async def measure(binary: Path | None, sessions: int) -> Memory:
+
+async def measure(binary: Path | None, sessions: int) -> Found:
     """Open `sessions`, two for each user, in an empty server and see how much it has grown.
 
     The streams of events are capped, so they are no cost of a session: they are deleted and told
@@ -27,13 +30,18 @@ async def measure(binary: Path | None, sessions: int) -> Memory:
             await seeder.open(users)
         filled = _used(redis)
         redis.client.delete(*redis.client.keys("events:*"))
-        without_events = _used(redis)
-        return Memory(
-            server=redis.version,
-            sessions=sessions,
-            session_bytes=round((without_events - empty) / sessions, 1),
-            event_bytes=round((filled - without_events) / sessions, 1),
-        )
+        without_events, version = _used(redis), redis.version
+    limit = _LIMIT if version.startswith("Valkey") else None
+    figures = {
+        "living session": ((without_events - empty) / sessions, limit),
+        "audit event": ((filled - without_events) / sessions, None),
+    }
+    rows = [
+        Row("memory", "memory", name, round(each, 1), "bytes", by=version, limit=most)
+        for name, (each, most) in figures.items()
+    ]
+    note = f"{sessions:,} sessions, two for each user: record, expiry, the user's index, address"
+    return Found(rows, {"memory": f"{note} and user agent included."})
 
 
 def _used(redis: processes.RedisServer) -> int:

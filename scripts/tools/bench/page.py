@@ -7,16 +7,16 @@ stands in between is made by the program; everything else on the page is written
 import re
 from re import Match
 
-from tools.bench.report import Report
-from tools.bench.tables import in_markdown
-from tools.bench.terminal import all_tables
+from tools.bench.results import Report
+from tools.bench.tables import tables
+from tools.report.tables import in_markdown
 
 _PLACE = re.compile(r"(<!-- figures: (\S+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
 
 
 def refreshed(page: str, report: Report) -> str:
     """The page with all tables of the report. A place whose figures it lacks stays as it is."""
-    made = {table.name: "\n".join(in_markdown(table)) for table in all_tables(report)}
+    made = {table.name: "\n".join(in_markdown(table)) for table in tables(report)}
 
     def table(place: Match[str]) -> str:
         begin, name, end = place.groups()

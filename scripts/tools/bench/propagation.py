@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from service.settings import Settings
 from tools.bench import processes
 from tools.bench.calls import get, logout
-from tools.bench.figures import Propagation
+from tools.bench.results import Found, Row
 from tools.bench.seeding import Seeder, Signed, seeding
 from tools.http_load.connection import Connection
 from tools.http_load.quantiles import quantile
@@ -28,7 +28,7 @@ _PAUSE = 0.01
 _AT_ONCE = 50  # sessions that are opened together
 
 
-async def measure(logouts: int, tell: Callable[[str], None]) -> Propagation:
+async def measure(logouts: int, tell: Callable[[str], None]) -> Found:
     """One logout after the other, each followed to its end."""
     with TemporaryDirectory() as name, ExitStack() as stack:
         directory = Path(name)
@@ -46,14 +46,23 @@ async def measure(logouts: int, tell: Callable[[str], None]) -> Propagation:
             for task in background:
                 task.cancel()
     latencies.sort()
-    return Propagation(
-        pods=_PODS,
-        logouts=logouts,
-        p50=round(quantile(latencies, 0.5) * 1e3, 2),
-        p99=round(quantile(latencies, 0.99) * 1e3, 2),
-        highest=round(latencies[-1] * 1e3, 2),
-        accepted_again=back,
-    )
+    rows = [
+        Row(
+            "propagation",
+            "logout",
+            name,
+            round(value * 1e3, 2),
+            "ms",
+            limit=most,
+        )
+        for name, value, most in (
+            ("p50", quantile(latencies, 0.5), None),
+            ("p99", quantile(latencies, 0.99), 50),
+            ("highest", latencies[-1], None),
+        )
+    ]
+    rows.append(Row("propagation", "logout", "accepted again", back, limit=0))
+    return Found(rows, {"propagation": f"{logouts:,} logouts, {_PODS} pods."})
 
 
 async def _follow(

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+
+import msgspec
 
 from tools.bench import (
     bare,
@@ -26,42 +27,34 @@ from tools.bench import (
     topologies,
     workers,
 )
-from tools.bench.calls import CALLS
-from tools.bench.report import Report
+from tools.bench.calls import BY_NAME, CALLS
+from tools.bench.results import Found, Report
 from tools.bench.speed import Pace
 from tools.bench.steps import Steps
 
-_CALL_NAMES = {call.name for call in CALLS}
-
-Found = dict[str, Any]
-"""Fields of a report."""
+Part = Callable[[argparse.Namespace, Steps], Awaitable[Found]]
 
 
 async def measure(options: argparse.Namespace, parts: set[str], old: Report | None) -> Report:
     """Measure these parts. What else an `old` report has is kept."""
-    steps, found = Steps(), Found()
-    if parts & _CALL_NAMES:
-        found |= await _calls(options, parts, steps)
+    steps, report = Steps(), _begun(options, old)
+    if parts & set(BY_NAME):
+        report = report.updated(await _calls(options, parts, steps))
     for name, part in _PARTS.items():
         if name in parts:
-            found |= await part(options, steps)
+            report = report.updated(await part(options, steps))
     steps.end()
-    return _begun(options, old).updated(found)
+    return report
 
 
 def _begun(options: argparse.Namespace, old: Report | None) -> Report:
     with TemporaryDirectory() as name, processes.redis_server(Path(name), options.redis) as redis:
         server = redis.version
-    about = {
-        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": _machine(),
-        "software": _software(),
-        "redis": server,
-        "connections": options.connections,
-        "requests": options.requests,
-        "rounds": options.rounds,
-    }
-    return old.updated(about) if old else Report(**about)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    begun = Report(now, _machine(), _software(), server)
+    if old is None:
+        return begun
+    return msgspec.structs.replace(begun, rows=old.rows, notes=old.notes)
 
 
 def _pace(options: argparse.Namespace) -> Pace:
@@ -72,68 +65,48 @@ async def _calls(options: argparse.Namespace, parts: set[str], tell: Steps) -> F
     calls = [call for call in CALLS if call.name in parts]
     pace = _pace(options)
     with TemporaryDirectory() as name, processes.redis_server(Path(name), options.redis) as redis:
-        floor, rows = await speed.measure(Path(name), redis, calls, pace, tell)
-        alone = bare.measure(redis, pace.connections, pace.requests, pace.rounds, tell)
-    return {"floor": floor, "rows": rows, "bare": alone}
-
-
-async def _connections(options: argparse.Namespace, tell: Steps) -> Found:
-    return {"crowds": await connections.measure(options.redis, _pace(options), tell)}
-
-
-async def _growth(options: argparse.Namespace, tell: Steps) -> Found:
-    most = options.sessions_most
-    return {"growth": await growth.measure(options.redis, _pace(options), most, tell)}
-
-
-async def _workers(options: argparse.Namespace, tell: Steps) -> Found:
-    return {"workers": await workers.measure(options.redis, _pace(options), tell)}
+        rows = await speed.measure(Path(name), redis, calls, pace, tell)
+        rows += bare.measure(redis, pace.connections, pace.requests, pace.rounds, tell)
+    note = (
+        f"{pace.connections} connections, one worker, medians of {pace.rounds} rounds of "
+        f"{pace.connections * pace.requests:,} requests, an fsync for every write."
+    )
+    return Found(rows, {"calls": note})
 
 
 async def _flood(options: argparse.Namespace, tell: Steps) -> Found:
     plan = flood.Plan(options.storm_connections, options.seconds, options.storm_rounds)
-    return {"flood": await flood.measure(options.redis, plan, tell)}
+    return await flood.measure(options.redis, plan, tell)
 
 
 async def _storm(options: argparse.Namespace, tell: Steps) -> Found:
     plan = logout_storm.Plan(options.storm_connections, options.seconds, options.storm_rounds)
-    return {"storm": await logout_storm.measure(options.redis, plan, tell)}
-
-
-async def _topologies(options: argparse.Namespace, tell: Steps) -> Found:
-    return {"topologies": await topologies.measure(_pace(options), tell)}
-
-
-async def _guard(options: argparse.Namespace, tell: Steps) -> Found:
-    return {"guard": await guard.measure(options.revocations, tell)}
-
-
-async def _propagation(options: argparse.Namespace, tell: Steps) -> Found:
-    return {"propagation": await propagation.measure(options.logouts, tell)}
+    return await logout_storm.measure(options.redis, plan, tell)
 
 
 async def _seal(options: argparse.Namespace, tell: Steps) -> Found:
     tell("sealing TOTP secrets")
-    return {"sealing": sealing.measure()}
+    return sealing.measure()
 
 
 async def _memory(options: argparse.Namespace, tell: Steps) -> Found:
-    found = []
+    found = Found([])
     for binary in _servers(options.redis):
         tell(f"memory of {options.sessions} sessions in {binary or 'the embedded Valkey'}")
-        found.append(await memory.measure(binary, options.sessions))
-    return {"memory": found}
+        one = await memory.measure(binary, options.sessions)
+        found = Found(found.rows + one.rows, one.notes)
+    return found
 
 
-_PARTS: dict[str, Callable[[argparse.Namespace, Steps], Awaitable[Found]]] = {
-    "connections": _connections,
-    "growth": _growth,
-    "workers": _workers,
+_PARTS: dict[str, Part] = {
+    "connections": lambda told, tell: connections.measure(told.redis, _pace(told), tell),
+    "growth": lambda told, tell: growth.measure(told.redis, _pace(told), told.sessions_most, tell),
+    "workers": lambda told, tell: workers.measure(told.redis, _pace(told), tell),
     "flood": _flood,
     "storm": _storm,
-    "topologies": _topologies,
-    "guard": _guard,
-    "propagation": _propagation,
+    "topologies": lambda told, tell: topologies.measure(_pace(told), tell),
+    "guard": lambda told, tell: guard.measure(told.revocations, tell),
+    "propagation": lambda told, tell: propagation.measure(told.logouts, tell),
     "seal": _seal,
     "memory": _memory,
 }

@@ -6,22 +6,26 @@ from os import urandom
 
 from service.keyring.envelope import DATA_KEY_SIZE, Keyring
 from service.twofactor.totp import new_secret
-from tools.bench.figures import Sealing
+from tools.bench.results import Found, Row
 
 _PURPOSE = "totp secret"
 _BATCH = 1000
 _BATCHES = 50
 
 
-def measure() -> Sealing:
-    """The best batch of each: what is slower had to share its core."""
+def measure() -> Found:
+    """Measure the best batch of each: what is slower had to share its core."""
     keyring = Keyring({1: urandom(DATA_KEY_SIZE)})
     secret, bound_to = new_secret(), urandom(32)
     sealed = keyring.seal(secret, purpose=_PURPOSE, bound_to=bound_to)
-    return Sealing(
-        seal=_best(lambda: keyring.seal(secret, purpose=_PURPOSE, bound_to=bound_to)),
-        open=_best(lambda: keyring.open(sealed, purpose=_PURPOSE, bound_to=bound_to)),
-    )
+    work = {
+        "sealed": lambda: keyring.seal(secret, purpose=_PURPOSE, bound_to=bound_to),
+        "opened": lambda: keyring.open(sealed, purpose=_PURPOSE, bound_to=bound_to),
+    }
+    return Found(
+        [Row("seal", "a TOTP secret", name, _best(each), "µs", limit=10)
+         for name, each in work.items()]
+    )  # fmt: skip
 
 
 def _best(work: Callable[[], bytes]) -> float:

@@ -11,8 +11,8 @@ import msgspec
 from redis.crc import key_slot
 
 from service.keyspace.keys import BUCKETS, EVENTS_KEPT, TAGS
-from tools.bench.report import Report
-from tools.bench.tables import Table
+from tools.bench.results import Report
+from tools.report.tables import Table
 
 _DAY = 86_400
 _USES = 4  # refreshes a day of each session, and as many looks at /auth/me
@@ -67,17 +67,22 @@ def tables(report: Report) -> Iterator[Table]:
 
 
 def _costs(report: Report) -> Costs | None:
-    rows = {name: report.row(name) for name in ("logout", "me", "refresh")}
-    found = {name: row.sample for name, row in rows.items() if row is not None}
-    flood = report.flood
-    if not report.memory or len(found) < len(rows) or flood is None:
+    calls = ("logout", "me", "refresh")
+    worker = {call: report.value("calls", call, "CPU of the worker") for call in calls}
+    redis = {call: report.value("calls", call, "Redis CPU") for call in calls}
+    session = report.value("memory", "memory", "living session")
+    event = report.value("memory", "memory", "audit event")
+    login = report.value("flood", "login", "core time of a hash")
+    if session is None or event is None or login is None:
+        return None
+    if None in (*worker.values(), *redis.values()):
         return None
     return Costs(
-        session=report.memory[0].session_bytes,
-        event=report.memory[0].event_bytes,
-        worker={name: sample.cpu / 1e6 for name, sample in found.items()},
-        redis={name: sample.redis_cpu / 1e6 for name, sample in found.items()},
-        login=flood.cores / flood.hashes,
+        session=session,
+        event=event,
+        worker={call: (cpu or 0) / 1e6 for call, cpu in worker.items()},
+        redis={call: (cpu or 0) / 1e6 for call, cpu in redis.items()},
+        login=login / 1e3,
     )
 
 

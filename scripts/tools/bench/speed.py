@@ -16,12 +16,21 @@ import msgspec
 
 from tools.bench import processes
 from tools.bench.calls import Call, floor_lanes
-from tools.bench.figures import Row, Sample, middle
+from tools.bench.results import Row, Sample, middle, rows_of
 from tools.bench.seeding import Seeder, seeding
 from tools.http_load.loops import Lane, UnexpectedAnswer, closed
 from tools.http_load.quantiles import quantile
 
 FLOOR_STATUS = 204
+FLOOR = "empty POST, the floor"
+
+_LIMITS: dict[str, dict[str, float]] = {
+    "logout": {"ratio": 3, "redis_cpu": 20, "round_trips": 1},
+    "me": {"ratio": 2},
+    "refresh": {"ratio": 5},
+    "enable": {"ratio": 5},
+}
+"""By call and field of a sample; `ratio`: CPU in multiples of the floor."""
 _WARM_UP = 10  # requests on each connection: caches fill, connections to the stores open
 
 
@@ -74,8 +83,8 @@ async def measure(
     calls: Sequence[Call],
     pace: Pace,
     tell: Callable[[str], None],
-) -> tuple[Sample, list[Row]]:
-    """The floor, and each call. `tell` gets a line for every load."""
+) -> list[Row]:
+    """Measure the floor, and each call. `tell` gets a line for every load."""
     pairs: dict[str, list[Pair]] = {call.name: [] for call in calls}
     spawn = multiprocessing.get_context("spawn")
     async with seeding(processes.settings(directory, redis)) as seeder:
@@ -90,7 +99,7 @@ async def measure(
                         tell(f"round {number + 1} of {pace.rounds}: {call.title}")
                         pair = await compare(runner, seeder, (service, empty), call, pace)
                         pairs[call.name].append(pair)
-    return medians(calls, pairs)
+    return medians(calls, pairs, Row("calls", "", "", 0))
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -120,19 +129,19 @@ async def compare(
     return pair
 
 
-def medians(calls: Sequence[Call], pairs: Mapping[str, Sequence[Pair]]) -> tuple[Sample, list[Row]]:
-    """The floor and each call, from all of the pairs by call."""
+def medians(calls: Sequence[Call], pairs: Mapping[str, Sequence[Pair]], like: Row) -> list[Row]:
+    """The floor and each call, from all of the pairs by call, as rows like `like`."""
     floors = [pair.floor for several in pairs.values() for pair in several]
-    return middle(floors), [_row(call, pairs[call.name]) for call in calls]
-
-
-def _row(call: Call, pairs: Sequence[Pair]) -> Row:
-    ratios = sorted(round(pair.call.cpu / pair.floor.cpu, 2) for pair in pairs)
-    return Row(
-        name=call.name,
-        title=call.title,
-        ratio=round(median(ratios), 2),
-        lowest=ratios[0],
-        highest=ratios[-1],
-        sample=middle([pair.call for pair in pairs]),
-    )
+    floor = msgspec.structs.replace(like, call=FLOOR)
+    rows = [msgspec.structs.replace(floor, metric="× floor", value=1)]
+    rows += rows_of(middle(floors), floor)
+    for call in calls:
+        row = msgspec.structs.replace(like, call=call.name)
+        several, limits = pairs[call.name], _LIMITS.get(call.name, {}) if like.by == "" else {}
+        ratios = sorted(round(pair.call.cpu / pair.floor.cpu, 2) for pair in several)
+        whole = {"× floor": round(median(ratios), 2), "low": ratios[0], "high": ratios[-1]}
+        for metric, value in whole.items():
+            limit = limits.get("ratio") if metric == "× floor" else None
+            rows.append(msgspec.structs.replace(row, metric=metric, value=value, limit=limit))
+        rows += rows_of(middle([pair.call for pair in several]), row, limits)
+    return rows

@@ -1,58 +1,95 @@
-"""A table of figures with what is to be said of it, for terminal and page alike."""
+"""Rows as tables: one for each part, one of all targets, and those of sizing."""
 
 from collections.abc import Iterator, Sequence
-from textwrap import wrap
+from itertools import groupby
 
-import msgspec
+from tools.bench import sizing
+from tools.bench.calls import BY_NAME
+from tools.bench.results import Report, Row
+from tools.report.tables import Table, figure, judged
 
-_WIDTH = 140  # of the page's lines
-
-
-class Table(msgspec.Struct, frozen=True):
-    """Cells as they stand in Markdown. `name` is that of its place in the page.
-
-    `notes` are sentences with figures in them, so they are made with the table.
-    """
-
-    name: str
-    title: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    notes: Sequence[str] = ()
-
-
-def in_markdown(table: Table) -> Iterator[str]:
-    """Lines: the first column to the left, figures to the right, then the notes."""
-    yield _line(table.head)
-    yield _line(("---", *("--:" for _ in table.head[1:])))
-    yield from map(_line, table.rows)
-    if table.notes:
-        yield ""
-        yield from wrap(" ".join(table.notes), _WIDTH, break_on_hyphens=False)
+PARTS = {
+    "calls": "What calls cost",
+    "growth": "With more sessions",
+    "connections": "With more or fewer connections",
+    "workers": "Two workers",
+    "flood": "A flood of logins",
+    "storm": "A storm of logouts",
+    "memory": "Memory",
+    "guard": "In app pods",
+    "propagation": "From a 204 until the last of three pods refuses",
+    "seal": "The keyring",
+    "topologies": "Through Sentinels and a cluster",
+}
 
 
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+def tables(report: Report) -> Iterator[Table]:
+    """All for which there are figures."""
+    if promised := [row for row in report.rows if row.limit is not None]:
+        yield _targets(promised)
+    for part, title in PARTS.items():
+        if rows := report.of(part):
+            yield _part(report, part, title, rows)
+    yield from sizing.tables(report)
 
 
-def in_terminal(table: Table) -> Iterator[str]:
-    """Lines in columns, without marks."""
-    yield table.title
-    rows = [[_plain(cell) for cell in row] for row in (table.head, *table.rows)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        first, *rest = (
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+def _targets(promised: Sequence[Row]) -> Table:
+    rows = [
+        (
+            f"{row.metric}: {named(row)}",
+            PARTS.get(row.part, row.part),
+            _limit(row),
+            f"{figure(row.value)} {row.unit}".rstrip(),
+            "met" if row.met else "**missed**",
         )
-        yield "  " + "  ".join((first, *rest)).rstrip()
-    yield from (f"  {_plain(note)}" for note in table.notes)
+        for row in promised
+    ]
+    met = sum(row.met for row in promised)
+    notes = (f"{met} of {len(promised)} targets are met.",)
+    return Table("targets", "Targets", ("", "part", "target", "here", ""), rows, notes)
 
 
-def _plain(text: str) -> str:
-    return text.replace("**", "").replace("`", "")
+def _part(report: Report, part: str, title: str, rows: Sequence[Row]) -> Table:
+    groups = [(name, list(group)) for name, group in groupby(rows, named)]
+    metrics = list(dict.fromkeys((row.metric, row.unit) for row in rows))
+    lines: list[Sequence[str]]
+    if len(groups) == 1:  # a column for each metric would be a very long line
+        head: list[str] = [groups[0][0], "", "target"]
+        lines = [
+            (row.metric, f"{_value(row)} {row.unit}".rstrip(), _limit(row)) for row in groups[0][1]
+        ]
+    else:
+        head = ["", *(f"{metric}, {unit}" if unit else metric for metric, unit in metrics)]
+        lines = [(name, *_cells(group, metrics)) for name, group in groups]
+    notes = [report.notes[part]] if part in report.notes else []
+    if part == "calls":
+        about = (report.machine, report.software, report.redis, report.made_at[:10])
+        notes.append("; ".join(about) + ".")
+    return Table(part, title, head, lines, notes)
 
 
-def judged(found: str, met: bool) -> str:
-    """A figure that has a target: bold, and marked where it is missed."""
-    return f"**{found}**" if met else f"**{found}** missed"
+def _cells(group: Sequence[Row], metrics: Sequence[tuple[str, str]]) -> Iterator[str]:
+    found = {(row.metric, row.unit): row for row in group}
+    for metric in metrics:
+        row = found.get(metric)
+        limit = f" ({_limit(row)})" if row and row.limit is not None else ""
+        yield _value(row) + limit if row else ""
+
+
+def named(row: Row) -> str:
+    """What a figure is of, for people."""
+    call = BY_NAME[row.call].title if row.call in BY_NAME else row.call
+    call = f"`{call}`" if call.startswith(("GET ", "POST ")) else call
+    at = figure(row.at) if row.at is not None else ""
+    varied = f"{at} {row.by}".strip()
+    return f"{call}, {varied}" if varied else call
+
+
+def _value(row: Row) -> str:
+    return figure(row.value) if row.limit is None else judged(figure(row.value), row.met)
+
+
+def _limit(row: Row) -> str:
+    if row.limit is None:
+        return ""
+    return f"{'≥' if row.at_least else '≤'} {row.limit:g} {row.unit}".rstrip()

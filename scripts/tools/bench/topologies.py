@@ -1,7 +1,7 @@
 """What a call costs the service on one server, behind Sentinels, and on a cluster."""
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,12 +17,13 @@ from tests.support.redis_server import NetworkServer
 from tests.support.sentinel import SentinelTrio
 from tools.bench import processes
 from tools.bench.calls import BY_NAME, Call
-from tools.bench.figures import TopologyRow
+from tools.bench.results import Found, Row
 from tools.bench.seeding import Seeder, seeding
 from tools.bench.speed import Pace, Runner
 
 _CALLS = (BY_NAME["logout"], BY_NAME["refresh"])
 _WARM_UP = 10
+_BASE = "one server"
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -34,7 +35,7 @@ class _Place(msgspec.Struct, frozen=True):
     service: processes.Server
 
 
-async def measure(pace: Pace, tell: Callable[[str], None]) -> Sequence[TopologyRow]:
+async def measure(pace: Pace, tell: Callable[[str], None]) -> Found:
     """CPU of the worker per call. The topologies take turns within each round."""
     costs: dict[tuple[str, str], list[float]] = {}
     spawn = multiprocessing.get_context("spawn")
@@ -56,11 +57,11 @@ async def measure(pace: Pace, tell: Callable[[str], None]) -> Sequence[TopologyR
                         for call in _CALLS:
                             cost = await _cost(place, call, pace)
                             costs.setdefault((topology, call.name), []).append(cost)
-    return list(_rows(costs))
+    return Found(list(_rows(costs)))
 
 
 _KINDS: dict[str, Callable[[Path], Any]] = {
-    "one server": lambda directory: NetworkServer(find_binary(), directory),
+    _BASE: lambda directory: NetworkServer(find_binary(), directory),
     "Sentinels": SentinelTrio,
     "cluster": Cluster,
 }
@@ -84,13 +85,12 @@ async def _cost(place: _Place, call: Call, pace: Pace) -> float:
     return sample.cpu
 
 
-def _rows(costs: dict[tuple[str, str], list[float]]) -> Iterator[TopologyRow]:
+def _rows(costs: dict[tuple[str, str], list[float]]) -> Iterator[Row]:
     for (topology, name), several in costs.items():
-        base = costs["one server", name]
+        base = costs[_BASE, name]
         ratios = [cost / least for cost, least in zip(several, base, strict=True)]
-        yield TopologyRow(
-            topology=topology,
-            title=BY_NAME[name].title,
-            cpu=round(median(several), 1),
-            ratio=round(median(ratios), 2),
-        )
+        cpu = round(median(several), 1)
+        yield Row("topologies", name, "CPU of the worker", cpu, "µs", by=topology)
+        limit = None if topology == _BASE else 1.5
+        ratio = round(median(ratios), 2)
+        yield Row("topologies", name, "× one server", ratio, by=topology, limit=limit)

@@ -1,14 +1,17 @@
 """Calls in an even trickle while something else happens, to see what they feel of it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+
+import msgspec
 
 from tools.bench import processes
 from tools.bench.calls import BY_NAME
-from tools.bench.disturbance import Disturbed, disturbed
+from tools.bench.results import Row
 from tools.bench.seeding import Seeder
 from tools.http_load.loops import OpenLoop, Outcome, UnexpectedAnswer, open_and_retrying
+from tools.http_load.quantiles import quantile
 
 _PER_SECOND = 50.0  # of each call
 _LANES = 10  # connections of each call
@@ -49,13 +52,29 @@ async def send(
 
 
 def compared(
-    names: Sequence[str], idle: Sequence[Outcome], loud: Sequence[Outcome]
-) -> list[Disturbed]:
-    """Tell what each call felt, all rounds taken together."""
-    return [
-        disturbed(name, BY_NAME[name].title, _latencies(name, idle), _latencies(name, loud))
-        for name in names
-    ]
+    names: Sequence[str],
+    idle: Sequence[Outcome],
+    loud: Sequence[Outcome],
+    like: Row,
+    limit: float | None = 3,
+) -> Iterator[Row]:
+    """What each call felt, all rounds taken together. `limit`: p99 in multiples of the idle one."""
+    for name in names:
+        row = msgspec.structs.replace(like, call=name)
+        quiet, noisy = _latencies(name, idle), _latencies(name, loud)
+        for metric, several, share in (
+            ("idle p50", quiet, 0.5), ("idle p99", quiet, 0.99),
+            ("p50", noisy, 0.5), ("p99", noisy, 0.99),
+        ):  # fmt: skip
+            value = milliseconds(several, share)
+            yield msgspec.structs.replace(row, metric=metric, value=value, unit="ms")
+        ratio = milliseconds(noisy, 0.99) / milliseconds(quiet, 0.99)
+        yield msgspec.structs.replace(row, metric="p99 × idle", value=round(ratio, 2), limit=limit)
+
+
+def milliseconds(seconds: Sequence[float], share: float) -> float:
+    """A quantile of these, in milliseconds."""
+    return round(quantile(sorted(seconds), share) * 1e3, 3)
 
 
 def _latencies(name: str, rounds: Sequence[Outcome]) -> list[float]:

@@ -7,15 +7,17 @@ get twice the connections: what a worker pays for a request falls with how many 
 """
 
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+import msgspec
+
 from tools.bench import processes
 from tools.bench.calls import BY_NAME
-from tools.bench.figures import Workers
+from tools.bench.results import Found, Row
 from tools.bench.seeding import seeding
 from tools.bench.speed import Pace, Runner
 
@@ -23,9 +25,9 @@ _CALL = BY_NAME["refresh"]
 _WARM_UP = 10  # requests on each connection
 
 
-async def measure(binary: Path | None, pace: Pace, tell: Callable[[str], None]) -> Workers:
-    """Rounds of fresh processes, one worker and two in turn."""
-    rounds: list[Workers] = []
+async def measure(binary: Path | None, pace: Pace, tell: Callable[[str], None]) -> Found:
+    """Measure rounds of fresh processes, one worker and two in turn."""
+    rounds: list[tuple[_Outcome, _Outcome]] = []
     spawn = multiprocessing.get_context("spawn")
     with TemporaryDirectory() as name, ProcessPoolExecutor(1, mp_context=spawn) as pool:
         directory = Path(name)
@@ -35,8 +37,9 @@ async def measure(binary: Path | None, pace: Pace, tell: Callable[[str], None]) 
                 tell(f"round {number + 1} of {pace.rounds}: two workers against one")
                 one = await _run(directory, redis, runner, pace, workers=1)
                 two = await _run(directory, redis, runner, pace, workers=2)
-                rounds.append(_compare(pace, one, two))
-    return _middle(rounds)
+                rounds.append((one, two))
+    note = f"{pace.connections} connections for each worker."
+    return Found(list(_rows(rounds)), {"workers": note})
 
 
 class _Outcome:
@@ -63,28 +66,21 @@ async def _run(
     return _Outcome(sample.per_second, sample.redis_main_thread, cpu)
 
 
-def _compare(pace: Pace, one: _Outcome, two: _Outcome) -> Workers:
-    return Workers(
-        connections=pace.connections,
-        one_per_second=one.per_second,
-        two_per_second=two.per_second,
-        one_cpu=sum(one.cpu),
-        two_cpu=sum(two.cpu),
-        busiest_cpu=max(two.cpu),
-        redis_main_thread=two.redis_cpu,
-    )
-
-
-def _middle(rounds: list[Workers]) -> Workers:
-    def of(figure: Callable[[Workers], float]) -> float:
-        return round(median(figure(each) for each in rounds), 3)
-
-    return Workers(
-        connections=rounds[0].connections,
-        one_per_second=of(lambda w: w.one_per_second),
-        two_per_second=of(lambda w: w.two_per_second),
-        one_cpu=of(lambda w: w.one_cpu),
-        two_cpu=of(lambda w: w.two_cpu),
-        busiest_cpu=of(lambda w: w.busiest_cpu),
-        redis_main_thread=of(lambda w: w.redis_main_thread),
-    )
+def _rows(rounds: Sequence[tuple[_Outcome, _Outcome]]) -> Iterator[Row]:
+    found = [
+        ({"CPU of the service": sum(outcome.cpu), "CPU of the busiest worker": max(outcome.cpu)},
+         outcome)
+        for both in rounds for outcome in both
+    ]  # fmt: skip
+    for at, several in ((1, found[::2]), (2, found[1::2])):
+        row = Row("workers", "refresh", "", 0, "µs", by="workers", at=at)
+        for metric in several[0][0]:
+            value = round(median(cpu[metric] for cpu, _ in several), 1)
+            yield msgspec.structs.replace(row, metric=metric, value=value)
+        rate = round(median(outcome.per_second for _, outcome in several))
+        yield msgspec.structs.replace(row, metric="refreshes/s", value=rate, unit="")
+    gain = median(sum(one.cpu) / max(*two.cpu, two.redis_cpu) for one, two in rounds)
+    yield Row(
+        "workers", "refresh", "× one worker, if each process had a core", round(gain, 2),
+        by="workers", at=2, limit=1.7, at_least=True,
+    )  # fmt: skip

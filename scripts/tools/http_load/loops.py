@@ -99,8 +99,8 @@ def open_and_retrying(
 ) -> Outcome:
     """Run open loops, and beside them a retrying loop for each request of `retrying`.
 
-    It is over when the open loops have sent everything; without any, after `seconds`. What is then
-    still under way of the retrying loops is dropped.
+    It is over when the open loops have sent everything; without any, after `seconds` and a first
+    success. What is then still under way of the retrying loops is dropped.
 
     Raises:
         UnexpectedAnswer: at the first one of an open loop.
@@ -140,7 +140,10 @@ async def _open_and_retrying(
         for number, loop in enumerate(loops)
         for place, lane in enumerate(loop.lanes)
     ]
-    insistent = [_Retrying(await Connection.to(endpoint), request) for request in retrying]
+    succeeded = asyncio.Event()
+    insistent = [
+        _Retrying(await Connection.to(endpoint), request, succeeded) for request in retrying
+    ]
     started = time.perf_counter()
     beside = [
         # They come within a second, not all at once.
@@ -152,6 +155,8 @@ async def _open_and_retrying(
         found = await _all([_when_due(*each, started) for each in lanes], longest + _PATIENCE)
         if not lanes:
             await asyncio.sleep(seconds)
+            async with asyncio.timeout(_PATIENCE):
+                await succeeded.wait()
     finally:
         for task in beside:
             task.cancel()
@@ -210,12 +215,13 @@ class _Requests:
 
 
 class _Retrying:
-    def __init__(self, connection: Connection, request: bytes) -> None:
+    def __init__(self, connection: Connection, request: bytes, succeeded: asyncio.Event) -> None:
         self.answers = Counter[int]()
         self.without_retry_after = 0
         self.succeeded_at = 0.0
         self._connection = connection
         self._request = request
+        self._succeeded = succeeded
 
     async def run(self, delay: float) -> None:
         await asyncio.sleep(delay)
@@ -224,6 +230,7 @@ class _Retrying:
             self.answers[answer.status] += 1
             if answer.status == 200:
                 self.succeeded_at = time.perf_counter()
+                self._succeeded.set()
                 continue
             self.without_retry_after += answer.status == 503 and not answer.asks_to_retry
             await asyncio.sleep(_PAUSE)

@@ -3,21 +3,17 @@
 from collections.abc import Iterable, Iterator
 from html import escape
 
-from tools.load.charts import chart
-from tools.load.figures import Call, Series, Summary
+from tools.load.figures import Call, Summary
 from tools.load.terminal import ending
+from tools.report.drawing import STYLE, WIDTH
+from tools.report.line_chart import HEIGHT, LineChart, Series
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1f2328; --quiet: #59636e; --paper: #fff; --rule: #d1d9e0;
-  --warm: #eef1f4; --good: #1a7f37; --bad: #c4232b;
-  --s0: #0b62c4; --s1: #b35900; --s2: #c4232b; --s3: #1a7f37; --s4: #8250df; --s5: #57606a }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --quiet: #9aa4af; --paper: #0d1117;
-  --rule: #3d444d; --warm: #1b222b; --good: #4fc46a; --bad: #ff8078;
-  --s0: #6cb0ff; --s1: #f0a75a; --s2: #ff8078; --s3: #4fc46a; --s4: #c297ff; --s5: #b0b9c3 } }
+:root { color-scheme: light dark }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 800px; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
-p { margin: .4rem 0 } .quiet { color: var(--quiet); fill: var(--quiet) }
+p { margin: .4rem 0 } .quiet { color: var(--quiet) }
 .verdict { font-weight: 600; border-left: .4rem solid; padding-left: .7rem; margin: 1rem 0 }
 .pass { color: var(--good) } .broken, .unusable { color: var(--bad) }
 .scroll { overflow-x: auto }
@@ -26,19 +22,7 @@ caption { text-align: left; color: var(--quiet); padding-bottom: .3rem }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--rule); text-align: right }
 th:first-child, td:first-child { text-align: left } tbody th { font-weight: 400 }
 tr.total > * { font-weight: 600 }
-figure { margin: 1.2rem 0 } figcaption { font-size: 13px }
-figure > svg { max-width: 100%; height: auto }
-.key { margin-right: 1rem; white-space: nowrap }
-.key svg { vertical-align: middle; margin-right: .4rem }
-svg text { font: 12px system-ui, sans-serif; fill: var(--ink) }
-svg text.title { font-size: 14px; font-weight: 600 } svg .title .quiet { font-weight: 400 }
-svg text.tick, svg .quiet { fill: var(--quiet) }
-.grid { stroke: var(--rule); stroke-width: 1 } .warm { fill: var(--warm) }
-.line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round }
-.s0 { stroke: var(--s0) } .s1 { stroke: var(--s1); stroke-dasharray: 7 3 }
-.s2 { stroke: var(--s2); stroke-dasharray: 2 3 }
-.s3 { stroke: var(--s3); stroke-dasharray: 9 3 2 3 }
-.s4 { stroke: var(--s4); stroke-dasharray: 4 4 } .s5 { stroke: var(--s5); stroke-dasharray: 12 4 }
+figure { margin: 1.2rem 0 } figure > svg { max-width: 100%; height: auto }
 """
 
 _CALLS = ("Call", "Requests", "A second", "Errors", "Shed", "p50 ms", "p95 ms", "p99 ms", "Max ms")
@@ -61,7 +45,7 @@ def page(summary: Summary) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta http-equiv="Content-Security-Policy"'
         " content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body><main>\n"
+        f"<title>{title}</title><style>{STYLE}{_STYLE}</style></head>\n<body><main>\n"
         + "\n".join(parts)
         + "\n</main></body></html>\n"
     )
@@ -146,7 +130,7 @@ def _table(
 
 def _charts(summary: Summary) -> Iterator[str]:
     course = summary.course
-    charts: list[tuple[str, str, list[Series]]] = [
+    charts = [
         ("Rate and errors", "a second", course.rates),
         *((f"Latency of {name}", "ms", lines) for name, lines in course.latencies.items()),
         ("How late arrivals set out", "ms", course.late),
@@ -155,4 +139,15 @@ def _charts(summary: Summary) -> Iterator[str]:
         charts += [("Memory", "MiB", course.memory), ("CPU", "cores", course.cpu)]
     seconds = summary.warm_up + summary.duration
     for title, unit, lines in charts:
-        yield chart(title, unit, lines, seconds, summary.warm_up, course.bucket)
+        series = [
+            Series(
+                each.name,
+                [(min(seconds, (at + 0.5) * course.bucket), y) for at, y in enumerate(each.values)],
+            )
+            for each in lines
+        ]
+        parts = LineChart(title, unit, series, x_unit="s", shaded=summary.warm_up).drawn()
+        yield (
+            f'<figure><svg role="img" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}"'
+            f' height="{HEIGHT}">{"".join(parts)}</svg></figure>'
+        )

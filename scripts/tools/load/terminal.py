@@ -1,6 +1,9 @@
 """A run as text."""
 
 from tools.load.figures import Call, Summary
+from tools.report.tables import Table, in_terminal
+
+_HEAD = ("call", "requests", "a second", "errors", "shed", "p50 ms", "p95 ms", "p99 ms", "max ms")
 
 
 def table(summary: Summary) -> str:
@@ -9,9 +12,7 @@ def table(summary: Summary) -> str:
         f"{summary.mix} on {summary.host}, {summary.rate:g} arrivals a second"
         f" ({summary.spacing}) for {summary.duration:g} s after {summary.warm_up:g} s of warm-up",
         "",
-        f"{'call':10}{'requests':>10}{'a second':>10}{'errors':>8}{'shed':>8}"
-        f"{'p50 ms':>10}{'p95 ms':>10}{'p99 ms':>10}{'max ms':>10}",
-        *(_row(call) for call in (*summary.calls, summary.total)),
+        *in_terminal(Table("calls", "", _HEAD, [_row(c) for c in (*summary.calls, summary.total)])),
         "",
     ]
     for failure in summary.failures:
@@ -48,13 +49,11 @@ def ending(summary: Summary) -> str:
     )
 
 
-def _row(call: Call) -> str:
+def _row(call: Call) -> tuple[str, ...]:
     times = call.latencies
     numbers = (times.p50_ms, times.p95_ms, times.p99_ms, times.max_ms)
-    return (
-        f"{call.name:10}{call.requests:>10,}{call.per_second:>10,.1f}{call.errors:>8,}"
-        f"{call.shed:>8,}" + "".join(f"{number:>10,.1f}" for number in numbers)
-    )
+    counts = (f"{call.requests:,}", f"{call.per_second:,.1f}", f"{call.errors:,}", f"{call.shed:,}")
+    return call.name, *counts, *(f"{number:,.1f}" for number in numbers)
 
 
 def _generator(summary: Summary) -> str:
