@@ -22,6 +22,7 @@ from service.accounts.second_factors import SecondFactors
 from service.accounts.users import Users
 from service.attempts import Attempts, Limit, Limits
 from service.authentication.identity import Identities
+from service.authentication.owners import OwnerLookup
 from service.authentication.password import PasswordAuthentication
 from service.authentication.second_factor import SecondFactorAuthentication
 from service.clock import system_clock
@@ -39,7 +40,7 @@ from service.keyspace.node import Timing
 from service.readiness import ALL_WELL, Problems, Readiness, readiness
 from service.sessions.access_tokens import AccessTokens
 from service.sessions.refresh_tokens import RefreshTokens
-from service.sessions.sessions import Lives, Sessions
+from service.sessions.sessions import Lives, Owners, Sessions
 from service.settings import Settings
 from service.twofactor.challenges import Challenges
 from service.twofactor.enrolment import Enrolments
@@ -110,8 +111,9 @@ def create_app(settings: Settings) -> ASGIApp:
         marking = FeedMarking(link, settings.issuer)
         await marking.start()
         problems = Problems(keys=lambda: watch.blocking, feed=lambda: marking.problem)
-        install(app, _services(settings, link, engine, passwords, policy, keys, problems))
-        tasks = watch.run(), marking.run(), costs.follow(passwords)
+        users = Users(engine)
+        install(app, _services(settings, link, engine, passwords, policy, keys, problems, users))
+        tasks = watch.run(), marking.run(), costs.follow(passwords), users.keep_confirmed()
         background = [asyncio.create_task(task) for task in tasks]
         # What exists now lives on; leaving it out of every collection halves the slowest requests.
         # A request makes few cycles: looking for them less often takes 4 % from each.
@@ -180,14 +182,16 @@ def create_sessions(
     link: Link,
     access_tokens: AccessTokens,
     refresh_tokens: RefreshTokens,
+    owners: Owners | None = None,
 ) -> Sessions:
-    """The sessions in the Redis that `link` leads to."""
+    """The sessions in the Redis that `link` leads to. Without `owners` nobody asks for those."""
     return Sessions(
         link,
         refresh_tokens,
         access_tokens,
         Lives(settings.refresh_ttl, settings.refresh_idle_ttl, settings.refresh_grace),
         settings.max_sessions,
+        *([owners] if owners else []),
     )
 
 
@@ -218,14 +222,16 @@ def _services(
     policy: PasswordPolicy,
     keys: KeysInUse,
     problems: Problems = ALL_WELL,
+    users: Users | None = None,
 ) -> Services:
-    users, factors = Users(engine), SecondFactors(engine)
+    users, factors = users or Users(engine), SecondFactors(engine)
     attempts = Attempts(link, keys.now.email_digest_key, _limits(settings))
     digests = RecoveryDigests(keys.now.peppers)
     challenges = Challenges(link, settings.challenge_ttl)
     access_tokens = create_access_tokens(settings, keys.now)
     refresh_tokens = create_refresh_tokens(keys.now)
-    sessions_ = create_sessions(settings, link, access_tokens, refresh_tokens)
+    owners = OwnerLookup(users)
+    sessions_ = create_sessions(settings, link, access_tokens, refresh_tokens, owners)
 
     def use(now: ServiceKeys) -> None:
         access_tokens.use(now.signing)

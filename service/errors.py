@@ -29,7 +29,10 @@ ServiceError
 │   ├── StoreRefuses            it answers, and says that it will not; the message says why
 │   ├── KeyServiceUnavailable   the key service does not answer or refuses; the keys are not open
 │   │   └── KeyServiceRefused   it refuses until an operator changes something there
-│   └── RevocationUnconfirmed   changed, but too few replicas have acknowledged it
+│   ├── RevocationUnconfirmed   changed, but too few replicas have acknowledged it
+│   ├── UnknownLayout           a stored value was written by another version of this program
+│   ├── ClockWrong              this process' clock and Redis' are too far apart
+│   └── AccountChanged          the user row has changed since it was read
 └── SealBroken                  a sealed blob does not open; says nothing more on purpose
 """
 
@@ -190,6 +193,33 @@ class RevocationUnconfirmed(StoreUnavailable):
 
     def __init__(self) -> None:
         super().__init__("too few replicas have acknowledged the change")
+
+
+class UnknownLayout(StoreUnavailable):
+    """What is stored there was written by another version of this program: nothing is known of it,
+    and nothing was changed. `what` it was to be, for the log."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is of a version that this program does not know")
+
+
+class ClockWrong(StoreUnavailable):
+    """This process' clock is so far from Redis' that what it signs would be over already, or that
+    it cannot tell which codes are right. Nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__("the clock of this process is too far from that of Redis")
+
+
+class AccountChanged(StoreUnavailable):
+    """The user row has changed, or may have, since it was read; nothing was changed.
+
+    `noted` is what Redis has of its version.
+    """
+
+    def __init__(self, noted: bytes) -> None:
+        super().__init__("the account is being changed")
+        self.noted = noted
 
 
 class SealBroken(ServiceError):

@@ -1,9 +1,13 @@
 """The second factor of an account, as the user store has it. Each change is one transaction.
 
-Every change raises the user row's `version`, under which pods keep the row in memory. Every change
-begins with that row: so changes of one user take turns, and never wait for each other crosswise.
+Every change raises the user row's `version`, under which pods keep the row in memory, by a random
+step: were they counted, a store that was restored would give the same numbers to other rows.
+
+Every change begins with that row: so changes of one user take turns, and never wait for each other
+crosswise.
 """
 
+import secrets
 from collections.abc import Sequence
 
 import msgspec
@@ -13,9 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.database.engine import store_errors
 from service.database.tables import recovery_codes, users
-from service.errors import StoreUnavailable
+from service.errors import InvalidAccessToken, StoreUnavailable
 
-_GET = select(users.c.enrolment_id, users.c.totp_sealed).where(
+_LONGEST_STEP = 2**31
+"""Of a version. Redis' scripts count exactly up to 2^53: enough for four million changes."""
+
+_GET = select(users.c.enrolment_id, users.c.totp_sealed, users.c.version).where(
     users.c.id == bindparam("user_id"), users.c.two_fa_enabled
 )
 _ENABLE = (
@@ -26,7 +33,7 @@ _ENABLE = (
         enrolment_id=bindparam("enrolment"),
         totp_sealed=bindparam("sealed"),
         totp_epoch=bindparam("epoch"),
-        version=users.c.version + 1,
+        version=users.c.version + bindparam("step"),
     )
 )
 _DISABLE = (
@@ -37,13 +44,13 @@ _DISABLE = (
         enrolment_id=None,
         totp_sealed=None,
         totp_epoch=None,
-        version=users.c.version + 1,
+        version=users.c.version + bindparam("step"),
     )
 )
 _TOUCH = (
     update(users)
     .where(users.c.id == bindparam("user_id"), users.c.enrolment_id == bindparam("enrolment"))
-    .values(version=users.c.version + 1)
+    .values(version=users.c.version + bindparam("step"))
 )
 _VERSION = select(users.c.version, users.c.enrolment_id).where(users.c.id == bindparam("user_id"))
 _SEALED = (
@@ -84,11 +91,13 @@ class SecondFactor(msgspec.Struct, frozen=True):
     """An enabled second factor: which enrolment made it, and its TOTP secret, sealed.
 
     `totp_epoch` is that of the seal, written along so that no data key goes while it is needed.
+    `version` is that of the user row that it was read from.
     """
 
     enrolment_id: bytes
     totp_sealed: bytes
     totp_epoch: int | None = None
+    version: int = 0
 
 
 class SealedSecret(msgspec.Struct, frozen=True):
@@ -110,7 +119,9 @@ class SecondFactors:
         with store_errors():
             async with self._engine.connect() as connection:
                 row = (await connection.execute(_GET, {"user_id": user_id})).first()
-        return SecondFactor(row.enrolment_id, row.totp_sealed) if row else None
+        if row is None:
+            return None
+        return SecondFactor(row.enrolment_id, row.totp_sealed, version=row.version)
 
     async def enable(
         self, user_id: bytes, factor: SecondFactor, digests: Sequence[bytes]
@@ -118,12 +129,16 @@ class SecondFactors:
         """Turn the second factor on. The row's version; `None` when another enrolment is on.
 
         Repeating it for the same enrolment changes nothing and gives the same answer.
+
+        Raises:
+            InvalidAccessToken: there is no such user any more.
         """
         values = {
             "user_id": user_id,
             "enrolment": factor.enrolment_id,
             "sealed": factor.totp_sealed,
             "epoch": factor.totp_epoch,
+            "step": _step(),
         }
         try:
             with store_errors():
@@ -131,14 +146,16 @@ class SecondFactors:
                     if (await connection.execute(_ENABLE, values)).rowcount == 1:
                         await connection.execute(_FORGET, {"user_id": user_id})
                         await connection.execute(_ADD, _rows(user_id, digests))
-                    row = (await connection.execute(_VERSION, {"user_id": user_id})).one()
+                    row = (await connection.execute(_VERSION, {"user_id": user_id})).first()
         except IntegrityError:  # of `totp_epoch`: this process has not seen it go
             raise StoreUnavailable("the secret was sealed under a retired data key") from None
+        if row is None:  # the account has been deleted meanwhile
+            raise InvalidAccessToken
         return row.version if row.enrolment_id == factor.enrolment_id else None
 
     async def disable(self, user_id: bytes, enrolment_id: bytes) -> int | None:
         """Turn this enrolment off, recovery codes included. The version; `None`: it was not on."""
-        change = {"user_id": user_id, "enrolment": enrolment_id}
+        change = {"user_id": user_id, "enrolment": enrolment_id, "step": _step()}
         with store_errors():
             async with self._engine.begin() as connection:
                 if (await connection.execute(_DISABLE, change)).rowcount == 0:
@@ -152,7 +169,7 @@ class SecondFactors:
         self, user_id: bytes, enrolment_id: bytes, digests: Sequence[bytes]
     ) -> int | None:
         """Replace all recovery codes of this enrolment. The version; `None`: it is not on."""
-        change = {"user_id": user_id, "enrolment": enrolment_id}
+        change = {"user_id": user_id, "enrolment": enrolment_id, "step": _step()}
         with store_errors():
             async with self._engine.begin() as connection:
                 if (await connection.execute(_TOUCH, change)).rowcount == 0:
@@ -207,7 +224,7 @@ class SecondFactors:
         """Use a recovery code up. The version; `None`: it is not there, or not any more."""
         with store_errors():
             async with self._engine.begin() as connection:
-                change = {"user_id": user_id, "enrolment": enrolment_id}
+                change = {"user_id": user_id, "enrolment": enrolment_id, "step": _step()}
                 if (await connection.execute(_TOUCH, change)).rowcount == 0:
                     return None
                 code = {"user_id": user_id, "digest": digest}
@@ -217,6 +234,10 @@ class SecondFactors:
                 row = (await connection.execute(_VERSION, {"user_id": user_id})).one()
         version: int = row.version
         return version
+
+
+def _step() -> int:
+    return 1 + secrets.randbelow(_LONGEST_STEP)
 
 
 def _rows(user_id: bytes, digests: Sequence[bytes]) -> list[dict[str, bytes]]:

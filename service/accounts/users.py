@@ -1,6 +1,8 @@
 """The user store. Every call is one statement; all may raise `StoreUnavailable`."""
 
+import asyncio
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,9 +18,20 @@ from service.accounts.passwords import PasswordHash
 from service.clock import milliseconds, moment
 from service.database.engine import store_errors
 from service.database.tables import recovery_codes, users
-from service.errors import EmailTaken
+from service.errors import EmailTaken, StoreUnavailable
 
 _REMEMBERED = 10_000  # rows, about 1 kB each
+
+_GOOD_FOR = 2.0
+"""Seconds that a row in memory is good for since the user store last gave or confirmed it."""
+
+_CONFIRMED_EACH = 1.0
+"""Seconds between two confirmations of the rows that have been used since."""
+
+_HANGS_AFTER = 0.5
+"""Seconds after which a confirmation without an answer means that the user store is away."""
+
+_CONFIRMED_AT_ONCE = 250
 
 
 class User(msgspec.Struct, frozen=True):
@@ -63,6 +76,15 @@ _GET = select(*_SHOWN).where(users.c.id == bindparam("user_id"))
 _FIND = select(*_SHOWN, users.c.password_scheme, users.c.password_hash, users.c.enrolment_id).where(
     users.c.email_key == bindparam("key")
 )
+_FIND_BY_ID = select(
+    *_SHOWN, users.c.password_scheme, users.c.password_hash, users.c.enrolment_id
+).where(users.c.id == bindparam("user_id"))
+_VERSIONS = select(users.c.id, users.c.version).where(
+    users.c.id.in_(bindparam("user_ids", expanding=True))
+)
+_FACTORS = select(users.c.id, users.c.two_fa_enabled).where(
+    users.c.id.in_(bindparam("user_ids", expanding=True))
+)
 _IDS = select(users.c.email_key, users.c.id).where(
     users.c.email_key.in_(bindparam("keys", expanding=True))
 )
@@ -77,14 +99,30 @@ _REPLACE = (
 )
 
 
+class _Remembered:
+    """A row in memory, until when it is good, and whether it was used since it was confirmed."""
+
+    __slots__ = ("good_until", "used", "user")
+
+    def __init__(self, user: User, good_until: float) -> None:
+        self.user = user
+        self.good_until = good_until
+        self.used = False
+
+
 class Users:
-    """The accounts in the database behind `engine`."""
+    """The accounts in the database behind `engine`.
+
+    Rows are kept in memory: asking SQL costs more CPU than all the rest of GET /auth/me. Each is
+    good for one version of the row, of which Redis tells whether it is current; and only while the
+    user store confirms it, so that nobody goes on with rows that a restored store does not have.
+    While the store is away, rows in memory are good as they are.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        # Rows by id, the latest used last. Asking SQL costs more CPU than all the rest of
-        # GET /auth/me. Each is good for one version of the row; Redis tells which is current.
-        self._remembered: OrderedDict[bytes, User] = OrderedDict()
+        self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()  # the latest used last
+        self._away = False
 
     async def add(self, email: EmailAddress, password: PasswordHash, now: datetime) -> User:
         """Create an account; its 16-byte id is minted here, its time cut to milliseconds.
@@ -104,7 +142,7 @@ class Users:
             if await self.find_by_email(email.key) is None:
                 raise
             raise EmailTaken from None
-        self._remember(user)
+        self._remember(user, time.monotonic())
         return user
 
     async def add_all(
@@ -147,28 +185,84 @@ class Users:
         with store_errors():
             async with self._engine.connect() as connection:
                 row = (await connection.execute(_FIND, {"key": key})).first()
-        if row is None:
-            return None
-        password = PasswordHash(row.password_scheme, row.password_hash)
-        return Credentials(_user(row), password, row.enrolment_id)
+        return _credentials(row) if row else None
+
+    async def credentials(self, user_id: bytes) -> Credentials | None:
+        """The account with this id, as it is stored now."""
+        with store_errors():
+            async with self._engine.connect() as connection:
+                row = (await connection.execute(_FIND_BY_ID, {"user_id": user_id})).first()
+        return _credentials(row) if row else None
+
+    async def second_factors(self, user_ids: Sequence[bytes]) -> dict[bytes, bool]:
+        """Whether these users have a second factor, by id; those who are not there are missing.
+
+        One statement for all. Databases count its parameters: 32,766 at the most.
+        """
+        with store_errors():
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(_FACTORS, {"user_ids": list(user_ids)})).all()
+        return {row.id: bool(row.two_fa_enabled) for row in rows}
 
     async def get(self, user_id: bytes, version: int | None) -> User | None:
         """The account with this id; from memory, if `version` of its row is there.
 
         Without a `version`, as while the row changes, the user store is always asked.
         """
-        user = self._remembered.get(user_id)
-        if user is not None and user.version == version:
+        known = self._remembered.get(user_id)
+        if (
+            known is not None
+            and known.user.version == version
+            and (self._away or time.monotonic() < known.good_until)
+        ):
+            known.used = True
             self._remembered.move_to_end(user_id)
-            return user
+            return known.user
         with store_errors():
+            asked = time.monotonic()
             async with self._engine.connect() as connection:
                 row = (await connection.execute(_GET, {"user_id": user_id})).first()
         if row is None:
+            self._remembered.pop(user_id, None)
             return None
         user = _user(row)
-        self._remember(user)
+        self._remember(user, asked)
         return user
+
+    async def keep_confirmed(self) -> None:
+        """Confirm the rows in memory that are being used, for ever, or until it is cancelled."""
+        while True:
+            await asyncio.sleep(_CONFIRMED_EACH)
+            hanging = asyncio.get_running_loop().call_later(_HANGS_AFTER, self._lose)
+            try:
+                await self.confirm()
+                self._away = False
+            except StoreUnavailable:
+                self._away = True
+            finally:
+                hanging.cancel()
+
+    async def confirm(self) -> None:
+        """Ask for the versions of the rows that were used since; forget those that are others."""
+        used = [user_id for user_id, known in self._remembered.items() if known.used]
+        for start in range(0, len(used), _CONFIRMED_AT_ONCE):
+            user_ids = used[start : start + _CONFIRMED_AT_ONCE]
+            asked = time.monotonic()
+            with store_errors():
+                async with self._engine.connect() as connection:
+                    rows = (await connection.execute(_VERSIONS, {"user_ids": user_ids})).all()
+            versions = {row.id: row.version for row in rows}
+            for user_id in user_ids:
+                known = self._remembered.get(user_id)
+                if known is None or known.good_until > asked + _GOOD_FOR:
+                    continue  # read anew meanwhile
+                if versions.get(user_id) == known.user.version:
+                    known.used, known.good_until = False, asked + _GOOD_FOR
+                else:
+                    del self._remembered[user_id]
+
+    def _lose(self) -> None:
+        self._away = True
 
     async def replace_password_hash(
         self, user_id: bytes, old: PasswordHash, new: PasswordHash
@@ -185,8 +279,9 @@ class Users:
             async with self._engine.begin() as connection:
                 return (await connection.execute(_REPLACE, change)).rowcount == 1
 
-    def _remember(self, user: User) -> None:
-        self._remembered[user.id] = user
+    def _remember(self, user: User, read_at: float) -> None:
+        self._remembered[user.id] = _Remembered(user, read_at + _GOOD_FOR)
+        self._remembered.move_to_end(user.id)
         if len(self._remembered) > _REMEMBERED:
             self._remembered.popitem(last=False)
 
@@ -203,6 +298,11 @@ def _row(
         "two_fa_enabled": False,
         "created_at": created_at,
     }
+
+
+def _credentials(row: Row[*tuple[Any, ...]]) -> Credentials:
+    password = PasswordHash(row.password_scheme, row.password_hash)
+    return Credentials(_user(row), password, row.enrolment_id)
 
 
 def _user(row: Row[*tuple[Any, ...]]) -> User:

@@ -23,15 +23,17 @@ class Identities:
         self._sessions = sessions
         self._users = users
 
-    async def of(self, caller: Caller) -> Identity:
+    async def of(self, caller: Caller, *, as_stored: bool = False) -> Identity:
         """The caller's account, as current as the version that Redis has of it, and session.
 
+        `as_stored`: the user store is asked in any case, for what is about to change the account.
+
         Raises:
-            InvalidAccessToken: the session has ended.
+            InvalidAccessToken: the session has ended, or there is no such user any more.
             StoreUnavailable
         """
         session = await self._sessions.current(caller)
-        user = await self._users.get(caller.user_id, session.user_version)
+        user = await self._users.get(caller.user_id, None if as_stored else session.user_version)
         if user is None:
             raise InvalidAccessToken
         return Identity(user, session)

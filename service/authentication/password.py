@@ -2,21 +2,32 @@
 
 import asyncio
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 
 import msgspec
 
 from service.accounts import emails
 from service.accounts.password_policy import PasswordPolicy
-from service.accounts.passwords import Passwords
+from service.accounts.passwords import PasswordHash, Passwords
 from service.accounts.users import Credentials, User, Users
 from service.attempts import Attempts, Counter, Limit, Limits
+from service.authentication.opening import SessionOpening
 from service.clock import Clock
-from service.errors import EmailTaken, InvalidCredentials, Overloaded, StoreUnavailable
+from service.errors import (
+    AccountChanged,
+    EmailTaken,
+    InvalidCredentials,
+    Overloaded,
+    StoreUnavailable,
+)
 from service.sessions.client import Client, network
 from service.sessions.record import Authentication
 from service.sessions.sessions import Sessions
 from service.sessions.token_pair import TokenPair
 from service.twofactor.challenges import Challenges, Issued
+
+_MOST_READINGS = 3
+"""Of an account that changes while somebody logs in, again and again."""
 
 
 class LoggedIn(msgspec.Struct, frozen=True):
@@ -46,6 +57,7 @@ class PasswordAuthentication:
         self._policy = policy
         self._attempts = attempts
         self._sessions = sessions
+        self._opening = SessionOpening(users, sessions)
         self._challenges = challenges
         self._fair_to_networks = fair_to_networks
         self._clock = clock
@@ -97,13 +109,35 @@ class PasswordAuthentication:
             if credentials is None or not right:
                 raise InvalidCredentials
         await self._renew_hash(credentials, password, place)
-        user = credentials.user
-        if credentials.enrolment_id is not None:
-            return await self._challenges.issue(user.id, credentials.enrolment_id)
-        tokens = await self._sessions.open(
-            user.id, Authentication.PASSWORD, "user.loggedIn", client, user.version
-        )
-        return LoggedIn(user, tokens)
+        return await self._open(credentials, password, place, client)
+
+    async def _open(
+        self, credentials: Credentials, password: str, place: str, client: Client
+    ) -> LoggedIn | Issued:
+        """Open a session, or a challenge, by the row as it is now: it may have changed while the
+        password was hashed."""
+        for _ in range(_MOST_READINGS):
+            if credentials.enrolment_id is not None:
+                return await self._challenges.issue(credentials.user.id, credentials.enrolment_id)
+            opened = await self._opening.open(
+                credentials,
+                credentials.user.version,
+                partial(_same_password_alone, credentials.password),
+                Authentication.PASSWORD,
+                client,
+            )
+            if opened is not None:
+                return LoggedIn(*opened)
+            current = await self._users.credentials(credentials.user.id)
+            if current is None:
+                raise InvalidCredentials
+            # Another hash may be of the same password.
+            if current.password != credentials.password and not await self._passwords.verify(
+                password, current.password, place
+            ):
+                raise InvalidCredentials
+            credentials = current
+        raise AccountChanged(b"")
 
     async def _renew_hash(self, credentials: Credentials, password: str, place: str) -> None:
         """Bring a hash up to today's cost and pepper, now that the password is at hand."""
@@ -139,3 +173,8 @@ class PasswordAuthentication:
     def _guarding_network(self, client: Client) -> AbstractAsyncContextManager[None]:
         counters = self._network_counters(self._limits.network, client)
         return self._attempts.guarding(counters[0].subject if counters else b"", counters)
+
+
+def _same_password_alone(password: PasswordHash, now: Credentials) -> bool:
+    """Whether this password still is what the account has, and all that it asks for."""
+    return now.enrolment_id is None and now.password == password

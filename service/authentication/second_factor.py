@@ -1,8 +1,9 @@
 """The second step of a login: answering the challenge with a code."""
 
 from service.accounts.second_factors import SecondFactor, SecondFactors
-from service.accounts.users import User, Users
+from service.accounts.users import Users
 from service.attempts import Attempts
+from service.authentication.opening import SessionOpening
 from service.authentication.password import LoggedIn
 from service.clock import Clock
 from service.errors import ChallengeFailed, ChallengeNotFound
@@ -38,7 +39,7 @@ class SecondFactorAuthentication:
         self._factors = factors
         self._challenges = challenges
         self._attempts = attempts
-        self._sessions = sessions
+        self._opening = SessionOpening(users, sessions)
         self._keyring = keyring
         self._digests = digests
         self._clock = clock
@@ -54,44 +55,48 @@ class SecondFactorAuthentication:
         if factor is None or factor.enrolment_id != challenge.enrolment_id:
             raise ChallengeNotFound  # the second factor was turned off, or replaced
         async with guarding_codes(self._attempts, challenge.user_id):
-            authentication = await self._pass(challenge, factor, code, client)
-        user = await self._user(challenge.user_id)
-        tokens = await self._sessions.open(
-            user.id, authentication, "user.loggedIn", client, user.version
+            authentication, version = await self._pass(challenge, factor, code, client)
+        read = await self._users.credentials(challenge.user_id)
+        if read is None or read.enrolment_id != challenge.enrolment_id:
+            raise ChallengeNotFound
+        opened = await self._opening.open(
+            read,
+            version,
+            lambda now: now.enrolment_id == challenge.enrolment_id,
+            authentication,
+            client,
         )
-        return LoggedIn(user, tokens)
+        if opened is None:
+            raise ChallengeNotFound
+        return LoggedIn(*opened)
 
     async def _pass(
         self, challenge: Challenge, factor: SecondFactor, code: str, client: Client
-    ) -> Authentication:
-        """Use the challenge and the code up. How the person has authenticated."""
+    ) -> tuple[Authentication, int]:
+        """Use the challenge and the code up. How the person has authenticated, and the version of
+        the user row by which that was right."""
         given = classify(
             self._keyring, self._digests, challenge.user_id, factor, code, self._clock()
         )
         match given:
             case TotpCode(step):
                 if await self._challenges.answer(challenge, "totp", step, client):
-                    return Authentication.PASSWORD | Authentication.TOTP
+                    return Authentication.PASSWORD | Authentication.TOTP, factor.version
             case RecoveryCode(digests) if digest := await self._factors.find_code(
                 challenge.user_id, digests
             ):
                 if await self._challenges.answer(challenge, "recovery", None, client):
-                    await self._burn(challenge, digest, client)
-                    return Authentication.PASSWORD | Authentication.RECOVERY_CODE
+                    version = await self._burn(challenge, digest, client)
+                    return Authentication.PASSWORD | Authentication.RECOVERY_CODE, version
             case _:
                 await self._challenges.answer(challenge, "wrong", None, client)
         raise ChallengeFailed
 
-    async def _burn(self, challenge: Challenge, digest: bytes, client: Client) -> None:
-        """Use a recovery code up; of those who race for it, one does."""
+    async def _burn(self, challenge: Challenge, digest: bytes, client: Client) -> int:
+        """Use a recovery code up; of those who race for it, one does. The row's version."""
         user_id = challenge.user_id
         version = await self._factors.burn(user_id, challenge.enrolment_id, digest)
         if version is None:
             raise ChallengeFailed
         await publish(self._link, user_id, version, "twoFA.recoveryCodeUsed", client)
-
-    async def _user(self, user_id: bytes) -> User:
-        user = await self._users.get(user_id, None)
-        if user is None:
-            raise ChallengeNotFound
-        return user
+        return version

@@ -21,6 +21,9 @@ _NONCE_SIZE = 12
 _TAG_SIZE = 16
 _SHORTEST = _HEADER.size + _NONCE_SIZE + _TAG_SIZE
 
+SEALED_BYTES = _SHORTEST
+"""By how much a sealed blob is longer than what is sealed."""
+
 
 class _Subkey(NamedTuple):
     """The key of one purpose in one epoch, with the bytes that are the same in all its blobs."""

@@ -38,6 +38,9 @@ WATERMARK_LIFE = timedelta(minutes=5)
 FEED_SKEW = timedelta(seconds=60)
 """What clocks may differ by. An entry of the feed matters for an access token's life and this."""
 
+CLOCK_SKEW = timedelta(minutes=1)
+"""A process whose clock is so far from Redis' judges no codes."""
+
 LONGEST_CHANGE = timedelta(seconds=60)
 """Of a user row. Who has not published its new version by then was killed."""
 

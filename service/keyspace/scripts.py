@@ -5,10 +5,16 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
 
+from service.errors import ClockWrong, UnknownLayout
 from service.keyspace.line import Argument
 from service.keyspace.link import Link
+from service.keyspace.refusals import CommandRefused, code_of
+
+_OTHER_LAYOUT, _OTHER_TIME = ("LAYOUT", "WRONGTYPE"), "CLOCK"
+"""Codes of error replies: a script has found what it cannot read, or a key of another kind; and a
+clock of ours by which it judges nothing."""
 
 
 class Script:
@@ -53,6 +59,7 @@ class Script:
             StoreUnavailable: Redis did not answer; whether the script ran is not known.
             CommandRefused: it has answered with an error, and why.
             RevocationUnconfirmed: it ran, but too few replicas have said that they have it.
+            UnknownLayout: a key holds what another version has written; nothing was changed.
         """
         before, send = (
             (link.before_changing, link.change)
@@ -61,9 +68,17 @@ class Script:
         )
         source, digest = self._spelt.get(before) or self._spell(before)
         try:
-            return await send("EVALSHA", digest, len(keys), *keys, *arguments)
-        except NoScriptError:  # a server that has restarted; nothing ran, so this is the first run
-            return await send("EVAL", source, len(keys), *keys, *arguments)
+            try:
+                return await send("EVALSHA", digest, len(keys), *keys, *arguments)
+            except NoScriptError:  # a server that has restarted; nothing ran: this is the first run
+                return await send("EVAL", source, len(keys), *keys, *arguments)
+        except CommandRefused as error:
+            code = code_of(error.__cause__) if isinstance(error.__cause__, RedisError) else ""
+            if code in _OTHER_LAYOUT:
+                raise UnknownLayout("what is stored") from error
+            if code == _OTHER_TIME:
+                raise ClockWrong from error
+            raise
 
     def _spell(self, before: str) -> tuple[str, str]:
         source = before + "\n" + self._source

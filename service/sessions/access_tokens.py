@@ -13,8 +13,8 @@ from hmac import compare_digest
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from service.clock import Clock
-from service.errors import InvalidAccessToken
+from service.clock import Clock, milliseconds
+from service.errors import ClockWrong, InvalidAccessToken
 from service.guard.access_tokens import AccessTokenReader, Claims, Header, encode
 from service.guard.cache import Cache
 from service.guard.errors import TokenRefused
@@ -88,6 +88,12 @@ class AccessTokens:
         self._reader.expect(own, self._header)
         self._known.clear()  # what a key has signed that is gone must not count any more
 
+    def window(self) -> tuple[int, int]:
+        """When a token that is minted now begins to be valid, and ends at the latest, both in ms
+        since 1970 by this process' clock."""
+        now = milliseconds(self._clock())
+        return now, now + self.life * 1000
+
     def mint(self, session: Session) -> tuple[str, int]:
         """A signed token for this session, and for how many seconds it is valid.
 
@@ -96,10 +102,13 @@ class AccessTokens:
 
         Raises:
             KeyServiceUnavailable: the signing keys are not open yet.
+            ClockWrong: by this process' clock the session is over.
         """
         key = self._keys.active
         now = int(self._clock().timestamp())
         expires_at = min(now + self.life, math.ceil(session.expires_at.timestamp()))
+        if expires_at <= now:
+            raise ClockWrong
         claims = Claims(
             iss=self._issuer,
             aud=self._audience,

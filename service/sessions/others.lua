@@ -5,11 +5,12 @@ local function hex(bytes)
 end
 
 -- Every living session of the user, as {sid, record, key}, and the ids of those that have expired.
+-- What is no session id is another version's business, or the version of the user row.
 local function all_living()
   local found, expired, entries = {}, {}, redis.call('HGETALL', index)
   for i = 1, #entries, 2 do
     local sid, key = entries[i], SESSION .. tag .. entries[i + 1]
-    if sid ~= VERSION_FIELD then
+    if #sid == SESSION_ID_BYTES then
       local record = redis.call('GET', key)
       if record then
         found[#found + 1] = {sid, record, key}

@@ -7,6 +7,8 @@
 -- Session and handoff keys are made from their prefixes here, because which ones are needed is known
 -- only after the index was read. They carry the tag of KEYS[1], so a cluster has them in one slot.
 -- SESSION, HANDOFF, EVENTS_KEPT, VERSION_FIELD: constants, from scripts.py
+-- What is stored in a layout that this version does not know is an error reply that begins with
+-- LAYOUT, before anything is written: service/keyspace/scripts.py makes a 503 of it.
 
 local index, tag = KEYS[1], ARGV[1]
 

@@ -6,21 +6,33 @@
     5       6       opened at, ms since 1970
     11      5       last used, ms after it was opened
     16      5       life at the most, ms (34 years)
-    21      1       how the person authenticated: bit 0 password, bit 1 TOTP, bit 2 recovery code
+    21      1       how the person authenticated: bit 0 password, bit 1 TOTP, bit 2 recovery code;
+                    bits 3 and 4 how many rotations in a row had a handoff to elsewhere, bits 5 to 7
+                    the generation modulo 7, plus 1, of the last that had one (0: none)
     22      …       device (`client.py`)
 
-All numbers big-endian. The scripts read and write offsets 0 to 20 (`records.lua`), copy the rest.
+All numbers big-endian. The scripts read and write offsets 0 to 21 (`records.lua`, `handoffs.lua`,
+`twofactor/prelude.lua`) and copy the rest. What bits 3 to 7 say is bound to a generation because
+versions that do not know these bits copy them from rotation to rotation.
 """
 
+import zlib
 from datetime import datetime
 from enum import IntFlag
 
 import msgspec
 
 from service.clock import moment
+from service.errors import UnknownLayout
 from service.sessions.client import unpack
 
 VERSION = 1
+
+PROOF = 21
+"""Offset of how the person authenticated, for the scripts that change it."""
+
+_DEVICE = PROOF + 1
+_PROOF_BITS = 0b111
 
 
 class Authentication(IntFlag):
@@ -38,6 +50,11 @@ class Authentication(IntFlag):
         if Authentication.RECOVERY_CODE in self:
             return ("pwd", "mfa")
         return ("pwd",)
+
+    @property
+    def without_second_factor(self) -> "Authentication":
+        """What is left of it once the account has no second factor."""
+        return self & Authentication.PASSWORD
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -69,8 +86,16 @@ def read(
     """The session behind a stored record.
 
     `expires_at` is its PEXPIRETIME, ms since 1970; `user_version` as the index has it.
+
+    Raises:
+        UnknownLayout: another version of this program has written it.
     """
-    ip_address, user_agent = unpack(record[22:])
+    if record[:1] != bytes((VERSION,)) or len(record) <= _DEVICE:
+        raise UnknownLayout("a session record")
+    try:
+        ip_address, user_agent = unpack(record[_DEVICE:])
+    except (zlib.error, ValueError):
+        raise UnknownLayout("the device of a session") from None
     opened = int.from_bytes(record[5:11])
     return Session(
         user_id=user_id,
@@ -79,13 +104,17 @@ def read(
         opened_at=moment(opened),
         last_used_at=moment(opened + int.from_bytes(record[11:16])),
         expires_at=moment(expires_at),
-        authentication=Authentication(record[21]),
+        authentication=Authentication(record[PROOF] & _PROOF_BITS),
         ip_address=ip_address,
         user_agent=user_agent,
-        user_version=_version(user_version or b"0"),
+        user_version=_version(b"0" if user_version is None else user_version),
     )
 
 
 def _version(noted: bytes) -> int | None:
     """What `twofactor/prelude.lua` notes: a number, or `?` and more while the row changes."""
-    return None if noted.startswith(b"?") else int(noted)
+    if noted.startswith(b"?"):
+        return None
+    if not noted.isdigit():
+        raise UnknownLayout("the version of a user row")
+    return int(noted)

@@ -3,6 +3,16 @@
 -- Offsets 0 to 20 of a record (record.py): version, generation, opened, last used, life at the most.
 local HEADER, HEADER_BYTES = '>BI4I6I5I5', 21
 
+-- A record of another version is neither theft nor expired: nothing is known of it.
+local function is_known(record) return record:byte(1) == RECORD_VERSION and #record > HEADER_BYTES + 1 end
+local UNKNOWN_RECORD = 'LAYOUT the session record is of an unknown version'
+
+-- Whether a process whose clock shows `clock` may sign an access token for a session that ends at
+-- `expiry`: the token must neither have ended for that process, nor for everybody else (`valid_until`).
+local function in_time(clock, valid_until, expiry, now)
+  return expiry > tonumber(clock) and tonumber(valid_until) > now
+end
+
 -- Keep `record` under `digest` until `expiry` (ms since 1970); the index lives as long as its longest.
 local function keep(sid, digest, record, expiry)
   redis.call('SET', SESSION .. tag .. digest, record, 'PXAT', expiry)

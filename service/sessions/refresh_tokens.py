@@ -44,6 +44,12 @@ _LAST_GENERATION = 2**32 - 1
 DIGEST = 16
 """Bytes of a digest."""
 
+SESSION_ID = 12
+"""Bytes of a session's id."""
+
+SEALED_SUCCESSOR = _NONCE + _BYTES + 16
+"""Bytes of what `seal_successor` makes."""
+
 
 class RefreshToken(msgspec.Struct, frozen=True):
     """A token that we minted. `digest` is what its session is kept under."""

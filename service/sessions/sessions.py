@@ -1,12 +1,16 @@
 """The use cases of a session: open, refresh, read, list, end. One script, one round trip each."""
 
+import asyncio
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Literal
 
 import msgspec
 
 from service.errors import (
+    AccountChanged,
+    ClockWrong,
     InvalidAccessToken,
     InvalidRefreshToken,
     KeyServiceUnavailable,
@@ -23,6 +27,7 @@ from service.sessions.access_tokens import AccessTokens, Caller
 from service.sessions.client import Client
 from service.sessions.record import VERSION, Authentication, Session, read
 from service.sessions.refresh_tokens import (
+    SESSION_ID,
     RefreshToken,
     RefreshTokens,
     open_successor,
@@ -32,7 +37,22 @@ from service.sessions.token_pair import Opened, TokenPair
 
 OpeningEvent = Literal["user.signedUp", "user.loggedIn"]
 
-_SESSION_ID_BYTES = 12
+
+class Owner(msgspec.Struct, frozen=True):
+    """What the user store says of the owner of a session; as good as it can say at the moment."""
+
+    exists: bool = True
+    has_second_factor: bool = True
+
+
+Owners = Callable[[bytes], "asyncio.Future[Owner]"]
+"""Asks the user store about a user. Never fails: a store that is away says nothing."""
+
+
+def _unknown_owner(user_id: bytes) -> "asyncio.Future[Owner]":
+    known = asyncio.get_running_loop().create_future()
+    known.set_result(Owner())
+    return known
 
 
 class Lives(msgspec.Struct, frozen=True):
@@ -53,8 +73,10 @@ class Sessions:
         access_tokens: AccessTokens,
         lives: Lives,
         most_per_user: int,
+        owners: Owners = _unknown_owner,
     ) -> None:
         self._link = link
+        self._owners = owners
         self._refresh_tokens = refresh_tokens
         self._access_tokens = access_tokens
         self._idle, self._absolute = _ms(lives.idle), _ms(lives.absolute)
@@ -69,14 +91,24 @@ class Sessions:
         authentication: Authentication,
         event: OpeningEvent,
         client: Client,
-        user_version: int = 0,
+        user_version: int | None = None,
+        *,
+        noted: bytes = b"",
     ) -> TokenPair:
         """Open a session for a person who has just proved who they are.
 
-        `user_version` is that of the user row that was read for it.
+        `user_version` is that of the user row that was read for it; `None`: of an account that is
+        as new. `noted`: what an `AccountChanged` before that row was read has told. If a change is
+        under way by that, whoever opens looks afterwards whether it was written, and withdraws.
+
+        Raises:
+            AccountChanged: the row may have changed since it was read.
+            ClockWrong: nothing that this process signs would be valid.
         """
         return self.sign(
-            await self.open_unsigned(user_id, authentication, event, client, user_version)
+            await self.open_unsigned(
+                user_id, authentication, event, client, user_version, noted=noted
+            )
         )
 
     async def open_unsigned(
@@ -85,11 +117,13 @@ class Sessions:
         authentication: Authentication,
         event: OpeningEvent,
         client: Client,
-        user_version: int = 0,
+        user_version: int | None = None,
+        *,
+        noted: bytes = b"",
     ) -> Opened:
         """`open` without the signature, which costs as much as all the rest of it here."""
-        token = self._refresh_tokens.mint(user_id, os.urandom(_SESSION_ID_BYTES), 0)
-        record, expires_at = await self._end_some(
+        token = self._refresh_tokens.mint(user_id, os.urandom(SESSION_ID), 0)
+        outcome, *answer = await self._end_some(
             scripts.OPEN,
             user_id,
             client,
@@ -103,14 +137,30 @@ class Sessions:
             self._absolute,
             self._most_per_user,
             event,
-            user_version,
+            "" if user_version is None else user_version,
+            noted,
+            *self._access_tokens.window(),
         )
-        return Opened(token, record, expires_at)
+        match outcome:
+            case b"opened":
+                return Opened(token, *answer)
+            case b"changed":
+                raise AccountChanged(*answer)
+            case _:
+                raise ClockWrong
+
+    async def withdraw(self, user_id: bytes, tokens: TokenPair, client: Client) -> None:
+        """End a session that was opened a moment ago, and whose tokens nobody has got."""
+        session_id = tokens.session_id
+        await self._end_some(scripts.END, user_id, client, session_id, session_id.hex())
 
     def sign(self, opened: Opened) -> TokenPair:
         """The tokens that a client gets for it."""
         token = opened.token
         session = read(token.user_id, token.session_id, opened.record, opened.expires_at)
+        return self._signed(token, session)
+
+    def _signed(self, token: RefreshToken, session: Session) -> TokenPair:
         access_token, expires_in = self._access_tokens.mint(session)
         return TokenPair(
             access_token=access_token,
@@ -122,13 +172,29 @@ class Sessions:
     async def refresh(self, presented: str, client: Client) -> TokenPair:
         """Spend a refresh token for its successor.
 
-        Within the grace, whoever presents the same spent token gets the same successor.
+        Within the grace, whoever presents the same spent token gets the same successor. A user who
+        is not there any more has no sessions: all end.
 
         Raises:
-            InvalidRefreshToken: not one of ours, or its session lives no more.
+            InvalidRefreshToken: not one of ours, its session lives no more, or its user is gone.
+            ClockWrong: nothing that this process signs would be valid. The token is not spent.
             RefreshTokenReused: spent before; its session has ended by now.
         """
         token = self._refresh_tokens.recognise(presented)
+        asked = self._owners(token.user_id)  # answered while Redis rotates
+        now_valid, record, expires_at = await self._rotate(token, client)
+        owner = await asked
+        if not owner.exists:
+            await self._end_some(scripts.GONE, token.user_id, client)
+            raise InvalidRefreshToken
+        session = read(token.user_id, token.session_id, record, expires_at)
+        if not owner.has_second_factor:
+            proved = session.authentication.without_second_factor
+            session = msgspec.structs.replace(session, authentication=proved)
+        return self._signed(now_valid, session)
+
+    async def _rotate(self, token: RefreshToken, client: Client) -> tuple[RefreshToken, bytes, int]:
+        """Spend `token`. The one that is valid now, and the session's record and end."""
         successor = self._refresh_tokens.mint(token.user_id, token.session_id, token.generation + 1)
         outcome, *answer = await self._end_some(
             scripts.ROTATE,
@@ -143,15 +209,19 @@ class Sessions:
             self._idle,
             self._grace,
             token.generation,
+            *self._access_tokens.window(),
         )
         match outcome:
             case b"rotated":
-                return self.sign(Opened(successor, *answer))
+                record, expires_at = answer
+                return successor, record, expires_at
             case b"handoff":
                 record, expires_at, sealed = answer
-                return self.sign(Opened(open_successor(token, sealed), record, expires_at))
+                return open_successor(token, sealed), record, expires_at
             case b"reused":
                 raise RefreshTokenReused
+            case b"clock":
+                raise ClockWrong
             case _:
                 raise InvalidRefreshToken
 
@@ -205,12 +275,13 @@ class Sessions:
             raise InvalidAccessToken
         return read(caller.user_id, caller.session_id, *answer)
 
-    async def all_of(self, caller: Caller) -> list[Session]:
+    async def all_of(self, caller: Caller, client: Client) -> list[Session]:
         """The caller's living sessions, newest first.
 
         Raises:
-            InvalidAccessToken: the caller's own has ended.
+            InvalidAccessToken: the caller's own has ended, or the user is gone.
         """
+        await self._refuse_if_gone(caller.user_id, client)
         keys = bucket(caller.user_id)
         rows = await scripts.LIST(
             self._link,
@@ -235,6 +306,7 @@ class Sessions:
             InvalidAccessToken: the caller's own has ended.
             SessionNotFound: the caller has no such session.
         """
+        await self._refuse_if_gone(caller.user_id, client)
         outcome = await self._end_some(
             scripts.REVOKE, caller.user_id, client, caller.session_id, session_id
         )
@@ -249,12 +321,19 @@ class Sessions:
         Raises:
             InvalidAccessToken: the caller's own had ended before.
         """
+        await self._refuse_if_gone(caller.user_id, client)
         ended: int = await self._end_some(
             scripts.REVOKE_ALL, caller.user_id, client, caller.session_id, int(keep_current)
         )
         if ended < 0:
             raise InvalidAccessToken
         return ended
+
+    async def _refuse_if_gone(self, user_id: bytes, client: Client) -> None:
+        """End all sessions of a user who is not there any more, and refuse the call."""
+        if not (await self._owners(user_id)).exists:
+            await self._end_some(scripts.GONE, user_id, client)
+            raise InvalidAccessToken
 
     async def _end_some(
         self, script: Script, user_id: bytes, client: Client, *arguments: Argument

@@ -7,10 +7,12 @@
 
 local challenge = redis.call('GET', KEYS[3])
 if not challenge then return 'gone' end
+if #challenge ~= CHALLENGE_BYTES then unknown('the challenge') end
+check_clock()
 
 if ARGV[5] == 'recovery' or (ARGV[5] == 'totp' and accept_step(KEYS[4], ARGV[6], ARGV[7])) then
-  redis.call('DEL', KEYS[3])
   if ARGV[5] == 'recovery' then announce_change() end
+  redis.call('DEL', KEYS[3])
   return 'accepted'
 end
 

@@ -4,7 +4,7 @@
 -- ARGV[5] enrolment id    ARGV[6] sealed secrets    ARGV[7] life, ms
 -- Outcome: when it expires, ms since 1970
 
--- enrolment id, wrong tries, confirming step (0: none), sealed secrets
+pending_of(KEYS[3]) -- one of an unknown version is not ours to replace
 local pending = ARGV[5] .. struct.pack('>BI8', 0, 0) .. ARGV[6]
 redis.call('SET', KEYS[3], pending, 'PX', ARGV[7])
 emit('twoFA.enrollmentStarted')

@@ -15,12 +15,12 @@ from typing import Literal
 import msgspec
 
 from service.clock import moment
-from service.errors import ChallengeNotFound
+from service.errors import ChallengeNotFound, UnknownLayout
 from service.keyspace.keys import bucket
 from service.keyspace.link import Link
 from service.keyspace.scripts import Script
 from service.sessions.client import Client
-from service.twofactor.scripts import WATERMARK_MS, call, script
+from service.twofactor.scripts import CHALLENGE_BYTES, WATERMARK_MS, call, script
 
 _ID_BYTES = 33
 _ID_TEXT = 44
@@ -72,12 +72,15 @@ class Challenges:
 
         Raises:
             ChallengeNotFound: unknown, malformed, expired or used: one answer.
+            UnknownLayout: another version of this program has issued it.
         """
         secret = _secret(challenge_id)
         digest = hashlib.sha256(secret).digest()
         stored = await self._link.execute("GET", bucket(secret).challenge + digest)
         if stored is None:
             raise ChallengeNotFound
+        if len(stored) != CHALLENGE_BYTES:
+            raise UnknownLayout("a login challenge")
         return Challenge(digest, stored[_USER_ID], stored[_ENROLMENT_ID])
 
     async def answer(

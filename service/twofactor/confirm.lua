@@ -7,12 +7,16 @@
 -- The code that confirmed may be presented again while the enrolment is pending: a retry after a
 -- crash ends in the same state. Anywhere else the watermark refuses it.
 
-local pending = redis.call('GET', KEYS[3])
+local pending = pending_of(KEYS[3])
 if not pending or pending:sub(1, 16) ~= ARGV[5] then return 'gone' end
 local tries, confirmed = struct.unpack('>BI8', pending, 17)
+check_clock()
+version_state() -- that it can be read, before anything is written
 local step, sealed = tonumber(ARGV[6]), pending:sub(26)
 
 if step and (step == confirmed or accept_step(KEYS[4], step, ARGV[7])) then
+  -- Of a factor before this one. By this one nobody can have logged in before it was first confirmed.
+  if confirmed == 0 then forget_second_factor() end
   redis.call('SET', KEYS[3], ARGV[5] .. struct.pack('>BI8', tries, step) .. sealed, 'KEEPTTL')
   announce_change()
   return 'accepted'

@@ -7,15 +7,14 @@ from typing import Literal
 import msgspec
 
 from service.clock import moment
+from service.errors import UnknownLayout
 from service.keyring.envelope import Keyring
 from service.keyspace.keys import bucket
 from service.keyspace.link import Link
 from service.sessions.client import Client
 from service.twofactor.recovery_codes import CODE_BYTES, new_codes
-from service.twofactor.scripts import WATERMARK_MS, call, script
+from service.twofactor.scripts import ENROLMENT_ID, PENDING_BYTES, WATERMARK_MS, call, script
 from service.twofactor.totp import SECRET_BYTES, new_secret
-
-ENROLMENT_ID_BYTES = 16
 
 _PURPOSE = "pending enrolment"
 _SEALED_AT = 25
@@ -31,7 +30,7 @@ def sealed_part(stored: bytes) -> tuple[int, bytes]:
 
 def reseal_pending(keyring: Keyring, user_id: bytes, stored: bytes) -> bytes:
     """The sealed part, sealed anew under the current epoch; as long. Raises `SealBroken`."""
-    bound_to = user_id + stored[:ENROLMENT_ID_BYTES]
+    bound_to = user_id + stored[:ENROLMENT_ID]
     opened = keyring.open(stored[_SEALED_AT:], purpose=_PURPOSE, bound_to=bound_to)
     return keyring.seal(opened, purpose=_PURPOSE, bound_to=bound_to)
 
@@ -61,7 +60,7 @@ class PendingEnrolments:
 
     async def begin(self, user_id: bytes, client: Client) -> tuple[Enrolment, datetime]:
         """Mint an enrolment, which replaces the one before. It, and when it expires."""
-        enrolment = Enrolment(os.urandom(ENROLMENT_ID_BYTES), new_secret(), tuple(new_codes()))
+        enrolment = Enrolment(os.urandom(ENROLMENT_ID), new_secret(), tuple(new_codes()))
         sealed = self._keyring.seal(
             b"".join((enrolment.secret, *enrolment.recovery_codes)),
             purpose=_PURPOSE,
@@ -77,10 +76,13 @@ class PendingEnrolments:
         """The pending enrolment of this user, if it has this id.
 
         Raises:
+            UnknownLayout: another version of this program has written what is stored.
             SealBroken: what is stored was not sealed by us for this user and enrolment.
         """
         stored = await self._link.execute("GET", bucket(user_id).pending + user_id)
-        if stored is None or stored[:ENROLMENT_ID_BYTES] != enrolment_id:
+        if stored is not None and len(stored) != PENDING_BYTES:
+            raise UnknownLayout("a pending enrolment")
+        if stored is None or stored[:ENROLMENT_ID] != enrolment_id:
             return None
         opened = self._keyring.open(
             stored[_SEALED_AT:], purpose=_PURPOSE, bound_to=user_id + enrolment_id

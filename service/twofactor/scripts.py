@@ -1,22 +1,54 @@
 """How the scripts of this package are called."""
 
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
-from service.keyspace.keys import EVENTS_KEPT, LONGEST_CHANGE, WATERMARK_LIFE, bucket
+from service.keyring.envelope import SEALED_BYTES
+from service.keyspace.keys import (
+    CLOCK_SKEW,
+    EVENTS_KEPT,
+    LONGEST_CHANGE,
+    SESSION,
+    WATERMARK_LIFE,
+    bucket,
+)
 from service.keyspace.line import Argument
 from service.keyspace.link import Link
 from service.keyspace.scripts import Script
 from service.sessions.client import Client
+from service.sessions.record import PROOF
+from service.sessions.record import VERSION as RECORD_VERSION
+from service.sessions.refresh_tokens import SESSION_ID
+from service.twofactor.recovery_codes import CODE_BYTES, COUNT
+from service.twofactor.totp import SECRET_BYTES
+
+ENROLMENT_ID = 16
+"""Bytes of an enrolment's id."""
+
+CHALLENGE_BYTES = 16 + ENROLMENT_ID + 1
+"""Of a challenge: user id, enrolment id, wrong tries."""
+
+PENDING_BYTES = ENROLMENT_ID + 1 + 8 + SEALED_BYTES + SECRET_BYTES + COUNT * CODE_BYTES
+"""Of a pending enrolment: id, wrong tries, confirming step, sealed secrets."""
 
 WATERMARK_MS = WATERMARK_LIFE // timedelta(milliseconds=1)
+_CONSTANTS: dict[str, str | int] = {
+    "SESSION": SESSION,
+    "RECORD_VERSION": RECORD_VERSION,
+    "PROOF": PROOF,
+    "SESSION_ID_BYTES": SESSION_ID,
+    "CHALLENGE_BYTES": CHALLENGE_BYTES,
+    "PENDING_BYTES": PENDING_BYTES,
+    "CLOCK_SKEW": CLOCK_SKEW // timedelta(milliseconds=1),
+}
 _LONGEST_CHANGE_MS = LONGEST_CHANGE // timedelta(milliseconds=1)
 
 
 def script(name: str) -> Script:
     """The script in this file, after `prelude.lua`."""
-    return Script.from_files(__package__, "prelude.lua", name)
+    return Script.from_files(__package__, "prelude.lua", name, constants=_CONSTANTS)
 
 
 async def call(
@@ -27,13 +59,18 @@ async def call(
     keys: Sequence[bytes],
     *arguments: Argument,
 ) -> Any:
-    """Call a script with what `prelude.lua` expects, then its own keys and arguments."""
+    """Call a script with what `prelude.lua` expects, then its own keys and arguments.
+
+    Raises:
+        ClockWrong: it judges a code, and this process' clock is too far from Redis'.
+        UnknownLayout, StoreUnavailable
+    """
     names = bucket(user_id)
     context = (EVENTS_KEPT, user_id.hex(), client.address_text, client.request_id)
     return await script_(
         link,
         (names.index + user_id, names.events, *keys),
-        (*context, *arguments, _LONGEST_CHANGE_MS),
+        (*context, *arguments, time.time_ns() // 1_000_000, _LONGEST_CHANGE_MS),
     )
 
 

@@ -5,6 +5,8 @@
 -- ARGV[6] life of the watermark, ms
 -- Outcome: 1 the change may go on, 0 the code was used before
 
+check_clock()
+version_state() -- that it can be read, before anything is written
 if ARGV[5] ~= '' and not accept_step(KEYS[3], ARGV[5], ARGV[6]) then return 0 end
 announce_change()
 return 1

@@ -1,11 +1,13 @@
 """The second factor in the user store, under those who change it at the same time."""
 
 import asyncio
+import itertools
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -72,7 +74,8 @@ async def test_of_racing_enrolments_one_is_on(
             )
         )
         [winner] = [index for index, answer in enumerate(answers) if answer is not None]
-        assert await pods[0].get(user_id) == offers[winner][0]
+        stored = await pods[0].get(user_id)
+        assert stored == replace(offers[winner][0], version=answers[winner])
         assert await stored_codes(engines[0]) == offers[winner][1]
         assert await pods[1].disable(user_id, offers[winner][0].enrolment_id) is not None
 
@@ -88,8 +91,8 @@ async def test_a_code_is_burnt_once(
         answers = await asyncio.gather(
             *(pod.burn(user_id, factor.enrolment_id, code) for pod in pods * 3)
         )
-        assert sorted(answer for answer in answers if answer is not None) == [before + 1]
-        assert await version_of(engines[0]) == before + 1
+        [after] = [answer for answer in answers if answer is not None]
+        assert await version_of(engines[0]) == after > before
     assert await stored_codes(engines[0]) == []
 
 
@@ -98,10 +101,33 @@ async def test_a_code_of_another_enrolment_is_not_burnt(
 ) -> None:
     """Proves that whoever has seen an enrolment that is off by now takes nothing from the next."""
     factor, codes = new_factor(), new_codes()
-    await pods[0].enable(user_id, factor, codes)
+    version = await pods[0].enable(user_id, factor, codes)
     assert await pods[1].burn(user_id, secrets.token_bytes(16), codes[0]) is None
     assert await stored_codes(engines[0]) == codes
-    assert await version_of(engines[0]) == 1
+    assert await version_of(engines[0]) == version
+
+
+async def test_versions_are_not_counted(
+    pods: list[SecondFactors], engines: list[AsyncEngine], user_id: bytes
+) -> None:
+    """Proves that two stores that were one never give the same version to different rows: each
+    step is random, of 2^31, and a version stays exact in a Lua number."""
+    versions = [0]
+    for _ in range(TURNS):
+        factor, codes = new_factor(), new_codes()
+        for change in (
+            pods[0].enable(user_id, factor, codes),
+            pods[1].replace_codes(user_id, factor.enrolment_id, codes),
+            pods[0].burn(user_id, factor.enrolment_id, codes[0]),
+            pods[1].disable(user_id, factor.enrolment_id),
+        ):
+            version = await change
+            assert version is not None
+            versions.append(version)
+    steps = [after - before for before, after in itertools.pairwise(versions)]
+    assert len(set(steps)) == len(steps)
+    assert 0 < min(steps) <= max(steps) <= 2**31
+    assert max(steps) > 2**20
 
 
 async def test_changes_do_not_wait_crosswise(

@@ -189,9 +189,11 @@ async def _send_verify(ann: Holder, code: str) -> asyncio.StreamWriter:
 
 
 def _confirmed(server: RedisServer, ann: Holder) -> bool:
+    """The code was right, and no try counts any more: the next thing that it writes is the row."""
     with server.client() as client:
         pending = client.get(bucket(ann.user_id).pending + ann.user_id)
-    return any(pending[17:25])
+        counted = list(client.scan_iter(bucket(ann.user_id).attempts + b"codes*"))
+    return any(pending[17:25]) and not counted
 
 
 def _row(store: UserStore, ann: Holder) -> bool:

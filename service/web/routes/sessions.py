@@ -155,7 +155,7 @@ async def logout_all(request: JsonRequest, data: LogoutAllBody) -> RevokedBody:
 async def list_sessions(request: JsonRequest) -> SessionsBody:
     """The caller's living sessions, newest first."""
     caller = request.user
-    sessions = await services_of(request.app).sessions.all_of(caller)
+    sessions = await services_of(request.app).sessions.all_of(caller, client_of(request))
     return SessionsBody([session_body(session, caller.session_id) for session in sessions])
 
 

@@ -77,7 +77,7 @@ class RecoveryCodesBody(Body, frozen=True):
 async def enable(request: JsonRequest) -> EnrollmentBody:
     """Mint a secret for the authenticator app. It replaces one that is still to be verified."""
     services, client = services_of(request.app), client_of(request)
-    identity = await services.identities.of(request.user)
+    identity = await services.identities.of(request.user, as_stored=True)
     begun = await services.enrolments.begin(identity.user, client)
     return EnrollmentBody(
         temp_secret_id=begun.enrolment_id.hex(),
