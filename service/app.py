@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
@@ -37,7 +37,8 @@ from service.keyring.watch import KeyWatch
 from service.keyspace.feed_marking import FeedMarking
 from service.keyspace.link import Link
 from service.keyspace.node import Timing
-from service.readiness import ALL_WELL, Problems, Readiness, readiness
+from service.readiness import Problems, Readiness, SharedLook
+from service.readiness_parts import Parts
 from service.sessions.access_tokens import AccessTokens
 from service.sessions.refresh_tokens import RefreshTokens
 from service.sessions.sessions import Lives, Owners, Sessions
@@ -111,9 +112,17 @@ def create_app(settings: Settings) -> ASGIApp:
         marking = FeedMarking(link, settings.issuer)
         await marking.start()
         problems = Problems(keys=lambda: watch.blocking, feed=lambda: marking.problem)
+        parts = Parts(link, engine, settings.kms, problems)
+        ready = SharedLook(parts)
         users = Users(engine)
-        install(app, _services(settings, link, engine, passwords, policy, keys, problems, users))
-        tasks = watch.run(), marking.run(), costs.follow(passwords), users.keep_confirmed()
+        install(app, _services(settings, link, engine, passwords, policy, keys, ready, users))
+        tasks = (
+            watch.run(),
+            marking.run(),
+            costs.follow(passwords),
+            users.keep_confirmed(),
+            ready.begin(),
+        )
         background = [asyncio.create_task(task) for task in tasks]
         # What exists now lives on; leaving it out of every collection halves the slowest requests.
         # A request makes few cycles: looking for them less often takes 4 % from each.
@@ -124,6 +133,8 @@ def create_app(settings: Settings) -> ASGIApp:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+        await ready.aclose()
+        parts.close()
         await pool.close()
         await link.aclose()
         await engine.dispose()
@@ -221,7 +232,7 @@ def _services(
     passwords: Passwords,
     policy: PasswordPolicy,
     keys: KeysInUse,
-    problems: Problems = ALL_WELL,
+    ready: Callable[[], Awaitable[Readiness]] | None = None,
     users: Users | None = None,
 ) -> Services:
     users, factors = users or Users(engine), SecondFactors(engine)
@@ -261,9 +272,6 @@ def _services(
         clock=system_clock,
     )
 
-    async def ready() -> Readiness:
-        return await readiness(link, engine, settings.kms, problems)
-
     return Services(
         accounts=authentication,
         second_step=SecondFactorAuthentication(
@@ -285,5 +293,5 @@ def _services(
         sessions=sessions_,
         access_tokens=access_tokens,
         jwks=lambda: keys.now.signing.jwks(),
-        readiness=ready,
+        readiness=ready or SharedLook(Parts(link, engine, settings.kms)),
     )

@@ -1,16 +1,17 @@
-"""Whether the parts that the service needs can serve, and how durable the sessions are."""
+"""Whether the parts that the service needs can serve.
+
+Whoever asks need not prove who they are, and may ask as often as they like. So a look is shared by
+all who ask while it lasts, and only so many looks are made in a second: beyond that, the answer is
+that of the last one. Who asks now and then gets a look of their own.
+"""
 
 import asyncio
+import re
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import msgspec
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from service.database.engine import ping
-from service.errors import StoreUnavailable
-from service.keyspace.link import Link
-from service.keyspace.server import ServerReport, inspect_server
 
 log = structlog.get_logger()
 
@@ -24,6 +25,8 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
     ok: bool
     message: str
     facts: Mapping[str, str] = {}
+    warning: bool = False
+    """It serves, but somebody should see to it; the message says why."""
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -32,6 +35,7 @@ class Readiness(msgspec.Struct, frozen=True):
     redis: Part
     users: Part
     keyring: Part
+    clock: Part
     process: Part | msgspec.UnsetType = msgspec.UNSET
 
     @property
@@ -64,74 +68,100 @@ class Problems(msgspec.Struct, frozen=True):
 ALL_WELL = Problems()
 
 
-async def readiness(
-    link: Link, engine: AsyncEngine, key_provider: str, problems: Problems = ALL_WELL
-) -> Readiness:
-    """Ask all parts at the same time. Never raises, and takes no longer than `PATIENCE`."""
-    redis_part, users_part = await asyncio.gather(
-        _asked("Redis", lambda: _redis(link, problems.feed())),
-        _asked("The user store", lambda: _users(engine)),
-    )
-    # What is open is in memory; whether more should be, the watch over the keys has seen.
-    keys_problem = problems.keys()
-    keyring_part = Part(
-        not keys_problem, keys_problem or "The keys are open.", {"provider": key_provider}
-    )
-    return Readiness(redis_part, users_part, keyring_part)
+class Question:
+    """Asks a part for its state, within `PATIENCE`.
+
+    What hangs is not asked again before it has ended: a disk that is gone holds up one look, not
+    one for each who asks.
+    """
+
+    def __init__(self, name: str, ask: Callable[[], Awaitable[tuple[Part, ...]]]) -> None:
+        """`ask` answers one part or several. `name` begins a sentence."""
+        self._name = name
+        self._ask = ask
+        self._asking: asyncio.Future[tuple[Part, ...]] | None = None
+
+    async def __call__(self) -> tuple[Part, ...]:
+        """The parts; of one that does not answer, or fails, a single one that says so."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(self._ask())
+            self._asking.add_done_callback(_look_at)
+        done, _ = await asyncio.wait({self._asking}, timeout=PATIENCE)
+        if not done:
+            return (Part(False, f"{self._name} does not answer."),)
+        try:
+            return self._asking.result()
+        except Exception as error:  # whatever is wrong with a part, the answer is: not ready
+            log.error("readiness", part=self._name, exc_info=error)
+            return (Part(False, f"{self._name} answers with an error; see the log."),)
+
+    def close(self) -> None:
+        """Wait no longer."""
+        if self._asking is not None:
+            self._asking.cancel()
 
 
-async def _asked(name: str, ask: Callable[[], Awaitable[Part]]) -> Part:
-    try:
-        async with asyncio.timeout(PATIENCE):
-            return await ask()
-    except TimeoutError:
-        return Part(False, f"{name} does not answer.")
-    except StoreUnavailable:
-        return Part(False, f"{name} cannot be reached.")
-    except Exception as error:  # whatever is wrong with a part, the answer is: not ready
-        log.error("readiness", part=name, exc_info=error)
-        return Part(False, f"{name} answers with an error; see the log.")
+def _look_at(ended: "asyncio.Future[tuple[Part, ...]]") -> None:
+    """Nobody may be there any more to see how a question ended."""
+    if not ended.cancelled():
+        ended.exception()
 
 
-async def _redis(link: Link, feed_problem: str) -> Part:
-    report = await inspect_server(link)
-    unknown = "unknown"
-    facts = {
-        "version": report.version,
-        "maxmemoryPolicy": report.maxmemory_policy or unknown,
-        "appendonly": report.appendonly or unknown,
-        "appendfsync": report.appendfsync or unknown,
-        "replicas": str(report.replicas),
-        "minReplicas": str(link.min_replicas),
-    }
-    if report.evicts:
-        message = f"Redis may drop sessions: maxmemory-policy is {report.maxmemory_policy}."
-        return Part(False, message, facts)
-    if feed_problem:
-        return Part(False, feed_problem, facts)
-    if report.replicas < link.min_replicas:
-        message = f"Changes cannot be confirmed: {link.min_replicas} replicas are to acknowledge "
-        return Part(False, message + f"each, and {report.replicas} are connected.", facts)
-    return Part(True, _durability(report, link.min_replicas), facts)
+class SharedLook:
+    """Looks at all parts, at most `RATE` times a second for a while, whoever asks how often."""
 
+    RATE, BURST = 2.0, 10.0
 
-def _durability(report: ServerReport, min_replicas: int) -> str:
-    if min_replicas:
-        disk = " and on disk" if _is_on_disk(report) else ""
-        return f"Every change is on {min_replicas + 1} servers{disk} before it is answered."
-    if report.appendonly is None or report.appendfsync is None:
-        return "Redis does not tell how it is configured, so durability could not be checked."
-    if report.appendonly != "yes":
-        return "Changes since the last snapshot are lost if Redis crashes: appendonly is off."
-    if report.appendfsync != "always":
-        return f"The latest changes are lost in a power cut: appendfsync is {report.appendfsync}."
-    return "Every change is on disk before it is answered."
+    def __init__(self, look: Callable[[], Awaitable[Readiness]]) -> None:
+        self._look = look
+        self._looking: asyncio.Task[Readiness] | None = None
+        self._last: Readiness | None = None
+        self._allowance, self._counted = self.BURST, time.monotonic()
+        self._said: dict[
+            str, tuple[bool, str]
+        ] = {}  # by part: whether all was well, and its message
 
+    async def __call__(self) -> Readiness:
+        """A look that is not older than this call, or than half a second when many ask."""
+        if self._looking is None:
+            if self._last is not None and not self._may_look():
+                return self._last
+            self._looking = asyncio.create_task(self._run())
+        return await asyncio.shield(self._looking)
 
-def _is_on_disk(report: ServerReport) -> bool:
-    return report.appendonly == "yes" and report.appendfsync == "always"
+    async def begin(self) -> None:
+        """Look once, unasked, so that the log tells what is wrong."""
+        await self()
 
+    async def aclose(self) -> None:
+        """End a look that is under way."""
+        if self._looking is not None:
+            self._looking.cancel()
 
-async def _users(engine: AsyncEngine) -> Part:
-    await ping(engine)
-    return Part(True, f"The user store ({engine.dialect.name}) answers.")
+    async def _run(self) -> Readiness:
+        try:
+            self._last = await self._look()
+            self._tell(self._last)
+            return self._last
+        finally:
+            self._looking = None
+
+    def _may_look(self) -> bool:
+        now = time.monotonic()
+        gained = (now - self._counted) * self.RATE
+        self._allowance, self._counted = min(self.BURST, self._allowance + gained), now
+        if self._allowance < 1:
+            return False
+        self._allowance -= 1
+        return True
+
+    def _tell(self, readiness: Readiness) -> None:
+        """Log what has changed since the last look, numbers aside."""
+        for name, part in readiness.parts().items():
+            fine = part.ok and not part.warning
+            said = fine, re.sub(r"\d+", "", part.message)
+            before, self._said[name] = self._said.get(name, (True, "")), said
+            if said == before or (fine and before[0]):
+                continue
+            speak = log.info if fine else log.warning
+            speak("readiness", part=name, ok=part.ok, message=part.message)

@@ -33,7 +33,8 @@ ROOMS = {
     "attempts": "keyspace rates errors",
     # what app pods mount: see also `test_the_guard_stands_alone`
     "guard": "keyspace",
-    "readiness": "database keyspace errors",
+    "readiness_parts": "readiness database keyspace errors",
+    "readiness": "",
     "key_status": "keyring clock errors",
     # leaves
     "accounts": "database clock errors",
@@ -61,7 +62,7 @@ LIBRARIES = {
     "hiredis": "keyspace",
     "alembic": "database",
     "asyncpg": "database",
-    "sqlalchemy": "database accounts keyring readiness app key_actions",
+    "sqlalchemy": "database accounts keyring readiness_parts app key_actions",
     "bcrypt": "accounts",
     "email_validator": "accounts",
     "idna": "accounts database",

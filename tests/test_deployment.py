@@ -74,6 +74,18 @@ def new_key_file() -> str:
     return subprocess.run(["sh", "-c", recipe], capture_output=True, text=True, check=True).stdout
 
 
+def test_every_replica_is_waited_for() -> None:
+    """Under Sentinels any may be promoted: as many acknowledgements as the README names replicas.
+
+    With one of two, `docs/chaos.md` loses revocations (`one-of-two`).
+    """
+    page = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    (number,) = re.findall(r"durability and (\w+) replicas", page)
+    replicas = {"one": 1, "two": 2, "three": 3}[number]
+    assert SECRET["redis-url"].startswith(("redis+sentinel://", "rediss+sentinel://"))
+    assert int(ENVIRONMENT["SERVICE_REDIS_MIN_REPLICAS"]) >= replicas
+
+
 def test_every_variable_is_a_setting(tmp_path: Path) -> None:
     """All of them are known and have good values; none of the three URLs and keys is in them."""
     keep_secrets(

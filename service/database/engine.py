@@ -4,6 +4,7 @@ SQLite or PostgreSQL: nothing outside this package knows which of the two it is.
 """
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -12,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import asyncpg
-from sqlalchemy import URL, event, make_url, select
+from sqlalchemy import URL, event, insert, make_url, select
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -191,4 +192,28 @@ async def ping(engine: AsyncEngine) -> None:
             await connection.execute(_READ_ONE)
 
 
+async def check_writable(engine: AsyncEngine) -> None:
+    """Make a change that leaves nothing behind, as durably as any other.
+
+    Raises:
+        StoreUnavailable: that does not work; the message says why.
+    """
+    with store_errors():
+        async with engine.connect() as connection:
+            await connection.execute(_READ_ONE)
+            if engine.dialect.name == "sqlite":
+                # What is taken back would stay in memory. A field of the file that is the program's
+                # own is written, logged and synced like a row.
+                await connection.exec_driver_sql(f"PRAGMA user_version = {secrets.randbits(31)}")
+                return
+            # The insert is taken back, and the commit around it waits for the disk, and for
+            # standbys where there are any, as that of a sign-up does.
+            nested = await connection.begin_nested()
+            probe = secrets.token_bytes(16)
+            await connection.execute(_ADD_ONE, {"id": probe, "email_key": probe.hex()})
+            await nested.rollback()
+            await connection.commit()
+
+
 _READ_ONE = select(users.c.id).limit(1)  # `SELECT 1` would not even look at SQLite's file
+_ADD_ONE = insert(users).values(email="", password_hash="", password_scheme=0, created_at=0)

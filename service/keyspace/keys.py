@@ -91,6 +91,15 @@ EVERY_PENDING = b"pending2fa:*"
 
 _BUCKETS = tuple(Bucket(tag) for tag in TAGS)
 
+KINDS = tuple(
+    sorted(
+        {getattr(_BUCKETS[0], name).partition(b":")[0].decode() for name in Bucket.__slots__}
+        - {TAGS[0].decode()}
+        | {name.partition(":")[0] for name in (SESSION, HANDOFF, BARRIER)}
+    )
+)
+"""What the names of keys begin with, up to the first colon."""
+
 
 def bucket_number(minted: bytes) -> int:
     """0 to 63 for a user id, or for any other minted id or digest: its bytes are evenly spread."""

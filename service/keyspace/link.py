@@ -78,6 +78,8 @@ class Link:
         in_cluster = parsed.topology == "cluster"
         kind = Cluster if in_cluster else Primary
         self._topology: Topology = kind(parsed, self._timing, min_replicas)
+        self.topology = parsed.topology
+        """`standalone`, `sentinel` or `cluster`."""
         self.before_reading = _WHILE_A_SLOT_MOVES if in_cluster else ""
         """Lua that stands before each script."""
         self.before_changing = self.before_reading + (_TO_WRITE_FIRST if min_replicas else "")

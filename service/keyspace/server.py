@@ -1,13 +1,18 @@
 """What the Redis servers must be like to be trusted with sessions."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
 
 import msgspec
-from redis.exceptions import ResponseError
 
 from service.errors import StartupError, StoreRefuses, StoreUnavailable
 from service.keyspace.link import Link
+from service.keyspace.refusals import CommandRefused
+from service.keyspace.rights import lacks_rights_to_load
 from service.settings import Secret
+
+T = TypeVar("T")
 
 
 class ServerReport(msgspec.Struct, frozen=True):
@@ -16,12 +21,16 @@ class ServerReport(msgspec.Struct, frozen=True):
     `None`: it would not say.
     """
 
-    version: str
+    version: str | None
+    role: str | None
     maxmemory_policy: str | None
     appendonly: str | None
     appendfsync: str | None
-    replicas: int
+    replicas: int | None
     """Connected to the primary that has the fewest."""
+
+    cannot_load: str | None = None
+    """Why a restart would lose changes, as a sentence; empty if it would not."""
 
     @property
     def evicts(self) -> bool:
@@ -29,37 +38,59 @@ class ServerReport(msgspec.Struct, frozen=True):
         return self.maxmemory_policy not in (None, "noeviction")
 
 
-async def inspect_server(link: Link) -> ServerReport:
-    """Ask all primaries what they are. Where CONFIG is forbidden, as in managed Redis: `None`.
+class Refusals:
+    """What our user may not ask. It is not asked again for a minute: each time would be an entry in
+    the server's ACL LOG, which somebody may watch."""
+
+    _LIFE = 60.0
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    async def heed(self, name: str, ask: Callable[[], Awaitable[T]]) -> T | None:
+        """The answer, or `None` where the server does not give it to us."""
+        if time.monotonic() < self._until.get(name, 0.0):
+            return None
+        try:
+            return await ask()
+        except CommandRefused as refused:
+            if refused.refusal not in ("user", "error"):  # the latter: it does not know the command
+                raise
+            self._until[name] = time.monotonic() + self._LIFE
+            return None
+
+
+async def inspect_server(link: Link, refusals: Refusals | None = None) -> ServerReport:
+    """Ask all primaries what they are. What they do not let our user ask is `None`.
 
     Raises:
         StoreUnavailable
     """
-    infos = [_fields(info) for info in await link.ask_all("INFO")]
-    try:
-        settings = await link.ask_all("CONFIG", "GET", "appendfsync")
-        appendfsync = _worst((fsync.decode() for _, fsync in settings), best="always")
-    except (ResponseError, ValueError):
-        appendfsync = None
+    heed = (refusals or Refusals()).heed
+    infos = [_fields(info) for info in await heed("INFO", lambda: link.ask_all("INFO")) or ()]
     aof = {"0": "no", "1": "yes"}
+    versions = [i.get("valkey_version") or i.get("redis_version", "") for i in infos]
+    replicas = [int(i.get("connected_slaves", 0)) for i in infos]
     return ServerReport(
-        version=min(info.get("valkey_version") or info.get("redis_version", "") for info in infos),
+        version=min(versions, default=None),
+        role=_worst((i.get("role") for i in infos), best="master"),
         maxmemory_policy=_worst((i.get("maxmemory_policy") for i in infos), best="noeviction"),
         appendonly=_worst((aof.get(i.get("aof_enabled", "")) for i in infos), best="yes"),
-        appendfsync=appendfsync,
-        replicas=min(int(info.get("connected_slaves", 0)) for info in infos),
+        appendfsync=await heed("CONFIG GET", lambda: _appendfsync(link)),
+        replicas=min(replicas, default=None),
+        cannot_load=await heed("ACL DRYRUN", lambda: lacks_rights_to_load(link)),
     )
 
 
 async def check_server(url: Secret) -> None:
-    """Refuse a server that would evict keys, or is not what the URL says.
+    """Refuse a server that would lose what it has confirmed, or is not what the URL says.
 
-    One that is not up yet, or does not take our user or database now, is let pass: readiness tells,
-    and it may be mended there as well as here.
+    One that is not up yet, does not let us look, or does not take our user or database now, is let
+    pass: readiness tells, and it may be mended there as well as here.
 
     Raises:
-        StartupError: the server's `maxmemory-policy` would drop sessions before their time, or it
-            is of another kind than the URL's.
+        StartupError: the server's `maxmemory-policy` would drop sessions before their time, its
+            user `default` may not load every change, or it is of another kind than the URL's.
     """
     link = Link(url)
     try:
@@ -77,13 +108,22 @@ async def check_server(url: Secret) -> None:
             f"SERVICE_REDIS_URL: the server's maxmemory-policy is {report.maxmemory_policy}, which "
             "drops sessions; set it to noeviction (CONFIG SET maxmemory-policy noeviction)"
         )
+    if report.cannot_load:
+        raise StartupError(f"SERVICE_REDIS_URL: {report.cannot_load}")
+
+
+async def _appendfsync(link: Link) -> str | None:
+    """Only CONFIG GET tells it, which tells passwords as well: our user in redis.conf may not ask,
+    but the embedded server and one without ACL let us."""
+    settings = await link.ask_all("CONFIG", "GET", "appendfsync")
+    return _worst((told[1].decode() if len(told) == 2 else None for told in settings), "always")
 
 
 def _worst(told: Iterable[str | None], best: str) -> str | None:
     """The best that can be said of all servers: one that is not `best`, else an unknown one."""
     found = list(told)
     bad = [value for value in found if value not in (best, None)]
-    return bad[0] if bad else None if None in found else best
+    return bad[0] if bad else None if None in found or not found else best
 
 
 def _fields(info: bytes) -> dict[str, str]:

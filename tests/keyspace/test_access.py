@@ -96,6 +96,10 @@ def test_in_a_cluster_a_little_more(tmp_path: Path) -> None:
         (SERVICE, ["KEYS", "*"]),
         (SERVICE, ["SCAN", "0"]),
         (SERVICE, ["CONFIG", "SET", "appendfsync", "no"]),
+        (SERVICE, ["CONFIG", "GET", "requirepass"]),
+        (SERVICE, ["CONFIG", "GET", "appendfsync"]),
+        (SERVICE, ["ACL", "GETUSER", "default"]),
+        (SERVICE, ["ACL", "LIST"]),
         (SERVICE, ["ACL", "SETUSER", "mallory"]),
         (SERVICE, ["SHUTDOWN"]),
         (SERVICE, ["REPLICAOF", "NO", "ONE"]),
@@ -104,7 +108,7 @@ def test_in_a_cluster_a_little_more(tmp_path: Path) -> None:
         (SERVICE, ["XREAD", "STREAMS", FEED, "0"]),
         (SERVICE, ["XRANGE", "events:{00}", "-", "+"]),
     ],
-    ids=lambda value: value if isinstance(value, str) else " ".join(value[:2]),
+    ids=lambda value: value if isinstance(value, str) else " ".join(value[:3]),
 )
 def test_what_is_refused(redis_server: RedisServer, user: str, command: list[str]) -> None:
     """Neither other commands nor other keys."""

@@ -10,10 +10,15 @@ PASSWORD = "CHANGE-ME"
 SERVICE, GUARD, ASKING_GUARD = "openshow-service", "openshow-guard", "openshow-guard-asking"
 
 
+def lines(file: Path = CONFIGURATION) -> dict[str, str]:
+    """The lines that a file proposes, from `user` on, by the name of the user."""
+    found = re.findall(r"^(?:# )?(user (\S+) .+)$", file.read_text(encoding="utf-8"), re.M)
+    return {name: line for line, name in found}
+
+
 def users() -> dict[str, list[str]]:
-    """The rules of each user, by name."""
-    lines = re.findall(r"^# user (\S+) (.+)$", CONFIGURATION.read_text(encoding="utf-8"), re.M)
-    return {name: rules.split() for name, rules in lines}
+    """The rules of each user, by name; without `default`, as whom tests come in."""
+    return {name: line.split()[2:] for name, line in lines().items() if name != "default"}
 
 
 def in_a_cluster() -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.keyspace.link import Link
-from service.readiness import readiness
+from service.readiness_parts import Parts
 from tests.support.redis_server import RedisServer, available
 from tests.support.service_process import Person, ServiceProcess
 from tests.support.waiting import wait_until
@@ -46,28 +46,38 @@ async def test_ready(http: httpx.AsyncClient) -> None:
     answer = await http.get("/health/ready")
     assert answer.status_code == 200
     parts = answer.json()
-    assert set(parts) == {"redis", "users", "keyring"}
+    assert set(parts) == {"redis", "users", "keyring", "clock"}
     assert all(part["ok"] is True and part["message"].endswith(".") for part in parts.values())
     for part in parts:
         assert any(line.startswith(f'  "{part}": {{') for line in answer.text.splitlines())
-    assert parts["redis"]["message"] == "Every change is on disk before it is answered."
+    assert parts["redis"]["message"] == (
+        "Every change is in the append-only file before it is answered; whether it is on disk "
+        "then, as appendfsync always has it, our user may not ask."
+    )
     facts = parts["redis"]["facts"]
     assert facts.pop("version")
     assert facts == {
         "maxmemoryPolicy": "noeviction",
         "appendonly": "yes",
-        "appendfsync": "always",
+        "appendfsync": "unknown",
         "replicas": "0",
         "minReplicas": "0",
     }
 
 
 async def test_ready_tells_what_durability_is_in_force(
-    http: httpx.AsyncClient, keys: RedisServer
+    own_redis: RedisServer, own_service: ServiceProcess
 ) -> None:
-    """Weaker settings are told; a policy that drops sessions makes the service unready."""
-    with keys.client() as client:
+    """Weaker settings are told; a policy that drops sessions makes the service unready.
+
+    As a user who may ask for `appendfsync`, which that of redis.conf may not.
+    """
+    http = httpx.AsyncClient(base_url=own_service.url)
+    with own_redis.client() as client:
         try:
+            redis = (await http.get("/health/ready")).json()["redis"]
+            assert redis["message"] == "Every change is on disk before it is answered."
+            assert redis["facts"]["appendfsync"] == "always"
             client.config_set("appendfsync", "everysec")
             answer = await http.get("/health/ready")
             assert answer.status_code == 200
@@ -79,6 +89,7 @@ async def test_ready_tells_what_durability_is_in_force(
         finally:
             client.config_set("appendfsync", "always")
             client.config_set("maxmemory-policy", "noeviction")
+            await http.aclose()
 
 
 @pytest.fixture
@@ -108,6 +119,7 @@ async def test_unready_but_alive(own_redis: RedisServer, own_service: ServicePro
             "redis": False,
             "users": True,
             "keyring": True,
+            "clock": True,
         }
         assert (await client.get("/health/live")).json() == {"status": "live"}
         own_redis.resume()
@@ -139,8 +151,10 @@ class _Hanging:
 async def test_a_part_that_hangs_does_not_hang_the_answer(keys: RedisServer) -> None:
     """Within 2 s the part is told to be silent; the others are told as they are."""
     link = Link(keys.url)
+    look = Parts(link, _Hanging(), "local")  # type: ignore[arg-type]
     async with asyncio.timeout(2):
-        parts = await readiness(link, _Hanging(), "local")  # type: ignore[arg-type]
+        parts = await look()
+    look.close()
     await link.aclose()
     assert (parts.redis.ok, parts.users.ok, parts.ok) == (True, False, False)
     assert parts.users.message == "The user store does not answer."
