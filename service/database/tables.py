@@ -9,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -49,6 +50,11 @@ users = Table(
         "version", BigInteger, nullable=False, server_default=text("0")
     ),  # raised by each change
     Column("created_at", BigInteger, nullable=False),
+)
+
+_untold = text("totp_epoch IS NULL AND totp_sealed IS NOT NULL")
+Index(  # seals of programs before version 0003, which key commands look for among all accounts
+    "ix_users_untold", users.c.id, sqlite_where=_untold, postgresql_where=_untold
 )
 
 recovery_codes = Table(

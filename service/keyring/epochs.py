@@ -26,6 +26,13 @@ DELAY = timedelta(seconds=10)
 """From publishing a data key to its use: five looks at the tables. Clocks may differ by half."""
 
 
+UNTOLD = (
+    select(users.c.id)
+    .where(users.c.totp_sealed.is_not(None), users.c.totp_epoch.is_(None))
+    .limit(1)
+)
+
+
 class Epochs:
     """The data keys of one database. All may raise `StoreUnavailable`."""
 
@@ -175,8 +182,7 @@ class Epochs:
 
 async def _refuse_unknown(connection: AsyncConnection) -> None:
     """Records of a program before version 0003 do not tell their epoch."""
-    untold = users.c.totp_sealed.is_not(None) & users.c.totp_epoch.is_(None)
-    if (await connection.execute(select(users.c.id).where(untold).limit(1))).first():
+    if (await connection.execute(UNTOLD)).first():
         raise KeyRefused(
             "records do not tell their epoch yet: run `openshow-auth keys rewrap` first"
         )

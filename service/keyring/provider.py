@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from service.errors import KeyServiceUnavailable, SealBroken, ServiceError, StartupError
+from service.keyring.envelope import DATA_KEY_SIZE
 
 FORMATS = {b"\x01": "local", b"\x02": "aws", b"\x03": "vault", b"\x04": "pkcs11"}
 """The first byte of a wrapped key tells whose it is, and in which format."""
@@ -99,6 +100,8 @@ class Punctual:
 
     def wrap(self, data_key: bytes, aad: bytes) -> bytes:
         """As the provider inside, in time."""
+        if len(data_key) != DATA_KEY_SIZE:
+            raise ValueError("a data key has 32 bytes")  # the caller's mistake, no outage
         return self._in_time(self._inner.wrap, data_key, aad)
 
     def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:

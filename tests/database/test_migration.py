@@ -18,7 +18,7 @@ from service.database.tables import metadata
 from service.errors import StartupError
 from tests.database.migrating import migrate_and_die, migrate_at_once, migrate_to
 
-LATEST = "0004"
+LATEST = "0005"
 OLDEST_PROGRAM = "0003"  # raised by a version that takes something away, never by another
 
 
@@ -118,7 +118,7 @@ def test_a_program_of_before_this_rule_starts(
     a database of its making gets the other table."""
     migrate_to(url, OLDEST_PROGRAM, monkeypatch)
     with contextlib.closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute("DROP TABLE openshow_schema")  # as it would be
+        connection.execute("DROP TABLE openshow_schema")  # which it knows nothing of
     migrate(url)
     assert ask(file, "SELECT version_num FROM openshow_schema") == [(LATEST,)]
     assert ask(file, "SELECT version_num FROM alembic_version") == [(OLDEST_PROGRAM,)]

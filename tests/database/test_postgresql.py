@@ -22,7 +22,7 @@ from tests.support.postgresql import PostgresServer
 from tests.support.waiting import eventually
 
 ADD_KEY = text("INSERT INTO data_keys (epoch, wrapped, created_at) VALUES (:epoch, '', 0)")
-LATEST = "0003"
+LATEST = "0005"
 BOUND = 2.0
 """Seconds: the contract's."""
 

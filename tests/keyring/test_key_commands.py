@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import jwt
 import pytest
@@ -29,10 +30,11 @@ from service.settings import Secret
 from service.twofactor.codes import seal_secret
 from tests.keyring.rigs import VaultRig
 from tests.support.bao import ROOT_TOKEN, Bao
+from tests.support.postgresql import PostgresServer
 from tests.support.redis_server import REPOSITORY, RedisServer, available
 from tests.support.service_process import ServiceProcess, sign_up
 from tests.support.two_factor import Holder, let_steps_pass, new_holder
-from tests.support.user_stores import UserStore
+from tests.support.user_stores import UserStore, postgres_store
 from tests.support.waiting import eventually
 
 SEEDED = 8_000
@@ -276,6 +278,54 @@ async def test_signing_key_is_rotated_and_revoked(
         for pod in pods:
             answer = await http.get(f"{pod.url}/auth/me", headers=renewed.bearer)
             assert answer.status_code == 200
+
+
+async def test_commands_have_time(
+    postgres: PostgresServer, redis: RedisServer, tmp_path: Path
+) -> None:
+    """A command waits for a database that takes longer than any request may; one that is away and
+    one that is not set up are told apart, and neither is told to set up what is there."""
+    with postgres_store(postgres) as store:
+        patience = {"SERVICE_DATABASE_TIMEOUT_MS": "100"}
+        operator = Operator(tmp_path / "var", redis.url, SERVICE_DATABASE_URL=store.url, **patience)
+        pod = ServiceProcess(tmp_path, redis.url, SERVICE_DATABASE_URL=store.url).start()
+        assert pod.stop() == 0
+        holder = await asyncpg.connect(store.url)
+        await holder.execute("BEGIN; LOCK TABLE users, data_keys")
+        asked = asyncio.create_task(operator.run("status"))
+        waiting = "SELECT 1 FROM pg_locks WHERE NOT granted"
+
+        async def waits() -> bool:
+            return bool(await holder.fetch(waiting))
+
+        await eventually(waits)
+        longer = "SELECT pg_sleep(3)"  # than the two seconds of a request
+        await holder.execute(longer)
+        assert not asked.done()
+        await holder.execute("ROLLBACK")
+        assert "seals" in await asked
+        await holder.close()
+        away = store.url.replace("/test_", "/nowhere_")
+        settings = patience | {"SERVICE_DATABASE_URL": away}
+        said = await Operator(tmp_path / "var", redis.url, **settings).run("status", status=2)
+        assert "no database of this name" in said
+        away = "postgresql://tests@/x?host=/nowhere"
+        settings = patience | {"SERVICE_DATABASE_URL": away}
+        said = await Operator(tmp_path / "var", redis.url, **settings).run("status", status=2)
+        assert "the user store cannot be reached" in said
+        assert "migrate" not in said
+
+
+async def test_keys_that_are_not_there(redis: RedisServer, tmp_path: Path) -> None:
+    """A name that is none of a key is repeated as it was given, not taken for a number."""
+    pod = ServiceProcess(tmp_path, redis.url).start()
+    assert pod.stop() == 0
+    operator = Operator(tmp_path / "var", redis.url)
+    for given in ("nosuch", "0", "7", "٧", "-"):
+        said = await operator.run("revoke", "signing", given, status=2)
+        assert f"there is no signing key {given!r}" in said
+    said = await operator.run("rotate")
+    assert "Then run `openshow-auth keys rewrap`, and later `openshow-auth keys retire`." in said
 
 
 async def test_what_an_operator_reads(redis: RedisServer, tmp_path: Path) -> None:
