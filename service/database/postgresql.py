@@ -91,7 +91,7 @@ def open_postgresql(
     async def connect() -> _Connection:
         connection: _Connection = await connect_to(parameters, seconds, _Connection)
         connection.cut_after(seconds)  # settings, and questions of the dialect before it is used
-        await connection.execute(_set(session | dict(parameters.session)))
+        await _prepare(connection, session | dict(parameters.session))
         return connection
 
     engine = create_async_engine(
@@ -117,7 +117,7 @@ def open_for_migration(url: str, patience: float) -> AsyncEngine:
     async def connect() -> Any:
         connection = await connect_to(parameters, patience)
         if parameters.session:
-            await connection.execute(_set(parameters.session))
+            await _prepare(connection, parameters.session)
         return connection
 
     return create_async_engine(
@@ -127,6 +127,15 @@ def open_for_migration(url: str, patience: float) -> AsyncEngine:
         poolclass=NullPool,
         hide_parameters=True,
     )
+
+
+async def _prepare(connection: asyncpg.Connection, settings: Mapping[str, str]) -> None:
+    """Give the session these settings, or leave no connection behind."""
+    try:
+        await connection.execute(_set(settings))
+    except BaseException:  # cancellation, too
+        connection.terminate()
+        raise
 
 
 async def connect_to(
