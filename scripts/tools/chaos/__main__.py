@@ -1,6 +1,5 @@
 """`scripts/chaos`: break things, and see what the answers were worth."""
 
-import argparse
 import asyncio
 import shutil
 import sys
@@ -9,39 +8,17 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import get_args
 
+from tools.chaos import command_line
 from tools.chaos.controls import CONTROLS, Control
-from tools.chaos.schedule import Topology, UserStore, topology_of
+from tools.chaos.schedule import topology_of
 from tools.chaos.stage import Stage, raised
 from tools.chaos.trial import Trial, Verdict, run
-
-_DESCRIPTION = """\
-Clients of three pods go on while their servers are killed, stopped, cut off and moved.
-
-Starts Redis servers behind proxies, one user store and three service processes, all on loopback and
-in a temporary directory. People sign up, log in, refresh, log out and enrol, some of them
-dishonestly, while a schedule of faults that follows from the seed runs. Every answer is noted as
-ok, refused or unknown. When all is healed, everything is asked for once more, and the whole history
-is checked: no revoked session comes back, none is lost without a cause, no family has two live
-refresh tokens, no code counts twice, no account is lost.
-"""
-
-_EPILOG = """\
-The schedule of a seed is always the same; which request meets which fault is not, so a violation
-may take several runs to show again. Its history is kept in a file that holds no secret.
-A control switches a protection off, and so must end with violations.
-
-  scripts/chaos --seed 7                        a schedule of six seconds
-  scripts/chaos --seed 7 --runs 20              seeds 7 to 26
-  scripts/chaos --topology cluster --minutes 10
-  scripts/chaos --control everysec              must fail
-"""
 
 
 def main() -> int:
     """Run as told and return the exit code: 1 where a promise was broken."""
-    options = _parser().parse_args()
+    options = command_line.parser().parse_args()
     control = CONTROLS.get(options.control, Control())
     trials = [
         Trial(
@@ -58,30 +35,6 @@ def main() -> int:
         return 1 if asyncio.run(_run_all(trials, options.keep)) else 0
     except KeyboardInterrupt:
         return 130
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/chaos",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--seed", type=int, default=1, help="of the schedule (default: 1)")
-    parser.add_argument("--minutes", type=float, default=0.1, help="of faults (default: 0.1)")
-    parser.add_argument("--runs", type=int, default=1, help="with one seed after the other")
-    parser.add_argument("--people", type=int, default=8, help="at once (default: 8)")
-    parser.add_argument(
-        "--topology", choices=get_args(Topology), help="of Redis (default: the seed chooses)"
-    )
-    parser.add_argument(
-        "--users", choices=get_args(UserStore), default="sqlite", help="store (default: sqlite)"
-    )
-    parser.add_argument("--control", choices=CONTROLS, help="switch a protection off")
-    parser.add_argument(
-        "--keep", type=Path, default=Path(), metavar="DIRECTORY", help="for histories (default: .)"
-    )
-    return parser
 
 
 async def _run_all(trials: Sequence[Trial], keep: Path) -> int:

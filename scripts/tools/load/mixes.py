@@ -1,12 +1,13 @@
 """What people do, by name: how many of a hundred arrivals are which scenario."""
 
-import msgspec
+from dataclasses import dataclass
 
 SCENARIOS = ("me", "refresh", "logout", "login", "enrolment")
 """Why a virtual user arrives. Each is one call, but for `enrolment`: enable, verify, disable."""
 
 
-class Mix(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Mix:
     """Scenarios with their weights, which add up to 100, and what the service may turn away."""
 
     name: str

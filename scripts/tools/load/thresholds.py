@@ -1,15 +1,10 @@
 """What a run must keep to."""
 
-import argparse
-import re
 from collections.abc import Iterator
 
 import msgspec
 
 from tools.load.figures import Call, Generator, Verdict, Watched
-
-_TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
-_UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Limit(msgspec.Struct, frozen=True):
@@ -75,39 +70,3 @@ class Thresholds(msgspec.Struct, frozen=True):
                     f"{entry.change_percent:+.2f} %",
                     abs(entry.change_percent) <= self.memory_percent,
                 )
-
-
-def seconds(text: str) -> float:
-    """A time such as `50ms`, `90`, `1.5s` or `15m`, for argparse."""
-    found = _TIME.fullmatch(text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time like 50ms, 90s or 15m")
-    return float(found[1]) * _UNITS[found[2]]
-
-
-def milliseconds_of(text: str) -> tuple[str, float]:
-    """`50ms`, or `refresh=30ms` for one call."""
-    call, equals, time = text.rpartition("=")
-    if equals and not call:
-        raise argparse.ArgumentTypeError(f"{text!r} is not like 50ms or refresh=30ms")
-    return call or "all", seconds(time) * 1000
-
-
-def percent(text: str) -> float:
-    """`2%` or `2`."""
-    try:
-        value = float(text.removesuffix("%"))
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no percentage like 2%")
-    return value
-
-
-def errors(text: str) -> tuple[float, bool]:
-    """`0`, or `0.1%` of the requests."""
-    if text.endswith("%"):
-        return percent(text), True
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor a percentage")
-    return float(text), False

@@ -1,0 +1,35 @@
+"""`--help` of the scripts that people meet first: at once, and without anything installed."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from tools.chaos import command_line
+from tools.chaos.controls import CONTROLS
+from tools.chaos.schedule import Topology, UserStore
+
+from tests.processes.program import REPOSITORY
+
+
+@pytest.mark.parametrize("name", ["chaos", "load"])
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_needs_no_environment(tmp_path: Path, name: str, flag: str) -> None:
+    """In a checkout without `.venv` it is printed, and no `.venv` is made for it."""
+    scripts = tmp_path / "scripts"
+    leave_out = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(REPOSITORY / "scripts", scripts, ignore=leave_out)
+    done = subprocess.run(
+        [scripts / name, flag], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: scripts/{name}")
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_help_names_what_there_is() -> None:
+    """The names that stand there without an import are those that the schedules know."""
+    assert get_args(Topology) == command_line.TOPOLOGIES
+    assert get_args(UserStore) == command_line.USER_STORES
+    assert tuple(CONTROLS) == command_line.CONTROLS
