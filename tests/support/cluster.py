@@ -9,7 +9,8 @@ from service.keyspace.embedded_files import find_binary
 from service.keyspace.keys import bucket
 from service.settings import Secret
 from tests.support import access
-from tests.support.redis_server import NetworkServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import NetworkServer
 from tests.support.waiting import wait_until
 
 SLOTS = 16_384

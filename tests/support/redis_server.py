@@ -1,9 +1,7 @@
 """A real Valkey or Redis with the repository's own redis.conf."""
 
-import random
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ import redis
 from service.keyspace.embedded_files import find_binary
 from service.settings import Secret
 from tests.support import access
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -24,22 +23,6 @@ def available() -> dict[str, Path]:
     if installed := shutil.which("redis-server"):
         servers["redis"] = Path(installed)
     return servers
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on.
-
-    Below those that the system gives to clients: nobody gets it while its server is down, either.
-    """
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 class RedisServer:

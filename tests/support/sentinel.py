@@ -9,7 +9,8 @@ import redis
 from service.keyspace.embedded_files import find_binary
 from service.settings import Secret
 from tests.support import access
-from tests.support.redis_server import NetworkServer, RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import NetworkServer, RedisServer
 from tests.support.waiting import wait_until
 
 NAME = "sessions"

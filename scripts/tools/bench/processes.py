@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from redis import Redis
 
 from service.keyspace.embedded import EmbeddedServer, server_url
 from service.settings import Secret, Settings
+from tests.support.ports import free_port
 from tools.http_load.connection import Endpoint
 
 HOST = "127.0.0.1"
@@ -214,11 +214,3 @@ def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Pat
         finally:
             connection.close()
     raise BenchmarkError(f"{process.args!r} did not start:\n{log.read_text()[-2000:]}")
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

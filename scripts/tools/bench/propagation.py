@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from service.settings import Settings
+from tests.support.ports import free_port
 from tools.bench import processes
 from tools.bench.calls import get, logout
 from tools.bench.results import Found, Row
@@ -133,7 +134,7 @@ async def _serve_others(pod: processes.Server, session: Signed) -> None:
 
 @contextmanager
 def _pod(log: Path, settings: Settings, service_port: int) -> Iterator[processes.Server]:
-    port = processes.free_port()
+    port = free_port()
     command = ["-m", "uvicorn", "--no-access-log", "--app-dir", str(_EXAMPLES)]
     environment = {
         "AUTH_ISSUER": settings.issuer,
