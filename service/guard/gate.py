@@ -60,7 +60,7 @@ class _WatchedSocket:
         self._headers = scope["headers"]
         self._receive = receive
         self._send = send
-        self._closed = False
+        self._closed = 0
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -79,13 +79,14 @@ class _WatchedSocket:
 
     async def _close_unless_alive(self) -> int:
         """The code that the socket was closed with, 0 while the session lives."""
+        if self._closed:  # for good, whatever can be said now
+            return self._closed
         try:
             await identify(self._verifier, self._headers)
         except Refused as refused:
-            if not self._closed:
-                self._closed = True
-                await self._send(_close(refused.answer))
-            return refused.answer.close_code
+            self._closed = refused.answer.close_code
+            await self._send(_close(refused.answer))
+            return self._closed
         return 0
 
 

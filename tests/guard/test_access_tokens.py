@@ -193,3 +193,12 @@ async def test_memory_is_bounded(issuer: Issuer, claims: dict[str, Any]) -> None
         for _ in range(3):
             assert await verdict(forgetful, used) == "accepted"
         assert forgetful.counters.cached == 0
+
+
+@pytest.mark.parametrize("more", ["!", "=", "==", "A", "AA", "AAAA", "!!!!", " ", "\n", ".", "%3D"])
+async def test_a_signature_of_another_length_is_refused(guard: Verifier, more: str) -> None:
+    """Base64 decoders pass over what is none of theirs: one token must not have two spellings."""
+    token, _ = access_tokens().mint(SESSION)
+    assert await verdict(guard, token) == "accepted"
+    for other in (token + more, more + token, token[:-1], token[:-4]):
+        assert await refuses(guard, other)

@@ -238,6 +238,21 @@ def test_an_emptied_stream_is_lost() -> None:
     assert not Rereading(Trail()).replaced
 
 
+def test_an_emptied_stream_goes_on() -> None:
+    """With the next number, where entries were trimmed, or from 1, where the server was emptied."""
+    for goes_on_with, follows in ((3, True), (1, True), (2, False), (4, False)):
+        rereading = Rereading(followed(mark(100, 1), mark(200, 2)))
+        rereading.missing_until(5000)
+        assert rereading.trail.follow(mark(6000, goes_on_with)) == follows
+        later = Rereading(rereading.trail) if follows else None
+        assert later is None or rereading.trail.follow(mark(6001, goes_on_with + 1))
+    again = Rereading(followed(mark(100, 1), mark(200, 2)))
+    again.missing_until(5000)
+    twice = Rereading(again.trail)  # still empty at the next look
+    assert twice.missing_until(5000) is None
+    assert twice.trail.follow(mark(6000, 3))
+
+
 def test_a_failover_may_forget_a_young_stream() -> None:
     """Not an older one, nor more than was there, nor where the server has nothing else left."""
     young, now = followed(mark(100_000, 1), mark(100_100, 2)), 130_000

@@ -134,3 +134,39 @@ async def test_public_ones_are_not_watched(echo: Echo, verifier: KnownTokens) ->
     socket.incoming.append({"type": "websocket.disconnect", "code": 1005})
     await app(socket.scope, socket.receive, socket.send)
     assert echo.heard[:2] == [None, "hello"]
+
+
+async def test_closed_is_closed(verifier: KnownTokens) -> None:
+    """Though the verifier says yes again a moment later, nothing passes any more, either way."""
+    seen: list[Any] = []
+
+    async def talker(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        verifier.lost = True
+        with pytest.raises(SessionEnded):
+            await send({"type": "websocket.send", "text": "secret"})
+        verifier.lost = False
+        for _ in range(2):
+            with pytest.raises(SessionEnded):
+                await send({"type": "websocket.send", "text": "secret"})
+        seen.append(await receive())
+
+    socket = Socket(bearer())
+    socket.say("after")
+    await GuardMiddleware(talker, verifier=verifier)(socket.scope, socket.receive, socket.send)
+    assert [m["type"] for m in socket.outgoing] == ["websocket.accept", "websocket.close"]
+    assert socket.outgoing[-1]["code"] == 1013
+    assert seen == [{"type": "websocket.disconnect", "code": 1013, "reason": ""}]
+
+
+async def test_a_preflight_is_no_way_in(echo: Echo, verifier: KnownTokens) -> None:
+    """A gate that lets them pass lets no WebSocket pass that has their headers."""
+    app = GuardMiddleware(echo, verifier=verifier, allow_preflight=True)
+    headers = [(b"origin", b"https://x"), (b"access-control-request-method", b"GET")]
+    for method in ({}, {"method": "OPTIONS"}):
+        socket = Socket(*headers)
+        socket.scope |= method
+        await app(socket.scope, socket.receive, socket.send)
+        assert socket.outgoing[0]["status"] == 401
+    assert not echo.heard

@@ -3,6 +3,7 @@
 import base64
 import json
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import jwt
@@ -274,3 +275,19 @@ def test_what_is_known_is_bounded(tokens: AccessTokens, monkeypatch: pytest.Monk
     for minting in [few, access_tokens()] * 15:
         few.verify(minting.mint(SESSION)[0])
     assert len(few._known.young) + len(few._known._old) <= 10
+
+
+def test_what_was_not_used_lately_is_recalled(
+    tokens: AccessTokens, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the old generation, without another look at its signature."""
+    monkeypatch.setattr(access_tokens_module, "_TOKENS_KEPT", 4)
+    few = access_tokens()
+    token = few.mint(SESSION)[0]
+    for _ in range(3):
+        few.mint(SESSION)
+        few.mint(SESSION)
+        assert sha256(token.encode()).digest() in few._known._old
+        looked_at.clear()
+        assert few.verify(token)
+        assert looked_at == []
