@@ -169,7 +169,7 @@ def create_link(settings: Settings) -> Link:
         timedelta(milliseconds=settings.redis_connect_timeout_ms),
         timedelta(milliseconds=settings.redis_reply_timeout_ms),
     )
-    return Link(settings.redis_url, settings.redis_min_replicas, timing)
+    return Link(settings.redis_url, settings.redis_min_replicas, timing, settings.issuer)
 
 
 def create_access_tokens(settings: Settings, keys: ServiceKeys) -> AccessTokens:

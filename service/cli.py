@@ -118,7 +118,7 @@ def _serve(options: argparse.Namespace, stop: Stop) -> int:
         settings = Settings.from_environment(os.environ)  # as worker processes will read it
         if stop():
             return 0
-        asyncio.run(check_server(settings.redis_url))
+        asyncio.run(check_server(settings.redis_url, settings.issuer))
         migrate(settings.database_url.reveal())
         from service.serving.start import run  # the other commands do without the web framework
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,9 +12,12 @@ from redis.asyncio.connection import AbstractConnection
 
 from service.errors import StoreRefuses
 from service.keyspace.cluster_map import ClusterMap, agreed, by_cluster, members_of
-from service.keyspace.keys import TAGS, bucket_of
+from service.keyspace.feed_mark import issuer_in
+from service.keyspace.identity import refuse_foreign
+from service.keyspace.keys import TAGS, bucket_of, numbered
 from service.keyspace.line import Argument
 from service.keyspace.node import CONNECTION, Node, NotConnected, Timing, opened
+from service.keyspace.refusals import ForeignServer
 from service.keyspace.url import Address, RedisUrl
 
 log = structlog.get_logger()
@@ -28,16 +31,21 @@ is noticed by nothing else."""
 
 _NO_SLOT = StoreRefuses("cluster", "No node of the cluster has this slot")
 _NO_MAP = StoreRefuses("cluster", "No node in the URL is part of a cluster that serves slots")
+_TOO_FEW = StoreRefuses(
+    "cluster", "Too few of the nodes in the URL tell of a cluster without a mark"
+)
 _TWO_CLUSTERS = StoreRefuses("foreign", "The URL names nodes of different clusters", permanent=True)
 
 
 class Cluster:
     """A topology in which each bucket has a place of its own, which may change at any time."""
 
-    def __init__(self, url: RedisUrl, timing: Timing, min_replicas: int) -> None:
+    def __init__(self, url: RedisUrl, timing: Timing, min_replicas: int, issuer: str = "") -> None:
+        """`issuer`: whose mark the feed of a node must bear, if any."""
         self._url = url
         self._timing = timing
         self._min_replicas = min_replicas
+        self._issuer = issuer
         self._nodes: dict[Address, Node] = {}
         self._homes: list[Node | None] = [None] * len(TAGS)
         self._members: frozenset[bytes] = frozenset()
@@ -135,23 +143,43 @@ class Cluster:
     ) -> Mapping[Address, ClusterMap] | None:
         """The maps of the cluster that is meant, where nodes of several have answered.
 
-        It is the one that we know, by the nodes that it has; at first, the one that most of the
-        nodes in the URL tell of.
+        It is the one that we know, by the nodes that it has; at first, the one whose feed bears our
+        mark. One without a mark must be told by most of the nodes in the URL that have slots.
         """
         clusters = by_cluster(told)
         shared = [len(members_of(maps.values()) & self._members) for maps in clusters]
         if most := max(shared, default=0):
             clusters = [maps for maps, count in zip(clusters, shared, strict=True) if count == most]
-        if len(clusters) == 1:
+        if len(clusters) == 1 and (most or not self._issuer):
             return clusters[0]
         if not clusters:
             self._refusal = _NO_MAP if told else None
             return None
-        voters = [host for host in self._url.hosts if host not in told or told[host].members]
-        for maps in clusters:
+        owners = [await self._owner(agreed(maps, told)) for maps in clusters]
+        if self._issuer in owners:
+            return clusters[owners.index(self._issuer)]
+        nobodys = [maps for maps, owner in zip(clusters, owners, strict=True) if owner is None]
+        foreign = [host for maps in clusters if maps not in nobodys for host in maps]
+        slotless = [host for host, one in told.items() if not one.members]
+        voters = [host for host in self._url.hosts if host not in (*foreign, *slotless)]
+        for maps in nobodys:
             if 2 * sum(host in maps for host in voters) > len(voters):
                 return maps
-        self._refusal = _TWO_CLUSTERS
+        self._refusal = _TWO_CLUSTERS if len(nobodys) > 1 else _TOO_FEW
+        if theirs := next(filter(None, owners), None):
+            self._refusal = StoreRefuses("foreign", str(ForeignServer(theirs, self._issuer)))
+        return None
+
+    async def _owner(self, homes: Sequence[Address | None]) -> str | None:
+        """Whose mark the feed of a cluster bears; `None`: nobody's, or no node tells."""
+        if not self._issuer:
+            return None
+        asked = {home: bucket for bucket, home in enumerate(homes) if home is not None}
+        for home, bucket in asked.items():
+            command = ("XREVRANGE", numbered(bucket).issuer, "+", "-", "COUNT", 2)
+            with suppress(exceptions.RedisError, OSError):  # the next one, if this one is down
+                async with asyncio.timeout(self._timing.connect.total_seconds() / 2):
+                    return issuer_in(await self._at(home).ask(command, False)) or None
         return None
 
     def _take(self, maps: Mapping[Address, ClusterMap], told: Mapping[Address, ClusterMap]) -> None:
@@ -176,7 +204,10 @@ class Cluster:
         if node is None:
 
             async def connect() -> AbstractConnection:
-                return await opened(self._url.connection(address, **CONNECTION))
+                connection = await opened(self._url.connection(address, **CONNECTION))
+                if node in self._homes:  # another may have its address by now
+                    await refuse_foreign(connection, self._issuer, self._homes.index(node))
+                return connection
 
             node = self._nodes[address] = Node(connect, self._timing, self._min_replicas)
         return node

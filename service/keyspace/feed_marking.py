@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 import structlog
 
-from service.errors import StoreUnavailable
+from service.errors import StoreRefuses, StoreUnavailable
 from service.keyspace.keys import BUCKETS, numbered
 from service.keyspace.link import Link
 from service.keyspace.scripts import Script
@@ -113,6 +113,9 @@ class FeedMarking:
     async def _look(self) -> None:
         try:
             self.problem = problem_of(await self.mark(), self._issuer)
+        except StoreRefuses as refusal:  # `foreign`: the link refuses to follow to such a server
+            self.problem = f"{refusal}." if refusal.refusal == "foreign" else self.problem
+            self._tell(self.problem)
         except StoreUnavailable:
             pass  # readiness tells that Redis is away
         except Exception as error:  # a defect or a refusal must not end the task

@@ -62,8 +62,17 @@ class Topology(Protocol):
 class Link:
     """Connects when it is first needed. Follows failovers and moved slots."""
 
-    def __init__(self, url: Secret, min_replicas: int = 0, timing: Timing | None = None) -> None:
+    def __init__(
+        self,
+        url: Secret,
+        min_replicas: int = 0,
+        timing: Timing | None = None,
+        issuer: str = "",
+    ) -> None:
         """Nothing is sent yet. Changes wait for `min_replicas` acknowledgements.
+
+        Where Sentinels or nodes of a cluster name the servers, one whose feed bears the mark of
+        another `issuer` is refused. Empty: any will do.
 
         Raises:
             StartupError: the URL, or a file that it names, cannot be read. Does not show it.
@@ -77,7 +86,7 @@ class Link:
         self._timing = timing or Timing()
         in_cluster = parsed.topology == "cluster"
         kind = Cluster if in_cluster else Primary
-        self._topology: Topology = kind(parsed, self._timing, min_replicas)
+        self._topology: Topology = kind(parsed, self._timing, min_replicas, issuer)
         self.topology = parsed.topology
         """`standalone`, `sentinel` or `cluster`."""
         self.before_reading = _WHILE_A_SLOT_MOVES if in_cluster else ""

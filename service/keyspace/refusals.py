@@ -17,6 +17,16 @@ class CommandRefused(StoreRefuses, exceptions.ResponseError):
     """The error reply to a command. It is a `ResponseError` for whoever tells such apart."""
 
 
+class ForeignServer(exceptions.ConnectionError):
+    """The feed of a server bears the mark of another issuer, so it was not meant."""
+
+    def __init__(self, theirs: str, ours: str) -> None:
+        super().__init__(
+            f"The feed in this Redis is of the issuer {theirs[:200]!r}, and SERVICE_ISSUER is "
+            f"{ours[:200]!r}"
+        )
+
+
 class _Meaning(NamedTuple):
     refusal: Refusal
     message: str
@@ -80,6 +90,8 @@ def unavailable(error: BaseException) -> StoreUnavailable:
     while cause is not None:
         if isinstance(cause, StoreUnavailable):
             return cause
+        if isinstance(cause, ForeignServer):
+            return StoreRefuses("foreign", str(cause))
         if isinstance(cause, exceptions.RedisError) and (meaning := _meaning(cause)):
             return StoreRefuses(meaning.refusal, meaning.message, permanent=meaning.permanent)
         cause = cause.__cause__

@@ -82,7 +82,7 @@ async def inspect_server(link: Link, refusals: Refusals | None = None) -> Server
     )
 
 
-async def check_server(url: Secret) -> None:
+async def check_server(url: Secret, issuer: str = "") -> None:
     """Refuse a server that would lose what it has confirmed, or is not what the URL says.
 
     One that is not up yet, does not let us look, or does not take our user or database now, is let
@@ -92,7 +92,7 @@ async def check_server(url: Secret) -> None:
         StartupError: the server's `maxmemory-policy` would drop sessions before their time, its
             user `default` may not load every change, or it is of another kind than the URL's.
     """
-    link = Link(url)
+    link = Link(url, issuer=issuer)
     try:
         report = await inspect_server(link)
     except StoreRefuses as refusal:

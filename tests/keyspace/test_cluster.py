@@ -12,7 +12,7 @@ import pytest
 from service.errors import StartupError, StoreRefuses, StoreUnavailable
 from service.keyspace.cluster_map import ClusterMap
 from service.keyspace.embedded_files import find_binary
-from service.keyspace.keys import BUCKETS, TAGS
+from service.keyspace.keys import BUCKETS, TAGS, numbered
 from service.keyspace.link import Link
 from service.keyspace.scripts import Script
 from service.keyspace.server import check_server
@@ -23,6 +23,7 @@ from tests.support.waiting import eventually, wait_until
 CHANGE = Script(
     "redis.call('SET', KEYS[1], ARGV[1], 'PX', 60000) return redis.call('GET', KEYS[1])"
 )
+ISSUER = "https://ours.example"
 KEYS = [b"session:" + tag + b":x" for tag in TAGS]
 
 
@@ -163,6 +164,33 @@ async def test_a_node_of_another_cluster_in_the_url(cluster: Cluster, alone: Nod
     undecided = f"redis+cluster://127.0.0.1:{cluster.nodes[0].port},127.0.0.1:{alone.port}"
     with pytest.raises(StartupError, match=r"SERVICE_REDIS_URL: .*different clusters"):
         await check_server(Secret(undecided))
+
+
+@pytest.mark.parametrize("theirs", ["", "https://theirs.example"])
+async def test_the_mark_of_the_feed_decides(cluster: Cluster, alone: Node, theirs: str) -> None:
+    """Of two clusters in the URL the one that bears ours is asked, and nothing of the other one;
+    one that bears another's is refused, and both issuers are told."""
+    alone.cluster("ADDSLOTSRANGE", 0, SLOTS - 1)
+    wait_until(lambda: alone.state()["cluster_state"] == "ok")
+    with cluster.client() as ours, alone.client() as other:
+        for number in range(BUCKETS):
+            ours.xadd(numbered(number).issuer, {"iss": ISSUER})
+            if theirs:
+                other.xadd(numbered(number).issuer, {"iss": theirs})
+    both = Secret(f"redis+cluster://127.0.0.1:{alone.port},127.0.0.1:{cluster.nodes[0].port}")
+    await check_server(both, ISSUER)
+    link = Link(both, issuer=ISSUER)
+    assert all(await served(link))
+    await link.aclose()
+    assert alone.calls("evalsha", "eval") == 0
+    link = Link(Secret(f"redis+cluster://127.0.0.1:{alone.port}"), issuer=ISSUER)
+    if theirs:
+        with pytest.raises(StoreRefuses, match="theirs") as refusal:
+            await CHANGE(link, [KEYS[0]], [b"v"])
+        assert ISSUER in str(refusal.value)
+    else:
+        assert all(await served(link))
+    await link.aclose()
 
 
 async def test_a_look_survives_what_nobody_foresaw(
