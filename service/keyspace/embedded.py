@@ -13,7 +13,6 @@ Two servers on one append-only file would destroy it; `server.lock` makes that i
 
 import logging
 import os
-import re
 import subprocess
 import threading
 import time
@@ -37,16 +36,17 @@ from service.keyspace.embedded_files import (
     make_private,
     socket_path,
 )
+from service.keyspace.embedded_life import end, feel_pulse, last_words
 from service.settings import Secret
 
 logger = logging.getLogger(__name__)
 
 _POLL = 0.02  # seconds between two looks at a lock or socket of another process, which tells nobody
 _PATIENCE = 15.0  # seconds for what should take one: a server that appears, an orphan that goes
+_LONGEST_PAUSE = 5.0  # seconds between two tries to start it again
 _ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=2000"}
 """The wheel's Valkey uses glibc's malloc, which keeps seven freed blocks of a size at hand; Lua
 frees hundreds at once. This costs a few MB, 67 at most. What is set already goes first."""
-_LOG_PREFIX = re.compile(r"^\d+:\S+ \d+ \w+ \d+ [\d:.]+ \S ")
 
 StopAsked = Callable[[], bool]
 
@@ -70,7 +70,7 @@ class EmbeddedServer:
         self._said_before = 0  # size of the log when the present process was launched
         self._stopping = threading.Event()
         self._launching = threading.Lock()
-        self._watcher: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     @property
     def pid(self) -> int | None:
@@ -85,24 +85,33 @@ class EmbeddedServer:
         Raises:
             StartupError: another service runs on the directory, or the server does not come up.
         """
+        try:
+            self._start(stop_asked)
+        except OSError as error:
+            self.stop()
+            raise StartupError(f"{self._directory} cannot be used: {error.strerror}") from error
+        except BaseException:
+            self.stop()
+            raise
+        self._threads = [
+            threading.Thread(target=self._for_ever, args=(work,), name=name, daemon=True)
+            for name, work in (("valkey-watcher", self._watch), ("valkey-pulse", self._feel_pulse))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _start(self, stop_asked: StopAsked) -> None:
         make_private(self._directory.parent)
         make_private(self._directory)
         if not self._keeper_lock.take():
-            self._keeper_lock.release()
             raise StartupError(
                 f"another service (pid {self._keeper_lock.holder()}) runs on "
                 f"{self._directory.parent}; stop it, or set SERVICE_DATA_DIR to another directory"
             )
-        try:
-            self._keeper_lock.sign(os.getpid())
-            self._end_orphan()
-            self._launch()
-            self._wait_until_it_answers(stop_asked)
-        except BaseException:
-            self.stop()
-            raise
-        self._watcher = threading.Thread(target=self._watch, name="valkey-watcher", daemon=True)
-        self._watcher.start()
+        self._keeper_lock.sign(os.getpid())
+        self._end_orphan()
+        self._launch()
+        self._wait_until_it_answers(stop_asked)
 
     def drain(self, limit: timedelta) -> None:
         """Wait until no other client is connected, but not longer than `limit`."""
@@ -116,15 +125,9 @@ class EmbeddedServer:
         self._stopping.set()
         with self._launching:  # so that the watcher does not start one behind our back
             if self._process is not None and self._process.poll() is None:
-                self._process.terminate()
-                try:
-                    self._process.wait(_PATIENCE / 3)
-                except subprocess.TimeoutExpired:
-                    logger.warning("the embedded Valkey does not end by itself; killing it")
-                    self._process.kill()
-                    self._process.wait()
-        if self._watcher is not None:
-            self._watcher.join()
+                end(self._process)
+        for thread in self._threads:
+            thread.join()
         self._server_lock.release()
         self._keeper_lock.release()
 
@@ -177,6 +180,15 @@ class EmbeddedServer:
                 speak_at += 10
             time.sleep(_POLL)
 
+    def _for_ever(self, work: Callable[[], None]) -> None:
+        """Do `work` until `stop`, whatever becomes of it."""
+        while not self._stopping.is_set():
+            try:
+                work()
+            except Exception:  # nobody foresaw it; the server must be looked after all the same
+                logger.exception("looking after the embedded Valkey failed; going on with it")
+                self._stopping.wait(_LONGEST_PAUSE)
+
     def _watch(self) -> None:
         """Restart the server whenever it dies; wait longer, up to 5 s, when it dies at once."""
         pause = 0.1
@@ -185,25 +197,31 @@ class EmbeddedServer:
             status = self._process.wait() if self._process is not None else 0
             if self._stopping.is_set():
                 return
-            pause = 0.1 if time.monotonic() - launched > 30 else min(pause * 2, 5.0)
+            pause = 0.1 if time.monotonic() - launched > 30 else min(pause * 2, _LONGEST_PAUSE)
             cause = f"signal {-status}" if status < 0 else f"exit code {status}"
             logger.error("embedded Valkey died (%s): %s; restarting it", cause, self._last_words())
-            self._stopping.wait(pause)
-            with self._launching:
-                if self._stopping.is_set():
-                    return
-                try:
-                    self._launch()
-                except (StartupError, OSError) as error:
-                    logger.error("the embedded Valkey cannot be restarted: %s", error)
+            while not self._restarted(pause):
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _restarted(self, pause: float) -> bool:
+        """Launch it again after a pause, unless it is to stop; whether that is done."""
+        self._stopping.wait(pause)
+        with self._launching:
+            if self._stopping.is_set():
+                return True
+            try:
+                self._launch()
+            except (StartupError, OSError) as error:  # no descriptor, no directory: for the moment
+                logger.error("the embedded Valkey cannot be restarted yet: %s", error)
+                return False
+        return True
+
+    def _feel_pulse(self) -> None:
+        """End a server that hangs, so that the watcher starts another."""
+        feel_pulse(self._socket, lambda: self._process, self._stopping)
 
     def _last_words(self) -> str:
-        """The last line that the present process wrote, without time and pid."""
-        with (self._directory / "redis.log").open("rb") as log:
-            log.seek(self._said_before)
-            lines = log.read().decode("utf-8", "replace").split("\n")
-        said = [line for line in lines if line.strip()]
-        return _LOG_PREFIX.sub("", said[-1]).strip() if said else "it said nothing"
+        return last_words(self._directory / "redis.log", self._said_before)
 
 
 def server_url(data_dir: Path) -> Secret:

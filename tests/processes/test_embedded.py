@@ -1,11 +1,14 @@
 import os
+import resource
 import shutil
 import signal
 import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +17,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from service.errors import StartupError
+from service.keyspace import embedded as embedded_module
+from service.keyspace import embedded_life
 from service.keyspace.embedded import EmbeddedServer, server_url, wait_for_server
 from tests.processes.program import REPOSITORY, is_alive, server_pid, wait_until
 
@@ -105,6 +110,159 @@ def test_heals_after_kill_9(embedded: Make, data_dir: Path) -> None:
         with connect(data_dir) as client:
             assert client.get("key") == "value"
     assert server.pid == server_pid(data_dir)
+
+
+def restarted(server: EmbeddedServer, data_dir: Path, pid: int | None) -> bool:
+    """Whether another process than `pid` serves the data."""
+    if server.pid == pid or not answers(data_dir):
+        return False
+    with connect(data_dir) as client:
+        return client.get("key") == "value"
+
+
+@pytest.fixture
+def running(embedded: Make, data_dir: Path) -> EmbeddedServer:
+    """A server that holds a key."""
+    server = embedded()
+    server.start()
+    with connect(data_dir) as client:
+        client.set("key", "value")
+    return server
+
+
+def test_heals_without_its_log(running: EmbeddedServer, data_dir: Path) -> None:
+    """Its last words are lost with the log; that does not end the watch, and the log is back."""
+    for _ in range(2):
+        pid = running.pid
+        (data_dir / "redis" / "redis.log").unlink()
+        os.kill(server_pid(data_dir), signal.SIGKILL)
+        wait_until(lambda pid=pid: restarted(running, data_dir, pid), "a restart")
+    assert (data_dir / "redis" / "redis.log").exists()
+
+
+def test_heals_once_there_are_descriptors(
+    running: EmbeddedServer, data_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """EMFILE while it is started again: it says so, and tries again until there are some."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    pid = running.pid
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        os.kill(server_pid_of(running), signal.SIGKILL)
+        wait_until(lambda: "cannot be restarted yet" in caplog.text, "a try")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    wait_until(lambda: restarted(running, data_dir, pid), "a restart")
+
+
+def server_pid_of(server: EmbeddedServer) -> int:
+    assert server.pid is not None
+    return server.pid
+
+
+def test_heals_once_its_directory_is_back(
+    running: EmbeddedServer, data_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Away when it dies: nothing is started elsewhere, nothing is lost, and it goes on."""
+    pid = server_pid_of(running)
+    away = data_dir.rename(data_dir.with_name("away"))
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: "cannot be restarted yet" in caplog.text, "a try")
+    assert not data_dir.exists()
+    away.rename(data_dir)
+    wait_until(lambda: restarted(running, data_dir, pid), "a restart")
+
+
+def test_a_directory_that_is_away_for_a_moment_disturbs_nobody(
+    running: EmbeddedServer, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that lives is left alone: who is connected goes on."""
+    monkeypatch.setattr(embedded_life, "HANG_PATIENCE", 0.1)
+    pid = running.pid
+    with connect(data_dir) as client:
+        client.ping()
+        away = data_dir.rename(data_dir.with_name("away"))
+        assert embedded_life.sign_of_life(data_dir / "redis" / "redis.sock") is None
+        assert client.get("key") == "value"
+        away.rename(data_dir)
+    assert running.pid == pid
+
+
+def test_replaces_one_that_hangs(
+    running: EmbeddedServer,
+    data_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Stopped, it answers nobody: it is killed and another takes its place, on the same data."""
+    monkeypatch.setattr(embedded_life, "HANG_PATIENCE", 2.0)
+    monkeypatch.setattr(embedded_life, "END_PATIENCE", 0.5)
+    pid = server_pid_of(running)
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: restarted(running, data_dir, pid), "a replacement")
+    assert "has hung for" in caplog.text
+    assert not is_alive(pid)
+
+
+def test_replaces_one_that_nobody_can_reach(
+    running: EmbeddedServer, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The socket file alone is gone: only a start makes it anew."""
+    monkeypatch.setattr(embedded_life, "HANG_PATIENCE", 2.0)
+    pid = running.pid
+    (data_dir / "redis" / "redis.sock").unlink()
+    wait_until(lambda: restarted(running, data_dir, pid), "a replacement")
+
+
+def test_leaves_alone_one_that_is_busy(
+    running: EmbeddedServer, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long script, and a hang that is shorter than its patience: neither is a reason."""
+    monkeypatch.setattr(embedded_life, "HANG_PATIENCE", 3.0)
+    pid = server_pid_of(running)
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(
+        lambda: embedded_life.sign_of_life(data_dir / "redis" / "redis.sock") is False, "a silence"
+    )
+    os.kill(pid, signal.SIGCONT)
+    busy = Redis.from_url(server_url(data_dir).reveal(), socket_timeout=30)
+    looping = threading.Thread(target=lambda: _ignoring(busy.eval, "while true do end", 0))
+    looping.start()
+    time.sleep(6)  # twice its patience: the time itself is the point
+    with connect(data_dir) as client:
+        client.script_kill()
+    looping.join()
+    busy.close()
+    assert running.pid == pid
+    assert answers(data_dir)
+
+
+def _ignoring(call: Callable[..., object], *arguments: object) -> None:
+    with suppress(RedisError):
+        call(*arguments)
+
+
+def test_the_watch_survives_what_nobody_foresaw(
+    running: EmbeddedServer,
+    data_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An exception of any kind is logged, and the server looked after all the same."""
+    raised = []
+
+    def last_words(*_: object) -> str:
+        if not raised:
+            raised.append(True)
+            raise RuntimeError("nobody foresaw it")
+        return "it said nothing"
+
+    monkeypatch.setattr(embedded_module, "last_words", last_words)
+    monkeypatch.setattr(embedded_module, "_LONGEST_PAUSE", 0.2)
+    pid = server_pid_of(running)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: restarted(running, data_dir, pid), "a restart")
+    assert "nobody foresaw it" in caplog.text
 
 
 def test_refuses_a_second_service_on_one_directory(embedded: Make, data_dir: Path) -> None:
