@@ -74,6 +74,8 @@ class Protocol(Connection):
                 return
             else:
                 data = self._take_head(data)
+        if self._in_body and self.cycle is not None and self.cycle.transport is self.transport:
+            self.cycle.transport = LateClosing(self)  # type: ignore[assignment]  # all it needs
 
     def _hold(self, data: bytes) -> None:
         self._held = data
@@ -121,7 +123,6 @@ class Protocol(Connection):
             if not self._find_length():
                 self._refuse(400)
                 return
-            self.cycle.transport = LateClosing(self)  # type: ignore[assignment]  # all it needs
         if STOPPING in self.app_state:
             self.cycle.keep_alive = False
         self._start_asgi_task(self.cycle, self.app)
