@@ -135,6 +135,9 @@ class ClientGone(Exception):
     """The client closed the connection before it had sent all of its request."""
 
 
+_CHALLENGE = 'Bearer realm="openshow"'  # RFC 6750, section 3: at least one parameter
+_REFUSED_CHALLENGE = f'{_CHALLENGE}, error="invalid_token"'
+
 _CLIENT_GONE = 499  # nginx's number for it; only the log ever sees it
 
 
@@ -151,7 +154,7 @@ def on_service_error(request: Request[Any, Any, Any], error: errors.ServiceError
     headers: dict[str, str] = {}
     if answer.status == 401:
         refused = isinstance(error, errors.InvalidAccessToken)
-        headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if refused else "Bearer"
+        headers["WWW-Authenticate"] = _REFUSED_CHALLENGE if refused else _CHALLENGE
     if isinstance(error, errors.Delayed):
         headers["Retry-After"] = str(error.retry_after)
     elif answer.status == 503:

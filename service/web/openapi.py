@@ -24,7 +24,7 @@ _TEXT = {"type": "string"}
 _REQUEST_ID = {"schema": _TEXT, "description": "The request's own id if it is well-formed, or ours"}
 _CHALLENGE = {
     "schema": _TEXT,
-    "description": '`Bearer`; with `error="invalid_token"` when a token was sent and refused',
+    "description": '`Bearer realm="…"`; `error="invalid_token"` if a token was sent and refused',
 }
 _RETRY_AFTER = {"schema": {"type": "integer"}, "description": "Whole seconds"}
 

@@ -1,5 +1,7 @@
 """The routes of the page as they are on the wire; no browser is needed for this."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import httpx
@@ -128,6 +130,8 @@ async def test_the_qr_code_is_drawn_for_the_caller_only(
         " " + URL,
         URL + "é",
         URL + "\n",
+        URL + "A" * (1_025 - len(URL)),
+        URL + "A" * (2_890 - len(URL)),
         URL + "A" * 2_900,
         URL + "A" * 60_000,
     ],
@@ -142,8 +146,29 @@ async def test_only_an_otpauth_url_is_drawn(person: Person, url: object) -> None
 
 async def test_the_longest_url_fits(person: Person) -> None:
     """What the check lets through, the largest QR code holds."""
-    answer = await draw(person, URL + "%" * (2_900 - len(URL)))
+    answer = await draw(person, URL + "%" * (1_024 - len(URL)))
     assert answer.status_code == 200
+
+
+async def test_drawing_delays_nobody(http: httpx.AsyncClient, person: Person) -> None:
+    """While many draw the largest codes, and some are told to wait, others are answered at once."""
+    longest = URL + "%" * (1_024 - len(URL))
+
+    async def draw_ten() -> list[int]:
+        return [(await draw(person, longest)).status_code for _ in range(10)]
+
+    drawing = [asyncio.create_task(draw_ten()) for _ in range(30)]
+    took = []
+    async with httpx.AsyncClient(base_url=http.base_url) as other:
+        while not all(task.done() for task in drawing) and len(took) < 200:
+            began = time.monotonic()
+            assert (await other.get("/health/live")).status_code == 200
+            took.append(time.monotonic() - began)
+            await asyncio.sleep(0.01)
+    statuses = [status for task in drawing for status in await task]
+    assert set(statuses) <= {200, 503}
+    assert 503 in statuses
+    assert sorted(took)[len(took) // 2] < 0.1
 
 
 async def test_the_api_is_described_without_the_page(http: httpx.AsyncClient) -> None:

@@ -88,7 +88,9 @@ async def test_everything_else_is_401_after_the_end(person: Person) -> None:
         await person.log_out_everywhere(keepCurrent=True),
     ):
         assert code_of(answer) == (401, "unauthorized")
-        assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+        assert (
+            answer.headers["www-authenticate"] == 'Bearer realm="openshow", error="invalid_token"'
+        )
     assert (await other.me()).status_code == 200
 
 

@@ -100,7 +100,7 @@ async def test_one_answer_for_what_is_no_open_challenge(bob: Holder) -> None:
     answers = [await bob.answer(each, code) for each in others]
     assert {code_of(answer) for answer in answers} == {GONE}
     assert len({answer.text for answer in answers}) == 1
-    assert answers[0].headers["www-authenticate"] == "Bearer"
+    assert answers[0].headers["www-authenticate"] == 'Bearer realm="openshow"'
     assert (await bob.answer(open_, code)).status_code == 200, "none of this has hurt it"
 
 

@@ -9,18 +9,19 @@ import pytest
 from tests.support.service_process import PASSWORD, Person
 from tests.web.wire import ROUTES, Wire
 
-INVALID = 'Bearer error="invalid_token"'
+CHALLENGE = 'Bearer realm="openshow"'
+INVALID = f'{CHALLENGE}, error="invalid_token"'
 
 
 @pytest.mark.parametrize(
     ("credential", "challenge"),
     [
-        (None, "Bearer"),
-        ("", "Bearer"),
-        ("Bearer", "Bearer"),
-        ("Bearer ", "Bearer"),
-        ("Basic YTpi", "Bearer"),
-        ("bearertoken", "Bearer"),
+        (None, CHALLENGE),
+        ("", CHALLENGE),
+        ("Bearer", CHALLENGE),
+        ("Bearer ", CHALLENGE),
+        ("Basic YTpi", CHALLENGE),
+        ("bearertoken", CHALLENGE),
         ("Bearer x", INVALID),
         ("bearer  x.y.z", INVALID),
         ("BEARER \xff\xfe", INVALID),
@@ -64,7 +65,7 @@ async def test_every_401_challenges(http: httpx.AsyncClient, person: Person) -> 
     wrong = {"email": person.email, "password": "wrong password"}
     for path, body in (("/auth/login", wrong), ("/auth/refresh", {"refreshToken": "osr_x"})):
         answer = await http.post(path, json=body, headers=person.bearer)
-        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, CHALLENGE)
 
 
 async def test_what_holds_a_token_is_not_kept(http: httpx.AsyncClient, person: Person) -> None:

@@ -2,7 +2,7 @@
 
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 
 import pytest
@@ -47,7 +47,7 @@ def fields(name: str, number: int) -> str:
     return "&".join(f"{name}{secrets.token_hex(4)}=" for _ in range(number))
 
 
-ONCE_EACH = {
+ONCE_EACH: dict[str, Callable[[], tuple[str, list[str]]]] = {
     "queries of 60 kB": lambda: (f"GET /health/ready?{text(60_000)}", []),
     "queries that pass": lambda: (f"GET /health/ready?{fields('', 100)}", []),
     "paths": lambda: (f"GET /auth/sessions/{text(60_000)}", []),

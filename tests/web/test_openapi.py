@@ -73,6 +73,11 @@ def test_the_same_answers(document: Any, call: str) -> None:
     assert statuses == set(re.findall(r"\b2\d\d\b", answers))
     found = documented_codes(operation)
     assert found - GENERAL == codes_of(own)
+    assert found >= {
+        ("408", "request_timeout"),
+        ("414", "uri_too_long"),
+        ("431", "headers_too_large"),
+    }
     if call != "GET /health/ready":
         assert ("500", "server_error") in found
     assert (

@@ -4,21 +4,30 @@ All that the page does goes through the API, but for the QR code: that is drawn 
 secret in it travels in a body, as it came, and never in an address.
 """
 
+import asyncio
 import io
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import segno
 from litestar import Request, Response, get, post
 from litestar.exceptions import NotFoundException
 
-from service.errors import InvalidField
+from service.errors import InvalidField, Overloaded
 from service.web.pages.files import FILES, HEADERS, PAGE
 from service.web.requests import JsonRequest, headers_of
 from service.web.routes.bodies import AUTHENTICATED, NO_STORE, Body
 from service.web.services import services_of
 
-_MOST_CHARACTERS = 2_900
-"""About what fits into the largest QR code."""
+_MOST_CHARACTERS = 1_024
+"""Far more than an address and an issuer take; a code of more is too fine for most screens."""
+
+_MOST_WAITING = 16
+"""Codes that wait to be drawn; each takes some milliseconds."""
+
+_MASK = 3
+"""The one of the eight patterns that is laid over each code. Any will do, and to find out which one
+is a little better takes most of the time."""
 
 _FRESH = {"Cache-Control": "no-cache"}
 """A browser asks each time whether its copy still holds: no page with the script of another."""
@@ -63,18 +72,40 @@ async def qr_code(request: JsonRequest, data: QrBody) -> Response[bytes]:
     """Draw a QR code as SVG.
 
     Raises:
-        InvalidField: not an `otpauth://` URL, or one that no QR code can hold.
+        InvalidField: not an `otpauth://` URL, or one that is longer than any of ours.
+        Overloaded: too many codes are being drawn.
     """
-    await services_of(request.app).sessions.current(request.user)
-    return Response(_drawn(data.otpauth_url), media_type="image/svg+xml")
-
-
-def _drawn(url: str) -> bytes:
+    url = data.otpauth_url
     fits = len(url) <= _MOST_CHARACTERS
     if not (fits and url.isascii() and url.isprintable() and url.startswith("otpauth://")):
         raise InvalidField("otpauthUrl", "The field otpauthUrl must be the URL that enable gave.")
+    await services_of(request.app).sessions.current(request.user)
+    return Response(await _drawing.draw(url), media_type="image/svg+xml")
+
+
+class _Drawing:
+    """Draws codes one after the other, beside the event loop."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "qr")
+        self._waiting = 0
+
+    async def draw(self, url: str) -> bytes:
+        if self._waiting >= _MOST_WAITING:
+            raise Overloaded(1)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, _drawn, url)
+        finally:
+            self._waiting -= 1
+
+
+_drawing = _Drawing()
+
+
+def _drawn(url: str) -> bytes:
     # The least correction asked for gives the largest modules; what room is left, it goes into.
-    code = segno.make(url, error="l", micro=False)
+    code = segno.make(url, error="l", micro=False, mask=_MASK)
     # Black on white with its quiet zone, whatever colours the page has: scanners want it so.
     drawn = io.BytesIO()
     code.save(drawn, kind="svg", xmldecl=False, omitsize=True, dark="#000", light="#fff")

@@ -1,5 +1,6 @@
 """Bodies that several routes share, with the spelling of times and ids."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from service.accounts.users import User
 from service.errors import ServiceError
 from service.sessions.record import Session
 from service.sessions.token_pair import TokenPair
-from service.web.errors import FRAMEWORK, TABLE, ErrorBody
+from service.web.errors import FRAMEWORK, TABLE, Answer, ErrorBody
 
 Timestamp = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 """ISO 8601, UTC, with milliseconds and `Z`."""
@@ -121,6 +122,10 @@ def failures(*kinds: type[ServiceError], body: bool = False) -> dict[int, Respon
     answers = [TABLE[kind] for kind in kinds] + [FRAMEWORK[500]]
     if body:
         answers += [FRAMEWORK[400], FRAMEWORK[413], FRAMEWORK[415]]
+    return _described(answers) | REFUSALS
+
+
+def _described(answers: Iterable[Answer]) -> dict[int, ResponseSpec]:
     codes: dict[int, set[str]] = {}
     for answer in answers:
         codes.setdefault(answer.status, set()).add(f"`{answer.code}`")
@@ -128,3 +133,7 @@ def failures(*kinds: type[ServiceError], body: bool = False) -> dict[int, Respon
         status: ResponseSpec(ErrorBody, False, ", ".join(sorted(names)))
         for status, names in sorted(codes.items())
     }
+
+
+REFUSALS = _described([FRAMEWORK[408], FRAMEWORK[414], FRAMEWORK[431]])
+"""The OpenAPI responses of what is refused whatever route it is for."""

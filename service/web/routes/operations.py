@@ -12,7 +12,7 @@ from service.web import openapi
 from service.web.metrics import exposition
 from service.web.protocol import STOPPING
 from service.web.requests import JsonRequest
-from service.web.routes.bodies import Body, failures
+from service.web.routes.bodies import REFUSALS, Body, failures
 from service.web.schema_page import CONTENT_SECURITY_POLICY
 from service.web.services import services_of
 
@@ -66,7 +66,8 @@ async def live() -> LiveBody:
     responses={
         200: ResponseSpec(Readiness, False, "Every part is ready"),
         503: ResponseSpec(Readiness, False, "A part is not ready"),
-    },
+    }
+    | REFUSALS,
 )
 async def ready(request: JsonRequest) -> Response[bytes]:
     """A line for each part: `redis` with the durability in force, `users`, `keyring`.
