@@ -1,0 +1,147 @@
+"""The previous release and this one, side by side on one Redis and one user store.
+
+The previous one comes out of the history; a clone that has none reads the vectors of
+`tests/sessions/test_stored_vectors.py` and no more.
+"""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.looking import ON_VALKEY, events
+from tests.support.redis_server import REPOSITORY, RedisServer
+from tests.support.service_process import Person, ServiceProcess, claims_of, code_of, sign_up
+from tests.support.two_factor import let_steps_pass, new_holder
+from tests.support.user_stores import UserStore
+
+PREVIOUS = json.loads((REPOSITORY / "tests/vectors/stored-v1.json").read_text())["previous"]
+
+pytestmark = ON_VALKEY
+
+Neighbours = tuple[httpx.AsyncClient, httpx.AsyncClient]
+
+
+@pytest.fixture(scope="session")
+def previous_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The previous release, as it was."""
+    archive = subprocess.run(
+        ["git", "archive", PREVIOUS, "service", "redis.conf"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=False,
+    )
+    if archive.returncode:
+        pytest.skip("this clone has no history")
+    directory = tmp_path_factory.mktemp("previous")
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+        files.extractall(directory, filter="data")
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", "import service; print(service.__file__)"],
+        env=os.environ | {"PYTHONPATH": str(directory)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.startswith(str(directory)), "this is what runs below"
+    return directory
+
+
+@pytest.fixture
+async def pods(
+    previous_code: Path, keys: RedisServer, user_store: UserStore, tmp_path: Path
+) -> AsyncIterator[Neighbours]:
+    """Clients of the old one and of the new one."""
+    (tmp_path / "new").mkdir()
+    shared = {**user_store.settings, "SERVICE_DATA_DIR": str(tmp_path / "var")}
+    new = ServiceProcess(tmp_path / "new", keys.url, **shared)
+    old = ServiceProcess(
+        tmp_path, keys.url, ("-P", "-m", "service"), **shared, PYTHONPATH=str(previous_code)
+    )
+    old.start()
+    new.start()
+    async with (
+        httpx.AsyncClient(base_url=old.url, timeout=30) as before,
+        httpx.AsyncClient(base_url=new.url, timeout=30) as after,
+    ):
+        yield before, after
+    assert (old.stop(), new.stop()) == (0, 0)
+
+
+def at(person: Person, pod: httpx.AsyncClient) -> Person:
+    return Person(pod, person.email, person.tokens)
+
+
+async def test_chains_of_refreshes(pods: Neighbours, keys: RedisServer) -> None:
+    """Every order of the two, with racing callers on both, and handoffs to elsewhere: each spent
+    token gets the one successor, no session is lost, and a theft is a theft on either."""
+    for pattern in range(16):
+        person = await sign_up(pods[pattern & 1])
+        for bit in range(8):
+            here, there = pods[pattern >> bit % 4 & 1], pods[1 - (pattern >> bit % 4 & 1)]
+            fresh = await at(person, here).refresh()
+            assert fresh.status_code == 200, fresh.text
+            again = await there.post(
+                "/auth/refresh",
+                json={"refreshToken": person.tokens["refreshToken"]},
+                headers={"User-Agent": "another"} if bit % 3 != 2 else {},
+            )
+            assert again.status_code == 200, again.text
+            assert again.json()["refreshToken"] == fresh.json()["refreshToken"]
+            spent, person = person, person.holding(fresh.json())
+        for pod in pods:
+            assert (await at(person, pod).me()).status_code == 200
+            assert len((await at(person, pod).sessions()).json()["sessions"]) == 1
+        fresh = await at(person, pods[pattern >> 1 & 1]).refresh()
+        assert code_of(await at(spent, pods[pattern >> 2 & 1]).refresh()) == (
+            401,
+            "refresh_token_reused",
+        )
+        assert (await at(person, pods[0]).me()).status_code == 401
+    assert not [row for row in events(keys, person.user_id) if row["type"] == "user.loggedOut"]
+
+
+async def test_logins_and_ends(pods: Neighbours) -> None:
+    """What one opens the other lists and ends."""
+    for opening, ending in (pods, pods[::-1]):
+        person = await sign_up(opening)
+        second = await at(person, ending).log_in()
+        third = await at(person, opening).log_in()
+        assert (await at(person, ending).end(third.session_id)).status_code == 204
+        assert (await at(third, opening).me()).status_code == 401
+        assert (await at(second, opening).log_out()).status_code == 204
+        assert (await at(person, ending).log_out_everywhere()).json() == {"revoked": 1}
+
+
+async def test_the_second_factor(pods: Neighbours, keys: RedisServer) -> None:
+    """Begun here, confirmed there; challenged here, answered there; off here, and so there; the
+    version that either has noted is good for both."""
+    for here, there in (pods, pods[::-1]) * 2:
+        ann = await new_holder(here)
+        await ann.begin()
+        answer = await ann.verify(client=there)
+        assert answer.status_code == 200, answer.text
+        ann.recovery_codes = answer.json()["recoveryCodes"]
+        for pod in (here, there):
+            assert await ann.two_fa(pod) == (True, 10)
+        challenge = await ann.challenge()
+        answer = await ann.answer(challenge, ann.phone.code(1), there)
+        assert answer.status_code == 200, answer.text
+        assert claims_of(answer.json()["accessToken"])["amr"] == ["pwd", "otp", "mfa"]
+        strong = ann.holding(answer.json())
+        let_steps_pass(keys)
+        assert (await ann.renew(ann.phone.code(), there)).status_code == 200
+        let_steps_pass(keys)
+        assert (await ann.disable(ann.phone.code(), here)).status_code == 204
+        for pod in (there, here):
+            assert await ann.two_fa(pod) == (False, 0)
+            assert (await ann.password(pod)).status_code == 200
+        strong = strong.holding((await at(strong, pods[1]).refresh()).json())
+        assert claims_of(strong.tokens["accessToken"])["amr"] == ["pwd"]

@@ -1,0 +1,70 @@
+"""The memory of an accepted TOTP step, at every door: it outlives the code by far."""
+
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+
+from service.keyspace.keys import bucket
+from tests.support.redis_server import RedisServer
+from tests.support.two_factor import Holder, let_steps_pass, new_holder
+
+LONGEST_PRESENTABLE = 90_000
+"""ms: the step of now, and one either side."""
+
+
+async def login(bob: Holder, code: str) -> httpx.Response:
+    return await bob.answer(await bob.challenge(), code)
+
+
+@pytest.mark.parametrize("door", [login, Holder.disable, Holder.renew])
+async def test_after_a_code_was_accepted(
+    bob: Holder, keys: RedisServer, door: Callable[[Holder, str], Awaitable[httpx.Response]]
+) -> None:
+    """It is remembered for longer than the code can be presented, and for no more than minutes."""
+    let_steps_pass(keys)
+    assert (await door(bob, bob.phone.code())).status_code in (200, 204)
+    assert LONGEST_PRESENTABLE < remembered(keys, bob) <= 300_000
+
+
+async def test_after_it_confirmed_an_enrolment(http: httpx.AsyncClient, keys: RedisServer) -> None:
+    """That is a door, too."""
+    ann = await new_holder(http)
+    await ann.begin()
+    assert (await ann.verify()).status_code == 200
+    assert LONGEST_PRESENTABLE < remembered(keys, ann) <= 300_000
+
+
+def remembered(server: RedisServer, person: Holder) -> int:
+    """For how many ms the one watermark in the person's bucket will be there."""
+    with server.client() as client:
+        [key] = client.scan_iter(bucket(person.user_id).totp + b"*")
+        return int(client.pttl(key))
+
+
+async def test_a_wrong_answer_does_not_move_the_deadline(bob: Holder, keys: RedisServer) -> None:
+    """A challenge is over when it was to be over, however often it is answered."""
+    challenge = await bob.challenge()
+    with keys.client() as client:
+        [key] = client.scan_iter(bucket(bob.user_id).challenge + b"*")
+        client.pexpire(key, 60_000)
+        ends = client.pexpiretime(key)
+        for _ in range(3):
+            assert (await bob.answer(challenge, bob.phone.wrong())).status_code == 401
+            assert client.pexpiretime(key) == ends
+        assert client.get(key)[-1] == 3
+
+
+async def test_a_pending_enrolment_keeps_deadline_and_tries(
+    http: httpx.AsyncClient, keys: RedisServer
+) -> None:
+    """Whether a code is wrong or confirms it and is taken again after a crash."""
+    ann = await new_holder(http)
+    await ann.begin()
+    key = bucket(ann.user_id).pending + ann.user_id
+    with keys.client() as client:
+        client.pexpire(key, 60_000)
+        ends = client.pexpiretime(key)
+        for _ in range(2):
+            assert (await ann.verify(ann.phone.wrong())).status_code == 400
+        assert (client.pexpiretime(key), client.get(key)[16]) == (ends, 2)
