@@ -39,7 +39,7 @@ from service.progress import Progress
 from service.settings import Settings
 from service.twofactor.resealing import Resealing
 
-_PATIENCE = timedelta(seconds=10)
+_PATIENCE = timedelta(seconds=5)
 """For a connection to the database, unless `SERVICE_DATABASE_TIMEOUT_MS` is more."""
 
 _WORK = timedelta(hours=1)

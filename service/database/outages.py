@@ -1,6 +1,7 @@
 """What keeps a database from serving, told from its errors: SQLSTATE, or SQLite's result code."""
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 _CANNOT_BE_REACHED = "cannot be reached"
 _NOT_SET_UP = "is not set up: run `openshow-auth migrate`, and look at the user's rights"
@@ -72,6 +73,8 @@ def reason(error: BaseException) -> str | None:
         return reason(error.orig)
     if isinstance(error, MemoryError):
         return _MEMORY
+    if isinstance(error, PoolTimeoutError):
+        return "has no connection to spare"
     # SQLAlchemy's own class for a stale plan has lost it, but not the driver's error under it.
     state = getattr(error, "sqlstate", None) or getattr(error.__cause__, "sqlstate", None)
     if isinstance(state, str):

@@ -30,8 +30,6 @@ _CLOSE_PATIENCE = 0.1
 # What a server that was demoted answers to each write, until it is left.
 _READ_ONLY = "25006"
 
-_STALE_PLAN = "0A000"  # a statement was prepared before a migration
-
 _NAME = "openshow-auth"
 
 
@@ -222,5 +220,5 @@ def _read_errors(engine: AsyncEngine) -> None:
         cause = context.original_exception.__cause__
         if isinstance(cause, asyncpg.PostgresError):
             cause.detail = None  # it quotes the row, and tracebacks would show it
-            if cause.sqlstate in (_READ_ONLY, _STALE_PLAN):
+            if cause.sqlstate == _READ_ONLY:
                 context.is_disconnect = True  # all connections of this age are replaced

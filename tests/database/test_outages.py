@@ -117,6 +117,14 @@ async def test_a_full_disk(engine: AsyncEngine) -> None:
     assert said == "the user store takes no writes: its disk is full"
 
 
+async def test_a_pool_in_use(engine: AsyncEngine) -> None:
+    """Proves that waiting in vain for a connection is not told as a database that is away."""
+    held = [await engine.connect() for _ in range(4)]
+    assert await told(engine) == "the user store has no connection to spare"
+    for connection in held:
+        await connection.close()
+
+
 async def test_a_locked_file(engine: AsyncEngine, file: Path) -> None:
     """Proves that "database is locked" comes in time, also for those who queue behind it."""
     other = sqlite3.connect(file, isolation_level=None)

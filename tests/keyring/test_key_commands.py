@@ -299,7 +299,7 @@ async def test_commands_have_time(
             return bool(await holder.fetch(waiting))
 
         await eventually(waits)
-        longer = "SELECT pg_sleep(3)"  # than the two seconds of a request
+        longer = "SELECT pg_sleep(6)"  # than a request, or a connection, may take
         await holder.execute(longer)
         assert not asked.done()
         await holder.execute("ROLLBACK")
