@@ -34,8 +34,9 @@ from service.keyring.store import KeyStore
 from service.keyring.stored import KeyLives
 from service.keyring.turning import KeyTurning
 from service.keyring.watch import KeyWatch
+from service.keyspace.event_streams import EventStreams
 from service.keyspace.feed_marking import FeedMarking
-from service.keyspace.link import Link
+from service.keyspace.link import Bounds, Link
 from service.keyspace.node import Timing
 from service.readiness import Problems, Readiness, SharedLook
 from service.readiness_parts import Parts
@@ -48,7 +49,7 @@ from service.twofactor.enrolment import Enrolments
 from service.twofactor.management import SecondFactorManagement
 from service.twofactor.pending import PendingEnrolments
 from service.twofactor.recovery_codes import RecoveryDigests
-from service.web import openapi
+from service.web import metrics, openapi
 from service.web.answers import RouteResponse
 from service.web.errors import HANDLERS
 from service.web.limits import BODY_LIMIT
@@ -116,7 +117,9 @@ def create_app(settings: Settings) -> ASGIApp:
         ready = SharedLook(parts)
         users = Users(engine)
         install(app, _services(settings, link, engine, passwords, policy, keys, ready, users))
+        streams = EventStreams(link, settings.events_age, metrics.EVENTS_DROPPED.inc)
         tasks = (
+            streams.run(),
             watch.run(),
             marking.run(),
             costs.follow(passwords),
@@ -169,7 +172,9 @@ def create_link(settings: Settings) -> Link:
         timedelta(milliseconds=settings.redis_connect_timeout_ms),
         timedelta(milliseconds=settings.redis_reply_timeout_ms),
     )
-    return Link(settings.redis_url, settings.redis_min_replicas, timing, settings.issuer)
+    bounds = Bounds(settings.events_max, settings.limit_calls if settings.rate_limit else None)
+    replicas = settings.redis_min_replicas
+    return Link(settings.redis_url, replicas, timing, settings.issuer, bounds)
 
 
 def create_access_tokens(settings: Settings, keys: ServiceKeys) -> AccessTokens:

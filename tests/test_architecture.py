@@ -39,7 +39,7 @@ ROOMS = {
     # leaves
     "accounts": "database clock errors",
     "keyring": "database settings clock errors",
-    "keyspace": "settings errors",
+    "keyspace": "settings rates errors",
     "database": "errors",
     "settings": "rates errors",
     "rates": "",

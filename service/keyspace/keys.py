@@ -14,6 +14,7 @@ all atomically, on a cluster as well as on a standalone server.
 | `totp:{b}:<enrolment id>`      | string | last accepted step                   | a few steps     |
 | `attempts:{b}:<what>:<digest>` | list   | times of attempts, µs                | limit's window  |
 | `events:{b}`                   | stream | audit events (`docs/events.md`)      | capped          |
+| `events:{b}:dropped`           | string | how many went before their time      | a week          |
 | `revoked:{b}`                  | stream | the feed: ends of sessions           | capped          |
 | `revocations:{b}`              | string | how many entries the feed has had    | permanent       |
 | `revoked:issuer:{b}`           | stream | the feed's mark (`feed_mark.py`)     | permanent       |
@@ -29,8 +30,12 @@ text they would cost some 30 bytes more a session.
 
 from datetime import timedelta
 
-EVENTS_KEPT = 10_000
-"""Audit events kept in each of the 64 streams, about: Redis trims whole nodes."""
+EVENTS_KEPT = 20_000
+"""Audit events kept in each of the 64 streams at most, unless it is set otherwise."""
+
+DROPPED, DROPPED_LIFE = ":dropped", 604_800_000
+"""What the name of a stream goes on with for the count of events that went before their time, which
+is taken over within seconds; its life in ms, for a script."""
 
 WATERMARK_LIFE = timedelta(minutes=5)
 """Of the last accepted TOTP step. A code can be presented for 90 seconds."""
@@ -44,7 +49,7 @@ CLOCK_SKEW = timedelta(minutes=1)
 LONGEST_CHANGE = timedelta(seconds=60)
 """Of a user row. Who has not published its new version by then was killed."""
 
-SESSION, HANDOFF = "session:", "handoff:"
+SESSION, HANDOFF, ATTEMPTS = "session:", "handoff:", "attempts:"
 """What these keys begin with, for the scripts that find out which ones they need: they go on with
 `Bucket.tag`."""
 

@@ -8,18 +8,21 @@ on; where a reply is lost, the caller learns that nothing is known.
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any, Protocol
 
+import msgspec
 from redis import exceptions
 
 from service.errors import StartupError
 from service.keyspace.cluster import Cluster
-from service.keyspace.keys import BARRIER, BARRIER_LIFE
+from service.keyspace.keys import BARRIER, BARRIER_LIFE, DROPPED, DROPPED_LIFE, EVENTS_KEPT
 from service.keyspace.line import Argument
 from service.keyspace.node import Node, NotConnected, Timing
 from service.keyspace.primary import Primary
 from service.keyspace.refusals import CommandRefused, refused, unavailable
 from service.keyspace.url import RedisUrl
+from service.rates import Rate
 from service.settings import Secret
 
 _TO_WRITE_FIRST = f"""
@@ -27,6 +30,42 @@ redis.call('SET', '{BARRIER}' .. KEYS[1]:match('{{%x%x}}'), '', 'PX', {BARRIER_L
 """A script that finds nothing to change would not wait for anything: what an earlier call has
 changed, and nobody has acknowledged, must be waited for again. `WAIT` waits for what its own
 connection has written, so each change writes something."""
+
+_MAKE_ROOM = f"""
+-- Drop events of a stream that has too many: of a user who stands out among the newest, or else
+-- among those before some random times; the oldest where nobody has five of a hundred. Some more
+-- than needed, so that it is seldom done.
+local function make_room(events)
+  local call, before, random = redis.call, '+', redis.call('TIME')[2] / 1000000
+  local last, of, most, size = nil, {{}}, nil, 0
+  for _ = 1, 7 do
+    for _, entry in ipairs(call('XREVRANGE', events, before, '-', 'COUNT', 100)) do
+      last = last or tonumber(entry[1]:match('^%d+'))
+      local user = entry[2][4]
+      local ids = of[user] or {{}}
+      if not ids[entry[1]] then
+        ids[entry[1]], ids[#ids + 1] = true, entry[1]
+      end
+      of[user] = ids
+      if #ids > size then most, size = user, #ids end
+    end
+    if size >= 5 then break end
+    random = (random + 0.618) % 1 -- of a millisecond to twelve days ago, each scale as often
+    before = string.format('%.0f', last - 2 ^ (30 * random))
+  end
+  local excess = call('XLEN', events) - EVENTS_MAX
+  local wanted, dropped = excess + 31, 0
+  if size >= 5 then
+    dropped = call('XDEL', events, unpack(of[most], 1, math.min(size, wanted)))
+  end
+  if dropped < excess then
+    dropped = dropped + call('XTRIM', events, 'MAXLEN', EVENTS_MAX)
+  end
+  call('INCRBY', events .. '{DROPPED}', dropped)
+  call('PEXPIRE', events .. '{DROPPED}', {DROPPED_LIFE})
+end
+"""
+"""What a script calls that has added to a stream of events beyond `EVENTS_MAX`."""
 
 _WHILE_A_SLOT_MOVES = """
 redis.call('EXISTS', KEYS[1], KEYS[1] .. '?')"""
@@ -59,6 +98,20 @@ class Topology(Protocol):
     async def aclose(self) -> None: ...
 
 
+class Bounds(msgspec.Struct, frozen=True):
+    """What settings bound and scripts look at: events in a stream; calls of a kind in a time."""
+
+    events: int = EVENTS_KEPT
+    calls: Rate | None = None
+
+    def constants(self) -> str:
+        """The same as locals of a script."""
+        calls = self.calls or Rate(0, timedelta(0))
+        window = calls.window // timedelta(milliseconds=1)
+        numbers = f"{self.events}, {calls.most}, {window}"
+        return f"local EVENTS_MAX, CALLS_MOST, CALLS_WINDOW = {numbers}"
+
+
 class Link:
     """Connects when it is first needed. Follows failovers and moved slots."""
 
@@ -68,6 +121,7 @@ class Link:
         min_replicas: int = 0,
         timing: Timing | None = None,
         issuer: str = "",
+        bounds: Bounds | None = None,
     ) -> None:
         """Nothing is sent yet. Changes wait for `min_replicas` acknowledgements.
 
@@ -91,7 +145,12 @@ class Link:
         """`standalone`, `sentinel` or `cluster`."""
         self.before_reading = _WHILE_A_SLOT_MOVES if in_cluster else ""
         """Lua that stands before each script."""
-        self.before_changing = self.before_reading + (_TO_WRITE_FIRST if min_replicas else "")
+        self.before_changing = (
+            (bounds or Bounds()).constants()
+            + _MAKE_ROOM
+            + self.before_reading
+            + (_TO_WRITE_FIRST if min_replicas else "")
+        )
         """Lua that stands before each script that changes something."""
 
     async def execute(self, *command: Argument) -> Any:

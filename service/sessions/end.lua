@@ -20,7 +20,7 @@ call('XADD', KEYS[2], '*', 'type', 'user.loggedOut', 'user', ARGV[2], 'session',
 local number = call('INCR', KEYS[4])
 call('XADD', KEYS[3], '*', 'n', number, 's', sid)
 if number % 64 == 0 then -- often enough: saying it in each XADD would cost more
-  call('XTRIM', KEYS[2], 'MAXLEN', '~', EVENTS_KEPT)
+  if call('XLEN', KEYS[2]) > EVENTS_MAX then make_room(KEYS[2]) end
   local time = call('TIME')
   local before = time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[7]
   local newest = call('XREVRANGE', KEYS[3], before, '-', 'COUNT', 1)[1]

@@ -6,7 +6,8 @@
 -- ARGV[3] address of the client, '' if unknown    ARGV[4] request id
 -- Session and handoff keys are made from their prefixes here, because which ones are needed is known
 -- only after the index was read. They carry the tag of KEYS[1], so a cluster has them in one slot.
--- SESSION, HANDOFF, EVENTS_KEPT, VERSION_FIELD: constants, from scripts.py
+-- SESSION, HANDOFF, VERSION_FIELD: constants, from scripts.py
+-- EVENTS_MAX, make_room: from link.py
 -- What is stored in a layout that this version does not know is an error reply that begins with
 -- LAYOUT, before anything is written: service/keyspace/scripts.py makes a 503 of it.
 
@@ -19,8 +20,9 @@ end
 
 -- Append an event about the session whose id is, in hex, `session`.
 local function emit(what, session, ...)
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', EVENTS_KEPT, '*', 'type', what, 'user', ARGV[2],
+  redis.call('XADD', KEYS[2], '*', 'type', what, 'user', ARGV[2],
     'session', session, 'ip', ARGV[3], 'request', ARGV[4], ...)
+  if redis.call('XLEN', KEYS[2]) > EVENTS_MAX then make_room(KEYS[2]) end
 end
 
 -- The record and the key of the session `sid`; nothing when it has ended.

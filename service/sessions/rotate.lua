@@ -10,6 +10,7 @@
 --   {'rotated', record, expires at}             the successor is valid from now on
 --   {'handoff', record, expires at, sealed}     spent a moment ago: here is the one successor
 --   {'reused'}                                  spent, and too late: theft, the session has ended
+--   {'limited', ms}                            too often in a minute; nothing has changed
 --   {'ended'}                                   no such session any more
 --   {'clock'}                                   as in open.lua
 -- ARGV[14] and [15]: the caller's clock and until when the access token would be valid, as there
@@ -57,6 +58,8 @@ if key ~= SESSION .. tag .. presented then
   return {'handoff', record, expiry, handoff:sub(#presented + 1)}
 end
 
+local wait = count_rotation(sid, record, opened, generation, now)
+if wait then return {'limited', wait} end
 local expiry = math.min(now + tonumber(ARGV[11]), opened + life)
 if not in_time(ARGV[14], ARGV[15], expiry, now) then return {'clock'} end
 -- What was noted of handoffs counts for the next rotation, and for none after it.

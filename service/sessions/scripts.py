@@ -1,6 +1,6 @@
 """The scripts of this package, each of the files that it needs."""
 
-from service.keyspace.keys import EVENTS_KEPT, HANDOFF, SESSION
+from service.keyspace.keys import ATTEMPTS, HANDOFF, SESSION
 from service.keyspace.scripts import Script
 from service.sessions.record import VERSION
 from service.sessions.refresh_tokens import DIGEST, SEALED_SUCCESSOR, SESSION_ID
@@ -8,7 +8,7 @@ from service.sessions.refresh_tokens import DIGEST, SEALED_SUCCESSOR, SESSION_ID
 _CONSTANTS: dict[str, str | int] = {
     "SESSION": SESSION,
     "HANDOFF": HANDOFF,
-    "EVENTS_KEPT": EVENTS_KEPT,
+    "ATTEMPTS": ATTEMPTS,
     "RECORD_VERSION": VERSION,
     "SESSION_ID_BYTES": SESSION_ID,
     "HANDOFF_BYTES": DIGEST + SEALED_SUCCESSOR,
@@ -21,11 +21,13 @@ def _script(*names: str, acknowledged: bool = True) -> Script:
 
 
 OPEN = _script("prelude.lua", "records.lua", "others.lua", "feed.lua", "open.lua")
-ROTATE = _script("prelude.lua", "records.lua", "feed.lua", "handoffs.lua", "rotate.lua")
+ROTATE = _script(
+    "prelude.lua", "records.lua", "feed.lua", "handoffs.lua", "calls.lua", "rotate.lua"
+)
 END = _script("end.lua")
 READ = _script("read.lua", acknowledged=False)
 LIST = _script("prelude.lua", "others.lua", "list.lua", acknowledged=False)
 COUNT = _script("prelude.lua", "others.lua", "count.lua", acknowledged=False)
 REVOKE = _script("prelude.lua", "others.lua", "feed.lua", "revoke.lua")
-REVOKE_ALL = _script("prelude.lua", "others.lua", "feed.lua", "revoke_all.lua")
+REVOKE_ALL = _script("prelude.lua", "others.lua", "feed.lua", "calls.lua", "revoke_all.lua")
 GONE = _script("prelude.lua", "others.lua", "feed.lua", "gone.lua")

@@ -17,6 +17,7 @@ from service.errors import (
     NothingToRevoke,
     RefreshTokenReused,
     SessionNotFound,
+    TooManyAttempts,
 )
 from service.keyspace.keys import FEED_SKEW, bucket
 from service.keyspace.line import Argument
@@ -179,6 +180,7 @@ class Sessions:
             InvalidRefreshToken: not one of ours, its session lives no more, or its user is gone.
             ClockWrong: nothing that this process signs would be valid. The token is not spent.
             RefreshTokenReused: spent before; its session has ended by now.
+            TooManyAttempts: the session was refreshed too often just now; the token stays good.
         """
         token = self._refresh_tokens.recognise(presented)
         asked = self._owners(token.user_id)  # answered while Redis rotates
@@ -218,6 +220,8 @@ class Sessions:
             case b"handoff":
                 record, expires_at, sealed = answer
                 return open_successor(token, sealed), record, expires_at
+            case b"limited":
+                raise TooManyAttempts(-(-answer[0] // 1000))
             case b"reused":
                 raise RefreshTokenReused
             case b"clock":
@@ -320,11 +324,14 @@ class Sessions:
 
         Raises:
             InvalidAccessToken: the caller's own had ended before.
+            TooManyAttempts: it was called too often just now; nothing has ended.
         """
         await self._refuse_if_gone(caller.user_id, client)
-        ended: int = await self._end_some(
+        ended: int | list[int] = await self._end_some(
             scripts.REVOKE_ALL, caller.user_id, client, caller.session_id, int(keep_current)
         )
+        if isinstance(ended, list):
+            raise TooManyAttempts(-(-ended[0] // 1000))
         if ended < 0:
             raise InvalidAccessToken
         return ended

@@ -1,7 +1,7 @@
 -- Stands before each script of this package: what they share.
 --
 -- KEYS[1] sessions:{b}:<uid>, the user's index    KEYS[2] events:{b}
--- ARGV[1] how many events the stream keeps        ARGV[2] user id, hex
+-- ARGV[1] not used                                ARGV[2] user id, hex
 -- ARGV[3] address of the client, '' if unknown    ARGV[4] request id
 -- The last of ARGV: for how long a change of the user row may be under way, ms; before it the clock of
 -- the process that calls, ms
@@ -48,8 +48,9 @@ local function forget_second_factor()
 end
 
 local function emit(what, ...)
-  redis.call('XADD', events, 'MAXLEN', '~', ARGV[1], '*', 'type', what, 'user', ARGV[2],
+  redis.call('XADD', events, '*', 'type', what, 'user', ARGV[2],
     'ip', ARGV[3], 'request', ARGV[4], ...)
+  if redis.call('XLEN', events) > EVENTS_MAX then make_room(events) end
 end
 
 -- While changes of the user row are under way, `v` of the index makes pods ask the user store. It

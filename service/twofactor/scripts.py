@@ -8,7 +8,6 @@ from typing import Any, Literal
 from service.keyring.envelope import SEALED_BYTES
 from service.keyspace.keys import (
     CLOCK_SKEW,
-    EVENTS_KEPT,
     LONGEST_CHANGE,
     SESSION,
     WATERMARK_LIFE,
@@ -66,7 +65,7 @@ async def call(
         UnknownLayout, StoreUnavailable
     """
     names = bucket(user_id)
-    context = (EVENTS_KEPT, user_id.hex(), client.address_text, client.request_id)
+    context = ("", user_id.hex(), client.address_text, client.request_id)
     return await script_(
         link,
         (names.index + user_id, names.events, *keys),

@@ -21,6 +21,10 @@ _DROPPED = Counter(
 )
 _counted = 0
 
+EVENTS_DROPPED = Counter(
+    "openshow_events_dropped", "Audit events dropped before their time, to make room."
+)
+
 
 def observe(route: str, method: str, status: int, seconds: float) -> None:
     """Count a request. `route` is one of ours or `-`: what clients choose must not make series."""

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from service.keyspace.keys import bucket
-from service.keyspace.scripts import Script
+from service.keyspace.link import Bounds, Link
 from service.sessions import scripts
 from tests.support.looking import events, session_keys
 from tests.support.parts import CLIENT, Parts
@@ -131,38 +131,18 @@ async def test_no_event_holds_a_secret(ann: Person, keys: RedisServer) -> None:
 
 
 @pytest.mark.one_server("a stream is each server's own")
-async def test_a_stream_is_capped(
-    parts: Parts, keys: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It keeps about as many as it should: Redis trims whole nodes of at most a hundred."""
-    opening = ("prelude.lua", "records.lua", "others.lua", "feed.lua", "open.lua")
-    monkeypatch.setattr(scripts, "OPEN", capped(150, *opening))
-    user_id = bytes(16)
-    for _ in range(400):
-        await parts.open(user_id)
-    with keys.client() as client:
-        assert 150 <= client.xlen(bucket(user_id).events) <= 250
-
-
-@pytest.mark.one_server("a stream is each server's own")
-async def test_logouts_cap_a_stream_as_well(
-    parts: Parts, keys: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_logouts_cap_a_stream_as_well(keys: RedisServer) -> None:
     """Also when nothing but logouts happens. They look at it with each 64th end of a session."""
-    monkeypatch.setattr(scripts, "END", capped(50, "end.lua"))
+    link = Link(keys.url, bounds=Bounds(events=100))
+    parts = Parts(link)
     users = [bytes(15) + bytes((number,)) for number in range(128)]
     pairs = [await parts.open(user_id) for user_id in users]
     for pair in pairs:
         caller = parts.access_tokens.verify(pair.access_token)
         await parts.sessions.log_out(caller, pair.refresh_token, CLIENT)
     with keys.client() as client:
-        assert 50 <= client.xlen(bucket(users[0]).events) <= 150
-
-
-def capped(events: int, *names: str) -> Script:
-    """A script of the sessions that keeps only so many events."""
-    constants = scripts._CONSTANTS | {"EVENTS_KEPT": events}
-    return Script.from_files("service.sessions", *names, constants=constants)
+        assert 50 <= client.xlen(bucket(users[0]).events) <= 164
+    await link.aclose()
 
 
 def test_the_page_lists_what_the_scripts_write() -> None:

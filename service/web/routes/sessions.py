@@ -13,6 +13,7 @@ from service.errors import (
     RevocationUnconfirmed,
     SessionNotFound,
     StoreUnavailable,
+    TooManyAttempts,
 )
 from service.web.requests import JsonRequest, client_of
 from service.web.routes.bodies import (
@@ -133,7 +134,9 @@ async def logout(request: JsonRequest, data: LogoutBody) -> None:
     security=BEARER,
     summary="Log out everywhere",
     response_description="How many sessions have ended",
-    responses=failures(InvalidAccessToken, StoreUnavailable, RevocationUnconfirmed, body=True),
+    responses=failures(
+        TooManyAttempts, InvalidAccessToken, StoreUnavailable, RevocationUnconfirmed, body=True
+    ),
 )
 async def logout_all(request: JsonRequest, data: LogoutAllBody) -> RevokedBody:
     """End all sessions of the caller, or all others with `keepCurrent`."""

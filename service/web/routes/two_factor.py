@@ -72,7 +72,9 @@ class RecoveryCodesBody(Body, frozen=True):
     security=BEARER,
     summary="Begin to enable 2FA",
     response_description="What to scan; verify it within ten minutes",
-    responses=failures(AlreadyEnabled, InvalidAccessToken, StoreUnavailable, RevocationUnconfirmed),
+    responses=failures(
+        AlreadyEnabled, TooManyAttempts, InvalidAccessToken, StoreUnavailable, RevocationUnconfirmed
+    ),
 )
 async def enable(request: JsonRequest) -> EnrollmentBody:
     """Mint a secret for the authenticator app. It replaces one that is still to be verified."""
