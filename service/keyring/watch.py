@@ -69,6 +69,7 @@ class KeyWatch:
         self._shown: tuple[Any, ...] = ()
         self.keys: KeysInUse
         self._ask_at = 0.0
+        self._reason = ""
         self.problem = ""
         """What keeps the keys from being as they should, in a sentence; empty when all is well."""
 
@@ -185,6 +186,7 @@ class KeyWatch:
             self._complain(_NEWEST_NOT_OPEN, error)
 
     def _complain(self, problem: str, error: Exception) -> None:
-        if problem != self.problem:
+        # The reason may become another, and then it is what the operator has to read.
+        if (problem, str(error)) != (self.problem, self._reason):
             log.warning("keys", problem=problem, reason=str(error))
-        self.problem = problem
+        self.problem, self._reason = problem, str(error)

@@ -1,9 +1,11 @@
 """Data keys that nobody can open: they are not made, and those that are there do no harm."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import delete
+from structlog.testing import capture_logs
 
 from service.database.tables import data_keys
 from service.errors import KeyRefused, KeyServiceRefused, KeyServiceUnavailable
@@ -135,3 +137,27 @@ async def test_an_epoch_begun_anew_is_another(data_dir: DataDir, set_clock: SetC
     other = await Pod(data_dir, set_clock).start()
     assert pod.keys.keyring._data_keys[2] == other.keys.keyring._data_keys[2] != lost
     assert other.opens(pod.seal())
+
+
+async def test_another_reason_is_told(
+    data_dir: DataDir, set_clock: SetClock, logged: list[dict[str, Any]]
+) -> None:
+    """When the key service refuses for another reason than before, the log has that, too; the same
+    reason is told once."""
+    await data_dir.start()
+    provider = Flaky(data_dir.provider)
+    provider.away = True
+    pod = await Pod(data_dir, set_clock, provider).start()
+    for _ in range(3):
+        await pod.look()
+    pod.watch._provider = Refusing(data_dir.provider, 1)
+    for _ in range(3):
+        await pod.look()
+    reasons = [entry["reason"] for entry in logged if entry["event"] == "keys"]
+    assert reasons == ["it is away", "access is denied"]
+
+
+@pytest.fixture
+def logged() -> Iterator[list[dict[str, Any]]]:
+    with capture_logs() as entries:
+        yield entries
