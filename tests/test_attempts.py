@@ -13,6 +13,7 @@ import pytest
 from service.attempts import Attempts, Counter, Limit
 from service.errors import (
     InvalidCredentials,
+    KeyServiceUnavailable,
     Overloaded,
     RevocationUnconfirmed,
     StoreUnavailable,
@@ -182,6 +183,21 @@ async def test_only_digests_reach_redis(attempts: Attempts, keys: RedisServer) -
         assert key == b"attempts:{%02x}:n:" % (subject[0] & 63) + subject
         assert 0 < client.pttl(key) <= 60_000
         assert client.lrange(key, 0, -1)[0].isdigit()
+
+
+async def test_nothing_is_digested_without_a_key(keys: RedisServer) -> None:
+    """While the keys are not open no subject is made under an empty one, and nothing is counted."""
+    link = Link(keys.url)
+    attempts = Attempts(link, b"")
+    with pytest.raises(KeyServiceUnavailable):
+        attempts.subject("account", "ann@example.com")
+    with pytest.raises(KeyServiceUnavailable):
+        await attempts.count_call(bytes(16), "enable")
+    with keys.client() as client:
+        assert client.keys("attempts:*") == []
+    attempts.use(b"k" * 32)
+    assert attempts.subject("account", "ann@example.com")
+    await link.aclose()
 
 
 @pytest.mark.parametrize(("address", "counted"), [
