@@ -1,0 +1,49 @@
+"""A primary that is taken out of a cluster in good order, under load, as docs/deploy tells."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fleet.load import load
+from tests.support.access import SERVICE
+from tests.support.cluster import SLOTS, Cluster, slot_of
+from tests.support.fleet import client_of
+from tests.support.service_process import ServiceProcess, sign_up
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """One of its own: it ends with a node less."""
+    cluster = Cluster(tmp_path / "cluster")
+    try:
+        yield cluster.start()
+    finally:
+        cluster.stop()
+
+
+async def test_nobody_notices(cluster: Cluster, tmp_path: Path) -> None:
+    """Its slots are moved, it is forgotten, reset and runs on: no call fails, then or afterwards,
+    neither of those who were there nor of those who sign up."""
+    leaver, heir = cluster.nodes[:2]
+
+    def take_out() -> None:
+        leaver.cluster("MIGRATESLOTS", "SLOTSRANGE", 0, SLOTS // 3 - 1, "NODE", heir.id)
+        wait_until(lambda: all(cluster.owner(0, node) is heir for node in cluster.nodes))
+        for node in cluster.nodes[1:]:
+            node.cluster("FORGET", leaver.id)
+        leaver.cluster("RESET", "SOFT")
+
+    service = ServiceProcess(tmp_path, cluster.url_of(SERVICE)).start()
+    try:
+        async with client_of(service) as client:
+            async with load(client, unavailable_is_wrong=True) as under_way:
+                await asyncio.to_thread(take_out)
+                await under_way.progress()
+            while slot_of((await sign_up(client)).user_id) >= SLOTS // 3:
+                pass  # until somebody new lies where the node was
+            assert (await client.get("/health/ready")).status_code == 200
+    finally:
+        assert service.stop() == 0
