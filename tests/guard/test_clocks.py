@@ -1,8 +1,11 @@
 """Clocks that are wrong: the issuer's, and the guard's own. Who has left is not let in again."""
 
+import asyncio
 import time
 from datetime import timedelta
+from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 
@@ -11,6 +14,8 @@ from service.guard.revocations import _MOST_FAR, Shard
 from tests.guard.guards import Guards, log_out, refuses, verdict
 from tests.support.looking import ON_VALKEY
 from tests.support.parts import Parts, access_tokens
+from tests.support.redis_server import RedisServer
+from tests.support.service_process import ServiceProcess, claims_of, sign_up
 from tests.support.tokens import SESSION
 from tests.support.waiting import eventually
 
@@ -74,6 +79,7 @@ async def test_it_is_not_let_in_once_it_is_near_enough(
         await log_out(parts, pair)
     seen = set()
     while time.time() < begin + 7:
+        await asyncio.sleep(0.02)  # the feed's turn
         for each in (token, other):
             seen.add(await verdict(guard, each))
     assert seen == {"refused"}
@@ -103,6 +109,7 @@ async def test_the_guards_clock_is_put_back(
     end = time.time() + 8.5  # by its clock the token lives until then
     seen = set()
     while time.time() < end:
+        await asyncio.sleep(0.02)
         seen.add(await verdict(guard, token))
     assert seen == {"refused"}
 
@@ -154,3 +161,41 @@ def test_too_many_far_tokens_are_no_way_out() -> None:
     for later in (1_100.0, 1_300.0):
         shard.turn(now + later, 9_000.0 + later)
     assert b"mine" not in shard
+
+
+@ON_VALKEY
+async def test_a_pod_whose_clock_is_ahead(
+    keys: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real one, by 20 s: who has logged out there is refused until the last token has expired."""
+    monkeypatch.setattr("service.guard.verifier.FEED_SKEW", timedelta(seconds=0.5))
+    program = ("-m", "tests.support.shifted_service")
+    settings = {"SERVICE_ACCESS_TTL": "5", "CLOCK_AHEAD": "20"}
+    service = ServiceProcess(tmp_path, keys.url, program, **settings).start()
+    try:
+        async with (
+            httpx.AsyncClient(base_url=service.url, timeout=30) as http,
+            Verifier(
+                issuer="http://127.0.0.1:8000",
+                audience="openshow",
+                jwks_url=f"{service.url}/.well-known/jwks.json",
+                redis_url=keys.url.reveal(),
+                access_ttl=5,
+                bound=0.5,
+            ) as guard,
+        ):
+            person = await sign_up(http)
+            tokens = [person.tokens["accessToken"]]
+            person = person.holding((await person.refresh()).json())
+            tokens.append(person.tokens["accessToken"])
+            expiry = max(claims_of(token)["exp"] for token in tokens)
+            assert 20 < expiry - time.time() < 26
+            assert await refuses(guard, tokens[0])
+            assert (await person.log_out()).status_code == 204
+            told = set()
+            while time.time() < expiry + 1:
+                await asyncio.sleep(0.02)
+                told |= {await verdict(guard, token) for token in tokens}
+            assert told == {"refused"}
+    finally:
+        service.stop()
