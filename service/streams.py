@@ -55,6 +55,7 @@ class Writer:
         self._lock = threading.RLock()
         self._bell = threading.Lock()
         self._bell.acquire()
+        self._pause = threading.Event()  # never set; unlike `sleep` it bears a clock that is faked
         threading.Thread(target=self._run, name="output", daemon=True).start()
 
     def put(self, lines: bytes) -> None:
@@ -82,7 +83,7 @@ class Writer:
                 left, moved = self._queued, now
             if now - began > _LONGEST_FLUSH or now - moved > _LONGEST_STALL:
                 return False
-            time.sleep(0.005)
+            self._pause.wait(0.005)
         return True
 
     def _drop(self, lines: int) -> None:
@@ -105,7 +106,7 @@ class Writer:
             self._bell.acquire()
             while pieces := self._next():
                 self._write_all(pieces)
-            time.sleep(_GATHER)
+            self._pause.wait(_GATHER)
 
     def _next(self) -> list[bytes | int]:
         """What is written next, up to about a piece; nothing, and the thread is idle."""
@@ -127,7 +128,7 @@ class Writer:
                 end = text.rfind(b"\n", 0, _PIECE) + 1 or text.find(b"\n") + 1 or len(text)
                 self._write(text[:end])
                 text, lost = text[end:], 0
-        except OSError:  # closed, or no room on the disk; later lines may find some again
+        except Exception:  # closed, no room on the disk, or worse: later lines may find some again
             said = sum(isinstance(piece, int) for piece in pieces) if lost else 0
             with self._lock:
                 self._unsaid += lost
