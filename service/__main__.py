@@ -2,7 +2,7 @@
 
 import sys
 
-from service.cli import main
+from service.cli.program import main
 
 if __name__ == "__main__":  # worker processes import this module again
     sys.exit(main())

@@ -20,7 +20,6 @@ from service.accounts.password_policy import PasswordPolicy
 from service.accounts.passwords import Passwords
 from service.accounts.second_factors import SecondFactors
 from service.accounts.users import Users
-from service.attempts import Attempts, Limit, Limits
 from service.authentication.identity import Identities
 from service.authentication.owners import OwnerLookup
 from service.authentication.password import PasswordAuthentication
@@ -29,17 +28,18 @@ from service.clock import system_clock
 from service.database.engine import open_database
 from service.errors import StoreUnavailable
 from service.keyring.keys import KeysInUse, ServiceKeys
-from service.keyring.providers import open_key_services
+from service.keyring.kms.selection import open_key_services
+from service.keyring.records import KeyLives
+from service.keyring.service_key_rotation import ServiceKeyRotation
 from service.keyring.store import KeyStore
-from service.keyring.stored import KeyLives
-from service.keyring.turning import KeyTurning
 from service.keyring.watch import KeyWatch
-from service.keyspace.event_streams import EventStreams
-from service.keyspace.feed_marking import FeedMarking
-from service.keyspace.link import Bounds, Link
-from service.keyspace.node import Timing
-from service.readiness import Problems, Readiness, SharedLook
-from service.readiness_parts import Parts
+from service.rate_limits import Limit, Limits, RateLimits
+from service.readiness.look import Problems, Readiness, SharedLook
+from service.readiness.parts import Parts
+from service.redis.client import Bounds, RedisClient
+from service.redis.event_streams import EventStreams
+from service.redis.feed_marking import FeedMarking
+from service.redis.node import Timing
 from service.sessions.access_tokens import AccessTokens
 from service.sessions.refresh_tokens import RefreshTokens
 from service.sessions.sessions import Lives, Owners, Sessions
@@ -50,12 +50,12 @@ from service.twofactor.management import SecondFactorManagement
 from service.twofactor.pending import PendingEnrolments
 from service.twofactor.recovery_codes import RecoveryDigests
 from service.web import metrics, openapi
-from service.web.answers import RouteResponse
 from service.web.errors import HANDLERS
 from service.web.limits import BODY_LIMIT
-from service.web.outermost import Outermost
+from service.web.middleware import RequestMiddleware
 from service.web.pages.routes import ROUTES as PAGES
 from service.web.requests import JsonRequest, admit, trusting
+from service.web.responses import RouteResponse
 from service.web.routes import accounts, operations, sessions, two_factor
 from service.web.services import Services, install
 
@@ -94,7 +94,7 @@ def create_app(settings: Settings) -> ASGIApp:
             settings.database_pool,
             timedelta(milliseconds=settings.database_timeout_ms),
         )
-        link = create_link(settings)
+        redis = create_redis_client(settings)
         pool = HashingPool(usable_cores() // settings.workers)
         watch = KeyWatch(
             KeyStore(engine),
@@ -103,21 +103,21 @@ def create_app(settings: Settings) -> ASGIApp:
             KeyLives(
                 access=settings.access_ttl, refresh=settings.refresh_ttl, age=settings.key_age
             ),
-            KeyTurning(engine, system_clock),
+            ServiceKeyRotation(engine, system_clock),
         )
         keys = await watch.start()
         passwords = Passwords(pool, keys.now.peppers, settings.bcrypt_cost)
         costs = PasswordCosts(engine)
         with suppress(StoreUnavailable):  # it refuses to be written; asked again and again
             await costs.share(passwords)
-        marking = FeedMarking(link, settings.issuer)
+        marking = FeedMarking(redis, settings.issuer)
         await marking.start()
         problems = Problems(keys=lambda: watch.blocking, feed=lambda: marking.problem)
-        parts = Parts(link, engine, settings.kms, problems)
+        parts = Parts(redis, engine, settings.kms, problems)
         ready = SharedLook(parts)
         users = Users(engine)
-        install(app, _services(settings, link, engine, passwords, policy, keys, ready, users))
-        streams = EventStreams(link, settings.events_age, metrics.EVENTS_DROPPED.inc)
+        install(app, _services(settings, redis, engine, passwords, policy, keys, ready, users))
+        streams = EventStreams(redis, settings.events_age, metrics.EVENTS_DROPPED.inc)
         tasks = (
             streams.run(),
             watch.run(),
@@ -139,10 +139,10 @@ def create_app(settings: Settings) -> ASGIApp:
         await ready.aclose()
         parts.close()
         await pool.close()
-        await link.aclose()
+        await redis.aclose()
         await engine.dispose()
 
-    return Outermost(
+    return RequestMiddleware(
         Litestar(
             [*_ROUTES, *(PAGES if settings.pages else [])],
             lifespan=[lifespan],
@@ -166,7 +166,7 @@ def from_environment() -> ASGIApp:
     return create_app(Settings.from_environment(os.environ))
 
 
-def create_link(settings: Settings) -> Link:
+def create_redis_client(settings: Settings) -> RedisClient:
     """The way to the Redis that the settings name."""
     timing = Timing(
         timedelta(milliseconds=settings.redis_connect_timeout_ms),
@@ -174,7 +174,7 @@ def create_link(settings: Settings) -> Link:
     )
     bounds = Bounds(settings.events_max, settings.limit_calls if settings.rate_limit else None)
     replicas = settings.redis_min_replicas
-    return Link(settings.redis_url, replicas, timing, settings.issuer, bounds)
+    return RedisClient(settings.redis_url, replicas, timing, settings.issuer, bounds)
 
 
 def create_access_tokens(settings: Settings, keys: ServiceKeys) -> AccessTokens:
@@ -195,14 +195,14 @@ def create_refresh_tokens(keys: ServiceKeys) -> RefreshTokens:
 
 def create_sessions(
     settings: Settings,
-    link: Link,
+    redis: RedisClient,
     access_tokens: AccessTokens,
     refresh_tokens: RefreshTokens,
     owners: Owners | None = None,
 ) -> Sessions:
     """The sessions in the Redis that `link` leads to. Without `owners` nobody asks for those."""
     return Sessions(
-        link,
+        redis,
         refresh_tokens,
         access_tokens,
         Lives(settings.refresh_ttl, settings.refresh_idle_ttl, settings.refresh_grace),
@@ -232,7 +232,7 @@ def _password_policy(settings: Settings) -> PasswordPolicy:
 
 def _services(
     settings: Settings,
-    link: Link,
+    redis: RedisClient,
     engine: AsyncEngine,
     passwords: Passwords,
     policy: PasswordPolicy,
@@ -241,38 +241,38 @@ def _services(
     users: Users | None = None,
 ) -> Services:
     users, factors = users or Users(engine), SecondFactors(engine)
-    attempts = Attempts(link, keys.now.email_digest_key, _limits(settings))
+    rate_limits = RateLimits(redis, keys.now.email_digest_key, _limits(settings))
     digests = RecoveryDigests(keys.now.peppers)
-    challenges = Challenges(link, settings.challenge_ttl)
+    challenges = Challenges(redis, settings.challenge_ttl)
     access_tokens = create_access_tokens(settings, keys.now)
     refresh_tokens = create_refresh_tokens(keys.now)
     owners = OwnerLookup(users)
-    sessions_ = create_sessions(settings, link, access_tokens, refresh_tokens, owners)
+    sessions_ = create_sessions(settings, redis, access_tokens, refresh_tokens, owners)
 
     def use(now: ServiceKeys) -> None:
         access_tokens.use(now.signing)
         refresh_tokens.use(now.refresh_mac_keys, now.refresh_mac_current)
         passwords.use(now.peppers)
         digests.use(now.peppers)
-        attempts.use(now.email_digest_key)
+        rate_limits.use(now.email_digest_key)
 
     keys.follow(use)
     authentication = PasswordAuthentication(
         users,
         passwords,
         policy,
-        attempts,
+        rate_limits,
         sessions_,
         challenges,
         fair_to_networks=settings.rate_limit,
         clock=system_clock,
     )
     enrolments = Enrolments(
-        PendingEnrolments(link, keys.keyring, settings.enrollment_ttl),
+        PendingEnrolments(redis, keys.keyring, settings.enrollment_ttl),
         factors,
         keys.keyring,
         digests,
-        attempts,
+        rate_limits,
         app_name=settings.app_name,
         clock=system_clock,
     )
@@ -280,11 +280,11 @@ def _services(
     return Services(
         accounts=authentication,
         second_step=SecondFactorAuthentication(
-            link,
+            redis,
             users,
             factors,
             challenges,
-            attempts,
+            rate_limits,
             sessions_,
             keys.keyring,
             digests,
@@ -293,10 +293,10 @@ def _services(
         identities=Identities(sessions_, users),
         enrolments=enrolments,
         second_factor=SecondFactorManagement(
-            link, factors, keys.keyring, digests, attempts, system_clock
+            redis, factors, keys.keyring, digests, rate_limits, system_clock
         ),
         sessions=sessions_,
         access_tokens=access_tokens,
         jwks=lambda: keys.now.signing.jwks(),
-        readiness=ready or SharedLook(Parts(link, engine, settings.kms)),
+        readiness=ready or SharedLook(Parts(redis, engine, settings.kms)),
     )

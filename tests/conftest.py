@@ -15,14 +15,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tools.testbed.access import SERVICE
+from tools.testbed.cluster import Cluster
+from tools.testbed.postgresql import PostgresServer
+from tools.testbed.redis_server import RedisServer, available
+from tools.testbed.sentinel import SentinelTrio
+from tools.testbed.service_process import Person, ServiceProcess, sign_up
 
-from tests.support.access import SERVICE
-from tests.support.cluster import Cluster
 from tests.support.fleet import client_of
-from tests.support.postgresql import PostgresServer
-from tests.support.redis_server import RedisServer, available
-from tests.support.sentinel import SentinelTrio
-from tests.support.service_process import Person, ServiceProcess, sign_up
 from tests.support.user_stores import NewUserStore, SqliteStore, UserStore, postgres_store
 
 PERMANENT = (b"events:", b"revoked:", b"revocations:")

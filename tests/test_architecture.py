@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.support.redis_server import REPOSITORY
+from tools.testbed.redis_server import REPOSITORY
 
 EVERYTHING = "*"
 
@@ -20,32 +19,28 @@ ROOMS = {
     "__main__": "cli",
     "cli": EVERYTHING,
     "serving": EVERYTHING,
-    "key_commands": EVERYTHING,
-    "key_actions": EVERYTHING,
-    "redis_commands": EVERYTHING,
     "app": EVERYTHING,
     # all that knows HTTP
     "web": "authentication sessions twofactor readiness accounts errors logs streams",
     # use cases
-    "authentication": "attempts sessions twofactor accounts keyring keyspace clock errors",
-    "twofactor": "attempts sessions accounts keyring keyspace clock errors",
-    "sessions": "guard keyring keyspace clock errors",
-    "attempts": "keyspace rates errors",
+    "authentication": "rate_limits sessions twofactor accounts keyring redis clock errors",
+    "twofactor": "rate_limits sessions accounts keyring redis clock errors",
+    "sessions": "access_tokens keyring redis clock errors",
+    "rate_limits": "redis rates errors",
     # what app pods mount: see also `test_the_guard_stands_alone`
-    "guard": "keyspace",
-    "readiness_parts": "readiness database keyspace errors",
-    "readiness": "",
-    "key_status": "keyring clock errors",
+    "guard": "access_tokens redis",
+    "readiness": "database redis errors",
     # leaves
     "accounts": "database clock errors",
     "keyring": "database settings clock errors",
-    "keyspace": "settings rates errors",
+    "access_tokens": "",
+    "embedded": "settings redis errors",
+    "redis": "settings rates errors",
     "database": "errors",
     "settings": "rates errors",
     "rates": "",
     "logs": "",
     "streams": "",
-    "progress": "",
     "clock": "",
     "errors": "",
 }
@@ -58,23 +53,23 @@ LIBRARIES = {
     "uvicorn": "serving web",
     "httptools": "web",
     "prometheus_client": "web",
-    "redis": "keyspace guard redis_commands",
-    "hiredis": "keyspace",
+    "redis": "redis guard embedded cli",
+    "hiredis": "redis",
     "alembic": "database",
     "asyncpg": "database",
-    "sqlalchemy": "database accounts keyring readiness_parts app key_actions",
+    "sqlalchemy": "database accounts keyring readiness app cli",
     "bcrypt": "accounts",
     "email_validator": "accounts",
     "idna": "accounts database",
     "zxcvbn": "accounts",
-    "cryptography": "keyring sessions guard",
+    "cryptography": "keyring sessions guard access_tokens",
     "boto3": "keyring",
     "botocore": "keyring",
     "hvac": "keyring",
     "requests": "keyring",  # hvac's errors
     "pkcs11": "keyring",
     "pyotp": "twofactor",
-    "jwt": "sessions guard",
+    "jwt": "sessions guard access_tokens",
     "segno": "web",
     "msgspec": EVERYTHING,
     "structlog": EVERYTHING,
@@ -84,8 +79,8 @@ LIBRARIES = {
 
 GUARD = {
     "": "msgspec jwt cryptography httpx redis"
-    " service.guard service.keyspace.feed_mark service.keyspace.keys service.keyspace.url"
-    " service.keyspace.url_options",
+    " service.guard service.access_tokens service.redis.feed_mark service.redis.keys"
+    " service.redis.url service.redis.url_options",
     "litestar": "litestar",
     "fastapi": "fastapi",
 }
@@ -154,13 +149,13 @@ def test_who_imports_whom(room: str, path: Path) -> None:
         ("web", "import jwt"),
         ("web", "import bcrypt"),
         ("web", "from cryptography import x509"),
-        ("web", "from service import keyspace"),
-        ("web", "from service.keyspace.link import Link"),
+        ("web", "from service import redis"),
+        ("web", "from service.redis.client import RedisClient"),
         ("sessions", "from litestar import Request"),
         ("sessions", "from service.web.errors import TABLE"),
         ("sessions", "import redis"),
         ("authentication", "from litestar import Request"),
-        ("keyspace", "from service.sessions import record"),
+        ("redis", "from service.sessions import record"),
         ("accounts", "import service.authentication.password"),
         ("database", "from service.web import requests"),
         ("keyring", "from service.sessions.record import Session"),
@@ -188,7 +183,7 @@ def test_load_comes_from_outside(path: Path) -> None:
     """The load generator knows the service over HTTP only."""
     named = set(imports(path.read_text(encoding="utf-8")))
     assert {name for name in named if name.startswith(("service.", "tests."))} <= {
-        "service.progress.Progress"
+        "service.cli.progress.Progress"
     }
     others = {name for name in named if name.startswith("tools.")}
     assert {
@@ -217,7 +212,7 @@ def test_the_line_of_tokens_is_a_leaf() -> None:
 @pytest.mark.parametrize("name", ["feed_mark", "keys", "url"])
 def test_what_the_guard_shares_is_a_leaf(name: str) -> None:
     """The modules that it has in common with the service bring nothing else along."""
-    source = (REPOSITORY / f"service/keyspace/{name}.py").read_text(encoding="utf-8")
+    source = (REPOSITORY / f"service/redis/{name}.py").read_text(encoding="utf-8")
     assert beyond_the_guard(name, source) == []
 
 
@@ -227,8 +222,8 @@ def test_what_the_guard_shares_is_a_leaf(name: str) -> None:
         ("asgi", "import litestar"),
         ("fastapi", "from litestar import get"),
         ("verifier", "import structlog"),
-        ("verifier", "from service.keyspace import link"),
-        ("verifier", "from service.keyspace.keys_of_others import bucket"),
+        ("verifier", "from service.redis import client"),
+        ("verifier", "from service.redis.keys_of_others import bucket"),
         ("verifier", "from service.errors import StartupError"),
         ("verifier", "from service import __version__"),
     ],

@@ -5,9 +5,9 @@ import shlex
 from pathlib import Path
 
 import pytest
+from tools.testbed.redis_server import REPOSITORY
 
-from service.cli import _parser
-from tests.support.redis_server import REPOSITORY
+from service.cli.program import _parser
 
 PLACES = [
     *sorted((REPOSITORY / "service").rglob("*.py")),

@@ -13,16 +13,16 @@ from typing import Any
 import httpx
 import pytest
 import yaml  # a dependency of Litestar
+from tools.testbed.postgresql import PostgresServer
+from tools.testbed.redis_server import REPOSITORY
+from tools.testbed.sentinel import SentinelTrio
+from tools.testbed.service_process import PASSWORD, claims_of
+from tools.testbed.waiting import wait_until
 
-from service import cli
+from service.cli import program as cli
 from service.errors import SettingsError
 from service.serving.server import LONGEST_STOP
 from service.settings import Settings
-from tests.support.postgresql import PostgresServer
-from tests.support.redis_server import REPOSITORY
-from tests.support.sentinel import SentinelTrio
-from tests.support.service_process import PASSWORD, claims_of
-from tests.support.waiting import wait_until
 
 DEPLOY = REPOSITORY / "docs/deploy"
 CONTAINERFILE = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
@@ -176,7 +176,7 @@ def test_the_command_is_ours() -> None:
     """The program of the package, with arguments that it takes; the image has the same."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     (program,) = CONTAINER["command"]
-    assert project["scripts"][program] == "service.cli:main"
+    assert project["scripts"][program] == "service.cli.program:main"
     assert cli._parser().parse_args(CONTAINER["args"]).run is cli._serve
     assert f'ENTRYPOINT ["{program}"]\nCMD ["serve"]\n' in CONTAINERFILE
     assert CONTAINER["image"] == f"{program}:{project['version']}"

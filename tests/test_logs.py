@@ -12,11 +12,11 @@ import httpx
 import msgspec
 import pytest
 import structlog
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import PASSWORD, ServiceProcess, sign_up
 
 from service import logs
 from tests.support.log_state import configured
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import PASSWORD, ServiceProcess, sign_up
 
 
 def lines(capture: Any) -> list[dict[str, Any]]:

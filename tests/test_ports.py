@@ -3,11 +3,11 @@
 import subprocess
 import sys
 
-from tests.support.redis_server import REPOSITORY
+from tools.testbed.redis_server import REPOSITORY
 
 CODE = """
 import sys
-from tests.support.ports import free_port
+from tools.testbed.ports import free_port
 print(*(free_port() for _ in range(600)), flush=True)
 sys.stdin.read()
 """

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-
-from tests.support.ports import free_port
-from tests.support.redis_server import REPOSITORY, RedisServer, available
-from tests.support.service_process import PASSWORD, ServiceProcess
-from tests.support.waiting import wait_until
+from tools.testbed.ports import free_port
+from tools.testbed.redis_server import REPOSITORY, RedisServer, available
+from tools.testbed.service_process import PASSWORD, ServiceProcess
+from tools.testbed.waiting import wait_until
 
 DEPLOY = REPOSITORY / "docs/deploy"
 MODULES = "/usr/lib/apache2/modules"

@@ -10,19 +10,20 @@ from typing import Any
 import httpx
 import pytest
 from redis.crc import key_slot
+from tools.testbed import access
+from tools.testbed.access import GUARD, PASSWORD, SERVICE
+from tools.testbed.cluster import Cluster
+from tools.testbed.redis_server import RedisServer, available
+from tools.testbed.sentinel import SentinelTrio
+from tools.testbed.service_process import ServiceProcess, code_of
+from tools.testbed.waiting import wait_until
 
-from service.keyspace.link import Link
-from service.readiness import Part, Question, Readiness, SharedLook
-from service.readiness_parts import Parts, clock_part
+from service.readiness.look import Part, Question, Readiness, SharedLook
+from service.readiness.parts import Parts, clock_part
+from service.redis.client import RedisClient
 from service.settings import Secret
-from tests.support import access, faketime
-from tests.support.access import GUARD, PASSWORD, SERVICE
-from tests.support.cluster import Cluster
-from tests.support.redis_server import RedisServer, available
-from tests.support.sentinel import SentinelTrio
-from tests.support.service_process import ServiceProcess, code_of
+from tests.support import faketime
 from tests.support.user_stores import PostgresStore, UserStore
-from tests.support.waiting import wait_until
 
 FINE = Part(True, "Fine.")
 
@@ -134,8 +135,8 @@ async def test_what_could_not_be_looked_at_is_said(
     with server.client() as client:
         kept = [rule for rule in access.users()[SERVICE] if rule not in less]
         client.execute_command("ACL", "SETUSER", "odd", "reset", *kept, *more)
-        link, engine = Link(access.url_as("odd", server.url)), user_store.open()
-        parts = Parts(link, engine, "local")
+        redis_client, engine = RedisClient(access.url_as("odd", server.url)), user_store.open()
+        parts = Parts(redis_client, engine, "local")
         for _ in range(3):
             readiness = await parts()
             assert readiness.ok
@@ -144,7 +145,7 @@ async def test_what_could_not_be_looked_at_is_said(
         # Asked once, not with each look: somebody may watch that log.
         assert sum(entry["count"] for entry in refused) <= len(less) + (not more)
         client.acl_log_reset()
-        await link.aclose()
+        await redis_client.aclose()
         await engine.dispose()
 
 
@@ -242,8 +243,8 @@ async def test_one_primary_of_a_cluster_that_takes_no_change(
 ) -> None:
     """It is noticed wherever it is, and how much of the whole it is is told."""
     cluster = Cluster(tmp_path, node_timeout=15_000).start()
-    link, engine = Link(cluster.url), user_store.open()
-    look = Parts(link, engine, "local")
+    redis_client, engine = RedisClient(cluster.url), user_store.open()
+    look = Parts(redis_client, engine, "local")
     try:
         assert (await look()).ok
         with cluster.owner(key_slot(b"00")).client() as client:
@@ -254,7 +255,7 @@ async def test_one_primary_of_a_cluster_that_takes_no_change(
             " of 64 buckets take no changes. Redis takes no writes: it has" in found.redis.message
         )
     finally:
-        await link.aclose()
+        await redis_client.aclose()
         await engine.dispose()
         cluster.stop()
 
@@ -265,15 +266,15 @@ async def test_one_primary_of_a_cluster_that_takes_no_change(
 @pytest.fixture
 async def users_part(user_store: UserStore, keys: RedisServer) -> AsyncIterator[Callable[[], Any]]:
     """Asks for the part `users` of a pod on `user_store`."""
-    engine, link = user_store.open(), Link(keys.url)
-    parts = Parts(link, engine, "local")
+    engine, redis_client = user_store.open(), RedisClient(keys.url)
+    parts = Parts(redis_client, engine, "local")
 
     async def ask() -> Part:
         return (await parts()).users
 
     yield ask
     parts.close()
-    await link.aclose()
+    await redis_client.aclose()
     await engine.dispose()
 
 

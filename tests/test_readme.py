@@ -5,9 +5,8 @@ import shutil
 import subprocess
 
 import pytest
-
-from tests.support.redis_server import REPOSITORY
-from tests.support.service_process import ServiceProcess
+from tools.testbed.redis_server import REPOSITORY
+from tools.testbed.service_process import ServiceProcess
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8000"

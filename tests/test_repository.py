@@ -5,8 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
-from tests.support.redis_server import REPOSITORY
+from tools.testbed.redis_server import REPOSITORY
 
 LARGEST = 100_000  # bytes of a binary
 PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".webp"}

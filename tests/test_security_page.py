@@ -4,8 +4,7 @@ import ast
 import re
 
 import pytest
-
-from tests.support.redis_server import REPOSITORY
+from tools.testbed.redis_server import REPOSITORY
 
 PAGE = (REPOSITORY / "docs/security.md").read_text(encoding="utf-8")
 ROWS = [

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tools.testbed.redis_server import REPOSITORY, RedisServer, available
+from tools.testbed.service_process import ServiceProcess, sign_up
+from tools.testbed.waiting import eventually
 
 from service.errors import SettingsError
 from service.settings import Secret, Settings
-from tests.support.redis_server import REPOSITORY, RedisServer, available
-from tests.support.service_process import ServiceProcess, sign_up
-from tests.support.waiting import eventually
 
 PAGE = (REPOSITORY / "docs/settings.md").read_text(encoding="utf-8")
 

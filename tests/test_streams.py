@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
+from tools.testbed.waiting import wait_until
 
 from service import streams
 from service.streams import LIMIT, Stream, Writer
-from tests.support.waiting import wait_until
 
 LINE = 200  # bytes
 

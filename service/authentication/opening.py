@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from service.accounts.users import Credentials, User, Users
 from service.errors import AccountChanged
-from service.sessions.client import Client
+from service.sessions.origin import RequestOrigin
 from service.sessions.record import Authentication
 from service.sessions.sessions import Sessions
 from service.sessions.token_pair import TokenPair
@@ -31,7 +31,7 @@ class SessionOpening:
         version: int,
         is_right: Callable[[Credentials], bool],
         authentication: Authentication,
-        client: Client,
+        origin: RequestOrigin,
     ) -> tuple[User, TokenPair] | None:
         """A session for the user whose row was `read`, at `version`; `None`: the row has changed so
         that it `is_right` no more.
@@ -44,7 +44,7 @@ class SessionOpening:
         for _ in range(_MOST_TRIES):
             try:
                 tokens = await self._sessions.open(
-                    read.user.id, authentication, "user.loggedIn", client, version, noted=noted
+                    read.user.id, authentication, "user.loggedIn", origin, version, noted=noted
                 )
             except AccountChanged as changed:
                 noted = changed.noted
@@ -54,7 +54,7 @@ class SessionOpening:
                 now = await self._users.credentials(read.user.id)
                 if now is not None and is_right(now):
                     return now.user, tokens
-                await self._sessions.withdraw(read.user.id, tokens, client)
+                await self._sessions.withdraw(read.user.id, tokens, origin)
                 return None
             now = await self._users.credentials(read.user.id)
             if now is None or not is_right(now):

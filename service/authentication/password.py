@@ -10,7 +10,6 @@ from service.accounts import emails
 from service.accounts.password_policy import PasswordPolicy
 from service.accounts.passwords import PasswordHash, Passwords
 from service.accounts.users import Credentials, User, Users
-from service.attempts import Attempts, Counter, Limit, Limits
 from service.authentication.opening import SessionOpening
 from service.clock import Clock
 from service.errors import (
@@ -20,7 +19,8 @@ from service.errors import (
     Overloaded,
     StoreUnavailable,
 )
-from service.sessions.client import Client, network
+from service.rate_limits import Counter, Limit, Limits, RateLimits
+from service.sessions.origin import RequestOrigin, network
 from service.sessions.record import Authentication
 from service.sessions.sessions import Sessions
 from service.sessions.token_pair import TokenPair
@@ -45,7 +45,7 @@ class PasswordAuthentication:
         users: Users,
         passwords: Passwords,
         policy: PasswordPolicy,
-        attempts: Attempts,
+        rate_limits: RateLimits,
         sessions: Sessions,
         challenges: Challenges,
         *,
@@ -55,14 +55,14 @@ class PasswordAuthentication:
         self._users = users
         self._passwords = passwords
         self._policy = policy
-        self._attempts = attempts
+        self._rate_limits = rate_limits
         self._sessions = sessions
         self._opening = SessionOpening(users, sessions)
         self._challenges = challenges
         self._fair_to_networks = fair_to_networks
         self._clock = clock
 
-    async def sign_up(self, email: str, password: str, client: Client) -> LoggedIn:
+    async def sign_up(self, email: str, password: str, origin: RequestOrigin) -> LoggedIn:
         """Add an account and open its first session.
 
         Tries are limited per network, and counted before the account is looked up: the answer
@@ -71,23 +71,23 @@ class PasswordAuthentication:
         Raises:
             InvalidField, WeakPassword, EmailTaken, TooManyAttempts
         """
-        place = self._place(client)
+        place = self._place(origin)
         self._passwords.check_room(place)
         address = emails.normalize(email)
         await asyncio.to_thread(self._policy.check, password, email)  # it may read a large file
-        counters = self._network_counters(self._limits.signups, client)
+        counters = self._network_counters(self._limits.signups, origin)
         if counters:
-            await self._attempts.count(counters[0].subject, counters)
+            await self._rate_limits.count(counters[0].subject, counters)
         if await self._users.find_by_email(address.key):
             raise EmailTaken
         password_hash = await self._passwords.hash(password, place)
         user = await self._users.add(address, password_hash, self._clock())
         tokens = await self._sessions.open(
-            user.id, Authentication.PASSWORD, "user.signedUp", client
+            user.id, Authentication.PASSWORD, "user.signedUp", origin
         )
         return LoggedIn(user, tokens)
 
-    async def log_in(self, email: str, password: str, client: Client) -> LoggedIn | Issued:
+    async def log_in(self, email: str, password: str, origin: RequestOrigin) -> LoggedIn | Issued:
         """Check a password, then open a session, or a challenge where a second factor is on.
 
         Unknown e-mail and wrong password are one answer.
@@ -95,13 +95,13 @@ class PasswordAuthentication:
         Raises:
             InvalidCredentials, TooManyAttempts
         """
-        place = self._place(client)
+        place = self._place(origin)
         self._passwords.check_room(place)
         key = emails.lookup_key(email)
-        account = self._attempts.subject("account", key)
+        account = self._rate_limits.subject("account", key)
         async with (
-            self._attempts.guarding(account, self._account_counters(account, client)),
-            self._guarding_network(client),
+            self._rate_limits.limited(account, self._account_counters(account, origin)),
+            self._limited_network(origin),
         ):
             credentials = await self._users.find_by_email(key)
             stored = credentials.password if credentials else None
@@ -109,10 +109,10 @@ class PasswordAuthentication:
             if credentials is None or not right:
                 raise InvalidCredentials
         await self._renew_hash(credentials, password, place)
-        return await self._open(credentials, password, place, client)
+        return await self._open(credentials, password, place, origin)
 
     async def _open(
-        self, credentials: Credentials, password: str, place: str, client: Client
+        self, credentials: Credentials, password: str, place: str, origin: RequestOrigin
     ) -> LoggedIn | Issued:
         """Open a session, or a challenge, by the row as it is now: it may have changed while the
         password was hashed."""
@@ -124,7 +124,7 @@ class PasswordAuthentication:
                 credentials.user.version,
                 partial(_same_password_alone, credentials.password),
                 Authentication.PASSWORD,
-                client,
+                origin,
             )
             if opened is not None:
                 return LoggedIn(*opened)
@@ -151,28 +151,28 @@ class PasswordAuthentication:
 
     @property
     def _limits(self) -> Limits:
-        return self._attempts.limits
+        return self._rate_limits.limits
 
-    def _place(self, client: Client) -> str:
+    def _place(self, origin: RequestOrigin) -> str:
         """The network whose places for hashes a call takes; '' where all share them."""
-        return network(client.address) if self._fair_to_networks else ""
+        return network(origin.address) if self._fair_to_networks else ""
 
-    def _account_counters(self, account: bytes, client: Client) -> list[Counter]:
-        from_here = self._attempts.subject(
-            "account from network", account.hex(), network(client.address)
+    def _account_counters(self, account: bytes, origin: RequestOrigin) -> list[Counter]:
+        from_here = self._rate_limits.subject(
+            "account from network", account.hex(), network(origin.address)
         )
         limits = self._limits
         return [Counter(limits.account_network, from_here), Counter(limits.account, account)]
 
-    def _network_counters(self, limit: Limit | None, client: Client) -> list[Counter]:
+    def _network_counters(self, limit: Limit | None, origin: RequestOrigin) -> list[Counter]:
         """One counter, or none where the limit is off. Unknown addresses are one network."""
         if limit is None:
             return []
-        return [Counter(limit, self._attempts.subject("network", network(client.address)))]
+        return [Counter(limit, self._rate_limits.subject("network", network(origin.address)))]
 
-    def _guarding_network(self, client: Client) -> AbstractAsyncContextManager[None]:
-        counters = self._network_counters(self._limits.network, client)
-        return self._attempts.guarding(counters[0].subject if counters else b"", counters)
+    def _limited_network(self, origin: RequestOrigin) -> AbstractAsyncContextManager[None]:
+        counters = self._network_counters(self._limits.network, origin)
+        return self._rate_limits.limited(counters[0].subject if counters else b"", counters)
 
 
 def _same_password_alone(password: PasswordHash, now: Credentials) -> bool:

@@ -2,19 +2,19 @@
 
 from service.accounts.second_factors import SecondFactor, SecondFactors
 from service.accounts.users import Users
-from service.attempts import Attempts
 from service.authentication.opening import SessionOpening
 from service.authentication.password import LoggedIn
 from service.clock import Clock
 from service.errors import ChallengeFailed, ChallengeNotFound
 from service.keyring.envelope import Keyring
-from service.keyspace.link import Link
-from service.sessions.client import Client
+from service.rate_limits import RateLimits
+from service.redis.client import RedisClient
+from service.sessions.origin import RequestOrigin
 from service.sessions.record import Authentication
 from service.sessions.sessions import Sessions
 from service.twofactor.challenges import Challenge, Challenges
 from service.twofactor.codes import RecoveryCode, TotpCode, classify
-from service.twofactor.limits import guarding_codes
+from service.twofactor.limits import limited_codes
 from service.twofactor.recovery_codes import RecoveryDigests
 from service.twofactor.scripts import publish
 
@@ -24,27 +24,27 @@ class SecondFactorAuthentication:
 
     def __init__(
         self,
-        link: Link,
+        redis: RedisClient,
         users: Users,
         factors: SecondFactors,
         challenges: Challenges,
-        attempts: Attempts,
+        rate_limits: RateLimits,
         sessions: Sessions,
         keyring: Keyring,
         digests: RecoveryDigests,
         clock: Clock,
     ) -> None:
-        self._link = link
+        self._redis = redis
         self._users = users
         self._factors = factors
         self._challenges = challenges
-        self._attempts = attempts
+        self._rate_limits = rate_limits
         self._opening = SessionOpening(users, sessions)
         self._keyring = keyring
         self._digests = digests
         self._clock = clock
 
-    async def log_in(self, challenge_id: str, code: str, client: Client) -> LoggedIn:
+    async def log_in(self, challenge_id: str, code: str, origin: RequestOrigin) -> LoggedIn:
         """Answer a challenge with a TOTP or a recovery code, and open the session.
 
         Raises:
@@ -54,8 +54,8 @@ class SecondFactorAuthentication:
         factor = await self._factors.get(challenge.user_id)
         if factor is None or factor.enrolment_id != challenge.enrolment_id:
             raise ChallengeNotFound  # the second factor was turned off, or replaced
-        async with guarding_codes(self._attempts, challenge.user_id):
-            authentication, version = await self._pass(challenge, factor, code, client)
+        async with limited_codes(self._rate_limits, challenge.user_id):
+            authentication, version = await self._pass(challenge, factor, code, origin)
         read = await self._users.credentials(challenge.user_id)
         if read is None or read.enrolment_id != challenge.enrolment_id:
             raise ChallengeNotFound
@@ -64,14 +64,14 @@ class SecondFactorAuthentication:
             version,
             lambda now: now.enrolment_id == challenge.enrolment_id,
             authentication,
-            client,
+            origin,
         )
         if opened is None:
             raise ChallengeNotFound
         return LoggedIn(*opened)
 
     async def _pass(
-        self, challenge: Challenge, factor: SecondFactor, code: str, client: Client
+        self, challenge: Challenge, factor: SecondFactor, code: str, origin: RequestOrigin
     ) -> tuple[Authentication, int]:
         """Use the challenge and the code up. How the person has authenticated, and the version of
         the user row by which that was right."""
@@ -80,23 +80,23 @@ class SecondFactorAuthentication:
         )
         match given:
             case TotpCode(step):
-                if await self._challenges.answer(challenge, "totp", step, client):
+                if await self._challenges.answer(challenge, "totp", step, origin):
                     return Authentication.PASSWORD | Authentication.TOTP, factor.version
             case RecoveryCode(digests) if digest := await self._factors.find_code(
                 challenge.user_id, digests
             ):
-                if await self._challenges.answer(challenge, "recovery", None, client):
-                    version = await self._burn(challenge, digest, client)
+                if await self._challenges.answer(challenge, "recovery", None, origin):
+                    version = await self._burn(challenge, digest, origin)
                     return Authentication.PASSWORD | Authentication.RECOVERY_CODE, version
             case _:
-                await self._challenges.answer(challenge, "wrong", None, client)
+                await self._challenges.answer(challenge, "wrong", None, origin)
         raise ChallengeFailed
 
-    async def _burn(self, challenge: Challenge, digest: bytes, client: Client) -> int:
+    async def _burn(self, challenge: Challenge, digest: bytes, origin: RequestOrigin) -> int:
         """Use a recovery code up; of those who race for it, one does. The row's version."""
         user_id = challenge.user_id
         version = await self._factors.burn(user_id, challenge.enrolment_id, digest)
         if version is None:
             raise ChallengeFailed
-        await publish(self._link, user_id, version, "twoFA.recoveryCodeUsed", client)
+        await publish(self._redis, user_id, version, "twoFA.recoveryCodeUsed", origin)
         return version

@@ -33,7 +33,7 @@ _GIVE_WAY = 1.0
 _LOCK = 0x6F70656E73686F77
 """The key of the advisory lock: "openshow", which no other program on the database uses."""
 
-_KEY_FILE = "local.keys"  # that of `service.keyring.local`, made at the first start
+_KEY_FILE = "local.keys"  # that of `service.keyring.kms.local`, made at the first start
 
 _LOCK_NOT_AVAILABLE, _DEADLOCK = "55P03", "40P01"
 

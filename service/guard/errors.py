@@ -6,16 +6,9 @@ GuardError
     └── NotStarted      nobody has started the verifier
 """
 
+from service.access_tokens.errors import GuardError, TokenRefused
 
-class GuardError(Exception):
-    """Any of these. None of them holds the token or anything from inside it."""
-
-
-class TokenRefused(GuardError):
-    """None of the issuer's, expired, or of a session that has ended. Which, is not told."""
-
-    def __init__(self) -> None:
-        super().__init__("the access token does not count")
+__all__ = ["GuardError", "GuardUnavailable", "NotStarted", "TokenRefused"]
 
 
 class GuardUnavailable(GuardError):

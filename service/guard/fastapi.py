@@ -22,7 +22,7 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
-from service.guard.admission import Answer, Refused, check_authentication, identify
+from service.guard.authentication import Answer, Refused, check_authentication, identify
 from service.guard.identity import Identity
 from service.guard.verifier import Verifier
 

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from service.guard.counters import GuardCounters
+from service.guard.discovery import PrimaryDiscovery
 from service.guard.marks import Marks
-from service.guard.primaries import Primaries
 from service.guard.reader import Breaks, Pace, Reader
 from service.guard.revocations import Shard
 from service.guard.stream import Stream
-from service.keyspace.url import RedisUrl
+from service.redis.url import RedisUrl
 
 
 class Feed:
@@ -30,7 +30,7 @@ class Feed:
         clock: Callable[[], float],
         marks: Marks,
     ) -> None:
-        self._primaries = Primaries(url, pace.patience)
+        self._primaries = PrimaryDiscovery(url, pace.patience)
         self._streams = [Stream(number, shard) for number, shard in enumerate(shards)]
         groups = [self._streams] if self._primaries.one_for_all else [[it] for it in self._streams]
         breaks = Breaks(counters)

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from service.guard.admission import Answer, Refused, identify
 from service.guard.asgi_types import ASGIApp, Message, Receive, Scope, Send
+from service.guard.authentication import Answer, Refused, identify
 from service.guard.identity import Identity
 from service.guard.verifier import Verifier
 

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     EllipticCurvePublicNumbers,
 )
 
-from service.guard.access_tokens import Keys, decode
+from service.access_tokens.reader import Keys, decode
 from service.guard.counters import GuardCounters
 
 logger = logging.getLogger("openshow_auth.guard")

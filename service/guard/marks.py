@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from service.guard.rate_limited_log import RateLimitedLog, shown
-from service.keyspace.feed_mark import issuer_in
+from service.redis.feed_mark import issuer_in
 
 
 class Marks:

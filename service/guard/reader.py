@@ -16,14 +16,14 @@ from math import ceil
 import msgspec
 from redis.exceptions import ResponseError, TryAgainError
 
+from service.guard.connection import BROKEN, Argument, Connection
 from service.guard.counters import GuardCounters
+from service.guard.cursor import Replay
+from service.guard.discovery import PrimaryDiscovery
 from service.guard.marks import Marks
-from service.guard.primaries import Primaries
 from service.guard.rate_limited_log import RateLimitedLog
 from service.guard.stream import Entry, RawEntries, Stream, entry
-from service.guard.trail import Rereading
-from service.guard.wire import BROKEN, Argument, Wire
-from service.keyspace.url import Address
+from service.redis.url import Address
 
 logger = logging.getLogger("openshow_auth.guard")
 
@@ -87,7 +87,7 @@ class Reader:
     def __init__(
         self,
         streams: Sequence[Stream],
-        primaries: Primaries,
+        primaries: PrimaryDiscovery,
         pace: Pace,
         counters: GuardCounters,
         breaks: Breaks,
@@ -156,7 +156,7 @@ class Reader:
         finally:
             await wire.close()
 
-    async def _confirm(self, wire: Wire, began: float) -> None:
+    async def _confirm(self, wire: Connection, began: float) -> None:
         """Prove that all entries up to `began` are known, reading whatever is not yet.
 
         Nothing is taken from a stream that is not marked as this guard's issuer's.
@@ -185,7 +185,7 @@ class Reader:
         for stream in streams:
             stream.is_complete(began, self._pace.bound, wall)
 
-    async def _look(self, wire: Wire) -> dict[bytes, list[Entry]]:
+    async def _look(self, wire: Connection) -> dict[bytes, list[Entry]]:
         """The last known entry of each stream and what comes after it; and whose the marks are.
 
         Mark and stream lie in one slot. While that moves key by key, one of them may be there and
@@ -207,7 +207,7 @@ class Reader:
     def _ours(self) -> list[Stream]:
         return [stream for stream in self._streams.values() if stream.is_ours]
 
-    async def _tail(self, wire: Wire, until: float) -> None:
+    async def _tail(self, wire: Connection, until: float) -> None:
         """Take entries as they are added."""
         streams = self._ours()
         if not streams:
@@ -220,9 +220,9 @@ class Reader:
             if not all(self._streams[key].take(entries) for key, entries in found.items()):
                 return
 
-    async def _reread(self, wire: Wire, broken: Sequence[Stream]) -> None:
+    async def _reread(self, wire: Connection, broken: Sequence[Stream]) -> None:
         """Read streams from their beginning, keep all that was known, and judge what is missing."""
-        rereadings = [(stream, Rereading(stream.trail)) for stream in broken]
+        rereadings = [(stream, Replay(stream.trail)) for stream in broken]
         for stream, rereading in rereadings:
             position = b"0-0"
             while found := await self._read(wire, [(stream, position)], count=_PAGE):
@@ -236,7 +236,7 @@ class Reader:
         for stream, rereading in rereadings:
             self._judge(stream, rereading, whole)
 
-    def _judge(self, stream: Stream, rereading: Rereading, others_are_whole: bool) -> None:
+    def _judge(self, stream: Stream, rereading: Replay, others_are_whole: bool) -> None:
         """Say whether something that matters is missing."""
         begun, doubted = stream.trail.last is not None, stream.is_doubtful
         name = stream.key.decode()
@@ -255,7 +255,7 @@ class Reader:
 
     async def _read(
         self,
-        wire: Wire,
+        wire: Connection,
         positions: Sequence[tuple[Stream, bytes]],
         *,
         block: float = 0,
@@ -266,7 +266,7 @@ class Reader:
 
     async def _raw(
         self,
-        wire: Wire,
+        wire: Connection,
         positions: Sequence[tuple[Stream, bytes]],
         whole: Sequence[bytes] = (),
         *,

@@ -4,16 +4,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from service.guard.access_tokens import Keys
+from service.access_tokens.reader import Keys
 from service.guard.counters import GuardCounters
 from service.guard.feed import Feed
 from service.guard.jwks import JwkSet
 from service.guard.marks import Marks
 from service.guard.options import Options
-from service.guard.questions import Questions
 from service.guard.rate_limited_log import RateLimitedLog
 from service.guard.reader import Pace
 from service.guard.revocations import Shard
+from service.guard.session_lookup import SessionLookup
 
 logger = logging.getLogger("openshow_auth.guard")
 
@@ -38,10 +38,10 @@ class Running:
         self._loop = asyncio.get_running_loop()
         self.keys = JwkSet(options.jwks_url, use, options.jwks_floor, counters, options.jwks_proxy)
         self.feed: Feed | None = None
-        self.questions: Questions | None = None
+        self.questions: SessionLookup | None = None
         if options.redis is not None:
             marks = Marks(options.issuer, log)
-            self.questions = Questions(options.redis, pace.patience, pace.pulse, marks)
+            self.questions = SessionLookup(options.redis, pace.patience, pace.pulse, marks)
             if options.mode == "feed":
                 self.feed = Feed(options.redis, shards, pace, counters, options.clock, marks)
 

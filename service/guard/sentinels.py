@@ -7,8 +7,8 @@ then believes before all others. So an address counts that more than half of the
 import asyncio
 from collections import Counter
 
-from service.guard.wire import BROKEN, Wire
-from service.keyspace.url import Address, RedisUrl
+from service.guard.connection import BROKEN, Connection
+from service.redis.url import Address, RedisUrl
 
 _GRACE = 0.05
 """Seconds that those who have not answered are given once a majority has, to keep their line."""
@@ -25,7 +25,7 @@ class Sentinels:
         """`patience`: seconds for a connection, and for an answer."""
         self._url = url
         self._patience = patience
-        self._wires: dict[Address, Wire] = {}
+        self._wires: dict[Address, Connection] = {}
         self._needed = len(set(url.hosts)) // 2 + 1
 
     async def primary(self) -> Address:
@@ -62,7 +62,7 @@ class Sentinels:
         for _ in range(2):  # a line that has broken meanwhile says nothing of the Sentinel
             known = self._wires.pop(host, None)
             try:
-                wire = known or await Wire.to_sentinel(self._url, host, self._patience)
+                wire = known or await Connection.to_sentinel(self._url, host, self._patience)
                 named = await self._ask(wire)
             except BROKEN:
                 if known is None:
@@ -74,7 +74,7 @@ class Sentinels:
             return named
         return None
 
-    async def _ask(self, wire: Wire) -> Address | None:
+    async def _ask(self, wire: Connection) -> Address | None:
         question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._url.primary)
         try:
             answer = await wire.ask(*question, patience=self._patience)

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Sequence
 
+from service.guard.cursor import Cursor, Position, Replay
 from service.guard.revocations import Shard
-from service.guard.trail import Mark, Rereading, Trail
-from service.keyspace.keys import numbered
+from service.redis.keys import numbered
 
-Entry = tuple[Mark, bytes]
+Entry = tuple[Position, bytes]
 """An entry: where it stands in the stream, and the id of the session that has ended."""
 
 
@@ -19,9 +19,9 @@ def entry(id_: bytes, fields: Sequence[bytes]) -> Entry:
     """An entry as `keyspace/keys.py` describes it. What is none has number 0, so one is missing."""
     match fields:
         case [b"n", number, b"s", session_id] if number.isdigit():
-            return Mark(id_, int(number)), session_id
+            return Position(id_, int(number)), session_id
         case _:
-            return Mark(id_, 0), b""
+            return Position(id_, 0), b""
 
 
 class Stream:
@@ -34,7 +34,7 @@ class Stream:
         self.is_ours = False
         """Whether the mark was this guard's issuer's when it was last looked at."""
         self.shard = shard
-        self.trail = Trail()
+        self.trail = Cursor()
         self.doubtful_until = float("-inf")
         """Until then a session may have ended whose entry nobody can read any more."""
 
@@ -68,7 +68,7 @@ class Stream:
         self.shard.turn(at, wall)
         self.shard.known_until = at + bound if at >= self.doubtful_until else float("-inf")
 
-    def rejoin(self, rereading: Rereading, life: float, *, others_are_whole: bool) -> bool:
+    def rejoin(self, rereading: Replay, life: float, *, others_are_whole: bool) -> bool:
         """Go on from a rereading. False: entries that matter are missing, so nothing is sure."""
         wall = time.time()
         missing = rereading.missing_until(round(wall * 1000), others_are_whole=others_are_whole)

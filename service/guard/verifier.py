@@ -10,8 +10,9 @@ from math import ceil
 from types import TracebackType
 from typing import Self
 
-from service.guard.access_tokens import AccessTokenReader, Claims, Keys, UnknownKey
-from service.guard.cache import Admission, Cache
+from service.access_tokens.cache import Cache
+from service.access_tokens.reader import AccessTokenReader, Claims, Keys, UnknownKey
+from service.guard.admission import Admission
 from service.guard.counters import GuardCounters
 from service.guard.errors import GuardUnavailable, NotStarted, TokenRefused
 from service.guard.identity import Identity
@@ -20,7 +21,7 @@ from service.guard.rate_limited_log import RateLimitedLog, shown
 from service.guard.reader import Pace
 from service.guard.revocations import shards
 from service.guard.running import Running
-from service.keyspace.keys import FEED_SKEW, bucket_number
+from service.redis.keys import FEED_SKEW, bucket_number
 
 logger = logging.getLogger("openshow_auth.guard")
 

@@ -20,21 +20,21 @@ from service.database.engine import store_errors
 from service.database.tables import data_keys, sealed_keys, users
 from service.errors import KeyRefused, StartupError
 from service.keyring import signing
-from service.keyring.aside import aside
+from service.keyring.daemon_thread import run_in_daemon_thread
 from service.keyring.envelope import DATA_KEY_SIZE, Keyring
 from service.keyring.keys import ServiceKeys
-from service.keyring.opening import OpenKeys, bound_to, open_all, wrap_new
-from service.keyring.provider import KeyProvider
-from service.keyring.stored import (
+from service.keyring.kms.provider import KeyProvider
+from service.keyring.records import (
     EMAIL_DIGEST,
     PEPPER,
     REFRESH_MAC,
     SIGNING,
     DataKey,
     KeyLives,
+    KeyRecords,
     SealedKey,
-    Stored,
 )
+from service.keyring.unsealing import UnsealedKeys, bound_to, unseal_all, wrap_new
 
 log = structlog.get_logger()
 
@@ -83,29 +83,29 @@ class KeyStore:
         self,
         provider: KeyProvider,
         clock: Clock,
-        known: OpenKeys | None = None,
+        known: UnsealedKeys | None = None,
         resting: Collection[int] = (),
-    ) -> OpenKeys:
-        """As `load`, all of them. `known` and `resting`: see `open_all`."""
+    ) -> UnsealedKeys:
+        """As `load`, all of them. `known` and `resting`: see `unseal_all`."""
         stored = await self.read()
         if not stored.data_keys:
             wrapped, data_key = await self._found(provider, clock())
             stored = await self.read()
             if stored.data_keys and stored.data_keys[0].wrapped == wrapped:  # ours, not another's
-                known = OpenKeys(stored, {_FIRST: data_key})
+                known = UnsealedKeys(stored, {_FIRST: data_key})
         # In a thread, because a provider may block.
-        keys = await aside(open_all, provider, stored, known, resting)
+        keys = await run_in_daemon_thread(unseal_all, provider, stored, known, resting)
         if any(key.public is None for key in stored.sealed_keys[SIGNING]):
             await self._publish(keys)
         return keys
 
-    async def read(self) -> Stored:
+    async def read(self) -> KeyRecords:
         """What is there. Raises `StoreUnavailable`, and `StartupError` for an impossible id."""
         with store_errors():
             async with self._engine.connect() as connection:
                 return await self.read_on(connection)
 
-    async def read_on(self, connection: AsyncConnection) -> Stored:
+    async def read_on(self, connection: AsyncConnection) -> KeyRecords:
         """`read` within a transaction of the caller's."""
         sealed: dict[str, list[SealedKey]] = {use: [] for use in MINTS}
         # Sealed keys first: the epoch of each is then among the data keys read next.
@@ -120,7 +120,7 @@ class KeyStore:
             use: tuple(sorted(keys, key=lambda key: (key.active_from, key.id)))
             for use, keys in sealed.items()
         }
-        return Stored(wrapped, by_age)
+        return KeyRecords(wrapped, by_age)
 
     async def _found(self, provider: KeyProvider, now: datetime) -> tuple[bytes, bytes]:
         """Makes the first data key and, sealed under it, one key for each use: all or nothing.
@@ -128,7 +128,7 @@ class KeyStore:
         The data key, wrapped and in clear, whether or not another process was first.
         """
         data_key = secrets.token_bytes(DATA_KEY_SIZE)
-        wrapped = await aside(wrap_new, provider, data_key, _FIRST)
+        wrapped = await run_in_daemon_thread(wrap_new, provider, data_key, _FIRST)
         keyring = Keyring({_FIRST: data_key})
         rows = [
             sealed_row(keyring, use, _FIRST, mint(), milliseconds(now))
@@ -147,7 +147,7 @@ class KeyStore:
         log.warning("keys made", opened_with=str(provider), advice=_ADVICE)
         return wrapped, data_key
 
-    async def _publish(self, keys: OpenKeys) -> None:
+    async def _publish(self, keys: UnsealedKeys) -> None:
         """An upgrade: databases of before version 0003 have no public keys in clear."""
         with store_errors():
             async with self._engine.begin() as connection:

@@ -17,11 +17,11 @@ from service.errors import (
     StoreUnavailable,
 )
 from service.keyring.keys import KeysInUse
-from service.keyring.opening import OpenKeys, public_only
-from service.keyring.provider import KeyProvider
+from service.keyring.kms.provider import KeyProvider
+from service.keyring.records import KeyLives, KeyRecords
+from service.keyring.service_key_rotation import ServiceKeyRotation
 from service.keyring.store import KeyStore
-from service.keyring.stored import KeyLives, Stored
-from service.keyring.turning import KeyTurning
+from service.keyring.unsealing import UnsealedKeys, public_only
 
 log = structlog.get_logger()
 
@@ -56,14 +56,14 @@ class KeyWatch:
         provider: KeyProvider,
         clock: Clock,
         lives: KeyLives,
-        turning: KeyTurning,
+        turning: ServiceKeyRotation,
     ) -> None:
         self._store = store
         self._provider = provider
         self._clock = clock
         self._lives = lives
         self._turning = turning
-        self._open: OpenKeys | None = None
+        self._open: UnsealedKeys | None = None
         self._wake = asyncio.Event()
         self._wait = _SHORTEST
         self._shown: tuple[Any, ...] = ()
@@ -162,11 +162,11 @@ class KeyWatch:
         self._wait = max(shortest, min(2 * self._wait, longest))
         self._ask_at = time.monotonic() + self._wait.total_seconds()
 
-    async def _reopen(self, stored: Stored, resting: Collection[int]) -> None:
+    async def _reopen(self, stored: KeyRecords, resting: Collection[int]) -> None:
         self._open = await self._store.open(self._provider, self._clock, self._open, resting)
         log.info("keys open", epochs=sorted(self._open.data_keys))
 
-    def _show(self, opened: OpenKeys) -> None:
+    def _show(self, opened: UnsealedKeys) -> None:
         """Hand the keys on if they, or what time makes of them, have changed."""
         keys = opened.at(self._clock(), self._lives)
         shown = (
@@ -181,7 +181,7 @@ class KeyWatch:
             self._shown = shown
             self.keys.replace(keys)
 
-    def _complain_of_refused(self, opened: OpenKeys) -> None:
+    def _complain_of_refused(self, opened: UnsealedKeys) -> None:
         for error in opened.refused.values():
             self._complain(_NEWEST_NOT_OPEN, error)
 

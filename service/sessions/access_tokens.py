@@ -13,11 +13,11 @@ from hmac import compare_digest
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
+from service.access_tokens.cache import Cache
+from service.access_tokens.errors import TokenRefused
+from service.access_tokens.reader import AccessTokenReader, Claims, Header, encode
 from service.clock import Clock, milliseconds
 from service.errors import ClockWrong, InvalidAccessToken
-from service.guard.access_tokens import AccessTokenReader, Claims, Header, encode
-from service.guard.cache import Cache
-from service.guard.errors import TokenRefused
 from service.keyring.signing import SigningKey, SigningKeys
 from service.sessions.record import Session
 

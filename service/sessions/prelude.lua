@@ -9,7 +9,7 @@
 -- SESSION, HANDOFF, VERSION_FIELD: constants, from scripts.py
 -- EVENTS_MAX, make_room: from link.py
 -- What is stored in a layout that this version does not know is an error reply that begins with
--- LAYOUT, before anything is written: service/keyspace/scripts.py makes a 503 of it.
+-- LAYOUT, before anything is written: service/redis/scripts.py makes a 503 of it.
 
 local index, tag = KEYS[1], ARGV[1]
 

@@ -24,7 +24,7 @@ import msgspec
 
 from service.clock import moment
 from service.errors import UnknownLayout
-from service.sessions.client import unpack
+from service.sessions.origin import unpack
 
 VERSION = 1
 

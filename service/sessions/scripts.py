@@ -1,7 +1,7 @@
 """The scripts of this package, each of the files that it needs."""
 
-from service.keyspace.keys import ATTEMPTS, HANDOFF, SESSION
-from service.keyspace.scripts import Script
+from service.redis.keys import ATTEMPTS, HANDOFF, SESSION
+from service.redis.scripts import Script
 from service.sessions.record import VERSION
 from service.sessions.refresh_tokens import DIGEST, SEALED_SUCCESSOR, SESSION_ID
 

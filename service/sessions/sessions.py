@@ -19,13 +19,13 @@ from service.errors import (
     SessionNotFound,
     TooManyAttempts,
 )
-from service.keyspace.keys import FEED_SKEW, bucket
-from service.keyspace.line import Argument
-from service.keyspace.link import Link
-from service.keyspace.scripts import Script
+from service.redis.client import RedisClient
+from service.redis.connection import Argument
+from service.redis.keys import FEED_SKEW, bucket
+from service.redis.scripts import Script
 from service.sessions import scripts
 from service.sessions.access_tokens import AccessTokens, Caller
-from service.sessions.client import Client
+from service.sessions.origin import RequestOrigin
 from service.sessions.record import VERSION, Authentication, Session, read
 from service.sessions.refresh_tokens import (
     SESSION_ID,
@@ -69,14 +69,14 @@ class Sessions:
 
     def __init__(
         self,
-        link: Link,
+        redis: RedisClient,
         refresh_tokens: RefreshTokens,
         access_tokens: AccessTokens,
         lives: Lives,
         most_per_user: int,
         owners: Owners = _unknown_owner,
     ) -> None:
-        self._link = link
+        self._redis = redis
         self._owners = owners
         self._refresh_tokens = refresh_tokens
         self._access_tokens = access_tokens
@@ -91,7 +91,7 @@ class Sessions:
         user_id: bytes,
         authentication: Authentication,
         event: OpeningEvent,
-        client: Client,
+        origin: RequestOrigin,
         user_version: int | None = None,
         *,
         noted: bytes = b"",
@@ -108,7 +108,7 @@ class Sessions:
         """
         return self.sign(
             await self.open_unsigned(
-                user_id, authentication, event, client, user_version, noted=noted
+                user_id, authentication, event, origin, user_version, noted=noted
             )
         )
 
@@ -117,7 +117,7 @@ class Sessions:
         user_id: bytes,
         authentication: Authentication,
         event: OpeningEvent,
-        client: Client,
+        origin: RequestOrigin,
         user_version: int | None = None,
         *,
         noted: bytes = b"",
@@ -127,13 +127,13 @@ class Sessions:
         outcome, *answer = await self._end_some(
             scripts.OPEN,
             user_id,
-            client,
+            origin,
             token.session_id,
             token.session_id.hex(),
             token.digest,
             VERSION,
             bytes((authentication,)),
-            client.packed(),
+            origin.packed(),
             self._idle,
             self._absolute,
             self._most_per_user,
@@ -150,10 +150,10 @@ class Sessions:
             case _:
                 raise ClockWrong
 
-    async def withdraw(self, user_id: bytes, tokens: TokenPair, client: Client) -> None:
+    async def withdraw(self, user_id: bytes, tokens: TokenPair, origin: RequestOrigin) -> None:
         """End a session that was opened a moment ago, and whose tokens nobody has got."""
         session_id = tokens.session_id
-        await self._end_some(scripts.END, user_id, client, session_id, session_id.hex())
+        await self._end_some(scripts.END, user_id, origin, session_id, session_id.hex())
 
     def sign(self, opened: Opened) -> TokenPair:
         """The tokens that a client gets for it."""
@@ -170,7 +170,7 @@ class Sessions:
             session_id=token.session_id,
         )
 
-    async def refresh(self, presented: str, client: Client) -> TokenPair:
+    async def refresh(self, presented: str, origin: RequestOrigin) -> TokenPair:
         """Spend a refresh token for its successor.
 
         Within the grace, whoever presents the same spent token gets the same successor. A user who
@@ -184,10 +184,10 @@ class Sessions:
         """
         token = self._refresh_tokens.recognise(presented)
         asked = self._owners(token.user_id)  # answered while Redis rotates
-        now_valid, record, expires_at = await self._rotate(token, client)
+        now_valid, record, expires_at = await self._rotate(token, origin)
         owner = await asked
         if not owner.exists:
-            await self._end_some(scripts.GONE, token.user_id, client)
+            await self._end_some(scripts.GONE, token.user_id, origin)
             raise InvalidRefreshToken
         session = read(token.user_id, token.session_id, record, expires_at)
         if not owner.has_second_factor:
@@ -195,19 +195,21 @@ class Sessions:
             session = msgspec.structs.replace(session, authentication=proved)
         return self._signed(now_valid, session)
 
-    async def _rotate(self, token: RefreshToken, client: Client) -> tuple[RefreshToken, bytes, int]:
+    async def _rotate(
+        self, token: RefreshToken, origin: RequestOrigin
+    ) -> tuple[RefreshToken, bytes, int]:
         """Spend `token`. The one that is valid now, and the session's record and end."""
         successor = self._refresh_tokens.mint(token.user_id, token.session_id, token.generation + 1)
         outcome, *answer = await self._end_some(
             scripts.ROTATE,
             token.user_id,
-            client,
+            origin,
             token.session_id,
             token.session_id.hex(),
             token.digest,
             successor.digest,
             seal_successor(token, successor),
-            client.packed(),
+            origin.packed(),
             self._idle,
             self._grace,
             token.generation,
@@ -229,7 +231,7 @@ class Sessions:
             case _:
                 raise InvalidRefreshToken
 
-    async def log_out(self, caller: Caller, presented: str, client: Client) -> None:
+    async def log_out(self, caller: Caller, presented: str, origin: RequestOrigin) -> None:
         """End the session of a refresh token of the caller's, spent or not.
 
         Raises:
@@ -245,7 +247,7 @@ class Sessions:
             raise NothingToRevoke
         session_id = token.session_id
         if not await self._end_some(
-            scripts.END, token.user_id, client, session_id, session_id.hex()
+            scripts.END, token.user_id, origin, session_id, session_id.hex()
         ):
             raise NothingToRevoke
 
@@ -258,7 +260,7 @@ class Sessions:
         """
         token = self._refresh_tokens.read(presented)
         index = bucket(token.user_id).index + token.user_id
-        digest = await self._link.execute("HGET", index, token.session_id)
+        digest = await self._redis.execute("HGET", index, token.session_id)
         if digest is None:
             raise NothingToRevoke
         if digest != token.digest:
@@ -273,22 +275,22 @@ class Sessions:
         """
         keys = bucket(caller.user_id)
         answer = await scripts.READ(
-            self._link, (keys.index + caller.user_id,), (keys.tag, caller.session_id)
+            self._redis, (keys.index + caller.user_id,), (keys.tag, caller.session_id)
         )
         if answer is None:
             raise InvalidAccessToken
         return read(caller.user_id, caller.session_id, *answer)
 
-    async def all_of(self, caller: Caller, client: Client) -> list[Session]:
+    async def all_of(self, caller: Caller, origin: RequestOrigin) -> list[Session]:
         """The caller's living sessions, newest first.
 
         Raises:
             InvalidAccessToken: the caller's own has ended, or the user is gone.
         """
-        await self._refuse_if_gone(caller.user_id, client)
+        await self._refuse_if_gone(caller.user_id, origin)
         keys = bucket(caller.user_id)
         rows = await scripts.LIST(
-            self._link,
+            self._redis,
             (keys.index + caller.user_id, keys.events),
             (keys.tag, caller.user_id.hex(), "", "", caller.session_id),
         )
@@ -300,35 +302,35 @@ class Sessions:
     async def count(self, user_id: bytes) -> int:
         """How many sessions of a user live."""
         keys = bucket(user_id)
-        living: int = await scripts.COUNT(self._link, (keys.index + user_id,), (keys.tag,))
+        living: int = await scripts.COUNT(self._redis, (keys.index + user_id,), (keys.tag,))
         return living
 
-    async def revoke(self, caller: Caller, session_id: bytes, client: Client) -> None:
+    async def revoke(self, caller: Caller, session_id: bytes, origin: RequestOrigin) -> None:
         """End one of the caller's sessions by its id.
 
         Raises:
             InvalidAccessToken: the caller's own has ended.
             SessionNotFound: the caller has no such session.
         """
-        await self._refuse_if_gone(caller.user_id, client)
+        await self._refuse_if_gone(caller.user_id, origin)
         outcome = await self._end_some(
-            scripts.REVOKE, caller.user_id, client, caller.session_id, session_id
+            scripts.REVOKE, caller.user_id, origin, caller.session_id, session_id
         )
         if outcome == b"unauthenticated":
             raise InvalidAccessToken
         if outcome == b"unknown":
             raise SessionNotFound
 
-    async def revoke_all(self, caller: Caller, keep_current: bool, client: Client) -> int:
+    async def revoke_all(self, caller: Caller, keep_current: bool, origin: RequestOrigin) -> int:
         """End all sessions of the caller, or all others. How many have ended.
 
         Raises:
             InvalidAccessToken: the caller's own had ended before.
             TooManyAttempts: it was called too often just now; nothing has ended.
         """
-        await self._refuse_if_gone(caller.user_id, client)
+        await self._refuse_if_gone(caller.user_id, origin)
         ended: int | list[int] = await self._end_some(
-            scripts.REVOKE_ALL, caller.user_id, client, caller.session_id, int(keep_current)
+            scripts.REVOKE_ALL, caller.user_id, origin, caller.session_id, int(keep_current)
         )
         if isinstance(ended, list):
             raise TooManyAttempts(-(-ended[0] // 1000))
@@ -336,25 +338,25 @@ class Sessions:
             raise InvalidAccessToken
         return ended
 
-    async def _refuse_if_gone(self, user_id: bytes, client: Client) -> None:
+    async def _refuse_if_gone(self, user_id: bytes, origin: RequestOrigin) -> None:
         """End all sessions of a user who is not there any more, and refuse the call."""
         if not (await self._owners(user_id)).exists:
-            await self._end_some(scripts.GONE, user_id, client)
+            await self._end_some(scripts.GONE, user_id, origin)
             raise InvalidAccessToken
 
     async def _end_some(
-        self, script: Script, user_id: bytes, client: Client, *arguments: Argument
+        self, script: Script, user_id: bytes, origin: RequestOrigin, *arguments: Argument
     ) -> Any:
         """Call a script that may end sessions with what `prelude.lua` and `feed.lua` expect."""
         keys = bucket(user_id)
         return await script(
-            self._link,
+            self._redis,
             (keys.index + user_id, keys.events, keys.revoked, keys.revocations),
             (
                 keys.tag,
                 user_id.hex(),
-                client.address_text,
-                client.request_id,
+                origin.address_text,
+                origin.request_id,
                 *arguments,
                 self._feed_life,
             ),

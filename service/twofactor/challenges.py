@@ -16,10 +16,10 @@ import msgspec
 
 from service.clock import moment
 from service.errors import ChallengeNotFound, UnknownLayout
-from service.keyspace.keys import bucket
-from service.keyspace.link import Link
-from service.keyspace.scripts import Script
-from service.sessions.client import Client
+from service.redis.client import RedisClient
+from service.redis.keys import bucket
+from service.redis.scripts import Script
+from service.sessions.origin import RequestOrigin
 from service.twofactor.scripts import CHALLENGE_BYTES, WATERMARK_MS, call, script
 
 _ID_BYTES = 33
@@ -56,15 +56,15 @@ class Challenge(msgspec.Struct, frozen=True):
 class Challenges:
     """Any method may raise `StoreUnavailable`."""
 
-    def __init__(self, link: Link, life: timedelta) -> None:
-        self._link = link
+    def __init__(self, redis: RedisClient, life: timedelta) -> None:
+        self._redis = redis
         self._life = life // timedelta(milliseconds=1)
 
     async def issue(self, user_id: bytes, enrolment_id: bytes) -> Issued:
         """Open a challenge for a person whose password was right."""
         secret = user_id[:1] + os.urandom(_ID_BYTES - 1)
         key = bucket(user_id).challenge + hashlib.sha256(secret).digest()
-        expires_at = await _ISSUE(self._link, [key], [user_id + enrolment_id + b"\0", self._life])
+        expires_at = await _ISSUE(self._redis, [key], [user_id + enrolment_id + b"\0", self._life])
         return Issued(base64.urlsafe_b64encode(secret).decode(), moment(expires_at))
 
     async def find(self, challenge_id: str) -> Challenge:
@@ -76,7 +76,7 @@ class Challenges:
         """
         secret = _secret(challenge_id)
         digest = hashlib.sha256(secret).digest()
-        stored = await self._link.execute("GET", bucket(secret).challenge + digest)
+        stored = await self._redis.execute("GET", bucket(secret).challenge + digest)
         if stored is None:
             raise ChallengeNotFound
         if len(stored) != CHALLENGE_BYTES:
@@ -88,7 +88,7 @@ class Challenges:
         challenge: Challenge,
         how: Literal["totp", "recovery", "wrong"],
         step: int | None,
-        client: Client,
+        origin: RequestOrigin,
     ) -> bool:
         """Judge an answer, and count it if it is wrong. Whether the challenge is now passed.
 
@@ -97,10 +97,10 @@ class Challenges:
         """
         names = bucket(challenge.user_id)
         outcome = await call(
-            self._link,
+            self._redis,
             _ANSWER,
             challenge.user_id,
-            client,
+            origin,
             [names.challenge + challenge.digest, names.totp + challenge.enrolment_id],
             how,
             "" if step is None else step,

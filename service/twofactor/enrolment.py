@@ -12,14 +12,14 @@ import msgspec
 
 from service.accounts.second_factors import SecondFactor, SecondFactors
 from service.accounts.users import User
-from service.attempts import Attempts
 from service.clock import Clock
 from service.errors import AlreadyEnabled, EnrollmentNotFound, InvalidCode
 from service.keyring.envelope import Keyring, epoch_of
-from service.sessions.client import Client
+from service.rate_limits import RateLimits
+from service.sessions.origin import RequestOrigin
 from service.twofactor import recovery_codes, totp
 from service.twofactor.codes import seal_secret
-from service.twofactor.limits import guarding_codes
+from service.twofactor.limits import limited_codes
 from service.twofactor.pending import Enrolment, PendingEnrolments
 from service.twofactor.recovery_codes import RecoveryDigests
 
@@ -46,7 +46,7 @@ class Enrolments:
         factors: SecondFactors,
         keyring: Keyring,
         digests: RecoveryDigests,
-        attempts: Attempts,
+        rate_limits: RateLimits,
         *,
         app_name: str,
         clock: Clock,
@@ -55,11 +55,11 @@ class Enrolments:
         self._factors = factors
         self._keyring = keyring
         self._digests = digests
-        self._attempts = attempts
+        self._rate_limits = rate_limits
         self._app_name = app_name
         self._clock = clock
 
-    async def begin(self, user: User, client: Client) -> Begun:
+    async def begin(self, user: User, origin: RequestOrigin) -> Begun:
         """Mint a secret and keep it sealed until a code confirms it. Replaces the one before.
 
         Raises:
@@ -67,13 +67,13 @@ class Enrolments:
         """
         if user.two_fa_enabled:
             raise AlreadyEnabled
-        await self._attempts.count_call(user.id, "enable")
-        enrolment, expires_at = await self._pending.begin(user.id, client)
+        await self._rate_limits.count_call(user.id, "enable")
+        enrolment, expires_at = await self._pending.begin(user.id, origin)
         uri = totp.provisioning_uri(enrolment.secret, self._app_name, user.email)
         return Begun(enrolment.id, uri, expires_at)
 
     async def verify(
-        self, user_id: bytes, temp_secret_id: str, code: str, client: Client
+        self, user_id: bytes, temp_secret_id: str, code: str, origin: RequestOrigin
     ) -> Sequence[str]:
         """Confirm an enrolment with a code and turn the second factor on. The recovery codes.
 
@@ -90,21 +90,21 @@ class Enrolments:
         enrolment = await self._pending.find(user_id, enrolment_id) if enrolment_id else None
         if enrolment is None:
             raise await self._not_pending(user_id)
-        async with guarding_codes(self._attempts, user_id):
+        async with limited_codes(self._rate_limits, user_id):
             step = totp.matching_step(enrolment.secret, code, self._clock())
-            outcome = await self._pending.confirm(user_id, enrolment.id, step, client)
+            outcome = await self._pending.confirm(user_id, enrolment.id, step, origin)
             if outcome == "wrong":
                 raise InvalidCode
         if outcome == "gone":
             raise await self._not_pending(user_id)
-        await self._turn_on(user_id, enrolment, client)
+        await self._turn_on(user_id, enrolment, origin)
         return [recovery_codes.spell(minted) for minted in enrolment.recovery_codes]
 
     async def _not_pending(self, user_id: bytes) -> AlreadyEnabled | EnrollmentNotFound:
         """Why there is nothing to confirm: a racing call may have turned 2FA on just now."""
         return AlreadyEnabled() if await self._factors.get(user_id) else EnrollmentNotFound()
 
-    async def _turn_on(self, user_id: bytes, enrolment: Enrolment, client: Client) -> None:
+    async def _turn_on(self, user_id: bytes, enrolment: Enrolment, origin: RequestOrigin) -> None:
         sealed = seal_secret(self._keyring, user_id, enrolment.id, enrolment.secret)
         digests = [
             self._digests.of(user_id, enrolment.id, code) for code in enrolment.recovery_codes
@@ -114,7 +114,7 @@ class Enrolments:
         )
         if version is None:  # another enrolment of this user was faster
             raise AlreadyEnabled
-        await self._pending.complete(user_id, enrolment.id, version, client)
+        await self._pending.complete(user_id, enrolment.id, version, origin)
 
 
 def _enrolment_id(temp_secret_id: str) -> bytes | None:

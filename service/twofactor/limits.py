@@ -2,14 +2,14 @@
 
 from contextlib import AbstractAsyncContextManager
 
-from service.attempts import Attempts, Counter
+from service.rate_limits import Counter, RateLimits
 
 
-def guarding_codes(attempts: Attempts, user_id: bytes) -> AbstractAsyncContextManager[None]:
+def limited_codes(rate_limits: RateLimits, user_id: bytes) -> AbstractAsyncContextManager[None]:
     """Count a try before its code is looked at; keep it counted if `WrongAnswer` is raised.
 
     Raises:
         TooManyAttempts: the limit is reached, so the code is not looked at.
     """
-    subject = attempts.subject("codes", user_id.hex())
-    return attempts.guarding(user_id, [Counter(attempts.limits.codes, subject)])
+    subject = rate_limits.subject("codes", user_id.hex())
+    return rate_limits.limited(user_id, [Counter(rate_limits.limits.codes, subject)])

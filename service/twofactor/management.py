@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 
 from service.accounts.second_factors import SecondFactor, SecondFactors
-from service.attempts import Attempts
 from service.clock import Clock
 from service.errors import InvalidCode, NotEnabled
 from service.keyring.envelope import Keyring
-from service.keyspace.keys import bucket
-from service.keyspace.link import Link
-from service.sessions.client import Client
+from service.rate_limits import RateLimits
+from service.redis.client import RedisClient
+from service.redis.keys import bucket
+from service.sessions.origin import RequestOrigin
 from service.twofactor import recovery_codes
 from service.twofactor.codes import RecoveryCode, TotpCode, classify
-from service.twofactor.limits import guarding_codes
+from service.twofactor.limits import limited_codes
 from service.twofactor.recovery_codes import RecoveryDigests
 from service.twofactor.scripts import WATERMARK_MS, call, publish, script
 
@@ -24,36 +24,36 @@ class SecondFactorManagement:
 
     def __init__(
         self,
-        link: Link,
+        redis: RedisClient,
         factors: SecondFactors,
         keyring: Keyring,
         digests: RecoveryDigests,
-        attempts: Attempts,
+        rate_limits: RateLimits,
         clock: Clock,
     ) -> None:
-        self._link = link
+        self._redis = redis
         self._factors = factors
         self._keyring = keyring
         self._digests = digests
-        self._attempts = attempts
+        self._rate_limits = rate_limits
         self._clock = clock
 
-    async def disable(self, user_id: bytes, code: str, client: Client) -> None:
+    async def disable(self, user_id: bytes, code: str, origin: RequestOrigin) -> None:
         """Turn the second factor off, with a TOTP or a recovery code. Open challenges die with it.
 
         Raises:
             NotEnabled, InvalidCode, TooManyAttempts
         """
         factor = await self._enabled(user_id)
-        async with guarding_codes(self._attempts, user_id):
-            await self._spend(user_id, factor, code, client, recovery_too=True)
+        async with limited_codes(self._rate_limits, user_id):
+            await self._spend(user_id, factor, code, origin, recovery_too=True)
         version = await self._factors.disable(user_id, factor.enrolment_id)
         if version is None:  # turned off by somebody faster
             raise NotEnabled
-        await publish(self._link, user_id, version, "twoFA.disabled", client)
+        await publish(self._redis, user_id, version, "twoFA.disabled", origin)
 
     async def renew_recovery_codes(
-        self, user_id: bytes, code: str, client: Client
+        self, user_id: bytes, code: str, origin: RequestOrigin
     ) -> Sequence[str]:
         """Replace all recovery codes, with a TOTP code. The new ones.
 
@@ -61,14 +61,14 @@ class SecondFactorManagement:
             NotEnabled, InvalidCode, TooManyAttempts
         """
         factor = await self._enabled(user_id)
-        async with guarding_codes(self._attempts, user_id):
-            await self._spend(user_id, factor, code, client, recovery_too=False)
+        async with limited_codes(self._rate_limits, user_id):
+            await self._spend(user_id, factor, code, origin, recovery_too=False)
         codes = recovery_codes.new_codes()
         digests = [self._digests.of(user_id, factor.enrolment_id, minted) for minted in codes]
         version = await self._factors.replace_codes(user_id, factor.enrolment_id, digests)
         if version is None:
             raise NotEnabled
-        await publish(self._link, user_id, version, "twoFA.recoveryCodesRenewed", client)
+        await publish(self._redis, user_id, version, "twoFA.recoveryCodesRenewed", origin)
         return [recovery_codes.spell(minted) for minted in codes]
 
     async def _enabled(self, user_id: bytes) -> SecondFactor:
@@ -82,29 +82,29 @@ class SecondFactorManagement:
         user_id: bytes,
         factor: SecondFactor,
         code: str,
-        client: Client,
+        origin: RequestOrigin,
         *,
         recovery_too: bool,
     ) -> None:
         """Use a code up, or raise `InvalidCode`."""
         match classify(self._keyring, self._digests, user_id, factor, code, self._clock()):
             case TotpCode(step):
-                if not await self._let_spend(user_id, factor, step, client):
+                if not await self._let_spend(user_id, factor, step, origin):
                     raise InvalidCode
             case RecoveryCode(digests) if recovery_too:
                 digest = await self._factors.find_code(user_id, digests)
                 if digest is None:
                     raise InvalidCode
-                await self._let_spend(user_id, factor, None, client)
+                await self._let_spend(user_id, factor, None, origin)
                 if await self._factors.burn(user_id, factor.enrolment_id, digest) is None:
                     raise InvalidCode
-                await publish(self._link, user_id, None, "twoFA.recoveryCodeUsed", client)
+                await publish(self._redis, user_id, None, "twoFA.recoveryCodeUsed", origin)
             case _:
                 raise InvalidCode
 
     async def _let_spend(
-        self, user_id: bytes, factor: SecondFactor, step: int | None, client: Client
+        self, user_id: bytes, factor: SecondFactor, step: int | None, origin: RequestOrigin
     ) -> bool:
         keys = [bucket(user_id).totp + factor.enrolment_id]
         arguments = ("" if step is None else step, WATERMARK_MS)
-        return bool(await call(self._link, _SPEND, user_id, client, keys, *arguments))
+        return bool(await call(self._redis, _SPEND, user_id, origin, keys, *arguments))

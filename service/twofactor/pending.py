@@ -9,9 +9,9 @@ import msgspec
 from service.clock import moment
 from service.errors import UnknownLayout
 from service.keyring.envelope import Keyring
-from service.keyspace.keys import bucket
-from service.keyspace.link import Link
-from service.sessions.client import Client
+from service.redis.client import RedisClient
+from service.redis.keys import bucket
+from service.sessions.origin import RequestOrigin
 from service.twofactor.recovery_codes import CODE_BYTES, new_codes
 from service.twofactor.scripts import ENROLMENT_ID, PENDING_BYTES, WATERMARK_MS, call, script
 from service.twofactor.totp import SECRET_BYTES, new_secret
@@ -53,12 +53,12 @@ class Enrolment(msgspec.Struct, frozen=True):
 class PendingEnrolments:
     """At most one pending enrolment a user. Any method may raise `StoreUnavailable`."""
 
-    def __init__(self, link: Link, keyring: Keyring, life: timedelta) -> None:
-        self._link = link
+    def __init__(self, redis: RedisClient, keyring: Keyring, life: timedelta) -> None:
+        self._redis = redis
         self._keyring = keyring
         self._life = life // timedelta(milliseconds=1)
 
-    async def begin(self, user_id: bytes, client: Client) -> tuple[Enrolment, datetime]:
+    async def begin(self, user_id: bytes, origin: RequestOrigin) -> tuple[Enrolment, datetime]:
         """Mint an enrolment, which replaces the one before. It, and when it expires."""
         enrolment = Enrolment(os.urandom(ENROLMENT_ID), new_secret(), tuple(new_codes()))
         sealed = self._keyring.seal(
@@ -68,7 +68,7 @@ class PendingEnrolments:
         )
         keys = [bucket(user_id).pending + user_id]
         expires_at: int = await call(
-            self._link, _BEGIN, user_id, client, keys, enrolment.id, sealed, self._life
+            self._redis, _BEGIN, user_id, origin, keys, enrolment.id, sealed, self._life
         )
         return enrolment, moment(expires_at)
 
@@ -79,7 +79,7 @@ class PendingEnrolments:
             UnknownLayout: another version of this program has written what is stored.
             SealBroken: what is stored was not sealed by us for this user and enrolment.
         """
-        stored = await self._link.execute("GET", bucket(user_id).pending + user_id)
+        stored = await self._redis.execute("GET", bucket(user_id).pending + user_id)
         if stored is not None and len(stored) != PENDING_BYTES:
             raise UnknownLayout("a pending enrolment")
         if stored is None or stored[:ENROLMENT_ID] != enrolment_id:
@@ -95,16 +95,16 @@ class PendingEnrolments:
         )
 
     async def confirm(
-        self, user_id: bytes, enrolment_id: bytes, step: int | None, client: Client
+        self, user_id: bytes, enrolment_id: bytes, step: int | None, origin: RequestOrigin
     ) -> Literal["accepted", "wrong", "gone"]:
         """Judge a code by the step it belongs to (`None`: to none) and count it if it is wrong."""
         names = bucket(user_id)
         keys = [names.pending + user_id, names.totp + enrolment_id]
         outcome: bytes = await call(
-            self._link,
+            self._redis,
             _CONFIRM,
             user_id,
-            client,
+            origin,
             keys,
             enrolment_id,
             "" if step is None else step,
@@ -119,8 +119,8 @@ class PendingEnrolments:
                 return "gone"
 
     async def complete(
-        self, user_id: bytes, enrolment_id: bytes, version: int, client: Client
+        self, user_id: bytes, enrolment_id: bytes, version: int, origin: RequestOrigin
     ) -> None:
         """Consume the enrolment that the user row, now at `version`, says is on."""
         keys = [bucket(user_id).pending + user_id]
-        await call(self._link, _COMPLETE, user_id, client, keys, enrolment_id, version)
+        await call(self._redis, _COMPLETE, user_id, origin, keys, enrolment_id, version)

@@ -7,7 +7,7 @@
 -- the process that calls, ms
 -- SESSION, RECORD_VERSION, CLOCK_SKEW, …: constants, from scripts.py
 -- What is stored in a layout that this version does not know is an error reply that begins with LAYOUT,
--- before anything is written: service/keyspace/scripts.py makes a 503 of it. So is CLOCK.
+-- before anything is written: service/redis/scripts.py makes a 503 of it. So is CLOCK.
 
 local index, events = KEYS[1], KEYS[2]
 local MOST_WRONG_TRIES = 5

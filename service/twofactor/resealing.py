@@ -9,9 +9,9 @@ from collections.abc import Callable
 from service.accounts.second_factors import SealedSecret, SecondFactors
 from service.errors import SealBroken
 from service.keyring.envelope import Keyring, epoch_of
-from service.keyspace.keys import EVERY_PENDING, bucket
-from service.keyspace.link import Link
-from service.keyspace.scripts import Script
+from service.redis.client import RedisClient
+from service.redis.keys import EVERY_PENDING, bucket
+from service.redis.scripts import Script
 from service.twofactor.codes import reseal_secret
 from service.twofactor.pending import reseal_pending, sealed_part
 
@@ -53,12 +53,12 @@ class Resealing:
             self._progress(len(batch))
             after = batch[-1].user_id
 
-    async def reseal_pending(self, link: Link) -> int:
+    async def reseal_pending(self, redis: RedisClient) -> int:
         """Those of enrolments that wait to be confirmed, in Redis. How many were replaced."""
         replaced = 0
-        async for names in link.scan(EVERY_PENDING):
+        async for names in redis.scan(EVERY_PENDING):
             for name in names:
-                replaced += await self._reseal_pending(link, name)
+                replaced += await self._reseal_pending(redis, name)
         return replaced
 
     def _renewed(self, secret: SealedSecret) -> bytes | None:
@@ -68,9 +68,9 @@ class Resealing:
             self.broken += 1
             return None
 
-    async def _reseal_pending(self, link: Link, name: bytes) -> int:
+    async def _reseal_pending(self, redis: RedisClient, name: bytes) -> int:
         user_id = name[-16:]
-        stored = await link.execute("GET", name)
+        stored = await redis.execute("GET", name)
         if stored is None or name != bucket(user_id).pending + user_id:
             return 0
         offset, old = sealed_part(stored)
@@ -81,4 +81,4 @@ class Resealing:
         except SealBroken:
             self.broken += 1
             return 0
-        return int(await _REPLACE(link, [name], [offset, old, new]))
+        return int(await _REPLACE(redis, [name], [offset, old, new]))

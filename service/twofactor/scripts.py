@@ -6,17 +6,17 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from service.keyring.envelope import SEALED_BYTES
-from service.keyspace.keys import (
+from service.redis.client import RedisClient
+from service.redis.connection import Argument
+from service.redis.keys import (
     CLOCK_SKEW,
     LONGEST_CHANGE,
     SESSION,
     WATERMARK_LIFE,
     bucket,
 )
-from service.keyspace.line import Argument
-from service.keyspace.link import Link
-from service.keyspace.scripts import Script
-from service.sessions.client import Client
+from service.redis.scripts import Script
+from service.sessions.origin import RequestOrigin
 from service.sessions.record import PROOF
 from service.sessions.record import VERSION as RECORD_VERSION
 from service.sessions.refresh_tokens import SESSION_ID
@@ -51,10 +51,10 @@ def script(name: str) -> Script:
 
 
 async def call(
-    link: Link,
+    redis: RedisClient,
     script_: Script,
     user_id: bytes,
-    client: Client,
+    origin: RequestOrigin,
     keys: Sequence[bytes],
     *arguments: Argument,
 ) -> Any:
@@ -65,9 +65,9 @@ async def call(
         UnknownLayout, StoreUnavailable
     """
     names = bucket(user_id)
-    context = ("", user_id.hex(), client.address_text, client.request_id)
+    context = ("", user_id.hex(), origin.address_text, origin.request_id)
     return await script_(
-        link,
+        redis,
         (names.index + user_id, names.events, *keys),
         (*context, *arguments, time.time_ns() // 1_000_000, _LONGEST_CHANGE_MS),
     )
@@ -79,10 +79,14 @@ ChangeEvent = Literal["twoFA.disabled", "twoFA.recoveryCodeUsed", "twoFA.recover
 
 
 async def publish(
-    link: Link, user_id: bytes, version: int | None, event: ChangeEvent, client: Client
+    redis: RedisClient,
+    user_id: bytes,
+    version: int | None,
+    event: ChangeEvent,
+    origin: RequestOrigin,
 ) -> None:
     """Tell all pods that the user row is now at `version`, and note why.
 
     `None`: it goes on changing, so the pods are not told yet.
     """
-    await call(link, _PUBLISH, user_id, client, [], "" if version is None else version, event)
+    await call(redis, _PUBLISH, user_id, origin, [], "" if version is None else version, event)

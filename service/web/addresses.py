@@ -4,7 +4,7 @@ import functools
 import ipaddress
 from collections.abc import Sequence
 
-from service.sessions.client import Address, plain
+from service.sessions.origin import Address, plain
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

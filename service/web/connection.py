@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from service.web.deadlines import Deadlines
 from service.web.errors import FRAMEWORK, as_json
-from service.web.outermost import mint_request_id
+from service.web.middleware import mint_request_id
 
 _NEW = 1.0  # seconds in which whoever has connected may still be about to send its request
 _numbers = itertools.count()

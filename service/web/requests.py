@@ -15,7 +15,7 @@ from litestar.types import Scope
 
 from service.errors import InvalidAccessToken, Unauthenticated
 from service.sessions.access_tokens import Caller
-from service.sessions.client import Client
+from service.sessions.origin import RequestOrigin
 from service.web.addresses import Network, TrustedProxies
 from service.web.errors import ClientGone, UnsupportedMediaType
 from service.web.json_body import decode
@@ -90,16 +90,16 @@ async def admit(request: Request[Any, Any, Any]) -> None:
 
 
 def trusting(networks: Sequence[Network]) -> State:
-    """The app state by which `client_of` believes the proxies in these networks."""
+    """The app state by which `origin_of` believes the proxies in these networks."""
     return State({_PROXIES: TrustedProxies(networks)})
 
 
-def client_of(request: JsonRequest) -> Client:
+def origin_of(request: JsonRequest) -> RequestOrigin:
     """Who sent this request."""
     scope, headers = request.scope, headers_of(request.scope)
     peer = scope["client"]
     proxies: TrustedProxies = request.app.state[_PROXIES]
-    return Client(
+    return RequestOrigin(
         address=proxies.client(peer[0], headers.get(b"x-forwarded-for", b"")) if peer else None,
         user_agent=_text(headers.get(b"user-agent", b"")),
         request_id=scope["state"]["request_id"],

@@ -4,13 +4,13 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from tools.testbed.service_process import ServiceProcess
 
 from service.accounts import blocklist as module
 from service.accounts.blocklist import Blocklist
 from service.accounts.password_policy import PasswordPolicy
 from service.errors import SettingsError, WeakPassword
 from service.settings import Secret
-from tests.support.service_process import ServiceProcess
 
 KNOWN = ["Tr0ub4dor&3", "correct horse", "pässwörter", "ﬃ-ligature", "zz top zz", "Ⅸ golden rings"]
 UNKNOWN = "a password of nobody"

@@ -3,7 +3,7 @@
 import pytest
 from tools.bench.sizing import Costs, fullest, need
 
-from service.keyspace.keys import BUCKETS
+from service.redis.keys import BUCKETS
 
 MICROSECONDS = 1e-6
 

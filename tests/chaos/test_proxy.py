@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-
-from tests.support.proxy import Proxy
-from tests.support.waiting import eventually
+from tools.testbed.proxy import Proxy
+from tools.testbed.waiting import eventually
 
 
 class Server:

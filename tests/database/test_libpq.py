@@ -7,13 +7,13 @@ import ssl
 
 import pytest
 from sqlalchemy import text
+from tools.testbed.postgresql import PostgresServer
 
 from service.database import libpq
 from service.database.engine import open_database, ping
 from service.database.migration import migrate
 from service.errors import StartupError
 from service.settings import Settings
-from tests.support.postgresql import PostgresServer
 
 KEYWORDS = (
     "service servicefile user password passfile channel_binding connect_timeout dbname host"

@@ -8,15 +8,15 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tools.testbed.postgresql import PostgresServer
 
 from service.accounts import second_factors
 from service.database import migration
 from service.database.engine import open_database, ping, store_errors
 from service.database.migration import migrate
 from service.errors import StartupError, StoreUnavailable
-from service.keyring import epochs
+from service.keyring import data_key_rotation as epochs
 from tests.database.migrating import migrate_to
-from tests.support.postgresql import PostgresServer
 
 
 @pytest.fixture

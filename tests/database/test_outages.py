@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tools.testbed.postgresql import PostgresServer
 
 from service.database import outages
 from service.database.engine import open_database, store_errors
 from service.database.migration import migrate
 from service.errors import StoreUnavailable
-from tests.support.postgresql import PostgresServer
 
 RAISE = "DO $$BEGIN RAISE EXCEPTION 'a row of Ada''s' USING ERRCODE = '{}'; END$$"
 STATES = [

@@ -5,12 +5,12 @@ import re
 
 import pytest
 from sqlalchemy import text
+from tools.testbed.postgresql import PostgresServer
 
 from service.database.engine import open_database, ping
 from service.database.migration import migrate
 from service.errors import StartupError
 from tests.support.pgbouncer import pgbouncer
-from tests.support.postgresql import PostgresServer
 
 
 async def test_session_mode_serves(postgres: PostgresServer) -> None:

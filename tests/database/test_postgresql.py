@@ -12,14 +12,14 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tools.testbed.postgresql import PostgresServer
+from tools.testbed.waiting import eventually
 
 from service.database.engine import open_database, ping, store_errors
 from service.database.migration import migrate
 from service.database.tables import metadata
 from service.errors import StartupError, StoreUnavailable
 from tests.database.migrating import migrate_and_die, migrate_at_once
-from tests.support.postgresql import PostgresServer
-from tests.support.waiting import eventually
 
 ADD_KEY = text("INSERT INTO data_keys (epoch, wrapped, created_at) VALUES (:epoch, '', 0)")
 LATEST = "0005"

@@ -7,12 +7,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tools.testbed.postgresql import PostgresServer
+from tools.testbed.tls import Authority
 
 from service.database.engine import open_database, ping
 from service.database.migration import migrate
 from service.errors import StartupError
-from tests.support.postgresql import PostgresServer
-from tests.support.tls import Authority
 
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 

@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import msgspec
 import pytest
-
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import ServiceProcess
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import ServiceProcess
 
 
 class Stage(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import StoreUnavailable
-from service.keyspace.link import Link
+from service.redis.client import RedisClient
 from service.settings import Secret
 
 
@@ -23,15 +23,15 @@ async def test_a_line_that_breaks_right_after_the_handshake(tmp_path: Path, answ
         writer.close()
 
     server = await asyncio.start_unix_server(serve, tmp_path / "socket")
-    link = Link(Secret(f"unix://{tmp_path / 'socket'}"))
+    redis_client = RedisClient(Secret(f"unix://{tmp_path / 'socket'}"))
     try:
         async with asyncio.timeout(3):
             for _ in range(3):
                 outcomes = await asyncio.gather(
-                    *(link.execute("PING") for _ in range(5)), return_exceptions=True
+                    *(redis_client.execute("PING") for _ in range(5)), return_exceptions=True
                 )
                 assert all(isinstance(o, StoreUnavailable) or o == b"OK" for o in outcomes)
     finally:
-        await link.aclose()
+        await redis_client.aclose()
         server.close()
         await server.wait_closed()

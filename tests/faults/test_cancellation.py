@@ -8,15 +8,15 @@ from contextlib import suppress
 
 import httpx
 import pytest
+from tools.testbed.parts import Parts
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import Person, sign_up
 
-from service.keyspace.link import Link
-from service.keyspace.scripts import Script
+from service.redis.client import RedisClient
+from service.redis.scripts import Script
 from service.sessions.access_tokens import Caller
 from tests.faults.conftest import Stage
 from tests.support.looking import ON_VALKEY
-from tests.support.parts import Parts
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import Person, sign_up
 
 DROPPED = 2000
 AT_ONCE = 50
@@ -91,11 +91,11 @@ async def test_two_thousand_clients_hang_up(stage: Stage, http: httpx.AsyncClien
 
 
 @pytest.fixture
-async def link(redis_server: RedisServer) -> AsyncIterator[Link]:
+async def redis_client(redis_server: RedisServer) -> AsyncIterator[RedisClient]:
     """What the service itself speaks to Redis through."""
-    link = Link(redis_server.url)
-    yield link
-    await link.aclose()
+    redis_client = RedisClient(redis_server.url)
+    yield redis_client
+    await redis_client.aclose()
 
 
 async def cancel_after(task: asyncio.Task[object], turns: int) -> None:
@@ -106,12 +106,14 @@ async def cancel_after(task: asyncio.Task[object], turns: int) -> None:
 
 
 @ON_VALKEY
-async def test_cancelled_calls_keep_their_replies(link: Link) -> None:
+async def test_cancelled_calls_keep_their_replies(redis_client: RedisClient) -> None:
     """Calls are cancelled at every point of their way; all others get what they asked for."""
     survivors = 0
     for begin in range(0, 6000, 200):
         calls = {
-            f"{begin + number}".encode(): asyncio.create_task(ECHO(link, [], [f"{begin + number}"]))
+            f"{begin + number}".encode(): asyncio.create_task(
+                ECHO(redis_client, [], [f"{begin + number}"])
+            )
             for number in range(200)
         }
         await asyncio.gather(
@@ -128,14 +130,16 @@ async def test_cancelled_calls_keep_their_replies(link: Link) -> None:
                 assert reply == sent
                 survivors += 1
     assert 1500 <= survivors < 6000, "some were cancelled, the rest was served"
-    replies = await asyncio.gather(*(ECHO(link, [], [n]) for n in range(200)))
+    replies = await asyncio.gather(*(ECHO(redis_client, [], [n]) for n in range(200)))
     assert replies == [b"%d" % n for n in range(200)], "no connection was lost"
 
 
 @ON_VALKEY
-async def test_a_cancelled_use_case_hands_nothing_on(link: Link, keys: RedisServer) -> None:
+async def test_a_cancelled_use_case_hands_nothing_on(
+    redis_client: RedisClient, keys: RedisServer
+) -> None:
     """Whoever reads a session after others were cancelled reads their own."""
-    parts = Parts(link)
+    parts = Parts(redis_client)
     pairs = [await parts.open() for _ in range(20)]
     callers = [parts.access_tokens.verify(pair.access_token) for pair in pairs]
 

@@ -4,10 +4,10 @@ import asyncio
 from contextlib import suppress
 
 import httpx
+from tools.testbed.service_process import PASSWORD, Person, sign_up
+from tools.testbed.waiting import eventually
 
 from tests.faults.conftest import Stage
-from tests.support.service_process import PASSWORD, Person, sign_up
-from tests.support.waiting import eventually
 
 WORKERS = 12
 KILLS = 2

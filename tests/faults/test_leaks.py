@@ -10,10 +10,10 @@ import httpx
 import msgspec
 import pyotp
 from redis import Redis
+from tools.testbed.service_process import Person
 
 from service.twofactor import recovery_codes
 from tests.faults.conftest import Stage
-from tests.support.service_process import Person
 from tests.support.two_factor import new_holder
 
 PASSWORDS = ("opaque raspberry 7421", "ripe quince 98 läuft")

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import PASSWORD, Person, code_of, sign_up
+from tools.testbed.waiting import eventually
 
 from tests.faults.conftest import Stage
 from tests.support.looking import ON_VALKEY
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import PASSWORD, Person, code_of, sign_up
-from tests.support.waiting import eventually
 
 BOUND = 2.0
 """Seconds: the contract's."""

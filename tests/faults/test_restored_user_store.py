@@ -9,14 +9,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tools.testbed.postgresql import find_binaries
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import ServiceProcess, claims_of, code_of
+from tools.testbed.waiting import eventually
 
 from tests.support.looking import ON_VALKEY
-from tests.support.postgresql import find_binaries
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import ServiceProcess, claims_of, code_of
 from tests.support.two_factor import Holder, let_steps_pass, new_holder
 from tests.support.user_stores import SqliteStore, UserStore
-from tests.support.waiting import eventually
 
 BOUND = 10.0
 """Seconds: three at the most, and what a busy machine takes."""

@@ -2,8 +2,9 @@
 
 import asyncio
 
+from tools.testbed.service_process import Person, sign_up
+
 from tests.faults.conftest import Stage
-from tests.support.service_process import Person, sign_up
 
 
 async def test_a_logout_is_seen_by_the_other_at_its_next_request(stage: Stage) -> None:

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import httpx
 import pytest
+from tools.testbed.postgresql import PostgresServer
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import PASSWORD, ServiceProcess, code_of, sign_up
+from tools.testbed.waiting import eventually
 
 from tests.support.looking import ON_VALKEY
-from tests.support.postgresql import PostgresServer
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import PASSWORD, ServiceProcess, code_of, sign_up
 from tests.support.two_factor import Holder, new_holder
-from tests.support.waiting import eventually
 
 BOUND = 2.0
 """Seconds: the contract's."""

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
+from tools.testbed.access import SERVICE
+from tools.testbed.cluster import Cluster
+from tools.testbed.sentinel import SentinelTrio
 
-from tests.support.access import SERVICE
-from tests.support.cluster import Cluster
 from tests.support.fleet import Fleet
-from tests.support.sentinel import SentinelTrio
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import httpx
-
-from tests.support.service_process import PASSWORD, Person, code_of
-from tests.support.waiting import eventually
+from tools.testbed.service_process import PASSWORD, Person, code_of
+from tools.testbed.waiting import eventually
 
 Call = Callable[[], Awaitable[httpx.Response]]
 

@@ -13,10 +13,8 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 import pytest
-
-from tests.support.faketime import shifted
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import (
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import (
     PASSWORD,
     Person,
     ServiceProcess,
@@ -24,8 +22,10 @@ from tests.support.service_process import (
     code_of,
     sign_up,
 )
+from tools.testbed.waiting import wait_until
+
+from tests.support.faketime import shifted
 from tests.support.two_factor import Holder, new_holder
-from tests.support.waiting import wait_until
 
 SKEWS = (-30, 0, 30)
 

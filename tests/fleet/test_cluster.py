@@ -4,11 +4,11 @@ import asyncio
 import random
 
 import httpx
+from tools.testbed.cluster import Cluster, Node, slot_of
+from tools.testbed.service_process import sign_up
+from tools.testbed.waiting import wait_until
 
 from tests.fleet.load import load
-from tests.support.cluster import Cluster, Node, slot_of
-from tests.support.service_process import sign_up
-from tests.support.waiting import wait_until
 
 
 def errors(cluster: Cluster) -> dict[str, int]:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tools.testbed.redis_server import REPOSITORY, RedisServer
+from tools.testbed.service_process import Person, ServiceProcess, claims_of, code_of, sign_up
 
 from tests.support.looking import ON_VALKEY, events
-from tests.support.redis_server import REPOSITORY, RedisServer
-from tests.support.service_process import Person, ServiceProcess, claims_of, code_of, sign_up
 from tests.support.two_factor import let_steps_pass, new_holder
 from tests.support.user_stores import UserStore
 

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
+from tools.testbed.sentinel import SentinelTrio
+from tools.testbed.service_process import Person, code_of, sign_up
+from tools.testbed.waiting import wait_until
 
 from tests.support.fleet import Fleet, client_of
-from tests.support.sentinel import SentinelTrio
-from tests.support.service_process import Person, code_of, sign_up
-from tests.support.waiting import wait_until
 
 UNCONFIRMED = (503, "revocation_unconfirmed")
 

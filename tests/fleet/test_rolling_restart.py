@@ -6,12 +6,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import Person, ServiceProcess
+from tools.testbed.waiting import eventually
 
 from tests.support.balancer import Balancer, balancing
 from tests.support.callers import Crowd, crowd
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import Person, ServiceProcess
-from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("redis_server", ["valkey"], indirect=True)
 

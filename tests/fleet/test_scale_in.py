@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tools.testbed.access import SERVICE
+from tools.testbed.cluster import SLOTS, Cluster, slot_of
+from tools.testbed.service_process import ServiceProcess, sign_up
+from tools.testbed.waiting import wait_until
 
 from tests.fleet.load import load
-from tests.support.access import SERVICE
-from tests.support.cluster import SLOTS, Cluster, slot_of
 from tests.support.fleet import client_of
-from tests.support.service_process import ServiceProcess, sign_up
-from tests.support.waiting import wait_until
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tools.testbed.access import SERVICE
+from tools.testbed.sentinel import SentinelTrio
+from tools.testbed.service_process import ServiceProcess, sign_up
+from tools.testbed.waiting import wait_until
 
 from tests.fleet.load import load
-from tests.support.access import SERVICE
 from tests.support.fleet import Fleet, client_of
-from tests.support.sentinel import SentinelTrio
-from tests.support.service_process import ServiceProcess, sign_up
-from tests.support.waiting import wait_until
 
 
 async def test_a_killed_primary_is_replaced(

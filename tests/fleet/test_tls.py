@@ -5,12 +5,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tools.testbed.access import PASSWORD, SERVICE
+from tools.testbed.redis_server import available
+from tools.testbed.service_process import ServiceProcess, sign_up
+from tools.testbed.tls import Authority, TlsServer
 
 from service.settings import Secret
-from tests.support.access import PASSWORD, SERVICE
-from tests.support.redis_server import available
-from tests.support.service_process import ServiceProcess, sign_up
-from tests.support.tls import Authority, TlsServer
 
 
 @pytest.fixture(scope="module")

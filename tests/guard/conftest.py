@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from tools.testbed.issuer import Issuer
+from tools.testbed.parts import SIGNING_KEYS, Parts
+from tools.testbed.redis_server import RedisServer
 
-from service.keyspace.link import Link
+from service.redis.client import RedisClient
 from tests.guard.guards import Guards, marked
-from tests.support.issuer import Issuer
-from tests.support.parts import SIGNING_KEYS, Parts
-from tests.support.redis_server import RedisServer
 
 
 @pytest.fixture
@@ -21,10 +21,10 @@ def issuer() -> Iterator[Issuer]:
 @pytest.fixture
 async def parts(keys: RedisServer) -> AsyncIterator[Parts]:
     """The sessions on an empty Redis, in this process."""
-    link = Link(keys.url)
-    async with marked(link):
-        yield Parts(link)
-    await link.aclose()
+    redis_client = RedisClient(keys.url)
+    async with marked(redis_client):
+        yield Parts(redis_client)
+    await redis_client.aclose()
 
 
 @pytest.fixture

@@ -5,24 +5,25 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
+from tools.testbed.issuer import Issuer
+from tools.testbed.parts import CLIENT, Parts
+
 from service.errors import StoreUnavailable
 from service.guard import GuardUnavailable, TokenRefused, Verifier
-from service.keyspace.feed_marking import FeedMarking
-from service.keyspace.keys import BUCKETS, numbered
-from service.keyspace.link import Link
-from service.keyspace.scripts import Script
+from service.redis.client import RedisClient
+from service.redis.feed_marking import FeedMarking
+from service.redis.keys import BUCKETS, numbered
+from service.redis.scripts import Script
 from service.sessions.token_pair import TokenPair
-from tests.support.issuer import Issuer
-from tests.support.parts import CLIENT, Parts
 
 ISSUER = "https://issuer.example"
 _FORGET = Script("redis.call('DEL', KEYS[1])", acknowledged=False)
 
 
 @asynccontextmanager
-async def marked(link: Link) -> AsyncIterator[None]:
+async def marked(redis_client: RedisClient) -> AsyncIterator[None]:
     """The feed behind `link` bears the issuer's mark, also after a FLUSHALL, as by a service."""
-    marking = FeedMarking(link, ISSUER)
+    marking = FeedMarking(redis_client, ISSUER)
 
     async def mark() -> None:
         with suppress(StoreUnavailable):
@@ -40,7 +41,7 @@ async def marked(link: Link) -> AsyncIterator[None]:
     await asyncio.gather(task, return_exceptions=True)
     with suppress(StoreUnavailable):  # a service that starts later on the same server has another
         for number in range(BUCKETS):
-            await _FORGET(link, [numbered(number).issuer], [])
+            await _FORGET(redis_client, [numbered(number).issuer], [])
 
 
 class Guards(AsyncExitStack):

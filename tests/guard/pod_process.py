@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import httpx
+from tools.testbed.redis_server import REPOSITORY
+from tools.testbed.waiting import wait_until
 
 from service.settings import Secret
-from tests.support.redis_server import REPOSITORY
-from tests.support.waiting import wait_until
 
 
 class PodProcess:

@@ -7,13 +7,13 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tools.testbed.issuer import Issuer
+from tools.testbed.parts import SIGNING_KEYS, access_tokens
+from tools.testbed.tokens import SESSION, sign
 
 from service.guard import Identity, Verifier
 from service.keyring import signing
 from tests.guard.guards import Guards, refuses, verdict
-from tests.support.issuer import Issuer
-from tests.support.parts import SIGNING_KEYS, access_tokens
-from tests.support.tokens import SESSION, sign
 
 KEY = SIGNING_KEYS.active
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.guard.cache import Cache
+from service.access_tokens.cache import Cache
 
 
 def test_a_full_cache_keeps_turning() -> None:

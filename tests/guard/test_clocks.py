@@ -8,16 +8,16 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
+from tools.testbed.parts import Parts, access_tokens
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import ServiceProcess, claims_of, sign_up
+from tools.testbed.tokens import SESSION
+from tools.testbed.waiting import eventually
 
 from service.guard import Verifier
 from service.guard.revocations import _MOST_FAR, Shard
 from tests.guard.guards import Guards, log_out, refuses, verdict
 from tests.support.looking import ON_VALKEY
-from tests.support.parts import Parts, access_tokens
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import ServiceProcess, claims_of, sign_up
-from tests.support.tokens import SESSION
-from tests.support.waiting import eventually
 
 USER = bytes(16)
 

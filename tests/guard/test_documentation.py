@@ -7,10 +7,10 @@ from typing import get_args
 
 import msgspec
 import pytest
+from tools.testbed.redis_server import REPOSITORY
 
 from service.guard import GuardCounters, Verifier
 from service.guard.verifier import Mode, WhenLost
-from tests.support.redis_server import REPOSITORY
 
 PAGE = (REPOSITORY / "docs/guard.md").read_text(encoding="utf-8")
 CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tools.testbed.access import GUARD
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import Person, ServiceProcess
+from tools.testbed.waiting import eventually
 
 from tests.guard.pod_process import PodProcess
-from tests.support.access import GUARD
 from tests.support.looking import ON_VALKEY
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import Person, ServiceProcess
 from tests.support.two_factor import new_holder
-from tests.support.waiting import eventually
 
 EXAMPLES = ["orders_litestar", "orders_fastapi"]
 

@@ -5,15 +5,15 @@ import os
 from datetime import timedelta
 
 import pytest
+from tools.testbed.parts import CLIENT, Parts
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.waiting import eventually
 
 from service.errors import RefreshTokenReused
-from service.keyspace.keys import BUCKETS, bucket
+from service.redis.keys import BUCKETS, bucket
 from service.sessions.token_pair import TokenPair
 from tests.guard.guards import Guards, log_out, refuses, verdict
 from tests.support.looking import ON_VALKEY
-from tests.support.parts import CLIENT, Parts
-from tests.support.redis_server import RedisServer
-from tests.support.waiting import eventually
 
 USER = bytes(16)
 

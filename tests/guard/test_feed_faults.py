@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 import redis
+from tools.testbed.issuer import Issuer
+from tools.testbed.parts import Parts
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.waiting import eventually
 
+from service.embedded.files import find_binary
 from service.errors import StoreUnavailable
 from service.guard import Verifier
-from service.keyspace.embedded_files import find_binary
-from service.keyspace.keys import bucket
-from service.keyspace.link import Link
+from service.redis.client import RedisClient
+from service.redis.keys import bucket
 from tests.guard.guards import Guards, log_out, marked, refuses, verdict
-from tests.support.issuer import Issuer
 from tests.support.looking import ON_VALKEY
-from tests.support.parts import Parts
-from tests.support.redis_server import RedisServer
-from tests.support.waiting import eventually
 
 USER, OTHER = bytes(16), b"\1" * 16
 STREAM = bucket(USER).revoked
@@ -77,10 +77,10 @@ async def own_guards(own_server: RedisServer, issuer: Issuer) -> AsyncIterator[G
 
 @pytest.fixture
 async def own_parts(own_server: RedisServer) -> AsyncIterator[Parts]:
-    link = Link(own_server.url)
-    async with marked(link):
-        yield Parts(link)
-    await link.aclose()
+    redis_client = RedisClient(own_server.url)
+    async with marked(redis_client):
+        yield Parts(redis_client)
+    await redis_client.aclose()
 
 
 async def becomes(guard: Verifier, token: str, wanted: str, before: str = "") -> None:

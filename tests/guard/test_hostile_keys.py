@@ -12,16 +12,16 @@ from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 import pytest
+from tools.testbed.issuer import Issuer
+from tools.testbed.parts import SIGNING_KEYS, access_tokens
+from tools.testbed.tokens import SESSION
+from tools.testbed.waiting import eventually
 
 from service.guard import jwks
 from service.guard.jwks import KeysUnavailable, parse
 from service.keyring import signing
 from service.keyring.signing import SigningKeys
 from tests.guard.guards import Guards, verdict
-from tests.support.issuer import Issuer
-from tests.support.parts import SIGNING_KEYS, access_tokens
-from tests.support.tokens import SESSION
-from tests.support.waiting import eventually
 
 OTHER_KEYS = SigningKeys([signing.mint()])
 GOOD = json.loads(SIGNING_KEYS.jwks())["keys"]

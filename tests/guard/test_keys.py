@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, generate_private_key
+from tools.testbed.issuer import Issuer
+from tools.testbed.parts import SIGNING_KEYS, access_tokens
+from tools.testbed.tokens import SESSION
+from tools.testbed.waiting import eventually
 
 from service.guard import Verifier
 from service.guard.counters import GuardCounters
@@ -15,10 +19,6 @@ from service.guard.jwks import JwkSet, KeysUnavailable, max_age, parse
 from service.keyring import signing
 from service.keyring.signing import SigningKeys
 from tests.guard.guards import Guards, verdict
-from tests.support.issuer import Issuer
-from tests.support.parts import SIGNING_KEYS, access_tokens
-from tests.support.tokens import SESSION
-from tests.support.waiting import eventually
 
 NEW_KEYS = SigningKeys([SIGNING_KEYS.active.private_key, signing.mint()])
 OTHER_KEYS = SigningKeys([signing.mint()])

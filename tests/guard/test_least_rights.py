@@ -1,6 +1,6 @@
 """A service and guards as the ACL users of redis.conf, on each topology: no leave is missing.
 
-That nothing else is: `tests/keyspace/test_access.py`.
+That nothing else is: `tests/redis/test_access.py`.
 """
 
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ from typing import Any
 
 import httpx
 import pytest
+from tools.testbed.access import ASKING_GUARD, GUARD, SERVICE, url_as
+from tools.testbed.cluster import Cluster
+from tools.testbed.redis_server import RedisServer, available
+from tools.testbed.sentinel import SentinelTrio
+from tools.testbed.service_process import ServiceProcess, claims_of
+from tools.testbed.waiting import eventually
 
 from service.guard import TokenRefused, Verifier
 from service.settings import Secret
-from tests.support.access import ASKING_GUARD, GUARD, SERVICE, url_as
-from tests.support.cluster import Cluster
-from tests.support.redis_server import RedisServer, available
-from tests.support.sentinel import SentinelTrio
-from tests.support.service_process import ServiceProcess, claims_of
 from tests.support.two_factor import new_holder
-from tests.support.waiting import eventually
 
 
 class Topology:

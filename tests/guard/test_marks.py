@@ -12,19 +12,19 @@ from pathlib import Path
 
 import pytest
 import redis
+from tools.testbed.issuer import Issuer
+from tools.testbed.parts import Parts
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.waiting import eventually
 
+from service.embedded.files import find_binary
 from service.guard import Verifier
-from service.keyspace.embedded_files import find_binary
-from service.keyspace.feed_marking import FeedMarking
-from service.keyspace.keys import bucket, numbered
-from service.keyspace.link import Link
+from service.redis.client import RedisClient
+from service.redis.feed_marking import FeedMarking
+from service.redis.keys import bucket, numbered
 from service.sessions.token_pair import TokenPair
 from tests.guard.guards import ISSUER, Guards, log_out, refuses, verdict
-from tests.support.issuer import Issuer
 from tests.support.looking import ON_VALKEY
-from tests.support.parts import Parts
-from tests.support.redis_server import RedisServer
-from tests.support.waiting import eventually
 
 pytestmark = ON_VALKEY
 
@@ -75,10 +75,10 @@ async def test_another_issuers_feed(
 ) -> None:
     """It has a feed of its own, with entries: none of it counts, and the log names both issuers."""
     server = RedisServer(find_binary(), tmp_path).start()
-    link = Link(server.url)
+    redis_client = RedisClient(server.url)
     try:
-        theirs = Parts(link)
-        await FeedMarking(link, THEIRS).mark()
+        theirs = Parts(redis_client)
+        await FeedMarking(redis_client, THEIRS).mark()
         for _ in range(3):
             await ended(theirs)
         pair, living = await ended(parts), await parts.open(OTHER)
@@ -90,11 +90,11 @@ async def test_another_issuers_feed(
         assert guard.feed_lost
         assert sum(map(len, guard._shards)) == 0, "nothing was taken from it"
         assert f"issuer {THEIRS!r}, this guard's is {ISSUER!r}" in caplog.text
-        await FeedMarking(link, ISSUER).mark("all")
+        await FeedMarking(redis_client, ISSUER).mark("all")
         await becomes(strict, living, "refused")  # it is ours now, and has no such session
         await becomes(guard, living, "accepted")
     finally:
-        await link.aclose()
+        await redis_client.aclose()
         server.stop()
 
 

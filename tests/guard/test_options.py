@@ -4,12 +4,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tools.testbed.issuer import Issuer
+from tools.testbed.parts import access_tokens
+from tools.testbed.tokens import SESSION
 
 from service.guard import Verifier
 from tests.guard.guards import Guards, verdict
-from tests.support.issuer import Issuer
-from tests.support.parts import access_tokens
-from tests.support.tokens import SESSION
 
 GOOD: dict[str, Any] = {
     "issuer": "https://issuer.example",

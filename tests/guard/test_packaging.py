@@ -7,10 +7,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-
-from tests.support.access import GUARD
-from tests.support.redis_server import REPOSITORY, RedisServer
-from tests.support.service_process import Person, ServiceProcess
+from tools.testbed.access import GUARD
+from tools.testbed.redis_server import REPOSITORY, RedisServer
+from tools.testbed.service_process import Person, ServiceProcess
 
 SERVERS_OWN = {
     "aiosqlite", "alembic", "asyncpg", "bcrypt", "honcho", "litestar", "prometheus-client",
@@ -98,9 +97,10 @@ def test_a_pod_installs_the_guard_alone(
     assert report.user == person.user_id.hex()
     assert {"httpx", "msgspec", "openshow-auth", "pyjwt", "redis"} <= set(report.installed)
     assert SERVERS_OWN.isdisjoint(report.installed)
-    assert {"service.guard.asgi", "service.keyspace.keys"} <= set(report.modules)
-    others = {name for name in report.modules if not name.startswith("service.guard")}
+    assert {"service.guard.asgi", "service.redis.keys"} <= set(report.modules)
+    ours = ("service.guard", "service.access_tokens")
+    others = {name for name in report.modules if not name.startswith(ours)}
     assert others <= {
-        "service", "service.keyspace", "service.keyspace.feed_mark", "service.keyspace.keys",
-        "service.keyspace.url", "service.keyspace.url_options",
+        "service", "service.redis", "service.redis.feed_mark", "service.redis.keys",
+        "service.redis.url", "service.redis.url_options",
     }  # fmt: skip

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.guard.revocations import Shard, shards
-from service.keyspace.keys import BUCKETS
+from service.redis.keys import BUCKETS
 
 LIFE = 100.0
 

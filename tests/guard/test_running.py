@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 from fastapi import Depends, FastAPI
+from tools.testbed.issuer import Issuer
+from tools.testbed.parts import SIGNING_KEYS, Parts, access_tokens
+from tools.testbed.tokens import SESSION
+from tools.testbed.waiting import eventually
 
 from service.guard import NotStarted, TokenRefused, Verifier
 from service.guard.asgi import GuardMiddleware
@@ -15,11 +19,7 @@ from service.keyring import signing
 from service.keyring.signing import SigningKeys
 from tests.guard.exchange import ask, bearer, running
 from tests.guard.guards import Guards, log_out, refuses, verdict
-from tests.support.issuer import Issuer
 from tests.support.looking import ON_VALKEY
-from tests.support.parts import SIGNING_KEYS, Parts, access_tokens
-from tests.support.tokens import SESSION
-from tests.support.waiting import eventually
 
 with warnings.catch_warnings():  # Starlette would rather have the next httpx
     warnings.simplefilter("ignore")

@@ -6,20 +6,20 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tools.testbed.issuer import Issuer
+from tools.testbed.parts import Parts
+from tools.testbed.redis_server import NetworkServer
+from tools.testbed.sentinel import NAME, Sentinel, SentinelTrio
+from tools.testbed.waiting import eventually
 
+from service.embedded.files import find_binary
 from service.guard import Verifier
 from service.guard.sentinels import NoPrimary, Sentinels
-from service.keyspace.embedded_files import find_binary
-from service.keyspace.feed_marking import FeedMarking
-from service.keyspace.link import Link
-from service.keyspace.url import RedisUrl
+from service.redis.client import RedisClient
+from service.redis.feed_marking import FeedMarking
+from service.redis.url import RedisUrl
 from tests.guard.guards import ISSUER, Guards, log_out, marked, refuses, verdict
-from tests.support.issuer import Issuer
-from tests.support.parts import Parts
-from tests.support.redis_server import NetworkServer
-from tests.support.sentinel import NAME, Sentinel, SentinelTrio
 from tests.support.silent_peer import silent_peer
-from tests.support.waiting import eventually
 
 USER = bytes(16)
 BOUND = timedelta(seconds=2)
@@ -35,10 +35,10 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelTrio]:
 @pytest.fixture
 async def parts(trio: SentinelTrio) -> AsyncIterator[Parts]:
     trio.heal()
-    link = Link(trio.url)
-    async with marked(link):
-        yield Parts(link)
-    await link.aclose()
+    redis_client = RedisClient(trio.url)
+    async with marked(redis_client):
+        yield Parts(redis_client)
+    await redis_client.aclose()
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +73,9 @@ async def test_a_made_up_epoch(
     stranger: NetworkServer,
 ) -> None:
     """One of three, the first to be asked, and on a server that even bears the mark: outvoted."""
-    link = Link(stranger.url)
-    await FeedMarking(link, ISSUER).mark("all")
-    await link.aclose()
+    redis_client = RedisClient(stranger.url)
+    await FeedMarking(redis_client, ISSUER).mark("all")
+    await redis_client.aclose()
     url = url_of(rogue, *trio.sentinels[:2])
     async with Guards(issuer, url) as guards:
         feed, strict = await guards.start(bound=BOUND), await guards.start(mode="strict")

@@ -14,13 +14,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tools.testbed.issuer import Issuer
+from tools.testbed.parts import Parts
+from tools.testbed.redis_server import REPOSITORY, RedisServer, free_port
+from tools.testbed.waiting import eventually, wait_until
 
 from tests.guard.guards import log_out
-from tests.support.issuer import Issuer
 from tests.support.looking import ON_VALKEY
-from tests.support.parts import Parts
-from tests.support.redis_server import REPOSITORY, RedisServer, free_port
-from tests.support.waiting import eventually, wait_until
 
 pytestmark = ON_VALKEY
 

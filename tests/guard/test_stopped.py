@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from tools.testbed.issuer import Issuer
+from tools.testbed.parts import Parts
+from tools.testbed.redis_server import REPOSITORY, RedisServer
+from tools.testbed.waiting import wait_until
 
-from service.keyspace.keys import bucket
+from service.redis.keys import bucket
 from tests.guard.guards import log_out
-from tests.support.issuer import Issuer
 from tests.support.looking import ON_VALKEY
-from tests.support.parts import Parts
-from tests.support.redis_server import REPOSITORY, RedisServer
-from tests.support.waiting import wait_until
 
 pytestmark = ON_VALKEY
 

@@ -7,18 +7,18 @@ from datetime import timedelta
 
 import pytest
 from redis.crc import key_slot
+from tools.testbed.cluster import Cluster
+from tools.testbed.issuer import Issuer
+from tools.testbed.parts import Parts
+from tools.testbed.sentinel import SentinelTrio
+from tools.testbed.waiting import eventually
 
 from service.errors import NothingToRevoke, StoreUnavailable
 from service.guard import Verifier
-from service.keyspace.keys import BUCKETS, numbered
-from service.keyspace.link import Link
+from service.redis.client import RedisClient
+from service.redis.keys import BUCKETS, numbered
 from service.sessions.token_pair import TokenPair
 from tests.guard.guards import Guards, log_out, marked, refuses, verdict
-from tests.support.cluster import Cluster
-from tests.support.issuer import Issuer
-from tests.support.parts import Parts
-from tests.support.sentinel import SentinelTrio
-from tests.support.waiting import eventually
 
 USER = bytes(16)
 BOUND = timedelta(seconds=2)
@@ -42,10 +42,12 @@ def several(
 async def parts(several: Several) -> AsyncIterator[Parts]:
     several.heal()
     # What Sentinels let go of with a primary that is replaced, no guard can know.
-    link = Link(several.url, min_replicas=1 if isinstance(several, SentinelTrio) else 0)
-    async with marked(link):
-        yield Parts(link)
-    await link.aclose()
+    redis_client = RedisClient(
+        several.url, min_replicas=1 if isinstance(several, SentinelTrio) else 0
+    )
+    async with marked(redis_client):
+        yield Parts(redis_client)
+    await redis_client.aclose()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from service.clock import system_clock
 from service.database.tables import data_keys, sealed_keys, users
 from service.keyring import signing
 from service.keyring.keys import ServiceKeys
-from service.keyring.local import LocalKeyFile
+from service.keyring.kms.local import LocalKeyFile
 from service.keyring.store import KeyStore
 from tests.keyring.rigs import AwsRig, LocalRig, Pkcs11Rig, Rig, VaultRig
 from tests.support import softhsm

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from service.errors import KeyServiceUnavailable, StartupError
-from service.keyring.aws import AwsKms as AwsProvider
-from service.keyring.local import LocalKeyFile
-from service.keyring.pkcs11 import Pkcs11Settings, Pkcs11Token
-from service.keyring.provider import KeyProvider, Punctual
-from service.keyring.vault import VaultSettings, VaultTransit
+from service.keyring.kms.aws import AwsKms as AwsProvider
+from service.keyring.kms.local import LocalKeyFile
+from service.keyring.kms.pkcs11 import Pkcs11Settings, Pkcs11Token
+from service.keyring.kms.provider import KeyProvider, Punctual
+from service.keyring.kms.vault import VaultSettings, VaultTransit
 from tests.support.aws_kms import AwsKms
 from tests.support.bao import ROOT_TOKEN, Bao
 from tests.support.silent_peer import dead_address, silent_peer

@@ -3,7 +3,7 @@
 import pytest
 
 from service.errors import KeyServiceUnavailable, SealBroken, StartupError
-from service.keyring.aws import AwsKms as AwsProvider
+from service.keyring.kms.aws import AwsKms as AwsProvider
 from tests.keyring.rigs import AwsRig
 from tests.support.aws_kms import AwsKms
 

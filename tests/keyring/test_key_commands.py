@@ -19,23 +19,23 @@ import httpx
 import jwt
 import pytest
 from sqlalchemy import insert
+from tools.testbed.postgresql import PostgresServer
+from tools.testbed.redis_server import REPOSITORY, RedisServer, available
+from tools.testbed.service_process import ServiceProcess, sign_up
+from tools.testbed.waiting import eventually
 
 from service.clock import system_clock
 from service.database.tables import users
+from service.keyring.data_key_rotation import DataKeyRotation
 from service.keyring.envelope import epoch_of
-from service.keyring.epochs import Epochs
-from service.keyring.local import LocalKeyFile
+from service.keyring.kms.local import LocalKeyFile
 from service.keyring.store import KeyStore
 from service.settings import Secret
 from service.twofactor.codes import seal_secret
 from tests.keyring.rigs import VaultRig
 from tests.support.bao import ROOT_TOKEN, Bao
-from tests.support.postgresql import PostgresServer
-from tests.support.redis_server import REPOSITORY, RedisServer, available
-from tests.support.service_process import ServiceProcess, sign_up
 from tests.support.two_factor import Holder, let_steps_pass, new_holder
 from tests.support.user_stores import UserStore, postgres_store
-from tests.support.waiting import eventually
 
 SEEDED = 8_000
 
@@ -238,7 +238,9 @@ async def _kill_some_rewrappers(operator: Operator, store: UserStore) -> None:
 async def _retire(store: UserStore, data_dir: Path) -> None:
     """As the command does it, but without waiting for pending enrolments to end."""
     engine = store.open()
-    await Epochs(engine, LocalKeyFile.at(data_dir, None), system_clock).retire(1, timedelta())
+    await DataKeyRotation(engine, LocalKeyFile.at(data_dir, None), system_clock).retire(
+        1, timedelta()
+    )
     await engine.dispose()
 
 

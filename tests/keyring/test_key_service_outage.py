@@ -5,13 +5,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tools.testbed.redis_server import RedisServer, available
+from tools.testbed.service_process import PASSWORD, Person, ServiceProcess, code_of, sign_up
+from tools.testbed.waiting import eventually
 
 from tests.keyring.rigs import VaultRig
 from tests.support.bao import ROOT_TOKEN, Bao
-from tests.support.redis_server import RedisServer, available
-from tests.support.service_process import PASSWORD, Person, ServiceProcess, code_of, sign_up
 from tests.support.two_factor import new_holder
-from tests.support.waiting import eventually
 
 
 @pytest.fixture

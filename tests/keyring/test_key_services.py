@@ -8,8 +8,8 @@ import pytest
 from botocore.config import Config
 
 from service.errors import KeyServiceUnavailable, SealBroken
-from service.keyring import aws, vault
-from service.keyring.provider import FORMATS, Punctual
+from service.keyring.kms import aws, vault
+from service.keyring.kms.provider import FORMATS, Punctual
 from tests.keyring.rigs import Rig
 
 DATA_KEY = bytes(range(32))

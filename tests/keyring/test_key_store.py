@@ -16,7 +16,7 @@ from service.database.tables import sealed_keys
 from service.errors import StartupError
 from service.keyring import signing
 from service.keyring.keys import ServiceKeys
-from service.keyring.local import LocalKeyFile
+from service.keyring.kms.local import LocalKeyFile
 from service.keyring.store import KeyStore
 
 USES = ["email-digest", "pepper", "refresh-mac", "signing"]
@@ -28,7 +28,8 @@ from pathlib import Path
 import jwt
 from service.clock import milliseconds, system_clock
 from service.database.engine import open_database
-from service.keyring import local, store
+from service.keyring import store
+from service.keyring.kms import local
 
 async def main():
     engine = open_database(sys.argv[2])

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from service.errors import SealBroken, StartupError
-from service.keyring import local
-from service.keyring.local import KEY_FILE_NAME, LocalKeyFile
+from service.keyring.kms import local
+from service.keyring.kms.local import KEY_FILE_NAME, LocalKeyFile
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors/local-wrap-v1.json").read_text())
 DATA_KEY = bytes(range(32))
@@ -24,7 +24,7 @@ SOME_KEY = "p5N7ZLjKpY8Dchu2us9ceMsjX+vg5wsbhM2ZVBRhoI4="
 WRAP = """
 import sys
 from pathlib import Path
-from service.keyring.local import LocalKeyFile
+from service.keyring.kms.local import LocalKeyFile
 provider = LocalKeyFile.at(Path(sys.argv[1]), None)
 print("ready", flush=True)
 sys.stdin.readline()
@@ -36,7 +36,7 @@ print(provider.wrap(bytes(range(32)), b"aad").hex())
 KILL_BEFORE_EACH_STEP = """
 import os, signal, sys
 from pathlib import Path
-from service.keyring.local import LocalKeyFile
+from service.keyring.kms.local import LocalKeyFile
 
 def count_down(name):
     call = getattr(os, name)

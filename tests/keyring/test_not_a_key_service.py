@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from service.errors import KeyServiceRefused, KeyServiceUnavailable
-from service.keyring import vault as vault_module
-from service.keyring.aws import AwsKms
-from service.keyring.provider import Punctual
-from service.keyring.vault import VaultSettings, VaultTransit
+from service.keyring.kms import vault as vault_module
+from service.keyring.kms.aws import AwsKms
+from service.keyring.kms.provider import Punctual
+from service.keyring.kms.vault import VaultSettings, VaultTransit
 from tests.keyring.rigs import VaultRig
 from tests.support.bao import Bao
 

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tools.testbed.redis_server import REPOSITORY
 
 from service.errors import StartupError
 from service.keyring.pin import SHARED, PinTries
 from tests.keyring.rigs import Pkcs11Rig
-from tests.support.redis_server import REPOSITORY
 
 # Counts the logins of this process, in which nobody has logged in; prints what each call is told.
 TRIER = """
@@ -19,7 +19,7 @@ import json, os, sys
 from pathlib import Path
 import pkcs11
 from pkcs11.constants import TokenFlag
-from service.keyring import pkcs11 as module
+from service.keyring.kms import pkcs11 as module
 library, token, pin, extra, calls = sys.argv[1:]
 logins = 0
 real = pkcs11.lib(library)

@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tools.testbed.redis_server import REPOSITORY
 
 from service.errors import KeyServiceUnavailable, StartupError
-from service.keyring.pkcs11 import Pkcs11Settings, Pkcs11Token
+from service.keyring.kms.pkcs11 import Pkcs11Settings, Pkcs11Token
 from tests.keyring.rigs import Pkcs11Rig
-from tests.support.redis_server import REPOSITORY
 from tests.support.softhsm import SoftHsm
 
 DATA_KEY = bytes(range(32))
@@ -58,7 +58,7 @@ def test_what_is_wrong_is_named(pkcs11_rig: Pkcs11Rig) -> None:
 WRONG_PIN = """
 import sys
 from pathlib import Path
-from service.keyring.pkcs11 import Pkcs11Settings, Pkcs11Token
+from service.keyring.kms.pkcs11 import Pkcs11Settings, Pkcs11Token
 settings = Pkcs11Settings(Path(sys.argv[1]), "openshow", "9999", ["first"])
 try:
     Pkcs11Token(settings).wrap(bytes(32), b"")

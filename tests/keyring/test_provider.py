@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from service.errors import KeyServiceUnavailable, SealBroken, StartupError
-from service.keyring import providers
-from service.keyring.local import LocalKeyFile
-from service.keyring.provider import KeyServices, Punctual
-from service.keyring.providers import open_key_services
+from service.keyring.kms import selection as providers
+from service.keyring.kms.local import LocalKeyFile
+from service.keyring.kms.provider import KeyServices, Punctual
+from service.keyring.kms.selection import open_key_services
 from service.settings import Settings
 from tests.keyring.rigs import VaultRig
 

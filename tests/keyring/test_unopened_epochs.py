@@ -9,10 +9,10 @@ from structlog.testing import capture_logs
 
 from service.database.tables import data_keys
 from service.errors import KeyRefused, KeyServiceRefused, KeyServiceUnavailable
+from service.keyring.data_key_rotation import DELAY, DataKeyRotation
 from service.keyring.envelope import epoch_of
-from service.keyring.epochs import DELAY, Epochs
-from service.keyring.opening import wrap_aad
-from service.keyring.provider import KeyProvider
+from service.keyring.kms.provider import KeyProvider
+from service.keyring.unsealing import wrap_aad
 from tests.keyring.conftest import DataDir, SetClock
 from tests.keyring.pod import Pod
 from tests.keyring.rigs import VaultRig
@@ -62,14 +62,14 @@ async def test_an_epoch_that_does_not_open_is_not_begun(
     await data_dir.start()
     before = await data_dir.rows()
     with pytest.raises(KeyServiceUnavailable, match="lacks the right to update"):
-        await Epochs(data_dir.engine, encrypts_only, set_clock).begin()
+        await DataKeyRotation(data_dir.engine, encrypts_only, set_clock).begin()
     assert await data_dir.rows() == before
 
 
 async def begin_unopened(data_dir: DataDir, set_clock: SetClock) -> Refusing:
     """Epoch 2 is there, seals by now, and is refused."""
     await data_dir.start()
-    await Epochs(data_dir.engine, data_dir.provider, set_clock).begin()
+    await DataKeyRotation(data_dir.engine, data_dir.provider, set_clock).begin()
     set_clock.advance(DELAY)
     return Refusing(data_dir.provider, 2)
 
@@ -108,7 +108,7 @@ async def test_lasting_refusals_are_asked_for_less(data_dir: DataDir, set_clock:
 async def test_an_unused_newest_epoch_goes(data_dir: DataDir, set_clock: SetClock) -> None:
     """One that does not seal yet, and one that never opens; none that is in use."""
     await data_dir.start()
-    epochs = Epochs(data_dir.engine, data_dir.provider, set_clock)
+    epochs = DataKeyRotation(data_dir.engine, data_dir.provider, set_clock)
     await epochs.begin()
     await epochs.retire(2, DELAY)
     await epochs.begin()
@@ -125,7 +125,7 @@ async def test_an_epoch_begun_anew_is_another(data_dir: DataDir, set_clock: SetC
     """A pod that looked away while epoch 2 was restored away and begun anew seals under the new
     data key, which all others have, not under the lost one."""
     pod = await Pod(data_dir, set_clock).start()
-    epochs = Epochs(data_dir.engine, data_dir.provider, set_clock)
+    epochs = DataKeyRotation(data_dir.engine, data_dir.provider, set_clock)
     await epochs.begin()
     set_clock.advance(DELAY)
     await pod.look()

@@ -5,12 +5,12 @@ from typing import Any
 
 import hvac
 import pytest
+from tools.testbed.waiting import wait_until
 
 from service.errors import KeyServiceUnavailable, StartupError
-from service.keyring.vault import VaultSettings, VaultTransit
+from service.keyring.kms.vault import VaultSettings, VaultTransit
 from tests.keyring.rigs import VaultRig
 from tests.support.bao import ROOT_TOKEN, Bao
-from tests.support.waiting import wait_until
 
 DATA_KEY = bytes(range(32))
 AAD = b"openshow-auth data key, epoch 1"

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, update
+from tools.testbed.waiting import eventually
 
 from service.database.tables import data_keys, sealed_keys
 from service.errors import KeyServiceUnavailable
 from service.keyring import watch
+from service.keyring.data_key_rotation import DELAY, DataKeyRotation
 from service.keyring.envelope import epoch_of
-from service.keyring.epochs import DELAY, Epochs
 from tests.keyring.conftest import DataDir, SetClock
 from tests.keyring.pod import Pod
-from tests.support.waiting import eventually
 
 
 class Flaky:
@@ -52,7 +52,7 @@ async def test_key_service_is_asked_once_for_each_data_key(
     await data_dir.change(update(data_keys).values(created_at=7))
     await pod.look()
     assert flaky.unwrapped == 1
-    await Epochs(data_dir.engine, data_dir.provider, set_clock).begin()
+    await DataKeyRotation(data_dir.engine, data_dir.provider, set_clock).begin()
     for _ in range(3):
         await pod.look()
     assert flaky.unwrapped == 2
@@ -65,7 +65,7 @@ async def test_key_service_is_away_for_a_new_epoch(data_dir: DataDir, set_clock:
     flaky = Flaky(data_dir.provider)
     pod = await Pod(data_dir, set_clock, flaky).start()
     flaky.away = True
-    await Epochs(data_dir.engine, data_dir.provider, set_clock).begin()
+    await DataKeyRotation(data_dir.engine, data_dir.provider, set_clock).begin()
     set_clock.advance(DELAY)
     await pod.look()
     assert epoch_of(pod.seal()) == 1
@@ -114,7 +114,7 @@ async def test_it_goes_on_by_itself(
         show(opened)
 
     monkeypatch.setattr(pod.watch, "_show", fail_once)
-    await Epochs(data_dir.engine, data_dir.provider, set_clock).begin()
+    await DataKeyRotation(data_dir.engine, data_dir.provider, set_clock).begin()
     set_clock.advance(DELAY)
 
     async def sealed_with_the_new_one() -> bool:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
+from tools.testbed.redis_server import RedisServer, available
+from tools.testbed.service_process import ServiceProcess
 
 from tests.pages.visitor import Visitor
-from tests.support.redis_server import RedisServer, available
-from tests.support.service_process import ServiceProcess
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 

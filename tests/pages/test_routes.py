@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from tools.testbed.service_process import Person, ServiceProcess, code_of, sign_up
 
-from tests.support.service_process import Person, ServiceProcess, code_of, sign_up
 from tests.web.wire import Wire, error_of
 
 URL = "otpauth://totp/OpenShow:ada?secret=ABCDEFGHIJKLMNOPQRSTUVWXYZ234567&issuer=OpenShow"

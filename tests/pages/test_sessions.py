@@ -7,9 +7,9 @@ import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Page, Route, expect
+from tools.testbed.service_process import Person, ServiceProcess
 
 from tests.pages.visitor import PASSWORD, Visitor
-from tests.support.service_process import Person, ServiceProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

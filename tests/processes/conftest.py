@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from service.keyspace.embedded import EmbeddedServer
+from service.embedded.server import EmbeddedServer
 from tests.processes.program import Program
 
 

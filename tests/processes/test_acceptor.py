@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tools.testbed.waiting import eventually
 
 from service.serving import acceptor
 from service.serving.acceptor import Acceptor
-from tests.support.waiting import eventually
 
 
 class Connection(asyncio.Protocol):

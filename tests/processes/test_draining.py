@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from tools.testbed.waiting import eventually
 
 from tests.processes.program import Program, wait_until
 from tests.support.callers import Crowd, crowd
-from tests.support.waiting import eventually
 
 Start = Callable[..., Program]
 

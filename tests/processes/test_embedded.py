@@ -16,10 +16,10 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from service.embedded import life as embedded_life
+from service.embedded import server as embedded_module
+from service.embedded.server import EmbeddedServer, server_url, wait_for_server
 from service.errors import StartupError
-from service.keyspace import embedded as embedded_module
-from service.keyspace import embedded_life
-from service.keyspace.embedded import EmbeddedServer, server_url, wait_for_server
 from tests.processes.program import REPOSITORY, is_alive, server_pid, wait_until
 
 Make = Callable[..., EmbeddedServer]
@@ -276,7 +276,7 @@ def test_refuses_a_second_service_on_one_directory(embedded: Make, data_dir: Pat
 def test_takes_over_from_a_killed_service(embedded: Make, data_dir: Path) -> None:
     """A server whose service was killed is shut down first; its last write is there afterwards."""
     code = (
-        "import os, pathlib, sys; from service.keyspace.embedded import EmbeddedServer\n"
+        "import os, pathlib, sys; from service.embedded.server import EmbeddedServer\n"
         "EmbeddedServer(pathlib.Path(sys.argv[1])).start(); os.kill(os.getpid(), 9)"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(data_dir)], cwd=REPOSITORY)

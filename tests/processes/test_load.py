@@ -13,12 +13,12 @@ from typing import Any
 
 import httpx
 import pytest
+from tools.testbed.redis_server import RedisServer, available
+from tools.testbed.service_process import PASSWORD, ServiceProcess
+from tools.testbed.waiting import wait_until
 
 from tests.processes.program import REPOSITORY
 from tests.support.load_stub import Stub
-from tests.support.redis_server import RedisServer, available
-from tests.support.service_process import PASSWORD, ServiceProcess
-from tests.support.waiting import wait_until
 
 QUICK = ("--warm-up", "300ms", "--duration", "1500ms", "--rate", "60", "--people", "8")
 LATE = ("--late", "5s")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tools.testbed.postgresql import PostgresServer
+from tools.testbed.redis_server import REPOSITORY, RedisServer
+from tools.testbed.service_process import ServiceProcess, sign_up
 
 from tests.support.looking import ON_VALKEY
-from tests.support.postgresql import PostgresServer
-from tests.support.redis_server import REPOSITORY, RedisServer
-from tests.support.service_process import ServiceProcess, sign_up
 from tests.support.two_factor import Holder, new_holder
 
 NewMachine = Callable[..., ServiceProcess]

@@ -213,7 +213,7 @@ def test_a_root_that_takes_no_temporary_files(start: Start, tmp_path: Path) -> N
     """One line that says what to set, before any key is made."""
     code = (
         "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/proc/absent']\n"
-        "import sys; from service.cli import main; sys.exit(main(['serve']))"
+        "import sys; from service.cli.program import main; sys.exit(main(['serve']))"
     )
     program = start("-c", code, SERVICE_WORKERS="2")
     assert program.exit_code() == 2

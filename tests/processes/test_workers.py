@@ -8,11 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tools.testbed.waiting import eventually
 
 from tests.processes.program import Program, is_alive, wait_until
 from tests.processes.test_up import HalfSent, sign_up
 from tests.support.callers import Crowd, crowd
-from tests.support.waiting import eventually
 
 Start = Callable[..., Program]
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="th
 
 IMPATIENT = """
 import sys
-from service.cli import main
+from service.cli.program import main
 from service.serving import workers
 workers.HUNG = 2.0
 sys.exit(main(["serve"]))

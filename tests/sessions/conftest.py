@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
+from tools.testbed.access import SERVICE
+from tools.testbed.parts import MAC_KEYS, Parts
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import Person, ServiceProcess, sign_up
 
-from service.keyspace.link import Link
+from service.redis.client import RedisClient
 from service.sessions.refresh_tokens import RefreshTokens
-from tests.support.access import SERVICE
 from tests.support.both_user_stores import more_pods, shared_service, shared_store  # noqa: F401
-from tests.support.parts import MAC_KEYS, Parts
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import Person, ServiceProcess, sign_up
 
 
 @pytest.fixture(scope="session")
@@ -62,9 +62,9 @@ async def brief(brief_service: ServiceProcess, keys: RedisServer) -> AsyncIterat
 @pytest.fixture
 async def parts(keys: RedisServer) -> AsyncIterator[Parts]:
     """The use cases on an empty Redis, in this process."""
-    link = Link(keys.url)
-    yield Parts(link)
-    await link.aclose()
+    redis_client = RedisClient(keys.url)
+    yield Parts(redis_client)
+    await redis_client.aclose()
 
 
 @pytest.fixture(scope="session")

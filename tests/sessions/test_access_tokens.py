@@ -10,15 +10,15 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm
+from tools.testbed.parts import SIGNING_KEYS, access_tokens
+from tools.testbed.tokens import SESSION, sign
+from tools.testbed.waiting import wait_until
 
 import service.sessions.access_tokens as access_tokens_module
 from service.errors import InvalidAccessToken
 from service.keyring import signing
 from service.keyring.signing import SigningKey, SigningKeys
 from service.sessions.access_tokens import AccessTokens
-from tests.support.parts import SIGNING_KEYS, access_tokens
-from tests.support.tokens import SESSION, sign
-from tests.support.waiting import wait_until
 
 
 @pytest.fixture

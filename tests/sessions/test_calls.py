@@ -9,17 +9,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tools.testbed.parts import CLIENT, Parts
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import ServiceProcess, code_of, sign_up
+from tools.testbed.waiting import eventually
 
 from service.errors import TooManyAttempts
-from service.keyspace.event_streams import EventStreams
-from service.keyspace.keys import bucket, bucket_number
-from service.keyspace.link import Bounds, Link
 from service.rates import Rate
+from service.redis.client import Bounds, RedisClient
+from service.redis.event_streams import EventStreams
+from service.redis.keys import bucket, bucket_number
 from tests.support.looking import ON_VALKEY, events
-from tests.support.parts import CLIENT, Parts
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import ServiceProcess, code_of, sign_up
-from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.one_server("a stream is each server's own")
 
@@ -27,9 +27,9 @@ LIMITED = (429, "rate_limited")
 
 
 async def bounded(keys: RedisServer, bounds: Bounds) -> AsyncIterator[Parts]:
-    link = Link(keys.url, bounds=bounds)
-    yield Parts(link)
-    await link.aclose()
+    redis_client = RedisClient(keys.url, bounds=bounds)
+    yield Parts(redis_client)
+    await redis_client.aclose()
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 """What a call costs Redis, counted by Redis itself."""
 
 import pytest
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import Person, code_of, sign_up
 
-from service.keyspace.keys import bucket
+from service.redis.keys import bucket
 from tests.support.keys import session_prefix
 from tests.support.looking import watching
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import Person, code_of, sign_up
 
 pytestmark = pytest.mark.one_server("MONITOR watches one server")
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tools.testbed.parts import CLIENT, Parts
+from tools.testbed.redis_server import REPOSITORY, RedisServer
+from tools.testbed.service_process import PASSWORD, Person, sign_up
+from tools.testbed.waiting import wait_until
 
-from service.keyspace.keys import bucket
-from service.keyspace.link import Bounds, Link
+from service.redis.client import Bounds, RedisClient
+from service.redis.keys import bucket
 from service.sessions import scripts
 from tests.support.looking import events, session_keys
-from tests.support.parts import CLIENT, Parts
-from tests.support.redis_server import REPOSITORY, RedisServer
-from tests.support.service_process import PASSWORD, Person, sign_up
-from tests.support.waiting import wait_until
 
 HEADERS = {"X-Request-Id": "the-request"}
 
@@ -133,8 +133,8 @@ async def test_no_event_holds_a_secret(ann: Person, keys: RedisServer) -> None:
 @pytest.mark.one_server("a stream is each server's own")
 async def test_logouts_cap_a_stream_as_well(keys: RedisServer) -> None:
     """Also when nothing but logouts happens. They look at it with each 64th end of a session."""
-    link = Link(keys.url, bounds=Bounds(events=100))
-    parts = Parts(link)
+    redis_client = RedisClient(keys.url, bounds=Bounds(events=100))
+    parts = Parts(redis_client)
     users = [bytes(15) + bytes((number,)) for number in range(128)]
     pairs = [await parts.open(user_id) for user_id in users]
     for pair in pairs:
@@ -142,7 +142,7 @@ async def test_logouts_cap_a_stream_as_well(keys: RedisServer) -> None:
         await parts.sessions.log_out(caller, pair.refresh_token, CLIENT)
     with keys.client() as client:
         assert 50 <= client.xlen(bucket(users[0]).events) <= 164
-    await link.aclose()
+    await redis_client.aclose()
 
 
 def test_the_page_lists_what_the_scripts_write() -> None:

@@ -5,14 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import jwt
 import pytest
+from tools.testbed.parts import CLIENT, LIVES, Parts
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.waiting import wait_until
 
 from service.errors import NothingToRevoke, RefreshTokenReused
-from service.keyspace.keys import FEED_SKEW, bucket
+from service.redis.keys import FEED_SKEW, bucket
 from service.sessions.sessions import Lives
 from tests.support.looking import ON_VALKEY
-from tests.support.parts import CLIENT, LIVES, Parts
-from tests.support.redis_server import RedisServer
-from tests.support.waiting import wait_until
 
 USER = bytes(16)
 

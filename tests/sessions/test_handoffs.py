@@ -5,15 +5,15 @@ import ipaddress
 import httpx
 import msgspec
 import pytest
+from tools.testbed.parts import CLIENT, Parts
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import Person, code_of
 
 from service.errors import InvalidRefreshToken, RefreshTokenReused
-from service.sessions.client import Client
+from service.sessions.origin import RequestOrigin
 from service.sessions.token_pair import TokenPair
 from tests.support.keys import session_prefix
 from tests.support.looking import events
-from tests.support.parts import CLIENT, Parts
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import Person, code_of
 
 BROWSER, THIEF = {"User-Agent": "a browser"}, {"User-Agent": "somebody else"}
 
@@ -77,8 +77,10 @@ async def test_only_rotations_in_a_row_count(parts: Parts, keys: RedisServer, be
         await parts.sessions.refresh(spent.refresh_token, other)
 
 
-def at(address: str | None, user_agent: str = "a browser") -> Client:
-    return Client(ipaddress.ip_address(address) if address else None, user_agent, "request-2")
+def at(address: str | None, user_agent: str = "a browser") -> RequestOrigin:
+    return RequestOrigin(
+        ipaddress.ip_address(address) if address else None, user_agent, "request-2"
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import Person, code_of
 
-from service.keyspace.keys import bucket
+from service.redis.keys import bucket
 from tests.support.keys import handoff_prefix, session_prefix
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import Person, code_of
 
 UNAVAILABLE = (503, "service_unavailable")
 

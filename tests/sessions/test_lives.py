@@ -4,12 +4,12 @@ import asyncio
 from datetime import datetime, timedelta
 
 import pytest
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import Person, code_of
+from tools.testbed.waiting import eventually
 
-from service.keyspace.keys import bucket
+from service.redis.keys import bucket
 from tests.support.looking import session_keys
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import Person, code_of
-from tests.support.waiting import eventually
 
 INVALID = (401, "invalid_refresh_token")
 

@@ -4,9 +4,8 @@ import asyncio
 from collections import Counter
 
 import pytest
-
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import Person, code_of, sign_up
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import Person, code_of, sign_up
 
 NOTHING_TO_REVOKE = (400, "session_not_found")
 ROUNDS = 120

@@ -2,11 +2,12 @@
 
 import os
 
-from service.keyspace.keys import bucket
+from tools.testbed.parts import CLIENT, Parts
+from tools.testbed.redis_server import RedisServer
+
+from service.redis.keys import bucket
 from service.sessions.record import Authentication
 from tests.support.keys import session_prefix
-from tests.support.parts import CLIENT, Parts
-from tests.support.redis_server import RedisServer
 
 
 async def test_an_unsigned_session_is_a_session(parts: Parts) -> None:

@@ -6,17 +6,17 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import Person, code_of
+from tools.testbed.waiting import eventually
 
 from service.accounts.users import Users
 from service.authentication.owners import OwnerLookup
 from service.errors import StoreUnavailable
-from service.keyspace.keys import bucket
+from service.redis.keys import bucket
 from service.sessions.sessions import Owner
 from tests.support.looking import events, session_keys, watching
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import Person, code_of
 from tests.support.user_stores import UserStore
-from tests.support.waiting import eventually
 
 INVALID = (401, "invalid_refresh_token")
 UNAUTHORIZED = (401, "unauthorized")

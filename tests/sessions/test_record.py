@@ -4,13 +4,13 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tools.testbed.parts import CLIENT, LIVES, Parts
+from tools.testbed.redis_server import RedisServer
 
 from service.errors import InvalidAccessToken
 from service.sessions.record import Authentication, read
 from service.sessions.sessions import Lives
 from tests.support.keys import session_prefix
-from tests.support.parts import CLIENT, LIVES, Parts
-from tests.support.redis_server import RedisServer
 
 
 @pytest.mark.parametrize(("authentication", "methods"), [

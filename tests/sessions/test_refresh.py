@@ -5,14 +5,14 @@ import base64
 import hashlib
 
 import pytest
+from tools.testbed.parts import MAC_KEYS
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import Person, code_of
+from tools.testbed.waiting import wait_until
 
-from service.keyspace.keys import bucket
+from service.redis.keys import bucket
 from tests.support.keys import handoff_prefix, session_prefix
 from tests.support.looking import session_keys
-from tests.support.parts import MAC_KEYS
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import Person, code_of
-from tests.support.waiting import wait_until
 
 INVALID = (401, "invalid_refresh_token")
 REUSED = (401, "refresh_token_reused")

@@ -8,6 +8,7 @@ import string
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tools.testbed.parts import MAC_KEYS
 
 from service.errors import InvalidRefreshToken
 from service.sessions.refresh_tokens import (
@@ -16,7 +17,6 @@ from service.sessions.refresh_tokens import (
     open_successor,
     seal_successor,
 )
-from tests.support.parts import MAC_KEYS
 
 USER, SESSION = bytes(range(16)), bytes(range(12))
 ALPHABET = string.ascii_letters + string.digits + "-_"

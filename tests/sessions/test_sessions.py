@@ -4,13 +4,13 @@ import asyncio
 
 import httpx
 import pytest
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import PASSWORD, Person, code_of, sign_up
+from tools.testbed.waiting import wait_until
 
-from service.keyspace.keys import bucket
+from service.redis.keys import bucket
 from tests.support.keys import session_prefix
 from tests.support.looking import session_keys
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import PASSWORD, Person, code_of, sign_up
-from tests.support.waiting import wait_until
 
 UNKNOWN = (404, "session_not_found")
 

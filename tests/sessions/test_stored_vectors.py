@@ -6,17 +6,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tools.testbed.parts import CLIENT, Parts
+from tools.testbed.redis_server import REPOSITORY, RedisServer
 
 from service.errors import RefreshTokenReused
 from service.keyring.envelope import Keyring
-from service.keyspace.keys import bucket
+from service.redis.keys import bucket
 from service.sessions.record import Authentication
 from service.twofactor.challenges import Challenges
 from service.twofactor.codes import reseal_secret, seal_secret
 from service.twofactor.pending import PendingEnrolments
 from tests.support.keys import session_prefix
-from tests.support.parts import CLIENT, Parts
-from tests.support.redis_server import REPOSITORY, RedisServer
 
 VECTORS: dict[str, Any] = json.loads((REPOSITORY / "tests/vectors/stored-v1.json").read_text())
 USER = bytes.fromhex(VECTORS["user_id"])

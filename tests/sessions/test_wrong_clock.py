@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 import pytest
+from tools.testbed.parts import CLIENT, Parts
 
 from service.clock import system_clock
 from service.errors import ClockWrong
-from tests.support.parts import CLIENT, Parts
 
 
 @pytest.mark.parametrize("days", [40, -40])

@@ -11,9 +11,9 @@ from typing import Any
 
 import boto3
 import httpx
+from tools.testbed.waiting import wait_until
 
 from tests.support.silent_peer import dead_address
-from tests.support.waiting import wait_until
 
 REGION = "eu-central-1"
 

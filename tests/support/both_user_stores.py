@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tools.testbed.access import SERVICE
+from tools.testbed.cluster import Cluster
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.sentinel import SentinelTrio
+from tools.testbed.service_process import ServiceProcess
 
-from tests.support.access import SERVICE
-from tests.support.cluster import Cluster
-from tests.support.redis_server import RedisServer
-from tests.support.sentinel import SentinelTrio
-from tests.support.service_process import ServiceProcess
 from tests.support.user_stores import NewUserStore, UserStore
 
 

@@ -5,9 +5,9 @@ from itertools import cycle
 from pathlib import Path
 
 import httpx
+from tools.testbed.service_process import ServiceProcess
 
 from service.settings import Secret
-from tests.support.service_process import ServiceProcess
 
 
 class Fleet:

@@ -1,6 +1,6 @@
 """Names of keys that the service's scripts put together in Redis."""
 
-from service.keyspace.keys import HANDOFF, SESSION, bucket
+from service.redis.keys import HANDOFF, SESSION, bucket
 
 
 def session_prefix(user_id: bytes) -> bytes:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from tools.testbed.redis_server import RedisServer
 
-from service.keyspace.keys import bucket
-from tests.support.redis_server import RedisServer
+from service.redis.keys import bucket
 
 ON_VALKEY = pytest.mark.parametrize("redis_server", ["valkey"], indirect=True)
 """For a test of what does not depend on the kind of server: once is enough."""

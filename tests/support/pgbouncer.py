@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
-from tests.support.postgresql import PostgresServer
-from tests.support.waiting import wait_until
+from tools.testbed.postgresql import PostgresServer
+from tools.testbed.waiting import wait_until
 
 
 def find_pgbouncer() -> str:

@@ -20,6 +20,6 @@ def _shifted() -> datetime:
 
 if __name__ == "__main__":
     service.clock.system_clock = _shifted
-    from service.cli import main  # which takes the clock that it finds
+    from service.cli.program import main  # which takes the clock that it finds
 
     sys.exit(main())

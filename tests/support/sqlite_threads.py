@@ -4,8 +4,7 @@ import threading
 from collections.abc import AsyncIterator
 
 import pytest
-
-from tests.support.waiting import eventually
+from tools.testbed.waiting import eventually
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,8 @@ from typing import Any
 
 import httpx
 import pyotp
-
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import PASSWORD, Person
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import PASSWORD, Person
 
 
 class Phone:

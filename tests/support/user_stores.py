@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tools.testbed.postgresql import PostgresServer
 
 from service.database.engine import open_database
 from service.database.migration import migrate
-from tests.support.postgresql import PostgresServer
 
 PATIENCE = timedelta(seconds=20)
 """With a busy machine."""

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tools.testbed.access import SERVICE
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import ServiceProcess
 
 from service import app
-from tests.support.access import SERVICE
 from tests.support.both_user_stores import more_pods, shared_service, shared_store  # noqa: F401
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import ServiceProcess
 from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autouse
 from tests.support.two_factor import Holder, new_holder
 from tests.support.user_stores import NewUserStore, UserStore

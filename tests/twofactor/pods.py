@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from tools.testbed.parts import CLIENT
+from tools.testbed.service_process import PASSWORD
 
 from service import app
 from service.accounts.hashing import HashingPool
@@ -21,16 +23,14 @@ from service.accounts.users import User
 from service.clock import system_clock
 from service.errors import AlreadyEnabled
 from service.keyring.keys import KeysInUse
-from service.keyring.local import LocalKeyFile
+from service.keyring.kms.local import LocalKeyFile
 from service.keyring.store import KeyStore
-from service.keyspace.line import Argument
-from service.keyspace.link import Link
+from service.redis.client import RedisClient
+from service.redis.connection import Argument
 from service.sessions.access_tokens import Caller
 from service.settings import Secret, Settings
 from service.twofactor.challenges import Issued
 from service.web.services import Services
-from tests.support.parts import CLIENT
-from tests.support.service_process import PASSWORD
 from tests.support.two_factor import Phone
 from tests.support.user_stores import UserStore
 
@@ -74,7 +74,7 @@ class Fuse:
         self.left -= 1
 
 
-class FusedLink(Link):
+class FusedLink(RedisClient):
     def __init__(self, url: Secret, fuse: Fuse) -> None:
         super().__init__(url)
         self._fuse = fuse
@@ -229,7 +229,7 @@ async def running(
     """Pods whose key file lies in `directory`."""
     settings = Settings(env="test", bcrypt_cost=4, redis_url=url, database_url=Secret(store.url))
     pods, pool = Pods(watch, store), HashingPool()
-    links: list[Link] = []
+    links: list[RedisClient] = []
     engines: list[AsyncEngine] = []
     for _ in range(count):
         fuse = Fuse()
@@ -243,7 +243,7 @@ async def running(
         pods.all.append(Pod(services, fuse))
     yield pods
     await pool.close()
-    await asyncio.gather(*(link.aclose() for link in links))
+    await asyncio.gather(*(redis_client.aclose() for redis_client in links))
     await asyncio.gather(*(engine.dispose() for engine in engines))
 
 

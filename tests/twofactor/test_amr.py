@@ -4,11 +4,11 @@ import asyncio
 
 import httpx
 import pytest
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import Person, claims_of
 
-from service.keyspace.keys import bucket
+from service.redis.keys import bucket
 from tests.support.keys import session_prefix
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import Person, claims_of
 from tests.support.two_factor import Holder, let_steps_pass
 
 OTP, RECOVERY, PASSWORD_ONLY = ["pwd", "otp", "mfa"], ["pwd", "mfa"], ["pwd"]

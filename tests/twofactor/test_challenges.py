@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import claims_of, code_of
+from tools.testbed.waiting import eventually
 
-from service.keyspace.keys import bucket
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import claims_of, code_of
+from service.redis.keys import bucket
 from tests.support.two_factor import Holder, let_steps_pass, new_holder
-from tests.support.waiting import eventually
 from tests.twofactor.test_totp import ODD
 
 INVALID = (401, "invalid_code")

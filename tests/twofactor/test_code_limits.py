@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import ServiceProcess, code_of
 
 from tests.support.looking import ON_VALKEY, events
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import ServiceProcess, code_of
 from tests.support.two_factor import Holder, let_steps_pass, new_holder
 
 INVALID = (401, "invalid_code")

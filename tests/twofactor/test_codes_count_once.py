@@ -4,10 +4,10 @@ import asyncio
 
 import httpx
 import pytest
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import code_of
 
 from service.errors import ChallengeFailed, InvalidCode
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import code_of
 from tests.support.two_factor import Holder
 from tests.twofactor.pods import Pods
 

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import code_of
+from tools.testbed.waiting import eventually
 
-from service.keyspace.keys import bucket
+from service.redis.keys import bucket
 from tests.support.looking import events
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import code_of
 from tests.support.two_factor import Holder, Phone, new_holder
-from tests.support.waiting import eventually
 from tests.twofactor.test_totp import ODD
 
 GONE = (400, "enrollment_not_found")

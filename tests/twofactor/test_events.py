@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 import httpx
+from tools.testbed.redis_server import REPOSITORY, RedisServer
+from tools.testbed.service_process import code_of
 
 import service.twofactor
 from tests.support.looking import events
-from tests.support.redis_server import REPOSITORY, RedisServer
-from tests.support.service_process import code_of
 from tests.support.two_factor import Holder, let_steps_pass
 
 COMMON = ("id", "user", "ip", "request")

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import ServiceProcess, code_of
+from tools.testbed.waiting import wait_until
 
 from service.errors import NotEnabled
-from service.keyspace.keys import bucket
+from service.redis.keys import bucket
 from tests.support.looking import ON_VALKEY, events
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import ServiceProcess, code_of
 from tests.support.two_factor import Holder, new_holder
 from tests.support.user_stores import UserStore
-from tests.support.waiting import wait_until
 from tests.twofactor.pods import Pod, Pods, Somebody, codes_or_on, finished
 
 pytestmark = pytest.mark.one_server("a crash between Redis and the user store is the same on any")

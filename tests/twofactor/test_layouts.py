@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import code_of
 
-from service.keyspace.keys import bucket
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import code_of
+from service.redis.keys import bucket
 from tests.support.two_factor import Holder
 
 UNAVAILABLE = (503, "service_unavailable")

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import httpx
 import pytest
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import ServiceProcess, code_of
+from tools.testbed.waiting import eventually
 
-from service.keyspace.keys import bucket
+from service.redis.keys import bucket
 from tests.support.looking import ON_VALKEY
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import ServiceProcess, code_of
 from tests.support.two_factor import Holder, new_holder
 from tests.support.user_stores import NewUserStore, UserStore
-from tests.support.waiting import eventually
 
 AWAY = (503, "service_unavailable")
 

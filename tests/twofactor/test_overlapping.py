@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from tools.testbed.redis_server import RedisServer
 
 from service.twofactor import management
 from tests.support.looking import events
-from tests.support.redis_server import RedisServer
 from tests.twofactor.pods import Killed, Pods, Somebody, finished
 
 

@@ -6,16 +6,16 @@ from typing import Any
 
 import httpx
 import pytest
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import PASSWORD
+from tools.testbed.waiting import eventually
 
 from service.authentication.password import LoggedIn
 from service.errors import ChallengeNotFound, InvalidCredentials, StoreUnavailable
-from service.keyspace.keys import bucket
+from service.redis.keys import bucket
 from service.twofactor.challenges import Issued
 from tests.support.looking import events
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import PASSWORD
 from tests.support.two_factor import let_steps_pass, new_holder
-from tests.support.waiting import eventually
 from tests.twofactor.pods import Killed, Pods, Somebody, finished
 
 

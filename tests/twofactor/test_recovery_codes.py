@@ -9,12 +9,12 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import code_of
 
 from service.errors import KeyServiceUnavailable
 from service.twofactor import recovery_codes
 from service.twofactor.recovery_codes import RecoveryDigests
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import code_of
 from tests.support.two_factor import Holder, let_steps_pass, new_holder
 from tests.support.user_stores import UserStore
 

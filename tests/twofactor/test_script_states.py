@@ -5,15 +5,15 @@ import os
 from typing import Any
 
 import pytest
+from tools.testbed.parts import CLIENT
+from tools.testbed.redis_server import RedisServer
 
 from service.errors import AlreadyEnabled, EnrollmentNotFound, InvalidCode
-from service.keyspace import keys as names
-from service.keyspace.keys import bucket
-from service.keyspace.link import Link
+from service.redis import keys as names
+from service.redis.client import RedisClient
+from service.redis.keys import bucket
 from service.twofactor.scripts import call, publish, script
 from tests.support.looking import events
-from tests.support.parts import CLIENT
-from tests.support.redis_server import RedisServer
 from tests.twofactor.pods import Killed, Pods, finished
 from tests.twofactor.test_overlapping import Held
 
@@ -27,76 +27,80 @@ def noted(server: RedisServer, user_id: bytes) -> bytes | None:
 
 
 @pytest.fixture
-async def link(keys: RedisServer) -> Any:
-    link = Link(keys.url)
-    yield link
-    await link.aclose()
+async def redis_client(keys: RedisServer) -> Any:
+    redis_client = RedisClient(keys.url)
+    yield redis_client
+    await redis_client.aclose()
 
 
 _SPEND = script("spend.lua")
 
 
-async def announce(link: Link, user_id: bytes) -> None:
-    await call(link, _SPEND, user_id, CLIENT, [bucket(user_id).totp + b"e" * 16], "", 1000)
+async def announce(redis_client: RedisClient, user_id: bytes) -> None:
+    await call(redis_client, _SPEND, user_id, CLIENT, [bucket(user_id).totp + b"e" * 16], "", 1000)
 
 
-async def test_the_older_of_two_publishes_last(link: Link, keys: RedisServer) -> None:
+async def test_the_older_of_two_publishes_last(
+    redis_client: RedisClient, keys: RedisServer
+) -> None:
     """The newer version stays, and is a number again."""
     user_id = os.urandom(16)
     for _ in range(2):
-        await announce(link, user_id)
-    await publish(link, user_id, 9, "twoFA.recoveryCodesRenewed", CLIENT)
+        await announce(redis_client, user_id)
+    await publish(redis_client, user_id, 9, "twoFA.recoveryCodesRenewed", CLIENT)
     assert (noted(keys, user_id) or b"").startswith(b"?1 9 ")
-    await publish(link, user_id, 4, "twoFA.recoveryCodesRenewed", CLIENT)
+    await publish(redis_client, user_id, 4, "twoFA.recoveryCodesRenewed", CLIENT)
     assert noted(keys, user_id) == b"9"
-    await publish(link, user_id, 4, "twoFA.recoveryCodesRenewed", CLIENT)
+    await publish(redis_client, user_id, 4, "twoFA.recoveryCodesRenewed", CLIENT)
     assert noted(keys, user_id) == b"9"
 
 
-async def test_versions_up_to_2_to_the_53(link: Link, keys: RedisServer) -> None:
+async def test_versions_up_to_2_to_the_53(redis_client: RedisClient, keys: RedisServer) -> None:
     """Exact to the last digit, in all that is written."""
     user_id, version = os.urandom(16), 2**53 - 1
     for _ in range(2):
-        await announce(link, user_id)
-    await publish(link, user_id, version, "twoFA.disabled", CLIENT)
+        await announce(redis_client, user_id)
+    await publish(redis_client, user_id, version, "twoFA.disabled", CLIENT)
     assert (noted(keys, user_id) or b"").startswith(b"?1 %d " % version)
-    await publish(link, user_id, version - 1, "twoFA.disabled", CLIENT)
+    await publish(redis_client, user_id, version - 1, "twoFA.disabled", CLIENT)
     assert noted(keys, user_id) == b"%d" % version
 
 
-async def test_a_change_that_was_killed_is_forgotten(link: Link, keys: RedisServer) -> None:
+async def test_a_change_that_was_killed_is_forgotten(
+    redis_client: RedisClient, keys: RedisServer
+) -> None:
     """Whoever began longer ago than a change may take is not waited for."""
     user_id = os.urandom(16)
-    await announce(link, user_id)
+    await announce(redis_client, user_id)
     with keys.client() as client:
         index = bucket(user_id).index + user_id
         count, highest, began = client.hget(index, "v").split()
         long_ago = int(began) - names.LONGEST_CHANGE.seconds * 1000 - 1
         client.hset(index, "v", b"%s %s %d" % (count, highest, long_ago))
-    await announce(link, user_id)
-    await publish(link, user_id, 5, "twoFA.disabled", CLIENT)
+    await announce(redis_client, user_id)
+    await publish(redis_client, user_id, 5, "twoFA.disabled", CLIENT)
     assert noted(keys, user_id) == b"5"
 
 
-async def test_the_index_outlives_a_change(link: Link, keys: RedisServer) -> None:
+async def test_the_index_outlives_a_change(redis_client: RedisClient, keys: RedisServer) -> None:
     """Where nobody is signed in it lives as long as a change may take; longer lives stay."""
     user_id = os.urandom(16)
     index = bucket(user_id).index + user_id
-    await announce(link, user_id)
+    await announce(redis_client, user_id)
     with keys.client() as client:
         assert 55_000 < client.pttl(index) <= 60_000
         client.pexpire(index, 3_600_000)
-        await announce(link, user_id)
+        await announce(redis_client, user_id)
         assert client.pttl(index) > 3_500_000
         client.pexpire(index, 1_000)
-        await announce(link, user_id)
+        await announce(redis_client, user_id)
         assert client.pttl(index) > 55_000
 
 
-async def test_publishing_without_an_index(link: Link, keys: RedisServer) -> None:
+async def test_publishing_without_an_index(redis_client: RedisClient, keys: RedisServer) -> None:
     """Nobody asks, so nothing is noted, least of all for ever."""
     user_id = os.urandom(16)
-    await publish(link, user_id, 5, "twoFA.disabled", CLIENT)
+    await publish(redis_client, user_id, 5, "twoFA.disabled", CLIENT)
     with keys.client() as client:
         assert not client.exists(bucket(user_id).index + user_id)
 

@@ -4,12 +4,12 @@ import asyncio
 
 import httpx
 import pytest
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import ServiceProcess, code_of
 
-from service.keyspace.keys import bucket
+from service.redis.keys import bucket
 from tests.support.keys import session_prefix
 from tests.support.looking import watching
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import ServiceProcess, code_of
 from tests.support.two_factor import Holder, let_steps_pass
 from tests.twofactor.pods import Pods
 

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
+from tools.testbed.redis_server import RedisServer
 
-from service.keyspace.keys import bucket
-from tests.support.redis_server import RedisServer
+from service.redis.keys import bucket
 from tests.support.two_factor import Holder, let_steps_pass, new_holder
 
 LONGEST_PRESENTABLE = 90_000

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from tools.testbed.service_process import ServiceProcess
 
-from tests.support.service_process import ServiceProcess
 from tests.web.wire import Wire
 
 HERE = Path(__file__).parent

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from service.cli import main
+from service.cli.program import main
 from service.serving.server import Server
 from service.web.deadlines import Deadlines
 

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from tests.support.service_process import ServiceProcess
+from tools.testbed.service_process import ServiceProcess
 
 MIB = 1 << 20
 

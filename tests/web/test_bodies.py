@@ -7,8 +7,8 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tools.testbed.service_process import PASSWORD, Person, ServiceProcess
 
-from tests.support.service_process import PASSWORD, Person, ServiceProcess
 from tests.web.wire import ROUTES, error_of
 
 SECRET = "SeCrEt-ThAt-NoBoDy-MaY-rEpEaT"

@@ -4,8 +4,8 @@ from typing import Any
 
 import httpx
 import pytest
+from tools.testbed.service_process import PASSWORD, ServiceProcess
 
-from tests.support.service_process import PASSWORD, ServiceProcess
 from tests.web.wire import error_of
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 
 import pytest
+from tools.testbed.access import SERVICE
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import PASSWORD, ServiceProcess
 
 from service.serving.connections import most_connections
-from tests.support.access import SERVICE
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import PASSWORD, ServiceProcess
 from tests.web.test_deadlines import PART_OF_A_BODY, PART_OF_CHUNKS
 from tests.web.test_pipelining import LIVE
 from tests.web.wire import Wire
@@ -28,7 +28,7 @@ def narrow(
     """A server with few file descriptors, and the deadlines as they are."""
     program = (
         "-c",
-        "import resource, sys; from service.cli import main;"
+        "import resource, sys; from service.cli.program import main;"
         f"resource.setrlimit(resource.RLIMIT_NOFILE, ({FILES}, {FILES})); sys.exit(main())",
     )
     directory = tmp_path_factory.mktemp("narrow")

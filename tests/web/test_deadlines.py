@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from tools.testbed.access import SERVICE
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import ServiceProcess
 
 from service.web.deadlines import DEADLINES, Deadlines
-from tests.support.access import SERVICE
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import ServiceProcess
 from tests.web.test_pipelining import LIVE, statuses
 from tests.web.wire import Wire, error_of, parse
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from tools.testbed.access import SERVICE
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import PASSWORD, ServiceProcess
+from tools.testbed.waiting import wait_until
 
-from service.sessions.client import Client, network, unpack
+from service.sessions.origin import RequestOrigin, network, unpack
 from service.web.addresses import TrustedProxies, parse
-from tests.support.access import SERVICE
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import PASSWORD, ServiceProcess
-from tests.support.waiting import wait_until
 from tests.web.wire import Wire
 
 PROXIES = TrustedProxies([ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("10.1.0.0/16")])
@@ -74,8 +74,8 @@ def test_one_network_for_one_address() -> None:
     for text in ("198.51.100.9", "::ffff:198.51.100.9", "64:ff9b::198.51.100.9"):
         address = ipaddress.ip_address(text)
         assert network(address) == "198.51.100.0/24"
-        assert Client(address, "", "").address_text == "198.51.100.9"
-        assert unpack(Client(address, "", "").packed())[0] == "198.51.100.9"
+        assert RequestOrigin(address, "", "").address_text == "198.51.100.9"
+        assert unpack(RequestOrigin(address, "", "").packed())[0] == "198.51.100.9"
     assert network(parse("2001:db8:1:2::3")) == "2001:db8:1:2::/64"
     assert network(parse("::1")) == "::/64"
     assert network(parse("unknown")) == network(None) == "unknown"

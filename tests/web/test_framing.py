@@ -1,8 +1,8 @@
 """Where a message ends, and what in it is a header: one meaning only."""
 
 import pytest
+from tools.testbed.service_process import Person
 
-from tests.support.service_process import Person
 from tests.web.test_pipelining import LAST, logout_of, statuses
 from tests.web.wire import Wire, error_of, parse
 

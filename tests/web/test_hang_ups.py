@@ -8,9 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
-
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import ServiceProcess
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import ServiceProcess
 
 JSON = b'{"email":"ann@example.org","password":"correct horse battery"}'
 

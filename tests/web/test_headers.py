@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 import pytest
+from tools.testbed.service_process import PASSWORD, Person
 
-from tests.support.service_process import PASSWORD, Person
 from tests.web.wire import ROUTES, Wire
 
 CHALLENGE = 'Bearer realm="openshow"'

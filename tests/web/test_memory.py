@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 
 import pytest
+from tools.testbed.access import SERVICE
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import ServiceProcess
 
-from tests.support.access import SERVICE
-from tests.support.redis_server import RedisServer
-from tests.support.service_process import ServiceProcess
 from tests.web.resident import MIB, Growth
 from tests.web.wire import Wire
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
+from tools.testbed.redis_server import REPOSITORY, RedisServer
+from tools.testbed.service_process import PASSWORD, Person, ServiceProcess
 
 from service.web.errors import FRAMEWORK, TABLE
-from tests.support.redis_server import REPOSITORY, RedisServer
-from tests.support.service_process import PASSWORD, Person, ServiceProcess
 from tests.support.two_factor import Holder, let_steps_pass, new_holder
 from tests.web.wire import ROUTES, error_of
 

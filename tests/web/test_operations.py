@@ -9,12 +9,12 @@ import httpx
 import jwt
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tools.testbed.redis_server import RedisServer, available
+from tools.testbed.service_process import Person, ServiceProcess
+from tools.testbed.waiting import wait_until
 
-from service.keyspace.link import Link
-from service.readiness_parts import Parts
-from tests.support.redis_server import RedisServer, available
-from tests.support.service_process import Person, ServiceProcess
-from tests.support.waiting import wait_until
+from service.readiness.parts import Parts
+from service.redis.client import RedisClient
 from tests.web.wire import Wire
 
 SAMPLES = dict[tuple[str, str, str], float]
@@ -150,12 +150,12 @@ class _Hanging:
 
 async def test_a_part_that_hangs_does_not_hang_the_answer(keys: RedisServer) -> None:
     """Within 2 s the part is told to be silent; the others are told as they are."""
-    link = Link(keys.url)
-    look = Parts(link, _Hanging(), "local")  # type: ignore[arg-type]
+    redis_client = RedisClient(keys.url)
+    look = Parts(redis_client, _Hanging(), "local")  # type: ignore[arg-type]
     async with asyncio.timeout(2):
         parts = await look()
     look.close()
-    await link.aclose()
+    await redis_client.aclose()
     assert (parts.redis.ok, parts.users.ok, parts.ok) == (True, False, False)
     assert parts.users.message == "The user store does not answer."
 

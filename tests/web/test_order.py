@@ -1,8 +1,8 @@
 """Which check comes first, on every route: 404, 405 → 413 → 401 → 415 → 400."""
 
 import pytest
+from tools.testbed.service_process import Person
 
-from tests.support.service_process import Person
 from tests.web.wire import ROUTES, Wire, error_of
 
 CHUNKED = "Transfer-Encoding: chunked"

@@ -3,8 +3,8 @@
 import socket
 
 import pytest
+from tools.testbed.service_process import Person, ServiceProcess
 
-from tests.support.service_process import Person, ServiceProcess
 from tests.web.wire import Wire, error_of, parse
 
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n"

@@ -2,8 +2,8 @@
 
 import httpx
 import pytest
+from tools.testbed.service_process import Person, sign_up
 
-from tests.support.service_process import Person, sign_up
 from tests.web.wire import Wire, error_of
 
 CHALLENGE = 'Bearer realm="openshow"'

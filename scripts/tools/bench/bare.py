@@ -21,10 +21,10 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from service.settings import Secret
-from tests.support.parts import SIGNING_KEYS, access_tokens
-from tests.support.tokens import SESSION
 from tools.bench import processes
 from tools.bench.results import Row
+from tools.testbed.parts import SIGNING_KEYS, access_tokens
+from tools.testbed.tokens import SESSION
 
 _TOKENS = 500
 _WARM_UP = 50

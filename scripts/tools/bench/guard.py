@@ -19,17 +19,17 @@ from typing import Any
 
 from jwt.algorithms import ECAlgorithm
 
+from service.access_tokens.reader import decode
 from service.guard import Verifier
-from service.guard.access_tokens import decode
 from service.guard.revocations import shards
-from service.keyspace.feed_marking import FeedMarking
-from service.keyspace.keys import bucket_number
-from service.keyspace.link import Link
-from tests.support.issuer import Issuer
-from tests.support.parts import SIGNING_KEYS, access_tokens
-from tests.support.tokens import SESSION
+from service.redis.client import RedisClient
+from service.redis.feed_marking import FeedMarking
+from service.redis.keys import bucket_number
 from tools.bench import processes
 from tools.bench.results import Found, Row
+from tools.testbed.issuer import Issuer
+from tools.testbed.parts import SIGNING_KEYS, access_tokens
+from tools.testbed.tokens import SESSION
 
 _BATCHES = 40
 _CHECKS, _SIGNATURES = 2000, 50
@@ -49,9 +49,9 @@ async def measure(revocations: int, tell: Callable[[str], None]) -> Found:
         processes.redis_server(Path(name)) as redis,
         Issuer(SIGNING_KEYS) as issuer,
     ):
-        link = Link(redis.url)
-        await FeedMarking(link, "https://issuer.example").mark()
-        await link.aclose()
+        redis_client = RedisClient(redis.url)
+        await FeedMarking(redis_client, "https://issuer.example").mark()
+        await redis_client.aclose()
         guard = partial(
             Verifier,
             issuer="https://issuer.example",

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 from redis import Redis
 
-from service.keyspace.embedded import EmbeddedServer, server_url
+from service.embedded.server import EmbeddedServer, server_url
 from service.settings import Secret, Settings
-from tests.support.ports import free_port
 from tools.http_load.connection import Endpoint
+from tools.testbed.ports import free_port
 
 HOST = "127.0.0.1"
 FLOOR_REDIS_URL = "FLOOR_REDIS_URL"

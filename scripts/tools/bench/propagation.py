@@ -14,13 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from service.settings import Settings
-from tests.support.ports import free_port
 from tools.bench import processes
 from tools.bench.calls import get, logout
 from tools.bench.results import Found, Row
 from tools.bench.seeding import Seeder, Signed, seeding
 from tools.http_load.connection import Connection
 from tools.http_load.quantiles import quantile
+from tools.testbed.ports import free_port
 
 _PODS = 3
 _EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"

@@ -11,10 +11,10 @@ import msgspec
 
 from service.accounts.emails import EmailAddress, normalize
 from service.accounts.passwords import PasswordHash
+from service.cli.progress import Progress
 from service.clock import system_clock
 from service.database.migration import migrate
-from service.progress import Progress
-from service.sessions.client import Client
+from service.sessions.origin import RequestOrigin
 from service.sessions.record import Authentication
 from service.sessions.sessions import Sessions
 from service.sessions.token_pair import Opened, TokenPair
@@ -33,7 +33,7 @@ class Signed(msgspec.Struct, frozen=True):
     """A session: its tokens, and the device it was opened from."""
 
     tokens: TokenPair
-    client: Client
+    client: RequestOrigin
 
 
 class Seeder:

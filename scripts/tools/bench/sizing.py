@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from redis.crc import key_slot
 
-from service.keyspace.keys import BUCKETS, EVENTS_KEPT, TAGS
+from service.redis.keys import BUCKETS, EVENTS_KEPT, TAGS
 from tools.bench.results import Report
 from tools.report.tables import Table
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from service.progress import Progress
+from service.cli.progress import Progress
 
 
 class Steps:

@@ -11,15 +11,15 @@ from typing import Any
 
 import msgspec
 
-from service.keyspace.embedded_files import find_binary
-from tests.support.cluster import Cluster
-from tests.support.redis_server import NetworkServer
-from tests.support.sentinel import SentinelTrio
+from service.embedded.files import find_binary
 from tools.bench import processes
 from tools.bench.calls import BY_NAME, Call
 from tools.bench.results import Found, Row
 from tools.bench.seeding import Seeder, seeding
 from tools.bench.speed import Pace, Runner
+from tools.testbed.cluster import Cluster
+from tools.testbed.redis_server import NetworkServer
+from tools.testbed.sentinel import SentinelTrio
 
 _CALLS = (BY_NAME["logout"], BY_NAME["refresh"])
 _WARM_UP = 10

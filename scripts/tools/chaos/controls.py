@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from tests.support.redis_server import REPOSITORY
 from tools.chaos.schedule import Topology
+from tools.testbed.redis_server import REPOSITORY
 
 
 class Control(msgspec.Struct, frozen=True):

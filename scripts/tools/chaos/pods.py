@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from service.settings import Secret
-from tests.support.service_process import ServiceProcess
+from tools.testbed.service_process import ServiceProcess
 
 PODS = 3
 _PATIENCE = 120.0

@@ -13,8 +13,8 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-from tests.support.proxy import Proxy
-from tests.support.redis_server import RedisServer
+from tools.testbed.proxy import Proxy
+from tools.testbed.redis_server import RedisServer
 
 _MAY_LOSE = {"always": 0.0, "everysec": 1.0}
 """By `appendfsync`: seconds."""

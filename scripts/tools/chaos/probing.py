@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from tools.chaos import second_factor
-from tools.chaos.person import PASSWORD, Held, Person
-from tools.chaos.phone import Phone
+from tools.chaos.authenticator import Phone
+from tools.chaos.client import PASSWORD, Held, Person
 from tools.chaos.requests import Answer
 
 PATIENCE = 20.0

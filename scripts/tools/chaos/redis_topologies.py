@@ -4,11 +4,11 @@ import asyncio
 from pathlib import Path
 from typing import Protocol
 
-from service.keyspace.embedded_files import find_binary
+from service.embedded.files import find_binary
 from service.settings import Secret
-from tests.support.proxy import Proxy
-from tests.support.redis_server import RedisServer
 from tools.chaos.power import Power
+from tools.testbed.proxy import Proxy
+from tools.testbed.redis_server import RedisServer
 
 
 class Redis(Protocol):

@@ -7,10 +7,10 @@ from pathlib import Path
 from redis.exceptions import ResponseError
 
 from service.settings import Secret
-from tests.support.cluster import Cluster, slot_of
-from tests.support.proxy import Proxy
-from tests.support.redis_server import NetworkServer, RedisServer
-from tests.support.sentinel import SentinelTrio
+from tools.testbed.cluster import Cluster, slot_of
+from tools.testbed.proxy import Proxy
+from tools.testbed.redis_server import NetworkServer, RedisServer
+from tools.testbed.sentinel import SentinelTrio
 
 _DOWN_AFTER = 700
 """Milliseconds."""

@@ -7,25 +7,27 @@ import asyncio
 import sys
 from typing import Any
 
-from service.cli import main
+from service.cli.program import main
 from service.errors import StoreUnavailable
-from service.keyspace.line import Argument
-from service.keyspace.link import Link
+from service.redis.client import RedisClient
+from service.redis.connection import Argument
 
 _TIMES = 10
 
-_once = Link._execute
+_once = RedisClient._execute
 
 
-async def _again_and_again(link: Link, command: tuple[Argument, ...], changing: bool) -> Any:
+async def _again_and_again(
+    redis_client: RedisClient, command: tuple[Argument, ...], changing: bool
+) -> Any:
     for _ in range(_TIMES):
         try:
-            return await _once(link, command, changing)
+            return await _once(redis_client, command, changing)
         except StoreUnavailable:
             await asyncio.sleep(0.01)
-    return await _once(link, command, changing)
+    return await _once(redis_client, command, changing)
 
 
 if __name__ == "__main__":
-    Link._execute = _again_and_again  # type: ignore[assignment,method-assign]
+    RedisClient._execute = _again_and_again  # type: ignore[assignment,method-assign]
     sys.exit(main())

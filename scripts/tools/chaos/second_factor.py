@@ -2,9 +2,9 @@
 
 import asyncio
 
+from tools.chaos.authenticator import Phone, Shown
+from tools.chaos.client import Person
 from tools.chaos.history import fingerprint
-from tools.chaos.person import Person
-from tools.chaos.phone import Phone, Shown
 from tools.chaos.requests import Answer
 
 

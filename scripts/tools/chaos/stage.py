@@ -7,12 +7,12 @@ from pathlib import Path
 
 import msgspec
 
-from tests.support.postgresql import PostgresServer
 from tools.chaos.controls import Control
 from tools.chaos.pods import Pods
 from tools.chaos.redis_topologies import Redis, Standalone
 from tools.chaos.replicated import ClusterServers, SentinelServers
 from tools.chaos.schedule import Topology, UserStore
+from tools.testbed.postgresql import PostgresServer
 
 GRACE = 3
 """Seconds in which a spent refresh token still gives its successor. Short, so that it passes."""

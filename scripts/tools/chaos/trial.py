@@ -7,13 +7,14 @@ from math import inf
 
 import msgspec
 
-from tools.chaos import habits, probing
+from tools.chaos import probing
+from tools.chaos import workload as habits
 from tools.chaos.checker import check
+from tools.chaos.client import Person
 from tools.chaos.controls import Control
 from tools.chaos.evidence import Terms, Violation
-from tools.chaos.faults import Faults
 from tools.chaos.history import Fault, History
-from tools.chaos.person import Person
+from tools.chaos.nemesis import Faults
 from tools.chaos.pods import PODS
 from tools.chaos.requests import Requests
 from tools.chaos.schedule import Planned, Topology, UserStore, plan

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from service.progress import Progress
+from service.cli.progress import Progress
 from tools.http_load.connection import LostError
 from tools.load.arrivals import Plan
 from tools.load.calls import Calls, hold, refusal

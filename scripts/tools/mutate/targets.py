@@ -20,7 +20,8 @@ TARGETS: Sequence[Target] = (
     Target("service/twofactor/*.py", ("tests/twofactor",)),
     Target("service/authentication/*.py", ("tests/accounts", "tests/twofactor")),
     Target(
-        "service/attempts.py", ("tests/test_attempts.py", "tests/twofactor/test_code_limits.py")
+        "service/rate_limits.py",
+        ("tests/test_rate_limits.py", "tests/twofactor/test_code_limits.py"),
     ),
     Target("service/accounts/*.py", ("tests/accounts", "tests/twofactor")),
     Target("service/keyring/envelope.py", ("tests/keyring/test_envelope.py",)),

@@ -16,10 +16,10 @@ import msgspec
 import uvloop
 
 from service import logs
-from service.cli import read_settings
+from service.cli.program import read_settings
+from service.cli.progress import Progress
+from service.embedded.server import server_url, wait_for_server
 from service.errors import StartupError, StoreUnavailable
-from service.keyspace.embedded import server_url, wait_for_server
-from service.progress import Progress
 from service.settings import Settings
 from tools.seed.accounts import Refused, agree_on_login, check_prefix
 from tools.seed.consent import agreed, elsewhere
@@ -145,7 +145,7 @@ def _settings(options: argparse.Namespace, plan: Plan) -> Settings:
 async def _fill(settings: Settings, plan: Plan, password: str | None, export: Export | None) -> int:
     try:
         async with open_stores(settings, lanes=LANES) as stores:
-            before = await holdings(stores.link)
+            before = await holdings(stores.redis_client)
             login = await agree_on_login(stores, plan.prefix, password)
             with Progress("Seeding", plan.sessions) as progress:
                 filling = Filling(stores, plan, login, export, progress)
@@ -157,7 +157,7 @@ async def _fill(settings: Settings, plan: Plan, password: str | None, export: Ex
             if filling.stopped:
                 print("Stopped; the same command goes on from here.", file=sys.stderr)
                 return 130
-            after = await holdings(stores.link)
+            after = await holdings(stores.redis_client)
     except StoreUnavailable as error:
         return _complain(f"{error}; the same command goes on from here", 1)
     growth = after.since(before) if before and after else None

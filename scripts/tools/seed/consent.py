@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from urllib.parse import parse_qs, urlsplit
 
-from service.keyspace.url import RedisUrl
+from service.redis.url import RedisUrl
 from service.settings import Settings
 
 

@@ -4,7 +4,7 @@ import ipaddress
 import secrets
 from random import Random
 
-from service.sessions.client import Client
+from service.sessions.origin import RequestOrigin
 
 _AGENTS = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -29,7 +29,7 @@ _IPV6 = ipaddress.ip_network("2001:db8::/32")
 _IPV6_SHARE = 0.4
 
 
-def device(random: Random) -> Client:
+def device(random: Random) -> RequestOrigin:
     """One of many, drawn with `random`."""
     agent = random.choices(_AGENTS, _SHARES)[0].format(
         chrome=random.randint(126, 138),
@@ -41,4 +41,4 @@ def device(random: Random) -> Client:
     )
     network = _IPV6 if random.random() < _IPV6_SHARE else _IPV4
     address = network[random.randrange(network.num_addresses)]
-    return Client(address, agent, secrets.token_urlsafe(12))
+    return RequestOrigin(address, agent, secrets.token_urlsafe(12))

@@ -8,7 +8,7 @@ from typing import Self
 
 import msgspec
 
-from service.guard.access_tokens import decode
+from service.access_tokens.reader import decode
 from service.sessions.token_pair import TokenPair
 from tools.seed.accounts import Refused
 from tools.seed.line import Line

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import msgspec
 
-from service.progress import Progress
-from service.sessions.client import Client
+from service.cli.progress import Progress
+from service.sessions.origin import RequestOrigin
 from service.sessions.record import Authentication
 from service.sessions.sessions import Sessions
 from service.sessions.token_pair import Opened
@@ -167,7 +167,7 @@ class Filling:
             self._export.write([self._line(*pair) for pair in pairs])
         self._progress.advance(len(opened))
 
-    def _device(self) -> Client:
+    def _device(self) -> RequestOrigin:
         """The next of many: drawing one for each session would take as long as the rest of it."""
         self._next_device = (self._next_device + 1) % _DEVICES
         return self._devices[self._next_device]

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from redis.exceptions import ResponseError
 
-from service.keyspace.keys import BUCKETS, numbered
-from service.keyspace.link import Link
+from service.redis.client import RedisClient
+from service.redis.keys import BUCKETS, numbered
 
 _BYTES_OF = "return redis.call('MEMORY', 'USAGE', KEYS[1], 'SAMPLES', 0)"
 """A script, because a link finds the server of a script in a cluster by its key."""
@@ -32,18 +32,18 @@ class Holdings(msgspec.Struct, frozen=True):
         )
 
 
-async def holdings(link: Link) -> Holdings | None:
+async def holdings(redis_client: RedisClient) -> Holdings | None:
     """What Redis holds now; `None` where its user may not ask, as one with the least rights.
 
     Raises:
         StoreUnavailable
     """
     try:
-        infos = [_fields(info) for info in await link.ask_all("INFO", "memory")]
-        keys = sum(await link.ask_all("DBSIZE"))
+        infos = [_fields(info) for info in await redis_client.ask_all("INFO", "memory")]
+        keys = sum(await redis_client.ask_all("DBSIZE"))
         streams = await asyncio.gather(
             *(
-                link.execute("EVAL", _BYTES_OF, 1, numbered(bucket).events)
+                redis_client.execute("EVAL", _BYTES_OF, 1, numbered(bucket).events)
                 for bucket in range(BUCKETS)
             )
         )

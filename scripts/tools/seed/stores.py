@@ -12,7 +12,7 @@ from service.accounts.passwords import Passwords
 from service.accounts.users import Users
 from service.app import (
     create_access_tokens,
-    create_link,
+    create_redis_client,
     create_refresh_tokens,
     create_sessions,
 )
@@ -20,9 +20,9 @@ from service.clock import system_clock
 from service.database.engine import open_database
 from service.errors import StartupError
 from service.keyring.keys import ServiceKeys
-from service.keyring.providers import open_key_services
+from service.keyring.kms.selection import open_key_services
 from service.keyring.store import KeyStore
-from service.keyspace.link import Link
+from service.redis.client import RedisClient
 from service.sessions.sessions import Sessions
 from service.settings import Settings
 
@@ -30,11 +30,11 @@ from service.settings import Settings
 class Stores(msgspec.Struct, frozen=True):
     """What a service works on: its Redis, its user store, its keys."""
 
-    link: Link
+    redis_client: RedisClient
     users: Users
     passwords: Passwords
     lanes: tuple[Sessions, ...]
-    """Each on a connection of its own, the first on that of `link`."""
+    """Each on a connection of its own, the first on that of `redis_client`."""
     keys: ServiceKeys
 
     @property
@@ -61,7 +61,7 @@ async def open_stores(
         settings.database_pool,
         timedelta(milliseconds=settings.database_timeout_ms),
     )
-    links, pool = [create_link(settings) for _ in range(lanes)], HashingPool()
+    links, pool = [create_redis_client(settings) for _ in range(lanes)], HashingPool()
     try:
         store = KeyStore(engine)
         if not founding and not (await store.read()).data_keys:
@@ -69,14 +69,16 @@ async def open_stores(
         keys = await store.load(open_key_services(settings, os.environ), system_clock)
         access, refresh = create_access_tokens(settings, keys), create_refresh_tokens(keys)
         yield Stores(
-            link=links[0],
+            redis_client=links[0],
             users=Users(engine),
             passwords=Passwords(pool, keys.peppers, settings.bcrypt_cost),
-            lanes=tuple(create_sessions(settings, link, access, refresh) for link in links),
+            lanes=tuple(
+                create_sessions(settings, redis_client, access, refresh) for redis_client in links
+            ),
             keys=keys,
         )
     finally:
         await pool.close()
-        for link in links:
-            await link.aclose()
+        for redis_client in links:
+            await redis_client.aclose()
         await engine.dispose()

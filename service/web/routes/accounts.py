@@ -18,7 +18,7 @@ from service.errors import (
     TooManyAttempts,
     WeakPassword,
 )
-from service.web.requests import JsonRequest, client_of
+from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import (
     NO_STORE,
     Body,
@@ -71,7 +71,7 @@ class ChallengeAnswerBody(Body, frozen=True):
 async def signup(request: JsonRequest, data: CredentialsBody) -> SignedInBody:
     """Create an account and open its first session."""
     accounts = services_of(request.app).accounts
-    return _body(await accounts.sign_up(data.email, data.password, client_of(request)))
+    return _body(await accounts.sign_up(data.email, data.password, origin_of(request)))
 
 
 @post(
@@ -91,7 +91,7 @@ async def login(request: JsonRequest, data: CredentialsBody) -> Response[SignedI
     An unknown e-mail address and a wrong password get the same answer.
     """
     accounts = services_of(request.app).accounts
-    outcome = await accounts.log_in(data.email, data.password, client_of(request))
+    outcome = await accounts.log_in(data.email, data.password, origin_of(request))
     if isinstance(outcome, LoggedIn):
         return Response(_body(outcome))
     challenge: Any = ChallengeBody(outcome.id, timestamp(outcome.expires_at))
@@ -116,7 +116,7 @@ async def login(request: JsonRequest, data: CredentialsBody) -> Response[SignedI
 async def login_second_step(request: JsonRequest, data: ChallengeAnswerBody) -> SignedInBody:
     """Answer a challenge with a TOTP or a recovery code. After five wrong ones it is gone."""
     second_step = services_of(request.app).second_step
-    return _body(await second_step.log_in(data.challenge_id, data.code, client_of(request)))
+    return _body(await second_step.log_in(data.challenge_id, data.code, origin_of(request)))
 
 
 def _body(logged_in: LoggedIn) -> SignedInBody:

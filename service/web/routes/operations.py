@@ -7,7 +7,7 @@ from litestar import MediaType, Response, get
 from litestar.openapi import ResponseSpec
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from service.readiness import Readiness
+from service.readiness.look import Readiness
 from service.web import openapi
 from service.web.metrics import exposition
 from service.web.protocol import STOPPING

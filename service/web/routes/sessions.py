@@ -15,7 +15,7 @@ from service.errors import (
     StoreUnavailable,
     TooManyAttempts,
 )
-from service.web.requests import JsonRequest, client_of
+from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import (
     AUTHENTICATED,
     BEARER,
@@ -84,7 +84,7 @@ class SessionsBody(Body, frozen=True):
 async def refresh(request: JsonRequest, data: RefreshBody) -> TokenPairBody:
     """Spend a refresh token for its successor. Racing callers within the grace get the same one."""
     sessions = services_of(request.app).sessions
-    return token_pair_body(await sessions.refresh(data.refresh_token, client_of(request)))
+    return token_pair_body(await sessions.refresh(data.refresh_token, origin_of(request)))
 
 
 @get(
@@ -124,7 +124,7 @@ async def logout(request: JsonRequest, data: LogoutBody) -> None:
     if not data.refresh_token:
         raise MissingRefreshToken
     sessions = services_of(request.app).sessions
-    await sessions.log_out(request.user, data.refresh_token, client_of(request))
+    await sessions.log_out(request.user, data.refresh_token, origin_of(request))
 
 
 @post(
@@ -142,7 +142,7 @@ async def logout_all(request: JsonRequest, data: LogoutAllBody) -> RevokedBody:
     """End all sessions of the caller, or all others with `keepCurrent`."""
     sessions = services_of(request.app).sessions
     return RevokedBody(
-        await sessions.revoke_all(request.user, data.keep_current, client_of(request))
+        await sessions.revoke_all(request.user, data.keep_current, origin_of(request))
     )
 
 
@@ -158,7 +158,7 @@ async def logout_all(request: JsonRequest, data: LogoutAllBody) -> RevokedBody:
 async def list_sessions(request: JsonRequest) -> SessionsBody:
     """The caller's living sessions, newest first."""
     caller = request.user
-    sessions = await services_of(request.app).sessions.all_of(caller, client_of(request))
+    sessions = await services_of(request.app).sessions.all_of(caller, origin_of(request))
     return SessionsBody([session_body(session, caller.session_id) for session in sessions])
 
 
@@ -179,4 +179,4 @@ async def end_session(request: JsonRequest, id: str) -> None:
     if not _SESSION_ID.fullmatch(id):
         await sessions.current(request.user)
         raise SessionNotFound
-    await sessions.revoke(request.user, bytes.fromhex(id), client_of(request))
+    await sessions.revoke(request.user, bytes.fromhex(id), origin_of(request))

@@ -14,7 +14,7 @@ from service.errors import (
     StoreUnavailable,
     TooManyAttempts,
 )
-from service.web.requests import JsonRequest, client_of
+from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import (
     AUTHENTICATED,
     BEARER,
@@ -78,9 +78,9 @@ class RecoveryCodesBody(Body, frozen=True):
 )
 async def enable(request: JsonRequest) -> EnrollmentBody:
     """Mint a secret for the authenticator app. It replaces one that is still to be verified."""
-    services, client = services_of(request.app), client_of(request)
+    services, origin = services_of(request.app), origin_of(request)
     identity = await services.identities.of(request.user, as_stored=True)
-    begun = await services.enrolments.begin(identity.user, client)
+    begun = await services.enrolments.begin(identity.user, origin)
     return EnrollmentBody(
         temp_secret_id=begun.enrolment_id.hex(),
         otpauth_url=begun.otpauth_url,
@@ -109,10 +109,10 @@ async def enable(request: JsonRequest) -> EnrollmentBody:
 )
 async def verify(request: JsonRequest, data: VerifyBody) -> EnabledBody:
     """Turn 2FA on with a code of the app. Ends no session. The code is spent."""
-    services, client = services_of(request.app), client_of(request)
+    services, origin = services_of(request.app), origin_of(request)
     identity = await services.identities.of(request.user)
     codes = await services.enrolments.verify(
-        identity.user.id, data.temp_secret_id, data.code, client
+        identity.user.id, data.temp_secret_id, data.code, origin
     )
     return EnabledBody(enabled=True, recovery_codes=codes)
 
@@ -136,9 +136,9 @@ async def verify(request: JsonRequest, data: VerifyBody) -> EnabledBody:
 )
 async def disable(request: JsonRequest, data: CodeBody) -> None:
     """Turn 2FA off with a TOTP or a recovery code. Logins that wait for a code end."""
-    services, client = services_of(request.app), client_of(request)
+    services, origin = services_of(request.app), origin_of(request)
     identity = await services.identities.of(request.user)
-    await services.second_factor.disable(identity.user.id, data.code, client)
+    await services.second_factor.disable(identity.user.id, data.code, origin)
 
 
 @post(
@@ -161,7 +161,7 @@ async def disable(request: JsonRequest, data: CodeBody) -> None:
 )
 async def renew_recovery_codes(request: JsonRequest, data: CodeBody) -> RecoveryCodesBody:
     """Replace all recovery codes, with a TOTP code."""
-    services, client = services_of(request.app), client_of(request)
+    services, origin = services_of(request.app), origin_of(request)
     identity = await services.identities.of(request.user)
-    codes = await services.second_factor.renew_recovery_codes(identity.user.id, data.code, client)
+    codes = await services.second_factor.renew_recovery_codes(identity.user.id, data.code, origin)
     return RecoveryCodesBody(recovery_codes=codes)

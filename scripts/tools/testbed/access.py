@@ -1,0 +1,43 @@
+"""The ACL users that redis.conf proposes in comments. Tests run as these."""
+
+import re
+from pathlib import Path
+
+from service.settings import Secret
+
+CONFIGURATION = Path(__file__).parents[3] / "redis.conf"
+PASSWORD = "CHANGE-ME"
+SERVICE, GUARD, ASKING_GUARD = "openshow-service", "openshow-guard", "openshow-guard-asking"
+
+
+def lines(file: Path = CONFIGURATION) -> dict[str, str]:
+    """The lines that a file proposes, from `user` on, by the name of the user."""
+    found = re.findall(r"^(?:# )?(user (\S+) .+)$", file.read_text(encoding="utf-8"), re.M)
+    return {name: line for line, name in found}
+
+
+def users() -> dict[str, list[str]]:
+    """The rules of each user, by name; without `default`, as whom tests come in."""
+    return {name: line.split()[2:] for name, line in lines().items() if name != "default"}
+
+
+def in_a_cluster() -> dict[str, list[str]]:
+    """The rules that each user needs besides in a cluster."""
+    text = CONFIGURATION.read_text(encoding="utf-8")
+    more = dict(re.findall(r"^# (the service|a guard) in a cluster: (.+)$", text, re.M))
+    service, guard = more["the service"].split(), more["a guard"].split()
+    return {SERVICE: service, GUARD: guard, ASKING_GUARD: guard}
+
+
+def write(directory: Path, *, cluster: bool) -> Path:
+    """A file for a server's `aclfile` with these users in it, beside `default`."""
+    more = in_a_cluster() if cluster else {}
+    file = directory / "users.acl"
+    lines = [" ".join(["user", name, *users()[name], *more.get(name, ())]) for name in users()]
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def url_as(user: str, url: Secret) -> Secret:
+    """A Redis URL without credentials, for this user."""
+    return Secret(url.reveal().replace("://", f"://{user}:{PASSWORD}@", 1))

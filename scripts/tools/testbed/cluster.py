@@ -1,0 +1,172 @@
+"""A real Valkey Cluster on loopback: three primaries, and a replica for each if asked for."""
+
+from functools import partial
+from pathlib import Path
+
+from redis.cluster import ClusterNode, RedisCluster
+from redis.crc import key_slot
+
+from service.embedded.files import find_binary
+from service.redis.keys import bucket
+from service.settings import Secret
+from tools.testbed import access
+from tools.testbed.ports import free_port
+from tools.testbed.redis_server import NetworkServer
+from tools.testbed.waiting import wait_until
+
+SLOTS = 16_384
+
+
+def slot_of(user_id: bytes) -> int:
+    """Where all that Redis holds of a user lies."""
+    return key_slot(bucket(user_id).events)
+
+
+class Node(NetworkServer):
+    """One server of a cluster. Its `client` asks this node only, and follows no redirection."""
+
+    def __init__(self, binary: Path, directory: Path, *options: str) -> None:
+        self.bus_port = free_port()
+        super().__init__(
+            binary, directory,
+            "--cluster-enabled", "yes",
+            "--cluster-port", str(self.bus_port),
+            "--repl-diskless-sync-delay", "0",
+            *options,
+        )  # fmt: skip
+        self.id = ""
+
+    def leave_port_to_proxy(self) -> None:
+        super().leave_port_to_proxy()
+        self._command += ["--cluster-announce-port", str(self.port)]
+
+    def cluster(self, *command: str | int) -> object:
+        """Send `CLUSTER …` to this node, past any client that knows what it means."""
+        with self.client() as client:
+            return client.execute_command("CLUSTER", *command)
+
+    def state(self) -> dict[str, str]:
+        """`CLUSTER INFO` as this node sees it."""
+        lines = self.cluster("INFO").decode().splitlines()  # type: ignore[attr-defined]
+        return dict(line.split(":", 1) for line in lines)
+
+
+class Cluster:
+    """Three primaries with a third of the slots each; `nodes[3:]` are their replicas, in order."""
+
+    def __init__(
+        self, directory: Path, *, replicas: bool = False, node_timeout: int = 1000
+    ) -> None:
+        """`node_timeout` is in milliseconds: a node that is silent for longer has failed."""
+        self.nodes = [
+            Node(
+                find_binary(), directory / f"node-{number}",
+                "--cluster-node-timeout", str(node_timeout),
+                "--cluster-replica-validity-factor", "0",
+            )
+            for number in range(6 if replicas else 3)
+        ]  # fmt: skip
+        addresses = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:3])
+        self.url = Secret(f"redis+cluster://{addresses}")
+
+    def start(self) -> "Cluster":
+        """Start all nodes and wait until each knows all and serves all slots."""
+        for node in self.nodes:
+            node.start()
+            node.id = node.cluster("MYID").decode()  # type: ignore[attr-defined]
+        first, *others = self.nodes
+        for number, node in enumerate(self.nodes):
+            node.cluster("SET-CONFIG-EPOCH", number + 1)
+        for number, node in enumerate(self.nodes[:3]):
+            here = range(SLOTS * number // 3, SLOTS * (number + 1) // 3)
+            node.cluster("ADDSLOTSRANGE", here[0], here[-1])
+        for node in others:
+            first.cluster("MEET", "127.0.0.1", node.port, node.bus_port)
+        wait_until(self._is_whole)
+        for primary, replica in zip(self.nodes, self.nodes[3:], strict=False):
+            wait_until(partial(self._knows, replica, primary))
+            replica.cluster("REPLICATE", primary.id)
+        wait_until(lambda: all(_replicates(node) for node in self.nodes[3:]))
+        return self
+
+    def url_of(self, user: str) -> Secret:
+        """The address for one of the ACL users of redis.conf; `url` is that of `default`."""
+        return access.url_as(user, self.url)
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.stop()
+
+    def client(self) -> RedisCluster:
+        """A client that asks whichever node has the key, for looking from outside."""
+        ports = [node.port for node in self.nodes if node.process]
+        living = [ClusterNode("127.0.0.1", port) for port in ports]  # type: ignore[no-untyped-call]
+        return RedisCluster(startup_nodes=living)
+
+    def heal(self) -> None:
+        """Whatever a test did to the nodes, all slots are served again."""
+        for node in self.nodes:
+            node.resume_or_start()
+        wait_until(self._is_whole)
+        wait_until(lambda: all(n.role() == "master" or _replicates(n) for n in self.nodes))
+
+    def owner(self, slot: int, asked: "Node | None" = None) -> Node:
+        """The primary that has `slot`, as `asked` or any living node sees it."""
+        asked = asked or next(node for node in self.nodes if node.process)
+        for first, last, primary, *_ in asked.cluster("SLOTS"):  # type: ignore[attr-defined]
+            if first <= slot <= last:
+                return self._with_port(primary[1])
+        raise AssertionError(f"nobody has slot {slot}")
+
+    def replica_of(self, primary: Node) -> Node:
+        """One that follows `primary` now."""
+        with primary.client() as client:
+            return self._with_port(int(client.role()[2][0][1]))
+
+    def move(self, slot: int, to: Node) -> None:
+        """Hand a slot over in one step: whoever asks is told MOVED and never sees half."""
+        source = self.owner(slot, to)
+        source.cluster("MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", to.id)
+        wait_until(lambda: _migrated(source) and self.owner(slot, to) is to)
+
+    def move_key_by_key(self, slot: int, to: Node) -> None:
+        """Hand a slot over as before Valkey 9: meanwhile ASK, and TRYAGAIN for what is split."""
+        source = self.owner(slot, to)
+        to.cluster("SETSLOT", slot, "IMPORTING", source.id)
+        source.cluster("SETSLOT", slot, "MIGRATING", to.id)
+        with source.client() as client:
+            # Not redis-py's own call, which makes text of the names.
+            while keys := source.cluster("GETKEYSINSLOT", slot, 1):
+                client.migrate("127.0.0.1", to.port, keys, 0, 5000)
+        for node in (to, source, *self.nodes):
+            if node.role() == "master":
+                node.cluster("SETSLOT", slot, "NODE", to.id)
+
+    def _with_port(self, port: int) -> Node:
+        return next(node for node in self.nodes if node.port == port)
+
+    def _is_whole(self) -> bool:
+        states = [node.state() for node in self.nodes]
+        return all(
+            state["cluster_state"] == "ok" and int(state["cluster_known_nodes"]) == len(self.nodes)
+            for state in states
+        )
+
+    def _knows(self, node: Node, other: Node) -> bool:
+        return other.id.encode() in node.cluster("NODES")  # type: ignore[operator]
+
+
+def _replicates(node: Node) -> bool:
+    with node.client() as client:
+        return bool(client.info("replication").get("master_link_status") == "up")
+
+
+def _migrated(source: Node) -> bool:
+    """Whether the latest migration from `source` is over.
+
+    Raises:
+        AssertionError: it has failed.
+    """
+    latest = source.cluster("GETSLOTMIGRATIONS")[0]  # type: ignore[index]
+    assert latest[b"state"] not in (b"failed", b"canceled"), latest
+    return bool(latest[b"state"] == b"success")

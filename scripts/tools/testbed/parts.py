@@ -1,0 +1,58 @@
+"""The sessions package put together without the web, for what cannot be seen through a route."""
+
+import ipaddress
+import os
+from datetime import timedelta
+
+from service.clock import system_clock
+from service.keyring import signing
+from service.keyring.signing import SigningKeys
+from service.redis.client import RedisClient
+from service.sessions.access_tokens import AccessTokens
+from service.sessions.origin import RequestOrigin
+from service.sessions.record import Authentication
+from service.sessions.refresh_tokens import RefreshTokens
+from service.sessions.sessions import Lives, Sessions
+from service.sessions.token_pair import TokenPair
+
+MAC_KEYS = {1: bytes(32), 2: bytes(range(32))}
+SIGNING_KEYS = SigningKeys([signing.mint(), signing.mint()])
+CLIENT = RequestOrigin(ipaddress.ip_address("192.0.2.7"), "a browser", "request-1")
+LIVES = Lives(timedelta(days=30), timedelta(days=14), timedelta(seconds=10))
+
+
+def access_tokens(
+    keys: SigningKeys = SIGNING_KEYS,
+    *,
+    issuer: str = "https://issuer.example",
+    audience: str = "audience",
+    life: timedelta = timedelta(minutes=15),
+    ahead: timedelta = timedelta(),
+) -> AccessTokens:
+    """Access tokens whose clock is `ahead` of this machine's."""
+    return AccessTokens(
+        keys,
+        issuer=issuer,
+        audience=audience,
+        life=life,
+        clock=lambda: system_clock() + ahead,
+    )
+
+
+class Parts:
+    """The use cases on one Redis, and the parts that they are made of."""
+
+    def __init__(
+        self, redis_client: RedisClient, lives: Lives = LIVES, most_per_user: int = 50
+    ) -> None:
+        self.link = redis_client
+        self.refresh_tokens = RefreshTokens(MAC_KEYS, 2)
+        self.access_tokens = access_tokens()
+        self.sessions = Sessions(
+            redis_client, self.refresh_tokens, self.access_tokens, lives, most_per_user
+        )
+
+    async def open(self, user_id: bytes | None = None) -> TokenPair:
+        """A session of this user, or of a new one."""
+        user_id = user_id or os.urandom(16)
+        return await self.sessions.open(user_id, Authentication.PASSWORD, "user.loggedIn", CLIENT)

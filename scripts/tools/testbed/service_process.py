@@ -1,0 +1,190 @@
+"""The service as its users run it: a process of its own, asked over HTTP."""
+
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+
+from service.settings import Secret
+from tools.testbed.redis_server import REPOSITORY
+from tools.testbed.waiting import wait_until
+
+PASSWORD = "correct horse battery"
+
+
+class ServiceProcess:
+    """`python -m service serve` on a free port, with a data directory of its own."""
+
+    def __init__(
+        self,
+        directory: Path,
+        redis_url: Secret,
+        program: Sequence[str] = ("-m", "service"),
+        **settings: str,
+    ) -> None:
+        """`program` is what Python runs, where it is not the service as it is."""
+        self.directory = directory
+        self._program = program
+        self.url = ""
+        self._log = directory / "service.log"
+        self._environment = _clean_environment() | {
+            "SERVICE_ENV": "test",
+            "SERVICE_BCRYPT_COST": "4",
+            "SERVICE_RATE_LIMIT": "off",
+            "SERVICE_PORT": "0",
+            "SERVICE_DATA_DIR": str(directory / "var"),
+            "SERVICE_REDIS_URL": redis_url.reveal(),
+            **settings,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def beside(self, directory: Path, **settings: str) -> "ServiceProcess":
+        """Another process on the same Redis and the same data, which logs to `directory`."""
+        url = Secret(self._environment["SERVICE_REDIS_URL"])
+        shared = "SERVICE_DATA_DIR", "SERVICE_DATABASE_URL", "SERVICE_DATABASE_TIMEOUT_MS"
+        data = {name: self._environment.get(name, "") for name in shared}
+        return ServiceProcess(directory, url, **data | settings)
+
+    def start(self) -> "ServiceProcess":
+        """Start it and wait until it says where it listens and answers there."""
+        self._launch()
+        wait_until(self._answers, seconds=40)  # two workers on a busy machine
+        return self
+
+    def refusal(self) -> tuple[int, str]:
+        """Start what cannot start. Its exit code, and all that it has said."""
+        code = self._launch().wait(timeout=60)
+        self.process = None
+        return code, self.output()
+
+    def _launch(self) -> "subprocess.Popen[bytes]":
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *self._program, "serve"],
+                cwd=REPOSITORY,
+                env=self._environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        return self.process
+
+    def output(self) -> str:
+        """All that it has printed and logged so far."""
+        return self._log.read_text(encoding="utf-8")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to stop, and wait. Its exit code."""
+        if self.process is None:
+            return 0
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=20)
+        self.process = None
+        return code
+
+    def freeze(self) -> None:
+        """It holds its connections and does nothing (SIGSTOP)."""
+        assert self.process
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """The end of `freeze`."""
+        assert self.process
+        self.process.send_signal(signal.SIGCONT)
+
+    def _answers(self) -> bool:
+        assert self.process
+        assert self.process.poll() is None, self.output()
+        found = re.search(r"serves on (http://127\.0\.0\.1:\d+)", self.output())
+        if found is None:
+            return False
+        self.url = found[1]
+        try:
+            return httpx.get(f"{self.url}/health/live").status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+class Person:
+    """Somebody with an account, and the tokens of one session."""
+
+    def __init__(self, client: httpx.AsyncClient, email: str, tokens: dict[str, Any]) -> None:
+        self.client = client
+        self.email = email
+        self.tokens = tokens
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        """The header that proves who asks."""
+        return {"Authorization": f"Bearer {self.tokens['accessToken']}"}
+
+    @property
+    def session_id(self) -> str:
+        return str(self.tokens["sessionId"])
+
+    @property
+    def user_id(self) -> bytes:
+        """From the `sub` of the access token, not verified."""
+        return bytes.fromhex(claims_of(self.tokens["accessToken"])["sub"])
+
+    def holding(self, tokens: dict[str, Any]) -> "Person":
+        """The same person with these tokens, such as those that a refresh has given."""
+        return Person(self.client, self.email, tokens)
+
+    async def me(self) -> httpx.Response:
+        return await self.client.get("/auth/me", headers=self.bearer)
+
+    async def refresh(self, token: str | None = None) -> httpx.Response:
+        token = token or self.tokens["refreshToken"]
+        return await self.client.post("/auth/refresh", json={"refreshToken": token})
+
+    async def log_out(self, token: str | None = None) -> httpx.Response:
+        body = {"refreshToken": token or self.tokens["refreshToken"]}
+        return await self.client.post("/auth/logout", json=body, headers=self.bearer)
+
+    async def log_out_everywhere(self, **body: object) -> httpx.Response:
+        return await self.client.post("/auth/logout/all", json=body, headers=self.bearer)
+
+    async def sessions(self) -> httpx.Response:
+        return await self.client.get("/auth/sessions", headers=self.bearer)
+
+    async def end(self, session_id: str) -> httpx.Response:
+        return await self.client.delete(f"/auth/sessions/{session_id}", headers=self.bearer)
+
+    async def log_in(self, password: str = PASSWORD) -> "Person":
+        """The same person with another session."""
+        body = {"email": self.email, "password": password}
+        answer = await self.client.post("/auth/login", json=body)
+        assert answer.status_code == 200, answer.text
+        return Person(self.client, self.email, answer.json())
+
+
+async def sign_up(client: httpx.AsyncClient) -> Person:
+    """A new person, just signed up."""
+    email = f"{secrets.token_hex(8)}@example.com"
+    answer = await client.post("/auth/signup", json={"email": email, "password": PASSWORD})
+    assert answer.status_code == 201, answer.text
+    return Person(client, email, answer.json())
+
+
+def claims_of(access_token: str) -> dict[str, Any]:
+    """What an access token says. Its signature is not looked at."""
+    claims: dict[str, Any] = jwt.decode(access_token, options={"verify_signature": False})
+    return claims
+
+
+def code_of(answer: httpx.Response) -> tuple[int, str]:
+    """Status and error code; the code of a success is empty."""
+    body = answer.json() if answer.content else {}
+    return answer.status_code, body.get("error", {}).get("code", "")
+
+
+def _clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("SERVICE_")}

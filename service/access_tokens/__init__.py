@@ -1,0 +1,1 @@
+"""Reading access tokens: what the service and the guard share."""

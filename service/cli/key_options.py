@@ -1,0 +1,39 @@
+"""The commands `openshow-auth keys ...`; `key_commands`, imported when needed, does them."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from service.keyring.records import TURNED
+from service.settings import Settings
+
+
+def add_to(commands: Any, read: Callable[[], Settings]) -> None:
+    """Add `keys` to the commands of the program. `read` gives the settings when one is run."""
+    keys = commands.add_parser(
+        "keys", help="test the key service; turn keys over", description="See docs/keys.md."
+    )
+    actions = keys.add_subparsers(title="actions", required=True, metavar="action", dest="action")
+
+    def run(options: argparse.Namespace) -> int:
+        from service.cli import key_commands  # the other commands do without all that it needs
+
+        return key_commands.run(read(), options)
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
+        parser.set_defaults(run=run)
+        return parser
+
+    add("test", "prove that the key service wraps, unwraps, and opens this database")
+    add("status", "show all keys, their ages, and how many records each still seals")
+    rotate = add("rotate", "publish a new key, which is used when all have read it")
+    rotate.add_argument(
+        "key", choices=("data", *TURNED), nargs="?", default="data", help="data if not given"
+    )
+    add("rewrap", "seal everything under the newest data key, wrapped by the newest top key")
+    retire = add("retire", "delete a data key that nothing needs any more")
+    retire.add_argument("epoch", type=int, nargs="?", help="its epoch; all but the current one")
+    revoke = add("revoke", "delete a key that others may have; what it made is refused")
+    revoke.add_argument("key", choices=TURNED)
+    revoke.add_argument("id", help="as `status` shows it; for a signing key also its kid")

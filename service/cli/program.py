@@ -1,0 +1,191 @@
+"""The command line: `serve`, and the parts of it as commands of their own, `redis` and `migrate`.
+
+What cannot start says so in one line on stderr and exits with 2.
+
+This module imports little, and each command what it needs: until `main` has put its handlers in
+place, process 1 of a container would miss a signal, and any other be ended half-way.
+"""
+
+import argparse
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from service import streams
+from service.errors import StartupError
+from service.serving.signals import Stop
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+DRAIN = timedelta(seconds=4.5)
+"""How long `redis` waits for its clients. Process managers kill five seconds after they asked."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    stop = Stop()
+    streams.open_closed()
+    options = _parser().parse_args(arguments)
+    run: Callable[..., int] = options.run
+    try:
+        if run not in (_serve, _redis):
+            stop.give_back()  # such a command can be ended at any point
+            return run(options)
+        streams.never_wait()
+        return run(options, stop)
+    except StartupError as error:
+        print("openshow-auth:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    from service.cli import key_options, redis_commands
+
+    parser = argparse.ArgumentParser(
+        prog="openshow-auth",
+        description="Refresh sessions in Redis, ended the moment a person logs out.",
+        epilog="Settings are SERVICE_* environment variables; docs/settings.md lists them.",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="command")
+
+    serve = commands.add_parser(
+        "serve",
+        help="start Redis unless SERVICE_REDIS_URL names one, migrate the user store, serve HTTP",
+        description="Serve until SIGTERM or Ctrl-C: start the embedded Valkey unless "
+        "SERVICE_REDIS_URL names a server, migrate the user store, serve HTTP on SERVICE_HOST and "
+        "SERVICE_PORT. SIGTERM waits for SERVICE_DRAIN_DELAY first. Stopping lets open requests "
+        "finish (4 s), then stops Valkey.",
+    )
+    serve.add_argument(
+        "--attach",
+        action="store_true",
+        help="use the embedded Valkey that `redis` runs on the same data directory",
+    )
+    serve.set_defaults(run=_serve)
+
+    redis = commands.add_parser(
+        "redis",
+        help="run only the embedded Valkey, for a process manager",
+        description="Run the embedded Valkey of the data directory until SIGTERM or Ctrl-C, and "
+        "then until no client is connected (4.5 s at most), so that `serve --attach` can be "
+        "stopped at the same time. Restarts it when it dies. `redis claim` is for any Redis.",
+    )
+    redis.set_defaults(run=_redis)
+    redis_commands.add_to(redis, read_settings)
+
+    tables = commands.add_parser(
+        "migrate", help="bring the tables of the user store up to date, and exit"
+    )
+    tables.set_defaults(run=_migrate)
+    key_options.add_to(commands, read_settings)
+    return parser
+
+
+def _wait_for(stop: Stop) -> None:
+    while not stop():
+        time.sleep(0.05)  # not signal.pause: a signal just before it would be slept through
+
+
+def _serve(options: argparse.Namespace, stop: Stop) -> int:
+    import asyncio
+
+    from service.database.migration import migrate
+    from service.embedded.server import EmbeddedServer, server_url, wait_for_server
+    from service.redis.requirements import check_server
+    from service.settings import Settings
+
+    stop.defer()
+    given = Settings.from_environment(os.environ)
+    settings = read_settings()
+    with ExitStack() as cleanup:
+        listener = cleanup.enter_context(_bind(settings.host, settings.port))
+        if stop():
+            return 0
+        if not settings.redis_url:
+            if options.attach:
+                wait_for_server(settings.data_dir, stop)
+            else:
+                server = EmbeddedServer(settings.data_dir)
+                server.start(stop)
+                cleanup.callback(server.stop)
+            os.environ["SERVICE_REDIS_URL"] = server_url(settings.data_dir).reveal()
+        settings = Settings.from_environment(os.environ)  # as worker processes will read it
+        if stop():
+            return 0
+        asyncio.run(check_server(settings.redis_url, settings.issuer))
+        migrate(settings.database_url.reveal())
+        from service.serving.start import run  # the other commands do without the web framework
+
+        return run(settings, given, listener, stop)
+
+
+def _redis(_: argparse.Namespace, stop: Stop) -> int:
+    from service.embedded.server import EmbeddedServer
+
+    stop.defer()
+    settings = read_settings()
+    if settings.redis_url:  # ending would make a process manager stop the others
+        print("SERVICE_REDIS_URL names a server, so none is started here.", flush=True)
+        _wait_for(stop)
+        return 0
+    server = EmbeddedServer(settings.data_dir)
+    server.start(stop)
+    try:
+        print(f"Valkey runs on {settings.data_dir.resolve() / 'redis'}", flush=True)
+        _wait_for(stop)
+        server.drain(DRAIN)
+    finally:
+        server.stop()
+    return 0
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    from service.database.migration import migrate
+
+    migrate(read_settings().database_url.reveal())
+    return 0
+
+
+def read_settings() -> "Settings":
+    """The settings. The data directory is made if it is used; SQLite lies in it unless they name
+    a database.
+    """
+    from urllib.parse import quote
+
+    from service.embedded.files import make_private
+    from service.settings import Settings
+
+    settings = Settings.from_environment(os.environ)
+    if not settings.keeps_files:
+        return settings
+    directory = settings.data_dir.resolve()
+    try:
+        make_private(directory)
+    except StartupError as error:
+        raise StartupError(f"SERVICE_DATA_DIR: {error}") from None
+    if settings.database_url:
+        return settings
+    os.environ["SERVICE_DATABASE_URL"] = "sqlite:///" + quote(str(directory / "service.db"))
+    return Settings.from_environment(os.environ)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A socket that has the address but does not listen: nobody connects before all is ready."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise StartupError(
+            f"cannot serve on {host} port {port}: {error.strerror}; "
+            "set SERVICE_HOST or SERVICE_PORT to another"
+        ) from None
+    return listener

@@ -1,0 +1,61 @@
+"""The command `openshow-auth redis claim`: whose feed this Redis holds, and making it ours."""
+
+import argparse
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from service.embedded.server import server_url
+from service.errors import StoreUnavailable
+from service.redis.client import RedisClient
+from service.redis.feed_marking import FeedMarking, Mark, shown
+from service.settings import Settings
+
+
+def add_to(redis: argparse.ArgumentParser, read: Callable[[], Settings]) -> None:
+    """Add actions to the command `redis`. `read` gives the settings when one is run."""
+    actions: Any = redis.add_subparsers(title="actions", metavar="action", dest="action")
+    claim = actions.add_parser(
+        "claim",
+        help="mark the feed in Redis as that of SERVICE_ISSUER, also where it is another's",
+        description="Guards trust a feed that bears the mark of their issuer only. After "
+        "SERVICE_ISSUER was changed on purpose, this replaces the mark of before. Guards that "
+        "still have the issuer of before then count the feed as lost.",
+    )
+    claim.add_argument("--yes", action="store_true", help="do it; else tell what would be done")
+    claim.set_defaults(run=lambda options: asyncio.run(_claim(read(), yes=options.yes)))
+
+
+async def _claim(settings: Settings, *, yes: bool) -> int:
+    redis = RedisClient(
+        settings.redis_url or server_url(settings.data_dir), settings.redis_min_replicas
+    )
+    marking = FeedMarking(redis, settings.issuer)
+    try:
+        found = await marking.mark("all" if yes else "none")
+    except (StoreUnavailable, RedisError) as error:
+        print(f"Nothing is certain: {error}. Run it again.")
+        return 1
+    finally:
+        await redis.aclose()
+    for line in told(found, settings.issuer, yes=yes):
+        print(line)
+    return 0
+
+
+def told(found: Sequence[Mark], issuer: str, *, yes: bool) -> list[str]:
+    """What was found, and what was done or would be."""
+    whose = Counter(_whose(mark) for mark in found if mark.whose != "ours")
+    lines = [f"{number} of {len(found)} buckets bear {mark}." for mark, number in whose.items()]
+    if not whose:
+        return [f"The feed bears the mark of {shown(issuer)} already."]
+    verb = "They are marked" if yes else "Nothing was changed; with --yes they are marked"
+    return [*lines, f"{verb} as the feed of {shown(issuer)}."]
+
+
+def _whose(mark: Mark) -> str:
+    names = {"none": "no mark", "malformed": "a mark that cannot be read"}
+    return names.get(mark.whose) or f"the mark of {shown(mark.issuer)}"

@@ -1,0 +1,1 @@
+"""The Valkey that `scripts/up` runs: the process, and the files around it."""

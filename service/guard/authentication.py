@@ -1,0 +1,135 @@
+"""Who a request comes from, or what it is told instead. Knows HTTP and no framework.
+
+The answers are those of the service itself (docs/api.md): the same shape, codes and headers.
+"""
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+import msgspec
+
+from service.guard.errors import GuardUnavailable, NotStarted, TokenRefused
+from service.guard.identity import Identity
+from service.guard.verifier import Verifier
+
+Headers = Iterable[tuple[bytes, bytes]]
+"""As in an ASGI scope: names in lower case."""
+
+_AUTHORIZATION = b"authorization"
+_UNAUTHORIZED, _TRY_AGAIN = 4401, 1013
+"""Codes that close a WebSocket: 401 in the range for applications, and "try again later"."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A refusal. `headers` come besides Content-Type, Content-Length and Cache-Control."""
+
+    status: int
+    code: str
+    message: str
+    headers: Sequence[tuple[str, str]] = ()
+
+    @property
+    def body(self) -> bytes:
+        """`{"error": {"code": …, "message": …}}`."""
+        return msgspec.json.encode({"error": {"code": self.code, "message": self.message}})
+
+    @property
+    def close_code(self) -> int:
+        """What closes a WebSocket that cannot be given an HTTP answer any more."""
+        return _TRY_AGAIN if self.status == 503 else _UNAUTHORIZED
+
+
+NO_CREDENTIAL = Answer(
+    401,
+    "unauthorized",
+    "Send an access token: Authorization: Bearer <token>.",
+    [("WWW-Authenticate", "Bearer")],
+)
+INVALID_TOKEN = Answer(
+    401,
+    "unauthorized",
+    "The access token is not valid any more; refresh it or log in.",
+    [("WWW-Authenticate", 'Bearer error="invalid_token"')],
+)
+
+
+class Refused(Exception):
+    """The request may not pass; `answer` is what it is told."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.code)
+        self.answer = answer
+
+
+def bearer_token(headers: Headers) -> str:
+    """The credential of RFC 6750, section 2.1. The case of the scheme does not matter.
+
+    It is taken from the one Authorization header, never from the query string or the body: those
+    end up in logs.
+
+    Raises:
+        Refused: there is none, or two headers of which others may see the one and we the other.
+    """
+    # In lower case, says ASGI. A name that is not would hide a second credential.
+    sent = [value for name, value in headers if len(name) == 13 and name.lower() == _AUTHORIZATION]
+    tokens = [value[7:].strip() for value in sent if value[:7].lower() == b"bearer "]
+    if not any(tokens):
+        raise Refused(NO_CREDENTIAL)
+    if len(sent) > 1:
+        raise Refused(INVALID_TOKEN)
+    return tokens[0].decode("latin-1")
+
+
+async def identify(verifier: Verifier, headers: Headers) -> Identity:
+    """Who sent a request with these headers. Starts the verifier where nobody has.
+
+    Raises:
+        Refused: nobody who may pass, or it cannot be known at the moment.
+    """
+    token = bearer_token(headers)
+    try:
+        try:
+            return await verifier.verify(token)
+        except NotStarted:
+            await verifier.start_late()
+            return await verifier.verify(token)
+    except TokenRefused:
+        raise Refused(INVALID_TOKEN) from None
+    except GuardUnavailable as error:
+        raise Refused(_unavailable(error)) from error
+
+
+def check_authentication(
+    identity: Identity, methods: frozenset[str], max_age: timedelta | None
+) -> None:
+    """Whether the login was of this kind (`amr`), and at most `max_age` ago (`auth_time`).
+
+    Raises:
+        Refused: it was not; the client is told to log in again (RFC 9470, section 3).
+    """
+    if not methods.issubset(identity.methods):
+        raise Refused(_insufficient(f"log in with {' and '.join(sorted(methods))}"))
+    if max_age is not None and time.time() - identity.auth_time > max_age.total_seconds():
+        seconds = int(max_age.total_seconds())
+        raise Refused(_insufficient("log in again", f', max_age="{seconds}"'))
+
+
+def _unavailable(error: GuardUnavailable) -> Answer:
+    return Answer(
+        503,
+        "service_unavailable",
+        "Whether the session still lives cannot be known at the moment; try again.",
+        [("Retry-After", str(max(1, math.ceil(error.retry_after))))],
+    )
+
+
+def _insufficient(what: str, parameter: str = "") -> Answer:
+    code = "insufficient_user_authentication"
+    return Answer(
+        401,
+        code,
+        f"This needs another login: {what}.",
+        [("WWW-Authenticate", f'Bearer error="{code}", error_description="{what}"{parameter}')],
+    )

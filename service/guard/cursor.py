@@ -1,0 +1,128 @@
+"""How a reader of a stream knows that it has missed nothing. Pure: no clock, no Redis.
+
+Entries have consecutive numbers from 1 (`keyspace/keys.py`). A trail remembers the last few that
+were read. While a connection lasts, the next entry must have the next number. After each one, and
+every now and then, the last one must still be there.
+
+Where either is not so, the stream is read again from its beginning, by a `Replay`. The newest
+entry that stream and trail have in common joins them: up to there all was seen. Without one,
+something older than the first entry may be missing, which matters for as long as that first entry
+does. From there on a number that is left out means the same.
+"""
+
+from collections import deque
+
+import msgspec
+
+_MARKS = 16
+"""Entries that are remembered: a server that has lost more of a stream's end counts as emptied."""
+_LAST_SEQUENCE = 2**64 - 1
+_LOST_BY_FAILOVER = 60_000
+"""Milliseconds of writes that may be lost, at most, with a primary that nobody reached."""
+
+
+class Position(msgspec.Struct, frozen=True, gc=False):
+    """An entry, without what it says. `id` as Redis spells it: `<ms since 1970>-<sequence>`."""
+
+    id: bytes
+    number: int
+
+    @property
+    def milliseconds(self) -> int:
+        """When it was added, by the server's clock."""
+        return int(self.id.partition(b"-")[0])
+
+
+class Cursor:
+    """Where a reader stands in one stream."""
+
+    __slots__ = ("expected", "marks")
+
+    def __init__(self) -> None:
+        self.marks: deque[Position] = deque(maxlen=_MARKS)
+        self.expected: tuple[int, ...] = (1,)
+        """What number the next entry may have."""
+
+    def follow(self, mark: Position) -> bool:
+        """Take the next entry. False, and nothing taken: it is not the one that comes next."""
+        if mark.number not in self.expected:
+            return False
+        self.marks.append(mark)
+        self.expected = (mark.number + 1,)
+        return True
+
+    @property
+    def last(self) -> Position | None:
+        """The newest entry that was read."""
+        return self.marks[-1] if self.marks else None
+
+    @property
+    def position(self) -> bytes:
+        """Reading after this id gives what is new."""
+        return self.marks[-1].id if self.marks else b"0-0"
+
+    @property
+    def before_last(self) -> bytes:
+        """Reading after this id gives the last entry again, and what is new."""
+        if not self.marks:
+            return b"0-0"
+        milliseconds, _, sequence = self.marks[-1].id.partition(b"-")
+        if int(sequence):
+            return b"%s-%d" % (milliseconds, int(sequence) - 1)
+        return b"%d-%d" % (int(milliseconds) - 1, _LAST_SEQUENCE)
+
+
+class Replay:
+    """A stream that is read again from its beginning, judged against a trail."""
+
+    def __init__(self, trail: Cursor) -> None:
+        self._before = trail
+        self._known = set(trail.marks)
+        self.joined = False
+        """Whether stream and trail have something in common."""
+        self._first: Position | None = None
+        self._gap: Position | None = None
+        self.trail = Cursor()
+        """The trail from now on, once all was taken."""
+
+    def take(self, mark: Position) -> None:
+        """The next entry of the stream."""
+        if self._first is None:
+            self._first = mark
+        elif mark.number not in self.trail.expected:
+            self._gap = mark
+        if mark in self._known:
+            self.joined, self._gap = True, None
+        self.trail.marks.append(mark)
+        self.trail.expected = (mark.number + 1,)
+
+    @property
+    def replaced(self) -> bool:
+        """Whether this is another past than the one that was read: the server's data were lost."""
+        last = self._before.last
+        if last is None or self.joined:
+            return False
+        # Redis itself leaves the newest entry, however old it is.
+        return self._first is None or self._first.number <= last.number
+
+    def missing_until(self, now: int, *, others_are_whole: bool = False) -> int | None:
+        """When whatever may be missing had been added at the latest, ms; None: nothing is.
+
+        `now`: ms since 1970. `others_are_whole`: the server has kept what was read of other
+        streams, so it was not emptied. To be called when all was taken.
+        """
+        if self._first is None:
+            self.trail.expected = tuple({1, *self._before.expected})
+        if self._gap or self.joined:
+            return self._gap.milliseconds if self._gap else None
+        if self.replaced:
+            forgotten = others_are_whole and self._is_young(now)
+            return None if forgotten else self._first.milliseconds if self._first else now
+        if self._first is None or (not self._known and self._first.number in self._before.expected):
+            return None
+        return self._first.milliseconds
+
+    def _is_young(self, now: int) -> bool:
+        """Whether all that ever was in the stream is so new that a failover may have lost it."""
+        oldest = self._before.marks[0]
+        return oldest.number == 1 and now - oldest.milliseconds < _LOST_BY_FAILOVER

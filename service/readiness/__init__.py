@@ -1,0 +1,1 @@
+"""Whether the service can serve, and what keeps it from it."""

@@ -1,0 +1,293 @@
+"""The service's way to Redis, be that one server, the primary of some Sentinels, or a cluster.
+
+A command is sent once. It is sent again only after a server has said that it did not carry it out
+(`MOVED`, `ASK`, `TRYAGAIN`, `READONLY`, `CLUSTERDOWN`), or when there was no connection to send it
+on; where a reply is lost, the caller learns that nothing is known.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any, Protocol
+
+import msgspec
+from redis import exceptions
+
+from service.errors import StartupError
+from service.rates import Rate
+from service.redis.cluster import Cluster
+from service.redis.connection import Argument
+from service.redis.keys import BARRIER, BARRIER_LIFE, DROPPED, DROPPED_LIFE, EVENTS_KEPT
+from service.redis.node import Node, NotConnected, Timing
+from service.redis.primary import Primary
+from service.redis.refusals import CommandRefused, refused, unavailable
+from service.redis.url import RedisUrl
+from service.settings import Secret
+
+_TO_WRITE_FIRST = f"""
+redis.call('SET', '{BARRIER}' .. KEYS[1]:match('{{%x%x}}'), '', 'PX', {BARRIER_LIFE})"""
+"""A script that finds nothing to change would not wait for anything: what an earlier call has
+changed, and nobody has acknowledged, must be waited for again. `WAIT` waits for what its own
+connection has written, so each change writes something."""
+
+_MAKE_ROOM = f"""
+-- Drop events of a stream that has too many: of a user who stands out among the newest, or else
+-- among those before some random times; the oldest where nobody has five of a hundred. Some more
+-- than needed, so that it is seldom done.
+local function make_room(events)
+  local call, before, random = redis.call, '+', redis.call('TIME')[2] / 1000000
+  local last, of, most, size = nil, {{}}, nil, 0
+  for _ = 1, 7 do
+    for _, entry in ipairs(call('XREVRANGE', events, before, '-', 'COUNT', 100)) do
+      last = last or tonumber(entry[1]:match('^%d+'))
+      local user = entry[2][4]
+      local ids = of[user] or {{}}
+      if not ids[entry[1]] then
+        ids[entry[1]], ids[#ids + 1] = true, entry[1]
+      end
+      of[user] = ids
+      if #ids > size then most, size = user, #ids end
+    end
+    if size >= 5 then break end
+    random = (random + 0.618) % 1 -- of a millisecond to twelve days ago, each scale as often
+    before = string.format('%.0f', last - 2 ^ (30 * random))
+  end
+  local excess = call('XLEN', events) - EVENTS_MAX
+  local wanted, dropped = excess + 31, 0
+  if size >= 5 then
+    dropped = call('XDEL', events, unpack(of[most], 1, math.min(size, wanted)))
+  end
+  if dropped < excess then
+    dropped = dropped + call('XTRIM', events, 'MAXLEN', EVENTS_MAX)
+  end
+  call('INCRBY', events .. '{DROPPED}', dropped)
+  call('PEXPIRE', events .. '{DROPPED}', {DROPPED_LIFE})
+end
+"""
+"""What a script calls that has added to a stream of events beyond `EVENTS_MAX`."""
+
+_WHILE_A_SLOT_MOVES = """
+redis.call('EXISTS', KEYS[1], KEYS[1] .. '?')"""
+"""While a slot moves key by key, some of a user's keys are here and some are there. A script would
+take what is not here for absent, or break off half-way. Asking for two keys, one of which is never
+there, fails in that state, and costs nothing in any other. (Valkey 9 moves whole slots at once.)"""
+
+
+class Topology(Protocol):
+    """How the servers behind a URL are found."""
+
+    def node_for(self, command: tuple[Argument, ...]) -> Node | None:
+        """Where a command goes; `None` when that must be found out first."""
+
+    async def find(self, command: tuple[Argument, ...]) -> Node:
+        """The same, found out anew. Raises `NotConnected`."""
+
+    def moved(self, command: tuple[Argument, ...], error: exceptions.AskError) -> Node:
+        """The node that a `MOVED` or `ASK` names."""
+
+    async def primaries(self) -> list[Node]:
+        """All servers that are written to. Raises `NotConnected`."""
+
+    async def unserved(self) -> int:
+        """How many buckets have no server. Raises `NotConnected`."""
+
+    async def lost(self, node: Node) -> None:
+        """A node does not answer, or is no primary any more: look for another soon."""
+
+    async def aclose(self) -> None: ...
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """What settings bound and scripts look at: events in a stream; calls of a kind in a time."""
+
+    events: int = EVENTS_KEPT
+    calls: Rate | None = None
+
+    def constants(self) -> str:
+        """The same as locals of a script."""
+        calls = self.calls or Rate(0, timedelta(0))
+        window = calls.window // timedelta(milliseconds=1)
+        numbers = f"{self.events}, {calls.most}, {window}"
+        return f"local EVENTS_MAX, CALLS_MOST, CALLS_WINDOW = {numbers}"
+
+
+class RedisClient:
+    """Connects when it is first needed. Follows failovers and moved slots."""
+
+    def __init__(
+        self,
+        url: Secret,
+        min_replicas: int = 0,
+        timing: Timing | None = None,
+        issuer: str = "",
+        bounds: Bounds | None = None,
+    ) -> None:
+        """Nothing is sent yet. Changes wait for `min_replicas` acknowledgements.
+
+        Where Sentinels or nodes of a cluster name the servers, one whose feed bears the mark of
+        another `issuer` is refused. Empty: any will do.
+
+        Raises:
+            StartupError: the URL, or a file that it names, cannot be read. Does not show it.
+        """
+        try:
+            parsed = RedisUrl.parse(url.reveal())
+            parsed.check_files()
+        except ValueError as error:
+            raise StartupError(f"SERVICE_REDIS_URL is {error}") from None
+        self.min_replicas = min_replicas
+        self._timing = timing or Timing()
+        in_cluster = parsed.topology == "cluster"
+        kind = Cluster if in_cluster else Primary
+        self._topology: Topology = kind(parsed, self._timing, min_replicas, issuer)
+        self.topology = parsed.topology
+        """`standalone`, `sentinel` or `cluster`."""
+        self.before_reading = _WHILE_A_SLOT_MOVES if in_cluster else ""
+        """Lua that stands before each script."""
+        self.before_changing = (
+            (bounds or Bounds()).constants()
+            + _MAKE_ROOM
+            + self.before_reading
+            + (_TO_WRITE_FIRST if min_replicas else "")
+        )
+        """Lua that stands before each script that changes something."""
+
+    async def execute(self, *command: Argument) -> Any:
+        """Send a command that reads, and return its reply.
+
+        Raises:
+            StoreUnavailable: no reply in time; whether the command was carried out is not known.
+            CommandRefused: the server has answered with an error, and why.
+            redis.exceptions.NoScriptError: it does not know this script, and has run nothing.
+        """
+        return await self._execute(command, False)
+
+    async def change(self, *command: Argument) -> Any:
+        """Send a command that changes something, and return its reply.
+
+        Raises:
+            RevocationUnconfirmed: it was carried out, but too few replicas have said that they
+                have it.
+            StoreUnavailable, CommandRefused, NoScriptError: as in `execute`.
+        """
+        return await self._execute(command, True)
+
+    async def ask_all(self, *command: Argument) -> list[Any]:
+        """The replies of all primaries to a command that names no key. Raises as `execute`."""
+        try:
+            nodes = await self._topology.primaries()
+            return await asyncio.gather(*(node.ask(command, False) for node in nodes))
+        except exceptions.ResponseError as error:
+            raise refused(error) from error
+        except (exceptions.RedisError, OSError) as error:
+            raise unavailable(error) from error
+
+    async def scan(self, pattern: bytes) -> AsyncIterator[list[bytes]]:
+        """The names of keys like `pattern`, some at a time, some twice. Raises as `execute`.
+
+        It walks through all keys of all primaries: for commands of operators, never for a request.
+        """
+        try:
+            for node in await self._topology.primaries():
+                cursor = b"0"
+                while True:
+                    command = ("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+                    cursor, names = await node.ask(command, False)
+                    yield names
+                    if cursor == b"0":
+                        break
+        except exceptions.NoPermissionError:
+            message = "Redis does not let this user walk through its keys"
+            raise CommandRefused("user", message) from None
+        except exceptions.ResponseError as error:
+            raise refused(error) from error
+        except (exceptions.RedisError, OSError) as error:
+            raise unavailable(error) from error
+
+    async def unserved(self) -> int:
+        """How many of the 64 buckets no server has: of their users nobody is served.
+
+        Raises:
+            StoreUnavailable
+        """
+        try:
+            return await self._topology.unserved()
+        except (exceptions.RedisError, OSError) as error:
+            raise unavailable(error) from error
+
+    async def aclose(self) -> None:
+        """Close all connections. Whoever still waits gets `StoreUnavailable`."""
+        await self._topology.aclose()
+
+    async def _execute(self, command: tuple[Argument, ...], changing: bool) -> Any:
+        began = time.monotonic()
+        node = self._topology.node_for(command)
+        try:
+            if node is not None:
+                return await node.ask(command, changing)
+            cause: exceptions.RedisError = NotConnected("no server is known")
+        except (NotConnected, exceptions.ResponseError) as error:
+            cause = error
+        except (exceptions.RedisError, OSError) as error:
+            if node is not None:
+                await self._topology.lost(node)
+            raise unavailable(error) from error
+        try:
+            async with asyncio.timeout(began + self._timing.patience - time.monotonic()):
+                return await self._elsewhere(command, changing, node, cause)
+        except (exceptions.NoScriptError, CommandRefused):
+            raise
+        except (exceptions.RedisError, OSError) as error:
+            raise unavailable(error) from error
+
+    async def _elsewhere(
+        self,
+        command: tuple[Argument, ...],
+        changing: bool,
+        node: Node | None,
+        cause: exceptions.RedisError,
+    ) -> Any:
+        """Go on with a command that was certainly not carried out at `node`, for this `cause`."""
+        refusals = 0
+        while True:
+            asking: tuple[tuple[Argument, ...], ...] = ()
+            if isinstance(cause, exceptions.AskError):
+                there = self._topology.moved(command, cause)
+                if isinstance(cause, exceptions.MovedError):
+                    node = there
+                else:
+                    asking = (("ASKING",),)
+            elif node is None or isinstance(cause, NotConnected):
+                if node is not None:
+                    await self._topology.lost(node)
+                node = there = await self._topology.find(command)
+            elif _is_moving(cause):
+                await asyncio.sleep(_PAUSE)
+                there = node
+            elif _is_elsewhere(cause) and not refusals:
+                refusals = 1
+                await self._topology.lost(node)
+                node = there = await self._topology.find(command)
+            elif isinstance(cause, exceptions.NoScriptError):
+                raise cause
+            else:
+                raise refused(cause) from cause
+            try:
+                return await there.ask(command, changing, *asking)
+            except exceptions.ResponseError as error:
+                cause = error
+
+
+_PAUSE = 0.01
+"""Seconds between two questions whether a slot has moved."""
+
+
+def _is_moving(error: exceptions.RedisError) -> bool:
+    """The slot is on its way; nothing was done, and the end must be waited for."""
+    return isinstance(error, exceptions.TryAgainError) or "non local key" in str(error)
+
+
+def _is_elsewhere(error: exceptions.RedisError) -> bool:
+    """The server has not done it, and another may be the one that does: asked for once."""
+    return isinstance(error, exceptions.ReadOnlyError | exceptions.ClusterDownError)

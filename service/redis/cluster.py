@@ -1,0 +1,227 @@
+"""The primaries of a cluster, and which of the 64 buckets lies where."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from redis import exceptions
+from redis.asyncio.connection import AbstractConnection
+
+from service.errors import StoreRefuses
+from service.redis.cluster_map import ClusterMap, agreed, by_cluster, members_of
+from service.redis.connection import Argument
+from service.redis.feed_mark import issuer_in
+from service.redis.identity import refuse_foreign
+from service.redis.keys import TAGS, bucket_of, numbered
+from service.redis.node import CONNECTION, Node, NotConnected, Timing, opened
+from service.redis.refusals import ForeignServer
+from service.redis.url import Address, RedisUrl
+
+log = structlog.get_logger()
+
+_REST = 0.1
+"""Seconds between two looks at the map of a cluster in which something has failed."""
+
+_LOOK_EVERY = 2.0
+"""Seconds between two looks without a reason: a node that has left, and answers as if it had not,
+is noticed by nothing else."""
+
+_NO_SLOT = StoreRefuses("cluster", "No node of the cluster has this slot")
+_NO_MAP = StoreRefuses("cluster", "No node in the URL is part of a cluster that serves slots")
+_TOO_FEW = StoreRefuses(
+    "cluster", "Too few of the nodes in the URL tell of a cluster without a mark"
+)
+_TWO_CLUSTERS = StoreRefuses("foreign", "The URL names nodes of different clusters", permanent=True)
+
+
+class Cluster:
+    """A topology in which each bucket has a place of its own, which may change at any time."""
+
+    def __init__(self, url: RedisUrl, timing: Timing, min_replicas: int, issuer: str = "") -> None:
+        """`issuer`: whose mark the feed of a node must bear, if any."""
+        self._url = url
+        self._timing = timing
+        self._min_replicas = min_replicas
+        self._issuer = issuer
+        self._nodes: dict[Address, Node] = {}
+        self._homes: list[Node | None] = [None] * len(TAGS)
+        self._members: frozenset[bytes] = frozenset()
+        self._refusal: StoreRefuses | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._looked = 0.0
+        self._refreshing: asyncio.Task[None] | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    def node_for(self, command: tuple[Argument, ...]) -> Node | None:
+        return self._homes[_bucket(command)]
+
+    async def find(self, command: tuple[Argument, ...]) -> Node:
+        await self._look()
+        home = self._homes[_bucket(command)]
+        if home is None:
+            raise NotConnected("no home") from (
+                self._refusal or (_NO_SLOT if self._members else None)
+            )
+        return home
+
+    def moved(self, command: tuple[Argument, ...], error: exceptions.AskError) -> Node:
+        asked = self._homes[_bucket(command)]
+        there = self._at((error.host or self._host_of(asked), error.port))
+        if isinstance(error, exceptions.MovedError):  # ASK is for one command only
+            self._homes[_bucket(command)] = there
+        return there
+
+    async def primaries(self) -> list[Node]:
+        if None in self._homes:
+            await self._look()
+        found = list({id(home): home for home in self._homes if home is not None}.values())
+        if not found:
+            raise NotConnected("no map") from self._refusal
+        return found
+
+    async def unserved(self) -> int:
+        await self.primaries()
+        return self._homes.count(None)
+
+    async def lost(self, node: Node) -> None:
+        self._start_looking()
+
+    async def aclose(self) -> None:
+        for task in (self._looking, self._refreshing, *self._retiring):
+            if task is not None:
+                task.cancel()
+        for node in self._nodes.values():
+            await node.drop("closed")
+
+    async def _look(self) -> None:
+        await asyncio.shield(self._start_looking())
+
+    def _start_looking(self) -> "asyncio.Task[None]":
+        """Ask for the map, once for all who want to know."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._read_map())
+        if self._refreshing is None:
+            self._refreshing = asyncio.create_task(self._refresh())
+        return self._looking
+
+    async def _refresh(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            try:
+                await self._look()
+            except Exception as error:  # the next look may do better, and nobody would start it
+                log.error("redis.clusterMap", exc_info=error)
+
+    async def _read_map(self) -> None:
+        """Take over what the majority of the nodes tells.
+
+        Only primaries are asked, and whom the URL names.
+        """
+        await asyncio.sleep(self._looked + _REST - time.monotonic())
+        try:
+            known = [address for address, node in self._nodes.items() if node in self._homes]
+            asked = list(dict.fromkeys([*known, *self._url.hosts]))
+            answers = await asyncio.gather(*(self._ask(address) for address in asked))
+            told = {at: one for at, one in zip(asked, answers, strict=True) if one is not None}
+            if (maps := await self._ours(told)) is not None:
+                self._take(maps, told)
+        finally:
+            self._looked = time.monotonic()
+
+    async def _ask(self, address: Address) -> ClusterMap | None:
+        with suppress(exceptions.RedisError, OSError):
+            async with asyncio.timeout(self._timing.connect.total_seconds()):
+                rows = await self._at(address).ask(("CLUSTER", "SLOTS"), False)
+            return ClusterMap.read(rows, address)
+        return None
+
+    async def _ours(
+        self, told: Mapping[Address, ClusterMap]
+    ) -> Mapping[Address, ClusterMap] | None:
+        """The maps of the cluster that is meant, where nodes of several have answered.
+
+        It is the one that we know, by the nodes that it has; at first, the one whose feed bears our
+        mark. One without a mark must be told by most of the nodes in the URL that have slots.
+        """
+        clusters = by_cluster(told)
+        shared = [len(members_of(maps.values()) & self._members) for maps in clusters]
+        if most := max(shared, default=0):
+            clusters = [maps for maps, count in zip(clusters, shared, strict=True) if count == most]
+        if len(clusters) == 1 and (most or not self._issuer):
+            return clusters[0]
+        if not clusters:
+            self._refusal = _NO_MAP if told else None
+            return None
+        owners = [await self._owner(agreed(maps, told)) for maps in clusters]
+        if self._issuer in owners:
+            return clusters[owners.index(self._issuer)]
+        nobodys = [maps for maps, owner in zip(clusters, owners, strict=True) if owner is None]
+        foreign = [host for maps in clusters if maps not in nobodys for host in maps]
+        slotless = [host for host, one in told.items() if not one.members]
+        voters = [host for host in self._url.hosts if host not in (*foreign, *slotless)]
+        for maps in nobodys:
+            if 2 * sum(host in maps for host in voters) > len(voters):
+                return maps
+        self._refusal = _TWO_CLUSTERS if len(nobodys) > 1 else _TOO_FEW
+        if theirs := next(filter(None, owners), None):
+            self._refusal = StoreRefuses("foreign", str(ForeignServer(theirs, self._issuer)))
+        return None
+
+    async def _owner(self, homes: Sequence[Address | None]) -> str | None:
+        """Whose mark the feed of a cluster bears; `None`: nobody's, or no node tells."""
+        if not self._issuer:
+            return None
+        asked = {home: bucket for bucket, home in enumerate(homes) if home is not None}
+        for home, bucket in asked.items():
+            command = ("XREVRANGE", numbered(bucket).issuer, "+", "-", "COUNT", 2)
+            with suppress(exceptions.RedisError, OSError):  # the next one, if this one is down
+                async with asyncio.timeout(self._timing.connect.total_seconds() / 2):
+                    return issuer_in(await self._at(home).ask(command, False)) or None
+        return None
+
+    def _take(self, maps: Mapping[Address, ClusterMap], told: Mapping[Address, ClusterMap]) -> None:
+        """Take over a map, and leave the nodes that it does not have."""
+        self._refusal = None
+        self._members = members_of(maps.values())
+        self._homes = [home and self._at(home) for home in agreed(maps, told)]
+        for address, node in list(self._nodes.items()):
+            if node not in self._homes and address not in self._url.hosts:
+                del self._nodes[address]
+                task = asyncio.create_task(self._retire(node))
+                self._retiring.add(task)
+                task.add_done_callback(self._retiring.discard)
+
+    async def _retire(self, node: Node) -> None:
+        """Hang up on a node that has left, once whoever waits for a reply has it."""
+        await asyncio.sleep(self._timing.reply.total_seconds())
+        await node.drop("the node has left the cluster")
+
+    def _at(self, address: Address) -> Node:
+        node = self._nodes.get(address)
+        if node is None:
+
+            async def connect() -> AbstractConnection:
+                connection = await opened(self._url.connection(address, **CONNECTION))
+                if node in self._homes:  # another may have its address by now
+                    await refuse_foreign(connection, self._issuer, self._homes.index(node))
+                return connection
+
+            node = self._nodes[address] = Node(connect, self._timing, self._min_replicas)
+        return node
+
+    def _host_of(self, node: Node | None) -> str:
+        """The host of the node that has named another without its host: they share it."""
+        for address, candidate in self._nodes.items():
+            if candidate is node:
+                return address[0]
+        return self._url.hosts[0][0]
+
+
+def _bucket(command: tuple[Argument, ...]) -> int:
+    """The bucket of a command: that of its first key, which stands behind the number of keys in a
+    script call, and behind the name in any other."""
+    key: Any = command[3] if command[0] in ("EVALSHA", "EVAL") else command[1]
+    return bucket_of(key)

@@ -1,0 +1,92 @@
+"""Where the 64 buckets lie, from what several nodes of a cluster tell. A leaf: it asks nobody.
+
+A node that has left the cluster, hangs behind, or belongs to another one still answers. So several
+are asked, and the majority counts; but of its own slots each node knows best which it has no more.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from redis.crc import key_slot
+
+from service.redis.keys import TAGS
+from service.redis.url import Address
+
+_SLOTS = sorted((key_slot(tag), bucket) for bucket, tag in enumerate(TAGS))
+
+Home = Address | None
+"""The primary that has a bucket; `None`: nobody has."""
+
+UNSERVED: tuple[Home, ...] = (None,) * len(TAGS)
+
+
+class ClusterMap(msgspec.Struct, frozen=True):
+    """What one node tells of its cluster."""
+
+    homes: tuple[Home, ...]
+    """For each bucket."""
+    members: frozenset[bytes]
+    """The ids of all nodes that serve a slot, and of their replicas."""
+
+    @classmethod
+    def read(cls, rows: Sequence[Any], told_by: Address) -> "ClusterMap":
+        """Read `CLUSTER SLOTS`: rows of first slot, last slot, primary, replicas.
+
+        Each node is [host, port, id, …]. Where one does not know its own name it gives none: it is
+        where it was asked.
+        """
+        homes: list[Home] = list(UNSERVED)
+        members: set[bytes] = set()
+        for first, last, *nodes in rows:
+            members.update(node[2] if len(node) > 2 else b"%s:%d" % tuple(node) for node in nodes)
+            host = (nodes[0][0] or b"?").decode()
+            home = (told_by[0] if host in ("", "?") else host, int(nodes[0][1]))
+            here = slice(bisect_left(_SLOTS, (first, 0)), bisect_left(_SLOTS, (last + 1, 0)))
+            for _, bucket in _SLOTS[here]:
+                homes[bucket] = home
+        return cls(tuple(homes), frozenset(members))
+
+
+def by_cluster(told: Mapping[Address, ClusterMap]) -> list[dict[Address, ClusterMap]]:
+    """The maps, apart by cluster: those of one have nodes in common. Empty ones are of none."""
+    clusters: list[tuple[set[bytes], dict[Address, ClusterMap]]] = []
+    for address, one in told.items():
+        if not one.members:
+            continue
+        members, maps = set(one.members), {address: one}
+        apart = []
+        for others, their_maps in clusters:
+            if others & members:
+                members |= others
+                maps = their_maps | maps
+            else:
+                apart.append((others, their_maps))
+        clusters = [*apart, (members, maps)]
+    return [maps for _, maps in clusters]
+
+
+def agreed(maps: Mapping[Address, ClusterMap], told: Mapping[Address, ClusterMap]) -> list[Home]:
+    """Where each bucket lies by the `maps` of one cluster; `told`: all, empty ones included."""
+    homes: list[Home] = []
+    for bucket in range(len(TAGS)):
+        votes = Counter(one.homes[bucket] for one in maps.values())
+        most = max(votes.values())
+        home = _preferred([one for one, count in votes.items() if count == most], maps, bucket)
+        if home is not None and home in told:  # it was asked itself
+            home = told[home].homes[bucket]
+        homes.append(home)
+    return homes
+
+
+def members_of(maps: Iterable[ClusterMap]) -> frozenset[bytes]:
+    """The ids of all nodes that these maps name."""
+    return frozenset().union(*(one.members for one in maps))
+
+
+def _preferred(homes: Collection[Home], maps: Mapping[Address, ClusterMap], bucket: int) -> Home:
+    """Of homes with as many votes, one that says itself that it has the bucket; else any."""
+    owning = [home for home in homes if home and home in maps and maps[home].homes[bucket] == home]
+    return next(iter(owning or [home for home in homes if home is not None] or homes))

@@ -1,0 +1,71 @@
+"""Whom several Sentinels call primary. A leaf: it asks nobody, and decides by their answers alone.
+
+One Sentinel may be wrong, behind, or another deployment's, whatever epoch it claims. So a majority
+of those that the URL names decides. Only the answer of a later epoch than the majority's is of use
+before that, as the first news of a failover: for whoever can make sure that the server it names
+goes on from where the known one was.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from service.redis.url import Address
+
+
+class Vote(msgspec.Struct, frozen=True):
+    """What one Sentinel says."""
+
+    epoch: int
+    address: Address
+    run_id: str = ""
+    """Of the server at `address`; empty where it does not tell."""
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A server that some Sentinels call primary, under whatever names."""
+
+    epoch: int
+    votes: int
+    addresses: tuple[Address, ...]
+    """The one that most use comes first."""
+    run_ids: frozenset[str]
+
+    def is_at(self, address: Address | None, run_id: str) -> bool:
+        """Whether it is the server that is known by this address, or this run id."""
+        return address in self.addresses or run_id in self.run_ids
+
+
+def candidates(votes: Sequence[Vote]) -> list[Candidate]:
+    """The servers that are called primary: those with an address or a run id in common are one."""
+    groups: list[list[Vote]] = []
+    for vote in votes:
+        same = [group for group in groups if any(_same(vote, other) for other in group)]
+        groups = [group for group in groups if group not in same]
+        groups.append([*(other for group in same for other in group), vote])
+    return [_candidate(group) for group in groups]
+
+
+def elected(found: Collection[Candidate], sentinels: int) -> Candidate | None:
+    """The one that more than half of all `sentinels` name."""
+    return next((each for each in found if 2 * each.votes > sentinels), None)
+
+
+def latest(found: Collection[Candidate]) -> Candidate:
+    """The one of the latest epoch."""
+    return max(found, key=lambda each: (each.epoch, each.votes))
+
+
+def _same(one: Vote, other: Vote) -> bool:
+    return one.address == other.address or bool(one.run_id and one.run_id == other.run_id)
+
+
+def _candidate(group: Sequence[Vote]) -> Candidate:
+    names = Counter(vote.address for vote in group)
+    return Candidate(
+        max(vote.epoch for vote in group),
+        len(group),
+        tuple(name for name, _ in names.most_common()),
+        frozenset(vote.run_id for vote in group if vote.run_id),
+    )

@@ -1,0 +1,73 @@
+"""The streams of audit events: how they are kept within bounds, and who is told when by number.
+
+Events go when they are old (`EventStreams`). Only a stream that would hold more than `EVENTS_MAX`
+gives some up before: of whoever has written most of a sample of it, so that no account pushes
+another's out; where nobody stands out, the oldest. It counts them under `events:{b}:dropped`.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from service.errors import StoreUnavailable
+from service.redis.client import RedisClient
+from service.redis.keys import BUCKETS, DROPPED, numbered
+from service.redis.scripts import Script
+
+log = structlog.get_logger()
+
+_PERIOD = 10.0
+"""Seconds between two looks at all streams."""
+
+_TRIM = Script(
+    """
+-- Drop what is too old, and take over the count of what was dropped before its time.
+--
+-- KEYS[1] events:{b}    ARGV[1] how long events are kept, ms    ARGV[2] the counter's ending
+-- Outcome: how many were dropped by number since the last look
+local time = redis.call('TIME')
+local oldest = time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1]
+if oldest > 0 then redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f', oldest)) end
+local counter = KEYS[1] .. ARGV[2]
+local dropped = redis.call('GET', counter)
+if dropped then redis.call('DEL', counter) end
+return tonumber(dropped or 0)
+""",
+    acknowledged=False,  # lost, it is done again
+)
+
+
+class EventStreams:
+    """Keeps the streams to an age. Every process does; what was dropped, one of them tells."""
+
+    def __init__(self, redis: RedisClient, age: timedelta, count: Callable[[int], object]) -> None:
+        """`count` is called with how many events were dropped by number."""
+        self._redis = redis
+        self._age = age // timedelta(milliseconds=1)
+        self._count = count
+
+    async def run(self) -> None:
+        """Look again and again, until it is cancelled."""
+        while True:
+            try:
+                for number in range(BUCKETS):
+                    await self.look(number)
+            except StoreUnavailable:
+                pass  # the part `redis` of readiness tells
+            except Exception as error:  # a defect here must not end the task
+                log.error("events", exc_info=error)
+            await asyncio.sleep(_PERIOD)
+
+    async def look(self, number: int) -> None:
+        """Trim one stream by age; tell what was dropped from it by number since the last time."""
+        key = numbered(number).events
+        dropped = await _TRIM(self._redis, (key,), (self._age, DROPPED))
+        if dropped:
+            self._count(dropped)
+            log.warning(
+                "events dropped before their time; see SERVICE_EVENTS_MAX",
+                stream=key.decode(),
+                dropped=dropped,
+            )

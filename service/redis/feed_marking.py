@@ -1,0 +1,150 @@
+"""Marks the feed as this issuer's, in all 64 buckets, and keeps the mark there.
+
+A mark that names another issuer is left alone: guards of that issuer go by it. It is told in log
+and readiness, and replaced on command only (`openshow-auth redis claim --yes`).
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Literal
+
+import msgspec
+import structlog
+
+from service.errors import StoreRefuses, StoreUnavailable
+from service.redis.client import RedisClient
+from service.redis.keys import BUCKETS, numbered
+from service.redis.scripts import Script
+
+log = structlog.get_logger()
+
+REASSERT_EVERY = 3.0
+"""Seconds. A Redis that was emptied, or has failed over to a replica that never had the mark, has
+none: guards count its feed as lost meanwhile."""
+
+_FIRST_PATIENCE = 2.0
+"""Seconds that a start waits for the marks. Without Redis it goes on, and marks later."""
+_AT_ONCE = 8
+_TOLD_EVERY = 60.0
+_SHOWN = 200
+
+# What is lost of it in a failover is soon written again: nobody need wait for replicas.
+_MARK = Script(
+    """
+-- KEYS[1] revoked:issuer:{b}
+-- ARGV[1] our issuer    ARGV[2] which marks to write: 'none' · 'absent' · 'all' that are not ours
+-- Outcome: {whose mark was found: 'ours' · 'foreign' · 'malformed' · 'none', the issuer it names}
+local found = redis.pcall('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 2)
+local whose, named = 'malformed', ''
+if found.err and not found.err:find('WRONGTYPE', 1, true) then return found end
+if not found.err and #found == 0 then
+  whose = 'none'
+elseif #found == 1 and #found[1][2] == 2 and found[1][2][1] == 'iss' then
+  named = found[1][2][2]
+  whose = named == ARGV[1] and 'ours' or 'foreign'
+end
+if (whose == 'none' and ARGV[2] ~= 'none') or (whose ~= 'ours' and ARGV[2] == 'all') then
+  redis.call('DEL', KEYS[1])
+  redis.call('XADD', KEYS[1], '*', 'iss', ARGV[1])
+end
+return {whose, named}
+""",
+    acknowledged=False,
+)
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """What was found in a bucket, before it was marked."""
+
+    whose: Literal["ours", "foreign", "malformed", "none"]
+    issuer: str = ""
+
+
+class FeedMarking:
+    """Writes the marks at the start, and again wherever they are gone later."""
+
+    def __init__(self, redis: RedisClient, issuer: str) -> None:
+        """Nothing is sent yet."""
+        self._redis = redis
+        self._issuer = issuer
+        self._told: tuple[str, float] = ("", float("-inf"))
+        self.problem = ""
+        """What is wrong with the mark, in a sentence; empty when nothing is, or Redis is away."""
+
+    async def start(self) -> None:
+        """Mark what is not marked, if Redis answers soon. Never raises."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_PATIENCE):
+                await self._look()
+
+    async def run(self) -> None:
+        """Mark again what is not marked any more, until it is cancelled."""
+        while True:
+            await asyncio.sleep(REASSERT_EVERY)
+            await self._look()
+
+    async def mark(self, which: Literal["none", "absent", "all"] = "absent") -> list[Mark]:
+        """Write marks, and tell what was found in each bucket before.
+
+        `which`: `absent` leaves those that are not ours as they are, `all` replaces them.
+
+        Raises:
+            StoreUnavailable: Redis does not answer for all of them. Others may be marked.
+            redis.exceptions.ResponseError: it refuses.
+        """
+        places = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(number: int) -> Mark:
+            async with places:
+                arguments = (self._issuer, which)
+                whose, named = await _MARK(self._redis, [numbered(number).issuer], arguments)
+                return Mark(whose.decode(), named.decode("utf-8", "replace"))
+
+        found = await asyncio.gather(
+            *(one(number) for number in range(BUCKETS)), return_exceptions=True
+        )
+        for outcome in found:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return [mark for mark in found if isinstance(mark, Mark)]
+
+    async def _look(self) -> None:
+        try:
+            self.problem = problem_of(await self.mark(), self._issuer)
+        except StoreRefuses as refusal:  # `foreign`: the link refuses to follow to such a server
+            self.problem = f"{refusal}." if refusal.refusal == "foreign" else self.problem
+            self._tell(self.problem)
+        except StoreUnavailable:
+            pass  # readiness tells that Redis is away
+        except Exception as error:  # a defect or a refusal must not end the task
+            self._tell(f"the feed cannot be marked: {type(error).__name__}")
+        else:
+            self._tell(self.problem)
+
+    def _tell(self, problem: str) -> None:
+        """Log a problem when it is new, and once a minute while it lasts."""
+        before, at = self._told
+        if problem and (problem != before or time.monotonic() - at >= _TOLD_EVERY):
+            log.error("feed mark", problem=problem)
+            self._told = problem, time.monotonic()
+        elif not problem:
+            self._told = "", float("-inf")
+
+
+def problem_of(marks: Sequence[Mark], issuer: str) -> str:
+    """What is wrong with the marks that were found, in a sentence; empty: nothing."""
+    wrong = [mark for mark in marks if mark.whose in ("foreign", "malformed")]
+    if not wrong:
+        return ""
+    whose = f"of the issuer {shown(wrong[0].issuer)}" if wrong[0].issuer else "of nobody"
+    return (
+        f"The feed in this Redis is {whose}, and SERVICE_ISSUER is {shown(issuer)}: guards do not "
+        "trust it. Correct the setting, or `openshow-auth redis claim --yes` makes it ours."
+    )
+
+
+def shown(text: str) -> str:
+    """A text that may come from anywhere, for a log or an answer: printable and not long."""
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")

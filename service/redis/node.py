@@ -1,0 +1,134 @@
+"""One Redis server: connected to when it is first needed, and again after a line has broken."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import structlog
+from redis import exceptions
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
+
+from service.redis.connection import Argument, MultiplexedConnection, ReplicatedConnection
+
+log = structlog.get_logger()
+
+CONNECTION: dict[str, Any] = {
+    "protocol": 2,
+    "retry": Retry(NoBackoff(), 0),
+    "socket_timeout": None,  # a line waits for all replies at once and has deadlines of its own
+    "driver_info": DriverInfo(name="", lib_version=""),  # CLIENT SETINFO needs a leave of its own
+}
+"""What every connection is made with."""
+
+
+async def opened(connection: AbstractConnection) -> AbstractConnection:
+    """The connection, open. Raises `redis.exceptions.RedisError` or `OSError`.
+
+    Without a password it asks whether the server wants one. A command with many arguments would not
+    learn it: the server cuts the line while it still reads, and its word may be lost.
+    """
+    await connection.connect()  # type: ignore[no-untyped-call]  # redis-py left this one without
+    if connection.password is None:
+        await connection.send_command("PING", check_health=False)
+        with suppress(exceptions.ResponseError):  # it may not, or not now: no matter here
+            await connection.read_response()
+    return connection
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """How long Redis may take. Together under the 2 s in which the contract promises 503."""
+
+    connect: timedelta = timedelta(seconds=0.5)
+    reply: timedelta = timedelta(seconds=1)
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a call may take in all, when it is sent from one server to another."""
+        return (self.connect + self.reply).total_seconds()
+
+
+class Node:
+    """A server, or whoever is primary at the moment: `connect` decides that anew each time."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[AbstractConnection]],
+        timing: Timing,
+        min_replicas: int,
+    ) -> None:
+        """`connect` opens a connection. Changes wait for `min_replicas` acknowledgements."""
+        self._asking = _Connector(connect, timing, 0)
+        # Apart from the others: while the server waits for replicas, it reads no more from a line.
+        self._changing = _Connector(connect, timing, min_replicas) if min_replicas else self._asking
+
+    async def ask(
+        self, command: tuple[Argument, ...], changing: bool, *prefix: tuple[Argument, ...]
+    ) -> Any:
+        """Send a command once, right after those of `prefix`. Its reply.
+
+        Raises:
+            NotConnected: it was not sent.
+            redis.exceptions.ConnectionError, TimeoutError: it may have been carried out.
+            redis.exceptions.ResponseError: the server's own word.
+            RevocationUnconfirmed: carried out, but too few replicas have it.
+        """
+        connector = self._changing if changing else self._asking
+        line = connector.line
+        if line is None or line.broken:
+            line = await connector.connect()
+        for before in prefix:
+            line.ask(before).cancel()  # sent all the same; nobody looks at its reply
+        return await line.ask(command)
+
+    async def drop(self, reason: str) -> None:
+        """Leave the server. Who waits for a reply does not get it; the next call connects anew."""
+        for connector in {self._asking, self._changing}:
+            if connector.line is not None:
+                await connector.line.fail(exceptions.ConnectionError(reason))
+
+
+class NotConnected(exceptions.ConnectionError):
+    """There is no connection, so nothing was sent."""
+
+
+class _Connector:
+    """Keeps a line, and makes a new one for all who find it broken."""
+
+    def __init__(
+        self, connect: Callable[[], Awaitable[AbstractConnection]], timing: Timing, replicas: int
+    ) -> None:
+        self.line: MultiplexedConnection | None = None
+        self._open = connect
+        self._connect_timeout = timing.connect.total_seconds()
+        self._reply_timeout = timing.reply.total_seconds()
+        self._replicas = replicas
+        self._connecting: asyncio.Task[MultiplexedConnection] | None = None
+
+    async def connect(self) -> MultiplexedConnection:
+        """All who find the line down wait for the same attempt."""
+        if self._connecting is None:
+            self._connecting = asyncio.create_task(self._attempt())
+        return await asyncio.shield(self._connecting)
+
+    async def _attempt(self) -> MultiplexedConnection:
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                connection = await self._open()
+            if self._replicas:
+                self.line = ReplicatedConnection(connection, self._reply_timeout, self._replicas)
+            else:
+                self.line = MultiplexedConnection(connection, self._reply_timeout)
+            return self.line
+        except (exceptions.RedisError, OSError) as error:  # TimeoutError is an OSError
+            raise NotConnected("no connection") from error
+        except Exception as error:  # a host that is no name, a certificate that is none, …
+            log.error("redis.connecting", exc_info=error)
+            raise NotConnected("no connection") from error
+        finally:
+            self._connecting = None

@@ -1,0 +1,57 @@
+"""Whether Redis takes changes, found out by one that does no harm."""
+
+import asyncio
+import time
+
+import msgspec
+
+from service.errors import StoreUnavailable
+from service.redis.client import RedisClient
+from service.redis.keys import BARRIER, BARRIER_LIFE, BUCKETS, KINDS, TAGS
+from service.redis.rights import COMMANDS
+from service.redis.scripts import Script
+
+_write = Script.from_files(
+    __package__,
+    "probe.lua",
+    constants={"KINDS": " ".join(KINDS), "COMMANDS": COMMANDS, "LIFE": BARRIER_LIFE},
+)
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What a probe has found. Times are in seconds."""
+
+    missing: tuple[str, ...]
+    """Commands and kinds of keys that our user may not use, though scripts need them."""
+
+    skew: float
+    """How far this machine's clock is ahead of Redis'; of several, of the one that differs most."""
+
+    refused: tuple[StoreUnavailable, ...] = ()
+    """Why some buckets of a cluster took no change."""
+
+
+async def probe(redis: RedisClient) -> Written:
+    """Write a key that ends by itself; in a cluster, one in each bucket, wherever it lies.
+
+    Raises:
+        StoreUnavailable: no bucket took it. Its cause is the server's own word, if there was one.
+    """
+    buckets = range(BUCKETS) if redis.topology == "cluster" else range(1)
+    found = await asyncio.gather(*(_probe(redis, n) for n in buckets), return_exceptions=True)
+    refused = tuple(each for each in found if isinstance(each, StoreUnavailable))
+    for each in found:
+        if isinstance(each, BaseException) and (len(refused) == len(found) or each not in refused):
+            raise each
+    written = [each for each in found if isinstance(each, Written)]
+    missing = {name: None for each in written for name in each.missing}
+    skew = max((each.skew for each in written), key=abs)
+    return Written(tuple(missing), skew, refused)
+
+
+async def _probe(redis: RedisClient, bucket: int) -> Written:
+    before = time.time()
+    missing, seconds, micros = await _write(redis, [BARRIER.encode() + TAGS[bucket]], [])
+    there = int(seconds) + int(micros) / 1e6
+    skew = (before + time.time()) / 2 - there
+    return Written(tuple(name.decode() for name in missing), skew)

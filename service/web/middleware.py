@@ -1,0 +1,204 @@
+"""The outermost layer: what every request gets, whatever becomes of it inside.
+
+It wraps the finished app, because 404 and 405 never reach Litestar's own middleware.
+"""
+
+import asyncio
+import base64
+import random
+import re
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import msgspec
+import structlog
+from litestar.enums import HttpMethod, ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from service import logs
+from service.web.errors import FRAMEWORK, Answer, allow, as_json
+from service.web.headers import joined
+from service.web.limits import LONGEST_PATH, LONGEST_QUERY, MOST_FIELDS
+from service.web.metrics import observe
+
+_ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+
+_SAFE = ("GET", "HEAD")
+_SESSIONS = b"/auth/sessions"
+
+_STOPPING = Answer(503, "service_unavailable", "This process is stopping; try again.")
+
+log = structlog.get_logger()
+
+
+class RequestLine(msgspec.Struct, omit_defaults=True, tag_field="event", tag="request"):
+    """The log line of a request. It names the route, not the path as sent: that may hold secrets.
+
+    `route` is `-` where there is none; `user` and `session` are there when the access token
+    verified; `ms` is the time until the answer was handed to the server.
+    """
+
+    level: str
+    time: datetime
+    request_id: str
+    method: str
+    route: str
+    status: int
+    ms: float
+    user: str | None = None
+    session: str | None = None
+
+
+class RequestMiddleware:
+    """ASGI middleware: a request id, a log line, two metrics, and an answer even to a defect."""
+
+    def __init__(self, app: ASGIApp, moved: Mapping[str, str] | None = None) -> None:
+        """`moved` has the new path of some that only resemble one of ours."""
+        self._app = app
+        self._moved = moved or {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; anything but HTTP passes through."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, send)
+        try:
+            if (status := _refused(scope)) is None:
+                await self._app(exchange.scope, receive, exchange.send)
+            elif status == 404 and scope["path"] in self._moved and scope["method"] in _SAFE:
+                await exchange.redirect(self._moved[scope["path"]])
+            else:
+                await exchange.refuse(FRAMEWORK[status])
+        except asyncio.CancelledError:  # the process stops and has waited for long enough
+            await exchange.cut_off()  # nobody waits for this task, so nobody misses the error
+        except Exception as error:  # the framework failed: still an answer, still a line in the log
+            await exchange.fail(error)
+        finally:
+            exchange.record()
+
+
+class _Exchange:
+    """A request and its answer."""
+
+    __slots__ = ("_method", "_request_id", "_send", "_started", "_status", "scope")
+
+    def __init__(self, scope: HTTPScope, send: Send) -> None:
+        self._started = time.perf_counter()
+        self._send = send
+        self._status = 0
+        self._method = scope["method"]
+        fields: list[tuple[bytes, bytes]] = scope["headers"]  # type: ignore[assignment]  # uvicorn's
+        headers = dict(fields)
+        if len(headers) < len(fields):
+            headers = joined(fields)
+        self._request_id = _request_id(headers.get(b"x-request-id"))
+        # HEAD is GET; the server, which keeps the scope as it was, leaves out the body.
+        self.scope = scope.copy() if self._method == "HEAD" else scope
+        if self._method == "HEAD":
+            self.scope["method"] = HttpMethod.GET
+        self.scope["state"].update(request_id=self._request_id, headers=headers)
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = [*message["headers"], (b"x-request-id", self._request_id.encode())]
+            if self._method == HttpMethod.OPTIONS:  # Litestar's own answer; it knows no HEAD
+                headers = [
+                    (n, allow(v.decode()).encode() if n == b"allow" else v) for n, v in headers
+                ]
+            message["headers"] = headers
+        await self._send(message)
+
+    async def refuse(self, answer: Answer, *more: tuple[bytes, bytes]) -> None:
+        body = as_json(answer)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            *more,
+        ]
+        await self.send(
+            {"type": "http.response.start", "status": answer.status, "headers": headers}
+        )
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def redirect(self, path: str) -> None:
+        start = {"location": path, "content-length": "0", "cache-control": "no-store"}
+        headers = [(name.encode(), value.encode()) for name, value in start.items()]
+        await self.send({"type": "http.response.start", "status": 308, "headers": headers})
+        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def fail(self, error: Exception) -> None:
+        log.error("unhandled error", exc_info=error, request_id=self._request_id)
+        if not self._status:  # else the server sees an unfinished answer and hangs up
+            await self.refuse(FRAMEWORK[500])
+
+    async def cut_off(self) -> None:
+        if not self._status:
+            await self.refuse(_STOPPING, (b"retry-after", b"1"))
+
+    def record(self) -> None:
+        seconds = time.perf_counter() - self._started
+        route = self.scope.get("path_template") or "-"
+        observe(route, self._method, self._status, seconds)
+        if logs.shows_requests():
+            caller = self.scope.get("user")
+            logs.write(
+                RequestLine(
+                    level="info",
+                    time=datetime.now(UTC),
+                    request_id=self._request_id,
+                    method=self._method,
+                    route=route,
+                    status=self._status,
+                    ms=round(seconds * 1000, 2),
+                    user=caller.user_id.hex() if caller else None,
+                    session=caller.session_id.hex() if caller else None,
+                )
+            )
+
+
+def _refused(scope: HTTPScope) -> int | None:
+    """The status of what is refused whatever route it may be for, `None` where nothing is."""
+    if len(scope.get("query_string", b"")) > LONGEST_QUERY:
+        return 414
+    if len(scope["headers"]) > MOST_FIELDS:  # type: ignore[arg-type]  # uvicorn's list
+        return 431
+    if b"," in scope["state"]["headers"].get(
+        b"host", b""
+    ):  # RFC 9112, section 3.2: one, and it has no comma
+        return 400
+    if not _is_canonical(scope):
+        return 404
+    return None
+
+
+def _is_canonical(scope: HTTPScope) -> bool:
+    """Whether the path has one spelling only.
+
+    Litestar takes `//metrics/` for what it resembles, and others take `/%6detrics` so; a proxy in
+    front that lets some paths through and others not may see it otherwise.
+    """
+    raw = scope["raw_path"]
+    if len(raw) > LONGEST_PATH or b"//" in raw or (raw[-1:] == b"/" and raw != b"/"):
+        return False
+    return b"%" not in raw or _is_malformed_id(scope, raw)
+
+
+def _is_malformed_id(scope: HTTPScope, raw: bytes) -> bool:
+    """Whether the escape is in an id, which is malformed by it: the route tells its caller so."""
+    before, _, last = raw.rpartition(b"/")
+    return before == _SESSIONS and b"authorization" in scope["state"]["headers"] and b"%" in last
+
+
+def _request_id(sent: bytes | None) -> str:
+    """The request's own id if it is fit to be repeated in logs and headers, else a new one."""
+    if sent is not None and _ACCEPTABLE_ID.fullmatch(sent):
+        return sent.decode()
+    return mint_request_id()
+
+
+def mint_request_id() -> str:
+    """A new request id: 96 random bits. It names a request and is no secret."""
+    return base64.urlsafe_b64encode(random.getrandbits(96).to_bytes(12)).decode()

@@ -1,0 +1,149 @@
+"""A Redis that answers and refuses, in each way that the servers know: what the caller is told."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from tools.testbed.redis_server import NetworkServer, available
+
+from service.errors import StoreRefuses, StoreUnavailable
+from service.redis.client import RedisClient
+from service.redis.requirements import check_server
+from service.redis.scripts import Script
+from service.redis.url import RedisUrl
+from service.settings import Secret
+
+KEY = b"session:{00}:x"
+CHANGE = Script("redis.call('DEL', KEYS[1]) redis.call('SET', KEYS[1], 'new') return 1")
+
+
+@pytest.fixture(scope="module", params=available())
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NetworkServer]:
+    """One of its own, with a password for the user `app` and none for `default`."""
+    directory = tmp_path_factory.mktemp("refusing")
+    server = NetworkServer(available()[request.param], directory)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def client(server: NetworkServer) -> Iterator["redis.Redis"]:
+    """A client of the operator, who puts everything back afterwards."""
+    with server.client() as client:
+        client.set(KEY, "old")
+        client.execute_command("ACL", "SETUSER", "app", "reset", "on", ">pass", "~*", "+@all")
+        yield client
+        client.replicaof("NO", "ONE")
+        client.config_set("maxmemory", 0)
+        client.config_set("min-replicas-to-write", 0)
+        client.config_set("replica-serve-stale-data", "yes")
+
+
+@pytest.fixture
+async def redis_client(server: NetworkServer) -> AsyncIterator[RedisClient]:
+    redis_client = RedisClient(Secret(f"redis://app:pass@127.0.0.1:{server.port}"))
+    yield redis_client
+    await redis_client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("commands", "refusal"),
+    [
+        (["CONFIG SET maxmemory 1"], "full"),
+        (["CONFIG SET min-replicas-to-write 1"], "replicas"),
+        (["REPLICAOF 127.0.0.1 1"], "read-only"),
+        (["REPLICAOF 127.0.0.1 1", "CONFIG SET replica-serve-stale-data no"], "read-only"),
+        (["ACL SETUSER app -eval -evalsha"], "user"),
+        (["ACL SETUSER app -del"], "user"),
+        (["ACL SETUSER app resetkeys ~other:*"], "user"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[-1],
+)
+async def test_a_state_in_which_nothing_is_changed(
+    client: "redis.Redis", redis_client: RedisClient, commands: list[str], refusal: str
+) -> None:
+    """It is told which, and the key is as before."""
+    if "maxmemory 1" in commands[0]:  # as a first step a DEL is free at any time
+        change = Script("redis.call('SET', KEYS[1], 'new') return 1")
+    else:
+        change = CHANGE
+    for command in commands:
+        client.execute_command(*command.split())
+    with pytest.raises(StoreRefuses) as refused:
+        await change(redis_client, [KEY], [])
+    assert refused.value.refusal == refusal
+    client.config_set("replica-serve-stale-data", "yes")
+    assert client.get(KEY) == b"old"
+
+
+@pytest.mark.parametrize(
+    ("url", "refusal"),
+    [
+        ("redis://app:s3cret@127.0.0.1:{}", "user"),
+        ("redis://nobody:s3cret@127.0.0.1:{}", "user"),
+        ("redis://app:pass@127.0.0.1:{}/99", "database"),
+        ("redis://127.0.0.1:{}", "user"),
+    ],
+)
+async def test_a_connection_that_is_refused(
+    server: NetworkServer, client: "redis.Redis", url: str, refusal: str
+) -> None:
+    """A password, user or database that the server does not take, and none where it asks for one.
+
+    That will not pass by itself: it is permanent. The password is not shown.
+    """
+    redis_client = RedisClient(Secret(url.format(server.port)))
+    client.config_set("requirepass", "pass")
+    try:
+        for ask in (
+            redis_client.execute("GET", KEY),
+            CHANGE(redis_client, [KEY] * 20, []),
+            redis_client.ask_all("INFO"),
+        ):
+            with pytest.raises(StoreRefuses) as refused:
+                await ask
+            assert (refused.value.refusal, refused.value.permanent) == (refusal, True)
+            assert "s3cret" not in str(refused.value)
+        await check_server(Secret(url.format(server.port)))  # the start goes on; readiness tells
+    finally:
+        client.config_set("requirepass", "")
+        client.execute_command("ACL", "SETUSER", "default", "nopass")
+        await redis_client.aclose()
+
+
+async def test_a_server_that_is_full_of_clients(
+    client: "redis.Redis", redis_client: RedisClient
+) -> None:
+    """It hangs up on the next one, and says why."""
+    most = client.config_get("maxclients")["maxclients"]
+    client.config_set("maxclients", 1)
+    try:
+        with pytest.raises(StoreRefuses, match="maxclients"):
+            await redis_client.execute("GET", KEY)
+    finally:
+        client.config_set("maxclients", most)
+    assert await redis_client.execute("GET", KEY) == b"old"
+
+
+async def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    """Cannot be reached: that is no refusal."""
+    redis_client = RedisClient(Secret(f"unix://{tmp_path}/nothing"))
+    with pytest.raises(StoreUnavailable) as unavailable:
+        await redis_client.execute("GET", KEY)
+    assert not isinstance(unavailable.value, StoreRefuses)
+    await redis_client.aclose()
+
+
+async def test_a_connection_that_fails_as_nobody_foresaw(
+    client: "redis.Redis", redis_client: RedisClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends as any other failure to connect, and the next one is tried."""
+    with monkeypatch.context() as broken:
+        broken.setattr(RedisUrl, "connection", lambda *_: 1 / 0)
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
+            await redis_client.execute("GET", KEY)
+    assert await redis_client.execute("GET", KEY) == b"old"

@@ -1,0 +1,172 @@
+"""Changes that wait for replicas: on a primary with one replica, which can be frozen."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis.exceptions import ResponseError
+from tools.testbed.redis_server import NetworkServer
+from tools.testbed.waiting import wait_until
+
+from service.embedded.files import find_binary
+from service.errors import RevocationUnconfirmed
+from service.redis.client import RedisClient
+from service.redis.keys import BARRIER
+from service.redis.scripts import Script
+
+SET = Script("redis.call('SET', KEYS[1], ARGV[1], 'PX', 60000) return ARGV[1]")
+FIND_NOTHING = Script("return redis.call('DEL', KEYS[1])")
+BREAK = Script("return redis.call('INCR', KEYS[1])")
+READ = Script("return redis.call('GET', KEYS[1])", acknowledged=False)
+
+
+@pytest.fixture(scope="module")
+def primary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NetworkServer]:
+    server = NetworkServer(find_binary(), tmp_path_factory.mktemp("primary")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def one_replica(
+    primary: NetworkServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NetworkServer]:
+    directory: Path = tmp_path_factory.mktemp("replica")
+    server = NetworkServer(find_binary(), directory, "--replicaof", f"127.0.0.1 {primary.port}")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def replica(primary: NetworkServer, one_replica: NetworkServer) -> Iterator[NetworkServer]:
+    """The replica, which follows the primary before and after each test."""
+    with primary.client() as client:
+        client.flushall()
+        wait_until(lambda: client.wait(1, 100) == 1)
+    yield one_replica
+    one_replica.resume()
+
+
+@pytest.fixture
+async def redis_client(
+    primary: NetworkServer, replica: NetworkServer
+) -> AsyncIterator[RedisClient]:
+    redis_client = RedisClient(primary.url, min_replicas=1)
+    yield redis_client
+    await redis_client.aclose()
+
+
+def key() -> bytes:
+    return b"test:{00}:" + os.urandom(8)
+
+
+async def test_what_is_answered_is_on_the_replica(
+    redis_client: RedisClient, replica: NetworkServer
+) -> None:
+    """At the moment of the answer, not some time after it."""
+    with replica.client() as client:
+        for _ in range(200):
+            name, value = key(), os.urandom(8)
+            await SET(redis_client, [name], [value])
+            assert client.get(name) == value
+
+
+async def test_without_the_replica_nothing_is_confirmed(
+    redis_client: RedisClient, replica: NetworkServer
+) -> None:
+    """A change says so, in time, for all who asked together; reads go on; later it works again."""
+    replica.freeze()
+    name = key()
+    outcomes = await asyncio.gather(
+        *(SET(redis_client, [name], [b"x"]) for _ in range(50)), return_exceptions=True
+    )
+    assert {type(outcome) for outcome in outcomes} == {RevocationUnconfirmed}
+    assert await READ(redis_client, [name], []) == b"x"
+    replica.resume()
+    assert await SET(redis_client, [name], [b"y"]) == b"y"
+
+
+async def test_reads_do_not_queue_behind_changes_that_wait(
+    redis_client: RedisClient, replica: NetworkServer
+) -> None:
+    """While a change waits for a frozen replica, any number of reads are answered."""
+    await SET(redis_client, [name := key()], [b"x"])
+    replica.freeze()
+    waiting = asyncio.ensure_future(SET(redis_client, [name], [b"y"]))
+    await asyncio.sleep(0)
+    for _ in range(20):
+        await READ(redis_client, [name], [])
+    assert not waiting.done()
+    with pytest.raises(RevocationUnconfirmed):
+        await waiting
+
+
+async def test_a_change_that_finds_nothing_waits_too(
+    primary: NetworkServer, redis_client: RedisClient, replica: NetworkServer
+) -> None:
+    """On a connection that has never written: what another one has, may not be on the replica."""
+    replica.freeze()
+    with pytest.raises(RevocationUnconfirmed):
+        await SET(redis_client, [name := key()], [b"x"])
+    another = RedisClient(primary.url, min_replicas=1)
+    with pytest.raises(RevocationUnconfirmed):
+        await FIND_NOTHING(another, [key()], [])
+    replica.resume()
+    assert await FIND_NOTHING(another, [key()], []) == 0
+    with replica.client() as client:
+        assert client.get(name) == b"x"
+    await another.aclose()
+
+
+async def test_those_who_come_together_share_one_wait(
+    primary: NetworkServer, redis_client: RedisClient
+) -> None:
+    """A thousand changes, far fewer WAITs."""
+    await SET(redis_client, [key()], [b"warm"])
+    with primary.client() as client:
+        client.config_resetstat()
+        await asyncio.gather(*(SET(redis_client, [key()], [b"x"]) for _ in range(1000)))
+        stats = client.info("commandstats")
+    assert stats["cmdstat_evalsha"]["calls"] == 1000
+    assert stats["cmdstat_wait"]["calls"] < 100
+
+
+async def test_an_error_and_a_cancelled_caller_leave_the_others_alone(
+    redis_client: RedisClient,
+) -> None:
+    """Each caller of a batch has the answer to their own command."""
+    await SET(redis_client, [text := key()], [b"not a number"])
+    names = [key() for _ in range(20)]
+    calls = [asyncio.ensure_future(SET(redis_client, [name], [name])) for name in names]
+    broken = asyncio.ensure_future(BREAK(redis_client, [text], []))
+    calls[3].cancel()
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(answers[3], asyncio.CancelledError)
+    assert answers[:3] + answers[4:] == names[:3] + names[4:]
+    with pytest.raises(ResponseError, match="not an integer"):
+        await broken
+
+
+async def test_a_primary_that_hangs_leaves_nobody_waiting(
+    primary: NetworkServer, redis_client: RedisClient
+) -> None:
+    """Who waits for an acknowledgement is told when the connection is given up."""
+    await SET(redis_client, [key()], [b"x"])
+    primary.freeze()
+    calls = [SET(redis_client, [key()], [b"x"]) for _ in range(20)]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    primary.resume()
+    assert {type(outcome).__name__ for outcome in outcomes} == {"StoreUnavailable"}
+    assert await SET(redis_client, [key()], [b"y"]) == b"y"
+
+
+async def test_what_is_written_to_be_acknowledged_goes_again(
+    primary: NetworkServer, redis_client: RedisClient
+) -> None:
+    """It has a life, so it is no key for ever."""
+    await FIND_NOTHING(redis_client, [key()], [])
+    with primary.client() as client:
+        assert 0 < client.pttl(BARRIER.encode() + b"{00}") <= 60_000

@@ -1,0 +1,379 @@
+"""Limits on attempts: exact under races, true about when to come back, fair to everybody else."""
+
+import asyncio
+import ipaddress
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import PASSWORD, Person, ServiceProcess, code_of, sign_up
+from tools.testbed.waiting import eventually
+
+from service.errors import (
+    InvalidCredentials,
+    KeyServiceUnavailable,
+    Overloaded,
+    RevocationUnconfirmed,
+    StoreUnavailable,
+    TooManyAttempts,
+)
+from service.rate_limits import Counter, Limit, RateLimits
+from service.redis.client import RedisClient
+from service.sessions.origin import network
+from tests.support.looking import ON_VALKEY
+
+HOME = bytes(16)
+LIMITED = (429, "rate_limited")
+REFUSED = (401, "invalid_credentials")
+
+
+@pytest.fixture
+async def rate_limits(keys: RedisServer) -> AsyncIterator[RateLimits]:
+    redis_client = RedisClient(keys.url)
+    yield RateLimits(redis_client, b"k" * 32)
+    await redis_client.aclose()
+
+
+def limited(
+    rate_limits: RateLimits, most: int, window: timedelta, name: str = "test"
+) -> list[Counter]:
+    return [Counter(Limit(name, most, window), rate_limits.subject("somebody"))]
+
+
+async def counts(rate_limits: RateLimits, counters: list[Counter]) -> bool:
+    try:
+        await rate_limits.count(HOME, counters)
+    except TooManyAttempts:
+        return False
+    return True
+
+
+async def test_racers_share_one_limit(keys: RedisServer, rate_limits: RateLimits) -> None:
+    """Of 200 attempts over two pods, exactly as many count as may."""
+    other_link = RedisClient(keys.url)
+    other = RateLimits(other_link, b"k" * 32)
+    counters = limited(rate_limits, 10, timedelta(minutes=1))
+    race = (counts(each, counters) for _ in range(100) for each in (rate_limits, other))
+    assert sum(await asyncio.gather(*race)) == 10
+    await other_link.aclose()
+
+
+async def test_any_window_holds_at_most_the_limit(rate_limits: RateLimits) -> None:
+    """Not only windows that begin with an attempt: a sliding one, tried without a pause."""
+    window = timedelta(milliseconds=300)
+    counters = limited(rate_limits, 5, window)
+    loop = asyncio.get_running_loop()
+    admitted: list[float] = []
+    while len(admitted) < 16:
+        before = loop.time()
+        if await counts(rate_limits, counters):
+            admitted.append(before)
+            counted_by = loop.time()
+            if len(admitted) > 5:
+                assert counted_by - admitted[-6] >= window.total_seconds()
+
+
+async def test_retry_after_is_true(rate_limits: RateLimits) -> None:
+    """Refused until the time it names, rounded up to a second; then one more is let in."""
+    counters = limited(rate_limits, 2, timedelta(milliseconds=900))
+    assert await counts(rate_limits, counters)
+    assert await counts(rate_limits, counters)
+    with pytest.raises(TooManyAttempts) as refusal:
+        await rate_limits.count(HOME, counters)
+    assert refusal.value.retry_after == 1
+    await asyncio.sleep(refusal.value.retry_after)
+    assert await counts(rate_limits, counters)
+
+
+async def test_a_refused_attempt_does_not_count(rate_limits: RateLimits) -> None:
+    """Hammering at a closed door does not keep it closed."""
+    counters = limited(rate_limits, 1, timedelta(milliseconds=400))
+    assert await counts(rate_limits, counters)
+    await eventually(lambda: counts(rate_limits, counters), seconds=5)
+
+
+async def test_all_limits_or_none(rate_limits: RateLimits, keys: RedisServer) -> None:
+    """What one limit refuses is not counted under another."""
+    narrow = limited(rate_limits, 1, timedelta(minutes=1), "narrow")
+    wide = limited(rate_limits, 100, timedelta(minutes=1), "wide")
+    for _ in range(3):
+        await counts(rate_limits, [*narrow, *wide])
+    with keys.client() as client:
+        lengths = {key.split(b":")[2]: client.llen(key) for key in client.scan_iter()}
+    assert lengths == {b"narrow": 1, b"wide": 1}
+
+
+@pytest.mark.parametrize("failure", [Overloaded(3), StoreUnavailable("gone"), RuntimeError("x")])
+async def test_what_was_not_looked_at_is_taken_back(
+    rate_limits: RateLimits, keys: RedisServer, failure: Exception
+) -> None:
+    """Shed, or a store away, or a defect: not the person's fault. A right one is taken back too."""
+    counters = limited(rate_limits, 3, timedelta(minutes=1))
+    for _ in range(10):
+        with pytest.raises(type(failure)):
+            async with rate_limits.limited(HOME, counters):
+                raise failure
+        async with rate_limits.limited(HOME, counters):
+            pass
+    with keys.client() as client:
+        assert client.keys("attempts:*") == []
+
+
+async def test_a_wrong_one_and_a_cancelled_one_stay_counted(rate_limits: RateLimits) -> None:
+    """Hanging up before the answer is no way around the limit."""
+    counters = limited(rate_limits, 2, timedelta(minutes=1))
+    with pytest.raises(InvalidCredentials):
+        async with rate_limits.limited(HOME, counters):
+            raise InvalidCredentials
+
+    async def hang_up() -> None:
+        async with rate_limits.limited(HOME, counters):
+            asyncio.current_task().cancel()  # type: ignore[union-attr]
+            await asyncio.sleep(60)
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(hang_up())
+    assert not await counts(rate_limits, counters)
+
+
+async def test_an_unconfirmed_one_stays_counted(rate_limits: RateLimits) -> None:
+    """Without its replicas, Redis has judged the code all the same: it may have been wrong."""
+    counters = limited(rate_limits, 1, timedelta(minutes=1))
+    with pytest.raises(RevocationUnconfirmed):
+        async with rate_limits.limited(HOME, counters):
+            raise RevocationUnconfirmed
+    assert not await counts(rate_limits, counters)
+
+
+@ON_VALKEY
+async def test_losing_redis_in_the_middle_is_told_in_time(
+    rate_limits: RateLimits, keys: RedisServer
+) -> None:
+    """Two guards that cannot take back what they counted still answer within the two seconds."""
+    counters = limited(rate_limits, 3, timedelta(minutes=1))
+    loop = asyncio.get_running_loop()
+    began = 0.0
+
+    async def lose_it() -> None:
+        nonlocal began
+        async with rate_limits.limited(HOME, counters), rate_limits.limited(HOME, counters):
+            keys.freeze()
+            began = loop.time()
+
+    try:
+        with pytest.raises(StoreUnavailable):
+            await lose_it()
+        assert loop.time() - began < 2
+    finally:
+        keys.resume()
+
+
+async def test_only_digests_reach_redis(rate_limits: RateLimits, keys: RedisServer) -> None:
+    """Keys hold keyed digests: no subject, and under another key another digest."""
+    subject = rate_limits.subject("account", "ann@example.com")
+    assert len(subject) == 16
+    assert subject != RateLimits(RedisClient(keys.url), b"x" * 32).subject(
+        "account", "ann@example.com"
+    )
+    assert subject != rate_limits.subject("accountann@example.com")
+    assert rate_limits.subject("lone surrogate \ud800")
+    await rate_limits.count(subject, [Counter(Limit("n", 1, timedelta(minutes=1)), subject)])
+    with keys.client() as client:
+        (key,) = client.keys()
+        assert key == b"attempts:{%02x}:n:" % (subject[0] & 63) + subject
+        assert 0 < client.pttl(key) <= 60_000
+        assert client.lrange(key, 0, -1)[0].isdigit()
+
+
+async def test_nothing_is_digested_without_a_key(keys: RedisServer) -> None:
+    """While the keys are not open no subject is made under an empty one, and nothing is counted."""
+    redis_client = RedisClient(keys.url)
+    rate_limits = RateLimits(redis_client, b"")
+    with pytest.raises(KeyServiceUnavailable):
+        rate_limits.subject("account", "ann@example.com")
+    with pytest.raises(KeyServiceUnavailable):
+        await rate_limits.count_call(bytes(16), "enable")
+    with keys.client() as client:
+        assert client.keys("attempts:*") == []
+    rate_limits.use(b"k" * 32)
+    assert rate_limits.subject("account", "ann@example.com")
+    await redis_client.aclose()
+
+
+@pytest.mark.parametrize(("address", "counted"), [
+    ("192.0.2.7", "192.0.2.0/24"), ("192.0.2.255", "192.0.2.0/24"), ("192.0.3.7", "192.0.3.0/24"),
+    ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"), ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+    ("::ffff:192.0.2.9", "192.0.2.0/24"),
+])  # fmt: skip
+def test_networks(address: str, counted: str) -> None:
+    """IPv4 by /24, IPv6 by /64, IPv4 in IPv6 as IPv4."""
+    assert network(ipaddress.ip_address(address)) == counted
+
+
+def test_unknown_addresses_are_one_network() -> None:
+    """Behind a unix socket nobody gets a limit of their own by being unknown."""
+    assert network(None) == "unknown"
+
+
+# --- over HTTP ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def proxied_service(
+    redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServiceProcess]:
+    """A service behind a proxy on this machine, so that tests can come from anywhere."""
+    directory = tmp_path_factory.mktemp("proxied")
+    service = ServiceProcess(
+        directory, redis_server.url, SERVICE_TRUSTED_PROXIES="127.0.0.1/32", SERVICE_RATE_LIMIT="on"
+    ).start()
+    yield service
+    assert service.stop() == 0
+
+
+@pytest.fixture
+async def proxied(
+    proxied_service: ServiceProcess, keys: RedisServer
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=proxied_service.url, timeout=30) as client:
+        yield client
+
+
+async def log_in(
+    http: httpx.AsyncClient, email: str, password: str, source: str = "192.0.2.1"
+) -> httpx.Response:
+    return await http.post(
+        "/auth/login",
+        json={"email": email, "password": password},
+        headers={"X-Forwarded-For": source},
+    )
+
+
+@ON_VALKEY
+async def test_after_ten_wrong_passwords_right_ones_wait_too(proxied: httpx.AsyncClient) -> None:
+    """From that network; another one of the same person's goes on, IPv6 counted by /64."""
+    person = await sign_up(proxied)
+    for number in range(10):
+        answer = await log_in(proxied, person.email.upper(), "wrong", f"192.0.2.{number}")
+        assert code_of(answer) == REFUSED
+    answer = await log_in(proxied, person.email, PASSWORD, "192.0.2.99")
+    assert code_of(answer) == LIMITED
+    assert 895 <= int(answer.headers["retry-after"]) <= 900
+    assert (await log_in(proxied, person.email, PASSWORD, "192.0.3.1")).status_code == 200
+    assert (await log_in(proxied, person.email, PASSWORD, "2001:db8::1")).status_code == 200
+    assert code_of(await log_in(proxied, person.email, PASSWORD, "::ffff:192.0.2.3")) == LIMITED
+    neighbour = await sign_up(proxied)
+    assert (await log_in(proxied, neighbour.email, PASSWORD)).status_code == 200
+    assert (await person.me()).status_code == 200, "sessions go on"
+    assert (await person.refresh()).status_code == 200
+
+
+@ON_VALKEY
+async def test_racing_wrong_passwords(proxied: httpx.AsyncClient) -> None:
+    """Of forty at once ten are looked at, for an account that exists and for one that does not."""
+    person = await sign_up(proxied)
+    for email in (person.email, f"{secrets.token_hex(4)}@example.com"):
+        answers = await asyncio.gather(*(log_in(proxied, email, "wrong pass") for _ in range(40)))
+        statuses = [code_of(answer) for answer in answers]
+        assert (statuses.count(REFUSED), statuses.count(LIMITED)) == (10, 30)
+
+
+@ON_VALKEY
+async def test_right_passwords_do_not_count(proxied: httpx.AsyncClient) -> None:
+    """Whoever knows the password may log in all day; nine slips before do not matter."""
+    person = await sign_up(proxied)
+    for _ in range(9):
+        assert code_of(await log_in(proxied, person.email, "wrong")) == REFUSED
+    for _ in range(12):
+        assert (await log_in(proxied, person.email, PASSWORD)).status_code == 200
+    assert code_of(await log_in(proxied, person.email, "wrong")) == REFUSED
+    assert code_of(await log_in(proxied, person.email, PASSWORD)) == LIMITED
+
+
+@ON_VALKEY
+async def test_an_account_has_a_limit_over_all_networks(proxied: httpx.AsyncClient) -> None:
+    """A hundred an hour from anywhere: spreading a guess over networks does not help."""
+    person = await sign_up(proxied)
+    for number in range(100):
+        answer = await log_in(proxied, person.email, "wrong", f"198.51.{number}.1")
+        assert code_of(answer) == REFUSED, number
+    answer = await log_in(proxied, person.email, PASSWORD, "203.0.113.1")
+    assert code_of(answer) == LIMITED
+    assert 3500 <= int(answer.headers["retry-after"]) <= 3600
+
+
+async def test_without_a_trusted_proxy_the_header_is_ignored(person: Person) -> None:
+    """Who writes X-Forwarded-For themselves is counted under their own address all the same."""
+    for number in range(10):
+        answer = await log_in(person.client, person.email, "wrong", f"198.51.{number}.1")
+        assert code_of(answer) == REFUSED
+    assert code_of(await log_in(person.client, person.email, PASSWORD, "203.0.113.1")) == LIMITED
+
+
+# --- places for hashes ------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def costly(
+    redis_server: RedisServer, tmp_path: Path, keys: RedisServer
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A service whose hashes take long enough to wait for, behind a proxy."""
+    service = ServiceProcess(
+        tmp_path,
+        redis_server.url,
+        SERVICE_TRUSTED_PROXIES="127.0.0.1/32",
+        SERVICE_RATE_LIMIT="on",
+        SERVICE_BCRYPT_COST="9",
+    ).start()
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=service.url, timeout=60, limits=limits) as client:
+        yield client
+    assert service.stop() == 0
+
+
+@ON_VALKEY
+async def test_right_passwords_of_one_network_keep_nobody_out(costly: httpx.AsyncClient) -> None:
+    """Six accounts, sixty connections and right passwords: somebody else logs in all the same, and
+    what is beyond the network's share is 503 with a time to come back."""
+    crowd = [await sign_up(costly) for _ in range(6)]
+    victim = await sign_up(costly)
+    answers: list[httpx.Response] = []
+    over = asyncio.Event()
+
+    async def keep_logging_in(email: str) -> None:
+        while not over.is_set():
+            answers.append(await log_in(costly, email, PASSWORD, "192.0.2.1"))
+
+    crowding = [
+        asyncio.create_task(keep_logging_in(crowd[number % 6].email)) for number in range(60)
+    ]
+
+    async def crowded() -> bool:
+        return any(answer.status_code == 503 for answer in answers)
+
+    await eventually(crowded, seconds=30)
+    outcomes = [
+        (await log_in(costly, victim.email, PASSWORD, "203.0.113.1")).status_code for _ in range(15)
+    ]
+    over.set()
+    await asyncio.gather(*crowding)
+    assert outcomes == [200] * 15
+    assert {answer.status_code for answer in answers} <= {200, 429, 503}
+    refused = next(answer for answer in answers if answer.status_code == 503)
+    assert code_of(refused) == (503, "service_unavailable")
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+@ON_VALKEY
+async def test_unknown_addresses_have_a_limit(proxied: httpx.AsyncClient) -> None:
+    """Who comes with an address that is none is of one network with all others of the kind."""
+    statuses = set()
+    for number in range(11):
+        email = "somebody@example.com"
+        answer = await log_in(proxied, email, "wrong password", f"unknown{number}")
+        statuses.add(code_of(answer))
+    assert statuses == {REFUSED, LIMITED}
