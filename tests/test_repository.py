@@ -1,5 +1,6 @@
 """What is in the repository: source, not what somebody built."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -28,6 +29,18 @@ def binaries(repository: Path) -> list[str]:
     return found
 
 
+def conflicts(repository: Path) -> list[str]:
+    """The tracked files, with line numbers, that hold the markers of a merge left unfinished."""
+    ran = subprocess.run(
+        ["git", "grep", "-nIE", r"^(<{7}|\|{7}|>{7}) "],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return re.findall(r"^([^:]+:\d+):", ran.stdout, re.MULTILINE)
+
+
 def is_text(content: bytes) -> bool:
     if b"\0" in content:
         return False
@@ -46,6 +59,14 @@ def test_no_large_binaries() -> None:
     assert binaries(REPOSITORY) == []
 
 
+@pytest.mark.skipif(
+    not shutil.which("git") or not (REPOSITORY / ".git").exists(), reason="not a clone"
+)
+def test_no_merge_is_left_unfinished() -> None:
+    """No page shows its readers two versions of a paragraph between the markers of a conflict."""
+    assert conflicts(REPOSITORY) == []
+
+
 @pytest.mark.skipif(not shutil.which("git"), reason="needs git")
 def test_the_check_finds(tmp_path: Path) -> None:
     """A planted binary is found wherever it lies; text, small ones and pictures of docs are not."""
@@ -55,5 +76,7 @@ def test_the_check_finds(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"\x89\0" * 60_000)
     (tmp_path / "small.bin").write_bytes(b"\0" * 1000)
     (tmp_path / "long.txt").write_text("text\n" * 30_000)
+    (tmp_path / "docs/page.md").write_text("a\n" + "<" * 7 + " HEAD\nb\n=======\nc\n")
     subprocess.run(["git", "add", "-A"], cwd=tmp_path, check=True)
+    assert conflicts(tmp_path) == ["docs/page.md:2"]
     assert sorted(binaries(tmp_path)) == ["docs/tool.bin", "picture.png", "tool-1.0.whl"]
