@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -33,3 +34,27 @@ def test_help_names_what_there_is() -> None:
     assert get_args(Topology) == command_line.TOPOLOGIES
     assert get_args(UserStore) == command_line.USER_STORES
     assert tuple(CONTROLS) == command_line.CONTROLS
+
+
+def test_the_command_line_of_a_checkout(tmp_path: Path) -> None:
+    """`.venv/bin/openshow-auth` is this checkout's, whatever other `service` is near."""
+    checkout, elsewhere = tmp_path / "a user's checkout", tmp_path / "elsewhere"
+    (checkout / ".venv/bin").mkdir(parents=True)
+    (checkout / "service").symlink_to(REPOSITORY / "service")
+    python = checkout / ".venv/bin/python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    elsewhere.mkdir()
+    (elsewhere / "service.py").write_text("raise SystemExit(3)")
+    make = f'root=$1; . "{REPOSITORY}/scripts/environment"; write_command'
+    subprocess.run(["sh", "-euc", make, "sh", checkout], check=True)
+    done = subprocess.run(
+        [checkout / ".venv/bin/openshow-auth", "keys", "--help"],
+        cwd=elsewhere,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: openshow-auth keys")
