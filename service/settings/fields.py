@@ -1,0 +1,152 @@
+"""The settings, each with its default and what it must be, and how they are read.
+
+The table of all settings stands in `docs/settings.md`; a test holds it against this file.
+"""
+
+import difflib
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
+
+import msgspec
+
+from service.errors import SettingsError
+from service.rates import Rate
+from service.settings.values import Network, Parser, Secret, delay, integer, label, parser_of, url
+
+PREFIX = "SERVICE_"
+
+_REDIS = url(
+    "redis://",
+    "rediss://",
+    "unix://",
+    "redis+sentinel://",
+    "rediss+sentinel://",
+    "redis+cluster://",
+    "rediss+cluster://",
+)
+_DATABASE = url("sqlite:///", "postgresql://", "postgres://")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The checked settings. Empty `redis_url` and `database_url` mean the ones in the data dir."""
+
+    env: Literal["production", "test"] = "production"
+    host: str = "127.0.0.1"
+    port: Annotated[int, integer(0, 65_535)] = 8000
+    workers: Annotated[int, integer(1, 256)] = 1
+    drain_delay: Annotated[timedelta, delay] = timedelta(0)
+    data_dir: Path = Path("var")
+    redis_url: Annotated[Secret, _REDIS] = Secret("")
+    redis_min_replicas: Annotated[int, integer(0, 100)] = 0
+    redis_connect_timeout_ms: Annotated[int, integer(10, 60_000)] = 500
+    redis_reply_timeout_ms: Annotated[int, integer(10, 60_000)] = 1000
+    database_url: Annotated[Secret, _DATABASE] = Secret("")
+    database_timeout_ms: Annotated[int, integer(10, 60_000)] = (
+        850  # twice this is within the two seconds that a call may take
+    )
+    database_pool: Annotated[int, integer(1, 100)] = (
+        8  # of ten pods with one worker: fits into the usual limit of 100
+    )
+    app_name: Annotated[str, label] = "OpenShow"
+    issuer: str = "http://127.0.0.1:8000"
+    audience: str = "openshow"
+    access_ttl: timedelta = timedelta(seconds=900)
+    refresh_ttl: timedelta = timedelta(days=30)
+    refresh_idle_ttl: timedelta = timedelta(days=14)
+    refresh_grace: timedelta = timedelta(seconds=10)
+    enrollment_ttl: timedelta = timedelta(seconds=600)
+    challenge_ttl: timedelta = timedelta(seconds=300)
+    max_sessions: Annotated[int, integer(1, 10_000)] = 50
+    bcrypt_cost: Annotated[int, integer(4, 16)] = 12
+    kms: Literal["local", "aws", "vault", "pkcs11"] = "local"
+    kms_local_key_file: Path | None = None
+    kms_aws_key: tuple[str, ...] = ()
+    kms_vault_key: str = "openshow-auth"
+    kms_vault_mount: str = "transit"
+    kms_vault_token_file: Path | None = None
+    kms_vault_role_id: str = ""
+    kms_vault_secret_id: Secret = Secret("")
+    kms_pkcs11_module: Path | None = None
+    kms_pkcs11_token: str = ""
+    kms_pkcs11_key: tuple[str, ...] = ()
+    kms_pkcs11_pin: Secret = Secret("")
+    key_age: timedelta = timedelta(days=90)
+    pages: bool = False
+    trusted_proxies: tuple[Network, ...] = ()
+    password_min: Annotated[int, integer(8, 64)] = 8
+    password_blocklist: Path | None = None
+    limit_account_network: Rate = Rate(10, timedelta(minutes=15))
+    limit_account: Rate = Rate(100, timedelta(hours=1))
+    limit_network: Rate = Rate(300, timedelta(minutes=15))
+    limit_signups: Rate = Rate(600, timedelta(hours=1))
+    limit_codes: Rate = Rate(10, timedelta(minutes=15))
+    limit_calls: Rate = Rate(60, timedelta(minutes=1))
+    rate_limit: bool = True
+    events_age: timedelta = timedelta(days=7)
+    events_max: Annotated[int, integer(100, 10_000_000)] = 20_000
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    SECRETS: ClassVar[frozenset[str]]
+    """Fields that may come from a file, named by the variable with `_FILE`."""
+
+    @property
+    def keeps_files(self) -> bool:
+        """Whether something lies in `data_dir`, which a pod without a disk must not need."""
+        key_is_elsewhere = self.kms != "local" or self.kms_local_key_file is not None
+        return not (self.redis_url and self.database_url and key_is_elsewhere)
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read and check all `SERVICE_*` variables of `environ`. An empty one counts as not set.
+
+        Raises:
+            SettingsError: one line that names the variable and says what it must be.
+        """
+        given = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
+        values: dict[str, Any] = {}
+        for name in sorted(given):
+            if given[name] == "":
+                continue
+            field, text = _field_and_text(name, given)
+            try:
+                values[field] = _PARSERS[field](text)
+            except ValueError as error:
+                raise SettingsError(f"{name} {error}") from None
+        settings = cls(**values)
+        if settings.bcrypt_cost < 10 and settings.env != "test":
+            raise SettingsError(
+                "SERVICE_BCRYPT_COST must be 10 to 16; less only with SERVICE_ENV=test"
+            )
+        return settings
+
+
+def _field_and_text(name: str, given: Mapping[str, str]) -> tuple[str, str]:
+    """The field that the variable `name` sets, and the text it gives (or its file holds)."""
+    field = name.removeprefix(PREFIX).lower()
+    if field in _PARSERS and name.isupper():
+        return field, given[name]
+    plain = field.removesuffix("_file")
+    if plain != field and plain in Settings.SECRETS:
+        if given.get(PREFIX + plain.upper()):
+            raise SettingsError(f"{name} and {PREFIX}{plain.upper()} are both set; keep one")
+        try:
+            return plain, Path(given[name]).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise SettingsError(f"{name} must be the path of a readable text file") from None
+    raise SettingsError(f"{name} is not a setting{_suggestion(field)}")
+
+
+def _suggestion(field: str) -> str:
+    near = difflib.get_close_matches(field, list(_PARSERS), n=1)
+    return f"; did you mean {PREFIX}{near[0].upper()}?" if near else "; see docs/settings.md"
+
+
+_TYPES = get_type_hints(Settings)
+_PARSERS: dict[str, Parser] = {
+    name: parser_of(annotation)
+    for name, annotation in get_type_hints(Settings, include_extras=True).items()
+    if name in Settings.__struct_fields__
+}
+Settings.SECRETS = frozenset(name for name in _PARSERS if _TYPES[name] is Secret)

@@ -1,0 +1,150 @@
+"""What a setting may hold: the types of fields, and the parser of each.
+
+A parser takes the text of a variable. It raises `ValueError` with what the text must be, never with
+the text itself, which may be a secret.
+"""
+
+import ipaddress
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from service.rates import Rate
+from service.rates import parse as _rate
+
+Parser = Callable[[str], object]
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_LONGEST = timedelta(days=36_500)  # longer lives are cut to this, lest clock arithmetic overflow
+
+
+class Secret:
+    """A text that must not be seen: `repr` and `str` are masked, `reveal()` gives it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return "Secret('***')" if self._text else "Secret('')"
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def reveal(self) -> str:
+        """The text itself. Call it where the text is used, nowhere earlier."""
+        return self._text
+
+
+def parser_of(annotation: Any) -> Parser:
+    """The parser of a field: that in its `Annotated`, or that of its type."""
+    if get_origin(annotation) is Annotated:
+        parser: Parser = annotation.__metadata__[0]
+        return parser
+    if get_origin(annotation) is Literal:
+        return _one_of(*get_args(annotation))
+    return _BY_TYPE[annotation]
+
+
+def integer(low: int, high: int | None = None) -> Callable[[str], int]:
+    """Parse decimal ASCII digits, in bounds that both are allowed."""
+    expected = f"must be an integer from {low} to {high}" if high else f"must be an integer ≥ {low}"
+
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) <= 18):
+            raise ValueError(expected)
+        number = int(text)
+        if number < low or (high is not None and number > high):
+            raise ValueError(expected)
+        return number
+
+    return parse
+
+
+def _seconds(text: str) -> timedelta:
+    try:
+        return min(timedelta(seconds=integer(1)(text)), _LONGEST)
+    except OverflowError:
+        return _LONGEST
+    except ValueError:
+        raise ValueError("must be a whole number of seconds ≥ 1") from None
+
+
+def delay(text: str) -> timedelta:
+    """Parse seconds, of which there may be none."""
+    return timedelta(seconds=integer(0, 600)(text))
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError("must be " + " or ".join(choices))
+        return text
+
+    return parse
+
+
+def _switch(text: str) -> bool:
+    return _one_of("on", "off")(text) == "on"
+
+
+def _text(text: str) -> str:
+    if not text.isprintable() or text != text.strip():
+        raise ValueError("must be plain text without control characters or outer spaces")
+    return text
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(_text(name.strip()) for name in text.split(","))
+    if not all(names):
+        raise ValueError("must be a name, or several with commas between")
+    return names
+
+
+def label(text: str) -> str:
+    """Parse what stands before the account's name in an `otpauth://` URL."""
+    if ":" in text:  # it separates issuer and account in an otpauth:// URL
+        raise ValueError("must be text without a colon")
+    return _text(text)
+
+
+def url(*schemes: str) -> Callable[[str], Secret]:
+    """Parse a URL with one of these beginnings; who connects reads the rest of it."""
+
+    def parse(text: str) -> Secret:
+        if not text.startswith(schemes):
+            raise ValueError("must begin with " + " or ".join(schemes))
+        return Secret(text)
+
+    return parse
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in text.split(","))
+    except ValueError:
+        raise ValueError(
+            "must be networks separated by commas, such as 10.0.0.0/8,fd00::/8"
+        ) from None
+
+
+_BY_TYPE: dict[Any, Parser] = {
+    bool: _switch,
+    str: _text,
+    timedelta: _seconds,
+    Path: Path,
+    Path | None: Path,
+    Secret: Secret,
+    Rate: _rate,
+    tuple[str, ...]: _names,
+    tuple[Network, ...]: _networks,
+}
