@@ -80,3 +80,24 @@ def test_the_check_finds(tmp_path: Path) -> None:
     subprocess.run(["git", "add", "-A"], cwd=tmp_path, check=True)
     assert conflicts(tmp_path) == ["docs/page.md:2"]
     assert sorted(binaries(tmp_path)) == ["docs/tool.bin", "picture.png", "tool-1.0.whl"]
+
+
+@pytest.mark.skipif(
+    not shutil.which("git") or not (REPOSITORY / ".git").exists(), reason="not a clone"
+)
+def test_files_that_are_named_are_there() -> None:
+    """No page, comment or docstring sends people to a file that was moved or never was."""
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout.split()
+    missing = []
+    for place in tracked:
+        if not place.endswith((".py", ".lua", ".md", ".conf", ".yaml")):
+            continue
+        if not (REPOSITORY / place).is_file():
+            continue
+        text = (REPOSITORY / place).read_text(encoding="utf-8")
+        for named in re.findall(r"`([\w./]+\.(?:py|lua))(?:::\w+)?`", text):
+            if not any(f"/{file}".endswith(f"/{named.lstrip('./')}") for file in tracked):
+                missing.append(f"{place}: {named}")
+    assert missing == []

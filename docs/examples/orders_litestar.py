@@ -4,6 +4,7 @@
     export AUTH_ISSUER=http://127.0.0.1:8000 AUTH_AUDIENCE=openshow
     export AUTH_JWKS_URL=http://127.0.0.1:8000/.well-known/jwks.json
     export AUTH_REDIS_URL=redis://openshow-guard:password@127.0.0.1:6379
+    # beside scripts/up: AUTH_REDIS_URL=unix:///path/of/the/checkout/var/redis/redis.sock
     uvicorn --app-dir docs/examples --port 8001 orders_litestar:app
 
 Then `curl -H "Authorization: Bearer $access" http://127.0.0.1:8001/orders` answers until `$access`

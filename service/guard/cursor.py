@@ -1,11 +1,11 @@
 """How a reader of a stream knows that it has missed nothing. Pure: no clock, no Redis.
 
-Entries have consecutive numbers from 1 (`keyspace/keys.py`). A trail remembers the last few that
+Entries have consecutive numbers from 1 (`redis/keys.py`). A cursor remembers the last few that
 were read. While a connection lasts, the next entry must have the next number. After each one, and
 every now and then, the last one must still be there.
 
 Where either is not so, the stream is read again from its beginning, by a `Replay`. The newest
-entry that stream and trail have in common joins them: up to there all was seen. Without one,
+entry that stream and cursor have in common joins them: up to there all was seen. Without one,
 something older than the first entry may be missing, which matters for as long as that first entry
 does. From there on a number that is left out means the same.
 """
@@ -14,7 +14,7 @@ from collections import deque
 
 import msgspec
 
-_MARKS = 16
+_RECENT = 16
 """Entries that are remembered: a server that has lost more of a stream's end counts as emptied."""
 _LAST_SEQUENCE = 2**64 - 1
 _LOST_BY_FAILOVER = 60_000
@@ -36,65 +36,65 @@ class Position(msgspec.Struct, frozen=True, gc=False):
 class Cursor:
     """Where a reader stands in one stream."""
 
-    __slots__ = ("expected", "marks")
+    __slots__ = ("expected", "recent")
 
     def __init__(self) -> None:
-        self.marks: deque[Position] = deque(maxlen=_MARKS)
+        self.recent: deque[Position] = deque(maxlen=_RECENT)
         self.expected: tuple[int, ...] = (1,)
         """What number the next entry may have."""
 
-    def follow(self, mark: Position) -> bool:
+    def follow(self, entry: Position) -> bool:
         """Take the next entry. False, and nothing taken: it is not the one that comes next."""
-        if mark.number not in self.expected:
+        if entry.number not in self.expected:
             return False
-        self.marks.append(mark)
-        self.expected = (mark.number + 1,)
+        self.recent.append(entry)
+        self.expected = (entry.number + 1,)
         return True
 
     @property
     def last(self) -> Position | None:
         """The newest entry that was read."""
-        return self.marks[-1] if self.marks else None
+        return self.recent[-1] if self.recent else None
 
     @property
     def position(self) -> bytes:
         """Reading after this id gives what is new."""
-        return self.marks[-1].id if self.marks else b"0-0"
+        return self.recent[-1].id if self.recent else b"0-0"
 
     @property
     def before_last(self) -> bytes:
         """Reading after this id gives the last entry again, and what is new."""
-        if not self.marks:
+        if not self.recent:
             return b"0-0"
-        milliseconds, _, sequence = self.marks[-1].id.partition(b"-")
+        milliseconds, _, sequence = self.recent[-1].id.partition(b"-")
         if int(sequence):
             return b"%s-%d" % (milliseconds, int(sequence) - 1)
         return b"%d-%d" % (int(milliseconds) - 1, _LAST_SEQUENCE)
 
 
 class Replay:
-    """A stream that is read again from its beginning, judged against a trail."""
+    """A stream that is read again from its beginning, judged against a cursor."""
 
-    def __init__(self, trail: Cursor) -> None:
-        self._before = trail
-        self._known = set(trail.marks)
+    def __init__(self, cursor: Cursor) -> None:
+        self._before = cursor
+        self._known = set(cursor.recent)
         self.joined = False
-        """Whether stream and trail have something in common."""
+        """Whether stream and cursor have something in common."""
         self._first: Position | None = None
         self._gap: Position | None = None
-        self.trail = Cursor()
-        """The trail from now on, once all was taken."""
+        self.cursor = Cursor()
+        """The cursor from now on, once all was taken."""
 
-    def take(self, mark: Position) -> None:
+    def take(self, entry: Position) -> None:
         """The next entry of the stream."""
         if self._first is None:
-            self._first = mark
-        elif mark.number not in self.trail.expected:
-            self._gap = mark
-        if mark in self._known:
+            self._first = entry
+        elif entry.number not in self.cursor.expected:
+            self._gap = entry
+        if entry in self._known:
             self.joined, self._gap = True, None
-        self.trail.marks.append(mark)
-        self.trail.expected = (mark.number + 1,)
+        self.cursor.recent.append(entry)
+        self.cursor.expected = (entry.number + 1,)
 
     @property
     def replaced(self) -> bool:
@@ -112,7 +112,7 @@ class Replay:
         streams, so it was not emptied. To be called when all was taken.
         """
         if self._first is None:
-            self.trail.expected = tuple({1, *self._before.expected})
+            self.cursor.expected = tuple({1, *self._before.expected})
         if self._gap or self.joined:
             return self._gap.milliseconds if self._gap else None
         if self.replaced:
@@ -124,5 +124,5 @@ class Replay:
 
     def _is_young(self, now: int) -> bool:
         """Whether all that ever was in the stream is so new that a failover may have lost it."""
-        oldest = self._before.marks[0]
+        oldest = self._before.recent[0]
         return oldest.number == 1 and now - oldest.milliseconds < _LOST_BY_FAILOVER

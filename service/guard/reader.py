@@ -172,7 +172,7 @@ class Reader:
             elif more:
                 unfinished.append(stream)
         while unfinished:
-            found = await self._read(wire, [(it, it.trail.position) for it in unfinished])
+            found = await self._read(wire, [(it, it.cursor.position) for it in unfinished])
             read = [(stream, found.get(stream.key, [])) for stream in unfinished]
             broken += [stream for stream, entries in read if not stream.take(entries)]
             unfinished = [
@@ -192,7 +192,7 @@ class Reader:
         the other here; then the stream alone is read, and its mark is taken to be as it was.
         """
         streams = list(self._streams.values())
-        positions = [(stream, stream.trail.before_last) for stream in streams]
+        positions = [(stream, stream.cursor.before_last) for stream in streams]
         try:
             found = await self._raw(wire, positions, [stream.mark_key for stream in streams])
         except TryAgainError:
@@ -214,7 +214,7 @@ class Reader:
             await asyncio.sleep(until - time.monotonic())
             return
         while (left := until - time.monotonic()) > 0:
-            positions = [(stream, stream.trail.position) for stream in streams]
+            positions = [(stream, stream.cursor.position) for stream in streams]
             found = await self._read(wire, positions, block=left)
             # What does not come next is for the next proof to explain.
             if not all(self._streams[key].take(entries) for key, entries in found.items()):
@@ -222,23 +222,23 @@ class Reader:
 
     async def _reread(self, wire: Connection, broken: Sequence[Stream]) -> None:
         """Read streams from their beginning, keep all that was known, and judge what is missing."""
-        rereadings = [(stream, Replay(stream.trail)) for stream in broken]
+        rereadings = [(stream, Replay(stream.cursor)) for stream in broken]
         for stream, rereading in rereadings:
             position = b"0-0"
             while found := await self._read(wire, [(stream, position)], count=_PAGE):
-                for mark, session_id in found[stream.key]:
-                    rereading.take(mark)
+                for read, session_id in found[stream.key]:
+                    rereading.take(read)
                     stream.shard.add(session_id)
-                    position = mark.id
+                    position = read.id
         whole = any(rereading.joined for _, rereading in rereadings) or any(
-            stream.trail.last for stream in self._ours() if stream not in broken
+            stream.cursor.last for stream in self._ours() if stream not in broken
         )
         for stream, rereading in rereadings:
             self._judge(stream, rereading, whole)
 
     def _judge(self, stream: Stream, rereading: Replay, others_are_whole: bool) -> None:
         """Say whether something that matters is missing."""
-        begun, doubted = stream.trail.last is not None, stream.is_doubtful
+        begun, doubted = stream.cursor.last is not None, stream.is_doubtful
         name = stream.key.decode()
         self._counters.feed_rereads += begun
         if stream.rejoin(rereading, self._pace.life, others_are_whole=others_are_whole):

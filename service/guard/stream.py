@@ -16,7 +16,7 @@ RawEntries = Sequence[tuple[bytes, Sequence[bytes]]]
 
 
 def entry(id_: bytes, fields: Sequence[bytes]) -> Entry:
-    """An entry as `keyspace/keys.py` describes it. What is none has number 0, so one is missing."""
+    """An entry as `redis/keys.py` describes it. What is none has number 0, so one is missing."""
     match fields:
         case [b"n", number, b"s", session_id] if number.isdigit():
             return Position(id_, int(number)), session_id
@@ -34,7 +34,7 @@ class Stream:
         self.is_ours = False
         """Whether the mark was this guard's issuer's when it was last looked at."""
         self.shard = shard
-        self.trail = Cursor()
+        self.cursor = Cursor()
         self.doubtful_until = float("-inf")
         """Until then a session may have ended whose entry nobody can read any more."""
 
@@ -45,15 +45,15 @@ class Stream:
 
     def take(self, entries: Sequence[Entry]) -> bool:
         """Take what comes next. False: it is not what comes next, and was not taken."""
-        for mark, session_id in entries:
-            if not self.trail.follow(mark):
+        for entry, session_id in entries:
+            if not self.cursor.follow(entry):
                 return False
             self.shard.add(session_id)
         return True
 
     def goes_on(self, entries: list[Entry]) -> bool:
-        """Take what stands after `trail.before_last`. False: that is not where the trail ends."""
-        last = self.trail.last
+        """Take what stands after `cursor.before_last`. False: that is not where the cursor ends."""
+        last = self.cursor.last
         if last is not None and (not entries or entries.pop(0)[0] != last):
             return False
         return self.take(entries)
@@ -72,7 +72,7 @@ class Stream:
         """Go on from a rereading. False: entries that matter are missing, so nothing is sure."""
         wall = time.time()
         missing = rereading.missing_until(round(wall * 1000), others_are_whole=others_are_whole)
-        self.trail = rereading.trail
+        self.cursor = rereading.cursor
         if missing is None or (left := missing / 1000 + life - wall) <= 0:
             return True
         self.doubt(min(left, life))

@@ -18,7 +18,7 @@ all atomically, on a cluster as well as on a standalone server.
 | `revoked:{b}`                  | stream | the feed: ends of sessions           | capped          |
 | `revocations:{b}`              | string | how many entries the feed has had    | permanent       |
 | `revoked:issuer:{b}`           | stream | the feed's mark (`feed_mark.py`)     | permanent       |
-| `barrier:{b}`                  | string | nothing; see `link.py`               | a minute        |
+| `barrier:{b}`                  | string | nothing; see `probe.lua`             | a minute        |
 
 An entry of the feed has `n`, its number, and `s`, the id of the session that has ended before its
 time. Numbers are consecutive, and of the entries that matter no more the newest stays: so a reader

@@ -1,7 +1,7 @@
 """What is checked and read of a request before its handler runs.
 
-The order is the contract's: 414 and 431 (`Outermost`) → 404 and 405 (the router) → 413 → 401 →
-415 → 400 (the body).
+The order is the contract's: 414 and 431 (`RequestMiddleware`) → 404 and 405 (the router) → 413 →
+401 → 415 → 400 (the body).
 """
 
 import functools
@@ -107,7 +107,7 @@ def origin_of(request: JsonRequest) -> RequestOrigin:
 
 
 def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
-    """The headers by lower-case name, as `Outermost` left them. Several are joined."""
+    """The headers by lower-case name, as `RequestMiddleware` left them. Several are joined."""
     headers: Mapping[bytes, bytes] = scope["state"]["headers"]
     return headers
 

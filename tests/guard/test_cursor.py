@@ -28,34 +28,34 @@ class ModelReader:
     """What `reader.py` does with one stream, on lists instead of Redis."""
 
     def __init__(self) -> None:
-        self.trail = Cursor()
+        self.cursor = Cursor()
         self.known: set[Position] = set()
         self.doubtful_until = -1
 
     def confirm(self, stream: list[Position], now: int) -> None:
-        found = after(stream, self.trail.before_last)
-        last = self.trail.last
+        found = after(stream, self.cursor.before_last)
+        last = self.cursor.last
         if (last and (not found or found.pop(0) != last)) or not self.take(found):
             self.reread(stream, now)
 
     def tail(self, stream: list[Position], now: int) -> None:
-        if not self.take(after(stream, self.trail.position)):
+        if not self.take(after(stream, self.cursor.position)):
             self.reread(stream, now)
 
     def take(self, found: list[Position]) -> bool:
         for entry in found:
-            if not self.trail.follow(entry):
+            if not self.cursor.follow(entry):
                 return False
             self.known.add(entry)
         return True
 
     def reread(self, stream: list[Position], now: int) -> None:
-        rereading = Replay(self.trail)
+        rereading = Replay(self.cursor)
         for entry in stream:
             rereading.take(entry)
             self.known.add(entry)
         missing = rereading.missing_until(now)
-        self.trail = rereading.trail
+        self.cursor = rereading.cursor
         if missing is not None:
             self.doubtful_until = max(self.doubtful_until, missing + MATTERS)
 
@@ -133,7 +133,7 @@ class Faults(RuleBasedStateMachine):
         self.counter -= len(lost)
         self.matter -= set(lost)
 
-    @precondition(lambda self: not self.by_hand and self.reader.trail.marks)
+    @precondition(lambda self: not self.by_hand and self.reader.cursor.recent)
     @rule()
     def everything_is_flushed(self) -> None:
         """Who was logged out before still has a token: that must be known, or doubted."""
@@ -159,7 +159,7 @@ class Faults(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_forgotten(self) -> None:
-        assert set(self.reader.trail.marks) <= self.reader.known
+        assert set(self.reader.cursor.recent) <= self.reader.known
 
 
 Faults.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
@@ -167,14 +167,14 @@ TestFaults = Faults.TestCase
 
 
 def followed(*marks: Position) -> Cursor:
-    trail = Cursor()
+    cursor = Cursor()
     for one in marks:
-        assert trail.follow(one)
-    return trail
+        assert cursor.follow(one)
+    return cursor
 
 
-def missing(trail: Cursor, *stream: Position) -> int | None:
-    rereading = Replay(trail)
+def missing(cursor: Cursor, *stream: Position) -> int | None:
+    rereading = Replay(cursor)
     for one in stream:
         rereading.take(one)
     return rereading.missing_until(5000)
@@ -192,11 +192,11 @@ def test_the_place_before_an_entry(id_: bytes, before: bytes) -> None:
 def test_numbers_must_be_consecutive() -> None:
     """From 1; then the next, neither a later nor an earlier one."""
     assert not Cursor().follow(mark(1, 2))
-    trail = followed(mark(1, 1), mark(2, 2))
+    cursor = followed(mark(1, 1), mark(2, 2))
     for number in (4, 2, 1, 0):
-        assert not trail.follow(mark(3, number))
-    assert trail.follow(mark(3, 3))
-    assert trail.position == b"3-0"
+        assert not cursor.follow(mark(3, number))
+    assert cursor.follow(mark(3, 3))
+    assert cursor.position == b"3-0"
 
 
 def test_a_beginner_doubts_what_is_older_than_the_first_entry() -> None:
@@ -208,29 +208,29 @@ def test_a_beginner_doubts_what_is_older_than_the_first_entry() -> None:
 
 def test_what_was_read_need_not_be_there() -> None:
     """From the newest common entry on; a number left out before it was seen, after it was not."""
-    trail = followed(*(mark(number, number) for number in range(1, 8)))
-    assert missing(trail, mark(3, 3), mark(7, 7), mark(8, 8)) is None
-    assert missing(trail, mark(7, 7), mark(8, 8), mark(10, 10), mark(11, 11)) == 10
+    cursor = followed(*(mark(number, number) for number in range(1, 8)))
+    assert missing(cursor, mark(3, 3), mark(7, 7), mark(8, 8)) is None
+    assert missing(cursor, mark(7, 7), mark(8, 8), mark(10, 10), mark(11, 11)) == 10
 
 
 def test_what_was_trimmed_past_the_trail_is_missing() -> None:
     """Also where the numbers go on, as our last entry should still be there."""
-    trail = followed(mark(1, 1))
-    assert missing(trail, mark(30, 3)) == 30
-    assert missing(trail, mark(30, 2)) == 30
+    cursor = followed(mark(1, 1))
+    assert missing(cursor, mark(30, 3)) == 30
+    assert missing(cursor, mark(30, 2)) == 30
 
 
 def test_a_server_that_went_back_a_little_is_joined() -> None:
     """Numbers are given again, under other ids: they are read, and nothing is missing."""
-    trail = followed(*(mark(100 + number, number) for number in range(1, 10)))
-    assert missing(trail, mark(105, 5), mark(120, 6), mark(130, 7)) is None
+    cursor = followed(*(mark(100 + number, number) for number in range(1, 10)))
+    assert missing(cursor, mark(105, 5), mark(120, 6), mark(130, 7)) is None
 
 
 def test_an_emptied_stream_is_lost() -> None:
     """Nothing is there, or it begins anew: whatever came in between is not known."""
-    trail = followed(mark(100, 1), mark(200, 2))
+    cursor = followed(mark(100, 1), mark(200, 2))
     for stream in ([], [mark(300, 1)]):
-        rereading = Replay(trail)
+        rereading = Replay(cursor)
         for one in stream:
             rereading.take(one)
         assert rereading.replaced
@@ -243,22 +243,22 @@ def test_an_emptied_stream_goes_on() -> None:
     for goes_on_with, follows in ((3, True), (1, True), (2, False), (4, False)):
         rereading = Replay(followed(mark(100, 1), mark(200, 2)))
         rereading.missing_until(5000)
-        assert rereading.trail.follow(mark(6000, goes_on_with)) == follows
-        later = Replay(rereading.trail) if follows else None
-        assert later is None or rereading.trail.follow(mark(6001, goes_on_with + 1))
+        assert rereading.cursor.follow(mark(6000, goes_on_with)) == follows
+        later = Replay(rereading.cursor) if follows else None
+        assert later is None or rereading.cursor.follow(mark(6001, goes_on_with + 1))
     again = Replay(followed(mark(100, 1), mark(200, 2)))
     again.missing_until(5000)
-    twice = Replay(again.trail)  # still empty at the next look
+    twice = Replay(again.cursor)  # still empty at the next look
     assert twice.missing_until(5000) is None
-    assert twice.trail.follow(mark(6000, 3))
+    assert twice.cursor.follow(mark(6000, 3))
 
 
 def test_a_failover_may_forget_a_young_stream() -> None:
     """Not an older one, nor more than was there, nor where the server has nothing else left."""
     young, now = followed(mark(100_000, 1), mark(100_100, 2)), 130_000
 
-    def verdict(trail: Cursor, *stream: Position, others_are_whole: bool = True) -> int | None:
-        rereading = Replay(trail)
+    def verdict(cursor: Cursor, *stream: Position, others_are_whole: bool = True) -> int | None:
+        rereading = Replay(cursor)
         for one in stream:
             rereading.take(one)
         return rereading.missing_until(now, others_are_whole=others_are_whole)
