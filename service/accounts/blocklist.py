@@ -10,7 +10,7 @@ import hashlib
 import mmap
 import re
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -20,6 +20,10 @@ from service.errors import SettingsError
 _SETTING = "SERVICE_PASSWORD_BLOCKLIST"
 _DIGEST = re.compile(rb"([0-9A-Fa-f]{40})(?::[0-9]{1,18})?[ \t]*")
 _HEX = 40
+_OTHER_DIGEST = re.compile(rb"[ \t]*[0-9A-Fa-f]{32,128}[ \t]*(?:[:;, \t][ \t]*[0-9]{1,18}[ \t]*)?")
+"""What is no line of ours and no password either: NTLM, SHA-256, the digests of a range without
+their beginning, other separators."""
+_BOM = b"\xef\xbb\xbf"
 _LONGEST_LINE = 8_192
 _LARGEST_LOADED = 256 * 2**20
 _LARGEST_CHECKED = 16 * 2**20
@@ -40,6 +44,8 @@ class Blocklist:
         self._chunks: list[array[int]] = []
         self._sorted: mmap.mmap | None = None
         try:
+            if not file.is_file():  # a pipe would be waited for
+                raise OSError
             with file.open("rb") as opened:
                 size = opened.seek(0, 2)
                 if size == 0:
@@ -47,10 +53,12 @@ class Blocklist:
                 lines = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError):
             raise _wrong("cannot be read") from None
-        first = lines[:_LONGEST_LINE].partition(b"\n")[0].removesuffix(b"\r")
+        first = _first(lines)
+        if _OTHER_DIGEST.fullmatch(first) and not _DIGEST.fullmatch(first):
+            raise _wrong("begins with digests of another form, not 40 hex digits and :COUNT")
         if not _DIGEST.fullmatch(first):
             self._load(map(_digest_of_text, _lines(lines)), size)
-        elif _is_sorted(lines):
+        elif lines[:_HEX] == first[:_HEX] and _is_sorted(lines):
             self._sorted = lines
         else:
             self._load(map(_digest_of_line, _lines(lines)), size)
@@ -78,6 +86,8 @@ class Blocklist:
         remaining = iter(digests)
         while chunk := sorted(islice(remaining, _CHUNK)):
             self._chunks.append(array("Q", chunk))
+        if not self._chunks:
+            raise _wrong("is empty")
 
 
 def _wrong(what: str) -> SettingsError:
@@ -86,22 +96,35 @@ def _wrong(what: str) -> SettingsError:
     )
 
 
-def _lines(lines: mmap.mmap) -> Iterable[tuple[int, bytes]]:
-    """Each line that is not empty, without its end, and its number."""
+def _first(lines: mmap.mmap) -> bytes:
+    """The first line that is not empty."""
+    try:
+        _, first = next(_lines(lines), (0, b""))
+        return first[:_LONGEST_LINE]
+    finally:
+        lines.seek(0)
+
+
+def _lines(lines: mmap.mmap) -> Iterator[tuple[int, bytes]]:
+    """Each line that is not blank, without its end, and its number."""
     for number, line in enumerate(iter(lines.readline, b""), 1):
         text = line.rstrip(b"\r\n")
-        if text:
+        if number == 1:
+            text = text.removeprefix(_BOM)
+        if text and not text.isspace():
             yield number, text
 
 
 def _digest_of_text(numbered: tuple[int, bytes]) -> int:
     number, line = numbered
     try:
-        if b"\0" in line or len(line) > _LONGEST_LINE:
+        if b"\0" in line or b"\r" in line or len(line) > _LONGEST_LINE:
             raise ValueError
-        text = line.decode("utf-8-sig")
+        text = line.decode()
     except ValueError:
         raise _wrong(f"has no UTF-8 text in line {number}") from None
+    if _DIGEST.fullmatch(line) or (_OTHER_DIGEST.fullmatch(line) and not line.isalnum()):
+        raise _wrong(f"begins with passwords and has a digest in line {number}")
     return int.from_bytes(_sha1(folded(text).encode()).digest()[:8])
 
 

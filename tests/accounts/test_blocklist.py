@@ -1,6 +1,7 @@
 """The operator's file of known passwords: both kinds, of any size, and the wrong ones."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -92,10 +93,30 @@ def test_a_large_file_is_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert all(map(shuffled.holds, texts))
 
 
+@pytest.mark.parametrize("before", ["\ufeff", "\n", " \r\n\n", "\ufeff\n"])
+@pytest.mark.parametrize("form", FORMS)
+def test_what_stands_before_the_first_line_changes_nothing(
+    tmp_path: Path, form: str, before: str
+) -> None:
+    """Proves that digests are not taken for passwords, which would refuse nothing, because of a
+    byte order mark or an empty line."""
+    path = tmp_path / "list"
+    path.write_text(before + "\n".join(FORMS[form]), encoding="utf-8")
+    assert [text for text in KNOWN if not refuses(Blocklist(path), text)] == []
+
+
 WRONG: dict[str, bytes] = {
     "is empty": b"",
+    "it is empty": b"\n \r\n\xef\xbb\xbf"[:4],
+    "has a digest in line 3": f"# list\npassword\n{sha1('a')}:1\n".encode(),
+    "has a digest in line 2": f"password\n{sha1('a')}\n".encode(),
+    "digests of another form": f"{sha1('a')[5:]}:1\n".encode(),
+    "digests of another form, not 40": f"{sha1('a')[:32]}:1\n".encode(),
+    "another form, not 40 hex digits": f"{sha1('a')[:32] * 2}\n".encode(),
+    "form, not 40 hex digits and :COUNT": f"{sha1('a')}, 1\n".encode(),
+    "has no UTF-8 text in line 1": b"password\rpassword1\r",
     "has no UTF-8 text in line 2": b"password\n\xff\xfe\n",
-    "has no UTF-8 text in line 1": b"\x00\x01\x02binary",
+    "UTF-8 text in line 1": b"\x00\x01\x02binary",
     "has none in line 2": sha1("a").encode() + b":1\nnot a digest\n",
     "has none in line 1000": (sha1("a").encode() + b"\n") * 999 + b"0" * 39 + b"\n",
 }
@@ -114,7 +135,8 @@ def test_wrong_files_are_told(tmp_path: Path, what: str) -> None:
 
 def test_no_file_stops_the_start(tmp_path: Path) -> None:
     """Proves that the service does not start with a list that it cannot read, and says so once."""
-    for file in (tmp_path / "nowhere", tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for file in (tmp_path / "nowhere", tmp_path, tmp_path / "pipe"):
         code, said = ServiceProcess(
             tmp_path,
             Secret("redis://127.0.0.1:1"),
