@@ -64,10 +64,11 @@ def open_database(
 
     Raises:
         StartupError: the URL is not one that we can serve from; names the setting, not the URL.
+            Or it names a file that is not there: only `migrate` makes one.
     """
     if is_postgresql(url):
         return postgresql.open_postgresql(url, connections, patience, work)
-    file = database_file(url)
+    file = database_file(url, make=False)
     engine = create_async_engine(
         sqlite_url("sqlite+aiosqlite", file),
         # The driver begins a transaction by itself before a write, and only then. IMMEDIATE waits
@@ -95,13 +96,14 @@ def _parsed(url: str) -> URL:
         raise StartupError("SERVICE_DATABASE_URL is not a database URL") from None
 
 
-def database_file(url: str) -> Path:
-    """The SQLite file that `url` names, absolute, made with mode 0600 if it is missing.
+def database_file(url: str, *, make: bool) -> Path:
+    """The SQLite file that `url` names, absolute and private; `make` one if it is missing.
 
     Its `-wal` and `-shm` get their mode from SQLite, which copies that of the file.
 
     Raises:
-        StartupError: the URL is not one that we can serve from, or the file cannot be made.
+        StartupError: the URL is not one that we can serve from, or the file is not there and cannot
+            be made; or its log is all that is left of it.
     """
     parsed = _parsed(url)
     if parsed.drivername != "sqlite":
@@ -110,7 +112,11 @@ def database_file(url: str) -> Path:
         raise StartupError("SERVICE_DATABASE_URL must be sqlite:///path, a file and no options")
     file = Path(parsed.database).absolute()
     try:
-        _make_private(file)
+        if make:
+            _refuse_lost(file)
+            _make(file)
+        if file.stat().st_mode & 0o077:
+            file.chmod(0o600)
     except OSError as error:
         raise StartupError(
             f"SERVICE_DATABASE_URL: {file} cannot be used: {error.strerror}"
@@ -128,15 +134,25 @@ def sqlite_url(drivername: str, file: Path) -> URL:
     )
 
 
-def _make_private(file: Path) -> None:
-    """Create `file` with mode 0600, or take others' rights from the one that is there."""
-    try:
-        # O_EXCL: a file that exists must not even be opened. Closing it again would drop the
-        # locks that SQLite connections of this process hold on it (POSIX locks work like that).
+def _refuse_lost(file: Path) -> None:
+    """Keep a write-ahead log whose database is gone: SQLite deletes it beside an empty file."""
+    log = file.with_name(f"{file.name}-wal")
+    if not (log.exists() and log.stat().st_size):  # first: a new database gets its log last
+        return
+    if not (file.exists() and file.stat().st_size):
+        raise StartupError(
+            f"SERVICE_DATABASE_URL: {file} is missing or empty, but {log.name} beside it holds"
+            " changes of that database: put it back, or restore both from a backup; to begin anew,"
+            f" move {log.name} away"
+        )
+
+
+def _make(file: Path) -> None:
+    """Create `file` with mode 0600, unless it is there."""
+    # O_EXCL: a file that exists must not even be opened. Closing it again would drop the
+    # locks that SQLite connections of this process hold on it (POSIX locks work like that).
+    with suppress(FileExistsError):
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        if file.stat().st_mode & 0o077:
-            file.chmod(0o600)
 
 
 def _identity(file: Path) -> tuple[int, int] | None:

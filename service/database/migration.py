@@ -64,7 +64,7 @@ def migrate(url: str) -> None:
     if is_postgresql(url):
         asyncio.run(_migrate_postgresql(url))
     else:
-        _migrate_sqlite(database_file(url))
+        _migrate_sqlite(database_file(url, make=True))
 
 
 def _migrate_sqlite(file: Path) -> None:

@@ -46,7 +46,7 @@ def test_the_file_is_never_open_to_others(url: str, file: Path) -> None:
     """Proves that it is made private, not made and then closed, whatever the umask is."""
     before = os.umask(0)
     try:
-        database_file(url)
+        database_file(url, make=True)
     finally:
         os.umask(before)
     assert mode(file) == 0o600
@@ -117,6 +117,13 @@ async def test_a_file_that_went_away_is_unavailable(engine: AsyncEngine, file: P
     await ping(engine)
 
 
+def test_only_a_migration_makes_the_file(url: str, file: Path) -> None:
+    """Proves that a process that starts while the file is away makes no empty one in its place."""
+    with pytest.raises(StartupError, match=r"^SERVICE_DATABASE_URL: .* No such file or directory$"):
+        open_database(url)
+    assert not file.exists()
+
+
 async def test_a_restored_file_is_used_at_once(engine: AsyncEngine, url: str, file: Path) -> None:
     """Proves that after a restore from backup nothing is written into the file it replaced."""
     await ping(engine)
@@ -132,6 +139,7 @@ async def test_a_restored_file_is_used_at_once(engine: AsyncEngine, url: str, fi
 
 async def test_a_database_without_the_schema_is_unavailable(url: str) -> None:
     """Proves that ready does not mean that some file could be opened."""
+    database_file(url, make=True)
     engine = open_database(url)
     with pytest.raises(StoreUnavailable):
         await ping(engine)

@@ -76,7 +76,7 @@ def test_the_first_start_waits_for_a_writer(
     url: str, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Proves that a new file is waited for even where SQLite itself does not wait."""
-    database_file(url)
+    database_file(url, make=True)
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     monkeypatch.setattr(time, "sleep", lambda _seconds: other.close())
@@ -170,6 +170,24 @@ def test_an_empty_database_beside_a_key_file_is_refused(url: str, file: Path, em
         migrate(url)
     assert "\n" not in str(refused.value)
     assert tables(file) == set()
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty file"])
+def test_a_log_without_its_database_is_kept(url: str, file: Path, left: str) -> None:
+    """Proves that a start while the database is away spares its log, which may hold accounts."""
+    migrate(url)
+    with contextlib.closing(sqlite3.connect(file)) as held:
+        held.execute("INSERT INTO data_keys (epoch, wrapped, created_at) VALUES (7, x'00', 0)")
+        held.commit()
+        aside = file.rename(file.with_suffix(".aside"))
+        if left == "an empty file":
+            file.touch()
+        with pytest.raises(StartupError, match="put it back") as refused:
+            migrate(url)
+        assert "\n" not in str(refused.value)
+        file.unlink(missing_ok=left == "nothing")
+        aside.rename(file)
+        assert ask(file, "SELECT epoch FROM data_keys") == [(7,)]
 
 
 def test_a_newer_database_stops_the_start(url: str, file: Path) -> None:
