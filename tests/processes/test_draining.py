@@ -23,6 +23,9 @@ def workers(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+FOR_CROWDS = {"SERVICE_LOG_LEVEL": "warning", "SERVICE_RATE_LIMIT": "off"}
+
+
 async def busy(callers: Crowd) -> bool:
     return all(sum(caller.answers.values()) > 20 for caller in callers.callers)
 
@@ -33,7 +36,7 @@ async def turned_away(callers: Crowd) -> bool:
 
 async def test_loses_no_request(start: Start, workers: str) -> None:
     """Clients that keep connections and clients that do not: answered, or not even connected."""
-    program = start(SERVICE_WORKERS=workers, SERVICE_LOG_LEVEL="warning")
+    program = start(SERVICE_WORKERS=workers, **FOR_CROWDS)
     url = await asyncio.to_thread(program.wait_for, r"serves on (http://\S+)")
     async with crowd(url) as callers:
         await eventually(lambda: busy(callers))
@@ -90,7 +93,7 @@ def test_serves_on_for_the_delay_but_is_not_ready(start: Start, workers: str) ->
 
 async def test_the_delay_ends_by_itself(start: Start, workers: str) -> None:
     """Nobody is turned away while the delay lasts, nobody lost when it ends."""
-    program = start(SERVICE_WORKERS=workers, SERVICE_DRAIN_DELAY="1", SERVICE_LOG_LEVEL="warning")
+    program = start(SERVICE_WORKERS=workers, SERVICE_DRAIN_DELAY="1", **FOR_CROWDS)
     url = await asyncio.to_thread(program.wait_for, r"serves on (http://\S+)")
     async with crowd(url) as callers:
         await eventually(lambda: busy(callers))
