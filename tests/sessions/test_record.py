@@ -37,6 +37,15 @@ def test_the_layout() -> None:
     assert (session.ip_address, session.user_agent) == ("192.0.2.7", None)
 
 
+def test_last_used_after_long() -> None:
+    """Its five bytes are all read: 2^32 ms after the opening are 49 days only."""
+    used = (49 * 86_400_000 + 2**33).to_bytes(5)
+    record = b"\x01" + bytes(4) + bytes(6) + used + bytes(5) + b"\x01" + b"\0"
+    session = read(b"u" * 16, b"s" * 12, record, 0)
+    used_for = session.last_used_at - session.opened_at
+    assert used_for == timedelta(days=49, milliseconds=2**33)
+
+
 async def test_a_record_through_rotations(parts: Parts, keys: RedisServer) -> None:
     """The scripts count generations, keep what does not change and move the rest on."""
     pair = await parts.open()
