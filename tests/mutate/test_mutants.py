@@ -93,7 +93,8 @@ def test_only_one_server_and_the_likeliest_first(tmp_path: Path) -> None:
         "-p",
         "tools.mutate.selection",
     ]
-    environment = os.environ | {FIRST: str(first), "PYTHONPATH": str(ROOT / "scripts")}
+    paths = os.pathsep.join((str(ROOT), str(ROOT / "scripts")))
+    environment = os.environ | {FIRST: str(first), "PYTHONPATH": paths}
     ran = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )

@@ -23,7 +23,7 @@ async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_the_largest_body(http: httpx.AsyncClient, chunked: bool) -> None:
-    """65,536 bytes are read to the last, one more is 413, whether the length is announced or not."""
+    """65,536 bytes are read to the last, one more is 413, with and without a length."""
     assert BODY_LIMIT == 65_536
     for length, expected in (
         (65_535, (401, "invalid_refresh_token")),
@@ -61,7 +61,7 @@ async def test_the_largest_body(http: httpx.AsyncClient, chunked: bool) -> None:
     ],
 )
 def test_media_types(wire: Wire, media_type: str, taken: bool) -> None:
-    """JSON and what is built on it in `application/`; blanks around it, case and parameters: any."""
+    """JSON and what is built on it in `application/`, with any blanks, case and parameters."""
     body = b'{"refreshToken": "x"}'
     headers = (f"Content-Type: {media_type}", f"Content-Length: {len(body)}")
     answer = wire.ask("POST /auth/refresh", *headers, body=body)

@@ -1,6 +1,7 @@
 """`scripts/mutate`: which protections could be lost without a test noticing?"""
 
 import argparse
+import os
 import random
 import sys
 import time
@@ -14,6 +15,7 @@ from tempfile import TemporaryDirectory
 from tools.mutate import lua_mutants, python_mutants
 from tools.mutate.equivalent import is_equivalent
 from tools.mutate.mutant import Mutant
+from tools.mutate.selection import IN_PROCESS
 from tools.mutate.targets import Target, chosen
 from tools.mutate.trial import Outcome, Workspace
 
@@ -47,6 +49,8 @@ def main() -> int:
     if not work:
         print("scripts/mutate: no such file among those that are mutated", file=sys.stderr)
         return 2
+    if options.in_process:
+        os.environ[IN_PROCESS] = "1"
     return _run_all(work, options.jobs, options.under)
 
 
@@ -64,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sample", type=int, metavar="N", help="so many, chosen by --seed")
     parser.add_argument("--seed", type=int, default=1, help="of the sample (default: 1)")
     parser.add_argument("--jobs", type=int, default=2, help="at once (default: 2)")
+    parser.add_argument(
+        "--in-process",
+        action="store_true",
+        help="only tests that start no process of the service: much quicker, kills fewer",
+    )
     parser.add_argument(
         "--under", type=float, default=0, metavar="PERCENT", help="fail if fewer are killed"
     )
@@ -95,14 +104,18 @@ def _run_all(work: Sequence[tuple[Mutant, Target]], jobs: int, under: float) -> 
     outcomes: Counter[Outcome] = Counter()
     idle: SimpleQueue[Workspace] = SimpleQueue()
     with TemporaryDirectory(prefix="openshow-mutants-") as directory:
+        workspaces = []
         for job in range(jobs):
             (Path(directory) / str(job)).mkdir()
-            idle.put(Workspace(ROOT, Path(directory) / str(job), noticed))
+            workspaces.append(Workspace(ROOT, Path(directory) / str(job), noticed))
+            idle.put(workspaces[-1])
         first = idle.get()
         patience = {}
         for target in dict.fromkeys(target for _, target in work):
             print(f"running {' '.join(target.tests)} without a mutant ...", flush=True)
-            patience[target] = 30 + 3 * first.baseline(target.tests)
+            took = first.baseline(target.tests)
+            print(f"... {took:.0f} s", flush=True)
+            patience[target] = 30 + 3 * took
         idle.put(first)
 
         def judge(item: tuple[Mutant, Target]) -> tuple[Mutant, Outcome]:
@@ -119,9 +132,11 @@ def _run_all(work: Sequence[tuple[Mutant, Target]], jobs: int, under: float) -> 
                 outcomes[outcome] += 1
                 if outcome == "survived":
                     print(f"\rSURVIVED {mutant.name}", flush=True)
-                if sys.stdout.isatty():
+                if sys.stdout.isatty() or done % 20 == 0:
                     left = (time.monotonic() - began) / done * (len(work) - done)
                     print(f"\r{done}/{len(work)}, {left / 60:.0f} min left ", end="", flush=True)
+        for workspace in workspaces:
+            workspace.close()
     killed = outcomes["killed"] + outcomes["hung"]
     rate = 100 * killed / len(work)
     print(f"\n{killed} of {len(work)} killed ({rate:.1f} %), {outcomes['hung']} of them by hanging")

@@ -14,7 +14,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 TARGETS: Sequence[Target] = (
-    Target("service/sessions/*.lua", ("tests/sessions", "tests/faults")),
+    Target("service/sessions/*.lua", ("tests/sessions",)),
     Target("service/twofactor/*.lua", ("tests/twofactor",)),
     Target("service/sessions/*.py", ("tests/sessions",)),
     Target("service/twofactor/*.py", ("tests/twofactor",)),

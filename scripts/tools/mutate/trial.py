@@ -11,14 +11,19 @@ from collections import Counter
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from tools.mutate.mutant import Mutant
 from tools.mutate.selection import FIRST
+from tools.mutate.serving import PIPES, Order, Report
 
 Outcome = Literal["killed", "survived", "hung"]
 
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", re.MULTILINE)
 _FIRST_TESTS = 40
 _LEFT_OUT = shutil.ignore_patterns(".venv", ".git", "var", "__pycache__", ".*_cache", "dist")
+_COLLECTING = 600.0
+"""Seconds that a run in a new process may take longer, for it has to import and collect."""
 
 
 class Workspace:
@@ -26,10 +31,17 @@ class Workspace:
 
     def __init__(self, root: Path, directory: Path, noticed: Counter[str]) -> None:
         """`noticed`: how often which test has noticed something; shared by all workspaces."""
+        self._directory = directory
         self._copy = directory / "copy"
-        self._first = directory / "first"
         self._noticed = noticed
+        self._collected: tuple[tuple[str, ...], Collected] | None = None
         shutil.copytree(root, self._copy, ignore=_LEFT_OUT)
+
+    def close(self) -> None:
+        """End the process that has collected tests."""
+        if self._collected is not None:
+            self._collected[1].close()
+            self._collected = None
 
     def baseline(self, tests: tuple[str, ...]) -> float:
         """Run the tests without a change. How long they took, in seconds.
@@ -37,40 +49,58 @@ class Workspace:
         Raises:
             RuntimeError: they fail; then nothing could be said of mutants.
         """
+        collected = self._of(tests)
         began = time.monotonic()
-        code, output = self._run(tests, 1200)
-        if code != 0:
-            raise RuntimeError(f"the tests fail without a mutant:\n{output[-3000:]}")
+        report = collected.run(Order("", "", "", (), 1200))
+        if report.verdict != "survived":
+            raise RuntimeError(
+                f"the tests fail without a mutant: {report.failed}\n{collected.output()[-3000:]}"
+            )
         return time.monotonic() - began
 
     def judge(self, mutant: Mutant, tests: tuple[str, ...], patience: float) -> Outcome:
-        """Run the tests on a mutant. `hung`: they did not end within `patience` seconds."""
-        path = self._copy / mutant.path
-        original = path.read_bytes()
-        path.write_text(mutant.source, encoding="utf-8")
-        try:
-            code, output = self._run(tests, patience)
-        finally:
-            path.write_bytes(original)
-        self._noticed.update(_FAILED.findall(output))
-        if code is None:
-            return "hung"
-        return "survived" if code == 0 else "killed"
+        """Run the tests on a mutant. `hung`: they did not end within `patience` seconds.
 
-    def _run(self, tests: tuple[str, ...], patience: float) -> tuple[int | None, str]:
-        first = [test for test, _ in self._noticed.most_common(_FIRST_TESTS)]
-        self._first.write_text("\n".join(first), encoding="utf-8")
-        environment = os.environ | {
-            FIRST: str(self._first),
-            "PYTHONPATH": os.pathsep.join((str(self._copy), str(self._copy / "scripts"))),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-        command += ["-p", "tools.mutate.selection", *tests]
+        In a fork of a process that has the original; where that says nothing, or that the mutant of
+        a module has survived, in a process of its own.
+        """
+        collected, path = self._of(tests), self._copy / mutant.path
+        original = path.read_text(encoding="utf-8")
+        self._write(path, mutant.source)
+        first = tuple(test for test, _ in self._noticed.most_common(_FIRST_TESTS))
+        try:
+            report = collected.run(Order(str(path), original, mutant.source, first, patience))
+            outcome, failed = report.verdict, report.failed
+            if outcome == "unpatched" or (outcome == "survived" and path.suffix == ".py"):
+                outcome, failed = self._run_anew(tests, first, patience + _COLLECTING)
+        finally:
+            self._write(path, original)
+        self._noticed.update(failed)
+        return outcome
+
+    def _of(self, tests: tuple[str, ...]) -> "Collected":
+        if self._collected is None or self._collected[0] != tests:
+            self.close()
+            self._collected = tests, Collected(self._directory, self._copy, tests)
+        return self._collected[1]
+
+    def _write(self, path: Path, source: str) -> None:
+        path.write_text(source, encoding="utf-8")
+        if path.suffix == ".py":  # two versions of one second and size would be taken for one
+            compiled = f"{path.stem}.{sys.implementation.cache_tag}.pyc"
+            cached = self._directory / "pyc" / str(path.parent).lstrip("/") / compiled
+            cached.unlink(missing_ok=True)
+
+    def _run_anew(
+        self, tests: tuple[str, ...], first: tuple[str, ...], patience: float
+    ) -> tuple[Outcome, tuple[str, ...]]:
+        names = self._directory / "first"
+        names.write_text("\n".join(first), encoding="utf-8")
+        command = [*_command(self._directory / "tmp-anew"), "-x", *tests]
         with subprocess.Popen(
             command,
             cwd=self._copy,
-            env=environment,
+            env=_environment(self._directory, self._copy) | {FIRST: str(names)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -81,6 +111,62 @@ class Workspace:
                 os.killpg(
                     process.pid, signal.SIGKILL
                 )  # the servers that the tests have started, too
-                output, _ = process.communicate()
-                return None, output.decode(errors="replace")
-            return process.returncode, output.decode(errors="replace")
+                process.communicate()
+                return "hung", ()
+        failed = tuple(_FAILED.findall(output.decode(errors="replace")))
+        return "survived" if process.returncode == 0 else "killed", failed
+
+
+class Collected:
+    """A process that has collected tests, and runs them in forks of itself (serving.py)."""
+
+    def __init__(self, directory: Path, copy: Path, tests: tuple[str, ...]) -> None:
+        """Collect `tests` of `copy`; `directory` is for what the process leaves behind.
+
+        Raises:
+            RuntimeError: they cannot be collected.
+        """
+        self._told = directory / "told"
+        orders, self._orders = os.pipe()
+        self._reports, reports = os.pipe()
+        with self._told.open("wb") as told:
+            self._process = subprocess.Popen(
+                [*_command(directory / "tmp"), *tests],
+                cwd=copy,
+                env=_environment(directory, copy) | {PIPES: f"{orders} {reports}"},
+                stdout=told,
+                stderr=subprocess.STDOUT,
+                pass_fds=(orders, reports),
+            )
+        os.close(orders)
+        os.close(reports)
+        self._lines = os.fdopen(self._reports, "rb")
+        if not self._lines.readline():
+            raise RuntimeError(f"the tests cannot be collected:\n{self.output()[-3000:]}")
+
+    def output(self) -> str:
+        """What the tests have written."""
+        return self._told.read_text(encoding="utf-8", errors="replace")
+
+    def run(self, order: Order) -> Report:
+        """Run the tests once."""
+        os.write(self._orders, msgspec.json.encode(order) + b"\n")
+        return msgspec.json.decode(self._lines.readline(), type=Report)
+
+    def close(self) -> None:
+        """Have it end."""
+        os.close(self._orders)
+        self._lines.close()
+        self._process.wait()
+
+
+def _command(temporary: Path) -> list[str]:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    return [*command, "-p", "tools.mutate.selection", f"--basetemp={temporary}"]
+
+
+def _environment(directory: Path, copy: Path) -> dict[str, str]:
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join((str(copy), str(copy / "scripts"))),
+        "PYTHONPYCACHEPREFIX": str(directory / "pyc"),
+    }
