@@ -6,8 +6,10 @@ from typing import Any
 from tools.chaos.checker import check
 from tools.chaos.evidence import Terms
 from tools.chaos.history import Fault, History, Operation
+from tools.chaos.restores import KIND as RESTORED
 
 GRACE = 3.0
+ACCESS_LIFE = 900
 
 
 class Story:
@@ -16,7 +18,7 @@ class Story:
     def __init__(self, *, reads_are_final: bool = True) -> None:
         self.history = History([], [])
         self._numbers = count()
-        self._terms = Terms(GRACE, reads_are_final)
+        self._terms = Terms(GRACE, reads_are_final, ACCESS_LIFE)
         self.ok("signup", 0.0, session="s", received="t0")
 
     def ok(self, kind: Any, at: float, lasts: float = 0.1, **facts: Any) -> "Story":
@@ -35,10 +37,25 @@ class Story:
         """There was nobody to send it to."""
         return self._add(kind, at, lasts, outcome="unsent", **facts)
 
-    def fault(self, at: float, until: float) -> "Story":
-        fault = Fault(kind="freeze a pod", target="pod 0", started=at, ended=until)
+    def fault(
+        self, at: float, until: float, kind: str = "freeze a pod", ahead: float = 0.0
+    ) -> "Story":
+        """It begins at `at`, is in effect within 0.1 s, and is undone in the last 0.1 s."""
+        fault = Fault(
+            kind=kind,
+            target="pod 0",
+            started=at,
+            ended=until,
+            since=at + 0.1,
+            until=until - 0.1,
+            ahead=ahead,
+        )
         self.history.faults.append(fault)
         return self
+
+    def restored(self, at: float, until: float) -> "Story":
+        """The user store is copied at `at`, and put back to that at `until`."""
+        return self.fault(at, until, RESTORED)
 
     def rules_broken(self) -> set[str]:
         """The rules that the checker finds broken."""

@@ -10,9 +10,9 @@ from tools.chaos.schedule import Topology, UserStore, plan, topology_of
 TOPOLOGIES: tuple[Topology, ...] = get_args(Topology)
 EXPECTED = [
     "   0.94 s  move slots for 1.14 s (pick 138)",
-    "   1.08 s  freeze a pod for 1.14 s (pick 669)",
-    "   2.74 s  freeze a pod for 1.13 s (pick 682)",
-    "   2.85 s  freeze the primary for 1.57 s (pick 992)",
+    "   1.08 s  restore the user store for 1.14 s (pick 669)",
+    "   2.74 s  skew a pod's clock for 3.04 s (pick 682)",
+    "   2.85 s  freeze a replica for 0.62 s (pick 992)",
 ]
 STORES: tuple[UserStore, ...] = get_args(UserStore)
 
@@ -47,6 +47,16 @@ def test_a_control_inflicts_what_shows_it() -> None:
     for control in CONTROLS.values():
         schedule = plan(3, control.topology, "sqlite", 60, control.faults)
         assert {planned.kind for planned in schedule} == set(control.faults)
+
+
+@pytest.mark.parametrize("users", STORES)
+def test_a_topology_meets_what_it_has(users: UserStore) -> None:
+    """Pods and the user store are hit on every one; only a cluster is scaled in."""
+    for topology in TOPOLOGIES:
+        kinds = {planned.kind for planned in plan(3, topology, users, 300)}
+        assert kinds >= {"stop a log reader", "skew a pod's clock", "restore the user store"}
+        assert ("scale in" in kinds) == (topology == "cluster")
+        assert ("freeze PostgreSQL" in kinds) == (users == "postgresql")
 
 
 def test_seeds_choose_each_topology() -> None:

@@ -2,54 +2,81 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from tools.chaos.evidence import Violation, violation
 from tools.chaos.history import History, Operation
+from tools.chaos.restores import Restores
 
 _MOST_WRONG_TRIES = 10
 
 
-def check(history: History) -> Iterator[Violation]:
+def check(history: History, restores: Restores) -> Iterator[Violation]:
     """All that went wrong with the accounts."""
     people: dict[str, list[Operation]] = defaultdict(list)
     for each in history.operations:
-        if each.kind in ("signup", "login", "answer", "enable", "verify"):
+        if each.kind in ("signup", "login", "answer", "enable", "verify", "me"):
             people[each.person].append(each)
     for operations in people.values():
-        yield from _account_lost(operations)
-        yield from _second_factor_changed_by_itself(operations)
-        yield from _counted_twice(operations)
+        yield from _account_lost(operations, restores)
+        yield from _second_factor_changed_by_itself(operations, restores)
+        yield from _stale_rows(operations, restores)
+        yield from _counted_twice(operations, restores)
         yield from _steps_go_back(operations)
-        yield from _refused_without_cause(operations)
+        yield from _refused_without_cause(operations, restores)
         yield from _different_recovery_codes(operations)
         yield from _locked_out(operations)
 
 
-def _account_lost(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """Once an account was acknowledged, its password is right for ever."""
+def _account_lost(operations: Sequence[Operation], restores: Restores) -> Iterator[Violation]:
+    """Once an account was acknowledged, its password is right for ever, or until it is lost."""
     known = _first(o for o in operations if o.kind in ("signup", "login") and o.outcome == "ok")
     for each in operations:
-        if known and each.code == "invalid_credentials" and each.started >= known.ended:
+        if not known or each.code != "invalid_credentials" or each.started < known.ended:
+            continue
+        if not restores.may_have_lost_account(each):
             yield violation("an account was lost", "its password is wrong", known, each)
 
 
-def _second_factor_changed_by_itself(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """It is on from when a verification was answered, and not before one was tried."""
-    on = _first(o for o in operations if o.kind == "verify" and o.outcome == "ok")
+def _second_factor_changed_by_itself(
+    operations: Sequence[Operation], restores: Restores
+) -> Iterator[Violation]:
+    """It is on from when a verification was answered, unless that was lost, and not before one was
+    tried. So nobody goes by what the row has now."""
+    verified = [o for o in operations if o.kind == "verify" and o.outcome == "ok"]
     tried = [o for o in operations if o.kind == "verify" and _may_have_worked(o)]
     for each in operations:
         goes_by = each.kind == "enable" or (each.kind == "login" and not each.challenge)
-        if on and each.started >= on.ended and each.outcome == "ok" and goes_by:
-            yield violation("a second factor was lost", f"{each.kind} went by it", on, each)
+        if each.outcome == "ok" and goes_by:
+            before = (o for o in verified if o.ended <= each.started)
+            on = _first(o for o in before if not restores.may_have_lost(o, each))
+            if on:
+                yield violation("a second factor was lost", f"{each.kind} went by it", on, each)
         asked = each.kind == "login" and each.challenge
         if (asked or each.code == "already_enabled") and not _any_before(tried, each):
             yield violation("a second factor out of nowhere", f"{each.kind} found one", each)
 
 
-def _counted_twice(operations: Sequence[Operation]) -> Iterator[Violation]:
+def _stale_rows(operations: Sequence[Operation], restores: Restores) -> Iterator[Violation]:
+    """What a restored user store does not have, nobody goes on with: accounts, second factors."""
+    made = _first(o for o in operations if o.kind == "signup" and o.outcome == "ok")
+    for each in operations:
+        if each.outcome != "ok" or each.kind != "me":
+            continue
+        if made and restores.have_long_lost(made, each):
+            yield violation("a lost account lives on", "a pod remembers its row", made, each)
+        tried = [o for o in operations if o.kind == "verify" and _may_have_worked(o)]
+        tried = [o for o in tried if o.started < each.ended]
+        if each.shows == "on" and all(restores.have_long_lost(o, each) for o in tried):
+            says = "a pod remembers its row"
+            yield violation("a lost second factor lives on", says, *tried, each)
+
+
+def _counted_twice(operations: Sequence[Operation], restores: Restores) -> Iterator[Violation]:
     """A step of a secret, a challenge and a recovery code each count once.
 
-    Verifying an enrolment again with the same code counts as once: it ends in the same state.
+    Verifying an enrolment again with the same code counts as once: it ends in the same state. A
+    recovery code may count once more when its use was undone by a restored user store.
     """
     uses: dict[tuple[str, ...], dict[object, Operation]] = defaultdict(dict)
     for each in operations:
@@ -63,7 +90,13 @@ def _counted_twice(operations: Sequence[Operation]) -> Iterator[Violation]:
         if each.recovery:
             uses["a recovery code", each.secret, each.recovery][each.number] = each
     for (what, *_), by_use in uses.items():
-        if len(by_use) > 1:
+        in_turn = sorted(by_use.values(), key=lambda each: each.started)
+        twice = [
+            later
+            for earlier, later in pairwise(in_turn)
+            if what != "a recovery code" or not restores.may_have_lost(earlier, later)
+        ]
+        if twice:
             says = f"{what} counted {len(by_use)} times"
             yield violation("a code counted twice", says, *by_use.values())
 
@@ -79,9 +112,17 @@ def _steps_go_back(operations: Sequence[Operation]) -> Iterator[Violation]:
                 yield violation("an old code counted", f"step {each.step}", before, each)
 
 
-def _refused_without_cause(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """A challenge, an enrolment or a recovery code is there until something may have used it up."""
+def _refused_without_cause(
+    operations: Sequence[Operation], restores: Restores
+) -> Iterator[Violation]:
+    """A challenge, an enrolment or a recovery code is there until something may have used it up, or
+    the second factor that it belongs to was lost."""
+    verified = [o for o in operations if o.kind == "verify" and _may_have_worked(o)]
     for each in operations:
+        if any(restores.may_have_lost(o, each) for o in verified):
+            continue
+        if restores.may_have_lost_account(each):
+            continue
         others = [o for o in operations if o is not each and o.started < each.ended]
         used = [o for o in others if _may_have_worked(o)]
         spent = {o.recovery for o in used}

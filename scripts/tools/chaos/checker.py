@@ -6,15 +6,18 @@ certain; an `unknown` operation may have happened or not, and never breaks a rul
 
 from collections.abc import Iterator
 
-from tools.chaos import accounts, families
+from tools.chaos import accounts, families, pod_rules
 from tools.chaos.evidence import Terms, Violation, sessions_of, violation
 from tools.chaos.history import History
+from tools.chaos.restores import Restores
 
 
 def check(history: History, terms: Terms) -> list[Violation]:
     """All violations, those of the earliest operation first."""
-    found = [*_answers(history), *accounts.check(history)]
-    for session in sessions_of(history, terms):
+    restores = Restores(history)
+    found = [*_answers(history), *accounts.check(history, restores)]
+    found.extend(pod_rules.check(history, terms))
+    for session in sessions_of(history, terms, restores):
         found.extend(families.check(session))
     return sorted(found, key=lambda each: each.operations[-1])
 

@@ -5,10 +5,13 @@ from pathlib import Path
 
 TOPOLOGIES = ("standalone", "sentinel", "cluster")
 USER_STORES = ("sqlite", "postgresql")
-CONTROLS = ("everysec", "no-wait", "one-of-two", "redis-retries")
+CONTROLS = (
+    "everysec", "no-wait", "one-of-two", "redis-retries",
+    "old-map", "blocking-log", "old-rows", "any-clock",
+)  # fmt: skip
 
 _DESCRIPTION = """\
-Clients of three pods go on while their servers are killed, stopped, cut off and moved.
+Clients of three pods go on while their servers are killed, stopped, cut off, moved and restored.
 
 Starts Redis servers behind proxies, one user store and three service processes, all on loopback and
 in a temporary directory. People sign up, log in, refresh, log out and enrol, some of them

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from tools.chaos.history import Fault, History, Operation
+from tools.chaos.restores import Restores
 
 _LINGER = 2.5
 """Seconds after the faults of its time for which a request without an answer may be at work."""
@@ -41,6 +42,9 @@ class Terms(msgspec.Struct, frozen=True):
     """Whether nothing that was read can be undone: with one server that syncs each write, but not
     with replicas, where a read may show what no replica has acknowledged yet."""
 
+    access_life: int = 86_400
+    """Seconds that an access token is good for at most."""
+
 
 class Violation(msgspec.Struct, frozen=True):
     """A rule that was broken, and the operations that show it."""
@@ -60,7 +64,9 @@ def violation(rule: str, says: str, *operations: Operation) -> Violation:
 class SessionEvidence:
     """All operations that say something about one session."""
 
-    def __init__(self, opened: Operation, terms: Terms, faults: Sequence[Fault]) -> None:
+    def __init__(
+        self, opened: Operation, terms: Terms, faults: Sequence[Fault], restores: Restores
+    ) -> None:
         self.opened = opened
         self.id = opened.session
         self.asked: list[Operation] = []
@@ -73,14 +79,15 @@ class SessionEvidence:
         """Of each refresh token that somebody has received."""
         self._terms = terms
         self._faults = faults
+        self._restores = restores
 
     def refreshes(self) -> Iterator[Operation]:
         return (each for each in self.about if each.kind == "refresh")
 
-    def may_have_ended(self, latest: float) -> bool:
-        """Whether anything may have ended it by `latest`."""
-        return any(
-            each.started < latest and self._may_end(each) for each in (*self.about, *self.swept)
+    def may_have_ended(self, by: Operation) -> bool:
+        """Whether anything may have ended it by the end of `by`; the loss of its account, too."""
+        return self._restores.may_have_lost_account(by) or any(
+            each.started < by.ended and self._may_end(each) for each in (*self.about, *self.swept)
         )
 
     def says_ended(self, operation: Operation) -> bool:
@@ -96,7 +103,13 @@ class SessionEvidence:
         return self._turned_away(operation)
 
     def is_final(self, operation: Operation) -> bool:
-        """Whether what says that the session is over had to be as durable as configured."""
+        """Whether what says that the session is over had to be as durable as configured.
+
+        Who is turned away for want of an account may have been let in by a pod that has not
+        noticed yet: the session ends at its next refresh.
+        """
+        if self._turned_away(operation) and self._restores.may_have_lost_account(operation):
+            return False
         return operation.kind not in _READS or self._terms.reads_are_final
 
     def accepted(self, operation: Operation) -> bool:
@@ -166,13 +179,13 @@ def is_reuse(operation: Operation) -> bool:
     return operation.code == "refresh_token_reused"
 
 
-def sessions_of(history: History, terms: Terms) -> list[SessionEvidence]:
+def sessions_of(history: History, terms: Terms, restores: Restores) -> list[SessionEvidence]:
     """The evidence on every session whose opening was answered."""
     found: dict[str, SessionEvidence] = {}
     of_person: dict[str, list[SessionEvidence]] = defaultdict(list)
     for each in history.operations:
         if each.kind in ("signup", "login", "answer") and each.session:
-            session = SessionEvidence(each, terms, history.faults)
+            session = SessionEvidence(each, terms, history.faults, restores)
             found[each.session] = session
             of_person[each.person].append(session)
     for each in history.operations:

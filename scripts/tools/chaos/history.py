@@ -13,7 +13,7 @@ import msgspec
 
 Kind = Literal[
     "signup", "login", "answer", "refresh", "me", "list",
-    "logout", "logout_all", "revoke", "enable", "verify",
+    "logout", "logout_all", "revoke", "enable", "verify", "live", "ready",
 ]  # fmt: skip
 
 Outcome = Literal["ok", "refused", "unknown", "unsent"]
@@ -27,7 +27,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     number: int
     kind: Kind
     person: str
-    """The e-mail address of who asks."""
+    """The e-mail address of who asks; empty for `live` and `ready`."""
     pod: int
     started: float
     ended: float
@@ -59,6 +59,14 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The e-mail address in the answer."""
     which: str = ""
     """The session id in the answer of `refresh` and `me`."""
+    shows: str = ""
+    """Whether the second factor is on or off by the answer of `me`."""
+    life: int = 0
+    """Seconds from `iat` to `exp` of the access token in the answer."""
+    expires_in: int = 0
+    """Seconds that the answer gives it."""
+    off: float = 0.0
+    """Seconds by which its `iat` lies before the call (negative) or after it."""
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +76,12 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     started: float
     ended: float
+    since: float = 0.0
+    until: float = 0.0
+    """From `since` to `until` it certainly was in effect; of a restored user store: nothing that
+    began after `since` is in the copy, and what had ended by `until` was overwritten."""
+    ahead: float = 0.0
+    """Seconds by which the target's clock was ahead."""
 
 
 class History(msgspec.Struct):
@@ -77,9 +91,14 @@ class History(msgspec.Struct):
     faults: list[Fault] = []
 
     def keep(self, path: Path, people: Iterable[str]) -> None:
-        """Write what these people did, and all faults, as lines of JSON in the order of begin."""
+        """Write what these people did, and all faults, as lines of JSON in the order of begin.
+
+        What concerns nobody ('') concerns everybody.
+        """
         chosen = set(people)
-        entries: list[Operation | Fault] = [o for o in self.operations if o.person in chosen]
+        entries: list[Operation | Fault] = [
+            o for o in self.operations if o.person in chosen or "" in chosen
+        ]
         entries.extend(self.faults)
         lines = (msgspec.json.encode(each) for each in sorted(entries, key=lambda e: e.started))
         path.write_bytes(b"".join(line + b"\n" for line in lines))

@@ -2,10 +2,14 @@
 
 import asyncio
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 from service.settings import Secret
+from tools.chaos.pod import Skew
+from tools.testbed.log_pipe import LogPipe
+from tools.testbed.redis_server import REPOSITORY
 from tools.testbed.service_process import ServiceProcess
 
 PODS = 3
@@ -13,24 +17,38 @@ _PATIENCE = 120.0
 """Seconds in which a pod must come up once its stores are there."""
 
 
+class Pod(ServiceProcess):
+    """The service, with a clock that can be set and a log whose reader can be stopped."""
+
+    def __init__(self, directory: Path, redis_url: Secret, **settings: str) -> None:
+        clock = directory / "clock"
+        self.clock = Skew(clock)
+        self.log = LogPipe(directory / "service.log")
+        path = f"{REPOSITORY}:{REPOSITORY / 'scripts'}"
+        own = {"PYTHONPATH": path, "CHAOS_CLOCK": str(clock)}
+        super().__init__(directory, redis_url, ("-m", "tools.chaos.pod"), **own, **settings)
+
+    def _open_log(self) -> IO[bytes]:
+        return self.log.open()
+
+
 class Pods:
-    """`python -m service serve` three times, on ports that change when one starts again."""
+    """The service three times, on ports that change when one starts again."""
 
     def __init__(
         self,
         directory: Path,
         redis_url: Secret,
         settings: Mapping[str, str],
-        program: Sequence[str],
+        without: str = "",
     ) -> None:
-        self._services = []
+        """`without` is the protection that they lack, if any."""
+        self._services: list[Pod] = []
         for number in range(PODS):
             own = directory / f"pod-{number}"
             own.mkdir()
-            service = ServiceProcess(
-                own, redis_url, program, SERVICE_DATA_DIR=str(directory / "var"), **settings
-            )
-            self._services.append(service)
+            data = {"SERVICE_DATA_DIR": str(directory / "var"), "CHAOS_WITHOUT": without}
+            self._services.append(Pod(own, redis_url, **data, **settings))
 
     def url(self, number: int) -> str:
         """Where it listens, or listened before it was killed."""
@@ -39,6 +57,14 @@ class Pods:
     def logs(self) -> list[Path]:
         """What each has logged since it was last started."""
         return [service.directory / "service.log" for service in self._services]
+
+    def log(self, number: int) -> LogPipe:
+        """Where it logs to."""
+        return self._services[number].log
+
+    def clock(self, number: int) -> Skew:
+        """Its clock."""
+        return self._services[number].clock
 
     async def start(self) -> None:
         """The first makes the keys and tables."""
@@ -50,7 +76,10 @@ class Pods:
             self.kill(number)
 
     async def heal(self) -> None:
-        """All run again."""
+        """All run again, their clocks are right, and their logs are read."""
+        for service in self._services:
+            service.clock.seconds = 0.0
+            service.log.read_on()
         await asyncio.gather(*map(self.revive, range(PODS)))
 
     def kill(self, number: int) -> None:
@@ -77,7 +106,7 @@ class Pods:
         deadline = loop.time() + _PATIENCE
         while True:
             try:
-                await asyncio.to_thread(self._services[number].start)
+                await asyncio.to_thread(self._services[number].start, _PATIENCE)
             except AssertionError:
                 self.kill(number)
                 if loop.time() > deadline:

@@ -8,7 +8,7 @@ from functools import partial
 from tools.chaos import second_factor
 from tools.chaos.authenticator import Phone
 from tools.chaos.client import PASSWORD, Held, Person
-from tools.chaos.requests import Answer
+from tools.chaos.requests import Answer, Requests
 
 PATIENCE = 20.0
 """Seconds in which a healed service must answer whatever it is asked."""
@@ -41,6 +41,20 @@ async def probe(people: Iterable[Person], pods: int, chance: random.Random) -> N
             await job
 
     await asyncio.gather(*map(through, jobs))
+
+
+async def until_ready(requests: Requests) -> None:
+    """Wait until all pods say that they are ready.
+
+    Raises:
+        NotHealed
+    """
+    for pod in range(requests.pods):
+        deadline = requests.now() + PATIENCE
+        while not (await requests.send("ready", "", pod)).is_ok:
+            if requests.now() > deadline:
+                raise NotHealed(f"pod {pod} is not ready after {PATIENCE:g} s")
+            await asyncio.sleep(0.2)
 
 
 async def _ended(person: Person, held: Held, pods: int) -> None:

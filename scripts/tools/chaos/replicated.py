@@ -7,7 +7,7 @@ from pathlib import Path
 from redis.exceptions import ResponseError
 
 from service.settings import Secret
-from tools.testbed.cluster import Cluster, slot_of
+from tools.testbed.cluster import Cluster, LeftCluster, slot_of
 from tools.testbed.proxy import Proxy
 from tools.testbed.redis_server import NetworkServer, RedisServer
 from tools.testbed.sentinel import SentinelTrio
@@ -126,6 +126,18 @@ class ClusterServers:
             if self._cluster.owner(slot, to) is not to:
                 await asyncio.to_thread(move, slot, to)
         return str(to.port)
+
+    async def take_out(self, pick: int) -> LeftCluster:
+        """Have a primary leave, whose slots go to another one, both picked at random."""
+        leaver = self._cluster.owner(_slot(pick))
+        heirs = {self._cluster.owner(_slot(bucket)) for bucket in range(64)} - {leaver}
+        by_port = sorted(heirs, key=lambda node: node.port)
+        heir = by_port[pick // 64 % len(by_port)]
+        return await asyncio.to_thread(self._cluster.take_out, leaver, heir)
+
+    async def take_in(self, left: LeftCluster) -> None:
+        """Have it back, with what it had."""
+        await asyncio.to_thread(self._cluster.take_in, left)
 
     def primary(self, pick: int) -> RedisServer:
         return self._cluster.owner(_slot(pick))

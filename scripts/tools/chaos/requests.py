@@ -8,9 +8,13 @@ import httpx
 import msgspec
 
 from tools.chaos.history import History, Kind, Operation, Outcome, fingerprint
+from tools.testbed.service_process import claims_of
 
 PATIENCE = 3.0
 """Seconds that a client waits. The service promises an answer within two while Redis is gone."""
+
+_HEALTH_PATIENCE = 10.0
+"""The same of who asks how a pod is: what is slow for want of a processor has not failed."""
 
 _ROUTES: dict[Kind, tuple[str, str, int]] = {
     "signup": ("POST", "/auth/signup", 201),
@@ -24,6 +28,8 @@ _ROUTES: dict[Kind, tuple[str, str, int]] = {
     "revoke": ("DELETE", "/auth/sessions/{session}", 204),
     "enable": ("POST", "/auth/2fa/enable", 200),
     "verify": ("POST", "/auth/2fa/verify", 200),
+    "live": ("GET", "/health/live", 200),
+    "ready": ("GET", "/health/ready", 200),
 }
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -105,10 +111,12 @@ class Requests:
             outcome="unknown", **known,
         )  # fmt: skip
         self._open[number] = begun
+        asked_at = time.time()
         status, answer = await self._ask(begun, body, by)
         del self._open[number]
         learnt = {"ended": self.now(), "outcome": answer.outcome, "code": answer.code}
-        learnt |= _facts(kind, answer.body) if answer.is_ok else {}
+        if answer.is_ok:
+            learnt |= _facts(kind, answer.body) | _minted(answer.body, asked_at, time.time())
         operation = msgspec.structs.replace(begun, status=status, **learnt)
         self.history.operations.append(operation)
         return answer
@@ -121,7 +129,10 @@ class Requests:
         url = self._url_of(asked.pod) + path.format(session=asked.session)
         headers = {"Authorization": f"Bearer {by.access}"} if by else None
         try:
-            response = await self._http.request(method, url, json=body, headers=headers)
+            patience = _HEALTH_PATIENCE if asked.kind in ("live", "ready") else PATIENCE
+            response = await self._http.request(
+                method, url, json=body, headers=headers, timeout=patience
+            )
         except _UNSENT as error:
             return 0, Answer("unsent", type(error).__name__, {})
         except httpx.TransportError as error:
@@ -137,6 +148,8 @@ class Requests:
 def _judge(kind: Kind, status: int, body: Mapping[str, Any]) -> tuple[Outcome, str]:
     if status == _ROUTES[kind][2] or (kind == "login" and status == 202):
         return "ok", ""
+    if kind == "ready" and status == 503:
+        return "refused", "not_ready"
     code = body.get("error", {}).get("code", "not the contract's")
     return "unknown" if status >= 500 else "refused", code
 
@@ -144,7 +157,9 @@ def _judge(kind: Kind, status: int, body: Mapping[str, Any]) -> tuple[Outcome, s
 def _facts(kind: Kind, body: Mapping[str, Any]) -> dict[str, Any]:
     """What an answer tells, by the names of `Operation`."""
     if kind == "me":
-        return {"whose": body["user"]["email"], "which": body["session"]["id"]}
+        user = body["user"]
+        shows = "on" if user["twoFA"]["enabled"] else "off"
+        return {"whose": user["email"], "which": body["session"]["id"], "shows": shows}
     if kind == "enable":
         return {"secret": body["tempSecretId"]}
     if kind == "verify":
@@ -157,3 +172,14 @@ def _facts(kind: Kind, body: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "refresh":
         return facts | {"which": body["sessionId"]}
     return facts | {"session": body["sessionId"], "whose": body["user"]["email"]}
+
+
+def _minted(body: Mapping[str, Any], asked: float, answered: float) -> dict[str, Any]:
+    """What the access token in an answer says, against our clock: that is the right one."""
+    if "accessToken" not in body:
+        return {}
+    claims = claims_of(body["accessToken"])
+    issued = claims["iat"]  # in whole seconds, rounded down
+    off = max(issued - answered, 0.0) + min(issued + 1 - asked, 0.0)
+    life = claims["exp"] - issued
+    return {"life": life, "expires_in": body["expiresIn"], "off": round(off, 3)}

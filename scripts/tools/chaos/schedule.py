@@ -9,10 +9,16 @@ Topology = Literal["standalone", "sentinel", "cluster"]
 UserStore = Literal["sqlite", "postgresql"]
 Lane = Literal["redis", "others"]
 
-_PODS = {"kill a pod": 2, "freeze a pod": 2}
+_PODS_AND_STORE = {
+    "kill a pod": 2,
+    "freeze a pod": 2,
+    "stop a log reader": 2,
+    "skew a pod's clock": 2,
+    "restore the user store": 2,
+}
 _OTHERS: dict[UserStore, dict[str, int]] = {
-    "sqlite": _PODS,
-    "postgresql": {**_PODS, "freeze PostgreSQL": 1, "restart PostgreSQL": 1},
+    "sqlite": _PODS_AND_STORE,
+    "postgresql": {**_PODS_AND_STORE, "freeze PostgreSQL": 1, "restart PostgreSQL": 1},
 }
 _LINES = {"lose replies": 4, "slow lines": 1, "cut lines": 1, "part the primary": 1}
 _FAULTS: dict[Topology, dict[str, int]] = {
@@ -34,12 +40,18 @@ _FAULTS: dict[Topology, dict[str, int]] = {
         "kill a replica": 1,
         "move slots": 2,
         "move slots key by key": 2,
+        "scale in": 2,
         "kill a primary ahead of its replicas": 2,
     },
 }
 """How often each comes up, in proportion."""
 
-_LASTS = {"kill the primary": (0.2, 1.5), "freeze the primary": (0.3, 2.5), "kill a pod": (0, 0.5)}
+_LASTS = {
+    "kill the primary": (0.2, 1.5),
+    "freeze the primary": (0.3, 2.5),
+    "kill a pod": (0, 0.5),
+    "skew a pod's clock": (2.0, 3.5),
+}
 """The shortest and the longest, in seconds."""
 
 _FAILS_OVER = {
@@ -72,11 +84,16 @@ def plan(
     seconds: float,
     only: tuple[str, ...] = (),
 ) -> list[Planned]:
-    """The schedule, in order of time. With `only`, the faults of Redis are of these kinds."""
+    """The schedule, in order of time. With `only`, all faults are of these kinds."""
     chance = random.Random(f"faults {seed} {topology}")  # the same on every machine
-    weights = dict.fromkeys(only, 1) or _FAULTS[topology]
-    chosen = _lane(chance, "redis", weights, seconds, topology != "standalone")
-    chosen += [] if only else _lane(chance, "others", _OTHERS[users], seconds, False)
+    chosen: list[Planned] = []
+    lanes: dict[Lane, dict[str, int]] = {"redis": _FAULTS[topology], "others": _OTHERS[users]}
+    for lane, weights in lanes.items():
+        if only:
+            weights = {kind: 1 for kind in only if kind in weights}
+        if weights:
+            fails_over = lane == "redis" and topology != "standalone"
+            chosen += _lane(chance, lane, weights, seconds, fails_over)
     return sorted(chosen, key=lambda each: each.at)
 
 

@@ -37,7 +37,8 @@ async def answer(person: Person, challenge: str) -> None:
     challenges = [challenge]
     if person.chance.random() < 0.3:
         other = await person.log_in()
-        challenges += [other.body["challengeId"]] if other.is_ok else []
+        challenges += [other.body["challengeId"]] if "challengeId" in other.body else []
+        person.devices += [other.device()] if "accessToken" in other.body else []
     answers = await asyncio.gather(*(present(person, each, shown) for each in challenges))
     person.devices.extend(answer.device() for answer in answers if answer.is_ok)
     if any(answer.code == "rate_limited" for answer in answers):

@@ -13,9 +13,13 @@ from tools.chaos.redis_topologies import Redis, Standalone
 from tools.chaos.replicated import ClusterServers, SentinelServers
 from tools.chaos.schedule import Topology, UserStore
 from tools.testbed.postgresql import PostgresServer
+from tools.testbed.user_store_copy import PostgresCopy, SqliteCopy, UserStoreCopy
 
 GRACE = 3
 """Seconds in which a spent refresh token still gives its successor. Short, so that it passes."""
+
+ACCESS_LIFE = 86_400
+"""Seconds that an access token is good for. Long, so that none expires meanwhile."""
 
 Tell = Callable[[str], None]
 """Is told what is being done."""
@@ -32,6 +36,7 @@ class Stage(msgspec.Struct, frozen=True):
     pods: Pods
     postgres: PostgresServer | None
     """The user store, unless that is a SQLite file."""
+    copy: UserStoreCopy
 
     async def heal(self) -> None:
         """Whatever was done to them, all serve."""
@@ -55,31 +60,33 @@ async def raised(
         redis = _redis(topology, control, directory / "redis")
         stack.push_async_callback(redis.stop)
         await redis.start()
-        settings = _settings(control, redis)
+        settings = _settings(redis)
         postgres = None
+        copy: UserStoreCopy = SqliteCopy(directory / "var" / "service.db", directory / "copy")
         if users == "postgresql":
             tell("starting PostgreSQL")
             postgres = await asyncio.to_thread(PostgresServer)
             stack.push_async_callback(asyncio.to_thread, postgres.remove)
             await asyncio.to_thread(postgres.start)
-            settings["SERVICE_DATABASE_URL"] = postgres.url("postgres")
+            settings["SERVICE_DATABASE_URL"] = url = postgres.url("postgres")
+            copy = PostgresCopy(url, directory / "copy")
         tell("starting pods")
-        pods = Pods(directory, redis.url, settings, control.program)
+        pods = Pods(directory, redis.url, settings, control.without)
         stack.push_async_callback(pods.stop)
         await pods.start()
-        yield Stage(redis, pods, postgres)
+        yield Stage(redis, pods, postgres, copy)
 
 
-def _settings(control: Control, redis: Redis) -> dict[str, str]:
+def _settings(redis: Redis) -> dict[str, str]:
     """What the pods are set to: nothing expires meanwhile but the grace."""
     settings = {
-        "SERVICE_ACCESS_TTL": "86400",
+        "SERVICE_ACCESS_TTL": str(ACCESS_LIFE),
         "SERVICE_REFRESH_GRACE": str(GRACE),
         "SERVICE_MAX_SESSIONS": "1000",
     }
     if redis.acknowledgements:
         settings["SERVICE_REDIS_MIN_REPLICAS"] = str(redis.acknowledgements)
-    return settings | dict(control.environment)
+    return settings
 
 
 def _redis(topology: Topology, control: Control, directory: Path) -> Redis:

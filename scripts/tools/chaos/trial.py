@@ -18,7 +18,7 @@ from tools.chaos.nemesis import Faults
 from tools.chaos.pods import PODS
 from tools.chaos.requests import Requests
 from tools.chaos.schedule import Planned, Topology, UserStore, plan
-from tools.chaos.stage import GRACE, Stage, Tell, say_nothing
+from tools.chaos.stage import ACCESS_LIFE, GRACE, Stage, Tell, say_nothing
 
 _BETWEEN_CHECKS = 20.0
 
@@ -38,7 +38,7 @@ class Trial(msgspec.Struct, frozen=True):
         return plan(self.seed, self.topology, self.users, self.seconds, self.control.faults)
 
     def terms(self) -> Terms:
-        return Terms(GRACE, reads_are_final=self.topology == "standalone")
+        return Terms(GRACE, self.topology == "standalone", ACCESS_LIFE)
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ async def _run(trial: Trial, stage: Stage, requests: Requests, tell: Tell) -> li
         Person(f"p{number}.of{trial.seed}", requests, random.Random(f"{trial.seed} {number}"))
         for number in range(trial.people)
     ]
-    faults = Faults(stage)
+    faults = Faults(stage, requests)
     found = await _live_through(trial, people, faults, requests, tell)
     tell("healing")
     await stage.heal()
@@ -73,6 +73,7 @@ async def _run(trial: Trial, stage: Stage, requests: Requests, tell: Tell) -> li
         return found
     tell("asking everybody for everything")
     try:
+        await probing.until_ready(requests)
         await probing.probe(people, PODS, random.Random(f"probe {trial.seed}"))
     except probing.NotHealed as error:
         return [Violation("not healed", str(error), "", ())]
@@ -120,5 +121,5 @@ async def _inflict(
         tell(f"{began:.1f} s: {planned.kind}")
         place = len(noted)
         noted.append(Fault(kind=planned.kind, target="", started=began, ended=inf))
-        target = await faults.inflict(planned)
-        noted[place] = Fault(kind=planned.kind, target=target, started=began, ended=requests.now())
+        effect = msgspec.structs.asdict(await faults.inflict(planned))
+        noted[place] = Fault(kind=planned.kind, started=began, ended=requests.now(), **effect)

@@ -33,6 +33,7 @@ def _next(person: Person) -> Callable[[Person], Awaitable[None]]:
         present_spent: 2,
         try_ended: 12 if person.over else 0,
         second_factor.enrol: 12 if person.phone is None else 0,
+        begin_anew: 1,
     }
     return person.chance.choices(list(weights), list(weights.values()))[0]
 
@@ -46,8 +47,14 @@ async def log_in(person: Person) -> None:
         await second_factor.answer(person, answer.body["challengeId"])
     elif answer.is_ok:
         person.devices.append(answer.device())
+        person.phone = None  # if there was one, the account is older than it by now
     else:
         await person.sign_up()
+
+
+async def begin_anew(person: Person) -> None:
+    """Open another account; what is held of this one is kept."""
+    await person.sign_up()
 
 
 async def refresh(person: Person) -> None:

@@ -1,8 +1,11 @@
 """A real Valkey Cluster on loopback: three primaries, and a replica for each if asked for."""
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import msgspec
 from redis.cluster import ClusterNode, RedisCluster
 from redis.crc import key_slot
 
@@ -73,7 +76,7 @@ class Cluster:
         """Start all nodes and wait until each knows all and serves all slots."""
         for node in self.nodes:
             node.start()
-            node.id = node.cluster("MYID").decode()  # type: ignore[attr-defined]
+            node.id = _id_of(node)
         first, *others = self.nodes
         for number, node in enumerate(self.nodes):
             node.cluster("SET-CONFIG-EPOCH", number + 1)
@@ -142,6 +145,56 @@ class Cluster:
             if node.role() == "master":
                 node.cluster("SETSLOT", slot, "NODE", to.id)
 
+    def take_out(self, leaver: Node, heir: Node) -> "LeftCluster":
+        """Scale in by a primary, as `--cluster del-node` does: `heir` gets its slots, the others
+        forget it, and it is reset. It runs on, alone, with a map of its own."""
+        others = [node for node in self.nodes if node is not leaver]
+        slots = self.slots_of(leaver)
+        followers = _followers(leaver, others)
+        self._hand_over(slots, leaver, heir)
+        for node in others:
+            wait_until(lambda node=node: self._may_forget(node, leaver))  # type: ignore[misc]
+            node.cluster("FORGET", leaver.id)
+        leaver.cluster("RESET", "SOFT")
+        return LeftCluster(leaver, heir, slots, followers)
+
+    def take_in(self, left: "LeftCluster") -> None:
+        """Have it join again, with the replicas and the slots that it had."""
+        left.node.cluster("RESET", "HARD")  # by its old id it is turned away for a minute
+        left.node.id = _id_of(left.node)
+        _begin_append_only_file_anew(left.node)
+        known = next(node for node in self.nodes if node is not left.node)
+        known.cluster("MEET", "127.0.0.1", left.node.port, left.node.bus_port)
+        wait_until(self._is_whole)
+        for replica in left.replicas:
+            wait_until(partial(self._knows, replica, left.node))
+            replica.cluster("REPLICATE", left.node.id)
+        wait_until(lambda: all(map(_replicates, left.replicas)))
+        self._hand_over(left.slots, left.heir, left.node)
+
+    def slots_of(self, node: Node) -> list[tuple[int, int]]:
+        """The ranges of slots that it has, as it sees it: first and last of each."""
+        return [
+            (first, last)
+            for first, last, primary, *_ in node.cluster("SLOTS")  # type: ignore[attr-defined]
+            if primary[1] == node.port
+        ]
+
+    def _hand_over(self, slots: list[tuple[int, int]], source: Node, to: Node) -> None:
+        """Hand whole ranges over, each slot in one step, and wait until all nodes know it."""
+        bounds = [bound for pair in slots for bound in pair]
+        source.cluster("MIGRATESLOTS", "SLOTSRANGE", *bounds, "NODE", to.id)
+        wait_until(lambda: _migrated(source))
+        wait_until(
+            lambda: all(self.owner(first, node) is to for first, _ in slots for node in self.nodes)
+        )
+
+    def _may_forget(self, node: Node, leaver: Node) -> bool:
+        """Whether it follows another by now: who follows the leaver cannot forget it."""
+        with node.client() as client:
+            role = client.role()
+        return role[0] == b"master" or int(role[2]) != leaver.port
+
     def _with_port(self, port: int) -> Node:
         return next(node for node in self.nodes if node.port == port)
 
@@ -154,6 +207,39 @@ class Cluster:
 
     def _knows(self, node: Node, other: Node) -> bool:
         return other.id.encode() in node.cluster("NODES")  # type: ignore[operator]
+
+
+class LeftCluster(msgspec.Struct, frozen=True):
+    """A primary that was taken out, and what it had."""
+
+    node: Node
+    heir: Node
+    slots: list[tuple[int, int]]
+    replicas: list[Node]
+
+
+def _id_of(node: Node) -> str:
+    return node.cluster("MYID").decode()  # type: ignore[attr-defined,no-any-return]
+
+
+def _begin_append_only_file_anew(node: Node) -> None:
+    """Valkey 9.1 has the reset in the file, where it fails when it is loaded: keys that were moved
+    away are still there then, and their slots cannot be imported again."""
+    with node.client() as client:
+        client.bgrewriteaof()
+        wait_until(lambda: not _rewrites(client.info("persistence")))
+
+
+def _rewrites(persistence: dict[str, Any]) -> bool:
+    return bool(persistence["aof_rewrite_in_progress"] or persistence["aof_rewrite_scheduled"])
+
+
+def _followers(primary: Node, nodes: Iterable[Node]) -> list[Node]:
+    ids = {
+        line.split()[0].decode()
+        for line in primary.cluster("REPLICAS", primary.id)  # type: ignore[attr-defined]
+    }
+    return [node for node in nodes if node.id in ids]
 
 
 def _replicates(node: Node) -> bool:

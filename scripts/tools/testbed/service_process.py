@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import jwt
@@ -53,10 +53,13 @@ class ServiceProcess:
         data = {name: self._environment.get(name, "") for name in shared}
         return ServiceProcess(directory, url, **data | settings)
 
-    def start(self) -> "ServiceProcess":
-        """Start it and wait until it says where it listens and answers there."""
+    def start(self, patience: float = 40) -> "ServiceProcess":
+        """Start it and wait until it says where it listens and answers there.
+
+        `patience` is in seconds: two workers on a busy machine take some.
+        """
         self._launch()
-        wait_until(self._answers, seconds=40)  # two workers on a busy machine
+        wait_until(self._answers, seconds=patience)
         return self
 
     def refusal(self) -> tuple[int, str]:
@@ -66,7 +69,7 @@ class ServiceProcess:
         return code, self.output()
 
     def _launch(self) -> "subprocess.Popen[bytes]":
-        with self._log.open("wb") as log:
+        with self._open_log() as log:
             self.process = subprocess.Popen(
                 [sys.executable, *self._program, "serve"],
                 cwd=REPOSITORY,
@@ -75,6 +78,10 @@ class ServiceProcess:
                 stderr=subprocess.STDOUT,
             )
         return self.process
+
+    def _open_log(self) -> IO[bytes]:
+        """Where a new process writes to."""
+        return self._log.open("wb")
 
     def output(self) -> str:
         """All that it has printed and logged so far."""

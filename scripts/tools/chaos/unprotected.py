@@ -1,0 +1,74 @@
+"""The service without one of its protections, for the controls; never for use."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from math import inf
+from typing import Any
+
+from service import streams
+from service.accounts import users
+from service.errors import StoreUnavailable
+from service.readiness import parts
+from service.redis.client import RedisClient
+from service.redis.cluster import Cluster
+from service.redis.connection import Argument
+
+_TIMES = 10
+
+
+def _send_again() -> None:
+    """As redis-py does by default: a command without a reply is sent again."""
+    once = RedisClient._execute
+
+    async def again_and_again(
+        redis_client: RedisClient, command: tuple[Argument, ...], changing: bool
+    ) -> Any:
+        for _ in range(_TIMES):
+            try:
+                return await once(redis_client, command, changing)
+            except StoreUnavailable:
+                await asyncio.sleep(0.01)
+        return await once(redis_client, command, changing)
+
+    RedisClient._execute = again_and_again  # type: ignore[assignment,method-assign]
+
+
+def _read_the_map_once() -> None:
+    """Go by the first map of the cluster for good, but for what a node says has moved."""
+    read = Cluster._read_map
+
+    async def read_once(cluster: Cluster) -> None:
+        if None in cluster._homes:
+            await read(cluster)
+
+    Cluster._read_map = read_once  # type: ignore[assignment,method-assign]
+
+
+def _wait_for_the_log() -> None:
+    """Write as Python does: when the pipe is full, until somebody reads."""
+    streams.never_wait = lambda: None
+
+
+def _remember_rows() -> None:
+    """Never ask the user store whether a row in memory still is what it has."""
+
+    async def never_confirm(_: users.Users) -> None:
+        pass
+
+    users._GOOD_FOR = inf
+    users.Users.confirm = never_confirm  # type: ignore[assignment,method-assign]
+
+
+def _take_any_clock() -> None:
+    """Be ready whatever the time is."""
+    parts.CLOCK_LIMIT = inf
+
+
+PROTECTIONS: Mapping[str, Callable[[], None]] = {
+    "redis-retries": _send_again,
+    "old-map": _read_the_map_once,
+    "blocking-log": _wait_for_the_log,
+    "old-rows": _remember_rows,
+    "any-clock": _take_any_clock,
+}
+"""What takes each away, by the name of the control."""
