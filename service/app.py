@@ -40,6 +40,7 @@ from service.redis.client import Bounds, RedisClient
 from service.redis.event_streams import EventStreams
 from service.redis.feed_marking import FeedMarking
 from service.redis.node import Timing
+from service.redis.probe import refuse_without_rights
 from service.sessions.access_tokens import AccessTokens
 from service.sessions.refresh_tokens import RefreshTokens
 from service.sessions.sessions import Lives, Owners, Sessions
@@ -174,7 +175,9 @@ def create_redis_client(settings: Settings) -> RedisClient:
     )
     bounds = Bounds(settings.events_max, settings.limit_calls if settings.rate_limit else None)
     replicas = settings.redis_min_replicas
-    return RedisClient(settings.redis_url, replicas, timing, settings.issuer, bounds)
+    return RedisClient(
+        settings.redis_url, replicas, timing, settings.issuer, bounds, refuse_without_rights
+    )
 
 
 def create_access_tokens(settings: Settings, keys: ServiceKeys) -> AccessTokens:

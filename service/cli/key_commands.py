@@ -36,6 +36,7 @@ from service.keyring.store import KeyStore
 from service.keyring.unsealing import UnsealedKeys
 from service.keyring.watch import POLL
 from service.redis.client import RedisClient
+from service.redis.probe import refuse_without_rights
 from service.settings import Settings
 from service.twofactor.resealing import Resealing
 
@@ -160,7 +161,7 @@ async def _rewrap(keys: _Keys, _: argparse.Namespace) -> int:
 
 async def _pending(settings: Settings, resealing: Resealing) -> str:
     url = settings.redis_url or server_url(settings.data_dir)
-    redis = RedisClient(url)
+    redis = RedisClient(url, admit=refuse_without_rights)
     life = int(settings.enrollment_ttl.total_seconds())
     try:
         return f"Pending enrolments sealed anew: {await resealing.reseal_pending(redis)}."

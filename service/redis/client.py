@@ -8,6 +8,7 @@ on; where a reply is lost, the caller learns that nothing is known.
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -19,9 +20,9 @@ from service.rates import Rate
 from service.redis.cluster import Cluster
 from service.redis.connection import Argument
 from service.redis.keys import BARRIER, BARRIER_LIFE, DROPPED, DROPPED_LIFE, EVENTS_KEPT
-from service.redis.node import Node, NotConnected, Timing
+from service.redis.node import Admission, Node, NotConnected, Timing, admit_any
 from service.redis.primary import Primary
-from service.redis.refusals import CommandRefused, refused, unavailable
+from service.redis.refusals import CommandRefused, lacks_rights, refused, unavailable
 from service.redis.url import RedisUrl
 from service.settings import Secret
 
@@ -122,11 +123,12 @@ class RedisClient:
         timing: Timing | None = None,
         issuer: str = "",
         bounds: Bounds | None = None,
+        admit: Admission = admit_any,
     ) -> None:
         """Nothing is sent yet. Changes wait for `min_replicas` acknowledgements.
 
         Where Sentinels or nodes of a cluster name the servers, one whose feed bears the mark of
-        another `issuer` is refused. Empty: any will do.
+        another `issuer` is refused. Empty: any will do. `admit` looks at each new connection.
 
         Raises:
             StartupError: the URL, or a file that it names, cannot be read. Does not show it.
@@ -140,7 +142,7 @@ class RedisClient:
         self._timing = timing or Timing()
         in_cluster = parsed.topology == "cluster"
         kind = Cluster if in_cluster else Primary
-        self._topology: Topology = kind(parsed, self._timing, min_replicas, issuer)
+        self._topology: Topology = kind(parsed, self._timing, min_replicas, issuer, admit)
         self.topology = parsed.topology
         """`standalone`, `sentinel` or `cluster`."""
         self.before_reading = _WHILE_A_SLOT_MOVES if in_cluster else ""
@@ -216,6 +218,12 @@ class RedisClient:
         except (exceptions.RedisError, OSError) as error:
             raise unavailable(error) from error
 
+    async def leave(self, reason: str) -> None:
+        """Leave all servers; the next call connects anew. Who waits gets `StoreUnavailable`."""
+        with suppress(exceptions.RedisError, OSError):
+            for node in await self._topology.primaries():
+                await node.drop(reason)
+
     async def aclose(self) -> None:
         """Close all connections. Whoever still waits gets `StoreUnavailable`."""
         await self._topology.aclose()
@@ -272,6 +280,8 @@ class RedisClient:
             elif isinstance(cause, exceptions.NoScriptError):
                 raise cause
             else:
+                if lacks_rights(cause):  # the next connection is looked at, and no script sent
+                    await node.drop("our user may not run all that scripts run")
                 raise refused(cause) from cause
             try:
                 return await there.ask(command, changing, *asking)

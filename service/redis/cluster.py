@@ -16,7 +16,15 @@ from service.redis.connection import Argument
 from service.redis.feed_mark import issuer_in
 from service.redis.identity import refuse_foreign
 from service.redis.keys import TAGS, bucket_of, numbered
-from service.redis.node import CONNECTION, Node, NotConnected, Timing, opened
+from service.redis.node import (
+    CONNECTION,
+    Admission,
+    Node,
+    NotConnected,
+    Timing,
+    admit_any,
+    opened,
+)
 from service.redis.refusals import ForeignServer
 from service.redis.url import Address, RedisUrl
 
@@ -40,8 +48,16 @@ _TWO_CLUSTERS = StoreRefuses("foreign", "The URL names nodes of different cluste
 class Cluster:
     """A topology in which each bucket has a place of its own, which may change at any time."""
 
-    def __init__(self, url: RedisUrl, timing: Timing, min_replicas: int, issuer: str = "") -> None:
+    def __init__(
+        self,
+        url: RedisUrl,
+        timing: Timing,
+        min_replicas: int,
+        issuer: str = "",
+        admit: Admission = admit_any,
+    ) -> None:
         """`issuer`: whose mark the feed of a node must bear, if any."""
+        self._admit = admit
         self._url = url
         self._timing = timing
         self._min_replicas = min_replicas
@@ -207,6 +223,7 @@ class Cluster:
                 connection = await opened(self._url.connection(address, **CONNECTION))
                 if node in self._homes:  # another may have its address by now
                     await refuse_foreign(connection, self._issuer, self._homes.index(node))
+                await self._admit(connection)
                 return connection
 
             node = self._nodes[address] = Node(connect, self._timing, self._min_replicas)

@@ -41,6 +41,14 @@ async def opened(connection: AbstractConnection) -> AbstractConnection:
     return connection
 
 
+Admission = Callable[[AbstractConnection], Awaitable[None]]
+"""Looks at a connection before it is used, and raises what speaks against that."""
+
+
+async def admit_any(connection: AbstractConnection) -> None:
+    """Nothing speaks against any connection."""
+
+
 class Timing(msgspec.Struct, frozen=True):
     """How long Redis may take. Together under the 2 s in which the contract promises 503."""
 

@@ -13,7 +13,7 @@ from redis.asyncio.connection import AbstractConnection
 from service.redis.connection import Argument
 from service.redis.election import Candidate, Vote, candidates, elected, latest
 from service.redis.identity import Identity, identity_of, issuer_of, refuse_foreign
-from service.redis.node import CONNECTION, Node, Timing, opened
+from service.redis.node import CONNECTION, Admission, Node, Timing, admit_any, opened
 from service.redis.refusals import refused
 from service.redis.url import Address, RedisUrl
 
@@ -39,8 +39,16 @@ _DOUBT = 10.0
 class Primary:
     """A topology with a single place for all keys."""
 
-    def __init__(self, url: RedisUrl, timing: Timing, min_replicas: int, issuer: str = "") -> None:
+    def __init__(
+        self,
+        url: RedisUrl,
+        timing: Timing,
+        min_replicas: int,
+        issuer: str = "",
+        admit: Admission = admit_any,
+    ) -> None:
         """`issuer`: whose mark the feed of a server must bear that Sentinels name, if any."""
+        self._admit = admit
         self._url = url
         self._issuer = issuer
         self._sentinels = url.hosts if url.topology == "sentinel" else ()
@@ -84,11 +92,14 @@ class Primary:
     async def _connect(self) -> AbstractConnection:
         if not self._sentinels:
             host = self._url.hosts[0] if self._url.hosts else None
-            return await opened(self._url.connection(host, **CONNECTION))
+            connection = await opened(self._url.connection(host, **CONNECTION))
+            await self._admit(connection)
+            return connection
         named = await self._named()
         await self._follow(named)
         connection = await opened(self._url.connection(named, **CONNECTION))
         await refuse_foreign(connection, self._issuer, 0)
+        await self._admit(connection)
         identity = await identity_of(connection)
         await connection.send_command("ROLE")
         role = await connection.read_response()

@@ -4,10 +4,13 @@ import asyncio
 import time
 
 import msgspec
+from redis import exceptions
+from redis.asyncio.connection import AbstractConnection
 
 from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
 from service.redis.keys import BARRIER, BARRIER_LIFE, BUCKETS, KINDS, TAGS
+from service.redis.refusals import RightsMissing
 from service.redis.rights import COMMANDS
 from service.redis.scripts import Script
 
@@ -31,6 +34,43 @@ class Written(msgspec.Struct, frozen=True):
     """Why some buckets of a cluster took no change."""
 
 
+_RIGHTS = f"""
+local missing, key = {{}}, '{BARRIER}{TAGS[0].decode()}'
+for command in ('{COMMANDS}'):gmatch('%S+') do
+  local behind = command:sub(1, 4) == 'EVAL' and {{ 'x', '1', key }} or {{ key }}
+  if not redis.acl_check_cmd(command, unpack(behind)) then missing[#missing + 1] = command end
+end
+for kind in ('{" ".join(KINDS)}'):gmatch('%S+') do
+  local name = kind .. ':{TAGS[0].decode()}:x'
+  if not redis.acl_check_cmd('DEL', name) then missing[#missing + 1] = kind .. ':*' end
+end
+return missing"""
+
+
+async def refuse_without_rights(connection: AbstractConnection) -> None:
+    """Hang up where our user may not run all that scripts run, on all their kinds of keys.
+
+    A script that is refused its third write has made two. So none is sent unless all may run.
+    Rights that are taken away later are noticed by a `probe`, or by the first call that lacks one:
+    either leaves the connection, and the next one is looked at anew.
+
+    Raises:
+        RightsMissing
+        redis.exceptions.ResponseError: the server runs no script now.
+    """
+    await connection.send_command("EVAL", _RIGHTS, 0, check_health=False)
+    try:
+        missing: list[bytes] = await connection.read_response()
+    except exceptions.NoPermissionError:
+        missing = [b"EVAL"]
+    except exceptions.ResponseError:
+        await connection.disconnect(nowait=True)
+        raise
+    if missing:
+        await connection.disconnect(nowait=True)
+        raise RightsMissing(", ".join(name.decode() for name in missing[:5]))
+
+
 async def probe(redis: RedisClient) -> Written:
     """Write a key that ends by itself; in a cluster, one in each bucket, wherever it lies.
 
@@ -45,6 +85,8 @@ async def probe(redis: RedisClient) -> Written:
             raise each
     written = [each for each in found if isinstance(each, Written)]
     missing = {name: None for each in written for name in each.missing}
+    if missing:
+        await redis.leave("our user may not run all that scripts run")
     skew = max((each.skew for each in written), key=abs)
     return Written(tuple(missing), skew, refused)
 

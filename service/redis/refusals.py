@@ -27,6 +27,13 @@ class ForeignServer(exceptions.ConnectionError):
         )
 
 
+class RightsMissing(exceptions.ConnectionError):
+    """Our user may not run all that the scripts run, so that one could break off half-way."""
+
+    def __init__(self, names: str) -> None:
+        super().__init__(f"Redis does not let this user use {names}; redis.conf has the ACL")
+
+
 class _Meaning(NamedTuple):
     refusal: Refusal
     message: str
@@ -73,6 +80,11 @@ _BY_TEXT = (
 )
 
 
+def lacks_rights(error: BaseException) -> bool:
+    """Whether the server has not let our user do all that a call does: it may be half done."""
+    return isinstance(error, exceptions.RedisError) and _meaning(error) is _NO_LEAVE
+
+
 def code_of(error: exceptions.RedisError) -> str:
     """The first word of an error reply; redis-py takes it off where it has a class for it."""
     return getattr(error, "status_code", None) or str(error).partition(" ")[0]
@@ -92,6 +104,8 @@ def unavailable(error: BaseException) -> StoreUnavailable:
             return cause
         if isinstance(cause, ForeignServer):
             return StoreRefuses("foreign", str(cause))
+        if isinstance(cause, RightsMissing):
+            return StoreRefuses("user", str(cause))
         if isinstance(cause, exceptions.RedisError) and (meaning := _meaning(cause)):
             return StoreRefuses(meaning.refusal, meaning.message, permanent=meaning.permanent)
         cause = cause.__cause__

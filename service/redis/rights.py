@@ -18,8 +18,8 @@ from service.redis.connection import Argument
 from service.redis.keys import KINDS, TAGS
 
 COMMANDS = (
-    "DEL EVAL EVALSHA EXISTS GET HDEL HGET HGETALL HLEN HMGET HSET INCR LINDEX LPOP LREM "
-    "PEXPIRE PEXPIREAT PEXPIRETIME PTTL RPUSH SET TIME XADD XREVRANGE XTRIM"
+    "DEL EVAL EVALSHA EXISTS GET HDEL HGET HGETALL HLEN HMGET HSET INCR INCRBY LINDEX LPOP LREM "
+    "PEXPIRE PEXPIREAT PEXPIRETIME PTTL RPUSH SET TIME XADD XDEL XLEN XREVRANGE XTRIM"
 )
 """What our own user needs for its scripts, on every kind of key."""
 
@@ -27,6 +27,7 @@ _WRITTEN: dict[str, tuple[str, ...]] = {
     "HDEL": ("f",),
     "HSET": ("f", "v"),
     "INCR": (),
+    "INCRBY": ("1",),
     "LPOP": (),
     "LREM": ("1", "v"),
     "PEXPIREAT": ("1",),
@@ -34,6 +35,7 @@ _WRITTEN: dict[str, tuple[str, ...]] = {
     "SET": ("v",),
     "SETRANGE": ("0", "v"),
     "XADD": ("1-1", "f", "v"),
+    "XDEL": ("1-1",),
     "XTRIM": ("MAXLEN", "1"),
 }
 """What scripts leave in the append-only file, and what stands there behind the key. Besides, DEL

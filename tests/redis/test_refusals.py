@@ -9,6 +9,8 @@ from tools.testbed.redis_server import NetworkServer, available
 
 from service.errors import StoreRefuses, StoreUnavailable
 from service.redis.client import RedisClient
+from service.redis.node import admit_any
+from service.redis.probe import probe, refuse_without_rights
 from service.redis.requirements import check_server
 from service.redis.scripts import Script
 from service.redis.url import RedisUrl
@@ -113,6 +115,61 @@ async def test_a_connection_that_is_refused(
         client.config_set("requirepass", "")
         client.execute_command("ACL", "SETUSER", "default", "nopass")
         await redis_client.aclose()
+
+
+HALF = Script("redis.call('SET', KEYS[1], 'half') redis.call('INCR', KEYS[2]) return 1")
+COUNTER = b"revocations:{00}"
+
+
+@pytest.mark.parametrize(
+    ("lacking", "else_left"), [("-incr", b"half"), ("resetkeys ~session:* ~sessions:*", b"old")]
+)
+async def test_no_script_breaks_off_half_way(
+    server: NetworkServer, client: "redis.Redis", lacking: str, else_left: bytes
+) -> None:
+    """Where our user may not run all that scripts run, none is sent: what is missing is told.
+
+    Where nobody looks first, a change stays half made, unless the keys are declared. (Memory and
+    replicas do not do that: a server refuses the first write for them, or none.)
+    """
+    client.execute_command("ACL", "SETUSER", "app", *lacking.split())
+    url = Secret(f"redis://app:pass@127.0.0.1:{server.port}")
+    for admit, left in ((refuse_without_rights, b"old"), (admit_any, else_left)):
+        redis_client = RedisClient(url, admit=admit)
+        with pytest.raises(StoreRefuses) as refused:
+            await HALF(redis_client, [KEY, COUNTER], [])
+        assert refused.value.refusal == "user"
+        assert client.get(KEY) == left
+        await redis_client.aclose()
+    for more, named in (("-get", "GET"), ("-eval", "EVAL")):
+        client.execute_command("ACL", "SETUSER", "app", more)
+        redis_client = RedisClient(url, admit=refuse_without_rights)
+        with pytest.raises(StoreRefuses, match=named):
+            await redis_client.execute("TIME", KEY)
+        await redis_client.aclose()
+
+
+@pytest.mark.parametrize("noticed_by", ["probe", "call"])
+async def test_rights_that_are_taken_away_from_a_living_connection(
+    server: NetworkServer, client: "redis.Redis", noticed_by: str
+) -> None:
+    """Once somebody has noticed, nothing more is sent, until they are given back."""
+    url = Secret(f"redis://app:pass@127.0.0.1:{server.port}")
+    redis_client = RedisClient(url, admit=refuse_without_rights)
+    assert await HALF(redis_client, [KEY, COUNTER], []) == 1
+    client.execute_command("ACL", "SETUSER", "app", "-incr")
+    if noticed_by == "probe":
+        assert "INCR" in (await probe(redis_client)).missing
+    else:
+        with pytest.raises(StoreRefuses):
+            await HALF(redis_client, [KEY, COUNTER], [])
+    client.set(KEY, "old")
+    with pytest.raises(StoreRefuses, match=r"use INCR; redis\.conf has the ACL"):
+        await HALF(redis_client, [KEY, COUNTER], [])
+    assert client.get(KEY) == b"old"
+    client.execute_command("ACL", "SETUSER", "app", "+incr")
+    assert await HALF(redis_client, [KEY, COUNTER], []) == 1
+    await redis_client.aclose()
 
 
 async def test_a_server_that_is_full_of_clients(
