@@ -25,7 +25,7 @@ from service.redis.node import (
     admit_any,
     opened,
 )
-from service.redis.refusals import ForeignServer
+from service.redis.refusals import ForeignServer, unavailable
 from service.redis.url import Address, RedisUrl
 
 log = structlog.get_logger()
@@ -140,6 +140,7 @@ class Cluster:
         try:
             known = [address for address, node in self._nodes.items() if node in self._homes]
             asked = list(dict.fromkeys([*known, *self._url.hosts]))
+            self._refusal = None
             answers = await asyncio.gather(*(self._ask(address) for address in asked))
             told = {at: one for at, one in zip(asked, answers, strict=True) if one is not None}
             if (maps := await self._ours(told)) is not None:
@@ -148,11 +149,14 @@ class Cluster:
             self._looked = time.monotonic()
 
     async def _ask(self, address: Address) -> ClusterMap | None:
-        with suppress(exceptions.RedisError, OSError):
+        try:
             async with asyncio.timeout(self._timing.connect.total_seconds()):
                 rows = await self._at(address).ask(("CLUSTER", "SLOTS"), False)
             return ClusterMap.read(rows, address)
-        return None
+        except (exceptions.RedisError, OSError) as error:
+            if isinstance(reason := unavailable(error), StoreRefuses):
+                self._refusal = reason  # told, unless another node answers
+            return None
 
     async def _ours(
         self, told: Mapping[Address, ClusterMap]
@@ -169,7 +173,7 @@ class Cluster:
         if len(clusters) == 1 and (most or not self._issuer):
             return clusters[0]
         if not clusters:
-            self._refusal = _NO_MAP if told else None
+            self._refusal = _NO_MAP if told else self._refusal
             return None
         owners = [await self._owner(agreed(maps, told)) for maps in clusters]
         if self._issuer in owners:

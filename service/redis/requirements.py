@@ -85,18 +85,19 @@ async def inspect_server(redis: RedisClient, refusals: Refusals | None = None) -
 async def check_server(url: Secret, issuer: str = "") -> None:
     """Refuse a server that would lose what it has confirmed, or is not what the URL says.
 
-    One that is not up yet, does not let us look, or does not take our user or database now, is let
-    pass: readiness tells, and it may be mended there as well as here.
+    One that is not up yet, does not let us look, or takes no writes for now, is let pass: readiness
+    tells, and it may pass by itself. What the URL says wrongly does not.
 
     Raises:
-        StartupError: the server's `maxmemory-policy` would drop sessions before their time, its
-            user `default` may not load every change, or it is of another kind than the URL's.
+        StartupError: the server does not take the user, password or database of the URL, or is of
+            another kind than it; its `maxmemory-policy` would drop sessions before their time; its
+            user `default` may not load every change.
     """
     redis = RedisClient(url, issuer=issuer)
     try:
         report = await inspect_server(redis)
     except StoreRefuses as refusal:
-        if refusal.permanent and refusal.refusal not in ("user", "database"):
+        if refusal.permanent:
             raise StartupError(f"SERVICE_REDIS_URL: {refusal}") from None
         return
     except StoreUnavailable:

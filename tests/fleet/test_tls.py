@@ -56,9 +56,10 @@ async def test_another_certificate_is_refused(server: TlsServer, tmp_path: Path)
     assert PASSWORD not in told
 
 
-async def test_a_wrong_password_is_refused(server: TlsServer, tmp_path: Path) -> None:
-    """The service starts, says that it is not ready, and shows the password to nobody."""
+def test_a_wrong_password_is_refused(server: TlsServer, tmp_path: Path) -> None:
+    """The start stops with one line that names the setting, and shows the password to nobody."""
     url = server.url_trusting(server.authority, f"{SERVICE}:not-the-password")
-    status, told = await readiness(tmp_path, url)
-    assert status == 503
+    code, told = ServiceProcess(tmp_path, url).refusal()
+    assert (code, told.count("\n")) == (2, 1), told
+    assert told.startswith("openshow-auth: SERVICE_REDIS_URL: ")
     assert "not-the-password" not in told

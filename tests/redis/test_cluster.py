@@ -222,3 +222,10 @@ async def test_a_look_survives_what_nobody_foresaw(
     with suppress(StoreUnavailable):
         await eventually(redis_client.unserved)
     assert await redis_client.unserved()
+
+
+async def test_a_password_that_no_node_takes(cluster: Cluster) -> None:
+    """It stops the start, as anywhere; it is not told as a cluster that cannot be reached."""
+    url = cluster.url.reveal().replace("redis+cluster://", "redis+cluster://nobody:s3cret@")
+    with pytest.raises(StartupError, match=r"^SERVICE_REDIS_URL: .*user name and password$"):
+        await check_server(Secret(url))

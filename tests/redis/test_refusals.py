@@ -7,7 +7,7 @@ import pytest
 import redis
 from tools.testbed.redis_server import NetworkServer, available
 
-from service.errors import StoreRefuses, StoreUnavailable
+from service.errors import StartupError, StoreRefuses, StoreUnavailable
 from service.redis.client import RedisClient
 from service.redis.node import admit_any
 from service.redis.probe import probe, refuse_without_rights
@@ -110,7 +110,9 @@ async def test_a_connection_that_is_refused(
                 await ask
             assert (refused.value.refusal, refused.value.permanent) == (refusal, True)
             assert "s3cret" not in str(refused.value)
-        await check_server(Secret(url.format(server.port)))  # the start goes on; readiness tells
+        with pytest.raises(StartupError, match=r"^SERVICE_REDIS_URL: Redis ") as stopped:
+            await check_server(Secret(url.format(server.port)))
+        assert "s3cret" not in str(stopped.value)
     finally:
         client.config_set("requirepass", "")
         client.execute_command("ACL", "SETUSER", "default", "nopass")
