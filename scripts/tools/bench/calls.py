@@ -44,8 +44,12 @@ async def _me(seeder: Seeder, connections: int, count: int) -> list[Lane]:
 
 
 async def _refresh(seeder: Seeder, connections: int, count: int) -> list[Lane]:
-    """A session on each connection, whose token is exchanged for its successor over and over."""
-    sessions = await seeder.open(_two_each(connections))
+    """A session on each connection, whose token is exchanged for its successor over and over.
+
+    Two for each user; of users who are there, since a refresh looks.
+    """
+    users = await seeder.new_accounts((connections + 1) // 2)
+    sessions = await seeder.open([user for user in users for _ in range(2)][:connections])
     return [
         Lane([_post("/auth/refresh", session, _token(session), signed=False)], count, chained=True)
         for session in sessions
@@ -88,7 +92,7 @@ async def _bodies(path: str, seeder: Seeder, connections: int, count: int) -> li
 
 
 def _two_each(sessions: int) -> list[bytes]:
-    """User ids for so many sessions; without accounts, which no logout or refresh looks at."""
+    """User ids for so many sessions; without accounts, which no logout looks at."""
     return [user for _ in range(sessions) for user in [secrets.token_bytes(16)] * 2][:sessions]
 
 

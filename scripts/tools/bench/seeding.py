@@ -46,10 +46,13 @@ class Seeder:
 
     async def accounts(self, count: int) -> list[bytes]:
         """The ids of `count` accounts, the same ones at each call. Nobody knows their passwords."""
-        more = [_address() for _ in range(count - len(self._accounts))]
-        nobody = PasswordHash(1, "*")
-        self._accounts += await self._stores.users.add_all(more, nobody, system_clock())
+        self._accounts += await self.new_accounts(count - len(self._accounts))
         return self._accounts[:count]
+
+    async def new_accounts(self, count: int) -> list[bytes]:
+        """The ids of `count` accounts that nobody has a session of."""
+        emails, nobody = [_address() for _ in range(count)], PasswordHash(1, "*")
+        return await self._stores.users.add_all(emails, nobody, system_clock())
 
     async def people(self, count: int, password: str) -> list[str]:
         """The e-mail addresses of `count` new accounts, all with this password."""
