@@ -57,6 +57,7 @@ LIBRARIES = {
     "hiredis": "redis",
     "alembic": "database",
     "asyncpg": "database",
+    "aiosqlite": "database",
     "sqlalchemy": "database accounts keyring readiness app cli",
     "bcrypt": "accounts",
     "email_validator": "accounts",

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,8 +17,11 @@ from service.accounts.emails import EmailAddress
 from service.accounts.passwords import PasswordHash
 from service.clock import milliseconds, moment
 from service.database.engine import store_errors
+from service.database.reader import MOST_USERS, open_reader
 from service.database.tables import recovery_codes, users
 from service.errors import EmailTaken, StoreUnavailable
+
+__all__ = ["MOST_USERS", "Credentials", "User", "Users"]
 
 _REMEMBERED = 10_000  # rows, about 1 kB each
 
@@ -82,9 +85,6 @@ _FIND_BY_ID = select(
 _VERSIONS = select(users.c.id, users.c.version).where(
     users.c.id.in_(bindparam("user_ids", expanding=True))
 )
-_FACTORS = select(users.c.id, users.c.two_fa_enabled).where(
-    users.c.id.in_(bindparam("user_ids", expanding=True))
-)
 _IDS = select(users.c.email_key, users.c.id).where(
     users.c.email_key.in_(bindparam("keys", expanding=True))
 )
@@ -121,6 +121,8 @@ class Users:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._reader = open_reader(engine)
+        self._get = self._reader.spell(_GET)
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()  # the latest used last
         self._away = False
 
@@ -194,15 +196,13 @@ class Users:
                 row = (await connection.execute(_FIND_BY_ID, {"user_id": user_id})).first()
         return _credentials(row) if row else None
 
-    async def second_factors(self, user_ids: Sequence[bytes]) -> dict[bytes, bool]:
+    async def second_factors(self, user_ids: Sequence[bytes]) -> Mapping[bytes, bool]:
         """Whether these users have a second factor, by id; those who are not there are missing.
 
-        One statement for all. Databases count its parameters: 32,766 at the most.
+        One statement for all: `MOST_USERS` at the most.
         """
         with store_errors():
-            async with self._engine.connect() as connection:
-                rows = (await connection.execute(_FACTORS, {"user_ids": list(user_ids)})).all()
-        return {row.id: bool(row.two_fa_enabled) for row in rows}
+            return await self._reader.second_factors(user_ids)
 
     async def get(self, user_id: bytes, version: int | None) -> User | None:
         """The account with this id; from memory, if `version` of its row is there.
@@ -220,12 +220,14 @@ class Users:
             return known.user
         with store_errors():
             asked = time.monotonic()
-            async with self._engine.connect() as connection:
-                row = (await connection.execute(_GET, {"user_id": user_id})).first()
+            row = await self._reader.one(self._get, user_id)
         if row is None:
             self._remembered.pop(user_id, None)
             return None
-        user = _user(row)
+        id_, email, created_at, two_fa_enabled, version_now, codes_left = (
+            row  # as `_SHOWN` has them
+        )
+        user = User(id_, email, moment(created_at), bool(two_fa_enabled), codes_left, version_now)
         self._remember(user, asked)
         return user
 

@@ -7,16 +7,13 @@ Sessions go on while the user store is away: then nothing is known, and nobody w
 
 import asyncio
 
-from service.accounts.users import Users
+from service.accounts.users import MOST_USERS, Users
 from service.errors import StoreUnavailable
 from service.sessions.sessions import Owner
 
 _PATIENCE = 0.25
 """Seconds that a refresh waits for a user store that hangs; and until a broken one is asked again.
 While a statement hangs, no other is begun, and nobody else waits."""
-
-_MOST = 256
-"""Users a statement. Databases count their parameters."""
 
 
 class OwnerLookup:
@@ -45,7 +42,7 @@ class OwnerLookup:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+                batch, self._waiting = self._waiting[:MOST_USERS], self._waiting[MOST_USERS:]
                 giving_up = loop.call_later(_PATIENCE, self._give_up, batch)
                 try:
                     found = await self._users.second_factors([user_id for user_id, _ in batch])

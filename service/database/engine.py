@@ -5,6 +5,7 @@ SQLite or PostgreSQL: nothing outside this package knows which of the two it is.
 
 import os
 import secrets
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -28,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from service.database import libpq, outages, postgresql
+from service.database.file_identity import identity_of
 from service.database.tables import users
 from service.errors import StartupError, StoreUnavailable
 
@@ -43,6 +45,7 @@ _FAILURES = (
     PoolTimeoutError,
     asyncpg.PostgresError,  # while connecting
     asyncpg.InterfaceError,
+    sqlite3.Error,  # of reads past SQLAlchemy
     OSError,  # drivers that use sockets
     MemoryError,  # SQLite's
 )
@@ -155,14 +158,6 @@ def _make(file: Path) -> None:
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
-def _identity(file: Path) -> tuple[int, int] | None:
-    """What tells this file from another of the same name; None when there is none."""
-    with suppress(FileNotFoundError):
-        found = file.stat()
-        return found.st_dev, found.st_ino
-    return None
-
-
 def _prepare_connections(engine: AsyncEngine, file: Path) -> None:
     """Set each connection's pragmas, and keep the pool off a file that has been replaced."""
 
@@ -175,13 +170,13 @@ def _prepare_connections(engine: AsyncEngine, file: Path) -> None:
         # Off by default in SQLite, always on in PostgreSQL: one behaviour on both.
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
-        record.info["file"] = _identity(file)
+        record.info["file"] = identity_of(file)
 
     @event.listens_for(engine.sync_engine, "checkout")
     def same_file(connection: Any, record: ConnectionPoolEntry, proxy: Any) -> None:
         # A connection outlives its file's name: after a restore from backup, or a deletion, it
         # would go on writing, with success, into what nobody will ever read again.
-        if record.info["file"] != _identity(file):
+        if record.info["file"] != identity_of(file):
             raise DisconnectionError("the database file has been replaced")
 
 

@@ -4,9 +4,10 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -15,6 +16,7 @@ from service.accounts.emails import lookup_key, normalize
 from service.accounts.passwords import PasswordHash
 from service.accounts.users import Credentials, User, Users
 from service.database import tables
+from service.database.reader import open_reader
 from service.errors import EmailTaken, StoreUnavailable
 from tests.support.user_stores import UserStore
 
@@ -145,13 +147,20 @@ async def test_a_hash_is_replaced_once(users: Users, engine: AsyncEngine) -> Non
     assert not await users.replace_password_hash(secrets.token_bytes(16), HASH, newer[0])
 
 
-async def test_a_user_is_read_once(users: Users, engine: AsyncEngine) -> None:
+async def test_a_user_is_read_once(
+    users: Users, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Proves that who I am is answered from memory, and the unknown is always asked for."""
     added = await users.add(ADA, HASH, NOW)
-    asked: list[str] = []
-    event.listen(
-        engine.sync_engine, "before_cursor_execute", lambda *details: asked.append(details[2])
-    )
+    asked: list[bytes] = []
+    reader: Any = type(open_reader(engine))
+    one = reader.one
+
+    async def counted(self: Any, text: str, value: bytes) -> Any:
+        asked.append(value)
+        return await one(self, text, value)
+
+    monkeypatch.setattr(reader, "one", counted)
     other_process = Users(engine)
     for store in (users, other_process, other_process):
         assert await store.get(added.id, 0) == added

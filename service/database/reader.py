@@ -1,0 +1,137 @@
+"""Small reads that many calls make, past SQLAlchemy, which is most of what such a read costs.
+
+A read is one statement outside any transaction. To PostgreSQL it goes on a connection of the pool,
+with the deadline and the checks that all have. To SQLite it goes on a connection, and so a thread,
+of its own: each turn of a thread costs more than the read, so all of it is done in one.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+import aiosqlite
+from sqlalchemy import Select, event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.database.file_identity import FileIdentity, identity_of
+
+MOST_USERS = 256
+"""In one read: databases count parameters."""
+
+
+class Reader(Protocol):
+    """Reads from the database behind an engine, and is closed with it.
+
+    Any method may raise what `store_errors` makes `StoreUnavailable` of.
+    """
+
+    def spell(self, statement: Select[Any]) -> str:
+        """The text of a statement with one parameter, for `one`."""
+
+    async def one(self, text: str, value: bytes) -> Sequence[Any] | None:
+        """The first row, as the driver gives it: booleans may be integers."""
+
+    async def second_factors(self, user_ids: Sequence[bytes]) -> Mapping[bytes, bool]:
+        """Whether users have a second factor, by id; those who are not there are missing.
+
+        `MOST_USERS` at the most.
+        """
+
+
+def open_reader(engine: AsyncEngine) -> Reader:
+    """The reader of the database behind `engine`. Nothing is opened before the first read."""
+    return (_SqliteReader if engine.dialect.name == "sqlite" else _PostgresReader)(engine)
+
+
+class _PostgresReader:
+    _FACTORS = "SELECT id, two_fa_enabled FROM users WHERE id = ANY($1::bytea[])"
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    def spell(self, statement: Select[Any]) -> str:
+        return str(statement.compile(dialect=self._engine.dialect))
+
+    async def one(self, text: str, value: bytes) -> Sequence[Any] | None:
+        rows = await self._rows(text, value)
+        return tuple(rows[0]) if rows else None
+
+    async def second_factors(self, user_ids: Sequence[bytes]) -> Mapping[bytes, bool]:
+        return dict(map(tuple, await self._rows(self._FACTORS, user_ids)))
+
+    async def _rows(self, text: str, value: Any) -> Any:
+        async with self._engine.connect() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert raw is not None  # noqa: S101  it has just been checked out
+            try:
+                return await raw.fetch(text, value)  # the driver prepares it once a connection
+            except asyncio.CancelledError:
+                raw.terminate()  # as SQLAlchemy does: whoever has it next must not wait for this
+                raise
+
+
+class _SqliteReader:
+    """One row for all users: the thread gives the interpreter away for each that it fetches."""
+
+    _FACTORS = (
+        "SELECT group_concat(hex(id) || (two_fa_enabled != 0), ',') FROM users WHERE id IN ({})"
+    )
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._file = Path(unquote((engine.url.database or "").removeprefix("file:")))
+        self._connection: aiosqlite.Connection | None = None
+        self._identity: FileIdentity | None = None
+        self._opening = asyncio.Lock()
+        # By the next power of two: few statements are prepared, and each is used often.
+        self._factors = {
+            size: self._FACTORS.format(",".join("?" * size))
+            for size in (1 << power for power in range(MOST_USERS.bit_length()))
+        }
+        event.listen(engine.sync_engine, "engine_disposed", self._close)
+
+    def spell(self, statement: Select[Any]) -> str:
+        return str(statement.compile(dialect=self._engine.dialect))
+
+    async def one(self, text: str, value: bytes) -> Sequence[Any] | None:
+        rows = await self._rows(text, (value,))
+        return rows[0] if rows else None
+
+    async def second_factors(self, user_ids: Sequence[bytes]) -> Mapping[bytes, bool]:
+        if not user_ids:
+            return {}
+        size = 1 << (len(user_ids) - 1).bit_length()
+        padded = [*user_ids, *[user_ids[-1]] * (size - len(user_ids))]
+        [[found]] = await self._rows(self._factors[size], padded)
+        told = found.split(",") if found else ()
+        return {bytes.fromhex(one[:-1]): one[-1] == "1" for one in told}
+
+    async def _rows(self, text: str, values: Sequence[bytes]) -> Any:
+        # As for connections of the pool: a file that was replaced must not be read on.
+        connection = self._connection
+        if connection is None or self._identity != identity_of(self._file):
+            connection = await self._open()
+        try:
+            return await connection.execute_fetchall(text, values)
+        except Exception:
+            self._close()
+            raise
+
+    async def _open(self) -> aiosqlite.Connection:
+        async with self._opening:
+            identity = identity_of(self._file)
+            if self._connection is not None and self._identity == identity:
+                return self._connection  # another has opened it meanwhile
+            self._close()
+            lent = await self._engine.raw_connection()
+            opened: aiosqlite.Connection = lent.driver_connection  # type: ignore[assignment]
+            lent.detach()  # it is this reader's from now on, and the pool may open another
+            self._connection, self._identity = opened, identity
+            return opened
+
+    def _close(self, _: object = None) -> None:
+        if self._connection is not None:
+            self._connection.stop()
+            self._connection = None

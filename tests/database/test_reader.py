@@ -1,0 +1,111 @@
+"""Reads past SQLAlchemy, on SQLite and on PostgreSQL: as current and as careful as others."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import bindparam, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.database.engine import open_database, store_errors
+from service.database.migration import migrate
+from service.database.reader import MOST_USERS, Reader, open_reader
+from service.database.tables import users
+from service.errors import StoreUnavailable
+from tests.support.user_stores import SqliteStore, UserStore
+
+EMAIL = select(users.c.email, users.c.two_fa_enabled).where(users.c.id == bindparam("user_id"))
+
+
+@pytest.fixture
+async def engine(user_store: UserStore) -> AsyncIterator[AsyncEngine]:
+    engine = user_store.open()
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def reader(engine: AsyncEngine) -> Reader:
+    return open_reader(engine)
+
+
+def add(store: UserStore, *, second_factor: bool) -> bytes:
+    user_id = secrets.token_bytes(16)
+    store.ask(
+        "INSERT INTO users (id, email, email_key, password_hash, password_scheme,"
+        " two_fa_enabled, created_at) VALUES ($1, 'Ada', $2, '', 1, $3, 0)",
+        *(user_id, user_id.hex(), second_factor),
+    )
+    return user_id
+
+
+async def read(reader: Reader, *user_ids: bytes) -> dict[bytes, bool]:
+    with store_errors():
+        return dict(await reader.second_factors(user_ids))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 64, MOST_USERS - 1, MOST_USERS])
+async def test_each_user_gets_their_own_answer(
+    user_store: UserStore, reader: Reader, count: int
+) -> None:
+    """Those who are there with what they have, the others not, however many are asked for."""
+    there = {add(user_store, second_factor=number == 1): number == 1 for number in range(3)}
+    others = [secrets.token_bytes(16) for _ in range(count)]
+    mixed = [*there, *others][:count]
+    expected = {user_id: there[user_id] for user_id in mixed if user_id in there}
+    assert await read(reader, *mixed) == expected
+    assert await read(reader, *reversed(mixed)) == expected
+    assert await read(reader, *others) == {}
+    assert await read(reader) == {}
+
+
+async def test_what_another_has_committed_is_read(user_store: UserStore, reader: Reader) -> None:
+    """At once: nothing is answered by what was read before."""
+    user_id = add(user_store, second_factor=False)
+    text = reader.spell(EMAIL)
+    for _ in range(2):
+        assert await read(reader, user_id) == {user_id: False}
+        assert await reader.one(text, user_id) == ("Ada", False)
+    user_store.ask("UPDATE users SET two_fa_enabled = $1, email = 'Eve'", True)
+    assert await read(reader, user_id) == {user_id: True}
+    assert await reader.one(text, user_id) == ("Eve", True)
+    user_store.ask("DELETE FROM users")
+    assert await read(reader, user_id) == {}
+    assert await reader.one(text, user_id) is None
+
+
+async def test_many_reads_at_once(user_store: UserStore, engine: AsyncEngine) -> None:
+    """They share the first connection, and each gets its own answer."""
+    reader = open_reader(engine)
+    user_ids = [add(user_store, second_factor=number % 2 == 0) for number in range(20)]
+    answers = await asyncio.gather(*(read(reader, user_id) for user_id in user_ids))
+    assert answers == [{user_id: number % 2 == 0} for number, user_id in enumerate(user_ids)]
+
+
+async def test_an_outage_is_told_and_passes(user_store: UserStore, reader: Reader) -> None:
+    """Proves that a connection that failed, or whose file is gone, is not used again."""
+    user_id = add(user_store, second_factor=False)
+    assert await read(reader, user_id) == {user_id: False}
+    with user_store.out_of_reach(), pytest.raises(StoreUnavailable):
+        await read(reader, user_id)
+    assert await read(reader, user_id) == {user_id: False}
+    user_store.ask("ALTER TABLE users RENAME TO elsewhere")
+    with pytest.raises(StoreUnavailable):
+        await read(reader, user_id)
+    user_store.ask("ALTER TABLE elsewhere RENAME TO users")
+    assert await read(reader, user_id) == {user_id: False}
+
+
+async def test_a_restored_file_is_read_at_once(tmp_path: Path) -> None:
+    """Proves that a user whom the restored file does not have is not found in the old one."""
+    store = SqliteStore(tmp_path)
+    engine = open_database(store.url)
+    reader = open_reader(engine)
+    user_id = add(store, second_factor=False)
+    assert await read(reader, user_id) == {user_id: False}
+    store.lose()
+    migrate(store.url)
+    assert await read(reader, user_id) == {}
+    await engine.dispose()
