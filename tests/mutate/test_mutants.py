@@ -1,13 +1,17 @@
 """What scripts/mutate changes, and that it changes nothing else."""
 
 import ast
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tools.mutate import lua_mutants, python_mutants
-from tools.mutate.__main__ import ROOT
+from tools.mutate.__main__ import ROOT, _mutants
+from tools.mutate.equivalent import EQUIVALENT
+from tools.mutate.patching import patch
 from tools.mutate.selection import FIRST
 from tools.mutate.targets import TARGETS, chosen
 
@@ -76,6 +80,30 @@ def test_every_target_is_there() -> None:
         assert list(ROOT.glob(target.pattern)), target.pattern
         assert all((ROOT / test).exists() for test in target.tests), target.tests
     assert next(chosen(ROOT, ["rotate.lua"]))
+
+
+def test_every_equivalent_mutant_is_there() -> None:
+    """A line that was changed takes its excuse with it."""
+    there = {
+        (mutant.path, mutant.change)
+        for path in {path for path, _ in EQUIVALENT}
+        for mutant in _mutants(Path(path))
+    }
+    assert set(EQUIVALENT) <= there
+
+
+def test_a_mutant_is_put_into_what_is_imported(tmp_path: Path, monkeypatch: Any) -> None:
+    """A function is, and where that cannot be, of what runs at import, it is said."""
+    original = "LIMIT = 3\n\ndef low(n):\n    return n < LIMIT\n"
+    path = tmp_path / "mutated_module.py"
+    path.write_text(original)
+    monkeypatch.syspath_prepend(tmp_path)
+    low = importlib.import_module("mutated_module").low
+    assert not low(3)
+    assert not patch(path, original, original.replace("= 3", "= 4"))
+    assert not low(3)
+    assert patch(path, original, original.replace("<", "<="))
+    assert low(3)
 
 
 def test_only_one_server_and_the_likeliest_first(tmp_path: Path) -> None:

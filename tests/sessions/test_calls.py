@@ -19,7 +19,7 @@ from service.rates import Rate
 from service.redis.client import Bounds, RedisClient
 from service.redis.event_streams import EventStreams
 from service.redis.keys import bucket, bucket_number
-from tests.support.looking import ON_VALKEY, events
+from tests.support.looking import ON_VALKEY, events, watching
 
 pytestmark = pytest.mark.one_server("a stream is each server's own")
 
@@ -75,6 +75,54 @@ async def test_who_refreshes_seldom_leaves_no_list(limited: Parts, keys: RedisSe
         token = (await limited.sessions.refresh(token, CLIENT)).refresh_token
         with keys.client() as client:
             assert client.keys("attempts:*") == []
+
+
+async def test_a_limit_that_is_off_asks_for_nothing(parts: Parts, keys: RedisServer) -> None:
+    """No list is looked at, nor written, however fast somebody rotates and logs out everywhere."""
+    pair = await parts.open()
+    caller = parts.access_tokens.verify(pair.access_token)
+    with watching(keys) as seen:
+        for _ in range(3):
+            pair = await parts.sessions.refresh(pair.refresh_token, CLIENT)
+            await parts.sessions.revoke_all(caller, True, CLIENT)
+    assert not {"LINDEX", "RPUSH", "LPOP", "PEXPIRE"} & set(seen.in_scripts)
+    assert "XADD" in seen.in_scripts
+
+
+async def test_how_long_to_wait(keys: RedisServer) -> None:
+    """Until the oldest of the calls that count leaves the window; no longer than the window."""
+    window = timedelta(minutes=10)
+    async for parts in bounded(keys, Bounds(calls=Rate(2, window))):
+        pair = await parts.open()
+        caller = parts.access_tokens.verify(pair.access_token)
+        for _ in range(2):
+            await parts.sessions.revoke_all(caller, True, CLIENT)
+        with keys.client() as client:
+            [key] = client.scan_iter("attempts:*")
+            assert 0 < client.pttl(key) <= 600_000
+            newest = int(client.lindex(key, -1))
+            for oldest, longest in ((newest - 200_000, 400), (newest + 86_400_000, 600)):
+                client.lset(key, 0, oldest)
+                with pytest.raises(TooManyAttempts) as refused:
+                    await parts.sessions.revoke_all(caller, True, CLIENT)
+                assert longest - 30 <= refused.value.retry_after <= longest
+
+
+async def test_the_rotation_that_is_not_listed_counts(keys: RedisServer) -> None:
+    """After a rest the first rotation is in the record only; it is one of three nevertheless."""
+    async for parts in bounded(keys, Bounds(calls=Rate(3, timedelta(minutes=10)))):
+        token = (await parts.open()).refresh_token
+        with keys.client() as client:
+            [key] = client.scan_iter("session:*")
+            record = client.get(key)
+            opened = int.from_bytes(record[5:11]) - 700_000
+            client.set(key, record[:5] + opened.to_bytes(6) + record[11:], keepttl=True)
+            token = (await parts.sessions.refresh(token, CLIENT)).refresh_token
+            assert client.keys("attempts:*") == []
+        for _ in range(2):
+            token = (await parts.sessions.refresh(token, CLIENT)).refresh_token
+        with pytest.raises(TooManyAttempts):
+            await parts.sessions.refresh(token, CLIENT)
 
 
 async def test_other_sessions_are_not_limited(limited: Parts) -> None:

@@ -90,7 +90,8 @@ def _work(options: argparse.Namespace) -> Sequence[tuple[Mutant, Target]]:
     ]
     if options.sample is None or options.sample >= len(found):
         return found
-    return random.Random(options.seed).sample(found, options.sample)
+    sample = random.Random(options.seed).sample(range(len(found)), options.sample)
+    return [found[at] for at in sorted(sample)]  # those of one target together
 
 
 def _mutants(path: Path) -> Iterator[Mutant]:

@@ -17,10 +17,8 @@ IN_PROCESS = "MUTATION_IN_PROCESS"
 """The variable that leaves out all tests that start a process of the service."""
 
 _ONE = {"redis_server": "valkey", "new_user_store": "sqlite"}
-_SLOW = frozenset(
-    {"shared_service", "strict_service", "brief_service", "shared_neighbour", "shared_brief"}
-)
-"""Fixtures that start a process of the service."""
+_PROCESSES = frozenset({"ServiceProcess", "Popen"})
+"""What a test or fixture that starts a process of the service calls."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -55,4 +53,10 @@ def _is_kept(item: pytest.Item) -> bool:
 
 
 def _is_slow(item: pytest.Item) -> bool:
-    return not _SLOW.isdisjoint(getattr(item, "fixturenames", ()))
+    """Whether the test, or a fixture that it uses, starts a process of the service."""
+    if not isinstance(item, pytest.Function):
+        return False
+    fixtures = item._fixtureinfo.name2fixturedefs.values()
+    functions = [item.function, *(each.func for several in fixtures for each in several)]
+    codes = [getattr(function, "__code__", None) for function in functions]
+    return any(code and not _PROCESSES.isdisjoint(code.co_names) for code in codes)

@@ -16,24 +16,47 @@ class Target(msgspec.Struct, frozen=True):
 TARGETS: Sequence[Target] = (
     Target("service/sessions/*.lua", ("tests/sessions",)),
     Target("service/twofactor/*.lua", ("tests/twofactor",)),
+    Target("service/redis/probe.lua", ("tests/redis/test_rights.py", "tests/test_readiness.py")),
     Target("service/sessions/*.py", ("tests/sessions",)),
     Target("service/twofactor/*.py", ("tests/twofactor",)),
+    Target("service/authentication/owners.py", ("tests/sessions/test_owners.py",)),
     Target("service/authentication/*.py", ("tests/accounts", "tests/twofactor")),
     Target(
         "service/rate_limits.py",
         ("tests/test_rate_limits.py", "tests/twofactor/test_code_limits.py"),
     ),
+    Target("service/accounts/blocklist.py", ("tests/accounts/test_blocklist.py",)),
+    Target("service/accounts/emails.py", ("tests/accounts/test_emails.py",)),
+    Target("service/accounts/fair_queue.py", ("tests/accounts/test_fair_queue.py",)),
+    Target("service/accounts/hashing.py", ("tests/accounts/test_hashing.py",)),
+    Target("service/accounts/password_policy.py", ("tests/accounts/test_password_policy.py",)),
+    Target("service/accounts/passwords.py", ("tests/accounts/test_passwords.py",)),
     Target("service/accounts/*.py", ("tests/accounts", "tests/twofactor")),
     Target("service/keyring/envelope.py", ("tests/keyring/test_envelope.py",)),
+    Target("service/access_tokens/*.py", ("tests/sessions/test_access_tokens.py", "tests/guard")),
+    Target("service/guard/cursor.py", ("tests/guard/test_cursor.py", "tests/guard/test_feed.py")),
     Target("service/guard/*.py", ("tests/guard",)),
-    Target("service/web/requests.py", ("tests/web",)),
+    Target("service/redis/refusals.py", ("tests/redis/test_refusals.py",)),
+    Target("service/redis/election.py", ("tests/redis/test_election.py",)),
+    Target("service/redis/cluster_map.py", ("tests/redis/test_cluster.py",)),
+    Target("service/redis/rights.py", ("tests/redis/test_rights.py",)),
+    Target("service/redis/feed_mark*.py", ("tests/redis/test_feed_marking.py",)),
+    Target("service/web/addresses.py", ("tests/web/test_forwarded.py",)),
+    Target("service/web/headers.py", ("tests/web/test_several_headers.py", "tests/web")),
+    Target("service/web/requests.py", ("tests/web/test_requests.py", "tests/web")),
+    Target("service/web/chunks.py", ("tests/web/test_framing.py",)),
+    Target("service/web/protocol.py", ("tests/web",)),
 )
 
 
 def chosen(root: Path, only: Sequence[str]) -> Iterator[tuple[Path, Target]]:
-    """The files to mutate, each once; `only`: parts of paths, none for all."""
+    """The files to mutate, each once, by its first target; `only`: parts of paths, none for all."""
+    seen = set()
     for target in TARGETS:
         for path in sorted(root.glob(target.pattern)):
+            if path in seen or path.name == "__init__.py":
+                continue
+            seen.add(path)
             name = str(path.relative_to(root))
-            if path.name != "__init__.py" and (not only or any(part in name for part in only)):
+            if not only or any(part in name for part in only):
                 yield path.relative_to(root), target
