@@ -16,8 +16,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -216,6 +216,67 @@ def open_closed() -> None:
             setattr(sys, name, stream)
         if number and isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a path may hold what ASCII does not
+
+
+class _Lossy(io.TextIOBase):
+    """In place of `sys.stdout` or `sys.stderr`: goes on where a write fails; keeps why."""
+
+    def __init__(self, replaced: TextIO, failures: list[OSError]) -> None:
+        self._replaced = replaced
+        self._failures = failures
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._replaced.encoding or "utf-8"
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._replaced.isatty()
+
+    def fileno(self) -> int:
+        return self._replaced.fileno()
+
+    def write(self, text: str) -> int:
+        with self._noting():
+            self._replaced.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._noting():
+            self._replaced.flush()
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._failures.append(error)
+            # What its buffer holds would fail once more at the end of the process.
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self._replaced.fileno())
+            os.close(null)
+
+
+@contextmanager
+def losing_what_nobody_reads() -> Iterator[list[OSError]]:
+    """Let no print in the block end what it does: a reader may have gone, a disk may be full.
+
+    The list has the errors that there were, once the block has ended.
+    """
+    failures: list[OSError] = []
+    before = {name: getattr(sys, name) for name in ("stdout", "stderr")}
+    ours = {name: _Lossy(stream, failures) for name, stream in before.items()}
+    for name, stream in ours.items():
+        setattr(sys, name, stream)
+    try:
+        yield failures
+    finally:
+        for name, stream in ours.items():
+            stream.flush()
+            if getattr(sys, name) is stream:
+                setattr(sys, name, before[name])
 
 
 def never_wait() -> None:

@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     stop = Stop()
     streams.open_closed()
+    with streams.losing_what_nobody_reads() as failures:
+        code = _run(arguments, stop)
+    unsaid = [error.strerror for error in failures if not isinstance(error, BrokenPipeError)]
+    if unsaid and not code:  # what was asked for is done; nobody can know by the output
+        with suppress(OSError):
+            print(f"openshow-auth: the output could not be written: {unsaid[0]}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _run(arguments: Sequence[str] | None, stop: Stop) -> int:
     options = _parser().parse_args(arguments)
     run: Callable[..., int] = options.run
     try:

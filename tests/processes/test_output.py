@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import httpx
 import pytest
@@ -220,3 +221,34 @@ def test_a_root_that_takes_no_temporary_files(start: Start, tmp_path: Path) -> N
     assert re.fullmatch(r"openshow-auth: .*SERVICE_WORKERS.*TMPDIR.*\n", program.output)
     assert not (program.data_dir / "local.keys").exists()
     assert not is_alive(server_pid(program.data_dir))
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", ["status", "--help"])
+def test_a_command_ends_as_it_does_whoever_reads(
+    tmp_path: Path, command: str, unbuffered: str
+) -> None:
+    """Proves that a reader that has gone ends no command half-way, with no traceback, and that one
+    whose output finds no room on the disk says so."""
+    given = environment(tmp_path, PYTHONUNBUFFERED=unbuffered)
+
+    def run(*arguments: str, output: int | BinaryIO = subprocess.PIPE) -> tuple[int, list[str]]:
+        program = [sys.executable, "-m", "service", *arguments]
+        done = subprocess.run(
+            program, cwd=REPOSITORY, env=given, stdout=output, stderr=subprocess.PIPE, text=True
+        )
+        return done.returncode, done.stderr.splitlines()
+
+    assert run("migrate") == (0, [])
+    assert run("keys", command) == (0, [])
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert run("keys", command, output=writer) == (0, [])
+    os.close(writer)
+    with Path("/dev/full").open("wb") as full:
+        code, said = run("keys", command, output=full)
+    if command == "status":
+        told = "openshow-auth: the output could not be written: No space left on device"
+        assert (code, said) == (1, [told])
+    else:  # argparse ends by itself
+        assert (code, said) == (0, [])
