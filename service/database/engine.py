@@ -6,6 +6,7 @@ SQLite or PostgreSQL: nothing outside this package knows which of the two it is.
 import os
 import secrets
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -49,6 +50,10 @@ _FAILURES = (
     OSError,  # drivers that use sockets
     MemoryError,  # SQLite's
 )
+
+
+_SQLITE = b"SQLite format 3\0"
+"""What a database file begins with."""
 
 
 def open_database(
@@ -111,15 +116,15 @@ def database_file(url: str, *, make: bool) -> Path:
     parsed = _parsed(url)
     if parsed.drivername != "sqlite":
         raise StartupError("SERVICE_DATABASE_URL must be sqlite:///path or postgresql://...")
-    if not parsed.database or parsed.database == ":memory:" or parsed.host or parsed.query:
+    name = parsed.database or ""
+    if name in ("", ":memory:") or "\0" in name or parsed.host or parsed.query:
         raise StartupError("SERVICE_DATABASE_URL must be sqlite:///path, a file and no options")
-    file = Path(parsed.database).absolute()
+    file = Path(name).absolute()
     try:
         if make:
             _refuse_lost(file)
             _make(file)
-        if file.stat().st_mode & 0o077:
-            file.chmod(0o600)
+        _make_private(file)
     except OSError as error:
         raise StartupError(
             f"SERVICE_DATABASE_URL: {file} cannot be used: {error.strerror}"
@@ -156,6 +161,26 @@ def _make(file: Path) -> None:
     # locks that SQLite connections of this process hold on it (POSIX locks work like that).
     with suppress(FileExistsError):
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
+def _make_private(file: Path) -> None:
+    """Take others' rights from a database, and from nothing else."""
+    mode = file.stat().st_mode
+    if not stat.S_ISREG(mode):  # a directory, a device
+        raise _no_database(file)
+    if mode & 0o077:
+        # It can be read here: whatever of this process has it open has made it private before.
+        with file.open("rb") as opened:
+            begins = opened.read(len(_SQLITE))
+        if begins not in (b"", _SQLITE):
+            raise _no_database(file)
+        file.chmod(0o600)
+
+
+def _no_database(file: Path) -> StartupError:
+    return StartupError(
+        f"SERVICE_DATABASE_URL: {file} is no database of SQLite, and nothing of it was changed"
+    )
 
 
 def _prepare_connections(engine: AsyncEngine, file: Path) -> None:

@@ -60,6 +60,26 @@ def test_an_open_file_is_closed_to_others(url: str, file: Path) -> None:
     assert mode(file) == 0o600
 
 
+@pytest.mark.parametrize("kind", ["text", "directory", "pipe"])
+def test_what_is_no_database_is_left_as_it_is(tmp_path: Path, kind: str) -> None:
+    """Proves that a URL that names another program's file by mistake takes no rights from it:
+    as root this would be /etc/passwd, or /dev/null."""
+    path = tmp_path / "of others"
+    if kind == "text":
+        path.write_text("root:x:0:0\n")
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        os.mkfifo(path)
+    path.chmod(0o755)
+    with pytest.raises(StartupError, match="is no database of SQLite") as refused:
+        database_file(f"sqlite:///{path}", make=True)
+    assert mode(path) == 0o755
+    assert "\n" not in str(refused.value)
+    with pytest.raises(StartupError, match="must be sqlite:///path"):
+        database_file("sqlite:///a\0b", make=True)
+
+
 async def test_connections_are_prepared(engine: AsyncEngine) -> None:
     """Proves the settings on which durability and waiting for other writers rest."""
     async with engine.connect() as connection:
