@@ -194,9 +194,10 @@ def _bind(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter: it can be no host name
+        reason = error.strerror if isinstance(error, OSError) else "no host can have this name"
         raise StartupError(
-            f"cannot serve on {host} port {port}: {error.strerror}; "
+            f"cannot serve on {host} port {port}: {reason}; "
             "set SERVICE_HOST or SERVICE_PORT to another"
         ) from None
     return listener
