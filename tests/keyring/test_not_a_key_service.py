@@ -37,13 +37,19 @@ ANSWERS = [
 
 
 @contextmanager
-def answering(status: int, body: bytes) -> Iterator[str]:
-    """The address of a web server that has this answer to everything."""
+def answering(
+    status: int, body: bytes, location: str = "", asked: list[str] | None = None
+) -> Iterator[str]:
+    """The address of a web server that has this answer to everything. `asked`: the paths."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("content-length", 0)))
+            if asked is not None:
+                asked.append(self.path)
             self.send_response(status)
+            if location:
+                self.send_header("location", location)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -71,6 +77,25 @@ def test_vault(status: int, body: bytes) -> None:
         provider = VaultTransit(VaultSettings(address=address, key="k", token="t"))
         with pytest.raises(KeyServiceRefused, match=r"at VAULT_ADDR .* is not Vault's API"):
             provider.wrap(DATA_KEY, AAD)
+        role = VaultSettings(address=address, key="k", role_id="r", secret_id="s")
+        with pytest.raises(KeyServiceRefused, match=r"at VAULT_ADDR .* is not Vault's API"):
+            VaultTransit(role).wrap(DATA_KEY, AAD)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize("login", [{"token": "t"}, {"role_id": "r", "secret_id": "s"}])
+def test_no_redirect_of_vaults_is_followed(status: int, login: dict[str, str]) -> None:
+    """Token, secret id and data key go to VAULT_ADDR alone."""
+    asked: list[str] = []
+    answer = b'{"data": {"ciphertext": "vault:v1:AAAA"}, "auth": {"client_token": "t"}}'
+    with (
+        answering(200, answer, asked=asked) as elsewhere,
+        answering(status, b"", f"{elsewhere}/v1/there") as address,
+    ):
+        provider = VaultTransit(VaultSettings(address=address, key="k", **login))
+        with pytest.raises(KeyServiceRefused, match=r"at VAULT_ADDR .* is not Vault's API"):
+            provider.wrap(DATA_KEY, AAD)
+    assert asked == []
 
 
 @pytest.mark.parametrize(("status", "body"), ANSWERS)

@@ -82,6 +82,7 @@ class VaultTransit:
             namespace=settings.namespace or None,
             verify=settings.ca_file or True,
             timeout=_PATIENCE,
+            allow_redirects=False,  # the token and the data key would go along, to wherever it says
         )
         self._login = _Login(settings)
         self._logged_in = False
@@ -160,7 +161,10 @@ class VaultTransit:
             except exceptions.Forbidden:
                 self._logged_in = False
         # hvac keeps the token that a login gives.
-        self._client.auth.approle.login(self._settings.role_id, self._settings.secret_id)
+        try:
+            self._client.auth.approle.login(self._settings.role_id, self._settings.secret_id)
+        except (LookupError, TypeError, AttributeError):  # no JSON, or not Vault's
+            raise self._no_vault() from None
         self._login.hand_on(self._client.token)
         self._logged_in = True
         return ask()
