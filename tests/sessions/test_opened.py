@@ -2,9 +2,11 @@
 
 import os
 
+import pytest
 from tools.testbed.parts import CLIENT, Parts
 from tools.testbed.redis_server import RedisServer
 
+from service.errors import AccountChanged, UnknownLayout
 from service.redis.keys import bucket
 from service.sessions.record import Authentication
 from tests.support.keys import session_prefix
@@ -44,3 +46,81 @@ async def test_only_living_sessions_count(parts: Parts, keys: RedisServer) -> No
         client.delete(session_prefix(user_id) + digest)  # as if it had expired
     assert await parts.sessions.count(user_id) == 2
     assert await parts.sessions.count(os.urandom(16)) == 0
+
+
+CHANGING = b"?1 5 1700000000000"
+
+
+@pytest.mark.parametrize(
+    ("before", "read", "noted", "after"),
+    [
+        (None, None, b"", None),
+        (None, 0, b"", None),
+        (None, 3, b"", b"3"),
+        (b"5", None, b"", b"5"),
+        (b"5", 5, b"", b"5"),
+        (b"5", 5, b"5", b"5"),
+        (b"5", 4, b"5", b"4"),
+        (b"5", 6, b"5", b"6"),
+        (CHANGING, 5, CHANGING, CHANGING),
+        (CHANGING, None, b"", CHANGING),
+    ],
+)
+async def test_what_the_index_notes_of_the_row(
+    parts: Parts,
+    keys: RedisServer,
+    before: bytes | None,
+    read: int | None,
+    noted: bytes,
+    after: bytes | None,
+) -> None:
+    """The version that was read, unless it says nothing; a change that is announced stays so."""
+    user_id = os.urandom(16)
+    index = bucket(user_id).index + user_id
+    with keys.client() as client:
+        if before is not None:
+            client.hset(index, "v", before)
+        await parts.sessions.open_unsigned(
+            user_id, Authentication.PASSWORD, "user.loggedIn", CLIENT, read, noted=noted
+        )
+        assert client.hget(index, "v") == after
+        assert client.hlen(index) == 1 + (after is not None)
+
+
+@pytest.mark.parametrize(
+    ("before", "read", "noted", "error"),
+    [
+        (b"5", 4, b"", AccountChanged),
+        (b"5", 6, b"", AccountChanged),
+        (b"5", 4, b"4", AccountChanged),
+        (CHANGING, 5, b"", AccountChanged),
+        (CHANGING, 5, b"?1 5 1600000000000", AccountChanged),
+        (b"", 5, b"", UnknownLayout),
+        (b"five", 5, b"five", UnknownLayout),
+        (b"?", 5, b"?", UnknownLayout),
+        (b"?1 5", None, b"", UnknownLayout),
+        (b"5 1 1", None, b"", UnknownLayout),
+    ],
+)
+async def test_no_session_by_a_row_that_may_be_old(
+    parts: Parts,
+    keys: RedisServer,
+    before: bytes,
+    read: int | None,
+    noted: bytes,
+    error: type[Exception],
+) -> None:
+    """Nor by a note that cannot be read. Nothing is written, and what is noted is told."""
+    user_id = os.urandom(16)
+    index = bucket(user_id).index + user_id
+    with keys.client() as client:
+        client.hset(index, "v", before)
+        with pytest.raises(error) as refused:
+            await parts.sessions.open_unsigned(
+                user_id, Authentication.PASSWORD, "user.loggedIn", CLIENT, read, noted=noted
+            )
+        assert client.hgetall(index) == {b"v": before}
+        assert client.keys("session:*") == []
+        client.delete(index)
+    if isinstance(refused.value, AccountChanged):
+        assert refused.value.noted == before
