@@ -52,9 +52,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _group(item: pytest.Item) -> str:
-    """What one process tests, where several do: all on the same servers, which start once."""
+    """What one process tests, where several do: all on the same servers, which start once.
+
+    The tests of HTTP are half of those on one server, so each of their files is a group.
+    """
     server, store = _pair(item)
-    return f"{server}-{store}" if server else item.path.stem
+    if server is None or item.path.parent.name == "web":
+        return f"{item.path.parent.name}/{item.path.stem}"
+    if server == "valkey":
+        return f"{server}-{store}"
+    return server  # slow to start, or few tests
 
 
 def _kept(item: pytest.Item) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PATIENCE = 30.0  # seconds after which something that should have happened counts as failed
+PATIENCE = 60.0  # seconds after which something that should have happened counts as failed
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from tools.testbed.redis_server import RedisServer
 
-from service.redis.keys import bucket
+from service.redis.keys import bucket, numbered
 
 ON_VALKEY = pytest.mark.parametrize("redis_server", ["valkey"], indirect=True)
 """For a test of what does not depend on the kind of server: once is enough."""
@@ -37,9 +37,21 @@ class Commands:
         self.in_scripts: list[str] = []
 
 
+MARKS = numbered(0).issuer.partition(b"{")[0]
+"""Beginning of the keys that a service looks at every few seconds, and writes if they are gone."""
+
+
+def is_mark(key: bytes) -> bool:
+    """Whether it says whose feed it is: written in the background, whatever is called meanwhile."""
+    return key.startswith(MARKS)
+
+
 @contextmanager
 def watching(server: RedisServer) -> Iterator[Commands]:
-    """Every command between beginning and end, as MONITOR tells them; filled in at the end."""
+    """Every command between beginning and end, as MONITOR tells them; filled in at the end.
+
+    Those by which a service keeps its marks are none of the caller's, and left out.
+    """
     seen = Commands()
     with server.client() as client, client.monitor() as monitor:
         yield seen
@@ -49,6 +61,8 @@ def watching(server: RedisServer) -> Iterator[Commands]:
             command = line["command"].split(" ", 1)[0].upper()
             if line["command"] == "ECHO that is all":
                 return
+            if MARKS.decode() in line["command"]:
+                continue
             if line["client_type"] == "lua":
                 seen.in_scripts.append(command)
             elif command not in {"CLIENT", "HELLO", "SELECT"}:

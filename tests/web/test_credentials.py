@@ -39,7 +39,7 @@ async def test_passwords_that_are_refused(
 
 
 @pytest.mark.parametrize(
-    "password", ["12 \0 ab\0cd", "ü" * 8, "x" * 1024, "😀" * 8, " leading and trailing "]
+    "password", ["12 \0 ab\0cd", "üö" * 4, "xy" * 512, "😀😁" * 4, " leading and trailing "]
 )
 async def test_passwords_that_are_taken(http: httpx.AsyncClient, password: str) -> None:
     """They work at login, every character counts, and another one does not work."""

@@ -53,10 +53,10 @@ class ServiceProcess:
         data = {name: self._environment.get(name, "") for name in shared}
         return ServiceProcess(directory, url, **data | settings)
 
-    def start(self, patience: float = 40) -> "ServiceProcess":
+    def start(self, patience: float = 90) -> "ServiceProcess":
         """Start it and wait until it says where it listens and answers there.
 
-        `patience` is in seconds: two workers on a busy machine take some.
+        `patience` is in seconds: several at once on a busy machine take some.
         """
         self._launch()
         wait_until(self._answers, seconds=patience)
@@ -64,7 +64,7 @@ class ServiceProcess:
 
     def refusal(self) -> tuple[int, str]:
         """Start what cannot start. Its exit code, and all that it has said."""
-        code = self._launch().wait(timeout=60)
+        code = self._launch().wait(timeout=90)
         self.process = None
         return code, self.output()
 
@@ -92,7 +92,7 @@ class ServiceProcess:
         if self.process is None:
             return 0
         self.process.send_signal(number)
-        code = self.process.wait(timeout=20)
+        code = self.process.wait(timeout=45)
         self.process = None
         return code
 

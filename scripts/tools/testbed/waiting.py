@@ -4,8 +4,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+PATIENCE = 45.0
+"""Seconds: many, for machines that many share. Only what has failed takes so long."""
 
-def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+
+def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Return once `condition` holds; fail the test when it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -13,7 +16,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
         time.sleep(0.02)
 
 
-async def eventually(condition: Callable[[], Awaitable[object]], seconds: float = 20.0) -> None:
+async def eventually(condition: Callable[[], Awaitable[object]], seconds: float = PATIENCE) -> None:
     """`wait_until` for a condition that has to be awaited."""
     deadline = time.monotonic() + seconds
     while not await condition():
