@@ -12,6 +12,7 @@ from tools.testbed.service_process import claims_of, sign_up
 from tools.testbed.waiting import wait_until
 
 from tests.support.looking import ON_VALKEY
+from tests.support.two_factor import new_holder
 
 pytestmark = ON_VALKEY
 
@@ -38,10 +39,15 @@ async def test_a_clock_is_set(pod: Pod) -> None:
             tokens = (await sign_up(client)).tokens
             assert abs(claims_of(tokens["accessToken"])["iat"] - time.time() - ahead) < 5
             assert is_ready(pod)
+        holder = await new_holder(client)
+        await holder.begin()
         for ahead in (75.0, -240.0):
             pod.clock.seconds = ahead
             wait_until(lambda: not is_ready(pod))
+            code = holder.phone.code()
+            assert (await holder.verify(code)).status_code == 503, "no code is judged"
         pod.clock.seconds = 0.0
+        assert (await holder.verify(holder.phone.code())).status_code == 200
         wait_until(lambda: is_ready(pod))
 
 

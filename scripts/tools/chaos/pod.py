@@ -38,13 +38,14 @@ def _skew_clocks(skew: Skew) -> None:
     """To be called before the service is imported: most of it keeps the clock that it finds."""
     import service.clock
 
-    right, seconds = service.clock.system_clock, time.time
+    right, seconds, nanoseconds = service.clock.system_clock, time.time, time.time_ns
 
     def skewed_clock() -> datetime:
         return right() + timedelta(seconds=skew.seconds)
 
     service.clock.system_clock = skewed_clock
     time.time = lambda: seconds() + skew.seconds
+    time.time_ns = lambda: nanoseconds() + int(skew.seconds * 1e9)
 
 
 if __name__ == "__main__":
