@@ -62,7 +62,7 @@ def _stayed_behind(fault: Fault, asked: list[Operation]) -> Iterator[Violation]:
     looks = [each for each in asked if each.kind == "ready"]
     for pod in {each.pod for each in looks}:
         of_pod = [each for each in looks if each.pod == pod]
-        if of_pod[-1].started >= fault.since + PATIENCE and all(o.outcome != "ok" for o in of_pod):
+        if of_pod[-1].ended >= fault.since + PATIENCE and all(o.outcome != "ok" for o in of_pod):
             says = f"pod {pod} does not serve without {fault.target}"
             yield violation("the map of the cluster was not read", says, of_pod[-1])
 
