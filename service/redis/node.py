@@ -105,6 +105,12 @@ class NotConnected(exceptions.ConnectionError):
     """There is no connection, so nothing was sent."""
 
 
+def _look_at(ended: "asyncio.Task[MultiplexedConnection]") -> None:
+    """All who waited may have given up: then nobody else sees how it ended. That is no error."""
+    if not ended.cancelled():
+        ended.exception()
+
+
 class _Connector:
     """Keeps a line, and makes a new one for all who find it broken."""
 
@@ -122,6 +128,7 @@ class _Connector:
         """All who find the line down wait for the same attempt."""
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._attempt())
+            self._connecting.add_done_callback(_look_at)
         return await asyncio.shield(self._connecting)
 
     async def _attempt(self) -> MultiplexedConnection:

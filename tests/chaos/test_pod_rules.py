@@ -68,6 +68,12 @@ LEGAL = {
     "the slots are found in time": (
         scaled_in().refused("ready", 2, "not_ready").ok("ready", 3, person="")
     ),
+    "a pod was killed meanwhile": (
+        scaled_in()
+        .refused("ready", 2, "not_ready", person="")
+        .unsent("ready", 5, person="")
+        .refused("ready", 17, "not_ready", person="")
+    ),
     "no time was left to find them": scaled_in().refused("ready", 2, "not_ready"),
 }  # fmt: skip
 

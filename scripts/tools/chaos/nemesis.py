@@ -159,13 +159,17 @@ class Faults:
         left = await self._redis.take_out(planned.pick)
         since = self._requests.now()
         await asyncio.sleep(planned.lasts)
-        await asyncio.gather(*(self._until_ready(pod, since + PATIENCE) for pod in range(PODS)))
+        await asyncio.gather(*map(self._until_ready, range(PODS)))
         until = self._requests.now()
         await self._redis.take_in(left)
         return Effect(left.node.directory.name, since, until)
 
-    async def _until_ready(self, pod: int, deadline: float) -> None:
-        while not (await self._requests.send("ready", "", pod)).is_ok:
-            if self._requests.now() > deadline:
+    async def _until_ready(self, pod: int) -> None:
+        """Or until it has said for long that it is not; one that was killed is waited for."""
+        began = self._requests.now()
+        while not (answer := await self._requests.send("ready", "", pod)).is_ok:
+            if answer.is_open:
+                began = self._requests.now()
+            elif self._requests.now() > began + PATIENCE:
                 return
             await asyncio.sleep(0.2)

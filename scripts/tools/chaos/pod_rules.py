@@ -61,10 +61,12 @@ def _stayed_behind(fault: Fault, asked: list[Operation]) -> Iterator[Violation]:
     """All pods find the slots of a primary that has left."""
     looks = [each for each in asked if each.kind == "ready"]
     for pod in {each.pod for each in looks}:
-        of_pod = [each for each in looks if each.pod == pod]
-        if of_pod[-1].ended >= fault.since + PATIENCE and all(o.outcome != "ok" for o in of_pod):
+        refused: list[Operation] = []  # without a break: a pod may be killed meanwhile
+        for each in (each for each in looks if each.pod == pod):
+            refused = [*refused, each] if each.outcome == "refused" else []
+        if refused and refused[-1].ended >= refused[0].started + PATIENCE:
             says = f"pod {pod} does not serve without {fault.target}"
-            yield violation("the map of the cluster was not read", says, of_pod[-1])
+            yield violation("the map of the cluster was not read", says, refused[-1])
 
 
 def _wrong_token(each: Operation, skews: list[Fault], terms: Terms) -> Iterator[Violation]:
