@@ -20,6 +20,7 @@ ROOMS = {
     "cli": EVERYTHING,
     "serving": EVERYTHING,
     "app": EVERYTHING,
+    "composition": EVERYTHING,
     # all that knows HTTP
     "web": "authentication sessions twofactor readiness accounts errors logs streams",
     # use cases
@@ -58,7 +59,7 @@ LIBRARIES = {
     "alembic": "database",
     "asyncpg": "database",
     "aiosqlite": "database",
-    "sqlalchemy": "database accounts keyring readiness app cli",
+    "sqlalchemy": "database accounts keyring readiness composition cli",
     "bcrypt": "accounts",
     "email_validator": "accounts",
     "idna": "accounts database",

@@ -6,19 +6,28 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
-import msgspec
-from sqlalchemy import Row, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.accounts.emails import EmailAddress
 from service.accounts.passwords import PasswordHash
+from service.accounts.user_rows import (
+    ADD,
+    FIND,
+    FIND_BY_ID,
+    GET,
+    IDS,
+    REPLACE,
+    VERSIONS,
+    Credentials,
+    User,
+    credentials_of,
+    new_row,
+)
 from service.clock import milliseconds, moment
 from service.database.engine import store_errors
 from service.database.reader import MOST_USERS, open_reader
-from service.database.tables import recovery_codes, users
 from service.errors import EmailTaken, StoreUnavailable
 
 __all__ = ["MOST_USERS", "Credentials", "User", "Users"]
@@ -35,68 +44,6 @@ _HANGS_AFTER = 0.5
 """Seconds after which a confirmation without an answer means that the user store is away."""
 
 _CONFIRMED_AT_ONCE = 250
-
-
-class User(msgspec.Struct, frozen=True):
-    """An account as its owner sees it. `version` is raised by each change."""
-
-    id: bytes
-    email: str
-    created_at: datetime
-    two_fa_enabled: bool = False
-    recovery_codes_left: int = 0
-    version: int = 0
-
-
-class Credentials(msgspec.Struct, frozen=True):
-    """An account with what its password is checked against.
-
-    `enrolment_id` is that of the second factor; `None`: a password is enough.
-    """
-
-    user: User
-    password: PasswordHash
-    enrolment_id: bytes | None = None
-
-
-_CODES_LEFT = (
-    select(func.count())
-    .select_from(recovery_codes)
-    .where(recovery_codes.c.user_id == users.c.id)
-    .scalar_subquery()
-    .label("recovery_codes_left")
-)
-_SHOWN = (
-    users.c.id,
-    users.c.email,
-    users.c.created_at,
-    users.c.two_fa_enabled,
-    users.c.version,
-    _CODES_LEFT,
-)
-_ADD = insert(users)
-_GET = select(*_SHOWN).where(users.c.id == bindparam("user_id"))
-_FIND = select(*_SHOWN, users.c.password_scheme, users.c.password_hash, users.c.enrolment_id).where(
-    users.c.email_key == bindparam("key")
-)
-_FIND_BY_ID = select(
-    *_SHOWN, users.c.password_scheme, users.c.password_hash, users.c.enrolment_id
-).where(users.c.id == bindparam("user_id"))
-_VERSIONS = select(users.c.id, users.c.version).where(
-    users.c.id.in_(bindparam("user_ids", expanding=True))
-)
-_IDS = select(users.c.email_key, users.c.id).where(
-    users.c.email_key.in_(bindparam("keys", expanding=True))
-)
-_REPLACE = (
-    update(users)
-    .where(
-        users.c.id == bindparam("user_id"),
-        users.c.password_scheme == bindparam("old_scheme"),
-        users.c.password_hash == bindparam("old_hash"),
-    )
-    .values(password_scheme=bindparam("new_scheme"), password_hash=bindparam("new_hash"))
-)
 
 
 class _Remembered:
@@ -122,7 +69,7 @@ class Users:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._reader = open_reader(engine)
-        self._get = self._reader.spell(_GET)
+        self._get = self._reader.spell(GET)
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()  # the latest used last
         self._away = False
 
@@ -134,11 +81,11 @@ class Users:
         """
         created_at = milliseconds(now)
         user = User(secrets.token_bytes(16), email.as_given, moment(created_at))
-        row = _row(user.id, email, password, created_at)
+        row = new_row(user.id, email, password, created_at)
         try:
             with store_errors():
                 async with self._engine.begin() as connection:
-                    await connection.execute(_ADD, row)
+                    await connection.execute(ADD, row)
         except IntegrityError:
             # Which constraint it was, each driver says in its own words. The table says it plainly.
             if await self.find_by_email(email.key) is None:
@@ -158,13 +105,13 @@ class Users:
             EmailTaken: an account has one of these addresses, or two of them have the same key.
         """
         created_at = milliseconds(now)
-        rows = [_row(secrets.token_bytes(16), email, password, created_at) for email in emails]
+        rows = [new_row(secrets.token_bytes(16), email, password, created_at) for email in emails]
         if not rows:
             return []
         try:
             with store_errors():
                 async with self._engine.begin() as connection:
-                    await connection.execute(_ADD, rows)
+                    await connection.execute(ADD, rows)
         except IntegrityError:
             keys = {email.key for email in emails}
             if len(keys) == len(rows) and not await self.ids(list(keys)):
@@ -179,22 +126,22 @@ class Users:
         """
         with store_errors():
             async with self._engine.connect() as connection:
-                rows = (await connection.execute(_IDS, {"keys": list(keys)})).all()
+                rows = (await connection.execute(IDS, {"keys": list(keys)})).all()
         return {row.email_key: row.id for row in rows}
 
     async def find_by_email(self, key: str) -> Credentials | None:
         """The account whose address has this key (`emails.lookup_key`)."""
         with store_errors():
             async with self._engine.connect() as connection:
-                row = (await connection.execute(_FIND, {"key": key})).first()
-        return _credentials(row) if row else None
+                row = (await connection.execute(FIND, {"key": key})).first()
+        return credentials_of(row) if row else None
 
     async def credentials(self, user_id: bytes) -> Credentials | None:
         """The account with this id, as it is stored now."""
         with store_errors():
             async with self._engine.connect() as connection:
-                row = (await connection.execute(_FIND_BY_ID, {"user_id": user_id})).first()
-        return _credentials(row) if row else None
+                row = (await connection.execute(FIND_BY_ID, {"user_id": user_id})).first()
+        return credentials_of(row) if row else None
 
     async def second_factors(self, user_ids: Sequence[bytes]) -> Mapping[bytes, bool]:
         """Whether these users have a second factor, by id; those who are not there are missing.
@@ -252,7 +199,7 @@ class Users:
             asked = time.monotonic()
             with store_errors():
                 async with self._engine.connect() as connection:
-                    rows = (await connection.execute(_VERSIONS, {"user_ids": user_ids})).all()
+                    rows = (await connection.execute(VERSIONS, {"user_ids": user_ids})).all()
             versions = {row.id: row.version for row in rows}
             for user_id in user_ids:
                 known = self._remembered.get(user_id)
@@ -279,40 +226,10 @@ class Users:
         }
         with store_errors():
             async with self._engine.begin() as connection:
-                return (await connection.execute(_REPLACE, change)).rowcount == 1
+                return (await connection.execute(REPLACE, change)).rowcount == 1
 
     def _remember(self, user: User, read_at: float) -> None:
         self._remembered[user.id] = _Remembered(user, read_at + _GOOD_FOR)
         self._remembered.move_to_end(user.id)
         if len(self._remembered) > _REMEMBERED:
             self._remembered.popitem(last=False)
-
-
-def _row(
-    user_id: bytes, email: EmailAddress, password: PasswordHash, created_at: int
-) -> dict[str, Any]:
-    return {
-        "id": user_id,
-        "email": email.as_given,
-        "email_key": email.key,
-        "password_hash": password.value,
-        "password_scheme": password.scheme,
-        "two_fa_enabled": False,
-        "created_at": created_at,
-    }
-
-
-def _credentials(row: Row[*tuple[Any, ...]]) -> Credentials:
-    password = PasswordHash(row.password_scheme, row.password_hash)
-    return Credentials(_user(row), password, row.enrolment_id)
-
-
-def _user(row: Row[*tuple[Any, ...]]) -> User:
-    return User(
-        id=row.id,
-        email=row.email,
-        created_at=moment(row.created_at),
-        two_fa_enabled=row.two_fa_enabled,
-        recovery_codes_left=row.recovery_codes_left,
-        version=row.version,
-    )

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from service.accounts.users import User, Users
+from service.accounts.user_rows import User
+from service.accounts.users import Users
 from service.errors import InvalidAccessToken
 from service.sessions.access_tokens import Caller
 from service.sessions.record import Session

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from service.accounts.users import Credentials, User, Users
+from service.accounts.user_rows import Credentials, User
+from service.accounts.users import Users
 from service.errors import AccountChanged
 from service.sessions.origin import RequestOrigin
 from service.sessions.record import Authentication

@@ -9,7 +9,8 @@ import msgspec
 from service.accounts import emails
 from service.accounts.password_policy import PasswordPolicy
 from service.accounts.passwords import PasswordHash, Passwords
-from service.accounts.users import Credentials, User, Users
+from service.accounts.user_rows import Credentials, User
+from service.accounts.users import Users
 from service.authentication.opening import SessionOpening
 from service.clock import Clock
 from service.errors import (

@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from service.accounts.second_factors import SecondFactor, SecondFactors
-from service.accounts.users import User
+from service.accounts.user_rows import User
 from service.clock import Clock
 from service.errors import AlreadyEnabled, EnrollmentNotFound, InvalidCode
 from service.keyring.envelope import Keyring, epoch_of

@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.accounts import users as module
 from service.accounts.emails import lookup_key, normalize
 from service.accounts.passwords import PasswordHash
-from service.accounts.users import Credentials, User, Users
+from service.accounts.user_rows import Credentials, User
+from service.accounts.users import Users
 from service.database import engine as database
 from service.database import tables
 from service.database.reader import open_reader

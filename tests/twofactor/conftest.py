@@ -10,7 +10,7 @@ from tools.testbed.access import SERVICE
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import ServiceProcess
 
-from service import app
+from service import composition
 from tests.support.both_user_stores import more_pods, shared_service, shared_store  # noqa: F401
 from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autouse
 from tests.support.two_factor import Holder, new_holder
@@ -90,6 +90,6 @@ async def pods(
 ) -> AsyncIterator[Pods]:
     """Two pods in this process."""
     watch = Watch()
-    monkeypatch.setattr(app, "system_clock", watch)
+    monkeypatch.setattr(composition, "system_clock", watch)
     async with running(watch, keys.url, user_store, tmp_path) as pods:
         yield pods

@@ -1,4 +1,4 @@
-"""Pods in this process: the services as `app.py` puts them together, under a clock of the test's.
+"""Pods in this process: the services as `composition.py` makes them, under a clock of the test's.
 
 Each can be killed, or held, at any step that it takes to a store.
 """
@@ -15,11 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tools.testbed.parts import CLIENT
 from tools.testbed.service_process import PASSWORD
 
-from service import app
+from service import composition
 from service.accounts.hashing import HashingPool
 from service.accounts.password_policy import PasswordPolicy
 from service.accounts.passwords import Passwords
-from service.accounts.users import User
+from service.accounts.user_rows import User
 from service.clock import system_clock
 from service.errors import AlreadyEnabled
 from service.keyring.keys import KeysInUse
@@ -239,7 +239,9 @@ async def running(
         links.append(FusedLink(url, fuse))
         engine: Any = FusedEngine(engines[-1], fuse)
         passwords = Passwords(pool, keys.now.peppers, 4)
-        services = app._services(settings, links[-1], engine, passwords, PasswordPolicy(), keys)
+        services = composition.create_services(
+            settings, links[-1], engine, passwords, PasswordPolicy(), keys
+        )
         pods.all.append(Pod(services, fuse))
     yield pods
     await pool.close()

@@ -10,13 +10,13 @@ import msgspec
 from service.accounts.hashing import HashingPool
 from service.accounts.passwords import Passwords
 from service.accounts.users import Users
-from service.app import (
+from service.clock import system_clock
+from service.composition import (
     create_access_tokens,
     create_redis_client,
     create_refresh_tokens,
     create_sessions,
 )
-from service.clock import system_clock
 from service.database.engine import open_database
 from service.errors import StartupError
 from service.keyring.keys import ServiceKeys

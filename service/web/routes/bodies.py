@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from litestar.openapi import ResponseSpec
 
-from service.accounts.users import User
+from service.accounts.user_rows import User
 from service.errors import ServiceError
 from service.sessions.record import Session
 from service.sessions.token_pair import TokenPair

@@ -1,0 +1,107 @@
+"""Rows of the table `users`: what is read of them, and the statements that read and write them."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, bindparam, func, insert, select, update
+
+from service.accounts.emails import EmailAddress
+from service.accounts.passwords import PasswordHash
+from service.clock import moment
+from service.database.tables import recovery_codes, users
+
+
+class User(msgspec.Struct, frozen=True):
+    """An account as its owner sees it. `version` is raised by each change."""
+
+    id: bytes
+    email: str
+    created_at: datetime
+    two_fa_enabled: bool = False
+    recovery_codes_left: int = 0
+    version: int = 0
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """An account with what its password is checked against.
+
+    `enrolment_id` is that of the second factor; `None`: a password is enough.
+    """
+
+    user: User
+    password: PasswordHash
+    enrolment_id: bytes | None = None
+
+
+_CODES_LEFT = (
+    select(func.count())
+    .select_from(recovery_codes)
+    .where(recovery_codes.c.user_id == users.c.id)
+    .scalar_subquery()
+    .label("recovery_codes_left")
+)
+_SHOWN = (
+    users.c.id,
+    users.c.email,
+    users.c.created_at,
+    users.c.two_fa_enabled,
+    users.c.version,
+    _CODES_LEFT,
+)
+ADD = insert(users)
+GET = select(*_SHOWN).where(users.c.id == bindparam("user_id"))
+FIND = select(*_SHOWN, users.c.password_scheme, users.c.password_hash, users.c.enrolment_id).where(
+    users.c.email_key == bindparam("key")
+)
+FIND_BY_ID = select(
+    *_SHOWN, users.c.password_scheme, users.c.password_hash, users.c.enrolment_id
+).where(users.c.id == bindparam("user_id"))
+VERSIONS = select(users.c.id, users.c.version).where(
+    users.c.id.in_(bindparam("user_ids", expanding=True))
+)
+IDS = select(users.c.email_key, users.c.id).where(
+    users.c.email_key.in_(bindparam("keys", expanding=True))
+)
+REPLACE = (
+    update(users)
+    .where(
+        users.c.id == bindparam("user_id"),
+        users.c.password_scheme == bindparam("old_scheme"),
+        users.c.password_hash == bindparam("old_hash"),
+    )
+    .values(password_scheme=bindparam("new_scheme"), password_hash=bindparam("new_hash"))
+)
+
+
+def new_row(
+    user_id: bytes, email: EmailAddress, password: PasswordHash, created_at: int
+) -> dict[str, Any]:
+    """The values of a new account."""
+    return {
+        "id": user_id,
+        "email": email.as_given,
+        "email_key": email.key,
+        "password_hash": password.value,
+        "password_scheme": password.scheme,
+        "two_fa_enabled": False,
+        "created_at": created_at,
+    }
+
+
+def credentials_of(row: Row[*tuple[Any, ...]]) -> Credentials:
+    """The account in a row that `FIND` or `FIND_BY_ID` gave."""
+    password = PasswordHash(row.password_scheme, row.password_hash)
+    return Credentials(user_of(row), password, row.enrolment_id)
+
+
+def user_of(row: Row[*tuple[Any, ...]]) -> User:
+    """The account in a row that `GET`, `FIND` or `FIND_BY_ID` gave."""
+    return User(
+        id=row.id,
+        email=row.email,
+        created_at=moment(row.created_at),
+        two_fa_enabled=row.two_fa_enabled,
+        recovery_codes_left=row.recovery_codes_left,
+        version=row.version,
+    )

@@ -1,0 +1,58 @@
+"""The TLS of a PostgreSQL URL: `sslmode` and its like, for the driver."""
+
+import ssl
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from service.database.libpq_values import choice, refuse
+from service.errors import StartupError
+
+_TLS = ("sslmode", "sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcrl")
+_TLS_VERSIONS = ("ssl_min_protocol_version", "ssl_max_protocol_version")
+_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+
+def tls(given: dict[str, str]) -> dict[str, Any]:
+    """`ssl` for the driver, and whether TLS comes at once."""
+    given_tls = {key: given.pop(key) for key in (*_TLS, *_TLS_VERSIONS) if given.get(key)}
+    direct = choice(given, "sslnegotiation", ("postgres", "direct")) == "direct"
+    system = given_tls.get("sslrootcert") == "system"
+    mode = given_tls.get("sslmode", "verify-full" if system else "")
+    if mode and mode not in _MODES:
+        refuse("sslmode", "it is one of " + ", ".join(_MODES))
+    if system and mode != "verify-full":
+        refuse("sslrootcert", "system needs sslmode=verify-full")
+    if direct and mode not in ("require", "verify-ca", "verify-full"):
+        refuse("sslnegotiation", "direct needs sslmode=require, verify-ca or verify-full")
+    answer: dict[str, Any] = {"direct_tls": True} if direct else {}
+    if not given_tls:
+        return answer
+    if system:
+        return answer | {"ssl": _context(given_tls)}
+    # The driver reads these from a URL alone, and only from there.
+    return answer | {"dsn": "postgresql://?" + urlencode(given_tls, quote_via=quote)}
+
+
+def _context(given: Mapping[str, str]) -> ssl.SSLContext:
+    """TLS that trusts what the system trusts."""
+    context = ssl.create_default_context()
+    try:
+        if crl := given.get("sslcrl"):
+            context.load_verify_locations(crl)
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
+        if certificate := given.get("sslcert"):
+            password = given.get("sslpassword", "")
+            context.load_cert_chain(certificate, given.get("sslkey"), lambda: password)
+    except (OSError, ssl.SSLError) as error:
+        raise StartupError(
+            f"SERVICE_DATABASE_URL: sslcert, sslkey or sslcrl cannot be used: {error.strerror}"
+        ) from None
+    for key, bound in zip(_TLS_VERSIONS, ("minimum_version", "maximum_version"), strict=True):
+        if version := given.get(key):
+            name = version.replace(".", "_")
+            if name not in ssl.TLSVersion.__members__:
+                refuse(key, "it is TLSv1.2 or TLSv1.3")
+            setattr(context, bound, ssl.TLSVersion[name])
+    context.set_alpn_protocols(["postgresql"])
+    return context
