@@ -206,3 +206,17 @@ async def test_bare_use_starts_nothing(guards: Guards) -> None:
         await guard.verify(token)
     with pytest.raises(TokenRefused):
         await guard.verify("junk")
+
+
+def test_a_loop_that_was_closed_is_forgotten(issuer: Issuer) -> None:
+    """Nobody left the verifier; the next loop may enter it, and what was known counts no more."""
+    guard = Guards(issuer, "").new(mode="offline", jwks_floor=0)
+    token, _ = access_tokens().mint(SESSION)
+
+    async def enter() -> str:
+        await guard.__aenter__()
+        return await verdict(guard, token)
+
+    assert asyncio.run(enter()) == "accepted"
+    issuer.publish(OTHER_KEYS)
+    assert asyncio.run(enter()) == "refused"
