@@ -50,9 +50,12 @@ async def insist_on_own_answers(person: Person, stop: asyncio.Event) -> int:
     """Ask until told to stop; each answer must be this person's own. How often it was."""
     asked = 0
     while not stop.is_set():
-        me = (await person.me()).json()
+        answer = await person.me()
+        assert answer.status_code == 200, answer.text
+        me = answer.json()
         assert (me["user"]["email"], me["session"]["id"]) == (person.email, person.session_id)
         refreshed = await person.refresh()
+        assert refreshed.status_code == 200, refreshed.text
         fresh = person.holding(refreshed.json())
         assert (fresh.session_id, fresh.user_id) == (person.session_id, person.user_id)
         person = fresh
