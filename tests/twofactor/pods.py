@@ -5,7 +5,7 @@ Each can be killed, or held, at any step that it takes to a store.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,9 @@ from service.accounts.hashing import HashingPool
 from service.accounts.password_policy import PasswordPolicy
 from service.accounts.passwords import Passwords
 from service.accounts.user_rows import User
+from service.accounts.users import Users
 from service.clock import system_clock
+from service.database.reader import Reader, open_reader
 from service.errors import AlreadyEnabled
 from service.keyring.keys import KeysInUse
 from service.keyring.kms.local import LocalKeyFile
@@ -107,6 +109,31 @@ class FusedEngine:
         async with inner as connection:
             yield connection
         await self._fuse.burn()
+
+    def __getattr__(self, name: str) -> Any:
+        """What a reader asks of it before its first read."""
+        return getattr(self._engine, name)
+
+
+class FusedReader:
+    """A reader of the user store, whose reads go past the engine above."""
+
+    def __init__(self, reader: Reader, fuse: Fuse) -> None:
+        self._reader = reader
+        self._fuse = fuse
+        self.spell = reader.spell
+
+    async def one(self, text: str, value: bytes) -> Sequence[Any] | None:
+        await self._fuse.burn()
+        row = await self._reader.one(text, value)
+        await self._fuse.burn()
+        return row
+
+    async def second_factors(self, user_ids: Sequence[bytes]) -> Mapping[bytes, bool]:
+        await self._fuse.burn()
+        factors = await self._reader.second_factors(user_ids)
+        await self._fuse.burn()
+        return factors
 
 
 class Somebody:
@@ -239,8 +266,10 @@ async def running(
         links.append(FusedLink(url, fuse))
         engine: Any = FusedEngine(engines[-1], fuse)
         passwords = Passwords(pool, keys.now.peppers, 4)
+        users = Users(engine)
+        users._reader = FusedReader(open_reader(engines[-1]), fuse)
         services = composition.create_services(
-            settings, links[-1], engine, passwords, PasswordPolicy(), keys
+            settings, links[-1], engine, passwords, PasswordPolicy(), keys, users=users
         )
         pods.all.append(Pod(services, fuse))
     yield pods
