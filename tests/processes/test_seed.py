@@ -258,7 +258,7 @@ def test_all_accounts_have_one_password(service: Program) -> None:
         (plan("x", 1, 1, "--export", str(REPOSITORY / "README.md")), {}, 2, "something else"),
         (plan("x", 1, 1), {"SERVICE_PROT": "1"}, 2, "SERVICE_PROT is not a setting"),
         (plan("x", 1, 1), {"SERVICE_DATA_DIR": "empty"}, 2, "no service runs on .*/empty"),
-        (plan("x", 1, 1), {"SERVICE_DATABASE_URL": "empty"}, 1, "cannot be used: No such file"),
+        (plan("x", 1, 1), {"SERVICE_DATABASE_URL": "empty"}, 2, "cannot be used: No such file"),
         (plan("x", 1, 1), {"SERVICE_DATABASE_URL": "unused"}, 2, "no keys yet: start the service"),
         (plan("x", 1, 1), {"SERVICE_REDIS_URL": "redis://127.0.0.1:1"}, 1, "Redis cannot be reach"),
         (plan("x", 1, 1), {"SERVICE_REDIS_URL": OUT_OF_REACH}, 2, "192.0.2.1: not on this machine"),
