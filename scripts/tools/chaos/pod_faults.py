@@ -12,6 +12,9 @@ from tools.chaos.stage import Stage
 _SKEWS = (-240.0, -75.0, -25.0, -4.0, 4.0, 25.0, 75.0, 240.0)
 """Seconds by which a clock is ahead: within what is borne, and beyond."""
 
+_FILL = 40
+"""Requests whose lines are more than the pipe of a log holds."""
+
 _BETWEEN = 0.3
 """Seconds between two questions whether a pod is ready."""
 
@@ -50,13 +53,15 @@ class PodFaults:
         return Effect(f"pod {pod}")
 
     async def _stop_log_reader(self, planned: Planned) -> Effect:
-        """What the pod logs fills the pipe; at the end it is asked whether it lives."""
+        """What the pod logs fills the pipe, at the latest when it is asked whether it lives."""
         pod = planned.pick % PODS
         log = self._pods.log(pod)
         log.stop_reading()
         since = self._requests.now()
         await asyncio.sleep(planned.lasts)
-        await self._requests.send("live", "", pod)
+        for _ in range(_FILL):
+            if not (await self._requests.send("live", "", pod)).is_ok:
+                break
         until = self._requests.now()
         log.read_on()
         return Effect(f"pod {pod}", since, until)
