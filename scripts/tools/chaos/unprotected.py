@@ -1,6 +1,7 @@
 """The service without one of its protections, for the controls; never for use."""
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any
@@ -46,7 +47,12 @@ def _read_the_map_once() -> None:
 
 def _wait_for_the_log() -> None:
     """Write as Python does: when the pipe is full, until somebody reads."""
-    streams.never_wait = lambda: None
+
+    def write(writer: streams.Writer, lines: bytes) -> None:
+        while lines:
+            lines = lines[os.write(writer._descriptor, lines) :]
+
+    streams.Writer.put = write  # type: ignore[assignment,method-assign]
 
 
 def _remember_rows() -> None:
