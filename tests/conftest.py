@@ -23,6 +23,7 @@ from tools.testbed.sentinel import SentinelTrio
 from tools.testbed.service_process import Person, ServiceProcess, sign_up
 
 from tests.support.fleet import client_of
+from tests.support.living import living, standing_still
 from tests.support.user_stores import NewUserStore, SqliteStore, UserStore, postgres_store
 
 PERMANENT = (b"events:", b"revoked:", b"revocations:")
@@ -103,9 +104,9 @@ def redis_server(
 
 
 @pytest.fixture
-def keys(redis_server: RedisServer) -> Iterator[RedisServer]:
+def keys(redis_server: RedisServer, request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     """`redis_server`, emptied before, and checked afterwards for keys that would live for ever."""
-    with redis_server.client() as client:
+    with standing_still(request.fixturenames), redis_server.client() as client:
         client.flushall()
         yield redis_server
         eternal = [
@@ -113,6 +114,7 @@ def keys(redis_server: RedisServer) -> Iterator[RedisServer]:
             for key in client.scan_iter(count=1000)
             if client.ttl(key) == -1 and not key.startswith(PERMANENT)
         ]
+        client.flushall()  # before those that stood still look at it again
     assert not eternal, f"keys without a time to live: {eternal}"
 
 
@@ -124,7 +126,8 @@ def shared_service(
     service = ServiceProcess(
         tmp_path_factory.mktemp("service"), redis_server.url_of(SERVICE)
     ).start()
-    yield service
+    with living("shared_service", service):
+        yield service
     assert service.stop() == 0
 
 

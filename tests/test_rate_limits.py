@@ -24,6 +24,7 @@ from service.errors import (
 from service.rate_limits import Counter, Limit, RateLimits
 from service.redis.client import RedisClient
 from service.sessions.origin import network
+from tests.support.living import living
 from tests.support.looking import ON_VALKEY
 
 HOME = bytes(16)
@@ -231,7 +232,8 @@ def proxied_service(
     service = ServiceProcess(
         directory, redis_server.url, SERVICE_TRUSTED_PROXIES="127.0.0.1/32", SERVICE_RATE_LIMIT="on"
     ).start()
-    yield service
+    with living("proxied_service", service):
+        yield service
     assert service.stop() == 0
 
 

@@ -203,7 +203,7 @@ def test_a_newer_database_stops_the_start(url: str, file: Path) -> None:
 def test_what_is_no_database_stops_the_start(url: str, file: Path) -> None:
     """Proves that a file with something else in it is one line for the operator."""
     file.write_bytes(b"no database, but long enough to have a header" * 100)
-    with pytest.raises(StartupError, match="file is not a database") as refused:
+    with pytest.raises(StartupError, match="is no database of SQLite") as refused:
         migrate(url)
     assert "\n" not in str(refused.value)
 

@@ -1,5 +1,6 @@
 """A guard whose process was stopped and goes on: it trusts nothing that it knew before."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ class GuardProcess:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.guard.guard_process", issuer.url, redis_url, str(BOUND)],
             cwd=REPOSITORY,
+            env=os.environ | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'scripts'}"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

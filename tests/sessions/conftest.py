@@ -12,6 +12,7 @@ from tools.testbed.service_process import Person, ServiceProcess, sign_up
 from service.redis.client import RedisClient
 from service.sessions.refresh_tokens import RefreshTokens
 from tests.support.both_user_stores import more_pods, shared_service, shared_store  # noqa: F401
+from tests.support.living import living
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +27,8 @@ def strict_service(
         SERVICE_MAX_SESSIONS="3",
         SERVICE_TRUSTED_PROXIES="127.0.0.1/32",
     ).start()
-    yield service
+    with living("strict_service", service):
+        yield service
     assert service.stop() == 0
 
 
@@ -41,7 +43,8 @@ def brief_service(
         SERVICE_REFRESH_IDLE_TTL="1",
         SERVICE_REFRESH_TTL="2",
     ).start()
-    yield service
+    with living("brief_service", service):
+        yield service
     assert service.stop() == 0
 
 

@@ -121,6 +121,7 @@ async def test_the_index_outlives_its_shortest(parts: Parts, keys: RedisServer) 
         assert client.pexpiretime(INDEX) == longest
 
 
+@pytest.mark.one_server("KEYS asks one server")
 async def test_no_end_leaves_a_handoff(parts: Parts, keys: RedisServer) -> None:
     """Logout, revocation, logout everywhere, no room, and theft."""
 

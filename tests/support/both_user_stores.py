@@ -10,6 +10,7 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.sentinel import SentinelTrio
 from tools.testbed.service_process import ServiceProcess
 
+from tests.support.living import living
 from tests.support.user_stores import NewUserStore, UserStore
 
 
@@ -36,7 +37,8 @@ def shared_service(
         redis_server.url_of(SERVICE),
         **shared_store.settings,
     ).start()
-    yield service
+    with living("shared_service", service):
+        yield service
     assert service.stop() == 0
 
 
@@ -53,6 +55,7 @@ def more_pods(
     pods = [shared_service.beside(tmp_path_factory.mktemp("pod")) for _ in range(2)]
     with ThreadPoolExecutor() as threads:
         list(threads.map(ServiceProcess.start, pods))
-    yield pods
+    with living("more_pods", *pods):
+        yield pods
     for pod in pods:
         assert pod.stop() == 0

@@ -12,6 +12,7 @@ from tools.testbed.service_process import ServiceProcess
 
 from service import composition
 from tests.support.both_user_stores import more_pods, shared_service, shared_store  # noqa: F401
+from tests.support.living import living
 from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autouse
 from tests.support.two_factor import Holder, new_holder
 from tests.support.user_stores import NewUserStore, UserStore
@@ -29,7 +30,8 @@ def shared_neighbour(
         yield more_pods[0]
         return
     service = shared_service.beside(tmp_path_factory.mktemp("neighbour")).start()
-    yield service
+    with living("shared_neighbour", service):
+        yield service
     assert service.stop() == 0
 
 
@@ -73,7 +75,8 @@ def shared_brief(
             SERVICE_CHALLENGE_TTL="1",
             SERVICE_APP_NAME="Open Show & Söhne",
         ).start()
-        yield service
+        with living("shared_brief", service):
+            yield service
         assert service.stop() == 0
 
 

@@ -233,9 +233,11 @@ async def test_many_logins_against_a_verify(
     for _ in range(3):
         let_steps_pass(keys)
         await ann.begin()
-        on = asyncio.Event()
+        on, first = asyncio.Event(), asyncio.Event()
 
-        async def keep_logging_in(number: int, on: asyncio.Event = on) -> list[int]:
+        async def keep_logging_in(
+            number: int, on: asyncio.Event = on, first: asyncio.Event = first
+        ) -> list[int]:
             statuses = []
             while not statuses or statuses[-1] == 200:
                 client = [http, elsewhere][number % 2]
@@ -244,9 +246,11 @@ async def test_many_logins_against_a_verify(
                 statuses.append(answer.status_code)
                 assert answer.status_code == 202 or not was_on
                 assert answer.status_code in (200, 202)
+                first.set()
             return statuses
 
-        async def turn_on(on: asyncio.Event = on) -> None:
+        async def turn_on(on: asyncio.Event = on, first: asyncio.Event = first) -> None:
+            await first.wait()  # somebody is in by then
             assert (await ann.verify()).status_code == 200
             on.set()
 
