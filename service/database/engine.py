@@ -126,9 +126,10 @@ def database_file(url: str, *, make: bool) -> Path:
             _make(file)
         _make_private(file)
     except OSError as error:
-        raise StartupError(
-            f"SERVICE_DATABASE_URL: {file} cannot be used: {error.strerror}"
-        ) from error
+        problem = f"cannot be used: {error.strerror}"
+        if isinstance(error, FileNotFoundError) and not make:
+            problem = f"is not set up: run `openshow-auth migrate`; it {problem}"
+        raise StartupError(f"SERVICE_DATABASE_URL: {file} {problem}") from error
     return file
 
 

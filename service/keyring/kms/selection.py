@@ -67,7 +67,7 @@ def _pkcs11(settings: Settings, environ: Mapping[str, str]) -> KeyProvider:
 
 def _library(name: str) -> Any:
     try:
-        return import_module(f"service.keyring.{name}")
+        return import_module(f"service.keyring.kms.{name}")
     except ModuleNotFoundError as error:
         raise StartupError(
             f"the key service {name} needs the Python package {error.name}:"
