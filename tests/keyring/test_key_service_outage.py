@@ -68,6 +68,7 @@ async def _says_what_is_wrong(http: httpx.AsyncClient) -> None:
         "redis": True,
         "users": True,
         "keyring": False,
+        "clock": True,
     }
     assert parts["keyring"]["facts"] == {"provider": "vault"}
     assert parts["keyring"]["message"].startswith("The keys are not open")
