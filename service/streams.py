@@ -162,14 +162,10 @@ class _Bytes:
         """Do nothing: `write` has passed it on."""
 
 
-class Stream(io.TextIOBase):
-    """In place of `sys.stdout` or `sys.stderr`. What it cannot spell is escaped."""
+class _Replacement(io.TextIOBase):
+    """What all that stands in the place of a stream takes over from it."""
 
-    def __init__(self, writer: Writer, replaced: TextIO) -> None:
-        self.writer = writer
-        self._replaced = replaced
-        self._begun = threading.local()  # of a line: each thread its own
-        self.buffer = _Bytes(writer)
+    _replaced: TextIO
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -183,6 +179,16 @@ class Stream(io.TextIOBase):
 
     def fileno(self) -> int:
         return self._replaced.fileno()
+
+
+class Stream(_Replacement):
+    """In place of `sys.stdout` or `sys.stderr`. What it cannot spell is escaped."""
+
+    def __init__(self, writer: Writer, replaced: TextIO) -> None:
+        self.writer = writer
+        self._replaced = replaced
+        self._begun = threading.local()  # of a line: each thread its own
+        self.buffer = _Bytes(writer)
 
     def write(self, text: str) -> int:
         whole, newline, rest = (getattr(self._begun, "line", "") + text).rpartition("\n")
@@ -218,25 +224,12 @@ def open_closed() -> None:
             stream.reconfigure(errors="backslashreplace")  # a path may hold what ASCII does not
 
 
-class _Lossy(io.TextIOBase):
+class _Lossy(_Replacement):
     """In place of `sys.stdout` or `sys.stderr`: goes on where a write fails; keeps why."""
 
     def __init__(self, replaced: TextIO, failures: list[OSError]) -> None:
         self._replaced = replaced
         self._failures = failures
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self._replaced.encoding or "utf-8"
-
-    def writable(self) -> bool:
-        return True
-
-    def isatty(self) -> bool:
-        return self._replaced.isatty()
-
-    def fileno(self) -> int:
-        return self._replaced.fileno()
 
     def write(self, text: str) -> int:
         with self._noting():

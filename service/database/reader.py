@@ -115,7 +115,7 @@ class _SqliteReader:
             connection = await self._open()
         try:
             return await connection.execute_fetchall(text, values)
-        except Exception:
+        except Exception:  # whatever it was, the next read begins with a new connection
             self._close()
             raise
 
