@@ -1,6 +1,6 @@
 """An app pod: it serves people's orders, and lets them pay when they came with a second factor.
 
-    pip install 'openshow-auth[guard]' fastapi uvicorn
+    pip install openshow-guard fastapi uvicorn
     export AUTH_ISSUER=http://127.0.0.1:8000 AUTH_AUDIENCE=openshow
     export AUTH_JWKS_URL=http://127.0.0.1:8000/.well-known/jwks.json
     export AUTH_REDIS_URL=redis://openshow-guard:password@127.0.0.1:6379
@@ -17,9 +17,8 @@ from typing import Annotated
 
 import msgspec
 from fastapi import Depends, FastAPI
-
-from service.guard import Identity, Verifier
-from service.guard.fastapi import install, require
+from openshow_guard import Identity, Verifier
+from openshow_guard.fastapi import install, require
 
 verifier = Verifier(
     issuer=os.environ["AUTH_ISSUER"],

@@ -1,6 +1,6 @@
 """An app pod: it serves people's orders, and knows within milliseconds that someone has logged out.
 
-    pip install 'openshow-auth[guard]' litestar uvicorn
+    pip install openshow-guard litestar uvicorn
     export AUTH_ISSUER=http://127.0.0.1:8000 AUTH_AUDIENCE=openshow
     export AUTH_JWKS_URL=http://127.0.0.1:8000/.well-known/jwks.json
     export AUTH_REDIS_URL=redis://openshow-guard:password@127.0.0.1:6379
@@ -16,9 +16,8 @@ import os
 import msgspec
 from litestar import Litestar, get
 from litestar.di import NamedDependency
-
-from service.guard import Identity, Verifier
-from service.guard.litestar import GuardPlugin
+from openshow_guard import Identity, Verifier
+from openshow_guard.litestar import GuardPlugin
 
 verifier = Verifier(
     issuer=os.environ["AUTH_ISSUER"],

@@ -14,7 +14,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from jwt.algorithms import ECAlgorithm
 
-from service.access_tokens.errors import TokenRefused
+from .errors import TokenRefused
 
 Keys = Mapping[str, EllipticCurvePublicKey]
 """P-256 public keys by `kid`."""

@@ -42,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None, stop: Stop) -> int:
-    options = _parser().parse_args(arguments)
-    run: Callable[..., int] = options.run
     try:
+        options = _parser().parse_args(arguments)
+        run: Callable[..., int] = options.run
         if run not in (_serve, _redis):
             stop.give_back()  # such a command can be ended at any point
             return run(options)
@@ -52,6 +52,16 @@ def _run(arguments: Sequence[str] | None, stop: Stop) -> int:
         return run(options, stop)
     except StartupError as error:
         print("openshow-auth:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library in ("", "service"):  # a defect of ours, not of the installation
+            raise
+        print(
+            f"openshow-auth: {library} is not installed: make an environment for the server alone, "
+            "and in it pip install openshow-auth",
+            file=sys.stderr,
+        )
         return 2
 
 

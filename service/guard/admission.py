@@ -2,8 +2,8 @@
 
 import msgspec
 
-from service.guard.identity import Identity
-from service.guard.revocations import Shard
+from .identity import Identity
+from .revocations import Shard
 
 
 class Admission(msgspec.Struct, frozen=True, gc=False):

@@ -7,10 +7,10 @@ It starts and stops the verifier with the app, so the server must speak the life
 
 from collections.abc import Iterable
 
-from service.guard.asgi_types import ASGIApp, Message, Receive, Scope, Send
-from service.guard.gate import Gate
-from service.guard.public_paths import PublicPaths
-from service.guard.verifier import Verifier
+from .asgi_types import ASGIApp, Message, Receive, Scope, Send
+from .gate import Gate
+from .public_paths import PublicPaths
+from .verifier import Verifier
 
 
 class GuardMiddleware:

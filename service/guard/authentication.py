@@ -10,9 +10,9 @@ from datetime import timedelta
 
 import msgspec
 
-from service.guard.errors import GuardUnavailable, NotStarted, TokenRefused
-from service.guard.identity import Identity
-from service.guard.verifier import Verifier
+from .errors import GuardUnavailable, NotStarted, TokenRefused
+from .identity import Identity
+from .verifier import Verifier
 
 Headers = Iterable[tuple[bytes, bytes]]
 """As in an ASGI scope: names in lower case."""

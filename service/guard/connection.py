@@ -15,7 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 
-from service.redis.url import Address, RedisUrl
+from ..redis.url import Address, RedisUrl
 
 Argument = bytes | str | int
 

@@ -8,9 +8,9 @@ import asyncio
 
 from redis.exceptions import AskError, MovedError, ResponseError
 
-from service.guard.connection import BROKEN, Connection
-from service.guard.sentinels import Sentinels
-from service.redis.url import Address, RedisUrl
+from ..redis.url import Address, RedisUrl
+from .connection import BROKEN, Connection
+from .sentinels import Sentinels
 
 
 class PrimaryDiscovery:

@@ -6,7 +6,7 @@ GuardError
     └── NotStarted      nobody has started the verifier
 """
 
-from service.access_tokens.errors import GuardError, TokenRefused
+from ..access_tokens.errors import GuardError, TokenRefused
 
 __all__ = ["GuardError", "GuardUnavailable", "NotStarted", "TokenRefused"]
 

@@ -22,9 +22,9 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
-from service.guard.authentication import Answer, Refused, check_authentication, identify
-from service.guard.identity import Identity
-from service.guard.verifier import Verifier
+from .authentication import Answer, Refused, check_authentication, identify
+from .identity import Identity
+from .verifier import Verifier
 
 
 def install(app: FastAPI, verifier: Verifier) -> None:

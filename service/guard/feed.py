@@ -9,13 +9,13 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from service.guard.counters import GuardCounters
-from service.guard.discovery import PrimaryDiscovery
-from service.guard.marks import Marks
-from service.guard.reader import Breaks, Pace, Reader
-from service.guard.revocations import Shard
-from service.guard.stream import Stream
-from service.redis.url import RedisUrl
+from ..redis.url import RedisUrl
+from .counters import GuardCounters
+from .discovery import PrimaryDiscovery
+from .marks import Marks
+from .reader import Breaks, Pace, Reader
+from .revocations import Shard
+from .stream import Stream
 
 
 class Feed:

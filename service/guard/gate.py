@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from service.guard.asgi_types import ASGIApp, Message, Receive, Scope, Send
-from service.guard.authentication import Answer, Refused, identify
-from service.guard.identity import Identity
-from service.guard.verifier import Verifier
+from .asgi_types import ASGIApp, Message, Receive, Scope, Send
+from .authentication import Answer, Refused, identify
+from .identity import Identity
+from .verifier import Verifier
 
 
 class SessionEnded(OSError):

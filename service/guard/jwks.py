@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     EllipticCurvePublicNumbers,
 )
 
-from service.access_tokens.reader import Keys, decode
-from service.guard.counters import GuardCounters
+from ..access_tokens.reader import Keys, decode
+from .counters import GuardCounters
 
 logger = logging.getLogger("openshow_auth.guard")
 

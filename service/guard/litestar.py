@@ -20,10 +20,10 @@ from litestar.plugins import InitPlugin, ReceiveRoutePlugin
 from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ASGIApp, Scope
 
-from service.guard import asgi_types
-from service.guard.gate import Gate
-from service.guard.identity import Identity
-from service.guard.verifier import Verifier
+from . import asgi_types
+from .gate import Gate
+from .identity import Identity
+from .verifier import Verifier
 
 _SCHEME = "bearer"
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from service.guard.rate_limited_log import RateLimitedLog, shown
-from service.redis.feed_mark import issuer_in
+from ..redis.feed_mark import issuer_in
+from .rate_limited_log import RateLimitedLog, shown
 
 
 class Marks:

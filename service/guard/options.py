@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from service.redis.url import RedisUrl
+from ..redis.url import RedisUrl
 
 Mode = Literal["feed", "strict", "offline"]
 WhenLost = Literal["closed", "ask", "serve"]

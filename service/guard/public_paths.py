@@ -8,7 +8,7 @@ public in neither.
 import re
 from collections.abc import Iterable
 
-from service.guard.asgi_types import Scope
+from .asgi_types import Scope
 
 _PLAIN = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?")
 """Segments that are neither empty nor `.` nor `..`, in RFC 3986's characters but `;` and `%`."""

@@ -16,14 +16,14 @@ from math import ceil
 import msgspec
 from redis.exceptions import ResponseError, TryAgainError
 
-from service.guard.connection import BROKEN, Argument, Connection
-from service.guard.counters import GuardCounters
-from service.guard.cursor import Replay
-from service.guard.discovery import PrimaryDiscovery
-from service.guard.marks import Marks
-from service.guard.rate_limited_log import RateLimitedLog
-from service.guard.stream import Entry, RawEntries, Stream, entry
-from service.redis.url import Address
+from ..redis.url import Address
+from .connection import BROKEN, Argument, Connection
+from .counters import GuardCounters
+from .cursor import Replay
+from .discovery import PrimaryDiscovery
+from .marks import Marks
+from .rate_limited_log import RateLimitedLog
+from .stream import Entry, RawEntries, Stream, entry
 
 logger = logging.getLogger("openshow_auth.guard")
 

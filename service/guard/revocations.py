@@ -8,7 +8,7 @@ and expiry costs nothing per entry. The shards take turns, so that no drop is a 
 
 import time
 
-from service.redis.keys import BUCKETS
+from ..redis.keys import BUCKETS
 
 _MOST_FAR = 1024
 """Sessions of a shard that `keep` was told of."""

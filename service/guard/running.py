@@ -4,16 +4,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from service.access_tokens.reader import Keys
-from service.guard.counters import GuardCounters
-from service.guard.feed import Feed
-from service.guard.jwks import JwkSet
-from service.guard.marks import Marks
-from service.guard.options import Options
-from service.guard.rate_limited_log import RateLimitedLog
-from service.guard.reader import Pace
-from service.guard.revocations import Shard
-from service.guard.session_lookup import SessionLookup
+from ..access_tokens.reader import Keys
+from .counters import GuardCounters
+from .feed import Feed
+from .jwks import JwkSet
+from .marks import Marks
+from .options import Options
+from .rate_limited_log import RateLimitedLog
+from .reader import Pace
+from .revocations import Shard
+from .session_lookup import SessionLookup
 
 logger = logging.getLogger("openshow_auth.guard")
 

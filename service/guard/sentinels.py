@@ -7,8 +7,8 @@ then believes before all others. So an address counts that more than half of the
 import asyncio
 from collections import Counter
 
-from service.guard.connection import BROKEN, Connection
-from service.redis.url import Address, RedisUrl
+from ..redis.url import Address, RedisUrl
+from .connection import BROKEN, Connection
 
 _GRACE = 0.05
 """Seconds that those who have not answered are given once a majority has, to keep their line."""

@@ -6,12 +6,12 @@ import time
 
 from redis.exceptions import AskError, MovedError, ResponseError
 
-from service.guard.connection import BROKEN, Connection
-from service.guard.discovery import PrimaryDiscovery
-from service.guard.errors import GuardUnavailable
-from service.guard.marks import Marks
-from service.redis.keys import numbered
-from service.redis.url import Address, RedisUrl
+from ..redis.keys import numbered
+from ..redis.url import Address, RedisUrl
+from .connection import BROKEN, Connection
+from .discovery import PrimaryDiscovery
+from .errors import GuardUnavailable
+from .marks import Marks
 
 logger = logging.getLogger("openshow_auth.guard")
 

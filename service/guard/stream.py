@@ -3,9 +3,9 @@
 import time
 from collections.abc import Sequence
 
-from service.guard.cursor import Cursor, Position, Replay
-from service.guard.revocations import Shard
-from service.redis.keys import numbered
+from ..redis.keys import numbered
+from .cursor import Cursor, Position, Replay
+from .revocations import Shard
 
 Entry = tuple[Position, bytes]
 """An entry: where it stands in the stream, and the id of the session that has ended."""

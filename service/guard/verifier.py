@@ -10,18 +10,18 @@ from math import ceil
 from types import TracebackType
 from typing import Self
 
-from service.access_tokens.cache import Cache
-from service.access_tokens.reader import AccessTokenReader, Claims, Keys, UnknownKey
-from service.guard.admission import Admission
-from service.guard.counters import GuardCounters
-from service.guard.errors import GuardUnavailable, NotStarted, TokenRefused
-from service.guard.identity import Identity
-from service.guard.options import Mode, WhenLost, checked
-from service.guard.rate_limited_log import RateLimitedLog, shown
-from service.guard.reader import Pace
-from service.guard.revocations import shards
-from service.guard.running import Running
-from service.redis.keys import FEED_SKEW, bucket_number
+from ..access_tokens.cache import Cache
+from ..access_tokens.reader import AccessTokenReader, Claims, Keys, UnknownKey
+from ..redis.keys import FEED_SKEW, bucket_number
+from .admission import Admission
+from .counters import GuardCounters
+from .errors import GuardUnavailable, NotStarted, TokenRefused
+from .identity import Identity
+from .options import Mode, WhenLost, checked
+from .rate_limited_log import RateLimitedLog, shown
+from .reader import Pace
+from .revocations import shards
+from .running import Running
 
 logger = logging.getLogger("openshow_auth.guard")
 

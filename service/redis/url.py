@@ -27,7 +27,7 @@ from redis.asyncio.connection import (
     UnixDomainSocketConnection,
 )
 
-from service.redis.url_options import number, read_options, refuse, unescaped
+from .url_options import number, read_options, refuse, unescaped
 
 Address = tuple[str, int]
 Topology = Literal["standalone", "sentinel", "cluster"]

@@ -1,14 +1,30 @@
 """Sessions, an issuer, and guards that know of both."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from tools.testbed.issuer import Issuer
 from tools.testbed.parts import SIGNING_KEYS, Parts
 from tools.testbed.redis_server import RedisServer
+from tools.testbed.wheels import build_wheels, wheel_of
 
 from service.redis.client import RedisClient
 from tests.guard.guards import Guards, marked
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the wheels and source distributions of server and guard."""
+    directory = tmp_path_factory.mktemp("wheels")
+    build_wheels(directory, "--sdist")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def guard_wheel(wheels: Path) -> Path:
+    """The wheel `openshow-guard`, which can be imported from."""
+    return wheel_of("openshow-guard", wheels)
 
 
 @pytest.fixture

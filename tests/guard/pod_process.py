@@ -13,15 +13,20 @@ from tools.testbed.waiting import wait_until
 
 from service.settings import Secret
 
+_EXAMPLES = REPOSITORY / "docs/examples"
+
 
 class PodProcess:
     """`uvicorn docs/examples/<example>.py`, guarding with what `service_url` signs."""
 
-    def __init__(self, directory: Path, example: str, service_url: str, redis_url: Secret) -> None:
+    def __init__(
+        self, directory: Path, guard: Path, example: str, service_url: str, redis_url: Secret
+    ) -> None:
+        """`guard`: its wheel. Of the checkout, the pod sees only the example."""
         self._log = directory / f"{example}.log"
         self._example = example
         self._environment = os.environ | {
-            "PYTHONPATH": str(REPOSITORY),
+            "PYTHONPATH": str(guard),
             "AUTH_ISSUER": "http://127.0.0.1:8000",
             "AUTH_AUDIENCE": "openshow",
             "AUTH_JWKS_URL": f"{service_url}/.well-known/jwks.json",
@@ -32,11 +37,11 @@ class PodProcess:
 
     def start(self) -> "PodProcess":
         """Start it and wait until it answers."""
-        command = ["uvicorn", "--app-dir", "docs/examples", "--port", "0", f"{self._example}:app"]
+        command = ["uvicorn", "--app-dir", str(_EXAMPLES), "--port", "0", f"{self._example}:app"]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *command],
-                cwd=REPOSITORY,
+                cwd=self._log.parent,
                 env=self._environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+from pathlib import Path
 from typing import get_args
 
 import msgspec
@@ -17,8 +18,11 @@ CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.mark.parametrize("source", CODE)
-def test_what_is_shown_can_be_imported(source: str) -> None:
+def test_what_is_shown_can_be_imported(
+    source: str, guard_wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every name, from where the page says; and each piece is Python."""
+    monkeypatch.syspath_prepend(guard_wheel)
     imports = [node for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)]
     for statement in imports:
         exec(ast.unparse(statement), {})

@@ -23,9 +23,11 @@ def pod(
     service: ServiceProcess,
     redis_server: RedisServer,
     tmp_path: Path,
+    guard_wheel: Path,
 ) -> Iterator[PodProcess]:
     """An example on the feed, whose Redis user may read that and nothing else."""
-    pod = PodProcess(tmp_path, request.param, service.url, redis_server.url_of(GUARD)).start()
+    redis_url = redis_server.url_of(GUARD)
+    pod = PodProcess(tmp_path, guard_wheel, request.param, service.url, redis_url).start()
     yield pod
     pod.stop()
 

@@ -1,8 +1,8 @@
 """From the 204 of a logout until the last of three app pods refuses the access token.
 
-The pods are the example of docs/examples, each a process under uvicorn with the guard in `feed`
-mode, and each serves other requests meanwhile. Every token was accepted by every pod before, so all
-have it in their cache.
+The pods are the example of docs/examples, each a process under uvicorn with the built guard in
+`feed` mode, and each serves other requests meanwhile. Every token was accepted by every pod before,
+so all have it in their cache.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from tools.bench.seeding import Seeder, Signed, seeding
 from tools.http_load.connection import Connection
 from tools.http_load.quantiles import quantile
 from tools.testbed.ports import free_port
+from tools.testbed.wheels import build_wheels, wheel_of
 
 _PODS = 3
 _EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
@@ -33,6 +34,7 @@ async def measure(logouts: int, tell: Callable[[str], None]) -> Found:
     """One logout after the other, each followed to its end."""
     with TemporaryDirectory() as name, ExitStack() as stack:
         directory = Path(name)
+        build_wheels(directory)
         redis = stack.enter_context(processes.redis_server(directory))
         settings = processes.settings(directory, redis)
         service = stack.enter_context(processes.service(directory, redis))
@@ -137,6 +139,7 @@ def _pod(log: Path, settings: Settings, service_port: int) -> Iterator[processes
     port = free_port()
     command = ["-m", "uvicorn", "--no-access-log", "--app-dir", str(_EXAMPLES)]
     environment = {
+        "PYTHONPATH": str(wheel_of("openshow-guard", log.parent)),
         "AUTH_ISSUER": settings.issuer,
         "AUTH_AUDIENCE": settings.audience,
         "AUTH_JWKS_URL": f"http://{processes.HOST}:{service_port}/.well-known/jwks.json",

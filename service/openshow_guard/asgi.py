@@ -1,0 +1,5 @@
+"""The guard as ASGI middleware: for Starlette, FastAPI, Django, Litestar and any other ASGI app."""
+
+from .guard.asgi import GuardMiddleware
+
+__all__ = ["GuardMiddleware"]

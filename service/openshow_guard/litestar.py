@@ -1,0 +1,5 @@
+"""The guard as a Litestar plugin."""
+
+from .guard.litestar import GuardPlugin
+
+__all__ = ["GuardPlugin"]
