@@ -1,14 +1,19 @@
-"""Who is primary, from a majority of the Sentinels that the URL names.
+"""Asks the Sentinels that the URL names who is primary, and goes by the election of all clients.
 
 A single one may be wrong: cut off, back from an old state, or misled by a made-up epoch, which it
-then believes before all others. So an address counts that more than half of them name.
+then believes before all others. So the server counts that more than half of them name
+(`redis/election.py`). The service believes the first news of a failover too, where it has made sure
+that the new primary goes on from the old one; a guard may ask a server nothing but for its feed.
 """
 
 import asyncio
-from collections import Counter
+from collections.abc import Awaitable
+from typing import Any
 
+from ..redis.election import Vote, candidates, elected
+from ..redis.sentinel_votes import vote_of
 from ..redis.url import Address, RedisUrl
-from .connection import BROKEN, Connection
+from .connection import BROKEN, Argument, Connection
 
 _GRACE = 0.05
 """Seconds that those who have not answered are given once a majority has, to keep their line."""
@@ -26,25 +31,27 @@ class Sentinels:
         self._url = url
         self._patience = patience
         self._wires: dict[Address, Connection] = {}
-        self._needed = len(set(url.hosts)) // 2 + 1
+        self._known: Address | None = None
 
     async def primary(self) -> Address:
-        """The address that a majority names.
+        """Ask for the primary that a majority names: by the address that it is known by already.
 
         Raises:
             NoPrimary: too few answer, or they do not agree.
         """
-        asking = {asyncio.create_task(self._vote(host)) for host in set(self._url.hosts)}
-        votes = Counter[Address]()
+        asking = {asyncio.create_task(self._vote(host)) for host in self._url.hosts}
+        votes: list[Vote] = []
         try:
             for answered in asyncio.as_completed(asking):
-                named = await answered
-                if named is None:
+                vote = await answered
+                if vote is None:
                     continue
-                votes[named] += 1
-                if votes[named] >= self._needed:
+                votes.append(vote)
+                if chosen := elected(candidates(votes), len(self._url.hosts)):
                     await asyncio.wait(asking, timeout=_GRACE)
-                    return named
+                    if self._known not in chosen.addresses:
+                        self._known = chosen.addresses[0]
+                    return self._known
         finally:
             for task in asking:
                 task.cancel()
@@ -57,13 +64,13 @@ class Sentinels:
             await wire.close()
         self._wires.clear()
 
-    async def _vote(self, host: Address) -> Address | None:
-        """Whom this one names; None: nobody, or it cannot be asked."""
+    async def _vote(self, host: Address) -> Vote | None:
+        """Ask one for its vote; None: it names nobody, or cannot be asked."""
         for _ in range(2):  # a line that has broken meanwhile says nothing of the Sentinel
             known = self._wires.pop(host, None)
             try:
                 wire = known or await Connection.to_sentinel(self._url, host, self._patience)
-                named = await self._ask(wire)
+                vote = await self._ask(wire)
             except BROKEN:
                 if known is None:
                     return None
@@ -71,17 +78,15 @@ class Sentinels:
             except Exception:  # what answers is no Sentinel, so it has no vote
                 return None
             self._wires[host] = wire
-            return named
+            return vote
         return None
 
-    async def _ask(self, wire: Connection) -> Address | None:
-        question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._url.primary)
+    async def _ask(self, wire: Connection) -> Vote:
+        def ask(*command: Argument) -> Awaitable[Any]:
+            return wire.ask(*command, patience=self._patience)
+
         try:
-            answer = await wire.ask(*question, patience=self._patience)
-            if answer is None:
-                return None
-            host, port = answer
-            return host.decode(), int(port)
+            return await vote_of(ask, self._url.primary)
         except BaseException:
             await wire.close()
             raise

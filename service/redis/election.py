@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from service.redis.url import Address
+from .url import Address
 
 
 class Vote(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from redis import exceptions
@@ -15,6 +15,7 @@ from service.redis.election import Candidate, Vote, candidates, elected, latest
 from service.redis.identity import Identity, identity_of, issuer_of, refuse_foreign
 from service.redis.node import CONNECTION, Admission, Node, Timing, admit_any, opened
 from service.redis.refusals import refused
+from service.redis.sentinel_votes import vote_of
 from service.redis.url import Address, RedisUrl
 
 log = structlog.get_logger()
@@ -180,25 +181,21 @@ class Primary:
         return None
 
     async def _ask(self, sentinel: Address) -> Vote | None:
-        """The epoch that a Sentinel is in, and whom it calls primary; `None`: it does not say."""
+        """Ask a Sentinel for its vote; `None`: it does not say whom it calls primary."""
         connection = self._url.sentinel_connection(sentinel, **CONNECTION)
+
+        async def ask(*command: Argument) -> Any:
+            await connection.send_command(*command)
+            return await connection.read_response()
+
         # The latter three: an answer that no Sentinel gives.
         with suppress(exceptions.RedisError, OSError, LookupError, TypeError, ValueError):
             try:
                 async with asyncio.timeout(self._sentinel_patience):
                     await opened(connection)
-                    name = self._url.primary
-                    await connection.send_command("SENTINEL", "MASTER", name)
-                    told: list[bytes] = await connection.read_response()
-                    # The fields still name the old one while the others learn of the new.
-                    await connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
-                    host, port = await connection.read_response()
+                    return await vote_of(ask, self._url.primary)
             finally:
                 await connection.disconnect(nowait=True)
-            fields = dict(zip(told[::2], told[1::2], strict=True))
-            same = (host, port) == (fields.get(b"ip"), fields.get(b"port"))
-            run_id = fields.get(b"runid", b"").decode() if same else ""
-            return Vote(int(fields[b"config-epoch"]), (host.decode(), int(port)), run_id)
         return None
 
     async def _watch(self) -> None:

@@ -163,7 +163,8 @@ def _hosts(netloc: str, topology: Topology) -> tuple[Address, ...]:
     names = netloc.split(",")
     if topology == "standalone" and len(names) > 1:
         refuse("several hosts need redis+sentinel:// or redis+cluster://")
-    return tuple(_address(name, topology) for name in names)
+    # Named twice, a Sentinel would have two votes.
+    return tuple(dict.fromkeys(_address(name, topology) for name in names))
 
 
 def _address(text: str, topology: Topology) -> Address:

@@ -137,6 +137,48 @@ async def test_a_few_that_hang_or_are_none(trio: SentinelTrio, stranger: Network
             await sentinels.aclose()
 
 
+async def test_one_primary_under_two_names(tmp_path: Path, stranger: NetworkServer) -> None:
+    """Two of three call it by different names: they are a majority, and it keeps the first name."""
+    sentinels = [Sentinel(tmp_path / f"sentinel-{number}", stranger, 30_000) for number in range(2)]
+    for sentinel, host in zip(sentinels, ("127.0.0.1", "localhost"), strict=True):
+        (tmp_path / sentinel.directory / "sentinel.conf").write_text(
+            f"port {sentinel.port}\nbind 127.0.0.1\n"
+            "sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n"
+            f"sentinel monitor {NAME} {host} {stranger.port} 2\n"
+        )
+        sentinel.start()
+    url = RedisUrl.parse(url_of(*sentinels).replace("://", "://127.0.0.1:1,"))
+    asking = Sentinels(url, 2.0)
+
+    async def answered() -> bool:
+        try:
+            return bool(await asking.primary())
+        except NoPrimary:  # they have not been told its run id yet
+            return False
+
+    await eventually(answered)
+    assert len({await asking.primary() for _ in range(20)}) == 1
+    await asking.aclose()
+    for sentinel in sentinels:
+        sentinel.stop()
+
+
+async def test_who_may_not_ask_for_the_epoch(trio: SentinelTrio) -> None:
+    """A user of the Sentinels that may ask for the primary's address, and no more, suffices."""
+    trio.heal()
+    for sentinel in trio.sentinels:
+        with sentinel.client() as client:
+            client.execute_command("ACL", "SETUSER", "default", "-sentinel|master")
+    sentinels = Sentinels(RedisUrl.parse(trio.url.reveal()), 2.0)
+    try:
+        assert await sentinels.primary() == ("127.0.0.1", trio.primary().port)
+    finally:
+        await sentinels.aclose()
+        for sentinel in trio.sentinels:
+            with sentinel.client() as client:
+                client.execute_command("ACL", "SETUSER", "default", "+@all")
+
+
 async def test_its_lines_are_kept(trio: SentinelTrio) -> None:
     """One to each, also where answers come one after the other."""
     trio.heal()

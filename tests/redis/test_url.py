@@ -19,6 +19,8 @@ from service.redis.url_options import OPTIONS
          {"username": "u", "password": "p@", "db": 2}),
         ("unix:///a%20b", "standalone", [], "", {"path": "/a b"}),
         ("redis+sentinel://a:1,b/main", "sentinel", [("a", 1), ("b", 26379)], "main", {}),
+        ("redis+sentinel://a,b,a:26379,b/main", "sentinel", [("a", 26379), ("b", 26379)], "main",
+         {}),
         ("redis+sentinel://u:p@a/main?db=1", "sentinel", [("a", 26379)], "main",
          {"username": "u", "password": "p", "db": 1}),
         ("redis://", "standalone", [("localhost", 6379)], "", {}),
