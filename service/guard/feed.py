@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from ..redis.url import RedisUrl
+from .breaks import Breaks
 from .counters import GuardCounters
 from .discovery import PrimaryDiscovery
 from .marks import Marks
-from .reader import Breaks, Pace, Reader
+from .pace import Pace
+from .reader import Reader
 from .revocations import Shard
 from .stream import Stream
 

@@ -13,16 +13,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 
-import msgspec
 from redis.exceptions import ResponseError, TryAgainError
 
 from ..redis.url import Address
+from .breaks import Breaks
 from .connection import BROKEN, Argument, Connection
 from .counters import GuardCounters
 from .cursor import Replay
 from .discovery import PrimaryDiscovery
 from .marks import Marks
-from .rate_limited_log import RateLimitedLog
+from .pace import Pace
 from .stream import Entry, RawEntries, Stream, entry
 
 logger = logging.getLogger("openshow_auth.guard")
@@ -32,53 +32,6 @@ _PAGE = 4096
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 _MOST_HOPS = 5
 """From node to node of a cluster, before it takes a breath."""
-
-
-class Pace(msgspec.Struct, frozen=True):
-    """How often a reader looks and how long it waits, in seconds."""
-
-    bound: float
-    """Age of what is known, past which the feed counts as lost."""
-    life: float
-    """For how long an entry matters."""
-
-    @property
-    def pulse(self) -> float:
-        """From one proof that all is known to the next."""
-        return self.bound / 4
-
-    @property
-    def patience(self) -> float:
-        """For a connection, and for a reply."""
-        return min(max(self.bound / 2, 0.2), 2.0)
-
-
-class Breaks:
-    """Which readers have no connection: the first to break and the last to mend are told of."""
-
-    def __init__(self, counters: GuardCounters) -> None:
-        self._counters = counters
-        self._log = RateLimitedLog()
-        self._broken: set[int] = set()
-
-    def broken(self, bucket: int, error: Exception) -> None:
-        """A reader could not connect, or its connection broke."""
-        self._counters.feed_breaks += 1
-        if not self._broken:
-            logger.warning("the revocation feed has broken: %s", type(error).__name__)
-        self._broken.add(bucket)
-
-    def failed(self, bucket: int, defect: Exception) -> None:
-        """A reader has met what nobody foresaw: a defect, or a server that is none."""
-        self._log.error("a reader of the revocation feed has failed", defect=defect)
-        self.broken(bucket, defect)
-
-    def mended(self, bucket: int) -> None:
-        """A reader knows everything again."""
-        if self._broken:
-            self._broken.discard(bucket)
-            if not self._broken:
-                logger.warning("the revocation feed has been resumed")
 
 
 class Reader:

@@ -10,8 +10,8 @@ from .feed import Feed
 from .jwks import JwkSet
 from .marks import Marks
 from .options import Options
+from .pace import Pace
 from .rate_limited_log import RateLimitedLog
-from .reader import Pace
 from .revocations import Shard
 from .session_lookup import SessionLookup
 

@@ -1,7 +1,5 @@
 """The check that an app pod makes of every request."""
 
-import asyncio
-import logging
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,15 +13,14 @@ from ..access_tokens.reader import AccessTokenReader, Claims, Keys, UnknownKey
 from ..redis.keys import FEED_SKEW, bucket_number
 from .admission import Admission
 from .counters import GuardCounters
-from .errors import GuardUnavailable, NotStarted, TokenRefused
+from .errors import GuardUnavailable, TokenRefused
 from .identity import Identity
+from .lifecycle import Lifecycle
 from .options import Mode, WhenLost, checked
+from .pace import Pace
 from .rate_limited_log import RateLimitedLog, shown
-from .reader import Pace
 from .revocations import shards
 from .running import Running
-
-logger = logging.getLogger("openshow_auth.guard")
 
 
 class Verifier:
@@ -92,9 +89,7 @@ class Verifier:
             {}, issuer=issuer, audience=audience, on_mismatch=self._tell_mismatch
         )
         self._log = RateLimitedLog()
-        self._running: Running | None = None
-        self._late_start: asyncio.Task[None] | None = None
-        self._left = False
+        self._lifecycle = Lifecycle(self._new_run, self._trust_nothing)
 
     async def __aenter__(self) -> Self:
         """Fetch the keys and read the feed in. Comes up within `bound` or so, whatever is down.
@@ -102,20 +97,7 @@ class Verifier:
         Raises:
             RuntimeError: it runs already.
         """
-        self._forget_dead_loop()
-        running, late_start = self._running, self._late_start
-        if running is not None:
-            if late_start is None or not running.is_here:
-                raise RuntimeError("this Verifier runs already: one app, one event loop at a time")
-            self._late_start = None  # it goes on as if it had been started in time
-            await asyncio.shield(late_start)
-            return self
-        self._running = running = self._new_run()
-        try:
-            await running.start()
-        except BaseException:  # a start that is cancelled leaves nothing behind
-            await self._stop()
-            raise
+        await self._lifecycle.enter()
         return self
 
     async def __aexit__(
@@ -124,24 +106,14 @@ class Verifier:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._stop()
+        await self._lifecycle.leave()
 
     async def start_late(self) -> None:
         """Start with a request, under a server that tells apps neither of its start nor of its end.
 
         All requests that find the verifier not started share one start. One that was left stays so.
         """
-        self._forget_dead_loop()
-        if self._left:
-            return
-        if self._running is None:
-            logger.warning("the server speaks no lifespan: the guard starts with the first request")
-            self._running = self._new_run()
-            self._late_start = asyncio.create_task(self._running.start())
-        if not self._running.is_here:
-            raise RuntimeError("this Verifier runs already: one app, one event loop at a time")
-        if self._late_start is not None:
-            await asyncio.shield(self._late_start)
+        await self._lifecycle.start_late()
 
     @property
     def feed_lost(self) -> bool:
@@ -187,20 +159,7 @@ class Verifier:
         return admission.identity
 
     def _new_run(self) -> Running:
-        self._left = False
         return Running(self._options, self._pace, self._shards, self.counters, self._log, self._use)
-
-    async def _stop(self) -> None:
-        running, self._running, self._late_start = self._running, None, None
-        self._left = True
-        if running is not None:
-            await running.aclose()
-        self._trust_nothing()
-
-    def _forget_dead_loop(self) -> None:
-        if self._running is not None and self._running.is_dead:
-            self._running = self._late_start = None
-            self._trust_nothing()
 
     def _trust_nothing(self) -> None:
         """Neither feed nor keys are looked after any more. Who was refused stays refused."""
@@ -208,19 +167,12 @@ class Verifier:
             shard.known_until = float("-inf")
         self._use({})
 
-    def _run(self) -> Running:
-        """What runs. Raises NotStarted: nothing does, or only just begins to."""
-        running, late_start = self._running, self._late_start
-        if running is None or running.is_dead or (late_start and not late_start.done()):
-            raise NotStarted
-        return running
-
     async def _read(self, token: str) -> Claims:
         """The claims of a token. Looks for its key at the issuer if it is not known."""
         try:
             return self._reader.read(token, self._clock())
         except UnknownKey:
-            keys = self._run().keys
+            keys = self._lifecycle.current().keys
             await keys.look_again()
         try:
             return self._reader.read(token, self._clock())
@@ -265,7 +217,7 @@ class Verifier:
         """Go by the mode, where the feed does not tell."""
         if self._options.mode == "offline":
             return
-        running, when_lost = self._run(), self._options.when_lost
+        running, when_lost = self._lifecycle.current(), self._options.when_lost
         if running.feed is not None:
             self._log.warning("the revocation feed is lost: %s", when_lost)
             if when_lost == "serve":

@@ -1,0 +1,91 @@
+"""When a verifier runs: from where an app enters it, or from a request where the server tells apps
+neither of its start nor of its end, until it is left or its event loop is closed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from .errors import NotStarted
+from .running import Running
+
+logger = logging.getLogger("openshow_auth.guard")
+
+
+class Lifecycle:
+    """What runs now, if anything does: one run at a time, in one event loop."""
+
+    def __init__(self, new_run: Callable[[], Running], on_end: Callable[[], None]) -> None:
+        """`on_end` is called after a run, however it has ended."""
+        self._new_run = new_run
+        self._on_end = on_end
+        self._running: Running | None = None
+        self._late_start: asyncio.Task[None] | None = None
+        self._left = False
+
+    async def enter(self) -> None:
+        """Start a run; one that a request has started goes on as if it had been started in time.
+
+        Raises:
+            RuntimeError: it runs already.
+        """
+        self._forget_dead_loop()
+        running, late_start = self._running, self._late_start
+        if running is not None:
+            if late_start is None or not running.is_here:
+                raise RuntimeError("this Verifier runs already: one app, one event loop at a time")
+            self._late_start = None
+            await asyncio.shield(late_start)
+            return
+        self._running = running = self._begin()
+        try:
+            await running.start()
+        except BaseException:  # a start that is cancelled leaves nothing behind
+            await self.leave()
+            raise
+
+    async def leave(self) -> None:
+        """End the run."""
+        running, self._running, self._late_start = self._running, None, None
+        self._left = True
+        if running is not None:
+            await running.aclose()
+        self._on_end()
+
+    async def start_late(self) -> None:
+        """Start a run with a request. All that find none share one start; once left, it stays so.
+
+        Raises:
+            RuntimeError: it runs in another event loop.
+        """
+        self._forget_dead_loop()
+        if self._left:
+            return
+        if self._running is None:
+            logger.warning("the server speaks no lifespan: the guard starts with the first request")
+            self._running = self._begin()
+            self._late_start = asyncio.create_task(self._running.start())
+        if not self._running.is_here:
+            raise RuntimeError("this Verifier runs already: one app, one event loop at a time")
+        if self._late_start is not None:
+            await asyncio.shield(self._late_start)
+
+    def current(self) -> Running:
+        """Return what runs.
+
+        Raises:
+            NotStarted: nothing does, or only just begins to.
+        """
+        running, late_start = self._running, self._late_start
+        if running is None or running.is_dead or (late_start and not late_start.done()):
+            raise NotStarted
+        return running
+
+    def _begin(self) -> Running:
+        self._left = False
+        return self._new_run()
+
+    def _forget_dead_loop(self) -> None:
+        if self._running is not None and self._running.is_dead:
+            self._running = self._late_start = None
+            self._on_end()
