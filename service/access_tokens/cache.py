@@ -14,13 +14,13 @@ class Cache(Generic[Found]):
     """What was found out about at most `size` tokens."""
 
     def __init__(self, size: int) -> None:
-        """`size`: 0 keeps none."""
+        """Begin empty. `size`: 0 keeps none."""
         self._half = size // 2
         self.young: dict[bytes, Found] = {}
         self._old: dict[bytes, Found] = {}
 
     def recall(self, digest: bytes) -> Found | None:
-        """What was found out about a token with this digest that was not used lately, or None."""
+        """Return what was found out about a token that was not used lately, or None."""
         found = self._old.pop(digest, None)
         if found is not None:
             self.keep(digest, found)

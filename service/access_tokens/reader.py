@@ -61,8 +61,10 @@ class AccessTokenReader:
     def __init__(
         self, keys: Keys, *, issuer: str, audience: str, on_mismatch: OnMismatch | None = None
     ) -> None:
-        """`on_mismatch` hears of tokens that are rightly signed and of another issuer or audience:
-        the name of the claim, what it says, and what it should say.
+        """Begin with these keys.
+
+        `on_mismatch` hears of tokens that are rightly signed and of another issuer or audience: the
+        name of the claim, what it says, and what it should say.
         """
         self._issuer = issuer
         self._audience = audience
@@ -73,7 +75,7 @@ class AccessTokenReader:
         self.use(keys)
 
     def use(self, keys: Keys) -> None:
-        """From now on these keys count, and no others."""
+        """Count these keys from now on, and no others."""
         self._keys = keys
         self._by_header: dict[bytes, EllipticCurvePublicKey] = {}
 
@@ -118,11 +120,11 @@ class AccessTokenReader:
             self._on_mismatch("audience", claims.aud, self._audience)
 
     def is_signed(self, signed: bytes, key: EllipticCurvePublicKey, signature: bytes) -> bool:
-        """Whether `signature` (r and s) is one of this key's for the `signed` part of a token."""
+        """Verify a signature (r and s) of this key over the `signed` part of a token."""
         return self._algorithm.verify(signed, key, signature)
 
     def _key(self, header: bytes) -> EllipticCurvePublicKey:
-        """The key that a header names."""
+        """Find the key that a header names."""
         if len(header) > _LONGEST_HEADER:
             raise TokenRefused
         kid = self._header_decoder.decode(decode(header)).kid
@@ -133,17 +135,17 @@ class AccessTokenReader:
 
 
 def encode(data: bytes) -> bytes:
-    """Unpadded base64url (RFC 7515, section 2)."""
+    """Encode as unpadded base64url (RFC 7515, section 2)."""
     return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
 def decode(text: bytes) -> bytes:
-    """The inverse of `encode`. Raises binascii.Error."""
+    """Decode what `encode` has made. Raises binascii.Error."""
     return base64.urlsafe_b64decode(text + b"==")
 
 
 def _is_hex(text: str, size: int) -> bool:
-    """Whether this is how we spell an id of `size` bytes."""
+    """Tell whether this is how we spell an id of `size` bytes."""
     try:
         data = bytes.fromhex(text)
     except ValueError:

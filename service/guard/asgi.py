@@ -24,7 +24,7 @@ class GuardMiddleware:
         public: Iterable[str] = (),
         allow_preflight: bool = False,
     ) -> None:
-        """Nothing is started yet.
+        """Wrap an app. Nothing is started yet.
 
         Args:
             public: paths that need no token: `/health` itself, `/static/` and all below it.

@@ -64,7 +64,7 @@ class Refused(Exception):
 
 
 def bearer_token(headers: Headers) -> str:
-    """The credential of RFC 6750, section 2.1. The case of the scheme does not matter.
+    """Read the credential of RFC 6750, section 2.1. The case of the scheme does not matter.
 
     It is taken from the one Authorization header, never from the query string or the body: those
     end up in logs.
@@ -83,7 +83,7 @@ def bearer_token(headers: Headers) -> str:
 
 
 async def identify(verifier: Verifier, headers: Headers) -> Identity:
-    """Who sent a request with these headers. Starts the verifier where nobody has.
+    """Find out who sent a request with these headers. Start the verifier where nobody has.
 
     Raises:
         Refused: nobody who may pass, or it cannot be known at the moment.
@@ -104,7 +104,7 @@ async def identify(verifier: Verifier, headers: Headers) -> Identity:
 def check_authentication(
     identity: Identity, methods: frozenset[str], max_age: timedelta | None
 ) -> None:
-    """Whether the login was of this kind (`amr`), and at most `max_age` ago (`auth_time`).
+    """Check that the login was of this kind (`amr`), and at most `max_age` ago (`auth_time`).
 
     Raises:
         Refused: it was not; the client is told to log in again (RFC 9470, section 3).

@@ -88,5 +88,5 @@ class Connection:
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Ours, but for what the URL says itself."""
+    """Return our options, but for what the URL says itself."""
     return {name: value for name, value in _OPTIONS.items() if name not in given}

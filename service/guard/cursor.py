@@ -86,7 +86,7 @@ class Replay:
         """The cursor from now on, once all was taken."""
 
     def take(self, entry: Position) -> None:
-        """The next entry of the stream."""
+        """Take the next entry of the stream."""
         if self._first is None:
             self._first = entry
         elif entry.number not in self.cursor.expected:
@@ -106,7 +106,7 @@ class Replay:
         return self._first is None or self._first.number <= last.number
 
     def missing_until(self, now: int, *, others_are_whole: bool = False) -> int | None:
-        """When whatever may be missing had been added at the latest, ms; None: nothing is.
+        """Return when whatever may be missing had been added at the latest, ms; None: nothing is.
 
         `now`: ms since 1970. `others_are_whole`: the server has kept what was read of other
         streams, so it was not emptied. To be called when all was taken.
@@ -123,6 +123,6 @@ class Replay:
         return self._first.milliseconds
 
     def _is_young(self, now: int) -> bool:
-        """Whether all that ever was in the stream is so new that a failover may have lost it."""
+        """Tell whether all that ever was in the stream is so new that a failover may lose it."""
         oldest = self._before.recent[0]
         return oldest.number == 1 and now - oldest.milliseconds < _LOST_BY_FAILOVER

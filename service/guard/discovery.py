@@ -17,7 +17,7 @@ class PrimaryDiscovery:
     """Finds the server that has a bucket's keys, and connects to it."""
 
     def __init__(self, url: RedisUrl, patience: float) -> None:
-        """`patience`: seconds for a connection, and for an answer of a Sentinel."""
+        """Know the URL. `patience`: seconds for a connection, and for an answer of a Sentinel."""
         self._url = url
         self._patience = patience
         self._hosts: list[Address] = list(url.hosts)
@@ -32,7 +32,7 @@ class PrimaryDiscovery:
         return self._url.topology != "cluster"
 
     async def find(self, bucket: int) -> Address | None:
-        """The address of the server that has this bucket's keys; None: the socket file.
+        """Find the address of the server that has this bucket's keys; None: the socket file.
 
         Asks the Sentinels, where there are some. In a cluster it is the node that was right before,
         or any: that one will name another.
@@ -48,7 +48,7 @@ class PrimaryDiscovery:
         return self._homes.get(bucket, self._hosts[0])
 
     async def connect(self, bucket: int, address: Address | None) -> Connection:
-        """A wire to what `find` has found.
+        """Connect to what `find` has found.
 
         Raises:
             one of BROKEN: it cannot be reached.
@@ -65,11 +65,11 @@ class PrimaryDiscovery:
         return wire
 
     def is_importing(self, bucket: int) -> bool:
-        """Whether the server that `find` has found is still importing the bucket's slot."""
+        """Tell whether what `find` has found is still importing the bucket's slot."""
         return bucket in self._importing
 
     def redirected(self, bucket: int, refusal: ResponseError, by: Address | None) -> bool:
-        """Whether a refusal named another node, which is then what `find` finds."""
+        """Go where a refusal sends us, which `find` then finds. Whether it named another node."""
         if not isinstance(refusal, AskError):  # which MOVED is a kind of
             return False
         host = refusal.host or (by[0] if by else "")  # an empty one: the same as was asked
@@ -81,7 +81,7 @@ class PrimaryDiscovery:
         return True
 
     def lost(self, bucket: int) -> None:
-        """The server that `find` had found is gone: next time another node is asked."""
+        """Ask another node next time: the one that `find` had found is gone."""
         self._importing.discard(bucket)
         gone = self._homes.pop(bucket, None)
         if self._url.topology == "cluster":

@@ -15,7 +15,7 @@ class GuardUnavailable(GuardError):
     """Whether the session lives, or whose signature it is, cannot be found out at the moment."""
 
     def __init__(self, retry_after: int) -> None:
-        """`retry_after`: whole seconds after which asking again makes sense, at least 1."""
+        """Say when to retry. `retry_after`: whole seconds, at least 1."""
         super().__init__("access tokens cannot be checked now")
         self.retry_after = retry_after
 

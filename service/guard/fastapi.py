@@ -43,7 +43,7 @@ def install(app: FastAPI, verifier: Verifier) -> None:
 def require(
     verifier: Verifier, *, methods: Iterable[str] = (), max_age: timedelta | None = None
 ) -> "Required":
-    """A dependency that yields the `Identity` of the caller, for HTTP and WebSocket routes.
+    """Make a dependency that yields the `Identity` of the caller, for HTTP and WebSocket routes.
 
     With `methods`, such as `{"otp"}`, the login must have used all of these (`amr`, RFC 8176); with
     `max_age`, it must not be longer ago. Else the client is told to log in again (RFC 9470).

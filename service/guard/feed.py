@@ -60,5 +60,5 @@ class Feed:
         await self._primaries.aclose()
 
     def doubtful_for(self, bucket: int) -> float:
-        """Seconds for which entries of this bucket count as missing; 0: none do."""
+        """Return for how many seconds entries of this bucket count as missing; 0: none do."""
         return max(self._streams[bucket].doubtful_until - time.monotonic(), 0)

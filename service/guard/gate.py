@@ -78,7 +78,7 @@ class _WatchedSocket:
         await self._send(message)
 
     async def _close_unless_alive(self) -> int:
-        """The code that the socket was closed with, 0 while the session lives."""
+        """Return the code that the socket was closed with, 0 while the session lives."""
         if self._closed:  # for good, whatever can be said now
             return self._closed
         try:
@@ -91,7 +91,7 @@ class _WatchedSocket:
 
 
 def _is_preflight(scope: Scope) -> bool:
-    """Whether a browser asks before a cross-origin call; it sends no credential with that."""
+    """Tell whether a browser asks before a cross-origin call; it sends no credential then."""
     if scope["type"] != "http" or scope["method"] != "OPTIONS":
         return False
     names = {name for name, _ in scope["headers"]}

@@ -74,7 +74,7 @@ class JwkSet:
         counters: GuardCounters,
         proxy: str = "",
     ) -> None:
-        """`floor`: seconds between two fetches at least. `on_change` gets each new set.
+        """Fetch nothing yet. `floor`: seconds between two fetches. `on_change` gets each new set.
 
         Neither proxies nor passwords (`.netrc`) of the environment are used: they were meant for
         other peers. Its certificates are.
@@ -170,7 +170,7 @@ class JwkSet:
             self._on_change(keys)
 
     async def _get(self) -> tuple[Keys, float]:
-        """The keys, and for how many seconds they may be kept."""
+        """Fetch the keys, and for how many seconds they may be kept."""
         async with (
             asyncio.timeout(_LONGEST_FETCH),
             self._http.stream("GET", self._url, headers=_HEADERS) as answer,
@@ -191,7 +191,7 @@ class JwkSet:
 
 
 def parse(body: bytes) -> dict[str, EllipticCurvePublicKey]:
-    """The keys of a JWK set that can verify ES256. Others are passed over (RFC 7517, section 5).
+    """Read the keys of a JWK set that can verify ES256, passing over others (RFC 7517, section 5).
 
     Raises:
         KeysUnavailable: it is no JWK set.
@@ -216,7 +216,7 @@ def parse(body: bytes) -> dict[str, EllipticCurvePublicKey]:
 
 
 def _read(raw: msgspec.Raw) -> tuple[str, EllipticCurvePublicKey] | None:
-    """A key and its name, if it is one that could be used."""
+    """Read a key and its name, if it is one that could be used."""
     try:
         jwk = msgspec.json.decode(raw, type=_Jwk)
         return (jwk.kid, _public_key(jwk)) if _usable(jwk) else None
@@ -225,7 +225,7 @@ def _read(raw: msgspec.Raw) -> tuple[str, EllipticCurvePublicKey] | None:
 
 
 def max_age(cache_control: str) -> float:
-    """For how many seconds an answer may be kept (RFC 9111, section 5.2.2.1), within reason."""
+    """Read for how many seconds to keep an answer (RFC 9111, section 5.2.2.1), within reason."""
     found = _MAX_AGE.search(cache_control.lower())
     age = float(found[1]) if found else _DEFAULT_AGE
     return min(max(age, _SHORTEST_AGE), _LONGEST_AGE)
@@ -236,7 +236,7 @@ def _usable(jwk: _Jwk) -> bool:
 
 
 def _public_key(jwk: _Jwk) -> EllipticCurvePublicKey:
-    """Raises ValueError: not 32 bytes each, or not a point of the curve."""
+    """Make the key. Raises ValueError: not 32 bytes each, or not a point of the curve."""
     x, y = decode(jwk.x.encode()), decode(jwk.y.encode())
     if len(x) != _COORDINATE or len(y) != _COORDINATE:
         raise ValueError("a coordinate of P-256 has 32 bytes")

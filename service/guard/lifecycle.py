@@ -16,7 +16,7 @@ class Lifecycle:
     """What runs now, if anything does: one run at a time, in one event loop."""
 
     def __init__(self, new_run: Callable[[], Running], on_end: Callable[[], None]) -> None:
-        """`on_end` is called after a run, however it has ended."""
+        """Start nothing yet. `on_end` is called after a run, however it has ended."""
         self._new_run = new_run
         self._on_end = on_end
         self._running: Running | None = None

@@ -32,7 +32,7 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
     """Middleware, the dependency `identity`, and the security scheme in the OpenAPI document."""
 
     def __init__(self, verifier: Verifier) -> None:
-        """The app starts and stops the verifier."""
+        """Leave it to the app to start and stop the verifier."""
         self._verifier = verifier
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:

@@ -14,7 +14,7 @@ class Marks:
         self._log = log
 
     def are_ours(self, entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> bool:
-        """Whether the entries of a mark name this guard's issuer. Logs it if not."""
+        """Tell whether the entries of a mark name this guard's issuer. Log it if not."""
         found = issuer_in(entries)
         if found == self._issuer:
             return True

@@ -37,7 +37,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def checked(*, redis_url: object, **given: Any) -> Options:
-    """The options of `Verifier.__init__`.
+    """Check the options of `Verifier.__init__`.
 
     Raises:
         ValueError: names the parameter, and never shows a URL.
@@ -66,7 +66,7 @@ def checked(*, redis_url: object, **given: Any) -> Options:
 
 
 def seconds(name: str, given: object, *, zero: bool = False) -> float:
-    """A span of time: a timedelta, or seconds as int or float.
+    """Read a span of time: a timedelta, or seconds as int or float.
 
     Raises:
         ValueError: it is neither, or not positive (nor, with `zero`, 0). Names the parameter.

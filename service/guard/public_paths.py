@@ -18,7 +18,7 @@ class PublicPaths:
     """The list of public paths; called with a scope, it tells whether that one's path is on it."""
 
     def __init__(self, paths: Iterable[str]) -> None:
-        """`/health` is that path only, `/static/` all paths below it, `/` the root only.
+        """Take a list: `/health` is that path only, `/static/` all below it, `/` the root only.
 
         Raises:
             ValueError: a path that no request could match, or that is not one.
@@ -43,7 +43,7 @@ class PublicPaths:
 
 
 def _below_root(scope: Scope) -> str:
-    """The path as the app's own routes see it: without the prefix that it is mounted at."""
+    """Return the path as the app's own routes see it: without the prefix of its mount."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
     if not root:

@@ -38,5 +38,5 @@ class RateLimitedLog:
 
 
 def shown(text: str) -> str:
-    """A text that comes from outside: quoted, printable and not long."""
+    """Make a text that comes from outside quoted, printable and not long."""
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")

@@ -47,7 +47,7 @@ class Reader:
         clock: Callable[[], float],
         marks: Marks,
     ) -> None:
-        """`clock`: seconds since 1970, as tokens are judged by."""
+        """Read nothing yet. `clock`: seconds since 1970, as tokens are judged by."""
         self._streams = {stream.key: stream for stream in streams}
         self._bucket = streams[0].bucket
         self._primaries = primaries
@@ -139,7 +139,7 @@ class Reader:
             stream.is_complete(began, self._pace.bound, wall)
 
     async def _look(self, wire: Connection) -> dict[bytes, list[Entry]]:
-        """The last known entry of each stream and what comes after it; and whose the marks are.
+        """Read the last known entry of each stream, what comes after it, and whose the marks are.
 
         Mark and stream lie in one slot. While that moves key by key, one of them may be there and
         the other here; then the stream alone is read, and its mark is taken to be as it was.
@@ -214,7 +214,7 @@ class Reader:
         block: float = 0,
         count: int = 0,
     ) -> dict[bytes, list[Entry]]:
-        """What the streams hold after these ids, by key. `block`: seconds to wait for something."""
+        """Read what streams have after these ids, by key. `block`: seconds to wait."""
         return _entries(await self._raw(wire, positions, block=block, count=count))
 
     async def _raw(
@@ -226,7 +226,7 @@ class Reader:
         block: float = 0,
         count: int = 0,
     ) -> dict[bytes, RawEntries]:
-        """The same as Redis says it. `whole`: streams that are read from their beginning."""
+        """Read it as Redis says it. `whole`: streams that are read from their beginning."""
         command: list[Argument] = ["XREAD", "COUNT", count or self._page]
         if block:
             command += ["BLOCK", ceil(block * 1000)]

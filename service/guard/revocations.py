@@ -35,7 +35,7 @@ class Shard:
         self._offset: float | None = None
 
     def add(self, session_id: bytes) -> None:
-        """This session has ended; it never comes back."""
+        """Note that this session has ended; it never comes back."""
         self.young[session_id] = None
 
     def keep(self, session_id: bytes, until: float, now: float) -> None:
@@ -77,5 +77,5 @@ class Shard:
 
 
 def shards(life: float, now: float) -> tuple[Shard, ...]:
-    """One for each bucket. `life`: seconds that an entry must be kept at least."""
+    """Make one for each bucket. `life`: seconds that an entry must be kept at least."""
     return tuple(Shard(life, now + life * (1 + number / BUCKETS)) for number in range(BUCKETS))

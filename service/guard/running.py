@@ -33,7 +33,7 @@ class Running:
         log: RateLimitedLog,
         use: Callable[[Keys], None],
     ) -> None:
-        """`use` gets each new set of keys."""
+        """Prepare a run. `use` gets each new set of keys."""
         self._pace = pace
         self._loop = asyncio.get_running_loop()
         self.keys = JwkSet(options.jwks_url, use, options.jwks_floor, counters, options.jwks_proxy)

@@ -27,7 +27,7 @@ class Sentinels:
     """A connection to each of them. One question at a time."""
 
     def __init__(self, url: RedisUrl, patience: float) -> None:
-        """`patience`: seconds for a connection, and for an answer."""
+        """Connect to none yet. `patience`: seconds for a connection, and for an answer."""
         self._url = url
         self._patience = patience
         self._wires: dict[Address, Connection] = {}

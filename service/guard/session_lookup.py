@@ -27,8 +27,8 @@ class SessionLookup:
     """A few connections, which are shared by all who ask."""
 
     def __init__(self, url: RedisUrl, patience: float, trusted_for: float, marks: Marks) -> None:
-        """`patience`: seconds for each question. A Sentinel's word, and the mark of the feed, are
-        taken for `trusted_for`."""
+        """Connect to none yet. `patience`: seconds for each question. A Sentinel's word, and the
+        mark of the feed, are taken for `trusted_for`."""
         self._primaries = PrimaryDiscovery(url, patience)
         self._patience = patience
         self._trusted_for = trusted_for
@@ -42,7 +42,7 @@ class SessionLookup:
         self._at_once = asyncio.Semaphore(_AT_ONCE)
 
     async def lives(self, bucket: int, user_id: bytes, session_id: bytes) -> bool:
-        """Whether the user's session has not ended.
+        """Find out whether the user's session has not ended.
 
         Raises:
             GuardUnavailable: Redis does not say.
@@ -88,7 +88,7 @@ class SessionLookup:
         return lives
 
     async def _is_ours(self, wire: Connection, bucket: int, *, anew: bool) -> bool:
-        """Whether the feed there bears the mark of this guard's issuer.
+        """Make sure that the feed there bears the mark of this guard's issuer.
 
         While a slot moves key by key the mark may be elsewhere than the session. Then what was seen
         before counts.
@@ -111,13 +111,13 @@ class SessionLookup:
         return True
 
     def _tell(self, refusal: ResponseError) -> None:
-        """Once, until there is an answer again: it may be a right that the guard's user lacks."""
+        """Log it once, until there is an answer: it may be a right that the guard's user lacks."""
         if not self._told:
             logger.warning("Redis does not answer whether a session lives: %s", refusal)
         self._told = True
 
     async def _find(self, bucket: int) -> Address | None:
-        """The primary. One that a Sentinel has named is taken for it a little longer."""
+        """Find the primary. One that Sentinels have named is taken for it a little longer."""
         if not self._named_by_sentinel:
             return await self._primaries.find(bucket)
         at, address = self._named
@@ -127,7 +127,7 @@ class SessionLookup:
         return address
 
     async def _forget(self, bucket: int, error: Exception) -> None:
-        """Whatever else is connected may be broken as well: begin anew."""
+        """Begin anew: whatever else is connected may be broken as well."""
         if isinstance(error, ResponseError):
             return
         self._named = (float("-inf"), None)

@@ -16,7 +16,7 @@ RawEntries = Sequence[tuple[bytes, Sequence[bytes]]]
 
 
 def entry(id_: bytes, fields: Sequence[bytes]) -> Entry:
-    """An entry as `redis/keys.py` describes it. What is none has number 0, so one is missing."""
+    """Read an entry as `redis/keys.py` describes it. What is none has number 0: one is missing."""
     match fields:
         case [b"n", number, b"s", session_id] if number.isdigit():
             return Position(id_, int(number)), session_id
@@ -59,12 +59,12 @@ class Stream:
         return self.take(entries)
 
     def disown(self) -> None:
-        """Another issuer's stream, or nobody's: nothing of it is taken, and nothing is sure."""
+        """Take nothing of it, be sure of nothing: it is another issuer's stream, or nobody's."""
         self.is_ours = False
         self.shard.known_until = float("-inf")
 
     def is_complete(self, at: float, bound: float, wall: float) -> None:
-        """Everything was known at this time. `wall`: the clock by which tokens expire."""
+        """Note that all was known at this time. `wall`: the clock by which tokens expire."""
         self.shard.turn(at, wall)
         self.shard.known_until = at + bound if at >= self.doubtful_until else float("-inf")
 
@@ -79,6 +79,6 @@ class Stream:
         return False
 
     def doubt(self, seconds: float) -> None:
-        """For so long a session may have ended whose entry cannot be read any more."""
+        """Be unsure for so long: a session may have ended whose entry cannot be read any more."""
         self.doubtful_until = max(self.doubtful_until, time.monotonic() + seconds)
         self.shard.known_until = float("-inf")

@@ -53,7 +53,7 @@ class Verifier:
         cache_size: int = 16_384,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Nothing is sent yet. Times are a timedelta or seconds.
+        """Check the options. Nothing is sent yet. Times are a timedelta or seconds.
 
         `issuer`, `audience`: what tokens must say. `access_ttl`: the service's SERVICE_ACCESS_TTL;
         tokens that live longer are refused, as the ends of their sessions would be forgotten too
@@ -123,7 +123,7 @@ class Verifier:
         return followed and any(now >= shard.known_until for shard in self._shards)
 
     async def verify(self, token: str) -> Identity:
-        """The identity behind an access token.
+        """Check an access token, and return the identity behind it.
 
         Raises:
             TokenRefused: it does not count.
@@ -162,13 +162,13 @@ class Verifier:
         return Running(self._options, self._pace, self._shards, self.counters, self._log, self._use)
 
     def _trust_nothing(self) -> None:
-        """Neither feed nor keys are looked after any more. Who was refused stays refused."""
+        """Trust neither feed nor keys: nobody looks after them. Who was refused stays refused."""
         for shard in self._shards:
             shard.known_until = float("-inf")
         self._use({})
 
     async def _read(self, token: str) -> Claims:
-        """The claims of a token. Looks for its key at the issuer if it is not known."""
+        """Read the claims of a token. Look for its key at the issuer if it is not known."""
         try:
             return self._reader.read(token, self._clock())
         except UnknownKey:
@@ -182,7 +182,7 @@ class Verifier:
             raise GuardUnavailable(ceil(self._options.jwks_floor) or 1) from None
 
     def _admit(self, claims: Claims) -> Admission:
-        """What is kept of a verified token."""
+        """Make what is kept of a verified token."""
         longest = self._options.access_ttl
         if claims.exp - claims.iat > longest:
             self._log.warning("access tokens live longer than access_ttl: they are refused")
@@ -245,6 +245,6 @@ class Verifier:
         )
 
     def _use(self, keys: Keys) -> None:
-        """The issuer's keys have changed: what a key had signed that is gone must not be served."""
+        """Use new keys of the issuer: what a key had signed that is gone must not be served."""
         self._reader.use(keys)
         self._cache.clear()

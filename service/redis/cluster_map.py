@@ -51,7 +51,7 @@ class ClusterMap(msgspec.Struct, frozen=True):
 
 
 def by_cluster(told: Mapping[Address, ClusterMap]) -> list[dict[Address, ClusterMap]]:
-    """The maps, apart by cluster: those of one have nodes in common. Empty ones are of none."""
+    """Part the maps by cluster: those of one have nodes in common. Empty ones are of none."""
     clusters: list[tuple[set[bytes], dict[Address, ClusterMap]]] = []
     for address, one in told.items():
         if not one.members:
@@ -69,7 +69,7 @@ def by_cluster(told: Mapping[Address, ClusterMap]) -> list[dict[Address, Cluster
 
 
 def agreed(maps: Mapping[Address, ClusterMap], told: Mapping[Address, ClusterMap]) -> list[Home]:
-    """Where each bucket lies by the `maps` of one cluster; `told`: all, empty ones included."""
+    """Find where each bucket lies by the `maps` of one cluster; `told`: all, also empty ones."""
     homes: list[Home] = []
     for bucket in range(len(TAGS)):
         votes = Counter(one.homes[bucket] for one in maps.values())
@@ -82,11 +82,11 @@ def agreed(maps: Mapping[Address, ClusterMap], told: Mapping[Address, ClusterMap
 
 
 def members_of(maps: Iterable[ClusterMap]) -> frozenset[bytes]:
-    """The ids of all nodes that these maps name."""
+    """Return the ids of all nodes that these maps name."""
     return frozenset().union(*(one.members for one in maps))
 
 
 def _preferred(homes: Collection[Home], maps: Mapping[Address, ClusterMap], bucket: int) -> Home:
-    """Of homes with as many votes, one that says itself that it has the bucket; else any."""
+    """Choose of homes with as many votes one that says that it has the bucket; else any."""
     owning = [home for home in homes if home and home in maps and maps[home].homes[bucket] == home]
     return next(iter(owning or [home for home in homes if home is not None] or homes))

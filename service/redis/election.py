@@ -33,12 +33,12 @@ class Candidate(msgspec.Struct, frozen=True):
     run_ids: frozenset[str]
 
     def is_at(self, address: Address | None, run_id: str) -> bool:
-        """Whether it is the server that is known by this address, or this run id."""
+        """Tell whether it is the server that is known by this address, or this run id."""
         return address in self.addresses or run_id in self.run_ids
 
 
 def candidates(votes: Sequence[Vote]) -> list[Candidate]:
-    """The servers that are called primary: those with an address or a run id in common are one."""
+    """Group votes by server: those with an address or a run id in common are for one."""
     groups: list[list[Vote]] = []
     for vote in votes:
         same = [group for group in groups if any(_same(vote, other) for other in group)]
@@ -48,12 +48,12 @@ def candidates(votes: Sequence[Vote]) -> list[Candidate]:
 
 
 def elected(found: Collection[Candidate], sentinels: int) -> Candidate | None:
-    """The one that more than half of all `sentinels` name."""
+    """Return the one that more than half of all `sentinels` name."""
     return next((each for each in found if 2 * each.votes > sentinels), None)
 
 
 def latest(found: Collection[Candidate]) -> Candidate:
-    """The one of the latest epoch."""
+    """Return the one of the latest epoch."""
     return max(found, key=lambda each: (each.epoch, each.votes))
 
 

@@ -12,7 +12,7 @@ ISSUER_FIELD = b"iss"
 
 
 def issuer_in(entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> str | None:
-    """The issuer that the entries of a mark name.
+    """Read the issuer that the entries of a mark name.
 
     None: there is no mark. Empty: it is malformed, and nobody's. `entries` are those of XREAD or
     XRANGE, two at least if there are as many.

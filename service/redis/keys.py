@@ -107,21 +107,21 @@ KINDS = tuple(
 
 
 def bucket_number(minted: bytes) -> int:
-    """0 to 63 for a user id, or for any other minted id or digest: its bytes are evenly spread."""
+    """Return 0 to 63 for a user id, or any other minted id or digest, all evenly spread."""
     return minted[0] & (BUCKETS - 1)
 
 
 def numbered(number: int) -> Bucket:
-    """The bucket of this number."""
+    """Return the bucket of this number."""
     return _BUCKETS[number]
 
 
 def bucket(minted: bytes) -> Bucket:
-    """The bucket of a user id, or of any other minted id or digest."""
+    """Return the bucket of a user id, or of any other minted id or digest."""
     return _BUCKETS[minted[0] & 0x3F]
 
 
 def bucket_of(key: bytes) -> int:
-    """The number of the bucket that a key lies in, from its tag."""
+    """Read the number of the bucket that a key lies in from its tag."""
     start = key.index(b"{") + 1
     return int(key[start : start + 2], 16)

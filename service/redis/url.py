@@ -89,12 +89,12 @@ class RedisUrl(msgspec.Struct, frozen=True):
         return f"RedisUrl({self.topology}, {self.hosts})"
 
     def connection(self, host: Address | None, **more: Any) -> AbstractConnection:
-        """A connection to `host`, or to the socket file, that is not open yet."""
+        """Make a connection to `host`, or to the socket file, that is not open yet."""
         place: dict[str, Any] = {"host": host[0], "port": host[1]} if host else {}
         return self.connection_class(**self.options, **place, **more)
 
     def sentinel_connection(self, host: Address, **more: Any) -> AbstractConnection:
-        """A connection to a Sentinel, not open yet."""
+        """Make a connection to a Sentinel, not open yet."""
         kind = SSLConnection if self.connection_class is SSLConnection else Connection
         return kind(host=host[0], port=host[1], **self.sentinel_options, **more)
 
@@ -194,7 +194,7 @@ def _ipv6(text: str) -> str:
 
 
 def _primary(topology: Topology, path: str, more: dict[str, Any]) -> str:
-    """The name of the primary that a path gives; of one server it gives the database."""
+    """Read the name of the primary that a path gives; of one server it gives the database."""
     given = path.removeprefix("/")
     if topology == "sentinel":
         if not given or "/" in given:

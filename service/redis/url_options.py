@@ -88,7 +88,7 @@ def read_options(query: str, topology: str, tls: bool) -> dict[str, Any]:
 
 
 def unescaped(what: str, text: str) -> str:
-    """The text without its percent-escapes."""
+    """Undo the percent-escapes of a text."""
     if re.search(r"%(?![0-9A-Fa-f]{2})", text):
         refuse(f"{what} has a % that begins no escape; a % itself is written %25")
     try:
