@@ -87,8 +87,14 @@ def network(address: Address | None) -> str:
 
 
 def unpack(packed: bytes) -> tuple[str | None, str | None]:
-    """Address and user agent as texts, `None` where there is none."""
+    """Address and user agent as texts, `None` where there is none.
+
+    A user agent that does not unpack is none: the next rotation replaces it, and nothing depends on
+    it. The address, which the scripts read, too, is as long as it says, or `ValueError` is raised.
+    """
     end = 1 + packed[0]
+    if packed[0] not in (0, 4, 16) or len(packed) < end:
+        raise ValueError("the address")
     return _spelt(packed[1:end]) or None, _inflate(packed[end:])
 
 
@@ -114,4 +120,8 @@ def _inflate(packed: bytes) -> str | None:
     if not packed:
         return None
     inflate = zlib.decompressobj(_WINDOW_BITS, zdict=_DICTIONARY)
-    return inflate.decompress(packed, _UNPACKED_BYTES).decode()
+    try:
+        text = inflate.decompress(packed, _UNPACKED_BYTES).decode()
+    except (zlib.error, UnicodeDecodeError):
+        return None
+    return text if inflate.eof and not inflate.unused_data else None

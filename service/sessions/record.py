@@ -16,7 +16,6 @@ All numbers big-endian. The scripts read and write offsets 0 to 21 (`records.lua
 versions that do not know these bits copy them from rotation to rotation.
 """
 
-import zlib
 from datetime import datetime
 from enum import IntFlag
 
@@ -88,13 +87,14 @@ def read(
     `expires_at` is its PEXPIRETIME, ms since 1970; `user_version` as the index has it.
 
     Raises:
-        UnknownLayout: another version of this program has written it.
+        UnknownLayout: another version of this program has written it, or it is not whole. The
+            scripts judge that alike (`is_known` of records.lua).
     """
     if record[:1] != bytes((VERSION,)) or len(record) <= _DEVICE:
         raise UnknownLayout("a session record")
     try:
         ip_address, user_agent = unpack(record[_DEVICE:])
-    except (zlib.error, ValueError):
+    except ValueError:
         raise UnknownLayout("the device of a session") from None
     opened = int.from_bytes(record[5:11])
     return Session(

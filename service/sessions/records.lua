@@ -3,9 +3,14 @@
 -- Offsets 0 to 20 of a record (record.py): version, generation, opened, last used, life at the most.
 local HEADER, HEADER_BYTES = '>BI4I6I5I5', 21
 
--- A record of another version is neither theft nor expired: nothing is known of it.
-local function is_known(record) return record:byte(1) == RECORD_VERSION and #record > HEADER_BYTES + 1 end
-local UNKNOWN_RECORD = 'LAYOUT the session record is of an unknown version'
+-- A record of another version or length is neither theft nor expired: nothing is known of it. Behind
+-- the header and one byte of authentication stands the address, after its length (origin.py).
+local function is_known(record)
+  local length = record:byte(HEADER_BYTES + 2)
+  return record:byte(1) == RECORD_VERSION and (length == 0 or length == 4 or length == 16)
+    and #record > HEADER_BYTES + 1 + length
+end
+local UNKNOWN_RECORD = 'LAYOUT the session record is of an unknown version or length'
 
 -- Whether a process whose clock shows `clock` may sign an access token for a session that ends at
 -- `expiry`: the token must neither have ended for that process, nor for everybody else (`valid_until`).

@@ -36,7 +36,8 @@ local function forget_second_factor()
   for i = 1, #entries, 2 do
     local key = prefix .. entries[i + 1]
     local record = #entries[i] == SESSION_ID_BYTES and redis.call('GET', key)
-    if record and record:byte(1) == RECORD_VERSION and #record > PROOF then
+    if record and record:byte(1) == RECORD_VERSION
+      and #record > PROOF + 1 + (record:byte(PROOF + 2) or 16) then
       local proof = record:byte(PROOF + 1)
       local left = proof - proof % 8 + proof % 2 -- record.py: bit 0 is the password
       if left ~= proof then
@@ -91,10 +92,13 @@ local function publish(version)
 end
 
 -- Let a code of this step count, once: only a step newer than the last accepted one of the secret.
+-- One that is over by more than its life, and the clocks, is none: of a cut number nothing is known.
 local function accept_step(watermark, step, life)
-  local last = tonumber(redis.call('GET', watermark) or 0)
-  if not last then unknown('the last accepted step') end
-  if tonumber(step) <= last then return false end
+  local last, oldest = redis.call('GET', watermark), step - (life + 4 * CLOCK_SKEW) / STEP
+  if last and not (last:match('^%d+$') and tonumber(last) >= oldest) then
+    unknown('the last accepted step')
+  end
+  if last and tonumber(step) <= tonumber(last) then return false end
   redis.call('SET', watermark, step, 'PX', life)
   return true
 end

@@ -21,7 +21,7 @@ from service.sessions.record import PROOF
 from service.sessions.record import VERSION as RECORD_VERSION
 from service.sessions.refresh_tokens import SESSION_ID
 from service.twofactor.recovery_codes import CODE_BYTES, COUNT
-from service.twofactor.totp import SECRET_BYTES
+from service.twofactor.totp import SECRET_BYTES, STEP_SECONDS
 
 ENROLMENT_ID = 16
 """Bytes of an enrolment's id."""
@@ -41,6 +41,7 @@ _CONSTANTS: dict[str, str | int] = {
     "CHALLENGE_BYTES": CHALLENGE_BYTES,
     "PENDING_BYTES": PENDING_BYTES,
     "CLOCK_SKEW": CLOCK_SKEW // timedelta(milliseconds=1),
+    "STEP": STEP_SECONDS * 1000,  # ms
 }
 _LONGEST_CHANGE_MS = LONGEST_CHANGE // timedelta(milliseconds=1)
 

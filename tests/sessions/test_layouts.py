@@ -41,6 +41,13 @@ OTHER_RECORDS: list[Callable[[bytes], bytes]] = [
     lambda record: record[:22],
     lambda record: b"\x02" + record[1:10],
     lambda record: b"\x02" + record + b"more of it",
+    lambda record: record[:1],
+    lambda record: record[:21],
+    lambda record: record[:23],  # the address is missing
+    lambda record: record[:26],  # or cut
+    lambda record: record[:22] + b"\x05" + record[23:],
+    lambda record: record[:22] + b"\x10" + record[23:27],
+    lambda record: record[:22] + b"\xff" + record[23:],
 ]
 
 
@@ -65,6 +72,20 @@ async def test_a_session_record(
     other = await person.log_in()
     assert (await other.me()).status_code == 200
     assert (await fresh.log_out()).status_code == 204, "ending reads nothing of it"
+
+
+@pytest.mark.parametrize(
+    "to", [lambda record: record[:-1], lambda record: record + b"more", lambda record: record[:27]]
+)
+async def test_a_user_agent_that_does_not_unpack(
+    person: Person, keys: RedisServer, to: Callable[[bytes], bytes]
+) -> None:
+    """Nothing depends on it, and the scripts cannot read it: for all alike it is none."""
+    change(keys, record_key(keys, person), to)
+    assert (await person.me()).json()["session"]["userAgent"] is None
+    assert (await person.sessions()).json()["sessions"][0]["userAgent"] is None
+    fresh = person.holding((await person.refresh()).json())
+    assert (await fresh.me()).json()["session"]["userAgent"]
 
 
 @pytest.mark.parametrize(

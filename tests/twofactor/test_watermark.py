@@ -1,10 +1,12 @@
 """The memory of an accepted TOTP step, at every door: it outlives the code by far."""
 
+import time
 from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
 from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import code_of
 
 from service.redis.keys import bucket
 from tests.support.two_factor import Holder, let_steps_pass, new_holder
@@ -40,6 +42,40 @@ def remembered(server: RedisServer, person: Holder) -> int:
     with server.client() as client:
         [key] = client.scan_iter(bucket(person.user_id).totp + b"*")
         return int(client.pttl(key))
+
+
+@pytest.mark.parametrize("door", [login, Holder.disable, Holder.renew, Holder.verify])
+@pytest.mark.parametrize(
+    "cut", [lambda last: last[:-1], lambda last: last[1:], lambda _: b"", lambda _: b"0x1p4",
+            lambda last: b" " + last, lambda _: b"-1", lambda _: b"nan", lambda _: b"0"],
+)  # fmt: skip
+async def test_one_that_is_no_number_of_now(
+    http: httpx.AsyncClient,
+    keys: RedisServer,
+    door: Callable[[Holder, str], Awaitable[httpx.Response]],
+    cut: Callable[[bytes], bytes],
+) -> None:
+    """Of a cut one it is not known which codes were used: none is taken, and nothing changes."""
+    ann = await new_holder(http)
+    await ann.begin()
+    if door is not Holder.verify:
+        assert (await ann.verify()).status_code == 200
+    else:  # one that a code was accepted for, and the pending enrolment then lost its step
+        assert (await ann.verify(ann.phone.wrong())).status_code == 400
+    names = bucket(ann.user_id)
+    with keys.client() as client:
+        if door is Holder.verify:
+            key = names.totp + client.get(names.pending + ann.user_id)[:16]
+            last = str(int(time.time()) // 30).encode()
+        else:
+            [key] = client.scan_iter(names.totp + b"*")
+            last = client.get(key)
+        client.set(key, cut(last), px=300_000)
+        answer = await door(ann, ann.phone.code(1))
+        assert code_of(answer) == (503, "service_unavailable"), answer.text
+        assert client.get(key) == cut(last)
+        client.delete(key)
+    assert (await door(ann, ann.phone.code(1))).status_code in (200, 204), "the code is not spent"
 
 
 async def test_a_wrong_answer_does_not_move_the_deadline(bob: Holder, keys: RedisServer) -> None:
