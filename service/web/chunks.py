@@ -5,6 +5,7 @@ import re
 LONGEST_LINE = 256
 """Bytes of a line that says how long a chunk is, extensions included."""
 
+_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n")
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,12})(?:;[^\r\n]*)?\r\n")
 
 
@@ -19,10 +20,11 @@ class TooManyTrailers(Exception):
 class ChunkedBody:
     """Follows a body through the pieces in which it arrives, and keeps none of it.
 
-    Only the end of the message is looked for; the parser reads the same bytes and judges them.
+    Only the end of the message is looked for; the parser reads the same bytes and judges them. But
+    for trailers, which are judged here, so that nothing can take them for headers.
     """
 
-    __slots__ = ("_fields", "_in_trailers", "_line", "_room", "_skip")
+    __slots__ = ("_fields", "_in_trailers", "_line", "_room", "_skip", "trailers")
 
     def __init__(self, room: int, fields: int) -> None:
         """`room` bytes and `fields` fields are left for trailers."""
@@ -30,6 +32,9 @@ class ChunkedBody:
         self._fields = fields
         self._in_trailers = False
         self._line = b""  # the beginning of a line whose end has not come yet
+        self.trailers = 0
+        """How many of the last bytes of the message's piece that was given last come after the
+        chunks: trailers, and the empty line that ends them."""
         self._skip = 0  # bytes of a chunk, and of the line end behind it, that are still to come
 
     def end(self, data: bytes) -> int | None:
@@ -38,7 +43,7 @@ class ChunkedBody:
         Raises:
             Malformed, TooManyTrailers
         """
-        at = 0
+        at = self.trailers = 0
         while at < len(data):
             if self._skip:
                 step = min(self._skip, len(data) - at)
@@ -50,6 +55,8 @@ class ChunkedBody:
             self._line += piece
             at += len(piece)
             self._check_length(len(piece))
+            if self._in_trailers:
+                self.trailers += len(piece)
             if end:
                 line, self._line = self._line, b""
                 if self._is_last(line):
@@ -71,6 +78,8 @@ class ChunkedBody:
             self._fields -= 1
             if self._fields < 0:
                 raise TooManyTrailers
+            if not _TRAILER.fullmatch(line):
+                raise Malformed
             return False
         found = _SIZE.fullmatch(line)
         if found is None:

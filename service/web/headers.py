@@ -1,6 +1,18 @@
-"""Headers that come more than once."""
+"""What headers may hold, and those that come more than once."""
 
+import re
 from collections.abc import Iterable
+
+_HOST = re.compile(  # uri-host [ ":" port ], RFC 3986, section 3.2.2
+    rb"(?:\[(?:[0-9A-Fa-f:.]{2,45}|[vV][0-9A-Fa-f]+\.[\w.~!$&'()*+,;=:-]+)\]"
+    rb"|[\w.~!$&'()*+,;=-]*(?:%[0-9A-Fa-f]{2}[\w.~!$&'()*+,;=-]*)*)(?::[0-9]*)?"
+)
+_LONGEST_HOST = 512  # bytes, twice what a name in DNS and a port need
+
+
+def is_host(value: bytes) -> bool:
+    """Whether it may be the value of `Host`. Empty it is that of a target without an authority."""
+    return len(value) <= _LONGEST_HOST and _HOST.fullmatch(value) is not None
 
 
 def joined(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

@@ -16,12 +16,14 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from service.web.chunks import ChunkedBody, Malformed, TooManyTrailers
 from service.web.connection import Connection, LateClosing
+from service.web.headers import is_host
 from service.web.limits import LONGEST_HEAD, LONGEST_QUERY, MOST_FIELDS
 
 STOPPING = "stopping"
 """The name in the state of a request's scope that is there once the process is to stop."""
 
 _END_OF_HEAD = b"\r\n\r\n"
+_VERSIONS = ("1.1", "1.0")
 
 
 class Protocol(Connection):
@@ -34,6 +36,7 @@ class Protocol(Connection):
     _tail = b""  # the last bytes of a head that is not complete: the beginning of its end, maybe
     _left = 0  # bytes of a body of known length that are to come
     _chunks: ChunkedBody | None = None
+    _has_host = False
     _stand_in = False  # the parser knows the body only, see `_without_upgrade`
 
     def data_received(self, data: bytes) -> None:
@@ -142,6 +145,7 @@ class Protocol(Connection):
 
     def _take_body(self, data: bytes) -> bytes:
         """Take what belongs to the body and return the rest."""
+        chunks = self._chunks
         try:
             end = self._end_of_message(data)
         except Malformed:
@@ -150,7 +154,10 @@ class Protocol(Connection):
         except TooManyTrailers:
             self._refuse(431)
             return b""
-        if not self._parse(data if end is None else data[:end]):
+        piece = data if end is None else data[:end]
+        if chunks is not None and chunks.trailers:  # the parser would take them for headers
+            piece = piece[: -chunks.trailers] + (b"" if end is None else b"\r\n")
+        if not self._parse(piece):
             return b""
         if self._complete is (end is None):  # two readings of one body
             self._refuse(400)
@@ -172,7 +179,7 @@ class Protocol(Connection):
     def _end_message(self) -> None:
         self._begun = self._parsing = self._head_done = self._in_body = self._complete = False
         self._room = LONGEST_HEAD
-        if self._stand_in or self._chunks is not None:  # which a trailer may have changed
+        if self._stand_in:
             self._stand_in = False
             self.parser = httptools.HttpRequestParser(self)
         self._chunks = None
@@ -202,8 +209,6 @@ class Protocol(Connection):
         The parser takes all that follows for another protocol. A new one takes its place, which is
         told only how the body is delimited.
         """
-        if self._in_body:  # the offer was in a trailer
-            return
         self._stand_in = True
         self._complete = False
         self.parser = httptools.HttpRequestParser(_BodyOnly(self))
@@ -217,12 +222,15 @@ class Protocol(Connection):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._parsing = True
+        self._has_host = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head_done:  # a trailer is no header
-            return
         name = name.lower()
-        if name == b"expect":
+        if name == b"host":  # one, and valid (RFC 9112, section 3.2)
+            if self._has_host or not is_host(value):
+                raise ValueError
+            self._has_host = True
+        elif name == b"expect":
             self.expect_100_continue = value.lower() == b"100-continue"
         self.headers.append((name, value))
 
@@ -232,6 +240,8 @@ class Protocol(Connection):
         scope["method"] = self.parser.get_method().decode("ascii")
         version = self.parser.get_http_version()
         scope["http_version"] = version
+        if version not in _VERSIONS or (version == "1.1" and not self._has_host):
+            raise ValueError
         if b"#" in url:
             raise ValueError  # RFC 9112, section 3.2: a target has no fragment
         if url[:1] == b"/":

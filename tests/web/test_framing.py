@@ -77,10 +77,86 @@ async def test_a_trailer_is_no_header(wire: Wire, person: Person) -> None:
         )
     )
     assert (answer.status_code, answer.headers["x-request-id"]) == (415, "head")
-    for trailer in ("Upgrade: h2c\r\nConnection: upgrade", "Connection: close", "Host: other"):
-        sent = with_trailers("POST /auth/login", [], b"{}", trailer)
-        sent = sent.replace(b"Connection: close\r\n", b"", 1)
-        assert statuses(wire.send(sent + LAST)) == [400, 200]
+
+
+@pytest.mark.parametrize(
+    "trailer",
+    [
+        "Upgrade: h2c\r\nConnection: upgrade", "Connection: close", "Host: other", "Host: a b",
+        "Content-Length: 9", "Content-Length: x", "Content-Length: 0\r\nContent-Length: 1",
+        "Transfer-Encoding: chunked", "Transfer-Encoding: gzip", "Expect: 100-continue",
+        "Connection: keep-alive", "X:", "X: \xe9", "x-y_z!: 1",
+    ],
+)  # fmt: skip
+async def test_a_trailer_changes_no_framing(wire: Wire, person: Person, trailer: str) -> None:
+    """However it arrives: the request is served, and the next one, too."""
+    sent = with_trailers("POST /auth/login", [], b"{}", trailer)
+    sent = sent.replace(b"Connection: close\r\n", b"", 1)
+    assert statuses(wire.send(sent + LAST)) == [400, 200]
+    assert b"email" in wire.send(sent + LAST), "the body was read"
+    with wire.open() as connection:
+        for at in range(len(sent)):
+            connection.sendall(sent[at : at + 1])
+        connection.sendall(sent + LAST)
+        received = b""
+        while more := connection.recv(65_536):
+            received += more
+    assert statuses(received) == [400, 400, 200]
+
+
+LIVE = "GET /health/live HTTP/1.1"
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (f"{LIVE}\r\nHost: test", 200),
+        (f"{LIVE}\r\nhOST:test:8000", 200),
+        (f"{LIVE}\r\nHost: [2001:db8::1]:8000", 200),
+        (f"{LIVE}\r\nHost: [v1.a:b]", 200),
+        (f"{LIVE}\r\nHost: a_b.example.", 200),
+        (f"{LIVE}\r\nHost: %41", 200),
+        (f"{LIVE}\r\nHost:", 200),
+        ("GET /health/live HTTP/1.0", 200),
+        ("GET /health/live HTTP/1.0\r\nHost: test", 200),
+        (LIVE, 400),
+        ("GET http://test/health/live HTTP/1.1", 400),
+        (f"{LIVE}\r\nHost: test\r\nHost: test", 400),
+        (f"{LIVE}\r\nHost: test\r\nX: y\r\nhost: other", 400),
+        ("GET /health/live HTTP/1.0\r\nHost: a\r\nHost: b", 400),
+        ("GET /health/live HTTP/1.0\r\nHost: a/b", 400),
+        (f"{LIVE}\r\nHost: a b", 400),
+        (f"{LIVE}\r\nHost: {'a' * 512}", 200),
+        (f"{LIVE}\r\nHost: {'a' * 513}", 400),
+        (f"{LIVE}\r\nHost: a, b", 400),
+        (f"{LIVE}\r\nHost: http://test", 400),
+        (f"{LIVE}\r\nHost: user@test", 400),
+        (f"{LIVE}\r\nHost: test:port", 400),
+        (f"{LIVE}\r\nHost: test:80:80", 400),
+        (f"{LIVE}\r\nHost: ::1", 400),
+        (f"{LIVE}\r\nHost: [::1", 400),
+        (f"{LIVE}\r\nHost: []", 400),
+        (f"{LIVE}\r\nHost: %4", 400),
+        (f"{LIVE}\r\nHost: t\xe9st", 400),
+        (f"{LIVE}\r\nHost: test?x", 400),
+        (f"{LIVE}\r\nHost: test\\x", 400),
+        ("GET /health/live", 400),
+        *((f"GET /health/live HTTP/{version}\r\nHost: test", 400) for version in (
+            "0.9", "2.0", "3.0", "1.2", "2", "1", "1.10", "01.1", "1.1 ", "x")),
+        ("GET /health/live http/1.1\r\nHost: test", 400),
+        ("GET /health/live ICE/1.1\r\nHost: test", 400),
+        ("PRI * HTTP/2.0", 400),
+    ],
+)  # fmt: skip
+def test_version_and_host(wire: Wire, head: str, status: int) -> None:
+    """RFC 9112, sections 2.3 and 3.2: two versions, and with 1.1 one host, which can be one."""
+    for more in ("", "\r\nConnection: Upgrade\r\nUpgrade: h2c"):
+        sent = f"{head}\r\nConnection: close{more}\r\n\r\n".encode("latin-1")
+        answer = parse(wire.send(sent))
+        assert answer.status_code == status
+        if status == 400:
+            assert error_of(answer) == "bad_request"
+            assert answer.headers["connection"] == "close"
 
 
 @pytest.mark.parametrize(
@@ -118,7 +194,9 @@ def test_a_head_with_two_meanings_is_refused(wire: Wire, headers: bytes) -> None
         b"2\r\n{}0\r\n\r\n", b"2\r\n{}\r\n0\r\nno field\r\n\r\n", b"2\r\n{}\r\n0\r\n\n", b"\r\n",
         b"2;" + b"x" * 5000 + b"\r\n{}\r\n0\r\n\r\n", b"f" * 300,
         b"2;x=\"a\nb\"\r\n{}\r\n0\r\n\r\n",
-        b"fffffffffffffffff\r\n", b"2\r\n{}\r\n0\r\nContent-Length: 9\r\n\r\n",
+        b"fffffffffffffffff\r\n", b"2\r\n{}\r\n0\r\nno : field\r\n\r\n",
+        b"2\r\n{}\r\n0\r\n: field\r\n\r\n", b"2\r\n{}\r\n0\r\nX: a\r\n folded\r\n\r\n",
+        b"2\r\n{}\r\n0\r\nX: a\0b\r\n\r\n", b"2\r\n{}\r\n0\r\nX: a\rb\r\n\r\n",
     ],
 )  # fmt: skip
 def test_a_chunked_body_that_is_none(wire: Wire, body: bytes) -> None:
