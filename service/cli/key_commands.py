@@ -173,6 +173,8 @@ async def _pending(settings: Settings, resealing: Resealing) -> str:
 
 async def _retire(keys: _Keys, options: argparse.Namespace) -> int:
     stored = await keys.store.read()
+    if not stored.data_keys:
+        raise KeyRefused("this database has no keys yet")
     current = current_epoch(stored.data_keys, milliseconds(system_clock()))
     given = options.epoch
     old = [key.epoch for key in stored.data_keys if key.epoch < current]

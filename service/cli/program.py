@@ -1,6 +1,7 @@
 """The command line: `serve`, and the parts of it as commands of their own, `redis` and `migrate`.
 
-What cannot start says so in one line on stderr and exits with 2.
+Exit codes: 0 done, already so, or a dry run; 1 not there, refused or failed; 2 usage or settings,
+and whatever keeps `serve` or `redis` from starting. The last two say why in one line on stderr.
 
 This module imports little, and each command what it needs: until `main` has put its handlers in
 place, process 1 of a container would miss a signal, and any other be ended half-way.
@@ -17,7 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from service import streams
-from service.errors import StartupError
+from service.errors import SettingsError, StartupError
 from service.serving.signals import Stop
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _run(arguments: Sequence[str] | None, stop: Stop) -> int:
         return run(options, stop)
     except StartupError as error:
         print("openshow-auth:", " ".join(str(error).split()), file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, SettingsError) or run in (_serve, _redis) else 1
     except ModuleNotFoundError as error:
         library = (error.name or "").partition(".")[0]
         if library in ("", "service"):  # a defect of ours, not of the installation
@@ -189,7 +190,7 @@ def read_settings() -> "Settings":
     try:
         make_private(directory)
     except StartupError as error:
-        raise StartupError(f"SERVICE_DATA_DIR: {error}") from None
+        raise SettingsError(f"SERVICE_DATA_DIR: {error}") from None
     if settings.database_url:
         return settings
     os.environ["SERVICE_DATABASE_URL"] = "sqlite:///" + quote(str(directory / "service.db"))

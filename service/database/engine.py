@@ -32,7 +32,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from service.database import libpq, outages, postgresql
 from service.database.file_identity import identity_of
 from service.database.tables import users
-from service.errors import StartupError, StoreUnavailable
+from service.errors import SettingsError, StartupError, StoreUnavailable
 
 PATIENCE = 0.85
 """Seconds that SQLite waits for a connection of the pool, and for another process' write: both
@@ -92,7 +92,7 @@ def open_database(
 
 
 def is_postgresql(url: str) -> bool:
-    """Whether `url` names a PostgreSQL database. Raises `StartupError` when it is not a URL."""
+    """Whether `url` names a PostgreSQL database. Raises `SettingsError` when it is not a URL."""
     return libpq.is_postgresql(url) or _parsed(url).drivername == "postgresql"
 
 
@@ -101,7 +101,7 @@ def _parsed(url: str) -> URL:
         return make_url(url)
     except (ArgumentError, ValueError):
         # `from None`: the cause quotes the URL, which may hold a password.
-        raise StartupError("SERVICE_DATABASE_URL is not a database URL") from None
+        raise SettingsError("SERVICE_DATABASE_URL is not a database URL") from None
 
 
 def database_file(url: str, *, make: bool) -> Path:
@@ -115,10 +115,10 @@ def database_file(url: str, *, make: bool) -> Path:
     """
     parsed = _parsed(url)
     if parsed.drivername != "sqlite":
-        raise StartupError("SERVICE_DATABASE_URL must be sqlite:///path or postgresql://...")
+        raise SettingsError("SERVICE_DATABASE_URL must be sqlite:///path or postgresql://...")
     name = parsed.database or ""
     if name in ("", ":memory:") or "\0" in name or parsed.host or parsed.query:
-        raise StartupError("SERVICE_DATABASE_URL must be sqlite:///path, a file and no options")
+        raise SettingsError("SERVICE_DATABASE_URL must be sqlite:///path, a file and no options")
     file = Path(name).absolute()
     try:
         if make:

@@ -15,7 +15,7 @@ import msgspec
 
 from service.database.libpq_tls import tls
 from service.database.libpq_values import choice, number, refuse, take_out_what_changes_nothing
-from service.errors import StartupError
+from service.errors import SettingsError
 
 SCHEMES = ("postgresql://", "postgres://")
 
@@ -34,6 +34,8 @@ _DRIVERS = {  # what asyncpg reads as libpq does: its own name for each
     "service": "service",
     "servicefile": "servicefile",
 }
+
+_TARGETS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
 
 _KEEPALIVE = ("keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
 
@@ -79,13 +81,15 @@ def read(url: str) -> Parameters:
     """What `url` says.
 
     Raises:
-        StartupError: it cannot be read, or asks for what cannot be had; names the parameter, and
+        SettingsError: it cannot be read, or asks for what cannot be had; names the parameter, and
             shows no value of one that may be secret.
     """
     places, given = _split(url)
     if given.pop("ssl", "") == "true":  # as JDBC has it, and libpq understands
         given.setdefault("sslmode", "require")
     take_out_what_changes_nothing(given)
+    if choice(dict(given), "target_session_attrs", _TARGETS) == "any":
+        given.pop("target_session_attrs", None)  # empty, too
     hosts = _hosts(places, given)
     taken: dict[str, Any] = {
         _DRIVERS[key]: given.pop(key) for key in list(given) if key in _DRIVERS
@@ -139,7 +143,7 @@ def _shown(key: str) -> str:
 def _place(place: str) -> tuple[str, str]:
     found = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::([0-9]*))?", place)
     if found is None:
-        raise StartupError(
+        raise SettingsError(
             "SERVICE_DATABASE_URL must name a host, host:port or [IPv6 address]:port, or several"
             " with commas between"
         )

@@ -2,11 +2,11 @@
 
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from service.database.libpq_values import choice, refuse
-from service.errors import StartupError
 
 _TLS = ("sslmode", "sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcrl")
 _TLS_VERSIONS = ("ssl_min_protocol_version", "ssl_max_protocol_version")
@@ -28,26 +28,47 @@ def tls(given: dict[str, str]) -> dict[str, Any]:
     answer: dict[str, Any] = {"direct_tls": True} if direct else {}
     if not given_tls:
         return answer
+    if mode != "disable":
+        _try_files(given_tls)
     if system:
         return answer | {"ssl": _context(given_tls)}
     # The driver reads these from a URL alone, and only from there.
     return answer | {"dsn": "postgresql://?" + urlencode(given_tls, quote_via=quote)}
 
 
+def _try_files(given: Mapping[str, str]) -> None:
+    """Refuse a file that cannot be read or is of another kind, by the name of its parameter.
+
+    The driver would find it when connecting, as if the server were away.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tried = "sslrootcert"
+    try:
+        if (authorities := given.get(tried, "system")) != "system":
+            context.load_verify_locations(authorities)
+        tried = "sslcrl"
+        if crl := given.get(tried):
+            context.load_verify_locations(crl)
+        tried = "sslkey"
+        if key := given.get(tried):
+            Path(key).open("rb").close()
+        tried = "sslcert"
+        if certificate := given.get(tried):
+            password = given.get("sslpassword", "")
+            context.load_cert_chain(certificate, key, lambda: password)
+    except OSError as error:  # of TLS, too
+        refuse(tried, f"its file says: {error.strerror or type(error).__name__}")
+
+
 def _context(given: Mapping[str, str]) -> ssl.SSLContext:
     """TLS that trusts what the system trusts."""
     context = ssl.create_default_context()
-    try:
-        if crl := given.get("sslcrl"):
-            context.load_verify_locations(crl)
-            context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
-        if certificate := given.get("sslcert"):
-            password = given.get("sslpassword", "")
-            context.load_cert_chain(certificate, given.get("sslkey"), lambda: password)
-    except (OSError, ssl.SSLError) as error:
-        raise StartupError(
-            f"SERVICE_DATABASE_URL: sslcert, sslkey or sslcrl cannot be used: {error.strerror}"
-        ) from None
+    if crl := given.get("sslcrl"):
+        context.load_verify_locations(crl)
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
+    if certificate := given.get("sslcert"):
+        password = given.get("sslpassword", "")
+        context.load_cert_chain(certificate, given.get("sslkey"), lambda: password)
     for key, bound in zip(_TLS_VERSIONS, ("minimum_version", "maximum_version"), strict=True):
         if version := given.get(key):
             name = version.replace(".", "_")

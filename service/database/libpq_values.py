@@ -3,7 +3,7 @@
 import re
 from typing import NoReturn
 
-from service.errors import StartupError
+from service.errors import SettingsError
 
 _ONLY = {  # honoured in that nothing else can be had
     "channel_binding": ("disable", "prefer"),
@@ -46,14 +46,14 @@ _WHY_NOT = {
 
 def refuse(key: str, why: str) -> NoReturn:
     """Say which parameter it is and why, but no value, which may be secret."""
-    raise StartupError(f"SERVICE_DATABASE_URL: {key} cannot be used as it is: {why}")
+    raise SettingsError(f"SERVICE_DATABASE_URL: {key} cannot be used as it is: {why}")
 
 
 def take_out_what_changes_nothing(given: dict[str, str]) -> None:
     """Take out parameters that ask for what is there anyway.
 
     Raises:
-        StartupError: one asks for what cannot be had.
+        SettingsError: one asks for what cannot be had.
     """
     for key, allowed in _ONLY.items():
         if key in given and given.pop(key).lower() not in allowed:

@@ -19,7 +19,7 @@ from service.database import versions
 from service.database.engine import database_file, is_postgresql, sqlite_url
 from service.database.poolers import refuse_shared_sessions
 from service.database.postgresql import open_for_migration
-from service.errors import StartupError
+from service.errors import SettingsError, StartupError
 
 PATIENCE = 30.0
 """Seconds to wait for another process that is migrating, and for whoever uses the tables."""
@@ -127,7 +127,7 @@ async def _migrate_postgresql(url: str) -> None:
             f"SERVICE_DATABASE_URL: the server cannot be reached: {error.strerror or error}"
         ) from None
     except ValueError:  # from the parser of the URL; may quote it
-        raise StartupError("SERVICE_DATABASE_URL is not a database URL") from None
+        raise SettingsError("SERVICE_DATABASE_URL is not a database URL") from None
 
 
 async def _migrate_on(connection: AsyncConnection) -> None:

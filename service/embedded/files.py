@@ -7,10 +7,20 @@ import os
 import platform
 import stat
 import tempfile
+from collections.abc import Collection
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from service.errors import StartupError
+
+DATA_DIR = ("redis", "service.db*", "local.keys", ".local.keys.draft-*", "lost+found")
+"""Patterns of what lies in a data directory; the last is the file system's."""
+
+REDIS_DIR = ("redis.*", "service.lock", "server.lock", "appendonly*", "dump.rdb", "temp-*")
+"""Of what lies in its directory `redis`."""
+
+_LINKS = ("[0-9a-f]*",)
 
 _LONGEST_SOCKET_PATH = 100  # bytes; the kernels' limits are 104 (macOS) and 108 (Linux)
 
@@ -62,7 +72,7 @@ def socket_path(data_dir: Path) -> Path:
             "temporary files to reach it through; set SERVICE_DATA_DIR to a shorter path, or "
             "TMPDIR to a directory that can be written"
         ) from None
-    make_private(links)
+    make_private(links, _LINKS)
     redis = links / hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
     if len(os.fsencode(redis / "redis.sock")) > _LONGEST_SOCKET_PATH:
         raise StartupError(
@@ -73,11 +83,15 @@ def socket_path(data_dir: Path) -> Path:
     return redis / "redis.sock"
 
 
-def make_private(directory: Path) -> None:
+def make_private(directory: Path, ours: Collection[str] = DATA_DIR) -> None:
     """Make sure that the directory is there, ours, and for nobody else (mode 0700).
 
+    A directory that has another mode gets that one if it holds nothing but what has names like
+    `ours`: else it was made for something else, and its rights are not ours to change.
+
     Raises:
-        StartupError: it cannot be made, belongs to another user, or is shared, as /tmp is.
+        StartupError: it cannot be made, belongs to another user, is shared, as /tmp is, or is open
+            to others and holds what is not ours.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -88,6 +102,13 @@ def make_private(directory: Path) -> None:
                 f"such as {directory / 'openshow-auth'}"
             )
         if stat.S_IMODE(found.st_mode) != 0o700:
+            for name in sorted(os.listdir(directory)):
+                if not any(fnmatchcase(name, pattern) for pattern in ours):
+                    raise StartupError(
+                        f"{directory} is not the service's own: it holds {name!a}, and others may "
+                        "look into it; name another directory, such as "
+                        f"{directory / 'openshow-auth'}, or take others' rights from it (mode 0700)"
+                    )
             directory.chmod(0o700)
     except OSError as error:
         raise StartupError(f"{directory} cannot be used: {error.strerror}") from None

@@ -29,6 +29,7 @@ from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
 
 from service.embedded.files import (
+    REDIS_DIR,
     FileLock,
     find_binary,
     find_configuration,
@@ -102,7 +103,7 @@ class EmbeddedServer:
 
     def _start(self, stop_asked: StopAsked) -> None:
         make_private(self._directory.parent)
-        make_private(self._directory)
+        make_private(self._directory, REDIS_DIR)
         if not self._keeper_lock.take():
             raise StartupError(
                 f"another service (pid {self._keeper_lock.holder()}) runs on "

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import msgspec
 from redis import exceptions
 
-from service.errors import StartupError
+from service.errors import SettingsError
 from service.rates import Rate
 from service.redis.cluster import Cluster
 from service.redis.connection import Argument
@@ -131,13 +131,13 @@ class RedisClient:
         another `issuer` is refused. Empty: any will do. `admit` looks at each new connection.
 
         Raises:
-            StartupError: the URL, or a file that it names, cannot be read. Does not show it.
+            SettingsError: the URL, or a file that it names, cannot be read. Does not show it.
         """
         try:
             parsed = RedisUrl.parse(url.reveal())
             parsed.check_files()
         except ValueError as error:
-            raise StartupError(f"SERVICE_REDIS_URL is {error}") from None
+            raise SettingsError(f"SERVICE_REDIS_URL is {error}") from None
         self.min_replicas = min_replicas
         self._timing = timing or Timing()
         in_cluster = parsed.topology == "cluster"

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -12,7 +13,7 @@ from tools.testbed.postgresql import PostgresServer
 from service.database import libpq
 from service.database.engine import open_database, ping
 from service.database.migration import migrate
-from service.errors import StartupError
+from service.errors import SettingsError, StartupError
 from service.settings import Settings
 
 KEYWORDS = (
@@ -93,6 +94,8 @@ def test_places_and_names(url: str, expected: dict[str, object]) -> None:
         "postgresql://me:hunter2@db/x?statement_timeout=1",
         "postgresql://me:hunter2@db/x?options=-c%20synchronous_commit%3Doff",
         "postgresql://me:hunter2@db/x?load_balance_hosts=hunter2",
+        "postgresql://me:hunter2@db/x?target_session_attrs=hunter2",
+        "postgresql://me:hunter2@db/x?target_session_attrs=READ-WRITE",
         "postgresql://me:hunter2/2@db/x",
     ],
 )
@@ -102,6 +105,31 @@ def test_what_cannot_be_read_is_one_line(url: str) -> None:
         libpq.read(url)
     assert "\n" not in str(refused.value)
     assert "unter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["sslrootcert", "sslcert", "sslkey", "sslcrl"])
+@pytest.mark.parametrize("mode", ["prefer", "require", "verify-ca", "verify-full"])
+def test_a_file_that_cannot_be_used(tmp_path: Path, key: str, mode: str) -> None:
+    """Proves that it is found before the server is asked, by the name of its parameter."""
+    (tmp_path / "hunter2").mkdir()
+    (tmp_path / "text").write_text("hunter2")
+    for name in ("absent", "hunter2", "text"):
+        if (key, name) == ("sslkey", "text"):
+            continue  # looked into with its certificate
+        with pytest.raises(SettingsError) as refused:
+            libpq.read(f"postgresql://me:hunter2@db/x?sslmode={mode}&{key}={tmp_path}/{name}")
+        said = str(refused.value)
+        assert said.startswith(f"SERVICE_DATABASE_URL: {key} cannot be used as it is: its file")
+        assert "unter2" not in said
+        assert "\n" not in said
+    libpq.read(f"postgresql://db/x?sslmode=disable&{key}={tmp_path}/absent")
+
+
+@pytest.mark.parametrize("given", ["", "any", "read-write", "primary", "prefer-standby"])
+def test_which_of_several_servers(given: str) -> None:
+    """Proves that the values of libpq are taken; `any` and none are the same."""
+    taken = libpq.read(f"postgresql://a,b/x?target_session_attrs={given}").driver
+    assert taken.get("target_session_attrs", "any") == (given or "any")
 
 
 def test_the_systems_authorities_are_trusted() -> None:

@@ -209,7 +209,7 @@ async def test_rotation_beside_logins_at_two_pods(
             status = await operator.run("status")
             assert re.search(rf"^2 +seals .* {SEEDED + 3:,} +4$", status, re.MULTILINE), status
             assert re.search(r"^1 +opens .* 0 +0$", status, re.MULTILINE), status
-            assert "may still seal a pending" in await operator.run("retire", status=2)
+            assert "may still seal a pending" in await operator.run("retire", status=1)
             await _retire(user_store, data_dir)
             assert (await pending.verify()).status_code == 200  # begun in epoch 1
             enough = logins.succeeded + 6 * len(holders)
@@ -264,7 +264,7 @@ async def test_signing_key_is_rotated_and_revoked(
         assert "The signing key 2 is published" in await operator.run("rotate", "signing")
         await eventually(publish_both)
         stolen = jwt.get_unverified_header(person.tokens["accessToken"])["kid"]
-        assert "waits for its time" in await operator.run("rotate", "signing", status=2)
+        assert "waits for its time" in await operator.run("rotate", "signing", status=1)
         status = await operator.run("status")
         assert re.search(rf"^signing +1 +in use .* {re.escape(stolen)}$", status, re.MULTILINE)
         assert re.search(r"^signing +2 +in use in 1[01] min ", status, re.MULTILINE), status
@@ -309,11 +309,11 @@ async def test_commands_have_time(
         await holder.close()
         away = store.url.replace("/test_", "/nowhere_")
         settings = patience | {"SERVICE_DATABASE_URL": away}
-        said = await Operator(tmp_path / "var", redis.url, **settings).run("status", status=2)
+        said = await Operator(tmp_path / "var", redis.url, **settings).run("status", status=1)
         assert "no database of this name" in said
         away = "postgresql://tests@/x?host=/nowhere"
         settings = patience | {"SERVICE_DATABASE_URL": away}
-        said = await Operator(tmp_path / "var", redis.url, **settings).run("status", status=2)
+        said = await Operator(tmp_path / "var", redis.url, **settings).run("status", status=1)
         assert "the user store cannot be reached" in said
         assert "migrate" not in said
 
@@ -324,7 +324,7 @@ async def test_keys_that_are_not_there(redis: RedisServer, tmp_path: Path) -> No
     assert pod.stop() == 0
     operator = Operator(tmp_path / "var", redis.url)
     for given in ("nosuch", "0", "7", "٧", "-"):
-        said = await operator.run("revoke", "signing", given, status=2)
+        said = await operator.run("revoke", "signing", given, status=1)
         assert f"there is no signing key {given!r}" in said
     said = await operator.run("rotate")
     assert "Then run `openshow-auth keys rewrap`, and later `openshow-auth keys retire`." in said
@@ -332,21 +332,21 @@ async def test_keys_that_are_not_there(redis: RedisServer, tmp_path: Path) -> No
 
 async def test_what_an_operator_reads(redis: RedisServer, tmp_path: Path) -> None:
     """Before the first start, with a lost key file, and with a key that does not exist: one line
-    that says what is wrong, and the exit status 2; `test` says that all is well when it is."""
+    that says what is wrong, and the exit status 1; `test` says that all is well when it is."""
     operator = Operator(tmp_path / "var", redis.url)
-    assert "is not set up: run `openshow-auth migrate`" in await operator.run("status", status=2)
+    assert "is not set up: run `openshow-auth migrate`" in await operator.run("status", status=1)
     pod = ServiceProcess(tmp_path, redis.url).start()
     assert pod.stop() == 0
     printed = await operator.run("test")
     assert re.search(r"wraps in \d+ ms and unwraps in \d+ ms\.", printed)
     assert "It refuses a key that was wrapped for something else." in printed
     assert "It opens all keys of this database: epochs 1." in printed
-    printed = await operator.run("retire", "1", status=2)
+    printed = await operator.run("retire", "1", status=1)
     assert "epoch 1 is in use: begin another with `openshow-auth keys rotate`" in printed
     assert len(printed.splitlines()) == 1
     (tmp_path / "var/local.keys").unlink()
     assert "is missing, and the data keys open with it only" in await operator.run(
-        "rotate", status=2
+        "rotate", status=1
     )
 
 

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from service.embedded import life as embedded_life
 from service.embedded import server as embedded_module
+from service.embedded.files import make_private
 from service.embedded.server import EmbeddedServer, server_url, wait_for_server
 from service.errors import StartupError
 from tests.processes.program import REPOSITORY, is_alive, server_pid, wait_until
@@ -375,6 +376,41 @@ def test_refuses_a_shared_data_directory(embedded: Make, tmp_path: Path) -> None
     with pytest.raises(StartupError, match="is shared or another user's"):
         embedded(shared).start()
     assert stat.S_IMODE(shared.stat().st_mode) == 0o1777
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o2770, 0o500, 0o777])
+@pytest.mark.parametrize("place", ["", "redis"])
+@pytest.mark.parametrize("name", ["passwd", ".bashrc", "rediscovered.txt", "a\nb"])
+def test_refuses_a_directory_of_something_else(
+    embedded: Make, data_dir: Path, mode: int, place: str, name: str
+) -> None:
+    """It keeps its rights: whoever needs them is not shut out of /etc or a home."""
+    directory = data_dir / place
+    directory.mkdir(parents=True)
+    (directory / name).touch()
+    directory.chmod(mode)
+    mode = directory.stat().st_mode
+    with pytest.raises(StartupError, match="is not the service's own") as refused:
+        embedded(data_dir).start()
+    assert directory.stat().st_mode == mode
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("names", [[], ["service.db", "service.db-wal", "local.keys", "redis"]])
+def test_makes_a_directory_of_its_own_private(tmp_path: Path, names: list[str]) -> None:
+    """An empty one, as volumes are, and one whose rights somebody has changed."""
+    for name in names:
+        (tmp_path / name).touch()
+    tmp_path.chmod(0o755)
+    make_private(tmp_path)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+def test_uses_a_private_directory_whatever_it_holds(tmp_path: Path) -> None:
+    """Nothing of it is to be changed."""
+    (tmp_path / "passwd").touch()
+    tmp_path.chmod(0o700)
+    make_private(tmp_path)
 
 
 @pytest.mark.skipif(not shutil.which("redis-server"), reason="Debian's redis-server is absent")

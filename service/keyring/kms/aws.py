@@ -12,7 +12,7 @@ from service.errors import (
     KeyServiceRefused,
     KeyServiceUnavailable,
     SealBroken,
-    StartupError,
+    SettingsError,
 )
 from service.keyring.envelope import DATA_KEY_SIZE
 
@@ -44,7 +44,7 @@ class AwsKms:
 
     def __init__(self, keys: Sequence[str]) -> None:
         if not keys:
-            raise StartupError(
+            raise SettingsError(
                 "the key service aws needs SERVICE_KMS_AWS_KEY: a key id, ARN or alias"
             )
         self._keys = keys
@@ -55,11 +55,11 @@ class AwsKms:
             region = os.environ.get("AWS_REGION") or None
             self._client = boto3.Session(region_name=region).client("kms", config=_PATIENCE)
         except NoRegionError:
-            raise StartupError(
+            raise SettingsError(
                 "the key service aws needs AWS_REGION, the region of the key"
             ) from None
         except (BotoCoreError, ValueError) as error:
-            raise StartupError(f"the key service aws: {error}") from None
+            raise SettingsError(f"the key service aws: {error}") from None
 
     def __repr__(self) -> str:
         return f"AwsKms({list(self._keys)})"

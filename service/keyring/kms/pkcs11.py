@@ -26,7 +26,7 @@ from pkcs11.exceptions import (
     UserPinNotInitialized,
 )
 
-from service.errors import KeyServiceUnavailable, SealBroken, StartupError
+from service.errors import KeyServiceUnavailable, SealBroken, SettingsError, StartupError
 from service.keyring.envelope import DATA_KEY_SIZE
 from service.keyring.pin import PinTries
 
@@ -88,7 +88,7 @@ class Pkcs11Token:
 
     def __init__(self, settings: Pkcs11Settings, environ: Mapping[str, str] | None = None) -> None:
         if not (settings.token and settings.keys and settings.pin):
-            raise StartupError(
+            raise SettingsError(
                 "the key service pkcs11 needs SERVICE_KMS_PKCS11_TOKEN, _KEY and _PIN: the label"
                 " of the token, that of its key, and the user's PIN"
             )
@@ -157,7 +157,7 @@ class Pkcs11Token:
         try:
             library = pkcs11.lib(str(settings.module))
         except (PKCS11Error, RuntimeError):
-            raise StartupError(
+            raise SettingsError(
                 f"SERVICE_KMS_PKCS11_MODULE: {settings.module} cannot be loaded"
             ) from None
         with self._tries.turn():

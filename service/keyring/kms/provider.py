@@ -68,7 +68,7 @@ class KeyServices:
             try:
                 self._providers[name] = self._make(name)
             except StartupError as error:
-                raise StartupError(
+                raise type(error)(
                     f"a data key is still wrapped by {name}, which is not set up: {error}"
                 ) from None
         return self._providers[name].unwrap(wrapped, aad)

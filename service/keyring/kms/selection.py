@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from service.errors import StartupError
+from service.errors import SettingsError
 from service.keyring.kms.local import LocalKeyFile
 from service.keyring.kms.provider import KeyProvider, KeyServices, Punctual
 from service.settings import Settings
@@ -14,7 +14,7 @@ def open_key_services(settings: Settings, environ: Mapping[str, str]) -> KeyServ
     """The key service that `SERVICE_KMS` names, and all others that are set up, to unwrap.
 
     Raises:
-        StartupError: a setting is missing, or the library of a key service is not installed.
+        SettingsError: a setting is missing, or the library of a key service is not installed.
     """
 
     def make(name: str) -> KeyProvider:
@@ -49,7 +49,7 @@ def _vault(settings: Settings, environ: Mapping[str, str]) -> KeyProvider:
 
 def _pkcs11(settings: Settings, environ: Mapping[str, str]) -> KeyProvider:
     if settings.kms_pkcs11_module is None:
-        raise StartupError(
+        raise SettingsError(
             "the key service pkcs11 needs SERVICE_KMS_PKCS11_MODULE, the HSM's library (a .so file)"
         )
     library = _library("pkcs11")
@@ -69,7 +69,7 @@ def _library(name: str) -> Any:
     try:
         return import_module(f"service.keyring.kms.{name}")
     except ModuleNotFoundError as error:
-        raise StartupError(
+        raise SettingsError(
             f"the key service {name} needs the Python package {error.name}:"
             f" install openshow-auth[{name}]"
         ) from None

@@ -18,7 +18,7 @@ from service.errors import (
     KeyServiceRefused,
     KeyServiceUnavailable,
     SealBroken,
-    StartupError,
+    SettingsError,
 )
 from service.keyring.envelope import DATA_KEY_SIZE
 
@@ -69,9 +69,9 @@ class VaultTransit:
 
     def __init__(self, settings: VaultSettings) -> None:
         if not settings.address:
-            raise StartupError("the key service vault needs VAULT_ADDR, the address of the server")
+            raise SettingsError("the key service vault needs VAULT_ADDR, the address of the server")
         if not (settings.token or settings.token_file or settings.role_id):
-            raise StartupError(
+            raise SettingsError(
                 "the key service vault needs VAULT_TOKEN, SERVICE_KMS_VAULT_TOKEN_FILE, or"
                 " SERVICE_KMS_VAULT_ROLE_ID with SERVICE_KMS_VAULT_SECRET_ID"
             )

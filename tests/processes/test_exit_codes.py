@@ -1,0 +1,113 @@
+"""Exit codes of commands: 0 done, already so, or a dry run; 1 not there, refused, failed; 2 usage
+or settings."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tools.testbed.redis_server import RedisServer
+
+from service.cli.program import _parser
+from tests.processes.program import REPOSITORY
+
+
+def run(data_dir: Path, *arguments: str, **settings: str) -> tuple[int, str]:
+    """The exit code of a command, and what it says on standard error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "service", *arguments],
+        cwd=REPOSITORY,
+        env={"PATH": "/usr/bin:/bin", "SERVICE_DATA_DIR": str(data_dir), **settings},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "", "nosuch", "keys", "keys rotate nosuch", "keys retire one", "keys revoke signing",
+        "migrate more", "redis nosuch", "serve --nosuch",
+    ],
+)  # fmt: skip
+def test_usage(capsys: pytest.CaptureFixture[str], arguments: str) -> None:
+    """What is no command is 2."""
+    with pytest.raises(SystemExit) as ended:
+        _parser().parse_args(arguments.split())
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: ")
+
+
+WRONG = [
+    {"SERVICE_NOSUCH": "1"},
+    {"SERVICE_BCRYPT_COST": "3"},
+    {"SERVICE_DATABASE_URL": "mysql://db/x"},
+    {"SERVICE_DATABASE_URL": "sqlite:///"},
+    {"SERVICE_DATABASE_URL": "postgresql://db:port/x"},
+    {"SERVICE_DATABASE_URL": "postgresql://db/x?sslmode=nosuch"},
+    {"SERVICE_DATABASE_URL": "postgresql://db/x?target_session_attrs=nosuch"},
+    {"SERVICE_DATABASE_URL": "postgresql://db/x?sslmode=verify-full&sslrootcert=/nowhere"},
+    {"SERVICE_DATA_DIR": "/proc/nowhere"},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_settings(tmp_path: Path, wrong: dict[str, str]) -> None:
+    """One that is wrong is 2, and one line names it, whatever the command."""
+    settings = {"SERVICE_REDIS_URL": f"unix://{tmp_path}/nowhere.sock"} | wrong
+    code, said = run(tmp_path, "keys", "status", **settings)
+    assert (code, said.count("\n")) == (2, 1), said
+    assert next(iter(wrong)) in said
+
+
+@pytest.mark.parametrize("command", ["migrate", "redis claim", "redis", "serve"])
+def test_settings_of_other_commands(tmp_path: Path, command: str) -> None:
+    """The same, whoever reads them."""
+    wrong = {"SERVICE_REDIS_URL": "http://redis", "SERVICE_DATABASE_URL": "postgresql://db:port/x"}
+    code, said = run(tmp_path, *command.split(), **wrong)
+    assert (code, said.count("\n")) == (2, 1), said
+    assert "SERVICE_" in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("vault", "VAULT_ADDR"),
+        ("aws", "SERVICE_KMS_AWS_KEY"),
+        ("pkcs11", "SERVICE_KMS_PKCS11_MODULE"),
+    ],
+)
+def test_settings_of_a_key_service(tmp_path: Path, kind: str, names: str) -> None:
+    """They are settings, too."""
+    assert run(tmp_path, "migrate") == (0, "")
+    code, said = run(tmp_path, "keys", "rotate", SERVICE_KMS=kind)
+    assert (code, said.count("\n"), names in said) == (2, 1, True), said
+
+
+def test_what_is_not_there_or_fails(redis_server: RedisServer, tmp_path: Path) -> None:
+    """1, whether it is a database, a file, a server or a key; 0 where nothing was to do."""
+    away = {
+        "SERVICE_DATABASE_URL": "postgresql://tests@/x?host=/nowhere",
+        "SERVICE_REDIS_URL": f"unix://{tmp_path}/nowhere.sock",
+    }
+    for command in ("migrate", "keys status", "keys rotate", "redis claim", "redis claim --yes"):
+        assert run(tmp_path, *command.split(), **away)[0] == 1, command
+    for command in ("status", "test", "rotate", "rewrap", "retire", "revoke signing 1"):
+        code, said = run(tmp_path, "keys", *command.split())
+        assert (code, "is not set up" in said) == (1, True), command
+    for _ in range(2):
+        assert run(tmp_path, "migrate") == (0, "")
+    assert run(tmp_path, "keys", "status") == (0, "")
+    for command in ("rotate", "rewrap", "retire", "revoke signing 1"):
+        code, said = run(tmp_path, "keys", *command.split())
+        assert (code, "no keys yet" in said or "no epoch" in said) == (1, True), said
+    claim = {"SERVICE_REDIS_URL": redis_server.url.reveal(), "SERVICE_ISSUER": "http://x"}
+    for options in ((), ("--yes",), ("--yes",)):
+        assert run(tmp_path, "redis", "claim", *options, **claim) == (0, "")
+    (tmp_path / "service.db").write_text("no database of ours")
+    for command in ("migrate", "keys status"):
+        assert run(tmp_path, *command.split())[0] == 1
