@@ -23,6 +23,13 @@ FOR_APACHE = (
 )
 CLAIMED, CLIENT = "198.51.100.77", "127.0.0.2"
 
+FILES = {
+    "nginx": "nginx.conf",
+    "haproxy": "haproxy.cfg",
+    "apache": "apache.conf",
+    "caddy": "Caddyfile",
+}
+
 Proxy = Callable[[str, "list[ServiceProcess]"], str]
 
 
@@ -42,7 +49,7 @@ def pods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ServiceProce
 
 def command(kind: str, directory: Path, ports: list[str], port: int) -> list[str]:
     """Write the configuration, and how to run the proxy in the foreground."""
-    name = {"nginx": "nginx.conf", "haproxy": "haproxy.cfg", "apache": "apache.conf"}[kind]
+    name = FILES[kind]
     text = (DEPLOY / name).read_text(encoding="utf-8")
     for written, actual in zip(("127.0.0.1:8001", "127.0.0.1:8002"), ports, strict=True):
         assert written in text
@@ -56,6 +63,11 @@ def command(kind: str, directory: Path, ports: list[str], port: int) -> list[str
     if kind == "haproxy":
         file.write_text(text)
         return ["haproxy", "-db", "-f", str(file)]
+    if kind == "caddy":
+        assert "\nauth.example.com {" in text
+        text = text.replace("\nauth.example.com {", f"\nhttp://127.0.0.1:{port} {{")
+        file.write_text("{\n\tadmin off\n}\n" + text)
+        return ["caddy", "run", "--adapter", "caddyfile", "--config", str(file)]
     files = {m: Path(MODULES) / f"mod_{m}.so" for m in FOR_APACHE.split()}  # others are built in
     modules = [f"LoadModule {m}_module {file}" for m, file in files.items() if file.exists()]
     own = ["ServerName localhost", f"PidFile {directory}/pid", f"ErrorLog {directory}/error.log"]
@@ -81,7 +93,7 @@ def proxy(tmp_path: Path) -> Iterator[Proxy]:
         with log:
             process = subprocess.Popen(
                 command(kind, tmp_path, ports, port),
-                env=os.environ | {"PATH": path},
+                env=os.environ | {"PATH": path, "HOME": str(tmp_path)},
                 stdout=log,
                 stderr=log,
             )
@@ -113,7 +125,7 @@ def sign_up(client: httpx.Client, email: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {answer.json()['accessToken']}"}
 
 
-@pytest.mark.parametrize("kind", ["nginx", "haproxy", "apache"])
+@pytest.mark.parametrize("kind", FILES)
 def test_no_call_fails_while_a_pod_ends(
     proxy: Proxy, pods: list[ServiceProcess], kind: str
 ) -> None:
@@ -142,7 +154,7 @@ def test_no_call_fails_while_a_pod_ends(
 
 def test_the_proxies_pass_on_no_more() -> None:
     """Each file names the same three beginnings; none repeats what may have been carried out."""
-    for name in ("nginx.conf", "haproxy.cfg", "apache.conf", "Caddyfile"):
+    for name in FILES.values():
         text = (DEPLOY / name).read_text(encoding="utf-8")
         for path in ("auth", "account", "well-known"):
             assert re.search(path, text), (name, path)
