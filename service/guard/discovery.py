@@ -1,14 +1,11 @@
-"""Where the primary of a bucket is, on each topology.
-
-A guard's user may be allowed nothing but XREAD, so a cluster is not asked for its map: a node that
-is asked for another's slot names the right one (MOVED, or ASK while the slot is moving).
-"""
+"""Where the primary of a bucket is, on each topology, and connections to it."""
 
 import asyncio
 
-from redis.exceptions import AskError, MovedError, ResponseError
+from redis.exceptions import ResponseError
 
 from ..redis.url import Address, RedisUrl
+from .cluster_homes import ClusterHomes
 from .connection import BROKEN, Connection
 from .sentinels import Sentinels
 
@@ -20,9 +17,7 @@ class PrimaryDiscovery:
         """Know the URL. `patience`: seconds for a connection, and for an answer of a Sentinel."""
         self._url = url
         self._patience = patience
-        self._hosts: list[Address] = list(url.hosts)
-        self._homes: dict[int, Address] = {}
-        self._importing: set[int] = set()
+        self._homes = ClusterHomes(url, patience)
         self._sentinels = Sentinels(url, patience)
         self._one_at_a_time = asyncio.Lock()
 
@@ -34,8 +29,8 @@ class PrimaryDiscovery:
     async def find(self, bucket: int) -> Address | None:
         """Find the address of the server that has this bucket's keys; None: the socket file.
 
-        Asks the Sentinels, where there are some. In a cluster it is the node that was right before,
-        or any: that one will name another.
+        Ask the Sentinels, where there are some. In a cluster it is the node that has the bucket by
+        the map or was right before, or any: that one will name another.
 
         Raises:
             one of BROKEN: no majority of the Sentinels names one.
@@ -43,9 +38,7 @@ class PrimaryDiscovery:
         if self._url.topology == "sentinel":
             async with self._one_at_a_time:
                 return await self._sentinels.primary()
-        if not self._hosts:
-            return None
-        return self._homes.get(bucket, self._hosts[0])
+        return self._homes.find(bucket)
 
     async def connect(self, bucket: int, address: Address | None) -> Connection:
         """Connect to what `find` has found.
@@ -61,34 +54,28 @@ class PrimaryDiscovery:
             self.lost(bucket)
             raise
         if address is not None:
-            self._homes[bucket] = address
+            self._homes.reached(bucket, address)
         return wire
 
     def is_importing(self, bucket: int) -> bool:
         """Tell whether what `find` has found is still importing the bucket's slot."""
-        return bucket in self._importing
+        return self._homes.is_importing(bucket)
 
     def redirected(self, bucket: int, refusal: ResponseError, by: Address | None) -> bool:
-        """Go where a refusal sends us, which `find` then finds. Whether it named another node."""
-        if not isinstance(refusal, AskError):  # which MOVED is a kind of
-            return False
-        host = refusal.host or (by[0] if by else "")  # an empty one: the same as was asked
-        self._homes[bucket] = (host, refusal.port)
-        if isinstance(refusal, MovedError):
-            self._importing.discard(bucket)
-        else:
-            self._importing.add(bucket)
-        return True
+        """Go where a refusal sends us, which `find` then finds. Whether it named another node.
+
+        A node of a cluster that names none is of no use: another is asked next time.
+        """
+        if self._homes.redirected(bucket, refusal, by):
+            return True
+        self.lost(bucket)
+        return False
 
     def lost(self, bucket: int) -> None:
         """Ask another node next time: the one that `find` had found is gone."""
-        self._importing.discard(bucket)
-        gone = self._homes.pop(bucket, None)
-        if self._url.topology == "cluster":
-            others = {*self._url.hosts, *self._homes.values()} - {gone}
-            first, *rest = [host for host in self._hosts if host in others] or self._url.hosts
-            self._hosts = [*rest, *sorted(others - {first, *rest}), first]
+        self._homes.lost(bucket)
 
     async def aclose(self) -> None:
-        """Hang up on the Sentinels."""
+        """Hang up on nodes and Sentinels."""
+        await self._homes.aclose()
         await self._sentinels.aclose()

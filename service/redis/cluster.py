@@ -11,7 +11,14 @@ from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
 from service.errors import StoreRefuses
-from service.redis.cluster_map import ClusterMap, agreed, by_cluster, members_of
+from service.redis.cluster_map import (
+    ClusterMap,
+    agreed,
+    by_cluster,
+    continued,
+    members_of,
+    told_by_most,
+)
 from service.redis.connection import Argument
 from service.redis.feed_mark import issuer_in
 from service.redis.identity import refuse_foreign
@@ -167,10 +174,9 @@ class Cluster:
         mark. One without a mark must be told by most of the nodes in the URL that have slots.
         """
         clusters = by_cluster(told)
-        shared = [len(members_of(maps.values()) & self._members) for maps in clusters]
-        if most := max(shared, default=0):
-            clusters = [maps for maps, count in zip(clusters, shared, strict=True) if count == most]
-        if len(clusters) == 1 and (most or not self._issuer):
+        ours = continued(clusters, self._members)
+        clusters = ours or clusters
+        if len(clusters) == 1 and (ours or not self._issuer):
             return clusters[0]
         if not clusters:
             self._refusal = _NO_MAP if told else self._refusal
@@ -180,11 +186,9 @@ class Cluster:
             return clusters[owners.index(self._issuer)]
         nobodys = [maps for maps, owner in zip(clusters, owners, strict=True) if owner is None]
         foreign = [host for maps in clusters if maps not in nobodys for host in maps]
-        slotless = [host for host, one in told.items() if not one.members]
-        voters = [host for host in self._url.hosts if host not in (*foreign, *slotless)]
-        for maps in nobodys:
-            if 2 * sum(host in maps for host in voters) > len(voters):
-                return maps
+        hosts = [host for host in self._url.hosts if host not in foreign]
+        if (meant := told_by_most(nobodys, hosts, told)) is not None:
+            return meant
         self._refusal = _TWO_CLUSTERS if len(nobodys) > 1 else _TOO_FEW
         if theirs := next(filter(None, owners), None):
             self._refusal = StoreRefuses("foreign", str(ForeignServer(theirs, self._issuer)))

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 from redis.crc import key_slot
 
-from service.redis.keys import TAGS
-from service.redis.url import Address
+from .keys import TAGS
+from .url import Address
 
 _SLOTS = sorted((key_slot(tag), bucket) for bucket, tag in enumerate(TAGS))
 
@@ -84,6 +84,28 @@ def agreed(maps: Mapping[Address, ClusterMap], told: Mapping[Address, ClusterMap
 def members_of(maps: Iterable[ClusterMap]) -> frozenset[bytes]:
     """Return the ids of all nodes that these maps name."""
     return frozenset().union(*(one.members for one in maps))
+
+
+def continued(
+    clusters: Sequence[dict[Address, ClusterMap]], members: Collection[bytes]
+) -> list[dict[Address, ClusterMap]]:
+    """Choose the clusters that have most of these nodes; none, if none has any."""
+    shared = [len(members_of(maps.values()) & frozenset(members)) for maps in clusters]
+    most = max(shared, default=0)
+    return [maps for maps, count in zip(clusters, shared, strict=True) if count == most > 0]
+
+
+def told_by_most(
+    clusters: Iterable[Mapping[Address, ClusterMap]],
+    hosts: Collection[Address],
+    told: Mapping[Address, ClusterMap],
+) -> Mapping[Address, ClusterMap] | None:
+    """Choose the cluster of more than half of the `hosts`, without those that have no slots."""
+    voters = [host for host in hosts if host not in told or told[host].members]
+    for maps in clusters:
+        if 2 * sum(host in maps for host in voters) > len(voters):
+            return maps
+    return None
 
 
 def _preferred(homes: Collection[Home], maps: Mapping[Address, ClusterMap], bucket: int) -> Home:
