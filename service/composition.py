@@ -19,8 +19,9 @@ from service.keyring.keys import KeysInUse, ServiceKeys
 from service.rate_limits import Limit, Limits, RateLimits
 from service.readiness.look import Readiness, SharedLook
 from service.readiness.parts import Parts
-from service.redis.client import Bounds, RedisClient
+from service.redis.client import RedisClient
 from service.redis.node import Timing
+from service.redis.preamble import Bounds
 from service.redis.probe import refuse_without_rights
 from service.sessions.access_tokens import AccessTokens
 from service.sessions.refresh_tokens import RefreshTokens

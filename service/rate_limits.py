@@ -9,6 +9,7 @@ import hmac
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 
@@ -22,24 +23,22 @@ from service.errors import (
 from service.rates import Rate
 from service.redis.client import RedisClient
 from service.redis.keys import bucket
-from service.redis.scripts import Script
+from service.redis.scripts import Arguments, Keys, script
 
 _DIGEST_BYTES = 16
 _FORGIVING = 0.3
 """Seconds spent on taking an attempt back when something else has failed already."""
 
-_COUNT = Script("""
--- Count an attempt under all of its limits, or under none.
---
--- KEYS    a list for each limit
--- ARGV    for each limit: how many attempts, then in how many ms
+
+@script(
+    text="""
 -- Outcome: {'counted', ticket} · {'wait', ms until one would be counted}
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local wait = 0
-for i, key in ipairs(KEYS) do
-  local most, window = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i]) * 1000
+for i, key in ipairs(lists) do
+  local most, window = tonumber(limits[2 * i - 1]), tonumber(limits[2 * i]) * 1000
   local oldest = redis.call('LINDEX', key, 0)
   while oldest and tonumber(oldest) <= now - window do
     redis.call('LPOP', key)
@@ -50,23 +49,26 @@ for i, key in ipairs(KEYS) do
 end
 if wait > 0 then return {'wait', math.ceil(wait / 1000)} end
 local ticket = string.format('%.0f', now)
-for i, key in ipairs(KEYS) do
+for i, key in ipairs(lists) do
   redis.call('RPUSH', key, ticket)
-  redis.call('PEXPIRE', key, ARGV[2 * i])
+  redis.call('PEXPIRE', key, limits[2 * i])
 end
 return {'counted', ticket}
-""")
+"""
+)
+def _count(*, lists: Keys, limits: Arguments) -> Any:
+    """Count an attempt under all of its limits, or under none.
 
-_FORGIVE = Script(
+    `lists`: one for each limit. `limits`: of each, how many attempts, then in how many ms.
     """
--- Take back an attempt that was not a wrong one.
---
--- KEYS    a list for each limit
--- ARGV[1] ticket
-for _, key in ipairs(KEYS) do redis.call('LREM', key, -1, ARGV[1]) end
-""",
+
+
+@script(
+    text="for _, key in ipairs(lists) do redis.call('LREM', key, -1, ticket) end",
     acknowledged=False,  # lost, it leaves one attempt too many counted, not one too few
 )
+def _forgive(*, lists: Keys, ticket: bytes) -> Any:
+    """Take back an attempt that was not a wrong one, from the list of each of its limits."""
 
 
 class Limit(msgspec.Struct, frozen=True):
@@ -129,7 +131,7 @@ class RateLimits:
         Raises:
             TooManyAttempts: a limit is reached; nothing was counted.
         """
-        arguments = [
+        limits = [
             number
             for counter in counters
             for number in (
@@ -137,7 +139,7 @@ class RateLimits:
                 counter.limit.window // timedelta(milliseconds=1),
             )
         ]
-        outcome, value = await _COUNT(self._redis, _keys(home, counters), arguments)
+        outcome, value = await _count(self._redis, lists=_keys(home, counters), limits=limits)
         if outcome == b"wait":
             raise TooManyAttempts(-(-value // 1000))
         ticket: bytes = value
@@ -155,7 +157,7 @@ class RateLimits:
 
     async def forgive(self, home: bytes, counters: Sequence[Counter], ticket: bytes) -> None:
         """Take back the attempt that `ticket` stands for."""
-        await _FORGIVE(self._redis, _keys(home, counters), [ticket])
+        await _forgive(self._redis, lists=_keys(home, counters), ticket=ticket)
 
     @asynccontextmanager
     async def limited(self, home: bytes, counters: Sequence[Counter]) -> AsyncIterator[None]:

@@ -7,6 +7,7 @@ from service.accounts.users import Users
 from service.errors import AccountChanged
 from service.sessions.origin import RequestOrigin
 from service.sessions.record import Authentication
+from service.sessions.row_version import is_changing
 from service.sessions.sessions import Sessions
 from service.sessions.token_pair import TokenPair
 
@@ -50,7 +51,7 @@ class SessionOpening:
             except AccountChanged as changed:
                 noted = changed.noted
             else:
-                if not noted.startswith(b"?"):
+                if not is_changing(noted):
                     return read.user, tokens
                 now = await self._users.credentials(read.user.id)
                 if now is not None and is_right(now):

@@ -9,70 +9,20 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any, Protocol
 
-import msgspec
 from redis import exceptions
 
 from service.errors import SettingsError
-from service.rates import Rate
+from service.redis import preamble
 from service.redis.cluster import Cluster
 from service.redis.connection import Argument
-from service.redis.keys import BARRIER, BARRIER_LIFE, DROPPED, DROPPED_LIFE, EVENTS_KEPT
 from service.redis.node import Admission, Node, NotConnected, Timing, admit_any
+from service.redis.preamble import Bounds
 from service.redis.primary import Primary
 from service.redis.refusals import CommandRefused, lacks_rights, refused, unavailable
 from service.redis.url import RedisUrl
 from service.settings import Secret
-
-_TO_WRITE_FIRST = f"""
-redis.call('SET', '{BARRIER}' .. KEYS[1]:match('{{%x%x}}'), '', 'PX', {BARRIER_LIFE})"""
-"""A script that finds nothing to change would not wait for anything: what an earlier call has
-changed, and nobody has acknowledged, must be waited for again. `WAIT` waits for what its own
-connection has written, so each change writes something."""
-
-_MAKE_ROOM = f"""
--- Drop events of a stream that has too many: of a user who stands out among the newest, or else
--- among those before some random times; the oldest where nobody has five of a hundred. Some more
--- than needed, so that it is seldom done.
-local function make_room(events)
-  local call, before, random = redis.call, '+', redis.call('TIME')[2] / 1000000
-  local last, of, most, size = nil, {{}}, nil, 0
-  for _ = 1, 7 do
-    for _, entry in ipairs(call('XREVRANGE', events, before, '-', 'COUNT', 100)) do
-      last = last or tonumber(entry[1]:match('^%d+'))
-      local user = entry[2][4]
-      local ids = of[user] or {{}}
-      if not ids[entry[1]] then
-        ids[entry[1]], ids[#ids + 1] = true, entry[1]
-      end
-      of[user] = ids
-      if #ids > size then most, size = user, #ids end
-    end
-    if size >= 5 then break end
-    random = (random + 0.618) % 1 -- of a millisecond to twelve days ago, each scale as often
-    before = string.format('%.0f', last - 2 ^ (30 * random))
-  end
-  local excess = call('XLEN', events) - EVENTS_MAX
-  local wanted, dropped = excess + 31, 0
-  if size >= 5 then
-    dropped = call('XDEL', events, unpack(of[most], 1, math.min(size, wanted)))
-  end
-  if dropped < excess then
-    dropped = dropped + call('XTRIM', events, 'MAXLEN', EVENTS_MAX)
-  end
-  call('INCRBY', events .. '{DROPPED}', dropped)
-  call('PEXPIRE', events .. '{DROPPED}', {DROPPED_LIFE})
-end
-"""
-"""What a script calls that has added to a stream of events beyond `EVENTS_MAX`."""
-
-_WHILE_A_SLOT_MOVES = """
-redis.call('EXISTS', KEYS[1], KEYS[1] .. '?')"""
-"""While a slot moves key by key, some of a user's keys are here and some are there. A script would
-take what is not here for absent, or break off half-way. Asking for two keys, one of which is never
-there, fails in that state, and costs nothing in any other. (Valkey 9 moves whole slots at once.)"""
 
 
 class Topology(Protocol):
@@ -97,20 +47,6 @@ class Topology(Protocol):
         """A node does not answer, or is no primary any more: look for another soon."""
 
     async def aclose(self) -> None: ...
-
-
-class Bounds(msgspec.Struct, frozen=True):
-    """What settings bound and scripts look at: events in a stream; calls of a kind in a time."""
-
-    events: int = EVENTS_KEPT
-    calls: Rate | None = None
-
-    def constants(self) -> str:
-        """The same as locals of a script."""
-        calls = self.calls or Rate(0, timedelta(0))
-        window = calls.window // timedelta(milliseconds=1)
-        numbers = f"{self.events}, {calls.most}, {window}"
-        return f"local EVENTS_MAX, CALLS_MOST, CALLS_WINDOW = {numbers}"
 
 
 class RedisClient:
@@ -145,13 +81,10 @@ class RedisClient:
         self._topology: Topology = kind(parsed, self._timing, min_replicas, issuer, admit)
         self.topology = parsed.topology
         """`standalone`, `sentinel` or `cluster`."""
-        self.before_reading = _WHILE_A_SLOT_MOVES if in_cluster else ""
+        self.before_reading = preamble.before_reading(in_cluster)
         """Lua that stands before each script."""
-        self.before_changing = (
-            (bounds or Bounds()).constants()
-            + _MAKE_ROOM
-            + self.before_reading
-            + (_TO_WRITE_FIRST if min_replicas else "")
+        self.before_changing = preamble.before_changing(
+            bounds or Bounds(), in_cluster, bool(min_replicas)
         )
         """Lua that stands before each script that changes something."""
 

@@ -8,35 +8,37 @@ another's out; where nobody stands out, the oldest. It counts them under `events
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
 from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
 from service.redis.keys import BUCKETS, DROPPED, numbered
-from service.redis.scripts import Script
+from service.redis.scripts import Key, script
 
 log = structlog.get_logger()
 
 _PERIOD = 10.0
 """Seconds between two looks at all streams."""
 
-_TRIM = Script(
-    """
--- Drop what is too old, and take over the count of what was dropped before its time.
---
--- KEYS[1] events:{b}    ARGV[1] how long events are kept, ms    ARGV[2] the counter's ending
+
+@script(
+    text="""
 -- Outcome: how many were dropped by number since the last look
 local time = redis.call('TIME')
-local oldest = time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1]
-if oldest > 0 then redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f', oldest)) end
-local counter = KEYS[1] .. ARGV[2]
+local oldest = time[1] * 1000 + math.floor(time[2] / 1000) - age
+if oldest > 0 then redis.call('XTRIM', stream, 'MINID', string.format('%.0f', oldest)) end
+local counter = stream .. DROPPED
 local dropped = redis.call('GET', counter)
 if dropped then redis.call('DEL', counter) end
 return tonumber(dropped or 0)
 """,
+    constants={"DROPPED": DROPPED},
     acknowledged=False,  # lost, it is done again
 )
+def _trim(*, stream: Key, age: int) -> Any:
+    """Drop events older than `age` ms, and take over the count of what was dropped before."""
 
 
 class EventStreams:
@@ -63,7 +65,7 @@ class EventStreams:
     async def look(self, number: int) -> None:
         """Trim one stream by age; tell what was dropped from it by number since the last time."""
         key = numbered(number).events
-        dropped = await _TRIM(self._redis, (key,), (self._age, DROPPED))
+        dropped = await _trim(self._redis, stream=key, age=self._age)
         if dropped:
             self._count(dropped)
             log.warning(

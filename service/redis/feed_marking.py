@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import structlog
@@ -16,7 +16,7 @@ import structlog
 from service.errors import StoreRefuses, StoreUnavailable
 from service.redis.client import RedisClient
 from service.redis.keys import BUCKETS, numbered
-from service.redis.scripts import Script
+from service.redis.scripts import Key, script
 
 log = structlog.get_logger()
 
@@ -30,29 +30,29 @@ _AT_ONCE = 8
 _TOLD_EVERY = 60.0
 _SHOWN = 200
 
-# What is lost of it in a failover is soon written again: nobody need wait for replicas.
-_MARK = Script(
-    """
--- KEYS[1] revoked:issuer:{b}
--- ARGV[1] our issuer    ARGV[2] which marks to write: 'none' · 'absent' · 'all' that are not ours
+
+@script(
+    text="""
 -- Outcome: {whose mark was found: 'ours' · 'foreign' · 'malformed' · 'none', the issuer it names}
-local found = redis.pcall('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 2)
+local found = redis.pcall('XREVRANGE', mark, '+', '-', 'COUNT', 2)
 local whose, named = 'malformed', ''
 if found.err and not found.err:find('WRONGTYPE', 1, true) then return found end
 if not found.err and #found == 0 then
   whose = 'none'
 elseif #found == 1 and #found[1][2] == 2 and found[1][2][1] == 'iss' then
   named = found[1][2][2]
-  whose = named == ARGV[1] and 'ours' or 'foreign'
+  whose = named == issuer and 'ours' or 'foreign'
 end
-if (whose == 'none' and ARGV[2] ~= 'none') or (whose ~= 'ours' and ARGV[2] == 'all') then
-  redis.call('DEL', KEYS[1])
-  redis.call('XADD', KEYS[1], '*', 'iss', ARGV[1])
+if (whose == 'none' and which ~= 'none') or (whose ~= 'ours' and which == 'all') then
+  redis.call('DEL', mark)
+  redis.call('XADD', mark, '*', 'iss', issuer)
 end
 return {whose, named}
 """,
-    acknowledged=False,
+    acknowledged=False,  # what is lost of it in a failover is soon written again
 )
+def _mark(*, mark: Key, issuer: str, which: str) -> Any:
+    """Mark a bucket as ours. `which`: `none`, only look; `absent`; or `all` that are not ours."""
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -98,8 +98,8 @@ class FeedMarking:
 
         async def one(number: int) -> Mark:
             async with places:
-                arguments = (self._issuer, which)
-                whose, named = await _MARK(self._redis, [numbered(number).issuer], arguments)
+                key = numbered(number).issuer
+                whose, named = await _mark(self._redis, mark=key, issuer=self._issuer, which=which)
                 return Mark(whose.decode(), named.decode("utf-8", "replace"))
 
         found = await asyncio.gather(

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import msgspec
 from redis import exceptions
@@ -12,13 +13,15 @@ from service.redis.client import RedisClient
 from service.redis.keys import BARRIER, BARRIER_LIFE, BUCKETS, KINDS, TAGS
 from service.redis.refusals import RightsMissing
 from service.redis.rights import COMMANDS
-from service.redis.scripts import Script
+from service.redis.scripts import Key, script
 
-_write = Script.from_files(
-    __package__,
-    "probe.lua",
+
+@script(
+    "redis/probe.lua",
     constants={"KINDS": " ".join(KINDS), "COMMANDS": COMMANDS, "LIFE": BARRIER_LIFE},
 )
+def _write(*, barrier: Key) -> Any:
+    """Write what every change could have written."""
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -93,7 +96,7 @@ async def probe(redis: RedisClient) -> Written:
 
 async def _probe(redis: RedisClient, bucket: int) -> Written:
     before = time.time()
-    missing, seconds, micros = await _write(redis, [BARRIER.encode() + TAGS[bucket]], [])
+    missing, seconds, micros = await _write(redis, barrier=BARRIER.encode() + TAGS[bucket])
     there = int(seconds) + int(micros) / 1e6
     skew = (before + time.time()) / 2 - there
     return Written(tuple(name.decode() for name in missing), skew)

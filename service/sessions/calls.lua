@@ -1,7 +1,6 @@
 -- After prelude.lua, before the scripts that are limited in how often they do something.
 --
--- CALLS_MOST, CALLS_WINDOW (ms): constants, from link.py; no limit where CALLS_MOST is 0
--- ATTEMPTS: constant, from scripts.py
+-- CALLS_MOST, CALLS_WINDOW (ms): from service/redis/preamble.py; no limit where CALLS_MOST is 0
 
 -- Count a call under this name: nil, or how many ms until one would be counted. `before` is when one
 -- was that the list may not know, or nil.

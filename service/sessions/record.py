@@ -12,7 +12,7 @@
     22      …       device (`client.py`)
 
 All numbers big-endian. The scripts read and write offsets 0 to 21 (`records.lua`, `handoffs.lua`,
-`twofactor/prelude.lua`) and copy the rest. What bits 3 to 7 say is bound to a generation because
+`twofactor/proofs.lua`) and copy the rest. What bits 3 to 7 say is bound to a generation because
 versions that do not know these bits copy them from rotation to rotation.
 """
 
@@ -23,6 +23,7 @@ import msgspec
 
 from service.clock import moment
 from service.errors import UnknownLayout
+from service.sessions import row_version
 from service.sessions.origin import unpack
 
 VERSION = 1
@@ -107,14 +108,5 @@ def read(
         authentication=Authentication(record[PROOF] & _PROOF_BITS),
         ip_address=ip_address,
         user_agent=user_agent,
-        user_version=_version(b"0" if user_version is None else user_version),
+        user_version=row_version.read(user_version),
     )
-
-
-def _version(noted: bytes) -> int | None:
-    """What `twofactor/prelude.lua` notes: a number, or `?` and more while the row changes."""
-    if noted.startswith(b"?"):
-        return None
-    if not noted.isdigit():
-        raise UnknownLayout("the version of a user row")
-    return int(noted)

@@ -10,12 +10,11 @@ local function is_known(record)
   return record:byte(1) == RECORD_VERSION and (length == 0 or length == 4 or length == 16)
     and #record > HEADER_BYTES + 1 + length
 end
-local UNKNOWN_RECORD = 'LAYOUT the session record is of an unknown version or length'
 
--- Whether a process whose clock shows `clock` may sign an access token for a session that ends at
--- `expiry`: the token must neither have ended for that process, nor for everybody else (`valid_until`).
-local function in_time(clock, valid_until, expiry, now)
-  return expiry > tonumber(clock) and tonumber(valid_until) > now
+-- Whether a process whose clock shows `theirs` may sign an access token, good until `last`, for a
+-- session that ends at `expiry`: it must neither have ended for that process, nor for everybody else.
+local function in_time(theirs, last, expiry, now)
+  return expiry > tonumber(theirs) and tonumber(last) > now
 end
 
 -- Keep `record` under `digest` until `expiry` (ms since 1970); the index lives as long as its longest.

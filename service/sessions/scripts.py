@@ -1,33 +1,100 @@
-"""The scripts of this package, each of the files that it needs."""
+"""The scripts of this package: each of the files that it needs, with its keys and arguments."""
 
-from service.redis.keys import ATTEMPTS, HANDOFF, SESSION
-from service.redis.scripts import Script
-from service.sessions.record import VERSION
-from service.sessions.refresh_tokens import DIGEST, SEALED_SUCCESSOR, SESSION_ID
+from typing import Any
 
-_CONSTANTS: dict[str, str | int] = {
-    "SESSION": SESSION,
-    "HANDOFF": HANDOFF,
-    "ATTEMPTS": ATTEMPTS,
-    "RECORD_VERSION": VERSION,
-    "SESSION_ID_BYTES": SESSION_ID,
-    "HANDOFF_BYTES": DIGEST + SEALED_SUCCESSOR,
-    "VERSION_FIELD": "v",  # of the index, which holds session ids besides: version of the user row
-}
+from service.redis.scripts import Key, script
+from service.sessions.user_scripts import CONSTANTS, user_script
 
 
-def _script(*names: str, acknowledged: bool = True) -> Script:
-    return Script.from_files(__package__, *names, constants=_CONSTANTS, acknowledged=acknowledged)
+@user_script("sessions/records.lua", "sessions/others.lua", "sessions/open.lua", feed=True)
+def open_session(
+    *,
+    session_id: bytes,
+    session_hex: str,
+    token_digest: bytes,
+    authentication: bytes,
+    device: bytes,
+    idle_life: int,
+    absolute_life: int,
+    most: int,
+    event: str,
+    read: int | str,
+    noted: bytes,
+    clock: int,
+    valid_until: int,
+    feed_life: int,
+) -> Any:
+    """Open a session."""
 
 
-OPEN = _script("prelude.lua", "records.lua", "others.lua", "feed.lua", "open.lua")
-ROTATE = _script(
-    "prelude.lua", "records.lua", "feed.lua", "handoffs.lua", "calls.lua", "rotate.lua"
+@user_script(
+    "sessions/living.lua",
+    "sessions/records.lua",
+    "sessions/handoffs.lua",
+    "sessions/calls.lua",
+    "sessions/rotate.lua",
+    feed=True,
 )
-END = _script("end.lua")
-READ = _script("read.lua", acknowledged=False)
-LIST = _script("prelude.lua", "others.lua", "list.lua", acknowledged=False)
-COUNT = _script("prelude.lua", "others.lua", "count.lua", acknowledged=False)
-REVOKE = _script("prelude.lua", "others.lua", "feed.lua", "revoke.lua")
-REVOKE_ALL = _script("prelude.lua", "others.lua", "feed.lua", "calls.lua", "revoke_all.lua")
-GONE = _script("prelude.lua", "others.lua", "feed.lua", "gone.lua")
+def rotate(
+    *,
+    session_id: bytes,
+    session_hex: str,
+    presented: bytes,
+    presented_generation: int,
+    next_digest: bytes,
+    sealed: bytes,
+    device: bytes,
+    idle_life: int,
+    grace: int,
+    clock: int,
+    valid_until: int,
+    feed_life: int,
+) -> Any:
+    """Exchange a refresh token for its successor."""
+
+
+@user_script("sessions/end.lua", feed=True, alone=True)
+def end(*, session_id: bytes, session_hex: str, feed_life: int) -> Any:
+    """Log out."""
+
+
+@user_script("sessions/others.lua", "sessions/living.lua", "sessions/revoke.lua", feed=True)
+def revoke(*, caller: bytes, session_id: bytes, feed_life: int) -> Any:
+    """End one of the caller's sessions."""
+
+
+@user_script(
+    "sessions/others.lua",
+    "sessions/living.lua",
+    "sessions/calls.lua",
+    "sessions/revoke_all.lua",
+    feed=True,
+)
+def revoke_all(*, caller: bytes, keep_own: int, feed_life: int) -> Any:
+    """End all of the caller's sessions."""
+
+
+@user_script("sessions/others.lua", "sessions/gone.lua", feed=True)
+def end_all_of_gone(*, feed_life: int) -> Any:
+    """End all sessions of a user who is not there any more."""
+
+
+@script("sessions/read.lua", constants=CONSTANTS, acknowledged=False)
+def read(*, index: Key, tag: bytes, session_id: bytes) -> Any:
+    """Read a session."""
+
+
+@script(
+    "sessions/others.lua",
+    "sessions/living.lua",
+    "sessions/list.lua",
+    constants=CONSTANTS,
+    acknowledged=False,
+)
+def list_all(*, index: Key, tag: bytes, caller: bytes) -> Any:
+    """List the sessions of the caller."""
+
+
+@script("sessions/others.lua", "sessions/count.lua", constants=CONSTANTS, acknowledged=False)
+def count(*, index: Key, tag: bytes) -> Any:
+    """Count the sessions of a user."""

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -20,13 +20,11 @@ from service.errors import (
     TooManyAttempts,
 )
 from service.redis.client import RedisClient
-from service.redis.connection import Argument
 from service.redis.keys import FEED_SKEW, bucket
-from service.redis.scripts import Script
 from service.sessions import scripts
 from service.sessions.access_tokens import AccessTokens, Caller
 from service.sessions.origin import RequestOrigin
-from service.sessions.record import VERSION, Authentication, Session, read
+from service.sessions.record import Authentication, Session, read
 from service.sessions.refresh_tokens import (
     SESSION_ID,
     RefreshToken,
@@ -124,23 +122,25 @@ class Sessions:
     ) -> Opened:
         """`open` without the signature, which costs as much as all the rest of it here."""
         token = self._refresh_tokens.mint(user_id, os.urandom(SESSION_ID), 0)
-        outcome, *answer = await self._end_some(
-            scripts.OPEN,
+        clock, valid_until = self._access_tokens.window()
+        outcome, *answer = await scripts.open_session(
+            self._redis,
             user_id,
             origin,
-            token.session_id,
-            token.session_id.hex(),
-            token.digest,
-            VERSION,
-            bytes((authentication,)),
-            origin.packed(),
-            self._idle,
-            self._absolute,
-            self._most_per_user,
-            event,
-            "" if user_version is None else user_version,
-            noted,
-            *self._access_tokens.window(),
+            session_id=token.session_id,
+            session_hex=token.session_id.hex(),
+            token_digest=token.digest,
+            authentication=bytes((authentication,)),
+            device=origin.packed(),
+            idle_life=self._idle,
+            absolute_life=self._absolute,
+            most=self._most_per_user,
+            event=event,
+            read="" if user_version is None else user_version,
+            noted=noted,
+            clock=clock,
+            valid_until=valid_until,
+            feed_life=self._feed_life,
         )
         match outcome:
             case b"opened":
@@ -152,8 +152,7 @@ class Sessions:
 
     async def withdraw(self, user_id: bytes, tokens: TokenPair, origin: RequestOrigin) -> None:
         """End a session that was opened a moment ago, and whose tokens nobody has got."""
-        session_id = tokens.session_id
-        await self._end_some(scripts.END, user_id, origin, session_id, session_id.hex())
+        await self._end(user_id, tokens.session_id, origin)
 
     def sign(self, opened: Opened) -> TokenPair:
         """The tokens that a client gets for it."""
@@ -187,7 +186,7 @@ class Sessions:
         now_valid, record, expires_at = await self._rotate(token, origin)
         owner = await asked
         if not owner.exists:
-            await self._end_some(scripts.GONE, token.user_id, origin)
+            await self._end_all_of_gone(token.user_id, origin)
             raise InvalidRefreshToken
         session = read(token.user_id, token.session_id, record, expires_at)
         if not owner.has_second_factor:
@@ -200,20 +199,23 @@ class Sessions:
     ) -> tuple[RefreshToken, bytes, int]:
         """Spend `token`. The one that is valid now, and the session's record and end."""
         successor = self._refresh_tokens.mint(token.user_id, token.session_id, token.generation + 1)
-        outcome, *answer = await self._end_some(
-            scripts.ROTATE,
+        clock, valid_until = self._access_tokens.window()
+        outcome, *answer = await scripts.rotate(
+            self._redis,
             token.user_id,
             origin,
-            token.session_id,
-            token.session_id.hex(),
-            token.digest,
-            successor.digest,
-            seal_successor(token, successor),
-            origin.packed(),
-            self._idle,
-            self._grace,
-            token.generation,
-            *self._access_tokens.window(),
+            session_id=token.session_id,
+            session_hex=token.session_id.hex(),
+            presented=token.digest,
+            presented_generation=token.generation,
+            next_digest=successor.digest,
+            sealed=seal_successor(token, successor),
+            device=origin.packed(),
+            idle_life=self._idle,
+            grace=self._grace,
+            clock=clock,
+            valid_until=valid_until,
+            feed_life=self._feed_life,
         )
         match outcome:
             case b"rotated":
@@ -245,11 +247,20 @@ class Sessions:
             token = await self._recognise_by_record(presented)
         if token.user_id != caller.user_id:
             raise NothingToRevoke
-        session_id = token.session_id
-        if not await self._end_some(
-            scripts.END, token.user_id, origin, session_id, session_id.hex()
-        ):
+        if not await self._end(token.user_id, token.session_id, origin):
             raise NothingToRevoke
+
+    async def _end(self, user_id: bytes, session_id: bytes, origin: RequestOrigin) -> int:
+        """End a session; 0 if there is none any more."""
+        ended: int = await scripts.end(
+            self._redis,
+            user_id,
+            origin,
+            session_id=session_id,
+            session_hex=session_id.hex(),
+            feed_life=self._feed_life,
+        )
+        return ended
 
     async def _recognise_by_record(self, presented: str) -> RefreshToken:
         """Recognise a token without the MAC keys: Redis has the digest of each session's latest.
@@ -274,8 +285,11 @@ class Sessions:
             InvalidAccessToken: it has ended.
         """
         keys = bucket(caller.user_id)
-        answer = await scripts.READ(
-            self._redis, (keys.index + caller.user_id,), (keys.tag, caller.session_id)
+        answer = await scripts.read(
+            self._redis,
+            index=keys.index + caller.user_id,
+            tag=keys.tag,
+            session_id=caller.session_id,
         )
         if answer is None:
             raise InvalidAccessToken
@@ -289,10 +303,11 @@ class Sessions:
         """
         await self._refuse_if_gone(caller.user_id, origin)
         keys = bucket(caller.user_id)
-        rows = await scripts.LIST(
+        rows = await scripts.list_all(
             self._redis,
-            (keys.index + caller.user_id, keys.events),
-            (keys.tag, caller.user_id.hex(), "", "", caller.session_id),
+            index=keys.index + caller.user_id,
+            tag=keys.tag,
+            caller=caller.session_id,
         )
         if rows is None:
             raise InvalidAccessToken
@@ -302,7 +317,7 @@ class Sessions:
     async def count(self, user_id: bytes) -> int:
         """How many sessions of a user live."""
         keys = bucket(user_id)
-        living: int = await scripts.COUNT(self._redis, (keys.index + user_id,), (keys.tag,))
+        living: int = await scripts.count(self._redis, index=keys.index + user_id, tag=keys.tag)
         return living
 
     async def revoke(self, caller: Caller, session_id: bytes, origin: RequestOrigin) -> None:
@@ -313,8 +328,13 @@ class Sessions:
             SessionNotFound: the caller has no such session.
         """
         await self._refuse_if_gone(caller.user_id, origin)
-        outcome = await self._end_some(
-            scripts.REVOKE, caller.user_id, origin, caller.session_id, session_id
+        outcome = await scripts.revoke(
+            self._redis,
+            caller.user_id,
+            origin,
+            caller=caller.session_id,
+            session_id=session_id,
+            feed_life=self._feed_life,
         )
         if outcome == b"unauthenticated":
             raise InvalidAccessToken
@@ -329,8 +349,13 @@ class Sessions:
             TooManyAttempts: it was called too often just now; nothing has ended.
         """
         await self._refuse_if_gone(caller.user_id, origin)
-        ended: int | list[int] = await self._end_some(
-            scripts.REVOKE_ALL, caller.user_id, origin, caller.session_id, int(keep_current)
+        ended: int | list[int] = await scripts.revoke_all(
+            self._redis,
+            caller.user_id,
+            origin,
+            caller=caller.session_id,
+            keep_own=int(keep_current),
+            feed_life=self._feed_life,
         )
         if isinstance(ended, list):
             raise TooManyAttempts(-(-ended[0] // 1000))
@@ -341,26 +366,11 @@ class Sessions:
     async def _refuse_if_gone(self, user_id: bytes, origin: RequestOrigin) -> None:
         """End all sessions of a user who is not there any more, and refuse the call."""
         if not (await self._owners(user_id)).exists:
-            await self._end_some(scripts.GONE, user_id, origin)
+            await self._end_all_of_gone(user_id, origin)
             raise InvalidAccessToken
 
-    async def _end_some(
-        self, script: Script, user_id: bytes, origin: RequestOrigin, *arguments: Argument
-    ) -> Any:
-        """Call a script that may end sessions with what `prelude.lua` and `feed.lua` expect."""
-        keys = bucket(user_id)
-        return await script(
-            self._redis,
-            (keys.index + user_id, keys.events, keys.revoked, keys.revocations),
-            (
-                keys.tag,
-                user_id.hex(),
-                origin.address_text,
-                origin.request_id,
-                *arguments,
-                self._feed_life,
-            ),
-        )
+    async def _end_all_of_gone(self, user_id: bytes, origin: RequestOrigin) -> None:
+        await scripts.end_all_of_gone(self._redis, user_id, origin, feed_life=self._feed_life)
 
 
 def _ms(life: timedelta) -> int:

@@ -1,11 +1,9 @@
 -- Begin an enrolment; the one before it, if any, is gone.
 --
--- KEYS[3] pending2fa:{b}:<uid>
--- ARGV[5] enrolment id    ARGV[6] sealed secrets    ARGV[7] life, ms
+-- key pending_key, of the user    arguments enrolment_id · sealed, the secrets · life, ms
 -- Outcome: when it expires, ms since 1970
 
-pending_of(KEYS[3]) -- one of an unknown version is not ours to replace
-local pending = ARGV[5] .. struct.pack('>BI8', 0, 0) .. ARGV[6]
-redis.call('SET', KEYS[3], pending, 'PX', ARGV[7])
+pending_of(pending_key) -- one of an unknown version is not ours to replace
+redis.call('SET', pending_key, enrolment_id .. struct.pack('>BI8', 0, 0) .. sealed, 'PX', life)
 emit('twoFA.enrollmentStarted')
-return redis.call('PEXPIRETIME', KEYS[3])
+return redis.call('PEXPIRETIME', pending_key)

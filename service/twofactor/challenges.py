@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import os
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -18,21 +18,25 @@ from service.clock import moment
 from service.errors import ChallengeNotFound, UnknownLayout
 from service.redis.client import RedisClient
 from service.redis.keys import bucket
-from service.redis.scripts import Script
+from service.redis.scripts import Key, script
 from service.sessions.origin import RequestOrigin
-from service.twofactor.scripts import CHALLENGE_BYTES, WATERMARK_MS, call, script
+from service.twofactor import scripts
+from service.twofactor.scripts import CHALLENGE_BYTES, clock_ms
 
 _ID_BYTES = 33
 _ID_TEXT = 44
 _USER_ID, _ENROLMENT_ID = slice(0, 16), slice(16, 32)
 
-_ISSUE = Script("""
--- Keep a challenge. KEYS[1] challenge:{b}:<digest>; ARGV[1] record, ARGV[2] life, ms
+
+@script(
+    text="""
 -- Outcome: when it expires, ms since 1970
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return redis.call('PEXPIRETIME', KEYS[1])
-""")
-_ANSWER = script("answer.lua")
+redis.call('SET', challenge_key, record, 'PX', life)
+return redis.call('PEXPIRETIME', challenge_key)
+"""
+)
+def _issue(*, challenge_key: Key, record: bytes, life: int) -> Any:
+    """Keep a challenge for `life` ms."""
 
 
 class Issued(msgspec.Struct, frozen=True):
@@ -64,7 +68,8 @@ class Challenges:
         """Open a challenge for a person whose password was right."""
         secret = user_id[:1] + os.urandom(_ID_BYTES - 1)
         key = bucket(user_id).challenge + hashlib.sha256(secret).digest()
-        expires_at = await _ISSUE(self._redis, [key], [user_id + enrolment_id + b"\0", self._life])
+        record = user_id + enrolment_id + b"\0"
+        expires_at = await _issue(self._redis, challenge_key=key, record=record, life=self._life)
         return Issued(base64.urlsafe_b64encode(secret).decode(), moment(expires_at))
 
     async def find(self, challenge_id: str) -> Challenge:
@@ -96,15 +101,15 @@ class Challenges:
             ChallengeNotFound: it was used up or has expired in the meantime.
         """
         names = bucket(challenge.user_id)
-        outcome = await call(
+        outcome = await scripts.answer(
             self._redis,
-            _ANSWER,
             challenge.user_id,
             origin,
-            [names.challenge + challenge.digest, names.totp + challenge.enrolment_id],
-            how,
-            "" if step is None else step,
-            WATERMARK_MS,
+            challenge_key=names.challenge + challenge.digest,
+            watermark_key=names.totp + challenge.enrolment_id,
+            how=how,
+            code_step="" if step is None else step,
+            clock=clock_ms(),
         )
         if outcome == b"gone":
             raise ChallengeNotFound

@@ -14,9 +14,7 @@ from service.twofactor import recovery_codes
 from service.twofactor.codes import RecoveryCode, TotpCode, classify
 from service.twofactor.limits import limited_codes
 from service.twofactor.recovery_codes import RecoveryDigests
-from service.twofactor.scripts import WATERMARK_MS, call, publish, script
-
-_SPEND = script("spend.lua")
+from service.twofactor.scripts import clock_ms, publish, spend
 
 
 class SecondFactorManagement:
@@ -105,6 +103,13 @@ class SecondFactorManagement:
     async def _let_spend(
         self, user_id: bytes, factor: SecondFactor, step: int | None, origin: RequestOrigin
     ) -> bool:
-        keys = [bucket(user_id).totp + factor.enrolment_id]
-        arguments = ("" if step is None else step, WATERMARK_MS)
-        return bool(await call(self._redis, _SPEND, user_id, origin, keys, *arguments))
+        return bool(
+            await spend(
+                self._redis,
+                user_id,
+                origin,
+                watermark_key=bucket(user_id).totp + factor.enrolment_id,
+                code_step="" if step is None else step,
+                clock=clock_ms(),
+            )
+        )

@@ -12,15 +12,14 @@ from service.keyring.envelope import Keyring
 from service.redis.client import RedisClient
 from service.redis.keys import bucket
 from service.sessions.origin import RequestOrigin
+from service.twofactor import scripts
 from service.twofactor.recovery_codes import CODE_BYTES, new_codes
-from service.twofactor.scripts import ENROLMENT_ID, PENDING_BYTES, WATERMARK_MS, call, script
+from service.twofactor.scripts import ENROLMENT_ID, PENDING_BYTES, clock_ms
 from service.twofactor.totp import SECRET_BYTES, new_secret
 
 _PURPOSE = "pending enrolment"
 _SEALED_AT = 25
 """Offset of the sealed part: before it stand the id, the wrong tries and the confirming step."""
-
-_BEGIN, _CONFIRM, _COMPLETE = script("begin.lua"), script("confirm.lua"), script("complete.lua")
 
 
 def sealed_part(stored: bytes) -> tuple[int, bytes]:
@@ -66,9 +65,14 @@ class PendingEnrolments:
             purpose=_PURPOSE,
             bound_to=user_id + enrolment.id,
         )
-        keys = [bucket(user_id).pending + user_id]
-        expires_at: int = await call(
-            self._redis, _BEGIN, user_id, origin, keys, enrolment.id, sealed, self._life
+        expires_at: int = await scripts.begin(
+            self._redis,
+            user_id,
+            origin,
+            pending_key=bucket(user_id).pending + user_id,
+            enrolment_id=enrolment.id,
+            sealed=sealed,
+            life=self._life,
         )
         return enrolment, moment(expires_at)
 
@@ -99,16 +103,15 @@ class PendingEnrolments:
     ) -> Literal["accepted", "wrong", "gone"]:
         """Judge a code by the step it belongs to (`None`: to none) and count it if it is wrong."""
         names = bucket(user_id)
-        keys = [names.pending + user_id, names.totp + enrolment_id]
-        outcome: bytes = await call(
+        outcome: bytes = await scripts.confirm(
             self._redis,
-            _CONFIRM,
             user_id,
             origin,
-            keys,
-            enrolment_id,
-            "" if step is None else step,
-            WATERMARK_MS,
+            pending_key=names.pending + user_id,
+            watermark_key=names.totp + enrolment_id,
+            enrolment_id=enrolment_id,
+            code_step="" if step is None else step,
+            clock=clock_ms(),
         )
         match outcome:
             case b"accepted":
@@ -122,5 +125,11 @@ class PendingEnrolments:
         self, user_id: bytes, enrolment_id: bytes, version: int, origin: RequestOrigin
     ) -> None:
         """Consume the enrolment that the user row, now at `version`, says is on."""
-        keys = [bucket(user_id).pending + user_id]
-        await call(self._redis, _COMPLETE, user_id, origin, keys, enrolment_id, version)
+        await scripts.complete(
+            self._redis,
+            user_id,
+            origin,
+            pending_key=bucket(user_id).pending + user_id,
+            enrolment_id=enrolment_id,
+            row_version=version,
+        )

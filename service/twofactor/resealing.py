@@ -5,30 +5,35 @@ point, run again, and run twice at once.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from service.accounts.second_factors import SealedSecret, SecondFactors
 from service.errors import SealBroken
 from service.keyring.envelope import Keyring, epoch_of
 from service.redis.client import RedisClient
 from service.redis.keys import EVERY_PENDING, bucket
-from service.redis.scripts import Script
+from service.redis.scripts import Key, script
 from service.twofactor.codes import reseal_secret
 from service.twofactor.pending import reseal_pending, sealed_part
 
 _BATCH = 1000
 """Rows a transaction. SQLite lets nobody else write for so long, some ten milliseconds."""
 
-_REPLACE = Script("""
--- Replace the sealed part of a pending enrolment, if it is still the one that was read.
---
--- KEYS[1] pending2fa:{b}:<uid>
--- ARGV[1] offset of the sealed part    ARGV[2] old    ARGV[3] new, as long
--- Outcome: 1 replaced, 0 not
 
-if redis.call('GETRANGE', KEYS[1], ARGV[1], -1) ~= ARGV[2] then return 0 end
-redis.call('SETRANGE', KEYS[1], ARGV[1], ARGV[3])
+@script(
+    text="""
+-- Outcome: 1 replaced, 0 not
+if redis.call('GETRANGE', pending, offset, -1) ~= old then return 0 end
+redis.call('SETRANGE', pending, offset, new)
 return 1
-""")
+"""
+)
+def _replace(*, pending: Key, offset: int, old: bytes, new: bytes) -> Any:
+    """Replace the sealed part of a pending enrolment, if it is still the one that was read.
+
+    `offset`: of that part. `new` is as long as `old`.
+    """
+
 
 Progress = Callable[[int], None]
 """Told how many secrets have been looked at since it was told last."""
@@ -81,4 +86,4 @@ class Resealing:
         except SealBroken:
             self.broken += 1
             return 0
-        return int(await _REPLACE(redis, [name], [offset, old, new]))
+        return int(await _replace(redis, pending=name, offset=offset, old=old, new=new))

@@ -1,25 +1,15 @@
-"""How the scripts of this package are called."""
+"""The scripts of this package: each of the files that it needs, with its keys and arguments."""
 
 import time
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
 from service.keyring.envelope import SEALED_BYTES
 from service.redis.client import RedisClient
-from service.redis.connection import Argument
-from service.redis.keys import (
-    CLOCK_SKEW,
-    LONGEST_CHANGE,
-    SESSION,
-    WATERMARK_LIFE,
-    bucket,
-)
-from service.redis.scripts import Script
+from service.redis.keys import CLOCK_SKEW, WATERMARK_LIFE
+from service.redis.scripts import Constants, Key
 from service.sessions.origin import RequestOrigin
-from service.sessions.record import PROOF
-from service.sessions.record import VERSION as RECORD_VERSION
-from service.sessions.refresh_tokens import SESSION_ID
+from service.sessions.user_scripts import user_script
 from service.twofactor.recovery_codes import CODE_BYTES, COUNT
 from service.twofactor.totp import SECRET_BYTES, STEP_SECONDS
 
@@ -32,49 +22,80 @@ CHALLENGE_BYTES = 16 + ENROLMENT_ID + 1
 PENDING_BYTES = ENROLMENT_ID + 1 + 8 + SEALED_BYTES + SECRET_BYTES + COUNT * CODE_BYTES
 """Of a pending enrolment: id, wrong tries, confirming step, sealed secrets."""
 
-WATERMARK_MS = WATERMARK_LIFE // timedelta(milliseconds=1)
-_CONSTANTS: dict[str, str | int] = {
-    "SESSION": SESSION,
-    "RECORD_VERSION": RECORD_VERSION,
-    "PROOF": PROOF,
-    "SESSION_ID_BYTES": SESSION_ID,
+_CONSTANTS: Constants = {
     "CHALLENGE_BYTES": CHALLENGE_BYTES,
     "PENDING_BYTES": PENDING_BYTES,
     "CLOCK_SKEW": CLOCK_SKEW // timedelta(milliseconds=1),
     "STEP": STEP_SECONDS * 1000,  # ms
+    "WATERMARK_LIFE": WATERMARK_LIFE // timedelta(milliseconds=1),
 }
-_LONGEST_CHANGE_MS = LONGEST_CHANGE // timedelta(milliseconds=1)
 
 
-def script(name: str) -> Script:
-    """The script in this file, after `prelude.lua`."""
-    return Script.from_files(__package__, "prelude.lua", name, constants=_CONSTANTS)
+@user_script("twofactor/pending.lua", "twofactor/begin.lua", constants=_CONSTANTS)
+def begin(*, pending_key: Key, enrolment_id: bytes, sealed: bytes, life: int) -> Any:
+    """Begin an enrolment."""
 
 
-async def call(
-    redis: RedisClient,
-    script_: Script,
-    user_id: bytes,
-    origin: RequestOrigin,
-    keys: Sequence[bytes],
-    *arguments: Argument,
+@user_script(
+    "sessions/row_version.lua",
+    "twofactor/pending.lua",
+    "twofactor/watermark.lua",
+    "twofactor/proofs.lua",
+    "twofactor/confirm.lua",
+    constants=_CONSTANTS,
+)
+def confirm(
+    *,
+    pending_key: Key,
+    watermark_key: Key,
+    enrolment_id: bytes,
+    code_step: int | str,
+    clock: int,
 ) -> Any:
-    """Call a script with what `prelude.lua` expects, then its own keys and arguments.
-
-    Raises:
-        ClockWrong: it judges a code, and this process' clock is too far from Redis'.
-        UnknownLayout, StoreUnavailable
-    """
-    names = bucket(user_id)
-    context = ("", user_id.hex(), origin.address_text, origin.request_id)
-    return await script_(
-        redis,
-        (names.index + user_id, names.events, *keys),
-        (*context, *arguments, time.time_ns() // 1_000_000, _LONGEST_CHANGE_MS),
-    )
+    """Judge the code that confirms an enrolment."""
 
 
-_PUBLISH = script("publish.lua")
+@user_script("sessions/row_version.lua", "twofactor/complete.lua", constants=_CONSTANTS)
+def complete(*, pending_key: Key, enrolment_id: bytes, row_version: int) -> Any:
+    """Consume the pending enrolment."""
+
+
+@user_script(
+    "sessions/row_version.lua",
+    "twofactor/watermark.lua",
+    "twofactor/answer.lua",
+    constants=_CONSTANTS,
+)
+def answer(
+    *, challenge_key: Key, watermark_key: Key, how: str, code_step: int | str, clock: int
+) -> Any:
+    """Judge the answer to a login challenge."""
+
+
+@user_script(
+    "sessions/row_version.lua",
+    "twofactor/watermark.lua",
+    "twofactor/spend.lua",
+    constants=_CONSTANTS,
+)
+def spend(*, watermark_key: Key, code_step: int | str, clock: int) -> Any:
+    """Spend a code as the leave to change the second factor."""
+
+
+@user_script(
+    "sessions/row_version.lua",
+    "twofactor/proofs.lua",
+    "twofactor/publish.lua",
+    constants=_CONSTANTS,
+)
+def publish_row(*, row_version: int | str, event: str) -> Any:
+    """Let the pods know that the user row has changed."""
+
+
+def clock_ms() -> int:
+    """The clock of this process, by which codes are judged; ms since 1970."""
+    return time.time_ns() // 1_000_000
+
 
 ChangeEvent = Literal["twoFA.disabled", "twoFA.recoveryCodeUsed", "twoFA.recoveryCodesRenewed"]
 
@@ -90,4 +111,5 @@ async def publish(
 
     `None`: it goes on changing, so the pods are not told yet.
     """
-    await call(redis, _PUBLISH, user_id, origin, [], "" if version is None else version, event)
+    known = "" if version is None else version
+    await publish_row(redis, user_id, origin, row_version=known, event=event)

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import httpx
 import pytest
@@ -13,14 +14,17 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import Person, sign_up
 
 from service.redis.client import RedisClient
-from service.redis.scripts import Script
+from service.redis.scripts import script
 from service.sessions.access_tokens import Caller
 from tests.faults.conftest import Stage
 from tests.support.looking import ON_VALKEY
 
 DROPPED = 2000
 AT_ONCE = 50
-ECHO = Script("return ARGV[1]")
+
+
+@script(text="return word")
+def echo(*, word: str | int) -> Any: ...
 
 
 def raw_request(person: Person, number: int) -> bytes:
@@ -115,7 +119,7 @@ async def test_cancelled_calls_keep_their_replies(redis_client: RedisClient) -> 
     for begin in range(0, 6000, 200):
         calls = {
             f"{begin + number}".encode(): asyncio.create_task(
-                ECHO(redis_client, [], [f"{begin + number}"])
+                echo(redis_client, word=f"{begin + number}")
             )
             for number in range(200)
         }
@@ -133,7 +137,7 @@ async def test_cancelled_calls_keep_their_replies(redis_client: RedisClient) -> 
                 assert reply == sent
                 survivors += 1
     assert 1500 <= survivors < 6000, "some were cancelled, the rest was served"
-    replies = await asyncio.gather(*(ECHO(redis_client, [], [n]) for n in range(200)))
+    replies = await asyncio.gather(*(echo(redis_client, word=n) for n in range(200)))
     assert replies == [b"%d" % n for n in range(200)], "no connection was lost"
 
 

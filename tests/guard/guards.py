@@ -13,11 +13,14 @@ from service.guard import GuardUnavailable, TokenRefused, Verifier
 from service.redis.client import RedisClient
 from service.redis.feed_marking import FeedMarking
 from service.redis.keys import BUCKETS, numbered
-from service.redis.scripts import Script
+from service.redis.scripts import Key, script
 from service.sessions.token_pair import TokenPair
 
 ISSUER = "https://issuer.example"
-_FORGET = Script("redis.call('DEL', KEYS[1])", acknowledged=False)
+
+
+@script(text="redis.call('DEL', mark)", acknowledged=False)
+def _forget(*, mark: Key) -> Any: ...
 
 
 @asynccontextmanager
@@ -41,7 +44,7 @@ async def marked(redis_client: RedisClient) -> AsyncIterator[None]:
     await asyncio.gather(task, return_exceptions=True)
     with suppress(StoreUnavailable):  # a service that starts later on the same server has another
         for number in range(BUCKETS):
-            await _FORGET(redis_client, [numbered(number).issuer], [])
+            await _forget(redis_client, mark=numbered(number).issuer)
 
 
 class Guards(AsyncExitStack):

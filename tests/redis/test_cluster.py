@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tools.testbed.cluster import SLOTS, Cluster, Node
@@ -17,14 +18,15 @@ from service.redis.client import RedisClient
 from service.redis.cluster_map import ClusterMap
 from service.redis.keys import BUCKETS, TAGS, numbered
 from service.redis.requirements import check_server
-from service.redis.scripts import Script
+from service.redis.scripts import Key, script
 from service.settings import Secret
 
-CHANGE = Script(
-    "redis.call('SET', KEYS[1], ARGV[1], 'PX', 60000) return redis.call('GET', KEYS[1])"
-)
 ISSUER = "https://ours.example"
 KEYS = [b"session:" + tag + b":x" for tag in TAGS]
+
+
+@script(text="redis.call('SET', key, value, 'PX', 60000) return redis.call('GET', key)")
+def change(*, key: Key, value: bytes) -> Any: ...
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ async def redis_client(cluster: Cluster) -> AsyncIterator[RedisClient]:
 async def served(redis_client: RedisClient) -> list[bool]:
     """For each bucket, whether a change of it is carried out."""
     outcomes = await asyncio.gather(
-        *(CHANGE(redis_client, [key], [b"v"]) for key in KEYS), return_exceptions=True
+        *(change(redis_client, key=key, value=b"v") for key in KEYS), return_exceptions=True
     )
     assert all(outcome == b"v" or isinstance(outcome, StoreUnavailable) for outcome in outcomes)
     return [outcome == b"v" for outcome in outcomes]
@@ -152,7 +154,7 @@ async def test_only_nodes_without_slots_in_the_url(alone: Node) -> None:
     for ask in (
         redis_client.ask_all("INFO"),
         redis_client.unserved(),
-        CHANGE(redis_client, [KEYS[0]], [b"v"]),
+        change(redis_client, key=KEYS[0], value=b"v"),
     ):
         with pytest.raises(StoreRefuses, match="serves slots"):
             await ask
@@ -196,7 +198,7 @@ async def test_the_mark_of_the_feed_decides(cluster: Cluster, alone: Node, their
     redis_client = RedisClient(Secret(f"redis+cluster://127.0.0.1:{alone.port}"), issuer=ISSUER)
     if theirs:
         with pytest.raises(StoreRefuses, match="theirs") as refusal:
-            await CHANGE(redis_client, [KEYS[0]], [b"v"])
+            await change(redis_client, key=KEYS[0], value=b"v")
         assert ISSUER in str(refusal.value)
     else:
         assert all(await served(redis_client))

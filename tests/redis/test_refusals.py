@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -12,12 +13,19 @@ from service.redis.client import RedisClient
 from service.redis.node import admit_any
 from service.redis.probe import probe, refuse_without_rights
 from service.redis.requirements import check_server
-from service.redis.scripts import Script
+from service.redis.scripts import Key, Keys, script
 from service.redis.url import RedisUrl
 from service.settings import Secret
 
 KEY = b"session:{00}:x"
-CHANGE = Script("redis.call('DEL', KEYS[1]) redis.call('SET', KEYS[1], 'new') return 1")
+
+
+@script(text="redis.call('DEL', keys[1]) redis.call('SET', keys[1], 'new') return 1")
+def delete_and_set(*, keys: Keys) -> Any: ...
+
+
+@script(text="redis.call('SET', keys[1], 'new') return 1")
+def set_alone(*, keys: Keys) -> Any: ...
 
 
 @pytest.fixture(scope="module", params=available())
@@ -69,14 +77,12 @@ async def test_a_state_in_which_nothing_is_changed(
     client: "redis.Redis", redis_client: RedisClient, commands: list[str], refusal: str
 ) -> None:
     """It is told which, and the key is as before."""
-    if "maxmemory 1" in commands[0]:  # as a first step a DEL is free at any time
-        change = Script("redis.call('SET', KEYS[1], 'new') return 1")
-    else:
-        change = CHANGE
+    # As a first step a DEL is free at any time.
+    change = set_alone if "maxmemory 1" in commands[0] else delete_and_set
     for command in commands:
         client.execute_command(*command.split())
     with pytest.raises(StoreRefuses) as refused:
-        await change(redis_client, [KEY], [])
+        await change(redis_client, keys=[KEY])
     assert refused.value.refusal == refusal
     client.config_set("replica-serve-stale-data", "yes")
     assert client.get(KEY) == b"old"
@@ -103,7 +109,7 @@ async def test_a_connection_that_is_refused(
     try:
         for ask in (
             redis_client.execute("GET", KEY),
-            CHANGE(redis_client, [KEY] * 20, []),
+            delete_and_set(redis_client, keys=[KEY] * 20),
             redis_client.ask_all("INFO"),
         ):
             with pytest.raises(StoreRefuses) as refused:
@@ -119,7 +125,10 @@ async def test_a_connection_that_is_refused(
         await redis_client.aclose()
 
 
-HALF = Script("redis.call('SET', KEYS[1], 'half') redis.call('INCR', KEYS[2]) return 1")
+@script(text="redis.call('SET', key, 'half') redis.call('INCR', counter) return 1")
+def half(*, key: Key, counter: Key) -> Any: ...
+
+
 COUNTER = b"revocations:{00}"
 
 
@@ -139,7 +148,7 @@ async def test_no_script_breaks_off_half_way(
     for admit, left in ((refuse_without_rights, b"old"), (admit_any, else_left)):
         redis_client = RedisClient(url, admit=admit)
         with pytest.raises(StoreRefuses) as refused:
-            await HALF(redis_client, [KEY, COUNTER], [])
+            await half(redis_client, key=KEY, counter=COUNTER)
         assert refused.value.refusal == "user"
         assert client.get(KEY) == left
         await redis_client.aclose()
@@ -158,19 +167,19 @@ async def test_rights_that_are_taken_away_from_a_living_connection(
     """Once somebody has noticed, nothing more is sent, until they are given back."""
     url = Secret(f"redis://app:pass@127.0.0.1:{server.port}")
     redis_client = RedisClient(url, admit=refuse_without_rights)
-    assert await HALF(redis_client, [KEY, COUNTER], []) == 1
+    assert await half(redis_client, key=KEY, counter=COUNTER) == 1
     client.execute_command("ACL", "SETUSER", "app", "-incr")
     if noticed_by == "probe":
         assert "INCR" in (await probe(redis_client)).missing
     else:
         with pytest.raises(StoreRefuses):
-            await HALF(redis_client, [KEY, COUNTER], [])
+            await half(redis_client, key=KEY, counter=COUNTER)
     client.set(KEY, "old")
     with pytest.raises(StoreRefuses, match=r"use INCR; redis\.conf has the ACL"):
-        await HALF(redis_client, [KEY, COUNTER], [])
+        await half(redis_client, key=KEY, counter=COUNTER)
     assert client.get(KEY) == b"old"
     client.execute_command("ACL", "SETUSER", "app", "+incr")
-    assert await HALF(redis_client, [KEY, COUNTER], []) == 1
+    assert await half(redis_client, key=KEY, counter=COUNTER) == 1
     await redis_client.aclose()
 
 

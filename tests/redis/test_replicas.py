@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.exceptions import ResponseError
@@ -14,12 +15,23 @@ from service.embedded.files import find_binary
 from service.errors import RevocationUnconfirmed
 from service.redis.client import RedisClient
 from service.redis.keys import BARRIER
-from service.redis.scripts import Script
+from service.redis.scripts import Key, script
 
-SET = Script("redis.call('SET', KEYS[1], ARGV[1], 'PX', 60000) return ARGV[1]")
-FIND_NOTHING = Script("return redis.call('DEL', KEYS[1])")
-BREAK = Script("return redis.call('INCR', KEYS[1])")
-READ = Script("return redis.call('GET', KEYS[1])", acknowledged=False)
+
+@script(text="redis.call('SET', key, value, 'PX', 60000) return value")
+def put(*, key: Key, value: bytes) -> Any: ...
+
+
+@script(text="return redis.call('DEL', key)")
+def find_nothing(*, key: Key) -> Any: ...
+
+
+@script(text="return redis.call('INCR', key)")
+def fail(*, key: Key) -> Any: ...
+
+
+@script(text="return redis.call('GET', key)", acknowledged=False)
+def read(*, key: Key) -> Any: ...
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +82,7 @@ async def test_what_is_answered_is_on_the_replica(
     with replica.client() as client:
         for _ in range(200):
             name, value = key(), os.urandom(8)
-            await SET(redis_client, [name], [value])
+            await put(redis_client, key=name, value=value)
             assert client.get(name) == value
 
 
@@ -81,24 +93,24 @@ async def test_without_the_replica_nothing_is_confirmed(
     replica.freeze()
     name = key()
     outcomes = await asyncio.gather(
-        *(SET(redis_client, [name], [b"x"]) for _ in range(50)), return_exceptions=True
+        *(put(redis_client, key=name, value=b"x") for _ in range(50)), return_exceptions=True
     )
     assert {type(outcome) for outcome in outcomes} == {RevocationUnconfirmed}
-    assert await READ(redis_client, [name], []) == b"x"
+    assert await read(redis_client, key=name) == b"x"
     replica.resume()
-    assert await SET(redis_client, [name], [b"y"]) == b"y"
+    assert await put(redis_client, key=name, value=b"y") == b"y"
 
 
 async def test_reads_do_not_queue_behind_changes_that_wait(
     redis_client: RedisClient, replica: NetworkServer
 ) -> None:
     """While a change waits for a frozen replica, any number of reads are answered."""
-    await SET(redis_client, [name := key()], [b"x"])
+    await put(redis_client, key=(name := key()), value=b"x")
     replica.freeze()
-    waiting = asyncio.ensure_future(SET(redis_client, [name], [b"y"]))
+    waiting = asyncio.ensure_future(put(redis_client, key=name, value=b"y"))
     await asyncio.sleep(0)
     for _ in range(20):
-        await READ(redis_client, [name], [])
+        await read(redis_client, key=name)
     assert not waiting.done()
     with pytest.raises(RevocationUnconfirmed):
         await waiting
@@ -110,12 +122,12 @@ async def test_a_change_that_finds_nothing_waits_too(
     """On a connection that has never written: what another one has, may not be on the replica."""
     replica.freeze()
     with pytest.raises(RevocationUnconfirmed):
-        await SET(redis_client, [name := key()], [b"x"])
+        await put(redis_client, key=(name := key()), value=b"x")
     another = RedisClient(primary.url, min_replicas=1)
     with pytest.raises(RevocationUnconfirmed):
-        await FIND_NOTHING(another, [key()], [])
+        await find_nothing(another, key=key())
     replica.resume()
-    assert await FIND_NOTHING(another, [key()], []) == 0
+    assert await find_nothing(another, key=key()) == 0
     with replica.client() as client:
         assert client.get(name) == b"x"
     await another.aclose()
@@ -125,10 +137,10 @@ async def test_those_who_come_together_share_one_wait(
     primary: NetworkServer, redis_client: RedisClient
 ) -> None:
     """A thousand changes, far fewer WAITs."""
-    await SET(redis_client, [key()], [b"warm"])
+    await put(redis_client, key=key(), value=b"warm")
     with primary.client() as client:
         client.config_resetstat()
-        await asyncio.gather(*(SET(redis_client, [key()], [b"x"]) for _ in range(1000)))
+        await asyncio.gather(*(put(redis_client, key=key(), value=b"x") for _ in range(1000)))
         stats = client.info("commandstats")
     assert stats["cmdstat_evalsha"]["calls"] == 1000
     assert stats["cmdstat_wait"]["calls"] < 100
@@ -138,10 +150,10 @@ async def test_an_error_and_a_cancelled_caller_leave_the_others_alone(
     redis_client: RedisClient,
 ) -> None:
     """Each caller of a batch has the answer to their own command."""
-    await SET(redis_client, [text := key()], [b"not a number"])
+    await put(redis_client, key=(text := key()), value=b"not a number")
     names = [key() for _ in range(20)]
-    calls = [asyncio.ensure_future(SET(redis_client, [name], [name])) for name in names]
-    broken = asyncio.ensure_future(BREAK(redis_client, [text], []))
+    calls = [asyncio.ensure_future(put(redis_client, key=name, value=name)) for name in names]
+    broken = asyncio.ensure_future(fail(redis_client, key=text))
     calls[3].cancel()
     answers = await asyncio.gather(*calls, return_exceptions=True)
     assert isinstance(answers[3], asyncio.CancelledError)
@@ -154,19 +166,19 @@ async def test_a_primary_that_hangs_leaves_nobody_waiting(
     primary: NetworkServer, redis_client: RedisClient
 ) -> None:
     """Who waits for an acknowledgement is told when the connection is given up."""
-    await SET(redis_client, [key()], [b"x"])
+    await put(redis_client, key=key(), value=b"x")
     primary.freeze()
-    calls = [SET(redis_client, [key()], [b"x"]) for _ in range(20)]
+    calls = [put(redis_client, key=key(), value=b"x") for _ in range(20)]
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     primary.resume()
     assert {type(outcome).__name__ for outcome in outcomes} == {"StoreUnavailable"}
-    assert await SET(redis_client, [key()], [b"y"]) == b"y"
+    assert await put(redis_client, key=key(), value=b"y") == b"y"
 
 
 async def test_what_is_written_to_be_acknowledged_goes_again(
     primary: NetworkServer, redis_client: RedisClient
 ) -> None:
     """It has a life, so it is no key for ever."""
-    await FIND_NOTHING(redis_client, [key()], [])
+    await find_nothing(redis_client, key=key())
     with primary.client() as client:
         assert 0 < client.pttl(BARRIER.encode() + b"{00}") <= 60_000

@@ -16,9 +16,10 @@ from tools.testbed.waiting import eventually
 
 from service.errors import TooManyAttempts
 from service.rates import Rate
-from service.redis.client import Bounds, RedisClient
+from service.redis.client import RedisClient
 from service.redis.event_streams import EventStreams
 from service.redis.keys import bucket, bucket_number
+from service.redis.preamble import Bounds
 from tests.support.looking import ON_VALKEY, events, watching
 
 pytestmark = pytest.mark.one_server("a stream is each server's own")

@@ -11,8 +11,9 @@ from tools.testbed.redis_server import REPOSITORY, RedisServer
 from tools.testbed.service_process import PASSWORD, Person, sign_up
 from tools.testbed.waiting import wait_until
 
-from service.redis.client import Bounds, RedisClient
+from service.redis.client import RedisClient
 from service.redis.keys import bucket
+from service.redis.preamble import Bounds
 from service.sessions import scripts
 from tests.support.looking import events, session_keys
 

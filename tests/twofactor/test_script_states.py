@@ -12,7 +12,7 @@ from service.errors import AlreadyEnabled, EnrollmentNotFound, InvalidCode
 from service.redis import keys as names
 from service.redis.client import RedisClient
 from service.redis.keys import bucket
-from service.twofactor.scripts import call, publish, script
+from service.twofactor.scripts import clock_ms, publish, spend
 from tests.support.looking import events
 from tests.twofactor.pods import Killed, Pods, finished
 from tests.twofactor.test_overlapping import Held
@@ -33,11 +33,9 @@ async def redis_client(keys: RedisServer) -> Any:
     await redis_client.aclose()
 
 
-_SPEND = script("spend.lua")
-
-
 async def announce(redis_client: RedisClient, user_id: bytes) -> None:
-    await call(redis_client, _SPEND, user_id, CLIENT, [bucket(user_id).totp + b"e" * 16], "", 1000)
+    key = bucket(user_id).totp + b"e" * 16
+    await spend(redis_client, user_id, CLIENT, watermark_key=key, code_step="", clock=clock_ms())
 
 
 async def test_the_older_of_two_publishes_last(

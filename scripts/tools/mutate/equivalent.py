@@ -14,11 +14,11 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         ">= → > in if now - last >= CALLS_WINDOW then return nil end",
     ): _ONE_MS,
     (
-        "service/twofactor/prelude.lua",
+        "service/sessions/row_version.lua",
         "> → >= in if now - began > LONGEST_CHANGE then count = 0 end",
     ): _ONE_MS,
     (
-        "service/twofactor/prelude.lua",
+        "service/sessions/row_version.lua",
         "< → <= in if redis.call('PTTL', index) < LONGEST_CHANGE then "
         "redis.call('PEXPIRE', index, LONGEST_CHANGE) end",
     ): "gives an index the life that it has",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, FunctionType
 
-from service.redis.scripts import Script
+from service.redis.scripts import Source
 
 
 def patch(path: Path, original: str, source: str) -> bool:
@@ -19,7 +19,7 @@ def patch(path: Path, original: str, source: str) -> bool:
 
 
 def _patch_scripts(original: str, source: str) -> bool:
-    found = [it for it in gc.get_objects() if isinstance(it, Script) and original in it._source]
+    found = [it for it in gc.get_objects() if isinstance(it, Source) and original in it._source]
     for script in found:
         script._source = script._source.replace(original, source)
         script._spelt.clear()

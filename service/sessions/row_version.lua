@@ -1,0 +1,31 @@
+-- After prelude.lua, before the scripts that announce or publish a change of the user row.
+--
+-- The protocol and its states: row_version.py.
+
+local function version_state()
+  local now = now_ms()
+  local known = redis.call('HGET', index, VERSION_FIELD) or '0'
+  local count, highest, began = known:match(CHANGING)
+  if not count and not known:match(SETTLED) then unknown('the version of the user row') end
+  if not count then return now, 0, tonumber(known), now end
+  if now - began > LONGEST_CHANGE then count = 0 end
+  return now, tonumber(count), tonumber(highest), began
+end
+
+local function announce_change()
+  local now, count, highest = version_state()
+  redis.call('HSET', index, VERSION_FIELD, string.format('?%.0f %.0f %.0f', count + 1, highest, now))
+  -- Somebody may sign in meanwhile.
+  if redis.call('PTTL', index) < LONGEST_CHANGE then redis.call('PEXPIRE', index, LONGEST_CHANGE) end
+end
+
+-- Whether this version was news. Without an index nobody is signed in and nobody asks.
+local function publish(version)
+  if redis.call('EXISTS', index) == 0 then return false end
+  local _, count, before, began = version_state()
+  local highest = math.max(before, tonumber(version))
+  local state = string.format('%.0f', highest)
+  if count > 1 then state = string.format('?%.0f %.0f %s', count - 1, highest, began) end
+  redis.call('HSET', index, VERSION_FIELD, state)
+  return highest > before
+end

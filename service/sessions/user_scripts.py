@@ -1,0 +1,93 @@
+"""Scripts that change what is a user's, and tell of it in an event: of sessions and second factor.
+
+All take the same keys and arguments first, those of `prelude.lua`, which stands before each.
+"""
+
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec
+
+from service.redis.client import RedisClient
+from service.redis.keys import ATTEMPTS, HANDOFF, SESSION, bucket
+from service.redis.scripts import Constants, Declared, Source, texts
+from service.sessions import row_version
+from service.sessions.origin import RequestOrigin
+from service.sessions.record import PROOF, VERSION
+from service.sessions.refresh_tokens import DIGEST, SEALED_SUCCESSOR, SESSION_ID
+
+P = ParamSpec("P")
+
+_KEYS, _FEED = ("index", "events"), ("revoked", "revocations")
+_ARGUMENTS = ("tag", "user", "ip", "request")
+
+CONSTANTS: Constants = {
+    "SESSION": SESSION,
+    "HANDOFF": HANDOFF,
+    "ATTEMPTS": ATTEMPTS,
+    "RECORD_VERSION": VERSION,
+    "PROOF": PROOF,
+    "SESSION_ID_BYTES": SESSION_ID,
+    "HANDOFF_BYTES": DIGEST + SEALED_SUCCESSOR,
+    **row_version.CONSTANTS,
+}
+"""What all scripts of sessions and second factor may use."""
+
+
+class UserScript(Generic[P]):
+    """Called with whose it is and who asks, then with the keys and arguments of its own."""
+
+    def __init__(
+        self, function: Callable[P, Any], *paths: str, feed: bool, constants: Constants
+    ) -> None:
+        """The function declares those; `feed`: the script ends sessions, so it has their keys, too.
+
+        Raises:
+            ValueError: the names in it are not those that are declared.
+        """
+        self._feed = feed
+        self._declared = Declared(function)
+        self._source = Source(
+            self._declared,
+            texts(paths),
+            {**CONSTANTS, **constants},
+            acknowledged=True,
+            context=(_KEYS + _FEED if feed else _KEYS, _ARGUMENTS),
+        )
+        self.__doc__ = function.__doc__
+
+    async def __call__(
+        self,
+        redis: RedisClient,
+        user_id: bytes,
+        origin: RequestOrigin,
+        *_: P.args,
+        **named: P.kwargs,
+    ) -> Any:
+        """Run it once. Raises as `Source.run`."""
+        names, declared = bucket(user_id), self._declared
+        feed = (names.revoked, names.revocations) if self._feed else ()
+        return await self._source.run(
+            redis,
+            (names.index + user_id, names.events, *feed, *declared.keys_of(named)),
+            (
+                names.tag,
+                user_id.hex(),
+                origin.address_text,
+                origin.request_id,
+                *declared.arguments_of(named),
+            ),
+        )
+
+
+def user_script(
+    *paths: str, feed: bool = False, alone: bool = False, constants: Constants | None = None
+) -> Callable[[Callable[P, Any]], UserScript[P]]:
+    """Declare such a script in files of `service/`, after `prelude.lua`, and `feed.lua` if `feed`;
+    if `alone`, after neither."""
+    before: list[str] = [] if alone else ["sessions/prelude.lua"]
+    if feed and not alone:
+        before.append("sessions/feed.lua")
+
+    def declare(function: Callable[P, Any]) -> UserScript[P]:
+        return UserScript(function, *before, *paths, feed=feed, constants=constants or {})
+
+    return declare

@@ -1,0 +1,25 @@
+-- After sessions/prelude.lua, before the scripts that judge a code.
+--
+-- argument clock: of the process that calls, ms
+
+local MOST_WRONG_TRIES = 5
+
+-- Before a code is judged: by which clock would it be right?
+local function check_clock()
+  local time = redis.call('TIME')
+  if math.abs(time[1] * 1000 + time[2] / 1000 - clock) >= CLOCK_SKEW then
+    error({err = 'CLOCK the clock of this process is too far from this one'})
+  end
+end
+
+-- Let a code of this step count, once: only a step newer than the last accepted one of the secret.
+-- One that is over by more than its life, and the clocks, is none: of a cut number nothing is known.
+local function accept_step(watermark, step)
+  local last, oldest = redis.call('GET', watermark), step - (WATERMARK_LIFE + 4 * CLOCK_SKEW) / STEP
+  if last and not (last:match('^%d+$') and tonumber(last) >= oldest) then
+    unknown('the last accepted step')
+  end
+  if last and tonumber(step) <= tonumber(last) then return false end
+  redis.call('SET', watermark, step, 'PX', WATERMARK_LIFE)
+  return true
+end
