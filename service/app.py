@@ -35,7 +35,7 @@ from service.web.errors import HANDLERS
 from service.web.limits import BODY_LIMIT
 from service.web.middleware import RequestMiddleware
 from service.web.pages.routes import ROUTES as PAGES
-from service.web.requests import JsonRequest, admit, trusting
+from service.web.requests import JsonRequest, admit, answer_options_to_anybody, trusting
 from service.web.responses import RouteResponse
 from service.web.routes import accounts, operations, sessions, two_factor
 from service.web.services import install
@@ -125,23 +125,22 @@ def create_app(settings: Settings) -> ASGIApp:
         await redis.aclose()
         await engine.dispose()
 
-    return RequestMiddleware(
-        Litestar(
-            [*_ROUTES, *(PAGES if settings.pages else [])],
-            lifespan=[lifespan],
-            before_request=admit,  # not a guard: for a guard, Litestar copies the handler each time
-            request_class=JsonRequest,
-            response_class=RouteResponse,
-            exception_handlers=HANDLERS,
-            state=State({**openapi.state(_ROUTES), **trusting(settings.trusted_proxies)}),
-            openapi_config=None,  # its own pages answer in another shape when they find nothing
-            request_max_body_size=BODY_LIMIT,
-            logging_config=None,
-            debug=False,  # whatever LITESTAR_DEBUG says
-            pdb_on_exception=False,
-        ),
-        moved={"/account/": "/account"} if settings.pages else None,
+    app = Litestar(
+        [*_ROUTES, *(PAGES if settings.pages else [])],
+        lifespan=[lifespan],
+        before_request=admit,  # not a guard: for a guard, Litestar copies the handler each time
+        request_class=JsonRequest,
+        response_class=RouteResponse,
+        exception_handlers=HANDLERS,
+        state=State({**openapi.state(_ROUTES), **trusting(settings.trusted_proxies)}),
+        openapi_config=None,  # its own pages answer in another shape when they find nothing
+        request_max_body_size=BODY_LIMIT,
+        logging_config=None,
+        debug=False,  # whatever LITESTAR_DEBUG says
+        pdb_on_exception=False,
     )
+    answer_options_to_anybody(app)
+    return RequestMiddleware(app, moved={"/account/": "/account"} if settings.pages else None)
 
 
 def from_environment() -> ASGIApp:

@@ -8,9 +8,10 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from litestar import Request
+from litestar import Litestar, Request
 from litestar.datastructures import State
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.routes import HTTPRoute
 from litestar.types import Scope
 
 from service.errors import InvalidAccessToken, Unauthenticated
@@ -27,7 +28,7 @@ _LONGEST_MEDIA_TYPE = 256  # characters; what is longer is none of ours, and not
 
 
 class JsonRequest(Request[Caller, Any, State]):
-    """A request whose body is a JSON object. `user` is there on authenticated routes only."""
+    """A request whose body is a JSON object. `user` is not there on public routes."""
 
     __slots__ = ("_read",)
 
@@ -73,7 +74,7 @@ class JsonRequest(Request[Caller, Any, State]):
 async def admit(request: Request[Any, Any, Any]) -> None:
     """Check size, then credential, then media type, before any handler runs.
 
-    Routes with `opt={"authenticated": True}` get the caller as `request.user`.
+    Routes without `opt={"public": True}` get the caller as `request.user`.
     """
     scope, handler = request.scope, request.route_handler
     headers = headers_of(scope)
@@ -83,10 +84,18 @@ async def admit(request: Request[Any, Any, Any]) -> None:
             raise RequestEntityTooLarge
     elif b"transfer-encoding" in headers:
         await request.body()
-    if "authenticated" in handler.opt:
+    if handler.opt.get("public") is not True:
         scope["user"] = services_of(request.app).access_tokens.verify(_bearer(headers))
     if handler.parsed_data_field and not _is_json(headers.get(b"content-type")):
         raise UnsupportedMediaType
+
+
+def answer_options_to_anybody(app: Litestar) -> None:
+    """Mark as public what Litestar itself has added to each path: OPTIONS, which names methods."""
+    for route in app.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            if handler.fn.__module__ == HTTPRoute.__module__:
+                handler.opt.update(public=True)
 
 
 def trusting(networks: Sequence[Network]) -> State:

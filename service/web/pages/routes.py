@@ -16,7 +16,7 @@ from litestar.exceptions import NotFoundException
 from service.errors import InvalidField, Overloaded
 from service.web.pages.files import FILES, HEADERS, PAGE
 from service.web.requests import JsonRequest, headers_of
-from service.web.routes.bodies import AUTHENTICATED, NO_STORE, Body
+from service.web.routes.bodies import NO_STORE, PUBLIC, Body
 from service.web.services import services_of
 
 _MOST_CHARACTERS = 1_024
@@ -39,13 +39,13 @@ class QrBody(Body, frozen=True):
     otpauth_url: str
 
 
-@get("/account", response_headers=HEADERS | NO_STORE, include_in_schema=False)
+@get("/account", opt=PUBLIC, response_headers=HEADERS | NO_STORE, include_in_schema=False)
 async def page() -> Response[bytes]:
     """The page itself. It is the same for everybody."""
     return Response(FILES[PAGE].content, media_type=FILES[PAGE].media_type)
 
 
-@get("/account/{name:str}", response_headers=HEADERS | _FRESH, include_in_schema=False)
+@get("/account/{name:str}", opt=PUBLIC, response_headers=HEADERS | _FRESH, include_in_schema=False)
 async def file(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
     """Script, style and icon, each known by name.
 
@@ -63,7 +63,6 @@ async def file(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
 
 @post(
     "/account/qr",
-    opt=AUTHENTICATED,
     status_code=200,
     response_headers=HEADERS | NO_STORE,
     include_in_schema=False,

@@ -21,6 +21,7 @@ from service.errors import (
 from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import (
     NO_STORE,
+    PUBLIC,
     Body,
     SignedInBody,
     Timestamp,
@@ -55,6 +56,7 @@ class ChallengeAnswerBody(Body, frozen=True):
 
 @post(
     "/auth/signup",
+    opt=PUBLIC,
     response_headers=NO_STORE,
     summary="Sign up",
     response_description="The account and a token pair",
@@ -76,6 +78,7 @@ async def signup(request: JsonRequest, data: CredentialsBody) -> SignedInBody:
 
 @post(
     "/auth/login",
+    opt=PUBLIC,
     status_code=200,
     response_headers=NO_STORE,
     summary="Log in",
@@ -100,6 +103,7 @@ async def login(request: JsonRequest, data: CredentialsBody) -> Response[SignedI
 
 @post(
     "/auth/login/2fa",
+    opt=PUBLIC,
     status_code=200,
     response_headers=NO_STORE,
     summary="Log in: second step",

@@ -12,7 +12,7 @@ from service.web import openapi
 from service.web.metrics import exposition
 from service.web.protocol import STOPPING
 from service.web.requests import JsonRequest
-from service.web.routes.bodies import REFUSALS, Body, failures
+from service.web.routes.bodies import PUBLIC, REFUSALS, Body, failures
 from service.web.schema_page import CONTENT_SECURITY_POLICY
 from service.web.services import services_of
 
@@ -43,6 +43,7 @@ class JwksBody(Body, frozen=True):
 
 @get(
     "/.well-known/jwks.json",
+    opt=PUBLIC,
     response_headers={"Cache-Control": "public, max-age=600"},
     media_type=MediaType.JSON,
     summary="Public keys",
@@ -53,7 +54,13 @@ async def jwks(request: JsonRequest) -> bytes:
     return services_of(request.app).jwks()
 
 
-@get("/health/live", summary="Liveness", response_description="It lives", responses=failures())
+@get(
+    "/health/live",
+    opt=PUBLIC,
+    summary="Liveness",
+    response_description="It lives",
+    responses=failures(),
+)
 async def live() -> LiveBody:
     """200 while the process serves."""
     return LiveBody()
@@ -61,6 +68,7 @@ async def live() -> LiveBody:
 
 @get(
     "/health/ready",
+    opt=PUBLIC,
     media_type=MediaType.JSON,
     summary="Readiness",
     responses={
@@ -92,6 +100,7 @@ async def ready(request: JsonRequest) -> Response[bytes]:
 
 @get(
     "/metrics",
+    opt=PUBLIC,
     media_type="text/plain",
     summary="Metrics",
     responses={200: ResponseSpec(str, False, "Prometheus text", "text/plain")} | failures(),
@@ -103,6 +112,7 @@ async def metrics() -> Response[bytes]:
 
 @get(
     "/schema",
+    opt=PUBLIC,
     media_type=MediaType.HTML,
     summary="This API, for people",
     response_headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY},
@@ -115,6 +125,7 @@ async def schema_page(request: JsonRequest) -> bytes:
 
 @get(
     "/schema/openapi.json",
+    opt=PUBLIC,
     media_type=MediaType.JSON,
     summary="This API, for programs",
     responses={200: ResponseSpec(dict[str, object], False, "The document")} | failures(),

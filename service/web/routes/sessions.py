@@ -17,9 +17,9 @@ from service.errors import (
 )
 from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import (
-    AUTHENTICATED,
     BEARER,
     NO_STORE,
+    PUBLIC,
     Body,
     SessionBody,
     TokenPairBody,
@@ -73,6 +73,7 @@ class SessionsBody(Body, frozen=True):
 
 @post(
     "/auth/refresh",
+    opt=PUBLIC,
     status_code=200,
     response_headers=NO_STORE,
     summary="Refresh",
@@ -89,7 +90,6 @@ async def refresh(request: JsonRequest, data: RefreshBody) -> TokenPairBody:
 
 @get(
     "/auth/me",
-    opt=AUTHENTICATED,
     response_headers=NO_STORE,
     security=BEARER,
     summary="Who am I",
@@ -105,7 +105,6 @@ async def me(request: JsonRequest) -> MeBody:
 
 @post(
     "/auth/logout",
-    opt=AUTHENTICATED,
     status_code=204,
     security=BEARER,
     summary="Log out",
@@ -129,7 +128,7 @@ async def logout(request: JsonRequest, data: LogoutBody) -> None:
 
 @post(
     "/auth/logout/all",
-    opt={**AUTHENTICATED, "body_optional": True},
+    opt={"body_optional": True},
     status_code=200,
     security=BEARER,
     summary="Log out everywhere",
@@ -148,7 +147,6 @@ async def logout_all(request: JsonRequest, data: LogoutAllBody) -> RevokedBody:
 
 @get(
     "/auth/sessions",
-    opt=AUTHENTICATED,
     response_headers=NO_STORE,
     security=BEARER,
     summary="List sessions",
@@ -164,7 +162,6 @@ async def list_sessions(request: JsonRequest) -> SessionsBody:
 
 @delete(
     "/auth/sessions/{id:str}",
-    opt=AUTHENTICATED,
     status_code=204,
     security=BEARER,
     summary="End one session",

@@ -16,7 +16,6 @@ from service.errors import (
 )
 from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import (
-    AUTHENTICATED,
     BEARER,
     NO_STORE,
     Body,
@@ -66,7 +65,6 @@ class RecoveryCodesBody(Body, frozen=True):
 
 @post(
     "/auth/2fa/enable",
-    opt=AUTHENTICATED,
     status_code=200,
     response_headers=NO_STORE,
     security=BEARER,
@@ -90,7 +88,6 @@ async def enable(request: JsonRequest) -> EnrollmentBody:
 
 @post(
     "/auth/2fa/verify",
-    opt=AUTHENTICATED,
     status_code=200,
     response_headers=NO_STORE,
     security=BEARER,
@@ -119,7 +116,6 @@ async def verify(request: JsonRequest, data: VerifyBody) -> EnabledBody:
 
 @post(
     "/auth/2fa/disable",
-    opt=AUTHENTICATED,
     status_code=204,
     security=BEARER,
     summary="Disable 2FA",
@@ -143,7 +139,6 @@ async def disable(request: JsonRequest, data: CodeBody) -> None:
 
 @post(
     "/auth/2fa/recovery-codes",
-    opt=AUTHENTICATED,
     status_code=200,
     response_headers=NO_STORE,
     security=BEARER,
