@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from .asgi_types import ASGIApp, Message, Receive, Scope, Send
 from .gate import Gate
+from .options import check_verifier
 from .public_paths import PublicPaths
 from .verifier import Verifier
 
@@ -31,8 +32,11 @@ class GuardMiddleware:
             allow_preflight: let CORS preflights through, for an app that answers them inside.
 
         Raises:
-            ValueError: a public path is not one.
+            ValueError: a public path is not one, or another argument cannot be used.
         """
+        check_verifier(verifier)
+        if not isinstance(allow_preflight, bool):
+            raise ValueError("allow_preflight is True or False")
         self._app = app
         self._verifier = verifier
         self._gate = Gate(app, verifier, PublicPaths(public), allow_preflight=allow_preflight)

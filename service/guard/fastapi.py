@@ -24,11 +24,17 @@ from fastapi.security.base import SecurityBase
 
 from .authentication import Answer, Refused, check_authentication, identify
 from .identity import Identity
+from .options import check_verifier, login_methods, seconds
 from .verifier import Verifier
 
 
 def install(app: FastAPI, verifier: Verifier) -> None:
-    """Run the verifier while the app runs, and answer in the shape that the service answers in."""
+    """Run the verifier while the app runs, and answer in the shape that the service answers in.
+
+    Raises:
+        ValueError: it is no verifier.
+    """
+    check_verifier(verifier)
     inner = app.router.lifespan_context
 
     @asynccontextmanager
@@ -41,14 +47,21 @@ def install(app: FastAPI, verifier: Verifier) -> None:
 
 
 def require(
-    verifier: Verifier, *, methods: Iterable[str] = (), max_age: timedelta | None = None
+    verifier: Verifier, *, methods: Iterable[str] = (), max_age: timedelta | float | None = None
 ) -> "Required":
     """Make a dependency that yields the `Identity` of the caller, for HTTP and WebSocket routes.
 
     With `methods`, such as `{"otp"}`, the login must have used all of these (`amr`, RFC 8176); with
-    `max_age`, it must not be longer ago. Else the client is told to log in again (RFC 9470).
+    `max_age`, a timedelta or seconds, it must not be longer ago. Else the client is told to log in
+    again (RFC 9470).
+
+    Raises:
+        ValueError: an argument, which it names, cannot be used.
     """
-    return Required(verifier, frozenset(methods), max_age)
+    check_verifier(verifier)
+    if max_age is not None:
+        max_age = timedelta(seconds=seconds("max_age", max_age, zero=True))
+    return Required(verifier, login_methods(methods), max_age)
 
 
 class Required(SecurityBase):

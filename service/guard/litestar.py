@@ -23,6 +23,7 @@ from litestar.types import ASGIApp, Scope
 from . import asgi_types
 from .gate import Gate
 from .identity import Identity
+from .options import check_verifier
 from .verifier import Verifier
 
 _SCHEME = "bearer"
@@ -32,7 +33,8 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
     """Middleware, the dependency `identity`, and the security scheme in the OpenAPI document."""
 
     def __init__(self, verifier: Verifier) -> None:
-        """Leave it to the app to start and stop the verifier."""
+        """Leave it to the app to start and stop the verifier. Raises ValueError if it is none."""
+        check_verifier(verifier)
         self._verifier = verifier
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:

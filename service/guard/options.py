@@ -85,6 +85,29 @@ def seconds(name: str, given: object, *, zero: bool = False) -> float:
     return found
 
 
+def check_verifier(given: object) -> None:
+    """Make sure that it is a verifier, not its class or nothing at all.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not (callable(getattr(given, "verify", None)) and hasattr(type(given), "__aenter__")):
+        raise ValueError(f"verifier must be a Verifier, not {type(given).__name__}")
+
+
+def login_methods(given: object) -> frozenset[str]:
+    """Read a collection of values of `amr`. A single text would be taken for its letters.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(given, Iterable) and not isinstance(given, str | bytes):
+        methods = tuple(given)
+        if all(isinstance(method, str) and method for method in methods):
+            return frozenset(methods)
+    raise ValueError('methods must be a collection of texts, such as {"otp"}')
+
+
 def _one_of(name: str, given: Any, known: Iterable[Any]) -> Any:
     if given not in known:
         there = ", ".join(map(repr, known))

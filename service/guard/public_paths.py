@@ -23,12 +23,13 @@ class PublicPaths:
         Raises:
             ValueError: a path that no request could match, or that is not one.
         """
+        fault = ValueError("public is a list of paths")
         if isinstance(paths, str):
-            raise ValueError("public is a list of paths")
-        listed = tuple(paths)
-        for path in listed:
-            if not path.startswith("/") or not _PLAIN.fullmatch(path):
-                raise ValueError(f"not a plain path: {path!r}")
+            raise fault
+        try:
+            listed = [_plain(path) for path in paths]
+        except TypeError:
+            raise fault from None
         self._exact = frozenset(path for path in listed if path == "/" or path[-1] != "/")
         self._prefixes = tuple(path for path in listed if path != "/" and path[-1] == "/")
 
@@ -40,6 +41,12 @@ class PublicPaths:
             return False
         raw: bytes = scope.get("raw_path") or b""
         return b"%" not in raw or b"%" not in raw.partition(b"?")[0]
+
+
+def _plain(path: object) -> str:
+    if not isinstance(path, str) or not path.startswith("/") or not _PLAIN.fullmatch(path):
+        raise ValueError(f"not a plain path: {path!r}")
+    return path
 
 
 def _below_root(scope: Scope) -> str:

@@ -126,12 +126,15 @@ class Verifier:
         """Check an access token, and return the identity behind it.
 
         Raises:
-            TokenRefused: it does not count.
+            TokenRefused: it does not count; what is no text, neither.
             GuardUnavailable: that cannot be said now; `NotStarted`: as nobody has entered it.
         """
         counters = self.counters
         try:
-            digest = sha256(token.encode("utf-8", "surrogatepass")).digest()
+            try:  # of this class, so that nothing but a text has it
+                digest = sha256(str.encode(token, "utf-8", "surrogatepass")).digest()
+            except TypeError:
+                raise TokenRefused from None
             admission = self._cache.young.get(digest) or self._cache.recall(digest)
             if admission is None:
                 admission = self._admit(await self._read(token))

@@ -26,6 +26,7 @@ _ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 
 _SAFE = ("GET", "HEAD")
 _SESSIONS = b"/auth/sessions"
+_MALFORMED_ID = "/auth/sessions/-"
 
 _STOPPING = Answer(503, "service_unavailable", "This process is stopping; try again.")
 
@@ -65,7 +66,7 @@ class RequestMiddleware:
             return
         exchange = _Exchange(scope, send)
         try:
-            if (status := _refused(scope)) is None:
+            if (status := _refused(exchange.scope)) is None:
                 await self._app(exchange.scope, receive, exchange.send)
             elif status == 404 and scope["path"] in self._moved and scope["method"] in _SAFE:
                 await exchange.redirect(self._moved[scope["path"]])
@@ -181,15 +182,16 @@ def _is_canonical(scope: HTTPScope) -> bool:
     front that lets some paths through and others not may see it otherwise.
     """
     raw = scope["raw_path"]
-    if len(raw) > LONGEST_PATH or b"//" in raw or (raw[-1:] == b"/" and raw != b"/"):
+    if b"//" in raw or (raw[-1:] == b"/" and raw != b"/"):
         return False
-    return b"%" not in raw or _is_malformed_id(scope, raw)
-
-
-def _is_malformed_id(scope: HTTPScope, raw: bytes) -> bool:
-    """Whether the escape is in an id, which is malformed by it: the route tells its caller so."""
-    before, _, last = raw.rpartition(b"/")
-    return before == _SESSIONS and b"authorization" in scope["state"]["headers"] and b"%" in last
+    if len(raw) <= LONGEST_PATH and b"%" not in raw:
+        return True
+    if raw.rpartition(b"/")[0] != _SESSIONS:
+        return False
+    # It is in the place of an id, and none: the route, which knows who asks, says so. To Litestar,
+    # which keeps paths, all of them are one.
+    scope["path"], scope["raw_path"] = _MALFORMED_ID, _MALFORMED_ID.encode()
+    return True
 
 
 def _request_id(sent: bytes | None) -> str:

@@ -1,14 +1,19 @@
 """What a verifier is told: times in two spellings; a mistake is named before anything starts."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from tools.testbed.issuer import Issuer
 from tools.testbed.parts import access_tokens
 from tools.testbed.tokens import SESSION
 
-from service.guard import Verifier
+from service.guard import TokenRefused, Verifier
+from service.guard.asgi import GuardMiddleware
+from service.guard.fastapi import install, require
+from service.guard.litestar import GuardPlugin
 from tests.guard.guards import Guards, verdict
 
 GOOD: dict[str, Any] = {
@@ -73,6 +78,61 @@ def test_an_unknown_mode_is_told_the_known_ones(wrong: Any) -> None:
         Verifier(**GOOD | {"mode": wrong})
     with pytest.raises(ValueError, match=r"when_lost: no such mode .*'closed', 'ask', 'serve'"):
         Verifier(**GOOD | {"when_lost": wrong})
+
+
+NO_TOKENS: list[Any] = [
+    None, b"", b"a.b.c", 7, 0.5, True, [], {}, ["a.b.c"], object(), str, "", ".", "..", "\ud800",
+    "\0", "a.b.c" * 100_000, bytearray(b"a.b.c"), "٣.٣.٣",
+]  # fmt: skip
+
+
+async def test_what_is_no_token(issuer: Issuer) -> None:
+    """Refused and counted, as any token that does not count, whatever its type."""
+    async with Guards(issuer, "") as guards:
+        guard = await guards.start(mode="offline")
+        for number, wrong in enumerate(NO_TOKENS, start=1):
+            with pytest.raises(TokenRefused) as refused:
+                await guard.verify(wrong)
+            assert str(refused.value) == str(TokenRefused())
+            assert guard.counters.refused == number
+        assert await verdict(guard, access_tokens().mint(SESSION)[0]) == "accepted"
+
+
+GUARD = Verifier(**GOOD)
+
+
+@pytest.mark.parametrize("wrong", [None, Verifier, "verifier", 7, GOOD])
+def test_what_is_no_verifier(wrong: Any) -> None:
+    """Told when the app is put together, not by its first request."""
+    made: list[Callable[[], object]] = [
+        lambda: GuardMiddleware(FastAPI(), verifier=wrong),
+        lambda: GuardPlugin(wrong),
+        lambda: install(FastAPI(), wrong),
+        lambda: require(wrong),
+    ]
+    for make in made:
+        with pytest.raises(ValueError, match=r"^verifier must be a Verifier, not "):
+            make()
+
+
+@pytest.mark.parametrize("wrong", ["otp", b"otp", None, 7, [7], [None], [""], [b"otp"], [["otp"]]])
+def test_what_are_no_methods(wrong: Any) -> None:
+    """A single text is not taken for its letters, which no login has."""
+    with pytest.raises(ValueError, match=r"^methods must be"):
+        require(GUARD, methods=wrong)
+
+
+def test_other_arguments() -> None:
+    """A time is named as elsewhere; what is not False is not taken for True."""
+    for wrong in ("60", True, -1, float("nan"), b"", [60]):
+        with pytest.raises(ValueError, match=r"^max_age must be"):
+            require(GUARD, max_age=wrong)  # type: ignore[arg-type]
+    for wrong in ("no", 0, None, []):
+        with pytest.raises(ValueError, match=r"^allow_preflight is"):
+            GuardMiddleware(FastAPI(), verifier=GUARD, allow_preflight=wrong)  # type: ignore[arg-type]
+    assert (
+        require(GUARD, max_age=60)._max_age == require(GUARD, max_age=timedelta(minutes=1))._max_age
+    )
 
 
 @pytest.mark.parametrize(

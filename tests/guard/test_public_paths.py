@@ -62,7 +62,24 @@ def test_where_the_app_is_mounted(root: str, path: str, public: bool) -> None:
     assert LISTED({"path": path, "root_path": root}) is public
 
 
-@pytest.mark.parametrize("paths", ["/health", ["health"], [""], ["/a b"], ["/x/../y"], ["/a;b"]])
+@pytest.mark.parametrize(
+    "paths",
+    [
+        "/health",
+        ["health"],
+        [""],
+        ["/a b"],
+        ["/x/../y"],
+        ["/a;b"],
+        None,
+        7,
+        b"/health",
+        [b"/health"],
+        [None],
+        [7],
+        [["/health"]],
+    ],
+)
 def test_what_cannot_be_listed(paths: object) -> None:
     """A mistake in the list is told at the start."""
     with pytest.raises(ValueError, match="path"):

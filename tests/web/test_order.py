@@ -66,3 +66,35 @@ def test_whoever_waits_for_100_continue_is_told(wire: Wire) -> None:
         assert connection.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b"{}")
         assert connection.recv(1024).startswith(b"HTTP/1.1 400 ")
+
+
+ODD_IDS = [
+    "%", "%41", "%00", "%2F", "%2f..", "%zz", "%25", "0123456789abcdef0123456%37", "x" * 300,
+    "%41" * 300, "..%2fme", "x;y", "x@y", "..", "-", "'", "0123456789ABCDEF01234567",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD_IDS)
+async def test_an_odd_id_is_an_id(wire: Wire, person: Person, odd: str) -> None:
+    """Whatever is in the place of an id gets the answers of any: who asks is looked at first."""
+    good = person.bearer["Authorization"]
+    credentials: list[list[str]] = [
+        [],
+        ["Authorization: Bearer x.y.z"],
+        [f"Authorization: {good}x"],
+        ["Authorization: Basic eDp5"],
+        [f"Authorization: {good}", f"Authorization: {good}"],
+        [f"Authorization: {good}"],
+    ]
+    for headers in credentials:
+        for method in ("DELETE", "GET", "HEAD", "POST"):
+            plain = wire.ask(f"{method} /auth/sessions/zz", *headers)
+            answer = wire.ask(f"{method} /auth/sessions/{odd}", *headers)
+            seen = (answer.status_code, answer.content, answer.headers.get("www-authenticate"))
+            assert seen == (
+                plain.status_code, plain.content, plain.headers.get("www-authenticate"),
+            )  # fmt: skip
+            if method == "DELETE":
+                assert answer.status_code == (404 if headers == credentials[-1] else 401)
+    assert wire.ask(f"DELETE /auth/session/{odd}").status_code == 404
+    assert (await person.me()).status_code == 200
