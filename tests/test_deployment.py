@@ -148,8 +148,8 @@ def test_the_image_has_all_key_services() -> None:
     extras = project["optional-dependencies"]
     locked = (REPOSITORY / "scripts/requirements/image.txt").read_text()
     build = (REPOSITORY / "scripts/requirements/build.txt").read_text()
-    for extra in ("server", "aws", "vault", "pkcs11"):
-        for requirement in extras[extra]:
+    for needed in (project["dependencies"], extras["aws"], extras["vault"], extras["pkcs11"]):
+        for requirement in needed:
             (name,) = re.findall(r"^[\w-]+", requirement)
             assert re.search(rf"^{name}==", locked, re.MULTILINE), name
     assert re.search(r"^hatchling==", build, re.MULTILINE)

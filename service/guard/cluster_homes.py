@@ -8,12 +8,12 @@ it had not, is left. Between two looks a node that is asked for another's slot n
 
 import asyncio
 import time
-from collections.abc import Mapping
 
 from redis.exceptions import AskError, MovedError, NoPermissionError, ResponseError
 
 from ..redis.cluster_map import (
     ClusterMap,
+    Maps,
     agreed,
     by_cluster,
     continued,
@@ -122,7 +122,7 @@ class ClusterHomes:
             self._homes[bucket] = home
             self._importing.pop(bucket, None)
 
-    def _ours(self, told: Mapping[Address, ClusterMap]) -> Mapping[Address, ClusterMap] | None:
+    def _ours(self, told: Maps) -> Maps | None:
         """Choose the maps of the cluster that is known; at first, of the one that the URL means.
 
         Whose feed it has, the readers look at: there is no need to know that here.

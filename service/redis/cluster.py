@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +13,7 @@ from redis.asyncio.connection import AbstractConnection
 from service.errors import StoreRefuses
 from service.redis.cluster_map import (
     ClusterMap,
+    Maps,
     agreed,
     by_cluster,
     continued,
@@ -165,17 +166,14 @@ class Cluster:
                 self._refusal = reason  # told, unless another node answers
             return None
 
-    async def _ours(
-        self, told: Mapping[Address, ClusterMap]
-    ) -> Mapping[Address, ClusterMap] | None:
+    async def _ours(self, told: Maps) -> Maps | None:
         """The maps of the cluster that is meant, where nodes of several have answered.
 
         It is the one that we know, by the nodes that it has; at first, the one whose feed bears our
         mark. One without a mark must be told by most of the nodes in the URL that have slots.
         """
-        clusters = by_cluster(told)
-        ours = continued(clusters, self._members)
-        clusters = ours or clusters
+        ours = continued(by_cluster(told), self._members)
+        clusters = ours or by_cluster(told)
         if len(clusters) == 1 and (ours or not self._issuer):
             return clusters[0]
         if not clusters:
@@ -186,8 +184,8 @@ class Cluster:
             return clusters[owners.index(self._issuer)]
         nobodys = [maps for maps, owner in zip(clusters, owners, strict=True) if owner is None]
         foreign = [host for maps in clusters if maps not in nobodys for host in maps]
-        hosts = [host for host in self._url.hosts if host not in foreign]
-        if (meant := told_by_most(nobodys, hosts, told)) is not None:
+        voters = [host for host in self._url.hosts if host not in foreign]
+        if meant := told_by_most(nobodys, voters, told):
             return meant
         self._refusal = _TWO_CLUSTERS if len(nobodys) > 1 else _TOO_FEW
         if theirs := next(filter(None, owners), None):
@@ -206,7 +204,7 @@ class Cluster:
                     return issuer_in(await self._at(home).ask(command, False)) or None
         return None
 
-    def _take(self, maps: Mapping[Address, ClusterMap], told: Mapping[Address, ClusterMap]) -> None:
+    def _take(self, maps: Maps, told: Maps) -> None:
         """Take over a map, and leave the nodes that it does not have."""
         self._refusal = None
         self._members = members_of(maps.values())

@@ -50,7 +50,11 @@ class ClusterMap(msgspec.Struct, frozen=True):
         return cls(tuple(homes), frozenset(members))
 
 
-def by_cluster(told: Mapping[Address, ClusterMap]) -> list[dict[Address, ClusterMap]]:
+Maps = Mapping[Address, ClusterMap]
+"""By the node that tells each."""
+
+
+def by_cluster(told: Maps) -> list[dict[Address, ClusterMap]]:
     """Part the maps by cluster: those of one have nodes in common. Empty ones are of none."""
     clusters: list[tuple[set[bytes], dict[Address, ClusterMap]]] = []
     for address, one in told.items():
@@ -68,7 +72,7 @@ def by_cluster(told: Mapping[Address, ClusterMap]) -> list[dict[Address, Cluster
     return [maps for _, maps in clusters]
 
 
-def agreed(maps: Mapping[Address, ClusterMap], told: Mapping[Address, ClusterMap]) -> list[Home]:
+def agreed(maps: Maps, told: Maps) -> list[Home]:
     """Find where each bucket lies by the `maps` of one cluster; `told`: all, also empty ones."""
     homes: list[Home] = []
     for bucket in range(len(TAGS)):
@@ -96,10 +100,10 @@ def continued(
 
 
 def told_by_most(
-    clusters: Iterable[Mapping[Address, ClusterMap]],
+    clusters: Iterable[Maps],
     hosts: Collection[Address],
-    told: Mapping[Address, ClusterMap],
-) -> Mapping[Address, ClusterMap] | None:
+    told: Maps,
+) -> Maps | None:
     """Choose the cluster of more than half of the `hosts`, without those that have no slots."""
     voters = [host for host in hosts if host not in told or told[host].members]
     for maps in clusters:
@@ -108,7 +112,7 @@ def told_by_most(
     return None
 
 
-def _preferred(homes: Collection[Home], maps: Mapping[Address, ClusterMap], bucket: int) -> Home:
+def _preferred(homes: Collection[Home], maps: Maps, bucket: int) -> Home:
     """Choose of homes with as many votes one that says that it has the bucket; else any."""
     owning = [home for home in homes if home and home in maps and maps[home].homes[bucket] == home]
     return next(iter(owning or [home for home in homes if home is not None] or homes))
