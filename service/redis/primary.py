@@ -14,8 +14,8 @@ from service.redis.connection import Argument
 from service.redis.election import Candidate, Vote, candidates, elected, latest
 from service.redis.identity import Identity, identity_of, issuer_of, refuse_foreign
 from service.redis.node import CONNECTION, Admission, Node, Timing, admit_any, opened
-from service.redis.refusals import refused
-from service.redis.sentinel_votes import vote_of
+from service.redis.refusals import SentinelRefuses, refused, refused_by_sentinel
+from service.redis.sentinel_votes import UnknownPrimary, vote_of
 from service.redis.url import Address, RedisUrl
 
 log = structlog.get_logger()
@@ -125,8 +125,12 @@ class Primary:
         that answer.
         """
         answers = await asyncio.gather(*(self._ask(sentinel) for sentinel in self._sentinels))
-        found = candidates([answer for answer in answers if answer is not None])
+        found = candidates([answer for answer in answers if isinstance(answer, Vote)])
         if not found:
+            refusals = [answer for answer in answers if isinstance(answer, SentinelRefuses)]
+            if refusals:
+                lasting = len(refusals) == len(answers) and all(it.permanent for it in refusals)
+                raise SentinelRefuses(str(refusals[0]), permanent=lasting)
             raise exceptions.ConnectionError("no Sentinel knows who is primary")
         chosen, newest = elected(found, len(self._sentinels)), latest(found)
         if newest is not chosen and await self._succeeds(newest):
@@ -180,20 +184,25 @@ class Primary:
                 await connection.disconnect(nowait=True)
         return None
 
-    async def _ask(self, sentinel: Address) -> Vote | None:
-        """Ask a Sentinel for its vote; `None`: it does not say whom it calls primary."""
+    async def _ask(self, sentinel: Address) -> Vote | SentinelRefuses | None:
+        """Ask a Sentinel for its vote; `None`: it does not say whom it calls primary, nor why."""
         connection = self._url.sentinel_connection(sentinel, **CONNECTION)
 
         async def ask(*command: Argument) -> Any:
             await connection.send_command(*command)
             return await connection.read_response()
 
-        # The latter three: an answer that no Sentinel gives.
-        with suppress(exceptions.RedisError, OSError, LookupError, TypeError, ValueError):
+        # The last three: an answer that no Sentinel gives.
+        with suppress(OSError, LookupError, TypeError, ValueError):
             try:
                 async with asyncio.timeout(self._sentinel_patience):
                     await opened(connection)
                     return await vote_of(ask, self._url.primary)
+            except exceptions.RedisError as error:
+                return refused_by_sentinel(error)
+            except UnknownPrimary:
+                name = self._url.primary
+                return SentinelRefuses(f"A Sentinel knows no primary {name!r}", permanent=False)
             finally:
                 await connection.disconnect(nowait=True)
         return None

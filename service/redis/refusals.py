@@ -34,6 +34,14 @@ class RightsMissing(exceptions.ConnectionError):
         super().__init__(f"Redis does not let this user use {names}; redis.conf has the ACL")
 
 
+class SentinelRefuses(exceptions.ConnectionError):
+    """A Sentinel answers, and does not say who is primary. `permanent`: nor will it by itself."""
+
+    def __init__(self, message: str, *, permanent: bool) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+
+
 class _Meaning(NamedTuple):
     refusal: Refusal
     message: str
@@ -104,12 +112,28 @@ def unavailable(error: BaseException) -> StoreUnavailable:
             return cause
         if isinstance(cause, ForeignServer):
             return StoreRefuses("foreign", str(cause))
+        if isinstance(cause, SentinelRefuses):
+            return StoreRefuses("user", str(cause), permanent=cause.permanent)
         if isinstance(cause, RightsMissing):
             return StoreRefuses("user", str(cause))
         if isinstance(cause, exceptions.RedisError) and (meaning := _meaning(cause)):
             return StoreRefuses(meaning.refusal, meaning.message, permanent=meaning.permanent)
         cause = cause.__cause__
     return StoreUnavailable("Redis cannot be reached")
+
+
+def refused_by_sentinel(error: exceptions.RedisError) -> SentinelRefuses | None:
+    """What an error of a Sentinel means; `None`: nothing that it has said."""
+    meaning = _meaning(error)
+    if meaning is _NO_PASSWORD:
+        return SentinelRefuses("A Sentinel asks for a password: sentinel_password", permanent=True)
+    if meaning is _BY_CODE["WRONGPASS"]:
+        return SentinelRefuses(
+            "A Sentinel does not take sentinel_username and sentinel_password", permanent=True
+        )
+    if meaning is _NO_LEAVE:
+        return SentinelRefuses("A Sentinel does not let this user ask for it", permanent=True)
+    return None
 
 
 def _meaning(error: exceptions.RedisError) -> _Meaning | None:

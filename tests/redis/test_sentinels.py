@@ -11,9 +11,10 @@ from tools.testbed.sentinel import NAME, Sentinel
 from tools.testbed.waiting import eventually, wait_until
 
 from service.embedded.files import find_binary
-from service.errors import StoreRefuses, StoreUnavailable
+from service.errors import StartupError, StoreRefuses, StoreUnavailable
 from service.redis.client import RedisClient
 from service.redis.keys import numbered
+from service.redis.requirements import check_server
 from service.settings import Secret
 
 KEY = b"session:{00}:x"
@@ -203,3 +204,46 @@ async def test_the_first_news_of_a_failover(
         await eventually(followed)
     finally:
         replica.stop()
+
+
+@pytest.mark.parametrize(
+    ("password", "given", "told"),
+    [
+        ("right", "?sentinel_password=s3cret", "does not take sentinel_username and"),
+        ("right", "?sentinel_username=x&sentinel_password=s3cret", "does not take"),
+        ("right", "", "asks for a password: sentinel_password"),
+        ("", "?sentinel_username=x&sentinel_password=s3cret", "does not take"),
+    ],
+)
+async def test_sentinels_that_refuse_us(
+    sentinels: list[Sentinel], password: str, given: str, told: str
+) -> None:
+    """It is not told as an outage: all of them do, so the start is refused, and no password shown.
+    One that takes us is enough."""
+    if password:
+        for sentinel in sentinels:
+            with sentinel.client() as client:
+                client.execute_command("ACL", "SETUSER", "default", "resetpass", f">{password}")
+    url = Secret(url_of(sentinels).reveal() + given)
+    redis_client = RedisClient(url)
+    with pytest.raises(StoreRefuses, match=told) as refused:
+        await redis_client.execute("GET", KEY)
+    assert (refused.value.refusal, refused.value.permanent) == ("user", True)
+    with pytest.raises(StartupError, match=f"^SERVICE_REDIS_URL: A Sentinel .*{told}") as stopped:
+        await check_server(url)
+    assert "s3cret" not in str(stopped.value) + str(refused.value)
+    sentinels[0].stop()
+    with pytest.raises(StoreRefuses) as refused:
+        await redis_client.execute("GET", KEY)
+    assert not refused.value.permanent, "the one that is away may take us"
+    await redis_client.aclose()
+
+
+async def test_sentinels_of_another_primary(sentinels: list[Sentinel]) -> None:
+    """They know none of the name in the URL: it is told, and may pass."""
+    addresses = url_of(sentinels).reveal().removesuffix(NAME)
+    redis_client = RedisClient(Secret(f"{addresses}nosuch"))
+    with pytest.raises(StoreRefuses, match="knows no primary 'nosuch'") as refused:
+        await redis_client.execute("GET", KEY)
+    assert not refused.value.permanent
+    await redis_client.aclose()
