@@ -1,9 +1,8 @@
 """A target that is missed must be seen as missed."""
 
 import msgspec
-from tools.bench.page import refreshed
 from tools.bench.results import Found, Report, Row
-from tools.bench.terminal import shown
+from tools.bench.tables import refreshed, shown
 
 LOGOUT = Row("calls", "logout", "× floor", 3.2, limit=3)
 REDIS = Row("calls", "logout", "Redis CPU", 20.5, "µs", limit=20)

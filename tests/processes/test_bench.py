@@ -47,7 +47,8 @@ def test_everything_is_measured(tmp_path: Path) -> None:
     with TemporaryDirectory() as temporary:  # its path is short enough for a socket
         done = bench(Path(temporary), *SMALLEST, *kept)
         assert done.returncode == 0, done.stderr
-        assert list(Path(temporary).iterdir()) == []
+        ports = f"openshow-ports-{os.getuid()}"  # kept: whoever chooses ports locks parts of it
+        assert {path.name for path in Path(temporary).iterdir()} <= {ports}
     report = msgspec.json.decode(file.read_bytes(), type=Report)
     check_calls(report, done.stdout)
     check_growth(report)

@@ -8,11 +8,11 @@ import msgspec
 
 from service import logs
 from service.errors import StartupError, StoreUnavailable
-from tools.bench import options, processes, run
+from tools.bench import options, run
 from tools.bench.charts import CHARTS
-from tools.bench.page import refreshed
+from tools.bench.processes import BenchmarkError
 from tools.bench.results import Report
-from tools.bench.terminal import shown
+from tools.bench.tables import refreshed, shown
 
 
 def main() -> int:
@@ -20,10 +20,10 @@ def main() -> int:
     told = options.parser().parse_args()
     logs.configure("error")  # the seeder's; the service logs into files of its own
     kept, old = _read(told.kept), _read(told.compare)
-    parts = set(told.only or (() if kept else options.PARTS))
+    told.parts = set(told.only or (() if kept else options.PARTS))
     try:
-        report = asyncio.run(run.measure(told, parts, kept)) if parts or not kept else kept
-    except (processes.BenchmarkError, StartupError, StoreUnavailable) as error:
+        report = asyncio.run(run.measure(told, kept)) if told.parts or not kept else kept
+    except (BenchmarkError, StartupError, StoreUnavailable) as error:
         print(f"scripts/bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -34,10 +34,9 @@ def main() -> int:
     if told.page:
         page = told.page.read_text(encoding="utf-8")
         told.page.write_text(refreshed(page, report), encoding="utf-8")
-    if told.charts:
-        for name, chart in CHARTS.items():
-            if (drawing := chart(report)) is not None:
-                (told.charts / name).write_text(drawing, encoding="utf-8")
+    for name, chart in CHARTS.items() if told.charts else ():
+        if drawing := chart(report):
+            (told.charts / name).write_text(drawing, encoding="utf-8")
     return 0
 
 

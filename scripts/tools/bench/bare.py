@@ -12,7 +12,6 @@ from statistics import median
 from typing import Any
 
 import jwt
-import msgspec
 import uvloop
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -21,82 +20,51 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from service.settings import Secret
-from tools.bench import processes
+from tools.bench.processes import EMPTY_SCRIPT, RedisServer
 from tools.bench.results import Row
+from tools.report.progress import StatusLine
 from tools.testbed.parts import SIGNING_KEYS, access_tokens
 from tools.testbed.tokens import SESSION
 
 _TOKENS = 500
 _WARM_UP = 50
-_CLAIMS = ["iss", "aud", "sub", "exp", "iat", "jti"]
-
-
-class _Load(msgspec.Struct, frozen=True):
-    """So many connections to Redis, and calls on each."""
-
-    url: str
-    connections: int
-    calls: int
+_FIGURES = (
+    ("PyJWT checks a token", "CPU of the worker"),
+    ("the bare ES256 signature", "CPU of the worker"),
+    ("redis-py's EVALSHA", "CPU of the worker"),
+    ("redis-py's EVALSHA", "Redis CPU"),
+)
+_CHECKS: dict[str, Any] = {
+    "algorithms": ["ES256"],
+    "audience": "audience",
+    "issuer": "https://issuer.example",
+    "options": {"require": ["iss", "aud", "sub", "exp", "iat", "jti"]},
+}
 
 
 def measure(
-    redis: processes.RedisServer,
-    connections: int,
-    calls: int,
-    rounds: int,
-    tell: Callable[[str], None],
+    redis: RedisServer, connections: int, calls: int, rounds: int, tell: StatusLine
 ) -> list[Row]:
-    """Medians over rounds of fresh processes."""
-    load = _Load(redis.url.reveal(), connections, calls)
+    """Medians over rounds of fresh processes, with so many connections and calls on each."""
     found = []
-    for number in range(rounds):
-        tell(f"round {number + 1} of {rounds}: bare JWT and bare EVALSHA")
+    for _ in tell.rounds(rounds, "bare JWT and bare EVALSHA"):
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            found.append(pool.submit(_round, load).result())
+            found.append(pool.submit(_round, redis.url.reveal(), connections, calls).result())
     return [
-        Row("calls", f"no HTTP: {name}", metric, _median(found, figure), "µs")
-        for name, metric, figure in (
-            ("PyJWT checks a token", "CPU of the worker", lambda bare: bare.jwt),
-            ("the bare ES256 signature", "CPU of the worker", lambda bare: bare.signature),
-            ("redis-py's EVALSHA", "CPU of the worker", lambda bare: bare.evalsha),
-            ("redis-py's EVALSHA", "Redis CPU", lambda bare: bare.evalsha_redis),
-        )
+        Row("calls", f"no HTTP: {name}", metric, round(median(several), 2), "µs")
+        for (name, metric), several in zip(_FIGURES, zip(*found, strict=True), strict=True)
     ]
 
 
-class Bare(msgspec.Struct, frozen=True):
-    """CPU in µs, of a round."""
-
-    jwt: float
-    signature: float
-    evalsha: float
-    evalsha_redis: float
-
-
-def _median(found: list[Bare], figure: Callable[[Bare], float]) -> float:
-    return round(median(figure(bare) for bare in found), 2)
-
-
-def _round(load: _Load) -> Bare:
+def _round(url: str, connections: int, calls: int) -> tuple[float, ...]:
+    """CPU in µs, as in `_FIGURES`."""
     tokens = [access_tokens().mint(SESSION)[0] for _ in range(_TOKENS)]
     signatures = [_parts(token) for token in tokens]
-    key = SIGNING_KEYS.active.private_key.public_key()
+    key: Any = SIGNING_KEYS.active.private_key.public_key()
     algorithm = ec.ECDSA(SHA256())
-    verified = _each(tokens, lambda token: _decode(token, key))
+    verified = _each(tokens, lambda token: jwt.decode(token, key, **_CHECKS))
     bare = _each(signatures, lambda parts: key.verify(parts[1], parts[0], algorithm))
-    client, server = uvloop.run(_call_redis(load))
-    return Bare(verified, bare, client, server)
-
-
-def _decode(token: str, key: Any) -> Any:
-    return jwt.decode(
-        token,
-        key,
-        algorithms=["ES256"],
-        audience="audience",
-        issuer="https://issuer.example",
-        options={"require": _CLAIMS},
-    )
+    return verified, bare, *uvloop.run(_call_redis(url, connections, calls))
 
 
 def _parts(token: str) -> tuple[bytes, bytes]:
@@ -115,23 +83,22 @@ def _each(items: list[Any], work: Callable[[Any], object]) -> float:
     return (time.thread_time() - started) / len(items[_WARM_UP:]) * 1e6
 
 
-async def _call_redis(load: _Load) -> tuple[float, float]:
+async def _call_redis(url: str, connections: int, calls: int) -> tuple[float, float]:
     """CPU of client and server for one call, µs."""
-    server = processes.RedisServer(Secret(load.url), Redis.from_url(load.url))
-    client = AsyncRedis.from_url(load.url)
-    digest = await client.script_load(processes.EMPTY_SCRIPT)
+    server = RedisServer(Secret(url), Redis.from_url(url))
+    client = AsyncRedis.from_url(url)
+    digest = await client.script_load(EMPTY_SCRIPT)
 
     async def call(times: int) -> None:
         for _ in range(times):
             await client.evalsha(digest, 0)
 
     async def all_call(times: int) -> None:
-        await asyncio.gather(*(call(times) for _ in range(load.connections)))
+        await asyncio.gather(*(call(times) for _ in range(connections)))
 
-    await all_call(max(1, load.calls // 10))  # opens the connections
+    await all_call(max(1, calls // 10))  # opens the connections
     redis, own = server.costs().cpu, time.process_time()
-    await all_call(load.calls)
+    await all_call(calls)
     own, redis = time.process_time() - own, server.costs().cpu - redis
     await client.aclose()
-    count = load.connections * load.calls / 1e6
-    return own / count, redis / count
+    return own / connections / calls * 1e6, redis / connections / calls * 1e6

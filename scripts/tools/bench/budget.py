@@ -1,72 +1,34 @@
 """Who had the machine's cores while something ran. Linux tells; elsewhere nothing is known."""
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-
-import msgspec
 
 from tools.bench.processes import Server
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _STEPPED_BACK = 1  # hashing threads are nicer than this
+_MACHINE = Path("/proc/stat")
+
+Account = Mapping[str, float]
+"""CPU seconds so far, by who had them; `all` of the machine's. Empty where this is not Linux."""
 
 
-class Budget(msgspec.Struct, frozen=True):
-    """Who had the machine's cores, as shares of them all together."""
-
-    hashing: float
-    """The service's hashing threads."""
-    service: float
-    """The rest of the service: its event loop above all."""
-    redis: float
-    client: float
-    others: float
-    """Other programs, and the kernel on nobody's behalf."""
-    idle: float
-
-    @property
-    def hashing_of_ours(self) -> float:
-        """Of the CPU that all of this took, which other programs do not change, that of hashing."""
-        return self.hashing / (self.hashing + self.service + self.redis + self.client)
-
-    def words(self) -> str:
-        """The shares, for people."""
-        return (
-            f"Who had the cores while the flood was alone: hashing {self.hashing:.1%}, the rest of "
-            f"the service {self.service:.1%}, Redis {self.redis:.1%}, the client "
-            f"{self.client:.1%}, other programs and the kernel {self.others:.1%}, nobody "
-            f"{self.idle:.1%}. Of the CPU that all of this took, whatever others did, hashing had "
-            f"{self.hashing_of_ours:.1%}."
-        )
-
-
-class Account(msgspec.Struct, frozen=True):
-    """CPU seconds so far."""
-
-    hashing: float
-    service: float
-    redis: float
-    client: float
-    all: float
-    idle: float
-
-
-def account(service: Server, redis: float, client: float) -> Account | None:
-    """As of now; `redis` and `client` are their CPU seconds. `None` where this is not Linux."""
-    machine = Path("/proc/stat")
-    if not machine.exists():
-        return None
-    ticks = [int(text) for text in machine.read_text().split("\n")[0].split()[1:9]]
+def account(service: Server, redis: float, client: float) -> Account:
+    """Take it as of now; `redis` and `client` are their CPU seconds."""
+    if not _MACHINE.exists():
+        return {}
+    ticks = [int(text) for text in _MACHINE.read_text().split("\n")[0].split()[1:9]]
     hashing = _stepped_back(service.pid)
-    return Account(
-        hashing=hashing,
-        service=service.cpu() - hashing,
-        redis=redis,
-        client=client,
-        all=sum(ticks) / _TICKS,
-        idle=(ticks[3] + ticks[4]) / _TICKS,
-    )
+    return {
+        "hashing": hashing,
+        "service": service.cpu() - hashing,
+        "redis": redis,
+        "client": client,
+        "idle": (ticks[3] + ticks[4]) / _TICKS,
+        "all": sum(ticks) / _TICKS,
+    }
 
 
 def _stepped_back(pid: int) -> float:
@@ -80,15 +42,18 @@ def _stepped_back(pid: int) -> float:
     return seconds
 
 
-def budget(before: Account | None, after: Account | None) -> Budget | None:
-    """How the time between two accounts was shared."""
-    if before is None or after is None:
-        return None
-    whole = max(after.all - before.all, 1 / _TICKS)
-
-    def share(name: str) -> float:
-        spent: float = getattr(after, name) - getattr(before, name)
-        return round(spent / whole, 4)
-
-    ours = {name: share(name) for name in ("hashing", "service", "redis", "client", "idle")}
-    return Budget(**ours, others=round(max(0.0, 1 - sum(ours.values())), 4))
+def budget(before: Account, after: Account) -> str:
+    """Tell how the time between two accounts was shared; nothing where it is not known."""
+    if not before:
+        return ""
+    whole = max(after["all"] - before["all"], 1 / _TICKS)
+    share = {name: (after[name] - before[name]) / whole for name in after if name != "all"}
+    others = max(0.0, 1 - sum(share.values()))  # other programs, and the kernel on nobody's behalf
+    ours = sum(share.values()) - share["idle"]
+    return (
+        f"Who had the cores while the flood was alone: hashing {share['hashing']:.1%}, the rest of "
+        f"the service {share['service']:.1%}, Redis {share['redis']:.1%}, the client "
+        f"{share['client']:.1%}, other programs and the kernel {others:.1%}, nobody "
+        f"{share['idle']:.1%}. Of the CPU that all of this took, whatever others did, hashing had "
+        f"{share['hashing'] / ours:.1%}."
+    )

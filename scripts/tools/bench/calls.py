@@ -8,6 +8,16 @@ import msgspec
 from tools.bench.processes import HOST
 from tools.bench.seeding import Seeder, Signed
 from tools.http_load.loops import Lane
+from tools.http_load.requests import request
+
+_AS_A_BROWSER = (
+    "Connection: keep-alive\r\n"
+    "User-Agent: {}\r\n"
+    "Accept: application/json\r\n"
+    "Accept-Encoding: gzip, deflate\r\n"
+    "Accept-Language: en-GB,en;q=0.9\r\n"
+)
+"""What a browser's `fetch` sends."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -34,7 +44,7 @@ async def _logout(seeder: Seeder, connections: int, count: int) -> list[Lane]:
 async def _logout_junk(seeder: Seeder, connections: int, count: int) -> list[Lane]:
     """A token in the right form whose MAC is wrong: turned down without asking Redis."""
     sessions = await seeder.open(_two_each(connections))
-    return [Lane([_post("/auth/logout", session, _forged(session))], count) for session in sessions]
+    return [Lane([_end("/auth/logout", each, _forged(each))], count) for each in sessions]
 
 
 async def _me(seeder: Seeder, connections: int, count: int) -> list[Lane]:
@@ -51,24 +61,31 @@ async def _refresh(seeder: Seeder, connections: int, count: int) -> list[Lane]:
     users = await seeder.new_accounts((connections + 1) // 2)
     sessions = await seeder.open([user for user in users for _ in range(2)][:connections])
     return [
-        Lane([_post("/auth/refresh", session, _token(session), signed=False)], count, chained=True)
-        for session in sessions
+        Lane([_send("POST", "/auth/refresh", each, _body(each), "")], count, chained=True)
+        for each in sessions
     ]
 
 
 async def _enable(seeder: Seeder, connections: int, count: int) -> list[Lane]:
     """A signed-in person on each connection; every request replaces the enrolment before."""
     sessions = await seeder.open(await seeder.accounts(connections))
-    return [Lane([_bare_post("/auth/2fa/enable", session)], count) for session in sessions]
+    return [Lane([_send("POST", "/auth/2fa/enable", each)], count) for each in sessions]
 
 
-async def _evalsha(seeder: Seeder, connections: int, count: int) -> list[Lane]:
-    """What a logout sends, to a handler that has Redis do nothing."""
-    return await _bodies("/evalsha", seeder, connections, count)
+def _on_floor(path: str) -> Callable[[Seeder, int, int], Awaitable[Sequence[Lane]]]:
+    """What a logout sends, to a handler of the floor."""
 
+    async def prepare(seeder: Seeder, connections: int, count: int) -> list[Lane]:
+        sessions = await seeder.open(_two_each(connections))
+        return [Lane([_end(path, session)], count) for session in sessions]
+
+    return prepare
+
+
+FLOOR = Call("floor", "empty POST, the floor", 204, _on_floor("/"), on_floor=True)
 
 CALLS = (
-    Call("evalsha", "empty POST with a bare EVALSHA", 204, _evalsha, on_floor=True),
+    Call("evalsha", "empty POST with a bare EVALSHA", 204, _on_floor("/evalsha"), on_floor=True),
     Call("logout", "POST /auth/logout", 204, _logout),
     Call("me", "GET /auth/me", 200, _me),
     Call("refresh", "POST /auth/refresh", 200, _refresh),
@@ -77,18 +94,23 @@ CALLS = (
 )
 """All calls, in the order in which they are measured."""
 
-
 BY_NAME = {call.name: call for call in CALLS}
 
 
-async def floor_lanes(seeder: Seeder, connections: int, count: int) -> list[Lane]:
-    """The floor's load: what a logout sends."""
-    return await _bodies("/", seeder, connections, count)
+def login(email: str, password: str) -> bytes:
+    """A login as bytes."""
+    body = {"email": email, "password": password}
+    return request("POST", "/auth/login", HOST, body, more=_AS_A_BROWSER.format("A flood"))
 
 
-async def _bodies(path: str, seeder: Seeder, connections: int, count: int) -> list[Lane]:
-    sessions = await seeder.open(_two_each(connections))
-    return [Lane([_post(path, session, _token(session))], count) for session in sessions]
+def logout(session: Signed) -> bytes:
+    """A logout as bytes."""
+    return _end("/auth/logout", session)
+
+
+def get(path: str, session: Signed) -> bytes:
+    """A signed-in GET as bytes."""
+    return _send("GET", path, session)
 
 
 def _two_each(sessions: int) -> list[bytes]:
@@ -96,61 +118,28 @@ def _two_each(sessions: int) -> list[bytes]:
     return [user for _ in range(sessions) for user in [secrets.token_bytes(16)] * 2][:sessions]
 
 
-def _token(session: Signed) -> str:
-    return session.tokens.refresh_token
-
-
 def _forged(session: Signed) -> str:
-    text = _token(session)
+    text = session.tokens.refresh_token
     return text[:-1] + ("A" if text[-1] != "A" else "B")
 
 
-def login(email: str, password: str) -> bytes:
-    """A login as bytes."""
-    body = msgspec.json.encode({"email": email, "password": password})
-    return _with_body(_head("POST", "/auth/login", "A flood"), body)
+def _body(session: Signed, refresh_token: str | None = None) -> dict[str, str]:
+    return {"refreshToken": refresh_token or session.tokens.refresh_token}
 
 
-def _post(path: str, session: Signed, refresh_token: str, *, signed: bool = True) -> bytes:
-    body = msgspec.json.encode({"refreshToken": refresh_token})
-    return _with_body(_head_of("POST", path, session, signed=signed), body)
+def _end(path: str, session: Signed, refresh_token: str | None = None) -> bytes:
+    return _send("POST", path, session, _body(session, refresh_token))
 
 
-def _bare_post(path: str, session: Signed) -> bytes:
-    return _head_of("POST", path, session) + b"Content-Length: 0\r\n\r\n"
-
-
-def logout(session: Signed) -> bytes:
-    """A logout as bytes."""
-    return _post("/auth/logout", session, _token(session))
-
-
-def get(path: str, session: Signed) -> bytes:
-    """A signed-in GET as bytes."""
-    return _head_of("GET", path, session) + b"\r\n"
-
-
-def _with_body(head: bytes, body: bytes) -> bytes:
-    kind = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
-    return head + kind + body
-
-
-def _head_of(method: str, path: str, session: Signed, *, signed: bool = True) -> bytes:
-    token = session.tokens.access_token if signed else None
-    return _head(method, path, session.client.user_agent, token)
-
-
-def _head(method: str, path: str, user_agent: str, access_token: str | None = None) -> bytes:
-    """Request line and headers, as a browser's `fetch` sends them."""
-    lines = [
-        f"{method} {path} HTTP/1.1",
-        f"Host: {HOST}",
-        "Connection: keep-alive",
-        f"User-Agent: {user_agent}",
-        "Accept: application/json",
-        "Accept-Encoding: gzip, deflate",
-        "Accept-Language: en-GB,en;q=0.9",
-    ]
-    if access_token:
-        lines.append(f"Authorization: Bearer {access_token}")
-    return "".join(line + "\r\n" for line in lines).encode()
+def _send(
+    method: str,
+    path: str,
+    session: Signed,
+    body: dict[str, str] | None = None,
+    access_token: str | None = None,
+) -> bytes:
+    """A request with the access token of the session, or another, or an empty one: none."""
+    if access_token is None:
+        access_token = session.tokens.access_token
+    more = _AS_A_BROWSER.format(session.client.user_agent)
+    return request(method, path, HOST, body, access_token, more)

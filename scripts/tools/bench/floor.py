@@ -42,4 +42,5 @@ if __name__ == "__main__":
     config = configuration(app, Settings())
     config.host, config.port = HOST, int(sys.argv[1])
     config.http = "httptools"  # uvicorn's own: what we add to it is measured
+    print(f"running on http://{HOST}:{config.port}", flush=True)
     uvicorn.Server(config).run()

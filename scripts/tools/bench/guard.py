@@ -9,12 +9,12 @@ import gc
 import multiprocessing
 import os
 import time
+from argparse import Namespace
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from resource import RUSAGE_SELF, getpagesize, getrusage
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from jwt.algorithms import ECAlgorithm
@@ -25,43 +25,26 @@ from service.guard.revocations import shards
 from service.redis.client import RedisClient
 from service.redis.feed_marking import FeedMarking
 from service.redis.keys import bucket_number
-from tools.bench import processes
+from tools.bench.harness import place
 from tools.bench.results import Found, Row
+from tools.report.progress import StatusLine
 from tools.testbed.issuer import Issuer
 from tools.testbed.parts import SIGNING_KEYS, access_tokens
 from tools.testbed.tokens import SESSION
 
 _BATCHES = 40
 _CHECKS, _SIGNATURES = 2000, 50
+_ISSUER = "https://issuer.example"
 _STATM = Path("/proc/self/statm")
 
 
-async def measure(revocations: int, tell: Callable[[str], None]) -> Found:
-    """The best batch of each: what is slower was interrupted."""
-    spawn = multiprocessing.get_context("spawn")
-    tell(f"memory of {revocations} ended sessions in a guard")
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        size = await asyncio.get_running_loop().run_in_executor(pool, _bytes_each, revocations)
+async def measure(told: Namespace, tell: StatusLine) -> Found:
+    """Measure the best batch of each: what is slower was interrupted."""
+    tell(f"memory of {told.revocations} ended sessions in a guard")
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        size = await asyncio.get_running_loop().run_in_executor(pool, _bytes_each, told.revocations)
     tell("checks of a guard")
-    token, _ = access_tokens().mint(SESSION)
-    with (
-        TemporaryDirectory() as name,
-        processes.redis_server(Path(name)) as redis,
-        Issuer(SIGNING_KEYS) as issuer,
-    ):
-        redis_client = RedisClient(redis.url)
-        await FeedMarking(redis_client, "https://issuer.example").mark()
-        await redis_client.aclose()
-        guard = partial(
-            Verifier,
-            issuer="https://issuer.example",
-            audience="audience",
-            jwks_url=issuer.url,
-            redis_url=redis.url.reveal(),
-        )
-        async with guard() as warm, guard(cache_size=0) as cold:
-            cached = await _best(lambda: warm.verify(token), _CHECKS)
-            bare, uncached = await _in_turn(token, cold)
+    cached, bare, uncached = await _checks()
     figures = (
         ("token checked before", cached, "µs", 1.1),
         ("new token", uncached, "µs", None),
@@ -73,30 +56,40 @@ async def measure(revocations: int, tell: Callable[[str], None]) -> Found:
         Row("guard", "guard", name, round(value, 3), unit, limit=limit)
         for name, value, unit, limit in figures
     ]
-    return Found(rows, {"guard": f"{revocations:,} ended sessions."})
+    return Found(rows, {"guard": f"{told.revocations:,} ended sessions."})
 
 
-async def _in_turn(token: str, guard: Verifier) -> tuple[float, float]:
-    """The bare signature and the whole check, so that both see the same machine."""
+async def _checks() -> tuple[float, float, float]:
+    """µs of a check of a token known, of the bare signature, and of a check of a new token.
+
+    The last two take turns, so that both see the same machine.
+    """
+    token, _ = access_tokens().mint(SESSION)
     signed, _, signature = token.encode().rpartition(b".")
     algorithm, raw = ECAlgorithm(ECAlgorithm.SHA256), decode(signature)
     key = SIGNING_KEYS.active.private_key.public_key()
 
-    async def bare() -> Any:
+    async def verify_signature() -> Any:
         return algorithm.verify(signed, key, raw)
 
-    found = [
-        (
-            await _batch(bare, _SIGNATURES),
-            await _batch(lambda: guard.verify(token), _SIGNATURES),
-        )
-        for _ in range(_BATCHES)
-    ]
-    return min(pair[0] for pair in found), min(pair[1] for pair in found)
-
-
-async def _best(work: Callable[[], Awaitable[object]], times: int) -> float:
-    return min([await _batch(work, times) for _ in range(_BATCHES)])
+    async with place() as here:
+        redis_client = RedisClient(here.redis.url)
+        await FeedMarking(redis_client, _ISSUER).mark()
+        await redis_client.aclose()
+        with Issuer(SIGNING_KEYS) as issuer:
+            guard = partial(
+                Verifier, issuer=_ISSUER, audience="audience",
+                jwks_url=issuer.url, redis_url=here.redis.url.reveal(),
+            )  # fmt: skip
+            async with guard() as warm, guard(cache_size=0) as cold:
+                cached = [
+                    await _batch(lambda: warm.verify(token), _CHECKS) for _ in range(_BATCHES)
+                ]
+                bare, whole = list[float](), list[float]()
+                for _ in range(_BATCHES):
+                    bare.append(await _batch(verify_signature, _SIGNATURES))
+                    whole.append(await _batch(lambda: cold.verify(token), _SIGNATURES))
+    return min(cached), min(bare), min(whole)
 
 
 async def _batch(work: Callable[[], Awaitable[object]], times: int) -> float:

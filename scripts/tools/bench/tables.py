@@ -1,12 +1,19 @@
-"""Rows as tables: one for each part, one of all targets, and those of sizing."""
+"""A report as tables: one for each part, one of all targets, and those of sizing.
 
+Each has its place in a page of Markdown, which begins with `<!-- figures: NAME -->` and ends with
+`<!-- end -->`. What stands in between is made by the program; all else is written by hand.
+"""
+
+import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from tools.bench import sizing
 from tools.bench.calls import BY_NAME
 from tools.bench.results import Report, Row
-from tools.report.tables import Table, figure, judged
+from tools.report.tables import Table, figure, in_markdown, in_terminal, judged
+
+_PLACE = re.compile(r"(<!-- figures: (\S+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
 
 PARTS = {
     "calls": "What calls cost",
@@ -23,6 +30,35 @@ PARTS = {
 }
 
 
+def refreshed(page: str, report: Report) -> str:
+    """Put all tables into the page. A place whose figures are missing stays as it is."""
+    made = {table.name: "\n".join(in_markdown(table)) for table in tables(report)}
+
+    def table(place: re.Match[str]) -> str:
+        begin, name, end = place.groups()
+        return begin + made[name] + end if name in made else place[0]
+
+    return _PLACE.sub(table, page)
+
+
+def shown(report: Report, old: Report | None) -> str:
+    """All figures as text; with an `old` report also how they have changed since."""
+    lines = [f"{report.machine}; {report.software}; {report.redis}"]
+    for table in tables(report):
+        lines += ["", *in_terminal(table)]
+    if old is not None:
+        before = {row.key: row for row in old.rows}
+        lines += ["", f"Since {old.made_at}:"]
+        lines += [_change(before[row.key], row) for row in report.rows if row.key in before]
+    return "\n".join(lines)
+
+
+def _change(then: Row, now: Row) -> str:
+    per_cent = f" ({(now.value / then.value - 1) * 100:+.0f} %)" if then.value else ""
+    change = f"{figure(then.value)} → {figure(now.value)} {now.unit}".rstrip()
+    return f"  {_named(now)}: {now.metric}: {change}{per_cent}"
+
+
 def tables(report: Report) -> Iterator[Table]:
     """All for which there are figures."""
     if promised := [row for row in report.rows if row.limit is not None]:
@@ -36,7 +72,7 @@ def tables(report: Report) -> Iterator[Table]:
 def _targets(promised: Sequence[Row]) -> Table:
     rows = [
         (
-            f"{row.metric}: {named(row)}",
+            f"{row.metric}: {_named(row)}",
             PARTS.get(row.part, row.part),
             _limit(row),
             f"{figure(row.value)} {row.unit}".rstrip(),
@@ -50,7 +86,7 @@ def _targets(promised: Sequence[Row]) -> Table:
 
 
 def _part(report: Report, part: str, title: str, rows: Sequence[Row]) -> Table:
-    groups = [(name, list(group)) for name, group in groupby(rows, named)]
+    groups = [(name, list(group)) for name, group in groupby(rows, _named)]
     metrics = list(dict.fromkeys((row.metric, row.unit) for row in rows))
     lines: list[Sequence[str]]
     if len(groups) == 1:  # a column for each metric would be a very long line
@@ -76,7 +112,7 @@ def _cells(group: Sequence[Row], metrics: Sequence[tuple[str, str]]) -> Iterator
         yield _value(row) + limit if row else ""
 
 
-def named(row: Row) -> str:
+def _named(row: Row) -> str:
     """What a figure is of, for people."""
     call = BY_NAME[row.call].title if row.call in BY_NAME else row.call
     call = f"`{call}`" if call.startswith(("GET ", "POST ")) else call

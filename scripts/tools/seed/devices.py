@@ -2,6 +2,8 @@
 
 import ipaddress
 import secrets
+from collections.abc import Iterator
+from itertools import cycle
 from random import Random
 
 from service.sessions.origin import RequestOrigin
@@ -28,8 +30,19 @@ _IPV4 = ipaddress.ip_network("198.18.0.0/15")
 _IPV6 = ipaddress.ip_network("2001:db8::/32")
 _IPV6_SHARE = 0.4
 
+_MANY = 4096
 
-def device(random: Random) -> RequestOrigin:
+
+def devices(seed: int) -> Iterator[RequestOrigin]:
+    """Draw many, the same for a seed, and give them out over and over, without an end.
+
+    Drawing one for each session would take as long as the rest of it.
+    """
+    random = Random(seed)  # devices are no secret
+    return cycle([_device(random) for _ in range(_MANY)])
+
+
+def _device(random: Random) -> RequestOrigin:
     """One of many, drawn with `random`."""
     agent = random.choices(_AGENTS, _SHARES)[0].format(
         chrome=random.randint(126, 138),

@@ -7,18 +7,16 @@ counts the sessions of each. So a run that was broken off, however it ended, nee
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from itertools import islice
-from random import Random
 from typing import TypeVar
 
 import msgspec
 
 from service.cli.progress import Progress
-from service.sessions.origin import RequestOrigin
 from service.sessions.record import Authentication
 from service.sessions.sessions import Sessions
 from service.sessions.token_pair import Opened
 from tools.seed.accounts import Login, accounts
-from tools.seed.devices import device
+from tools.seed.devices import devices
 from tools.seed.export import Export, line
 from tools.seed.line import Line
 from tools.seed.stores import Stores
@@ -33,7 +31,6 @@ larger ones the service, which may have to wait for this, would wait too long.""
 _SESSIONS_IN_PIECE = 1000
 _AT_ONCE = 250
 """Calls of a lane under way."""
-_DEVICES = 4096
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -87,9 +84,7 @@ class Filling:
         self._login = login
         self._export = export
         self._progress = progress
-        random = Random(2)  # devices are no secret
-        self._devices = [device(random) for _ in range(_DEVICES)]
-        self._next_device = 0
+        self._devices = devices(2)
         # Full, it holds the accounts back; empty, the lanes.
         self._pieces: asyncio.Queue[list[_Account] | None] = asyncio.Queue(2 * LANES)
         self.tally = Tally()
@@ -156,7 +151,7 @@ class Filling:
     async def _open_all(self, wanted: list[_Account], sessions: Sessions) -> None:
         async def open_one(account: _Account) -> Opened:
             return await sessions.open_unsigned(
-                account.id, Authentication.PASSWORD, "user.loggedIn", self._device()
+                account.id, Authentication.PASSWORD, "user.loggedIn", next(self._devices)
             )
 
         opened = await gather(open_one, wanted)
@@ -166,11 +161,6 @@ class Filling:
             pairs = zip(wanted[:taken], opened[:taken], strict=True)
             self._export.write([self._line(*pair) for pair in pairs])
         self._progress.advance(len(opened))
-
-    def _device(self) -> RequestOrigin:
-        """The next of many: drawing one for each session would take as long as the rest of it."""
-        self._next_device = (self._next_device + 1) % _DEVICES
-        return self._devices[self._next_device]
 
     def _line(self, account: _Account, opened: Opened) -> Line:
         tokens = self._stores.sessions.sign(opened)

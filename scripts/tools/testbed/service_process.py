@@ -6,9 +6,9 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import httpx
 import jwt
@@ -20,40 +20,22 @@ from tools.testbed.waiting import wait_until
 PASSWORD = "correct horse battery"
 
 
-class ServiceProcess:
-    """`python -m service serve` on a free port, with a data directory of its own."""
+class HttpProcess:
+    """A Python program that serves HTTP on loopback, and prints where it does."""
 
-    def __init__(
-        self,
-        directory: Path,
-        redis_url: Secret,
-        program: Sequence[str] = ("-m", "service"),
-        **settings: str,
-    ) -> None:
-        """`program` is what Python runs, where it is not the service as it is."""
-        self.directory = directory
-        self._program = program
+    _alive: tuple[str, Container[int]] = "/", range(600)
+    """What it is asked to see whether it serves, and what it may answer."""
+
+    def __init__(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+        """`log` is for all that it prints; `environment` goes before ours without SERVICE_*."""
+        self.arguments = arguments
         self.url = ""
-        self._log = directory / "service.log"
-        self._environment = _clean_environment() | {
-            "SERVICE_ENV": "test",
-            "SERVICE_BCRYPT_COST": "4",
-            "SERVICE_RATE_LIMIT": "off",
-            "SERVICE_PORT": "0",
-            "SERVICE_DATA_DIR": str(directory / "var"),
-            "SERVICE_REDIS_URL": redis_url.reveal(),
-            **settings,
-        }
+        self._log = log
+        ours = {name: value for name, value in os.environ.items() if name[:8] != "SERVICE_"}
+        self._environment = {**ours, **environment}
         self.process: subprocess.Popen[bytes] | None = None
 
-    def beside(self, directory: Path, **settings: str) -> "ServiceProcess":
-        """Another process on the same Redis and the same data, which logs to `directory`."""
-        url = Secret(self._environment["SERVICE_REDIS_URL"])
-        shared = "SERVICE_DATA_DIR", "SERVICE_DATABASE_URL", "SERVICE_DATABASE_TIMEOUT_MS"
-        data = {name: self._environment.get(name, "") for name in shared}
-        return ServiceProcess(directory, url, **data | settings)
-
-    def start(self, patience: float = 90) -> "ServiceProcess":
+    def start(self, patience: float = 90) -> Self:
         """Start it and wait until it says where it listens and answers there.
 
         `patience` is in seconds: several at once on a busy machine take some.
@@ -71,7 +53,7 @@ class ServiceProcess:
     def _launch(self) -> "subprocess.Popen[bytes]":
         with self._open_log() as log:
             self.process = subprocess.Popen(
-                [sys.executable, *self._program, "serve"],
+                [sys.executable, *self.arguments],
                 cwd=REPOSITORY,
                 env=self._environment,
                 stdout=log,
@@ -80,11 +62,11 @@ class ServiceProcess:
         return self.process
 
     def _open_log(self) -> IO[bytes]:
-        """Where a new process writes to."""
+        """Open what a new process writes to."""
         return self._log.open("wb")
 
     def output(self) -> str:
-        """All that it has printed and logged so far."""
+        """Read all that it has printed and logged so far."""
         return self._log.read_text(encoding="utf-8")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
@@ -109,14 +91,47 @@ class ServiceProcess:
     def _answers(self) -> bool:
         assert self.process
         assert self.process.poll() is None, self.output()
-        found = re.search(r"serves on (http://127\.0\.0\.1:\d+)", self.output())
+        found = re.search(r"(?:serves|running) on (http://127\.0\.0\.1:\d+)", self.output())
         if found is None:
             return False
-        self.url = found[1]
+        self.url, (path, statuses) = found[1], self._alive
         try:
-            return httpx.get(f"{self.url}/health/live").status_code == 200
+            return httpx.get(self.url + path).status_code in statuses
         except httpx.TransportError:
             return False
+
+
+class ServiceProcess(HttpProcess):
+    """`python -m service serve` on a free port, with a data directory of its own."""
+
+    _alive = "/health/live", (200,)
+
+    def __init__(
+        self,
+        directory: Path,
+        redis_url: Secret,
+        program: Sequence[str] = ("-m", "service"),
+        **settings: str,
+    ) -> None:
+        """`program` is what Python runs, where it is not the service as it is."""
+        self.directory = directory
+        environment = {
+            "SERVICE_ENV": "test",
+            "SERVICE_BCRYPT_COST": "4",
+            "SERVICE_RATE_LIMIT": "off",
+            "SERVICE_PORT": "0",
+            "SERVICE_DATA_DIR": str(directory / "var"),
+            "SERVICE_REDIS_URL": redis_url.reveal(),
+            **settings,
+        }
+        super().__init__((*program, "serve"), directory / "service.log", environment)
+
+    def beside(self, directory: Path, **settings: str) -> "ServiceProcess":
+        """Another process on the same Redis and the same data, which logs to `directory`."""
+        url = Secret(self._environment["SERVICE_REDIS_URL"])
+        shared = "SERVICE_DATA_DIR", "SERVICE_DATABASE_URL", "SERVICE_DATABASE_TIMEOUT_MS"
+        data = {name: self._environment.get(name, "") for name in shared}
+        return ServiceProcess(directory, url, **data | settings)
 
 
 class Person:
@@ -191,7 +206,3 @@ def code_of(answer: httpx.Response) -> tuple[int, str]:
     """Status and error code; the code of a success is empty."""
     body = answer.json() if answer.content else {}
     return answer.status_code, body.get("error", {}).get("code", "")
-
-
-def _clean_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("SERVICE_")}

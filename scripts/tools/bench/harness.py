@@ -1,0 +1,186 @@
+"""What every part of the benchmark stands on: a place with servers, and a generator of load."""
+
+import asyncio
+import multiprocessing
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from service.settings import Settings
+from tools.bench.calls import Call
+from tools.bench.processes import (
+    FLOOR_REDIS_URL,
+    HOST,
+    BenchmarkError,
+    RedisServer,
+    Server,
+    Start,
+    cpu,
+    embedded,
+)
+from tools.bench.results import Sample
+from tools.bench.seeding import Seeder, seeding
+from tools.http_load.loops import (
+    Lane,
+    OpenLoop,
+    Outcome,
+    UnexpectedAnswer,
+    closed,
+    open_and_retrying,
+)
+from tools.http_load.quantiles import quantile
+from tools.testbed.ports import free_port
+
+WARM_UP = 10
+"""Requests on each connection: caches fill, connections to the stores open."""
+
+Tell = Callable[[str], None]
+"""Is told what is being done."""
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How hard and how long: connections, requests on each in a round, rounds."""
+
+    connections: int
+    requests: int
+    rounds: int
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A Redis in a directory of its own, and a seeder on the stores of its service."""
+
+    directory: Path
+    redis: RedisServer
+    seeder: Seeder
+    environment: dict[str, str]
+    """What the service is set to, each the default where not named here."""
+
+    @property
+    def settings(self) -> Settings:
+        """The same as the service reads it."""
+        return Settings.from_environment(self.environment)
+
+    def service(self, workers: int = 1) -> Server:
+        """The service as it is started in production."""
+        own = {"SERVICE_PORT": str(free_port()), "SERVICE_WORKERS": str(workers)}
+        environment = self.environment | own | {"PYTHONUNBUFFERED": "1"}
+        return Server(("-m", "service", "serve"), self.directory / "service.log", environment)
+
+    def floor(self) -> Server:
+        """The floors, under the same server with the same settings."""
+        environment = {FLOOR_REDIS_URL: self.redis.url.reveal()}
+        arguments = ("-m", "tools.bench.floor", str(free_port()))
+        return Server(arguments, self.directory / "floor.log", environment)
+
+
+@asynccontextmanager
+async def place(start: Start | None = None, bcrypt_cost: int = 4) -> AsyncIterator[Place]:
+    """A place in a temporary directory, by default on the embedded Valkey."""
+    with TemporaryDirectory() as name:
+        directory = Path(name)
+        with (start or embedded())(directory) as redis:
+            environment = {
+                "SERVICE_ENV": "test",
+                "SERVICE_HOST": HOST,
+                "SERVICE_BCRYPT_COST": str(bcrypt_cost),
+                "SERVICE_RATE_LIMIT": "off",
+                "SERVICE_DATA_DIR": name,
+                "SERVICE_REDIS_URL": redis.url.reveal(),
+                "SERVICE_DATABASE_URL": f"sqlite:///{directory / 'service.db'}",
+            }
+            async with seeding(Settings.from_environment(environment)) as seeder:
+                yield Place(directory, redis, seeder, environment)
+
+
+class Generator(AbstractContextManager["Generator"]):
+    """Sends loads from a process of its own, while it is entered.
+
+    Nothing else may run meanwhile on the servers whose costs are read.
+    """
+
+    def __init__(self) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(1, mp_context=spawn)
+        self._pid = self._pool.submit(os.getpid).result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown()
+
+    def cpu(self) -> float:
+        """Read its CPU seconds so far."""
+        return cpu(self._pid)
+
+    async def call(
+        self, place: Place, server: Server, call: Call, connections: int, requests: int
+    ) -> Sample:
+        """Send a call in a closed loop, and read what it costs. Raises `BenchmarkError`."""
+        lanes = await call.prepare(place.seeder, connections, requests)
+        return await self.closed(place, server, lanes, call.status)
+
+    async def closed(
+        self, place: Place, server: Server, lanes: Sequence[Lane], status: int
+    ) -> Sample:
+        """Send lanes in closed loops, and read what a request costs.
+
+        Raises:
+            BenchmarkError: an answer was not as expected.
+        """
+        redis_before, cpu_before = place.redis.costs(), server.cpu()
+        timing = await self._run(server, closed, server.endpoint, lanes, status)
+        cpu, redis = server.cpu() - cpu_before, place.redis.costs()
+        latencies = sorted(timing.latencies)
+        count = len(latencies)
+
+        def spent(name: str) -> float:
+            more: float = getattr(redis, name) - getattr(redis_before, name)
+            return more / count
+
+        return Sample(
+            cpu=cpu / count * 1e6,
+            per_second=count / timing.elapsed,
+            p50=quantile(latencies, 0.5) * 1e3,
+            p99=quantile(latencies, 0.99) * 1e3,
+            redis_cpu=spent("cpu") * 1e6,
+            redis_main_thread=spent("main_thread") * 1e6,
+            round_trips=spent("scripts"),
+            commands=spent("commands"),
+        )
+
+    async def open(
+        self,
+        server: Server,
+        loops: Sequence[OpenLoop],
+        retrying: Sequence[bytes] = (),
+        seconds: float = 0,
+    ) -> Outcome:
+        """Send open loops, and retrying ones beside them (`open_and_retrying`).
+
+        Raises:
+            BenchmarkError: an answer was not as expected.
+        """
+        outcome: Outcome = await self._run(
+            server, open_and_retrying, server.endpoint, loops, retrying, seconds
+        )
+        return outcome
+
+    async def _run(self, server: Server, load: Callable[..., Any], *arguments: object) -> Any:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._pool, load, *arguments)
+        except UnexpectedAnswer as error:
+            raise BenchmarkError(f"{error}\n{server.last_error()}") from None
