@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 
@@ -23,7 +24,6 @@ from tools.bench import (
     workers,
 )
 from tools.bench.calls import BY_NAME
-from tools.bench.harness import place
 from tools.bench.processes import embedded
 from tools.bench.results import Found, Report
 from tools.report.progress import StatusLine
@@ -45,8 +45,8 @@ _PARTS: dict[str, Callable[[argparse.Namespace, StatusLine], Awaitable[Found]]] 
 async def measure(told: argparse.Namespace, old: Report | None) -> Report:
     """Measure the parts that are asked for. What else an `old` report has is kept."""
     tell = StatusLine(logged=True)
-    async with place(embedded(told.redis)) as here:
-        server = here.redis.version
+    with TemporaryDirectory() as name, embedded(told.redis)(Path(name)) as redis:
+        server = redis.version
     now = datetime.now(UTC).isoformat(timespec="seconds")
     report = Report(now, _machine(), _software(), server)
     if old is not None:
