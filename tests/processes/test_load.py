@@ -193,7 +193,7 @@ def test_it_asks_on_a_terminal() -> None:
     os.close(ours)
     os.close(theirs)
     assert done.returncode == 2
-    assert "[y/N]" in done.stdout
+    assert "[y/N]" in done.stderr
     assert "nothing was sent" in done.stderr
 
 

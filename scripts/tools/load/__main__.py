@@ -1,28 +1,35 @@
 """`scripts/load`: ask, gather people, let them come, report."""
 
 import sys
+from argparse import Namespace
+from contextlib import closing
 
 import msgspec
 import uvloop
 
-from tools.load import capacity, options, report, target
-from tools.load.errors import UnusableError
-from tools.load.options import Options
+from tools.load import capacity, command_line, report, target
+from tools.load.arrivals import Plan
+from tools.load.figures import Summary
+from tools.load.mixes import MIXES
 from tools.load.runs import Runs
-from tools.load.status import Status
-from tools.load.target import Target
+from tools.load.target import Target, UnusableError
 from tools.load.terminal import table
+from tools.load.thresholds import Limit, Thresholds
+from tools.report.progress import agreed
 
 _EXIT_CODES = {"pass": 0, "broken": 1, "unusable": 2}
 
 
 def main() -> int:
     """Run as told and return the exit code."""
-    asked = options.parse()
+    asked = _asked()
     try:
         where = target.find(asked.host)
         _ask(where, asked)
-        return uvloop.run(_load(where, asked))
+        with closing(Runs(where, asked)) as runs:
+            return uvloop.run(
+                _find_capacity(runs, asked) if asked.find_capacity else _run(runs, asked)
+            )
     except UnusableError as error:
         print(f"scripts/load: {error}", file=sys.stderr)
         return 2
@@ -30,50 +37,59 @@ def main() -> int:
         return 130
 
 
-def _ask(where: Target, asked: Options) -> None:
+def _asked() -> Namespace:
+    """The options, with the `plan` and the `thresholds` that they come to; or SystemExit with 2."""
+    parser = command_line.parser()
+    asked = parser.parse_args()
+    if (asked.mix is None) == (asked.find_capacity is None):
+        parser.error("name a mix, or --find-capacity and a mix")
+    if asked.memory_change is not None and not asked.watch_pid:
+        parser.error("--memory-change needs --watch-pid")
+    for file in (asked.html, asked.json):
+        if file is not None and not file.absolute().parent.is_dir():
+            parser.error(f"{file}: there is no such directory")
+    mix = MIXES[asked.mix or asked.find_capacity]
+    asked.plan = Plan(mix, asked.rate, asked.warm_up, asked.duration, asked.even)
+    limits = (
+        Limit(name, *each) for name in ("p50", "p95", "p99") for each in getattr(asked, name) or ()
+    )
+    most, share = asked.errors
+    late = asked.late * 1000
+    asked.thresholds = Thresholds(tuple(limits), most, share, asked.memory_change, late)
+    return asked
+
+
+def _ask(where: Target, asked: Namespace) -> None:
     """Raises UnusableError, unless it is this machine or somebody says yes."""
     if where.is_loopback or asked.yes:
         return
     what = f"{where.url} ({where.address}) is not this machine"
-    if not sys.stdin.isatty():
-        raise UnusableError(f"{what}; --yes loads it all the same")
-    print(f"{what}. Load it with {asked.plan.mix.name}, {asked.plan.rate:g} arrivals a second?")
-    if input("[y/N] ").strip().lower() not in ("y", "yes"):
-        raise UnusableError("nothing was sent")
+    load = f"It would be loaded with {asked.plan.mix.name}, {asked.plan.rate:g} arrivals a second."
+    if not (answer := agreed(f"{what}. {load}")):
+        unasked = f"{what}; --yes loads it all the same"
+        raise UnusableError(unasked if answer is None else "nothing was sent")
 
 
-async def _load(where: Target, asked: Options) -> int:
-    with Runs(where, asked) as runs:
-        return await (_find_capacity(runs, asked) if asked.find_capacity else _run(runs, asked))
-
-
-async def _run(runs: Runs, asked: Options) -> int:
+async def _run(runs: Runs, asked: Namespace) -> int:
     await runs.gather(asked.plan)
-    status = Status()
-    try:
-        summary = await runs.run(asked.plan, asked.thresholds, status)
-    finally:
-        status.end()
+    summary = await runs.run(asked.plan, asked.thresholds)
     print(table(summary))
-    if asked.json:
-        asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
-    if asked.html:
-        asked.html.write_text(report.page(summary), encoding="utf-8")
+    _keep(asked, summary, summary)
     return _EXIT_CODES[summary.verdict]
 
 
-async def _find_capacity(runs: Runs, asked: Options) -> int:
-    status = Status()
-    try:
-        found = await capacity.find(runs, asked, status)
-    finally:
-        status.end()
+async def _find_capacity(runs: Runs, asked: Namespace) -> int:
+    found = await capacity.find(runs, asked)
     print(capacity.words(found))
+    _keep(asked, found, found.best)
+    return 1 if found.best is None else 0
+
+
+def _keep(asked: Namespace, figures: msgspec.Struct, shown: Summary | None) -> None:
     if asked.json:
-        asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
-    if asked.html and found.best is not None:
-        asked.html.write_text(report.page(found.best), encoding="utf-8")
-    return 0 if found.best is not None else 1
+        asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")
+    if asked.html and shown is not None:
+        asked.html.write_text(report.page(shown), encoding="utf-8")
 
 
 if __name__ == "__main__":

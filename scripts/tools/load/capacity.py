@@ -2,14 +2,13 @@
 
 import asyncio
 import sys
+from argparse import Namespace
 
 import msgspec
 
-from tools.load.errors import UnusableError
 from tools.load.figures import Summary
-from tools.load.options import Options
 from tools.load.runs import Runs
-from tools.load.status import Status
+from tools.load.target import UnusableError
 from tools.load.thresholds import Limit, Thresholds
 
 _FASTER = 1.5
@@ -46,7 +45,7 @@ class Capacity(msgspec.Struct, frozen=True):
     best: Summary | None
 
 
-async def find(runs: Runs, asked: Options, status: Status) -> Capacity:
+async def find(runs: Runs, asked: Namespace) -> Capacity:
     """Raise the rate by half until it breaks, or halve it until it holds, then close in.
 
     Raises:
@@ -55,7 +54,7 @@ async def find(runs: Runs, asked: Options, status: Status) -> Capacity:
     limits = asked.thresholds
     if not limits.limits:
         limits = msgspec.structs.replace(limits, limits=(_P99,))
-    search = _Search(runs, asked, limits, status)
+    search = _Search(runs, asked, limits)
     rate = asked.plan.rate
     while await search.holds(rate):
         rate *= _FASTER
@@ -73,8 +72,8 @@ async def find(runs: Runs, asked: Options, status: Status) -> Capacity:
 
 
 class _Search:
-    def __init__(self, runs: Runs, asked: Options, limits: Thresholds, status: Status) -> None:
-        self._runs, self._asked, self._limits, self._status = runs, asked, limits, status
+    def __init__(self, runs: Runs, asked: Namespace, limits: Thresholds) -> None:
+        self._runs, self._asked, self._limits = runs, asked, limits
         self.steps: list[Step] = []
         self.best: Summary | None = None
         self.broken = 0.0
@@ -109,8 +108,7 @@ class _Search:
             if not self.steps:
                 raise
             return None
-        summary = await self._runs.run(plan, self._limits, self._status)
-        self._status.end()
+        summary = await self._runs.run(plan, self._limits)
         self._note(summary)
         await asyncio.sleep(_PAUSE)
         return summary

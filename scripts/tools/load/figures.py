@@ -1,7 +1,5 @@
 """A run in figures. In JSON, names ending in `_ms` are milliseconds; other times are seconds."""
 
-import bisect
-from array import array
 from collections.abc import Sequence
 
 import msgspec
@@ -121,23 +119,3 @@ def latencies(seconds: Sequence[float]) -> Latencies:
     return Latencies(*(
         round(quantile(ordered, share) * 1000, 3) for share in (0.5, 0.95, 0.99, 1.0)
     ))  # fmt: skip
-
-
-def after(due: "array[float]", start: float) -> int:
-    """How many of these are at or after the start."""
-    return sum(1 for at in due if at >= start)
-
-
-def buckets(
-    due: "array[float]", values: "array[float]", width: float, count: int
-) -> list[list[float]]:
-    """The values by when they were due."""
-    found: list[list[float]] = [[] for _ in range(count)]
-    for at, value in zip(due, values, strict=True):
-        found[min(count - 1, int(at / width))].append(value)
-    return found
-
-
-def between(times: Sequence[float], start: float, end: float) -> slice:
-    """Which of these, in order, lie from `start` to before `end`."""
-    return slice(bisect.bisect_left(times, start), bisect.bisect_left(times, end))

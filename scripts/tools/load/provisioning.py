@@ -4,22 +4,21 @@ import asyncio
 import math
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from collections.abc import Iterable
 
 from service.cli.progress import Progress
+from tools.http_load.concurrently import gather
 from tools.http_load.connection import LostError
 from tools.load.arrivals import Plan
 from tools.load.calls import Calls, hold, refusal
-from tools.load.errors import UnusableError
 from tools.load.scenarios import Scenarios
+from tools.load.target import UnusableError
 from tools.load.tokens import TokenFile
 from tools.load.virtual_users import Account, VirtualUser
 
 MOST_SIGN_UPS = 2000
 """Each costs the service a password hash, a quarter of a second of a core."""
 
-_T = TypeVar("_T")
 _AT_ONCE = 4
 _PATIENCE = 120.0  # seconds that a service may go on turning sign-ups away
 
@@ -67,7 +66,7 @@ async def signed_up(calls: Calls, count: int) -> list[VirtualUser]:
             users.append(await _sign_up(calls))
             progress.advance(1)
 
-        await _side_by_side(one, range(count), _AT_ONCE)
+        await gather(one, range(count), _AT_ONCE)
     return users
 
 
@@ -86,9 +85,7 @@ async def _sign_up(calls: Calls) -> VirtualUser:
         if not answer.asks_to_retry or time.monotonic() > deadline:
             raise UnusableError(f"nobody could sign up: {refusal(answer)}")
         await asyncio.sleep(1)
-    user = VirtualUser(account, "", "", 0)
-    hold(user, answer)
-    return user
+    return hold(VirtualUser(account), answer)
 
 
 async def refresh_stale(scenarios: Scenarios, users: Iterable[VirtualUser]) -> None:
@@ -111,22 +108,4 @@ async def refresh_stale(scenarios: Scenarios, users: Iterable[VirtualUser]) -> N
                 )
             progress.advance(1)
 
-        await _side_by_side(one, stale, _AT_ONCE * 4)
-
-
-async def _side_by_side(
-    do: Callable[[_T], Awaitable[None]], items: Iterable[_T], at_once: int
-) -> None:
-    """Do this for every item, so many at once. Raises the first `UnusableError`."""
-    left = iter(items)
-
-    async def lane() -> None:
-        for item in left:
-            await do(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(at_once):
-                group.create_task(lane())
-    except* UnusableError as errors:
-        raise errors.exceptions[0] from None
+        await gather(one, stale, _AT_ONCE * 4)

@@ -1,12 +1,13 @@
 """A run as one HTML file, which loads nothing and runs nothing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from html import escape
 
-from tools.load.figures import Call, Summary
-from tools.load.terminal import ending
+from tools.load.figures import Summary
+from tools.load.terminal import calls, ending
 from tools.report.drawing import STYLE, WIDTH
 from tools.report.line_chart import HEIGHT, LineChart, Series
+from tools.report.tables import Table, in_html
 
 _STYLE = """
 :root { color-scheme: light dark }
@@ -24,8 +25,6 @@ th:first-child, td:first-child { text-align: left } tbody th { font-weight: 400 
 tr.total > * { font-weight: 600 }
 figure { margin: 1.2rem 0 } figure > svg { max-width: 100%; height: auto }
 """
-
-_CALLS = ("Call", "Requests", "A second", "Errors", "Shed", "p50 ms", "p95 ms", "p99 ms", "Max ms")
 
 
 def page(summary: Summary) -> str:
@@ -62,70 +61,40 @@ def _what(summary: Summary) -> str:
 
 
 def _tables(summary: Summary) -> Iterator[str]:
-    rows: list[tuple[str, ...]]
     if summary.verdicts:
         rows = [
             (v.threshold, v.measured, "holds" if v.holds else "broken") for v in summary.verdicts
         ]
-        yield _table("Thresholds", ("Threshold", "Measured", ""), rows)
-    calls = [_call(call) for call in (*summary.calls, summary.total)]
-    yield _table("Calls in the steady state", _CALLS, calls, total=True)
+        yield in_html(Table("", "Thresholds", ("Threshold", "Measured", ""), rows))
+    yield in_html(calls(summary), total=True)
     if summary.failures:
-        rows = [
+        head: tuple[str, ...] = ("Call", "What", "Times", "When")
+        errors = [
             (f.call, f.what, f"{f.count:,}", "warm-up" if f.in_warm_up else "steady state")
             for f in summary.failures
         ]
-        yield _table("Errors", ("Call", "What", "Times", "When"), rows)
+        yield in_html(Table("", "Errors", head, errors))
     if summary.watched:
-        rows = [
+        head = ("Process", "First third, MiB", "Last third, MiB", "Change", "Cores")
+        watched = [
             (w.name, f"{w.first_third / 2**20:.1f}", f"{w.last_third / 2**20:.1f}",
              f"{w.change_percent:+.2f} %", f"{w.cores:.2f}")
             for w in summary.watched
         ]  # fmt: skip
-        head = ("Process", "First third, MiB", "Last third, MiB", "Change", "Cores")
-        yield _table("Memory and CPU of processes, with their children", head, rows)
-    yield _table("The generator", ("", ""), _generator(summary))
-
-
-def _generator(summary: Summary) -> Iterator[tuple[str, str]]:
+        title = "Memory and CPU of processes, with their children"
+        yield in_html(Table("", title, head, watched))
     made = summary.generator
-    yield (
-        "Arrivals set out late by, p50 / p99 / max",
-        (f"{made.late.p50_ms:.1f} / {made.late.p99_ms:.1f} / {made.late.max_ms:.1f} ms"),
-    )
-    yield "Arrivals that came to nothing", f"{made.unsent:,}"
-    yield "Under way at most", f"{made.most_under_way:,}"
-    yield "CPU a request", f"{made.cpu_us_per_request:.0f} µs"
-    yield "CPU", f"{made.cpu_share:.2f} of {made.cores} cores"
-    yield "On the machine that it loads", "yes" if made.shares_the_machine else "no"
-    yield "Load average of its machine at the end", f"{made.load_average:g}"
-
-
-def _call(call: Call) -> tuple[str, ...]:
-    times = call.latencies
-    numbers = (times.p50_ms, times.p95_ms, times.p99_ms, times.max_ms)
-    return (
-        call.name, f"{call.requests:,}", f"{call.per_second:,.1f}", f"{call.errors:,}",
-        f"{call.shed:,}", *(f"{number:,.1f}" for number in numbers),
-    )  # fmt: skip
-
-
-def _table(
-    caption: str, head: tuple[str, ...], rows: Iterable[tuple[str, ...]], total: bool = False
-) -> str:
-    """`total`: the last row sums up the others."""
-    rows = list(rows)
-    body = ""
-    for number, (first, *rest) in enumerate(rows):
-        kind = ' class="total"' if total and number == len(rows) - 1 else ""
-        cells = "".join(f"<td>{escape(cell)}</td>" for cell in rest)
-        body += f'<tr{kind}><th scope="row">{escape(first)}</th>{cells}</tr>'
-    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    header = f"<thead><tr>{names}</tr></thead>" if any(head) else ""
-    return (
-        f'<div class="scroll"><table><caption><h2>{escape(caption)}</h2></caption>{header}'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    late = f"{made.late.p50_ms:.1f} / {made.late.p99_ms:.1f} / {made.late.max_ms:.1f} ms"
+    generator = [
+        ("Arrivals set out late by, p50 / p99 / max", late),
+        ("Arrivals that came to nothing", f"{made.unsent:,}"),
+        ("Under way at most", f"{made.most_under_way:,}"),
+        ("CPU a request", f"{made.cpu_us_per_request:.0f} µs"),
+        ("CPU", f"{made.cpu_share:.2f} of {made.cores} cores"),
+        ("On the machine that it loads", "yes" if made.shares_the_machine else "no"),
+        ("Load average of its machine at the end", f"{made.load_average:g}"),
+    ]
+    yield in_html(Table("", "The generator", ("", ""), generator))
 
 
 def _charts(summary: Summary) -> Iterator[str]:

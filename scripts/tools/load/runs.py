@@ -3,58 +3,44 @@
 import asyncio
 import gc
 import time
-from collections.abc import Callable
+from argparse import Namespace
 from contextlib import suppress
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Self
 
 from tools.http_load.connection import ConnectionPool
 from tools.load import provisioning
 from tools.load.arrivals import OpenLoop, Plan
 from tools.load.calls import Calls
-from tools.load.errors import UnusableError
 from tools.load.figures import Summary
-from tools.load.options import Options
 from tools.load.record import Record
 from tools.load.scenarios import Scenarios
+from tools.load.status import follow
 from tools.load.summing import Made, summarise
-from tools.load.target import Target
+from tools.load.target import Target, UnusableError
 from tools.load.thresholds import Thresholds
 from tools.load.tokens import TokenFile
 from tools.load.virtual_users import UserPool
 from tools.load.watch import Watch
 
-Meanwhile = Callable[[OpenLoop], None]
-
-_LOOKED_AT = 0.2
-"""Seconds between two looks at a run."""
-
 
 class Runs:
-    """Use it with `with`: at the end, those of the token file are put back."""
+    """Close it at the end: those of the token file are put back."""
 
-    def __init__(self, target: Target, options: Options) -> None:
+    def __init__(self, target: Target, asked: Namespace) -> None:
         """Raises UnusableError."""
         self.target = target
-        self._options = options
-        self._connections = ConnectionPool(target.endpoint, options.patience)
-        self._calls = Calls(self._connections, target, options.plan.mix.shed)
-        self._file = TokenFile(options.tokens) if options.tokens else None
-        self._at_once = options.people or (1000 if self._file else 100)
+        self._patience = asked.timeout
+        self._watched = asked.watch_pid or []
+        self._connections = ConnectionPool(target.endpoint, self._patience)
+        self._calls = Calls(self._connections, target, asked.plan.mix.shed)
+        self._file = TokenFile(asked.tokens) if asked.tokens else None
+        self._at_once = asked.people or (1000 if self._file else 100)
         self._pool = UserPool((), self._at_once)
         self._scenarios = Scenarios(self._calls, self._pool)
-        Watch(list(options.watch))  # says now what it cannot do
+        Watch(self._watched)  # says now what it cannot do
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Hang up, and put people back."""
         self._connections.close()
         if self._file is not None:
             self._file.put_back(self._pool.everybody())
@@ -76,19 +62,19 @@ class Runs:
             await provisioning.refresh_stale(self._scenarios, users)
         self._pool.join(users)
 
-    async def run(self, plan: Plan, thresholds: Thresholds, meanwhile: Meanwhile) -> Summary:
-        """Do one run and judge it. `meanwhile` is called again and again.
+    async def run(self, plan: Plan, thresholds: Thresholds) -> Summary:
+        """Do one run and judge it.
 
         Raises:
             UnusableError: nobody was answered.
         """
         gc.collect()
         gc.freeze()  # users and tokens: the collector need not walk through them again and again
-        began, watch = datetime.now(UTC), Watch(list(self._options.watch))
+        began, watch = datetime.now(UTC), Watch(self._watched)
         record = self._calls.record = Record(time.perf_counter())
         record.counts_from = plan.warm_up
-        loop = OpenLoop(plan, self._scenarios, record, self._options.patience + 1)
-        beside = [asyncio.create_task(watch.run()), asyncio.create_task(_look(loop, meanwhile))]
+        loop = OpenLoop(plan, self._scenarios, record, self._patience + 1)
+        beside = [asyncio.create_task(each) for each in (watch.run(), follow(loop))]
         try:
             await loop.run()
         finally:
@@ -99,9 +85,3 @@ class Runs:
         if not record.traces:
             raise UnusableError("no arrival was answered; a longer --duration or a higher --rate?")
         return summarise(Made(loop, self.target, watch, self._at_once, began), thresholds)
-
-
-async def _look(loop: OpenLoop, meanwhile: Meanwhile) -> None:
-    while True:
-        await asyncio.sleep(_LOOKED_AT)
-        meanwhile(loop)

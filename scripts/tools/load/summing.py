@@ -2,8 +2,10 @@
 
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import chain, pairwise
+from typing import TypeVar
 
 import msgspec
 
@@ -17,9 +19,6 @@ from tools.load.figures import (
     Series,
     Summary,
     Watched,
-    after,
-    between,
-    buckets,
     latencies,
 )
 from tools.load.record import Record, Trace
@@ -28,6 +27,7 @@ from tools.load.thresholds import Thresholds
 from tools.load.watch import Sample, Watch
 
 _MOST_BUCKETS = 120
+_T = TypeVar("_T")
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -42,17 +42,20 @@ class Made(msgspec.Struct, frozen=True):
 
 def summarise(made: Made, thresholds: Thresholds) -> Summary:
     """The run in figures, judged."""
-    loop, plan, record = made.loop, made.loop.plan, made.loop.record
-    everything = Trace(*(array("d") for _ in range(4)))
-    for trace in record.traces.values():
-        everything.due.extend(trace.due)
-        everything.latency.extend(trace.latency)
-        everything.failed.extend(trace.failed)
-        everything.shed.extend(trace.shed)
+    plan, record = made.loop.plan, made.loop.record
+    traces = dict(sorted(record.traces.items(), key=lambda entry: -len(entry[1].due)))
+    everything = Trace(*(
+        array("d", chain.from_iterable(getattr(trace, name) for trace in traces.values()))
+        for name in Trace.__struct_fields__
+    ))  # fmt: skip
     total = _call("all", everything, plan)
-    calls = [_call(name, trace, plan) for name, trace in _by_number(record)]
-    generator = _generator(loop, made.target, total, thresholds.late_ms)
-    watched = [_watched(*entry, plan, record.started) for entry in made.watch.samples.items()]
+    calls = [_call(name, trace, plan) for name, trace in traces.items()]
+    generator = _generator(made, total, thresholds.late_ms)
+    samples = {
+        name: [(sample.at - record.started, sample) for sample in several]
+        for name, several in made.watch.samples.items()
+    }
+    watched = [_watched(name, several, plan) for name, several in samples.items()]
     verdict, verdicts = thresholds.judge(total, calls, generator, watched)
     return Summary(
         mix=plan.mix.name, weights=plan.mix.weights, host=made.target.url,
@@ -65,118 +68,115 @@ def summarise(made: Made, thresholds: Thresholds) -> Summary:
             for (call, what, warm), count in record.failures.most_common()
         ],
         generator=generator, watched=watched,
-        course=_course(record, everything, plan, made.watch),
+        course=_Buckets(plan.seconds).course(record, traces, everything, samples),
     )  # fmt: skip
-
-
-def _by_number(record: Record) -> list[tuple[str, Trace]]:
-    return sorted(record.traces.items(), key=lambda entry: -len(entry[1].due))
 
 
 def _call(name: str, trace: Trace, plan: Plan) -> Call:
-    start = plan.warm_up
-    counted = [s for at, s in zip(trace.due, trace.latency, strict=True) if at >= start]
-    return Call(
-        name, len(counted), round(len(counted) / plan.duration, 2), after(trace.failed, start),
-        after(trace.shed, start), latencies(counted),
-    )  # fmt: skip
+    counted = _counted(trace.due, trace.latency, plan)
+    failed, shed = (len(_counted(due, due, plan)) for due in (trace.failed, trace.shed))
+    rate = round(len(counted) / plan.duration, 2)
+    return Call(name, len(counted), rate, failed, shed, latencies(counted))
 
 
-def _generator(loop: OpenLoop, target: Target, total: Call, limit_ms: float) -> Generator:
-    due, late = loop.record.late
-    counted = [s for at, s in zip(due, late, strict=True) if at >= loop.plan.warm_up]
-    answered = max(1, total.requests + total.shed)
+def _counted(due: Iterable[float], values: Iterable[float], plan: Plan) -> list[float]:
+    """The values of those that were due in the steady state."""
+    return [value for at, value in zip(due, values, strict=True) if at >= plan.warm_up]
+
+
+def _generator(made: Made, total: Call, limit_ms: float) -> Generator:
+    loop = made.loop
     return Generator(
-        late=latencies(counted),
+        late=latencies(_counted(*loop.record.late, loop.plan)),
         late_limit_ms=limit_ms,
         unsent=loop.unsent,
         most_under_way=loop.most_under_way,
-        cpu_us_per_request=round(loop.cpu / answered * 1e6, 1),
+        cpu_us_per_request=round(loop.cpu / max(1, total.requests + total.shed) * 1e6, 1),
         cpu_share=round(loop.cpu / loop.plan.duration, 3),
-        shares_the_machine=target.is_loopback,
+        shares_the_machine=made.target.is_loopback,
         load_average=round(os.getloadavg()[0], 2),
         cores=os.cpu_count() or 1,
     )
 
 
-def _watched(name: str, samples: list[Sample], plan: Plan, started: float) -> Watched:
-    times = [sample.at - started for sample in samples]
-    third = plan.duration / 3
-    counted = samples[between(times, plan.warm_up, plan.seconds)]
-    first = samples[between(times, plan.warm_up, plan.warm_up + third)] or counted or samples
-    last = samples[between(times, plan.seconds - third, plan.seconds)] or counted or samples
+def _watched(name: str, samples: list[tuple[float, Sample]], plan: Plan) -> Watched:
+    def between(start: float, end: float) -> list[Sample]:
+        return [sample for at, sample in samples if start <= at < end]
+
+    third, all_ = plan.duration / 3, [sample for _, sample in samples]
+    counted = between(plan.warm_up, plan.seconds)
+    first = between(plan.warm_up, plan.warm_up + third) or counted or all_
+    last = between(plan.seconds - third, plan.seconds) or counted or all_
     means = [sum(sample.memory for sample in part) / len(part) for part in (first, last)]
-    seconds = counted[-1].at - counted[0].at if len(counted) > 1 else 0.0
-    cores = (counted[-1].cpu - counted[0].cpu) / seconds if seconds else 0.0
     change = (means[1] / means[0] - 1) * 100 if means[0] else 0.0
-    return Watched(name, means[0], means[1], round(change, 3), round(cores, 3))
+    cores = _cores(counted[0], counted[-1]) if len(counted) > 1 else 0.0
+    return Watched(name, means[0], means[1], round(change, 3), cores)
 
 
-def _course(record: Record, everything: Trace, plan: Plan, watch: Watch) -> Course:
-    width = max(1.0, -(-plan.seconds // _MOST_BUCKETS))
-    count = max(1, int(-(-plan.seconds // width)))
-    return Course(
-        bucket=width,
-        rates=[
-            _rate("arrivals", record.late[0], width, count),
-            _rate("answers", everything.due, width, count),
-            _rate("errors", everything.failed, width, count),
-            *([_rate("shed", everything.shed, width, count)] if everything.shed else []),
-        ],
-        latencies={
-            name: list(_quantiles(trace.due, trace.latency, width, count))
-            for name, trace in _by_number(record)
-            if trace.due
-        },
-        late=list(_quantiles(*record.late, width, count))[1:],
-        memory=[
-            Series(name, _sampled(samples, record.started, width, count))
-            for name, samples in watch.samples.items()
-        ],
-        cpu=[
-            Series(name, _spent(samples, record.started, width, count))
-            for name, samples in watch.samples.items()
-        ],
-    )
+def _cores(one: Sample, other: Sample) -> float:
+    return round((other.cpu - one.cpu) / (other.at - one.at), 3)
 
 
-def _rate(name: str, due: "array[float]", width: float, count: int) -> Series:
-    return Series(name, [len(part) / width for part in buckets(due, due, width, count)])
+class _Buckets:
+    """Figures over time, in pieces of at least a second."""
 
+    def __init__(self, seconds: float) -> None:
+        self._width = max(1.0, -(-seconds // _MOST_BUCKETS))
+        self._count = max(1, int(-(-seconds // self._width)))
 
-def _quantiles(
-    due: "array[float]", seconds: "array[float]", width: float, count: int
-) -> Iterator[Series]:
-    ordered = [sorted(part) for part in buckets(due, seconds, width, count)]
-    for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
-        yield Series(
-            name, [round(quantile(part, share) * 1000, 3) if part else None for part in ordered]
+    def course(
+        self,
+        record: Record,
+        traces: dict[str, Trace],
+        everything: Trace,
+        samples: dict[str, list[tuple[float, Sample]]],
+    ) -> Course:
+        rates = {"arrivals": record.late[0], "answers": everything.due, "errors": everything.failed}
+        if everything.shed:
+            rates["shed"] = everything.shed
+        return Course(
+            bucket=self._width,
+            rates=[
+                Series(name, [len(part) / self._width for part in self._of((at, at) for at in due)])
+                for name, due in rates.items()
+            ],
+            latencies={
+                name: list(self._quantiles(trace.due, trace.latency))
+                for name, trace in traces.items()
+                if trace.due
+            },
+            late=list(self._quantiles(*record.late))[1:],
+            memory=[Series(name, self._memory(several)) for name, several in samples.items()],
+            cpu=[Series(name, self._cpu(several)) for name, several in samples.items()],
         )
 
+    def _of(self, values: Iterable[tuple[float, _T]]) -> list[list[_T]]:
+        """Values by the times at which they were due, or taken."""
+        found: list[list[_T]] = [[] for _ in range(self._count)]
+        for at, value in values:
+            if 0 <= (place := int(at / self._width)) < self._count:
+                found[place].append(value)
+        return found
 
-def _grouped(samples: list[Sample], started: float, width: float, count: int) -> list[list[Sample]]:
-    found: list[list[Sample]] = [[] for _ in range(count)]
-    for sample in samples:
-        place = int((sample.at - started) / width)
-        if 0 <= place < count:
-            found[place].append(sample)
-    return found
+    def _quantiles(self, due: Iterable[float], seconds: Iterable[float]) -> Iterator[Series]:
+        ordered = [sorted(part) for part in self._of(zip(due, seconds, strict=True))]
+        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+            values = [round(quantile(part, share) * 1000, 3) if part else None for part in ordered]
+            yield Series(name, values)
 
+    def _memory(self, samples: list[tuple[float, Sample]]) -> list[float | None]:
+        return [
+            round(sum(sample.memory for sample in part) / len(part) / 2**20, 3) if part else None
+            for part in self._of(samples)
+        ]
 
-def _sampled(samples: list[Sample], started: float, width: float, count: int) -> list[float | None]:
-    return [
-        round(sum(s.memory for s in part) / len(part) / 2**20, 3) if part else None
-        for part in _grouped(samples, started, width, count)
-    ]
-
-
-def _spent(samples: list[Sample], started: float, width: float, count: int) -> list[float | None]:
-    values: list[float | None] = []
-    before: Sample | None = None
-    for part in _grouped(samples, started, width, count):
-        if part and before is not None:
-            values.append(round((part[-1].cpu - before.cpu) / (part[-1].at - before.at), 3))
-        else:
-            values.append(None)
-        before = part[-1] if part else before
-    return values
+    def _cpu(self, samples: list[tuple[float, Sample]]) -> list[float | None]:
+        """Of each bucket that has a sample, since the last sample before it."""
+        last: list[Sample | None] = [None]
+        parts = self._of(samples)
+        for part in parts:
+            last.append(part[-1] if part else last[-1])
+        return [
+            _cores(before, now) if part and before and now else None
+            for part, (before, now) in zip(parts, pairwise(last), strict=True)
+        ]

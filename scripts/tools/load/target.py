@@ -7,7 +7,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tools.http_load.connection import Endpoint
-from tools.load.errors import UnusableError
+
+
+class UnusableError(Exception):
+    """There is nothing to report; the message says why, and what to do about it."""
 
 
 class Target(msgspec.Struct, frozen=True):

@@ -3,7 +3,13 @@
 from tools.load.figures import Call, Summary
 from tools.report.tables import Table, in_terminal
 
-_HEAD = ("call", "requests", "a second", "errors", "shed", "p50 ms", "p95 ms", "p99 ms", "max ms")
+_HEAD = ("Call", "Requests", "A second", "Errors", "Shed", "p50 ms", "p95 ms", "p99 ms", "Max ms")
+
+
+def calls(summary: Summary) -> Table:
+    """The calls, and all of them together."""
+    rows = [_row(call) for call in (*summary.calls, summary.total)]
+    return Table("calls", "Calls in the steady state", _HEAD, rows)
 
 
 def table(summary: Summary) -> str:
@@ -12,7 +18,7 @@ def table(summary: Summary) -> str:
         f"{summary.mix} on {summary.host}, {summary.rate:g} arrivals a second"
         f" ({summary.spacing}) for {summary.duration:g} s after {summary.warm_up:g} s of warm-up",
         "",
-        *in_terminal(Table("calls", "", _HEAD, [_row(c) for c in (*summary.calls, summary.total)])),
+        *in_terminal(calls(summary)),
         "",
     ]
     for failure in summary.failures:

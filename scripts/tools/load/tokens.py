@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from tools.load.errors import UnusableError
+from tools.load.target import UnusableError
 from tools.load.virtual_users import Account, VirtualUser
 from tools.seed.line import Line
 

@@ -26,9 +26,9 @@ class VirtualUser(msgspec.Struct):
     """A session and its newest tokens. `expires_at` is in Unix seconds, of the access token."""
 
     account: Account
-    refresh_token: str
-    access_token: str
-    expires_at: float
+    refresh_token: str = ""
+    access_token: str = ""
+    expires_at: float = 0
     user: str = ""
     session: str = ""
     """As the token file calls them that this one is from; empty for everybody else."""

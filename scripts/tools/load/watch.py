@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from tools.load.errors import UnusableError
+from tools.load.target import UnusableError
 
 _REDIS = ("valkey-server", "redis-server")
 _TICK = os.sysconf("SC_CLK_TCK")

@@ -13,7 +13,7 @@ class StatusLine:
 
     def __init__(self, *, logged: bool = False, timed: bool = False) -> None:
         """`timed`: each begins with the seconds since this was made."""
-        self._on_terminal = sys.stderr.isatty()
+        self.is_watched = sys.stderr.isatty()
         self._logged = logged
         self._timed = timed
         self._began = time.monotonic()
@@ -21,14 +21,14 @@ class StatusLine:
     def __call__(self, text: str) -> None:
         """Show it in the place of the one before."""
         since = f"{time.monotonic() - self._began:6.1f} s  " if self._timed else ""
-        if self._on_terminal:
+        if self.is_watched:
             print(f"\r\033[K{since}{text}", end="", file=sys.stderr, flush=True)
         elif self._logged:
             print(f"{since}{text}", file=sys.stderr, flush=True)
 
     def end(self) -> None:
         """Clear the line."""
-        if self._on_terminal:
+        if self.is_watched:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
     def rounds(self, count: int, what: str) -> Iterator[str]:
@@ -43,3 +43,11 @@ class StatusLine:
         self.end()
         with Progress(what, total) as progress:
             yield progress
+
+
+def agreed(what: str) -> bool | None:
+    """Ask on the terminal whether to go on with it. None where nobody can be asked."""
+    if not sys.stdin.isatty():
+        return None
+    print(f"{what}\nGo on? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

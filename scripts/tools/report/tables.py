@@ -1,6 +1,7 @@
 """A table of figures with what is to be said of it, for terminal and page alike."""
 
 from collections.abc import Iterator, Sequence
+from html import escape
 from textwrap import wrap
 
 import msgspec
@@ -41,6 +42,21 @@ def in_terminal(table: Table) -> Iterator[str]:
         )
         yield "  " + "  ".join((first, *rest)).rstrip()
     yield from (f"  {_plain(note)}" for note in table.notes)
+
+
+def in_html(table: Table, *, total: bool = False) -> str:
+    """An element that scrolls by itself; `total`: the last row sums up the others."""
+    body = ""
+    for number, (first, *rest) in enumerate(table.rows):
+        kind = ' class="total"' if total and number == len(table.rows) - 1 else ""
+        cells = "".join(f"<td>{escape(cell)}</td>" for cell in rest)
+        body += f'<tr{kind}><th scope="row">{escape(first)}</th>{cells}</tr>'
+    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.head)
+    header = f"<thead><tr>{names}</tr></thead>" if any(table.head) else ""
+    return (
+        f'<div class="scroll"><table><caption><h2>{escape(table.title)}</h2></caption>{header}'
+        f"<tbody>{body}</tbody></table></div>"
+    )
 
 
 def figure(value: float) -> str:
