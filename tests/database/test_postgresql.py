@@ -54,7 +54,7 @@ async def engine(url: str) -> AsyncIterator[AsyncEngine]:
 def outage(request: pytest.FixtureRequest, postgres: PostgresServer) -> Iterator[Outage]:
     """Connections refused, or accepted and never answered."""
     yield PostgresServer.stop if request.param == "stopped" else PostgresServer.freeze
-    postgres.resume_or_start()
+    postgres.heal()
 
 
 def tables(postgres: PostgresServer, name: str) -> set[object]:
@@ -154,7 +154,7 @@ async def test_an_outage_is_told_in_time(
     assert await taken() < BOUND
     assert await taken() < BOUND, "the next connection is stale, and takes no leave"
     assert max(await asyncio.gather(*(taken() for _ in range(20)))) < BOUND
-    await asyncio.to_thread(postgres.resume_or_start)
+    await asyncio.to_thread(postgres.heal)
     await asyncio.gather(*(ping(engine) for _ in range(8)))
 
 

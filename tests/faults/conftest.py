@@ -56,7 +56,7 @@ def shared_stage(
 def stage(shared_stage: Stage) -> Iterator[Stage]:
     """The stage, its Redis running and thawed, before and after."""
     yield shared_stage
-    shared_stage.redis.resume_or_start()
+    shared_stage.redis.heal()
 
 
 @pytest.fixture

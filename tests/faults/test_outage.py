@@ -82,7 +82,7 @@ async def test_recovery_by_itself(stage: Stage, http: httpx.AsyncClient, outage:
     outage(stage.redis)
     answers = await asyncio.gather(*(person.me() for person in people))
     assert {answer.status_code for answer in answers} == {503}
-    await asyncio.to_thread(stage.redis.resume_or_start)
+    await asyncio.to_thread(stage.redis.heal)
 
     async def serves() -> bool:
         return (await people[0].me()).status_code == 200
@@ -105,7 +105,7 @@ async def test_nothing_is_half_done(stage: Stage, http: httpx.AsyncClient, outag
         *(person.refresh() for person in refreshing), *(person.log_out() for person in leaving)
     )
     assert {answer.status_code for answer in answers} == {503}
-    await asyncio.to_thread(stage.redis.resume_or_start)
+    await asyncio.to_thread(stage.redis.heal)
 
     async def serves() -> bool:
         return (await http.get("/health/ready")).status_code == 200

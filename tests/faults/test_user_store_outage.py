@@ -54,7 +54,7 @@ async def http(service: ServiceProcess, keys: RedisServer) -> AsyncIterator[http
 def outage(request: pytest.FixtureRequest, postgres: PostgresServer) -> Iterator[Outage]:
     """Connections refused, or accepted and never answered."""
     yield PostgresServer.stop if request.param == "stopped" else PostgresServer.freeze
-    postgres.resume_or_start()
+    postgres.heal()
 
 
 def calls_that_need_it(
@@ -107,7 +107,7 @@ async def test_sessions_go_on_and_the_rest_is_told(
         if secret in told
     ]
 
-    await asyncio.to_thread(postgres.resume_or_start)
+    await asyncio.to_thread(postgres.heal)
 
     async def serves() -> bool:
         return (await http.get("/health/ready")).status_code == 200

@@ -125,7 +125,7 @@ def fragile(
     service = ServiceProcess(tmp_path, server.url, **user_store.settings).start()
     yield server, service
     service.stop()
-    server.resume_or_start()
+    server.heal()
     server.stop()
 
 

@@ -86,7 +86,7 @@ async def test_redis_gone(
         await all_refused(ann, eve, challenge)
         assert code_of(await ann.me()) == AWAY
     finally:
-        await asyncio.to_thread(server.resume_or_start)
+        await asyncio.to_thread(server.heal)
 
     async def serves() -> bool:
         return (await ann.me()).status_code == 200

@@ -1,9 +1,10 @@
 """What `scripts/bench` can be told."""
 
-import argparse
 from pathlib import Path
 
 from tools.bench.calls import CALLS
+from tools.report import arguments
+from tools.report.arguments import Parser, count
 
 _DESCRIPTION = """\
 What calls cost: CPU, round trips, latency and memory, on servers started for it.
@@ -45,6 +46,19 @@ The page of the figures, all of it, or one part anew, or just written anew from 
   scripts/bench --from F --page docs/performance.md --charts docs
 """
 
+_AMOUNTS = (
+    ("--connections", 32, "at once"),
+    ("--requests", 100, "on each connection in a round"),
+    ("--rounds", 5, "of fresh processes"),
+    ("--sessions", 20_000, "for the memory of one"),
+    ("--sessions-most", 1_000_000, "for growth, in the largest store"),
+    ("--revocations", 1_000_000, "in a guard"),
+    ("--storm-connections", 64, "of a flood of logins or a storm of logouts"),
+    ("--storm-rounds", 3, "of flood and storm"),
+    ("--seconds", 6, "that each flood or storm lasts"),
+    ("--logouts", 1000, "that app pods are to see"),
+)
+
 PARTS = (
     *(call.name for call in CALLS),
     *("connections", "growth", "workers", "flood", "storm"),
@@ -52,57 +66,19 @@ PARTS = (
 )
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line's."""
-    made = argparse.ArgumentParser(
-        prog="scripts/bench",
-        usage="scripts/bench [--only PART ...] [options]",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    made.add_argument(
-        "--only", nargs="+", choices=PARTS, metavar="PART", help="what to measure (default: all)"
-    )
-    _add_amounts(made)
-    made.add_argument(
-        "--redis", type=Path, metavar="PROGRAM", help="another server than the embedded Valkey"
-    )
-    made.add_argument(
-        "--from",
-        dest="kept",
-        type=Path,
-        metavar="OLD.json",
-        help="begin with these figures, and measure only what --only names, or nothing",
-    )
-    made.add_argument("--json", type=Path, metavar="FILE", help="keep all figures in FILE")
-    made.add_argument("--compare", type=Path, metavar="OLD.json", help="show what has changed")
-    made.add_argument("--page", type=Path, metavar="FILE.md", help="put the tables into this page")
-    made.add_argument(
-        "--charts", type=Path, metavar="DIRECTORY", help="draw performance*.svg in there"
-    )
+    usage = "scripts/bench [--only PART ...] [options]"
+    made = arguments.parser("bench", _DESCRIPTION, _EPILOG, usage)
+    option = made.option
+    option("--only", str, "PART", "what to measure (default: all)", nargs="+", choices=PARTS)
+    for name, default, what in _AMOUNTS:
+        option(name, count, "N", f"{what} (default: {default:,})", default)
+    option("--redis", Path, "PROGRAM", "another server than the embedded Valkey")
+    what = "begin with these figures, and measure only what --only names, or nothing"
+    option("--from", Path, "OLD.json", what, dest="kept")
+    option("--json", Path, "FILE", "keep all figures in FILE")
+    option("--compare", Path, "OLD.json", "show what has changed")
+    option("--page", Path, "FILE.md", "put the tables into this page")
+    option("--charts", Path, "DIRECTORY", "draw performance*.svg in there")
     return made
-
-
-def _add_amounts(made: argparse.ArgumentParser) -> None:
-    for name, default, what in (
-        ("--connections", 32, "at once"),
-        ("--requests", 100, "on each connection in a round"),
-        ("--rounds", 5, "of fresh processes"),
-        ("--sessions", 20_000, "for the memory of one"),
-        ("--sessions-most", 1_000_000, "for growth, in the largest store"),
-        ("--revocations", 1_000_000, "in a guard"),
-        ("--storm-connections", 64, "of a flood of logins or a storm of logouts"),
-        ("--storm-rounds", 3, "of flood and storm"),
-        ("--seconds", 6, "that each flood or storm lasts"),
-        ("--logouts", 1000, "that app pods are to see"),
-    ):
-        made.add_argument(
-            name, type=_count, default=default, metavar="N", help=f"{what} (default: {default:,})"
-        )
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("must be a whole number from 1")
-    return int(text)

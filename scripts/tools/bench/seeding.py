@@ -18,8 +18,9 @@ from service.sessions.record import Authentication
 from service.sessions.sessions import Sessions
 from service.sessions.token_pair import Opened, TokenPair
 from service.settings import Settings
+from tools.http_load.concurrently import gather, together
 from tools.seed.devices import devices
-from tools.seed.filling import LANES, gather, together
+from tools.seed.filling import AT_ONCE, LANES
 from tools.seed.stores import Stores, open_stores
 
 _AT_ONCE = 32
@@ -92,7 +93,7 @@ async def fill(settings: Settings, count: int, progress: Progress) -> None:
             )
 
         while batch := list(islice(wanted, _BATCH)):
-            await gather(open_one, batch)
+            await gather(open_one, batch, AT_ONCE)
             progress.advance(len(batch))
 
     patient = msgspec.structs.replace(settings, redis_reply_timeout_ms=_PATIENCE_MS)

@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from tools.chaos.controls import CONTROLS, Control
 from tools.chaos.schedule import topology_of
 from tools.chaos.stage import Stage, raised
 from tools.chaos.trial import Trial, Verdict, run
+from tools.report.progress import StatusLine
 
 
 def main() -> int:
@@ -42,7 +42,7 @@ async def _run_all(trials: Sequence[Trial], keep: Path) -> int:
     broken = 0
     for topology in dict.fromkeys(trial.topology for trial in trials):
         chosen = [trial for trial in trials if trial.topology == topology]
-        progress = _Progress()
+        progress = StatusLine(timed=True)
         with TemporaryDirectory(prefix="chaos-") as directory:
             async with raised(
                 topology, chosen[0].users, chosen[0].control, Path(directory), progress
@@ -52,7 +52,7 @@ async def _run_all(trials: Sequence[Trial], keep: Path) -> int:
     return broken
 
 
-async def _run(trial: Trial, stage: Stage, keep: Path, progress: "_Progress") -> bool:
+async def _run(trial: Trial, stage: Stage, keep: Path, progress: StatusLine) -> bool:
     """Run one schedule and tell what came of it. Whether a promise was broken."""
     progress.end()
     print(f"seed {trial.seed}, {trial.topology}, {trial.seconds:g} s of faults:")
@@ -67,8 +67,8 @@ async def _run(trial: Trial, stage: Stage, keep: Path, progress: "_Progress") ->
         path = keep / f"chaos-{trial.seed}-{trial.topology}.jsonl"
         people = {violation.person for violation in verdict.violations}
         verdict.history.keep(path, people)
-        for number, log in enumerate(stage.pods.logs()):
-            shutil.copy(log, path.with_suffix(f".pod-{number}.log"))
+        for number, pod in enumerate(stage.pods):
+            shutil.copy(pod.directory / "service.log", path.with_suffix(f".pod-{number}.log"))
         print(f"  the history of those concerned is in {path}, logs beside it", flush=True)
     return bool(verdict.violations)
 
@@ -83,22 +83,6 @@ def _summary(verdict: Verdict) -> str:
         f"{'VIOLATED' if found else 'kept'}: {found} violations in {len(operations)} operations "
         f"({counts}); {faults} faults, {verdict.replies_lost} replies lost"
     )
-
-
-class _Progress:
-    """One line on stderr that is written over; nothing where nobody watches."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-
-    def __call__(self, step: str) -> None:
-        if sys.stderr.isatty():
-            line = f"\r\033[K{time.monotonic() - self._began:6.1f} s  {step}"
-            print(line, end="", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if sys.stderr.isatty():
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

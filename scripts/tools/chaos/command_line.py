@@ -1,7 +1,9 @@
 """The command line: nothing but Python, so that --help comes before anything is installed."""
 
-import argparse
 from pathlib import Path
+
+from tools.report import arguments
+from tools.report.arguments import Parser
 
 TOPOLOGIES = ("standalone", "sentinel", "cluster")
 USER_STORES = ("sqlite", "postgresql")
@@ -33,26 +35,19 @@ A control switches a protection off, and so must end with violations.
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line's."""
-    made = argparse.ArgumentParser(
-        prog="scripts/chaos",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    made.add_argument("--seed", type=int, default=1, help="of the schedule (default: 1)")
-    made.add_argument("--minutes", type=float, default=0.1, help="of faults (default: 0.1)")
-    made.add_argument("--runs", type=int, default=1, help="with one seed after the other")
-    made.add_argument("--people", type=int, default=8, help="at once (default: 8)")
-    made.add_argument("--topology", choices=TOPOLOGIES, help="of Redis (default: the seed chooses)")
-    made.add_argument(
-        "--users", choices=USER_STORES, default="sqlite", help="store (default: sqlite)"
-    )
-    made.add_argument("--control", choices=CONTROLS, help="switch a protection off")
-    made.add_argument(
-        "--keep", type=Path, default=Path(), metavar="DIRECTORY", help="for histories (default: .)"
-    )
+    made = arguments.parser("chaos", _DESCRIPTION, _EPILOG)
+    option = made.option
+    option("--seed", int, None, "of the schedule (default: 1)", 1)
+    option("--minutes", float, None, "of faults (default: 0.1)", 0.1)
+    option("--runs", int, None, "with one seed after the other", 1)
+    option("--people", int, None, "at once (default: 8)", 8)
+    what = "of Redis (default: the seed chooses)"
+    option("--topology", str, None, what, choices=TOPOLOGIES)
+    option("--users", str, None, "store (default: sqlite)", "sqlite", choices=USER_STORES)
+    option("--control", str, None, "switch a protection off", choices=CONTROLS)
+    option("--keep", Path, "DIRECTORY", "for histories (default: .)", Path())
     return made
 
 

@@ -1,46 +1,75 @@
-"""Carrying the schedule out."""
+"""Carrying the schedule out: each fault is done, lasts some seconds, and is undone."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from tools.chaos.effect import Effect
-from tools.chaos.pod_faults import PodFaults
+import msgspec
+
 from tools.chaos.pod_rules import PATIENCE
-from tools.chaos.pods import PODS
-from tools.chaos.redis_topologies import Standalone
-from tools.chaos.replicated import ClusterServers, SentinelServers
+from tools.chaos.pods import PODS, Pod
+from tools.chaos.redis_topologies import ClusterServers, SentinelServers, Standalone
 from tools.chaos.requests import Requests
 from tools.chaos.schedule import Planned
 from tools.chaos.stage import Stage
+from tools.testbed.proxy import Proxy
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.waiting import eventually
 
 _BETWEEN = 0.05
 """Seconds between two losses on the line."""
 
+_LOOKS = 0.2
+"""Seconds between two questions whether a pod is ready."""
 
-class Faults:
-    """Each kind of fault is done, lasts some seconds, and is undone. Here are those of Redis."""
+_SKEWS = (-240.0, -75.0, -25.0, -4.0, 4.0, 25.0, 75.0, 240.0)
+"""Seconds by which a clock is ahead: within what is borne, and beyond."""
+
+_FILL = 40
+"""Requests whose lines are more than the pipe of a log holds."""
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """What a fault has done: to whom, and when, in seconds since the run began, it certainly was in
+    effect."""
+
+    target: str
+    since: float = 0.0
+    until: float = 0.0
+    ahead: float = 0.0
+    """Seconds by which the target's clock was ahead."""
+
+
+class Nemesis:
+    """Inflicts faults of every kind."""
 
     def __init__(self, stage: Stage, requests: Requests) -> None:
-        self._redis = stage.redis
+        self._stage = stage
+        self._redis = redis = stage.redis
+        self._pods = stage.pods
         self._requests = requests
         self._by_kind: dict[str, Callable[[Planned], Awaitable[Effect]]] = {
-            "kill the primary": self._kill_primary,
-            "freeze the primary": self._freeze_primary,
-            "freeze a replica": self._freeze_replica,
-            "kill a replica": self._kill_replica,
+            "kill the primary": lambda it: self._kill(redis.primary(it.pick), it.lasts),
+            "kill a replica": lambda it: self._kill(redis.replica(it.pick), it.lasts),
+            "freeze the primary": lambda it: self._freeze(redis.primary(it.pick), it.lasts),
+            "freeze a replica": lambda it: self._freeze(redis.replica(it.pick), it.lasts),
             "kill a primary ahead of its replicas": self._kill_ahead,
             "cut the power": self._cut_power,
-            "lose replies": self._lose_replies,
-            "slow lines": self._slow_lines,
-            "cut lines": self._cut_lines,
+            # Of scripts, one at a time: whatever they have changed stays changed.
+            "lose replies": lambda it: self._disturb(it, lambda line: line.lose_reply(_is_script)),
+            "slow lines": lambda it: self._disturb(it, lambda line: line.delay(it.pick % 10 / 50)),
+            "cut lines": lambda it: self._disturb(it, Proxy.cut),
             "part the primary": self._part_primary,
             "fail over": self._fail_over,
             "move slots": self._move_slots,
             "move slots key by key": self._move_slots,
             "scale in": self._scale_in,
-            **PodFaults(stage, requests).by_kind,
+            "kill a pod": lambda it: self._stop_pod(Pod.kill, it),
+            "freeze a pod": lambda it: self._stop_pod(Pod.freeze, it),
+            "stop a log reader": self._stop_log_reader,
+            "skew a pod's clock": self._skew_clock,
+            "restore the user store": self._restore_user_store,
+            "freeze PostgreSQL": self._freeze_postgres,
+            "restart PostgreSQL": self._restart_postgres,
         }
 
     async def inflict(self, planned: Planned) -> Effect:
@@ -51,18 +80,6 @@ class Faults:
         if planned.lane == "redis":
             await self._redis.heal()
         return await self._by_kind[planned.kind](planned)
-
-    async def _kill_primary(self, planned: Planned) -> Effect:
-        return await self._kill(self._redis.primary(planned.pick), planned.lasts)
-
-    async def _kill_replica(self, planned: Planned) -> Effect:
-        return await self._kill(self._redis.replica(planned.pick), planned.lasts)
-
-    async def _freeze_primary(self, planned: Planned) -> Effect:
-        return await self._freeze(self._redis.primary(planned.pick), planned.lasts)
-
-    async def _freeze_replica(self, planned: Planned) -> Effect:
-        return await self._freeze(self._redis.replica(planned.pick), planned.lasts)
 
     async def _kill(self, server: RedisServer, seconds: float) -> Effect:
         server.kill()
@@ -100,29 +117,6 @@ class Faults:
         await self._redis.heal()
         return Effect("the server")
 
-    async def _lose_replies(self, planned: Planned) -> Effect:
-        """Of scripts, one at a time: whatever they have changed stays changed."""
-
-        def lose() -> None:
-            for proxy in self._redis.proxies():
-                proxy.lose_reply(lambda request: b"EVALSHA" in request)
-
-        return await self._disturb(lose, planned.lasts)
-
-    async def _cut_lines(self, planned: Planned) -> Effect:
-        def cut() -> None:
-            for proxy in self._redis.proxies():
-                proxy.cut()
-
-        return await self._disturb(cut, planned.lasts)
-
-    async def _slow_lines(self, planned: Planned) -> Effect:
-        def slow() -> None:
-            for proxy in self._redis.proxies():
-                proxy.delay(planned.pick % 10 * 0.02)
-
-        return await self._disturb(slow, planned.lasts)
-
     async def _part_primary(self, planned: Planned) -> Effect:
         """It lives, and nobody reaches it."""
         server = self._redis.primary(planned.pick)
@@ -132,12 +126,12 @@ class Faults:
         proxy.heal()
         return Effect(server.directory.name)
 
-    async def _disturb(self, disturbance: Callable[[], None], seconds: float) -> Effect:
-        """Do it over and over for so long, then have good lines again."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        while loop.time() < until:
-            disturbance()
+    async def _disturb(self, planned: Planned, disturbance: Callable[[Proxy], None]) -> Effect:
+        """Do it to every line over and over, then have good lines again."""
+        until = self._requests.now() + planned.lasts
+        while self._requests.now() < until:
+            for proxy in self._redis.proxies():
+                disturbance(proxy)
             await asyncio.sleep(_BETWEEN)
         for proxy in self._redis.proxies():
             proxy.heal()
@@ -172,4 +166,65 @@ class Faults:
                 began = self._requests.now()
             elif self._requests.now() > began + PATIENCE:
                 return
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(_LOOKS)
+
+    async def _stop_pod(self, stop: Callable[[Pod], None], planned: Planned) -> Effect:
+        number = planned.pick % PODS
+        stop(self._pods[number])
+        await asyncio.sleep(planned.lasts)
+        await self._pods[number].revive()
+        return Effect(f"pod {number}")
+
+    async def _stop_log_reader(self, planned: Planned) -> Effect:
+        """What the pod logs fills the pipe, at the latest when it is asked whether it lives."""
+        pod = planned.pick % PODS
+        log = self._pods[pod].log
+        log.stop_reading()
+        since = self._requests.now()
+        await asyncio.sleep(planned.lasts)
+        for _ in range(_FILL):
+            if not (await self._requests.send("live", "", pod)).is_ok:
+                break
+        until = self._requests.now()
+        log.read_on()
+        return Effect(f"pod {pod}", since, until)
+
+    async def _skew_clock(self, planned: Planned) -> Effect:
+        """Set it, as somebody does who is wrong, and set it right again."""
+        pod, ahead = planned.pick % PODS, _SKEWS[planned.pick // PODS % len(_SKEWS)]
+        clock = self._pods[pod].clock
+        clock.seconds = ahead
+        since = self._requests.now()
+        while self._requests.now() < since + planned.lasts:
+            await asyncio.sleep(_LOOKS)
+            await self._requests.send("ready", "", pod)
+        until = self._requests.now()
+        clock.seconds = 0.0
+        return Effect(f"pod {pod}", since, until, ahead)
+
+    async def _restore_user_store(self, planned: Planned) -> Effect:
+        """Copy it, let people go on, and have it as it was in the copy."""
+        await asyncio.to_thread(self._stage.copy.take)
+        since = self._requests.now()
+        await asyncio.sleep(planned.lasts)
+        until = self._requests.now()
+        await asyncio.to_thread(self._stage.copy.put_back)
+        return Effect("the user store", since, until)
+
+    async def _freeze_postgres(self, planned: Planned) -> Effect:
+        assert self._stage.postgres  # noqa: S101  scheduled for no other user store
+        await asyncio.to_thread(self._stage.postgres.freeze)
+        await asyncio.sleep(planned.lasts)
+        self._stage.postgres.resume()
+        return Effect("all processes")
+
+    async def _restart_postgres(self, planned: Planned) -> Effect:
+        assert self._stage.postgres  # noqa: S101  scheduled for no other user store
+        await asyncio.to_thread(self._stage.postgres.stop)
+        await asyncio.sleep(planned.lasts)
+        await asyncio.to_thread(self._stage.postgres.start)
+        return Effect("all processes")
+
+
+def _is_script(request: bytes) -> bool:
+    return b"EVALSHA" in request

@@ -31,86 +31,61 @@ class Pod(ServiceProcess):
     def _open_log(self) -> IO[bytes]:
         return self.log.open()
 
-
-class Pods:
-    """The service three times, on ports that change when one starts again."""
-
-    def __init__(
-        self,
-        directory: Path,
-        redis_url: Secret,
-        settings: Mapping[str, str],
-        without: str = "",
-    ) -> None:
-        """`without` is the protection that they lack, if any."""
-        self._services: list[Pod] = []
-        for number in range(PODS):
-            own = directory / f"pod-{number}"
-            own.mkdir()
-            data = {"SERVICE_DATA_DIR": str(directory / "var"), "CHAOS_WITHOUT": without}
-            self._services.append(Pod(own, redis_url, **data, **settings))
-
-    def url(self, number: int) -> str:
-        """Where it listens, or listened before it was killed."""
-        return self._services[number].url
-
-    def logs(self) -> list[Path]:
-        """What each has logged since it was last started."""
-        return [service.directory / "service.log" for service in self._services]
-
-    def log(self, number: int) -> LogPipe:
-        """Where it logs to."""
-        return self._services[number].log
-
-    def clock(self, number: int) -> Skew:
-        """Its clock."""
-        return self._services[number].clock
-
-    async def start(self) -> None:
-        """The first makes the keys and tables."""
-        await self._start(0)
-        await asyncio.gather(*map(self._start, range(1, PODS)))
-
-    async def stop(self) -> None:
-        for number in range(PODS):
-            self.kill(number)
-
-    async def heal(self) -> None:
-        """All run again, their clocks are right, and their logs are read."""
-        for service in self._services:
-            service.clock.seconds = 0.0
-            service.log.read_on()
-        await asyncio.gather(*map(self.revive, range(PODS)))
-
-    def kill(self, number: int) -> None:
+    def kill(self) -> None:
         """kill -9."""
-        self._services[number].stop(signal.SIGKILL)
+        self.stop(signal.SIGKILL)
 
-    def freeze(self, number: int) -> None:
-        """It holds its connections and answers nothing."""
-        process = self._services[number].process
-        if process is not None:
-            process.send_signal(signal.SIGSTOP)
+    def freeze(self) -> None:
+        """It holds its connections and answers nothing, unless it was killed."""
+        if self.process is not None:
+            super().freeze()
 
-    async def revive(self, number: int) -> None:
-        """Start it again, or let it go on, whichever it needs."""
-        process = self._services[number].process
-        if process is not None:
-            process.send_signal(signal.SIGCONT)
-        else:
-            await self._start(number)
+    async def revive(self) -> None:
+        """Start it again, or let it go on, whichever it needs.
 
-    async def _start(self, number: int) -> None:
-        """As long as its stores are away it refuses to start, so it is started again."""
+        As long as its stores are away it refuses to start, so it is started again.
+        """
+        if self.process is not None:
+            return self.resume()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _PATIENCE
         while True:
             try:
-                await asyncio.to_thread(self._services[number].start, _PATIENCE)
+                await asyncio.to_thread(self.start, _PATIENCE)
             except AssertionError:
-                self.kill(number)
+                self.kill()
                 if loop.time() > deadline:
                     raise
                 await asyncio.sleep(0.3)
             else:
                 return
+
+
+class Pods(list[Pod]):
+    """The service three times, on ports that change when one starts again."""
+
+    def __init__(
+        self, directory: Path, redis_url: Secret, settings: Mapping[str, str], without: str = ""
+    ) -> None:
+        """`without` is the protection that they lack, if any."""
+        shared = {"SERVICE_DATA_DIR": str(directory / "var"), "CHAOS_WITHOUT": without, **settings}
+        for number in range(PODS):
+            own = directory / f"pod-{number}"
+            own.mkdir()
+            self.append(Pod(own, redis_url, **shared))
+
+    async def start(self) -> None:
+        """The first makes the keys and tables."""
+        await self[0].revive()
+        await asyncio.gather(*(pod.revive() for pod in self[1:]))
+
+    async def stop(self) -> None:
+        for pod in self:
+            pod.kill()
+
+    async def heal(self) -> None:
+        """All run again, their clocks are right, and their logs are read."""
+        for pod in self:
+            pod.clock.seconds = 0.0
+            pod.log.read_on()
+        await asyncio.gather(*(pod.revive() for pod in self))

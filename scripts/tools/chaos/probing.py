@@ -9,6 +9,7 @@ from tools.chaos import second_factor
 from tools.chaos.authenticator import Phone
 from tools.chaos.client import PASSWORD, Held, Person
 from tools.chaos.requests import Answer, Requests
+from tools.http_load.concurrently import gather
 
 PATIENCE = 20.0
 """Seconds in which a healed service must answer whatever it is asked."""
@@ -34,13 +35,11 @@ async def probe(people: Iterable[Person], pods: int, chance: random.Random) -> N
         ended = chance.sample(person.over, min(len(person.over), _MOST_ENDED))
         jobs.extend(_ended(person, each, pods) for each in ended)
         jobs.extend(_account(person, email) for email in person.emails)
-    gate = asyncio.Semaphore(_AT_ONCE)
+    await gather(_done, jobs, _AT_ONCE)
 
-    async def through(job: Awaitable[None]) -> None:
-        async with gate:
-            await job
 
-    await asyncio.gather(*map(through, jobs))
+async def _done(job: Awaitable[None]) -> None:
+    await job
 
 
 async def until_ready(requests: Requests) -> None:

@@ -21,27 +21,20 @@ _OTHERS: dict[UserStore, dict[str, int]] = {
     "postgresql": {**_PODS_AND_STORE, "freeze PostgreSQL": 1, "restart PostgreSQL": 1},
 }
 _LINES = {"lose replies": 4, "slow lines": 1, "cut lines": 1, "part the primary": 1}
+_REPLICATED = {
+    **_LINES, "kill the primary": 2, "freeze the primary": 2,
+    "freeze a replica": 1, "kill a replica": 1,
+}  # fmt: skip
+_AHEAD = "kill a primary ahead of its replicas"
 _FAULTS: dict[Topology, dict[str, int]] = {
     "standalone": {**_LINES, "kill the primary": 2, "freeze the primary": 2, "cut the power": 2},
-    "sentinel": {
-        **_LINES,
-        "kill the primary": 2,
-        "freeze the primary": 2,
-        "freeze a replica": 1,
-        "kill a replica": 1,
-        "fail over": 2,
-        "kill a primary ahead of its replicas": 2,
-    },
+    "sentinel": {**_REPLICATED, "fail over": 2, _AHEAD: 2},
     "cluster": {
-        **_LINES,
-        "kill the primary": 2,
-        "freeze the primary": 2,
-        "freeze a replica": 1,
-        "kill a replica": 1,
+        **_REPLICATED,
         "move slots": 2,
         "move slots key by key": 2,
         "scale in": 2,
-        "kill a primary ahead of its replicas": 2,
+        _AHEAD: 2,
     },
 }
 """How often each comes up, in proportion."""

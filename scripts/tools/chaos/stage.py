@@ -9,8 +9,7 @@ import msgspec
 
 from tools.chaos.controls import Control
 from tools.chaos.pods import Pods
-from tools.chaos.redis_topologies import Redis, Standalone
-from tools.chaos.replicated import ClusterServers, SentinelServers
+from tools.chaos.redis_topologies import ClusterServers, Redis, SentinelServers, Standalone
 from tools.chaos.schedule import Topology, UserStore
 from tools.testbed.postgresql import PostgresServer
 from tools.testbed.user_store_copy import PostgresCopy, SqliteCopy, UserStoreCopy
@@ -41,7 +40,7 @@ class Stage(msgspec.Struct, frozen=True):
     async def heal(self) -> None:
         """Whatever was done to them, all serve."""
         if self.postgres is not None:
-            await asyncio.to_thread(self.postgres.resume_or_start)
+            await asyncio.to_thread(self.postgres.heal)
         await self.redis.heal()
         await self.pods.heal()
 
@@ -90,9 +89,9 @@ def _settings(redis: Redis) -> dict[str, str]:
 
 
 def _redis(topology: Topology, control: Control, directory: Path) -> Redis:
+    directory.mkdir(parents=True)
     if topology == "standalone":
         return Standalone(directory, control.appendfsync)
-    directory.mkdir(parents=True)
     wanted = control.acknowledgements
     if topology == "sentinel":
         return SentinelServers(directory, 2 if wanted is None else wanted)

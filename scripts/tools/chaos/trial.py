@@ -7,14 +7,13 @@ from math import inf
 
 import msgspec
 
-from tools.chaos import probing
-from tools.chaos import workload as habits
+from tools.chaos import probing, workload
 from tools.chaos.checker import check
 from tools.chaos.client import Person
 from tools.chaos.controls import Control
 from tools.chaos.evidence import Terms, Violation
 from tools.chaos.history import Fault, History
-from tools.chaos.nemesis import Faults
+from tools.chaos.nemesis import Nemesis
 from tools.chaos.pods import PODS
 from tools.chaos.requests import Requests
 from tools.chaos.schedule import Planned, Topology, UserStore, plan
@@ -51,7 +50,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 async def run(trial: Trial, stage: Stage, tell: Tell = say_nothing) -> Verdict:
     """Run it on a stage that is up, and leave the stage healed."""
-    requests = Requests(History([], []), stage.pods.url, PODS)
+    requests = Requests(History([], []), lambda pod: stage.pods[pod].url, PODS)
     lost_before = stage.redis.replies_lost()
     try:
         violations = await _run(trial, stage, requests, tell)
@@ -65,8 +64,8 @@ async def _run(trial: Trial, stage: Stage, requests: Requests, tell: Tell) -> li
         Person(f"p{number}.of{trial.seed}", requests, random.Random(f"{trial.seed} {number}"))
         for number in range(trial.people)
     ]
-    faults = Faults(stage, requests)
-    found = await _live_through(trial, people, faults, requests, tell)
+    nemesis = Nemesis(stage, requests)
+    found = await _live_through(trial, people, nemesis, requests, tell)
     tell("healing")
     await stage.heal()
     if found:
@@ -82,7 +81,7 @@ async def _run(trial: Trial, stage: Stage, requests: Requests, tell: Tell) -> li
 
 
 async def _live_through(
-    trial: Trial, people: Sequence[Person], faults: Faults, requests: Requests, tell: Tell
+    trial: Trial, people: Sequence[Person], nemesis: Nemesis, requests: Requests, tell: Tell
 ) -> list[Violation]:
     """People live while faults happen. Ends early with what was found before the end."""
     found: list[Violation] = []
@@ -90,8 +89,8 @@ async def _live_through(
     await asyncio.gather(*(person.sign_up() for person in people))
     async with asyncio.TaskGroup() as group:
         for person in people:
-            group.create_task(habits.live(person))
-        weather = group.create_task(_inflict_all(trial, faults, requests, tell))
+            group.create_task(workload.live(person))
+        weather = group.create_task(_inflict_all(trial, nemesis, requests, tell))
         while not found and not weather.done():
             await asyncio.wait([weather], timeout=_BETWEEN_CHECKS)
             found = [] if weather.done() else check(requests.so_far(), trial.terms())
@@ -101,18 +100,18 @@ async def _live_through(
     return found
 
 
-async def _inflict_all(trial: Trial, faults: Faults, requests: Requests, tell: Tell) -> None:
+async def _inflict_all(trial: Trial, nemesis: Nemesis, requests: Requests, tell: Tell) -> None:
     schedule = trial.schedule()
     began = requests.now()
     lanes = [[each for each in schedule if each.lane == lane] for lane in ("redis", "others")]
     await asyncio.gather(
         asyncio.sleep(trial.seconds),
-        *(_inflict(lane, began, faults, requests, tell) for lane in lanes),
+        *(_inflict(lane, began, nemesis, requests, tell) for lane in lanes),
     )
 
 
 async def _inflict(
-    schedule: Sequence[Planned], start: float, faults: Faults, requests: Requests, tell: Tell
+    schedule: Sequence[Planned], start: float, nemesis: Nemesis, requests: Requests, tell: Tell
 ) -> None:
     """One fault after the other, each when it is due or when the one before is over."""
     for planned in schedule:
@@ -121,5 +120,5 @@ async def _inflict(
         tell(f"{began:.1f} s: {planned.kind}")
         place = len(noted)
         noted.append(Fault(kind=planned.kind, target="", started=began, ended=inf))
-        effect = msgspec.structs.asdict(await faults.inflict(planned))
+        effect = msgspec.structs.asdict(await nemesis.inflict(planned))
         noted[place] = Fault(kind=planned.kind, started=began, ended=requests.now(), **effect)

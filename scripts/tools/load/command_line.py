@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 
 from tools.load.mixes import MIXES
+from tools.report import arguments
+from tools.report.arguments import Parser, count
 
 _DESCRIPTION = """\
 Requests at a steady rate, mixed as people would send them, against a running service.
@@ -31,114 +33,65 @@ _TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line's."""
     mixes = "".join(
         f"  {mix.name:13} {mix.about}:\n{'':16}{mix.words()}\n" for mix in MIXES.values()
     )
-    made = argparse.ArgumentParser(
-        prog="scripts/load",
-        description=f"{_DESCRIPTION}\nMixes:\n{mixes}",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = arguments.parser("load", f"{_DESCRIPTION}\nMixes:\n{mixes}", _EPILOG)
     made.add_argument("mix", nargs="?", choices=MIXES, metavar="MIX", help="one of the above")
     _add_load(made)
     _add_thresholds(made)
-    _add_results(made)
+    made.heading("results")
+    made.option("--html", Path, "FILE", "a report with charts, in one file")
+    made.option("--json", Path, "FILE", "all figures")
+    what = "memory and CPU of this process and its children on this machine; may be repeated"
+    made.option("--watch-pid", count, "PID", what, action="append")
     return made
 
 
-def _add_load(parser: argparse.ArgumentParser) -> None:
-    load = parser.add_argument_group("the load")
-    add = load.add_argument
-    add("--host", default="http://127.0.0.1:8000", metavar="URL", help="default: %(default)s")
-    add("--rate", type=_rate, default=50.0, help="arrivals a second (default: 50)")
-    add("--warm-up", type=_seconds, default=5.0, metavar="TIME", help="not counted (default: 5s)")
-    add("--duration", type=_duration, default=60.0, metavar="TIME", help="counted (default: 60s)")
-    add("--even", action="store_true", help="evenly spaced arrivals; else at random (Poisson)")
-    add(
-        "--tokens",
-        type=Path,
-        metavar="FILE",
-        help="people, of scripts/seed --export FILE;"
-        " FILE.used remembers how far it was read, so that no token is used twice",
+def _add_load(made: Parser) -> None:
+    made.heading("the load")
+    option = made.option
+    option("--host", str, "URL", "default: %(default)s", "http://127.0.0.1:8000")
+    option("--rate", _rate, None, "arrivals a second (default: 50)", 50.0)
+    option("--warm-up", _seconds, "TIME", "not counted (default: 5s)", 5.0)
+    option("--duration", _duration, "TIME", "counted (default: 60s)", 60.0)
+    made.flag("--even", "evenly spaced arrivals; else at random (Poisson)")
+    what = (
+        "people, of scripts/seed --export FILE;"
+        " FILE.used remembers how far it was read, so that no token is used twice"
     )
-    add(
-        "--people",
-        type=_count,
-        metavar="N",
-        help="there at once (default: 1000 with --tokens,"
-        " else 100, who sign up, each at the cost of a password hash)",
+    option("--tokens", Path, "FILE", what)
+    what = (
+        "there at once (default: 1000 with --tokens,"
+        " else 100, who sign up, each at the cost of a password hash)"
     )
-    add(
-        "--timeout",
-        type=_duration,
-        default=10.0,
-        metavar="TIME",
-        help="for an answer (default: 10s)",
-    )
-    add(
-        "--find-capacity",
-        choices=MIXES,
-        metavar="MIX",
-        help="raise the rate, from --rate on, until a threshold breaks; print the last that held",
-    )
-    add(
-        "--step",
-        type=_duration,
-        default=10.0,
-        metavar="TIME",
-        help="of --find-capacity, for each rate (default: 10s)",
-    )
-    add("--yes", action="store_true", help="load what is not this machine without asking")
+    option("--people", count, "N", what)
+    option("--timeout", _duration, "TIME", "for an answer (default: 10s)", 10.0)
+    what = "raise the rate, from --rate on, until a threshold breaks; print the last that held"
+    option("--find-capacity", str, "MIX", what, choices=MIXES)
+    option("--step", _duration, "TIME", "of --find-capacity, for each rate (default: 10s)", 10.0)
+    made.flag("--yes", "load what is not this machine without asking")
 
 
-def _add_thresholds(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("thresholds").add_argument
+def _add_thresholds(made: Parser) -> None:
+    made.heading("thresholds")
     for name in ("p50", "p95", "p99"):
-        add(
-            f"--{name}",
-            action="append",
-            type=_milliseconds_of,
-            metavar="[CALL=]TIME",
-            help=f"the most that {name} may be, of all requests together or of one call: 50ms,"
-            " refresh=30ms; may be repeated",
+        what = (
+            f"the most that {name} may be, of all requests together or of one call: 50ms,"
+            " refresh=30ms; may be repeated"
         )
-    add(
-        "--errors",
-        type=_errors,
-        default=(0.0, False),
-        metavar="N[%]",
-        help="the most errors, or their share (default: 0)",
+        made.option(f"--{name}", _milliseconds_of, "[CALL=]TIME", what, action="append")
+    what = "the most errors, or their share (default: 0)"
+    made.option("--errors", _errors, "N[%]", what, (0.0, False))
+    what = (
+        "the most by which the memory of each --watch-pid, its Redis apart, may differ:"
+        " last third against first third"
     )
-    add(
-        "--memory-change",
-        type=_percent,
-        metavar="N%",
-        help="the most by which the memory of each --watch-pid, its Redis apart, may differ:"
-        " last third against first third",
-    )
-    add(
-        "--late",
-        type=_duration,
-        default=0.02,
-        metavar="TIME",
-        help="the most that the p99 of the generator's own delay may be (default: 20ms)",
-    )
-
-
-def _add_results(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("results").add_argument
-    add("--html", type=Path, metavar="FILE", help="a report with charts, in one file")
-    add("--json", type=Path, metavar="FILE", help="all figures")
-    add(
-        "--watch-pid",
-        type=_count,
-        action="append",
-        metavar="PID",
-        help="memory and CPU of this process and its children on this machine; may be repeated",
-    )
+    made.option("--memory-change", _percent, "N%", what)
+    what = "the most that the p99 of the generator's own delay may be (default: 20ms)"
+    made.option("--late", _duration, "TIME", what, 0.02)
 
 
 def _rate(text: str) -> float:
@@ -155,12 +108,6 @@ def _duration(text: str) -> float:
     if (found := _seconds(text)) > 0:
         return found
     raise argparse.ArgumentTypeError("must be longer than nothing")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("must be a whole number from 1")
-    return int(text)
 
 
 def _seconds(text: str) -> float:

@@ -18,6 +18,8 @@ from tools.mutate.mutant import Mutant
 from tools.mutate.selection import IN_PROCESS
 from tools.mutate.targets import Target, chosen
 from tools.mutate.trial import Outcome, Workspace
+from tools.report import arguments
+from tools.report.arguments import Parser
 
 ROOT = Path(__file__).parents[3]
 
@@ -54,29 +56,19 @@ def main() -> int:
     return _run_all(work, options.jobs, options.under)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/mutate",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("only", nargs="*", help="parts of paths; none: everything critical")
-    parser.add_argument("--lua", action="store_true", help="scripts only")
-    parser.add_argument("--python", action="store_true", help="modules only")
-    parser.add_argument("--list", action="store_true", help="name the mutants, run nothing")
-    parser.add_argument("--sample", type=int, metavar="N", help="so many, chosen by --seed")
-    parser.add_argument("--seed", type=int, default=1, help="of the sample (default: 1)")
-    parser.add_argument("--jobs", type=int, default=2, help="at once (default: 2)")
-    parser.add_argument(
-        "--in-process",
-        action="store_true",
-        help="only tests that start no process of the service: much quicker, kills fewer",
-    )
-    parser.add_argument(
-        "--under", type=float, default=0, metavar="PERCENT", help="fail if fewer are killed"
-    )
-    return parser
+def _parser() -> Parser:
+    made = arguments.parser("mutate", _DESCRIPTION, _EPILOG)
+    made.add_argument("only", nargs="*", help="parts of paths; none: everything critical")
+    made.flag("--lua", "scripts only")
+    made.flag("--python", "modules only")
+    made.flag("--list", "name the mutants, run nothing")
+    made.option("--sample", int, "N", "so many, chosen by --seed")
+    made.option("--seed", int, None, "of the sample (default: 1)", 1)
+    made.option("--jobs", int, None, "at once (default: 2)", 2)
+    what = "only tests that start no process of the service: much quicker, kills fewer"
+    made.flag("--in-process", what)
+    made.option("--under", float, "PERCENT", "fail if fewer are killed", 0)
+    return made
 
 
 def _work(options: argparse.Namespace) -> Sequence[tuple[Mutant, Target]]:

@@ -6,32 +6,17 @@ on them.
 
 import ast
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tools.mutate.mutant import Mutant
 
-Change = tuple[str, Callable[[ast.AST], ast.AST]]
-
-_COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
-    ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq,
-    ast.Lt: ast.LtE,
-    ast.LtE: ast.Lt,
-    ast.Gt: ast.GtE,
-    ast.GtE: ast.Gt,
-    ast.In: ast.NotIn,
-    ast.NotIn: ast.In,
-    ast.Is: ast.IsNot,
-    ast.IsNot: ast.Is,
-}
-_ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
-    ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
-    ast.BitOr: ast.BitAnd,
-    ast.BitAnd: ast.BitOr,
-    ast.LShift: ast.RShift,
-    ast.RShift: ast.LShift,
-}
+_PAIRS: list[tuple[type[ast.AST], type[ast.AST]]] = [
+    (ast.Eq, ast.NotEq), (ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.In, ast.NotIn),
+    (ast.Is, ast.IsNot), (ast.And, ast.Or), (ast.Add, ast.Sub), (ast.BitOr, ast.BitAnd),
+    (ast.LShift, ast.RShift),
+]  # fmt: skip
+_OTHER = {one: other for pair in _PAIRS for one, other in (pair, pair[::-1])}
+"""Operators by what takes their place."""
 _SILENT = ("log", "logger", "logging")
 """Calls on these tell people something and change nothing."""
 
@@ -40,15 +25,18 @@ def mutants(path: str, source: str) -> Iterator[Mutant]:
     """Every mutant of a module."""
     tree = ast.parse(source)
     skipped = set(_left_alone(tree))
-    for index, node in enumerate(ast.walk(tree)):
-        if id(node) in skipped:
-            continue
-        for what, change in _changes(node):
-            changed = copy.deepcopy(tree)
-            target = next(it for at, it in enumerate(ast.walk(changed)) if at == index)
-            _put(changed, target, change(target))
-            ast.fix_missing_locations(changed)
-            yield Mutant(path, getattr(node, "lineno", 0), what, ast.unparse(changed) + "\n")
+    for parent in ast.walk(tree):
+        for name, value in ast.iter_fields(parent):
+            nodes = value if isinstance(value, list) else [value]
+            for at, node in enumerate(nodes):
+                if not isinstance(node, ast.AST) or id(node) in skipped:
+                    continue
+                for what, new in _changes(node):
+                    changed = [*nodes[:at], new, *nodes[at + 1 :]]
+                    setattr(parent, name, changed if isinstance(value, list) else new)
+                    text = ast.unparse(tree) + "\n"
+                    setattr(parent, name, value)
+                    yield Mutant(path, getattr(node, "lineno", 0), what, text)
 
 
 def _left_alone(tree: ast.AST) -> Iterator[int]:
@@ -75,61 +63,39 @@ def _is_silent(call: ast.AST) -> bool:
     return isinstance(call.func.value, ast.Name) and call.func.value.id in _SILENT
 
 
-def _changes(node: ast.AST) -> Iterator[Change]:
+def _changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    """What may stand in the place of a node, and what that changes."""
     match node:
         case ast.Compare(ops=ops):
             for at, operator in enumerate(ops):
-                other = _COMPARISONS[type(operator)]
-                yield f"{_spelt(node)} with {other.__name__}", _with_operator(at, other)
-        case ast.BoolOp(op=ast.And()):
-            yield f"{_spelt(node)} with or", lambda it: _set(it, op=ast.Or())
-        case ast.BoolOp():
-            yield f"{_spelt(node)} with and", lambda it: _set(it, op=ast.And())
-        case ast.UnaryOp(op=ast.Not(), operand=_):
-            yield f"{_spelt(node)} without not", lambda it: it.operand  # type: ignore[attr-defined]
+                other = _OTHER[type(operator)]
+                changed = [*ops[:at], other(), *ops[at + 1 :]]
+                yield f"{_spelt(node)} with {other.__name__}", _with(node, ops=changed)
+        case ast.BoolOp(op=operator):
+            other = _OTHER[type(operator)]
+            yield f"{_spelt(node)} with {other.__name__.lower()}", _with(node, op=other())
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            yield f"{_spelt(node)} without not", operand
         case ast.If() | ast.While() | ast.IfExp():
-            yield f"never {_spelt(node.test)}", lambda it: _set(it, test=ast.Constant(False))
-        case ast.BinOp(op=operator) if type(operator) in _ARITHMETIC:
-            other_operator = _ARITHMETIC[type(operator)]
-            yield (
-                f"{_spelt(node)} with {other_operator.__name__}",
-                lambda it: _set(it, op=other_operator()),
-            )
+            yield f"never {_spelt(node.test)}", _with(node, test=ast.Constant(False))
+        case ast.BinOp(op=operator) if type(operator) in _OTHER:
+            other = _OTHER[type(operator)]
+            yield f"{_spelt(node)} with {other.__name__}", _with(node, op=other())
         case ast.Constant(value=bool() as value):
-            yield f"{value} negated", lambda it: ast.Constant(not value)
+            yield f"{value} negated", ast.Constant(not value)
         case ast.Constant(value=int() as number):
-            yield f"{number} + 1", lambda it: ast.Constant(number + 1)
+            yield f"{number} + 1", ast.Constant(number + 1)
         case ast.Constant(value=bytes() as label) if label:
-            yield f"{label!r} changed", lambda it: ast.Constant(label + b"!")
-        case ast.Raise():
-            yield f"without {_spelt(node)}", lambda it: ast.Pass()
-        case ast.Expr(value=ast.Call() | ast.Await()):
-            yield f"without {_spelt(node)}", lambda it: ast.Pass()
+            yield f"{label!r} changed", ast.Constant(label + b"!")
+        case ast.Raise() | ast.Expr(value=ast.Call() | ast.Await()):
+            yield f"without {_spelt(node)}", ast.Pass()
 
 
-def _with_operator(at: int, other: type[ast.cmpop]) -> Callable[[ast.AST], ast.AST]:
-    def change(node: ast.AST) -> ast.AST:
-        assert isinstance(node, ast.Compare)  # noqa: S101  for the type checker
-        node.ops[at] = other()
-        return node
-
-    return change
-
-
-def _set(node: ast.AST, **fields: object) -> ast.AST:
+def _with(node: ast.AST, **fields: object) -> ast.AST:
+    changed = copy.copy(node)
     for name, value in fields.items():
-        setattr(node, name, value)
-    return node
-
-
-def _put(tree: ast.AST, old: ast.AST, new: ast.AST) -> None:
-    """Put `new` where `old` stands in the tree."""
-    for parent in ast.walk(tree):
-        for name, value in ast.iter_fields(parent):
-            if value is old:
-                setattr(parent, name, new)
-            elif isinstance(value, list) and any(it is old for it in value):
-                setattr(parent, name, [new if it is old else it for it in value])
+        setattr(changed, name, value)
+    return changed
 
 
 def _spelt(node: ast.AST) -> str:

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,8 +21,11 @@ from service.cli.progress import Progress
 from service.embedded.server import server_url, wait_for_server
 from service.errors import StartupError, StoreUnavailable
 from service.settings import Settings
+from tools.report import arguments
+from tools.report.arguments import Parser
+from tools.report.progress import agreed
 from tools.seed.accounts import Refused, agree_on_login, check_prefix
-from tools.seed.consent import agreed, elsewhere
+from tools.seed.consent import elsewhere
 from tools.seed.export import Export
 from tools.seed.filling import LANES, Filling, Plan
 from tools.seed.growth import holdings
@@ -72,35 +75,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/seed",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--users", type=_count, required=True, metavar="N", help="accounts that there are to be")
-    add(
-        "--sessions-per-user", type=_count, required=True, metavar="M",
-        help="that each of them is to have, at most SERVICE_MAX_SESSIONS",
-    )  # fmt: skip
-    add("--prefix", default="seed", help="of their addresses (default: seed)")
-    add(
-        "--password",
-        help="of all accounts (default: one that is made from the service's keys, and told)",
-    )
-    add("--export", type=Path, metavar="FILE", help="write the tokens of new sessions to FILE")
-    add(
-        "--export-limit", type=_count, metavar="K",
-        help="so many lines at most: signing takes as long as opening (default: all)",
-    )  # fmt: skip
-    add("--yes", action="store_true", help="do not ask before filling what is not on this machine")
-    return parser
+def _parser() -> Parser:
+    made = arguments.parser("seed", _DESCRIPTION, _EPILOG)
+    option = made.option
+    option("--users", _count, "N", "accounts that there are to be", required=True)
+    what = "that each of them is to have, at most SERVICE_MAX_SESSIONS"
+    option("--sessions-per-user", _count, "M", what, required=True)
+    option("--prefix", str, None, "of their addresses (default: seed)", "seed")
+    what = "of all accounts (default: one that is made from the service's keys, and told)"
+    option("--password", str, None, what)
+    option("--export", Path, "FILE", "write the tokens of new sessions to FILE")
+    what = "so many lines at most: signing takes as long as opening (default: all)"
+    option("--export-limit", _count, "K", what)
+    made.flag("--yes", "do not ask before filling what is not on this machine")
+    return made
 
 
 def _export(options: argparse.Namespace) -> AbstractContextManager[Export | None]:
-    return Export(options.export, options.export_limit) if options.export else nullcontext()
+    return (
+        closing(Export(options.export, options.export_limit)) if options.export else nullcontext()
+    )
 
 
 def _count(text: str) -> int:
@@ -131,10 +125,11 @@ def _settings(options: argparse.Namespace, plan: Plan) -> Settings:
                 "SERVICE_REDIS_URL or SERVICE_DATA_DIR as the service has it"
             ) from None
         settings = msgspec.structs.replace(settings, redis_url=server_url(settings.data_dir))
-    hosts = elsewhere(settings)
-    what = f"{plan.users:,} accounts and {plan.sessions:,} sessions will be added there."
-    if hosts and not options.yes and not agreed(hosts, what):
-        raise Refused(f"{', '.join(hosts)}: not on this machine; --yes fills it all the same")
+    if (hosts := elsewhere(settings)) and not options.yes:
+        where = f"{', '.join(hosts)}: not on this machine"
+        what = f"{plan.users:,} accounts and {plan.sessions:,} sessions will be added there."
+        if not agreed(f"{where}. {what}"):
+            raise Refused(f"{where}; --yes fills it all the same")
     return msgspec.structs.replace(
         settings,
         redis_reply_timeout_ms=max(settings.redis_reply_timeout_ms, _PATIENCE_MS),

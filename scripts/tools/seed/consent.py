@@ -3,7 +3,6 @@
 import ipaddress
 import os
 import socket
-import sys
 from collections.abc import Iterable
 from urllib.parse import parse_qs, urlsplit
 
@@ -36,15 +35,6 @@ def database_hosts(url: str) -> Iterable[str]:
     listed = netloc or parse_qs(parts.query).get("host", [os.environ.get("PGHOST", "")])[-1]
     hosts = [_without_port(host) for host in listed.split(",")]
     return [host for host in hosts if host and not host.startswith(("/", "@", "%2F", "%2f"))]
-
-
-def agreed(hosts: Iterable[str], what: str) -> bool:
-    """Ask on the terminal. False where nobody can be asked."""
-    if not sys.stdin.isatty():
-        return False
-    print(f"{', '.join(hosts)}: not on this machine. {what}", file=sys.stderr)
-    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _without_port(host: str) -> str:

@@ -3,8 +3,6 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
@@ -35,7 +33,7 @@ def line(user_id: bytes, email: str, password: str, tokens: TokenPair) -> Line:
 
 
 class Export:
-    """The file while it is open. What an earlier run has written stays; new lines come after it.
+    """The file, until it is closed. What an earlier run has written stays; new lines come after it.
 
     A last line that a killed run left without its end is cut off.
     """
@@ -57,15 +55,7 @@ class Export:
         self.lines = self.found
         self._room = limit - self.found if limit is not None else None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         os.close(self._file)
 
     @property

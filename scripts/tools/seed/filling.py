@@ -5,9 +5,8 @@ counts the sessions of each. So a run that was broken off, however it ended, nee
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
-from typing import TypeVar
 
 import msgspec
 
@@ -15,6 +14,7 @@ from service.cli.progress import Progress
 from service.sessions.record import Authentication
 from service.sessions.sessions import Sessions
 from service.sessions.token_pair import Opened
+from tools.http_load.concurrently import gather, together
 from tools.seed.accounts import Login, accounts
 from tools.seed.devices import devices
 from tools.seed.export import Export, line
@@ -29,11 +29,8 @@ _ACCOUNTS_IN_RANGE = 8000
 in small transactions, pages are written over and over, gigabytes of them for 500,000 accounts. In
 larger ones the service, which may have to wait for this, would wait too long."""
 _SESSIONS_IN_PIECE = 1000
-_AT_ONCE = 250
+AT_ONCE = 250
 """Calls of a lane under way."""
-
-Item = TypeVar("Item")
-Made = TypeVar("Made")
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -131,7 +128,7 @@ class Filling:
         """The accounts of these numbers, those that were missing just added, and what they lack."""
         prefix, each = self._plan.prefix, self._plan.sessions_each
         found, added = await accounts(self._stores, prefix, numbers, self._login)
-        counts = await gather(self._stores.sessions.count, found.values())
+        counts = await gather(self._stores.sessions.count, found.values(), AT_ONCE)
         todo = [_Account(user_id, email, each) for email, user_id in added.items()]
         todo += [
             _Account(user_id, email, each - count)
@@ -154,7 +151,7 @@ class Filling:
                 account.id, Authentication.PASSWORD, "user.loggedIn", next(self._devices)
             )
 
-        opened = await gather(open_one, wanted)
+        opened = await gather(open_one, wanted, AT_ONCE)
         self.tally.sessions_opened += len(opened)
         if self._export:
             taken = self._export.take(len(opened))
@@ -165,28 +162,3 @@ class Filling:
     def _line(self, account: _Account, opened: Opened) -> Line:
         tokens = self._stores.sessions.sign(opened)
         return line(account.id, account.email, self._login.password, tokens)
-
-
-async def gather(
-    make: Callable[[Item], Awaitable[Made]], items: Iterable[Item], at_once: int = _AT_ONCE
-) -> list[Made]:
-    """`make` of every item, in their order, so many at once."""
-    turns = enumerate(items)
-    made: dict[int, Made] = {}
-
-    async def work() -> None:
-        for place, item in turns:
-            made[place] = await make(item)
-
-    await together(work() for _ in range(at_once))
-    return [made[place] for place in range(len(made))]
-
-
-async def together(works: Iterable[Coroutine[None, None, None]]) -> None:
-    """All of them at once. The first error is raised, when it has ended the others."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for work in works:
-                group.create_task(work)
-    except ExceptionGroup as several:
-        raise several.exceptions[0] from None

@@ -109,7 +109,7 @@ class Cluster:
     def heal(self) -> None:
         """Whatever a test did to the nodes, all slots are served again."""
         for node in self.nodes:
-            node.resume_or_start()
+            node.heal()
         wait_until(self._is_whole)
         wait_until(lambda: all(n.role() == "master" or _replicates(n) for n in self.nodes))
 

@@ -116,7 +116,7 @@ class PostgresServer:
             with suppress(ProcessLookupError):  # a backend that has noticed that its client left
                 os.kill(self._frozen.pop(), signal.SIGCONT)
 
-    def resume_or_start(self) -> None:
+    def heal(self) -> None:
         """Whatever a test did to it, it serves again."""
         if self.process is None:
             self.start()

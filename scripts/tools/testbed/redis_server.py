@@ -92,7 +92,7 @@ class RedisServer:
         self.process.send_signal(signal.SIGCONT)
         self.frozen = False
 
-    def resume_or_start(self) -> None:
+    def heal(self) -> None:
         """Whatever a test did to it, it serves again."""
         if self.process is None:
             self.start()

@@ -142,7 +142,7 @@ class SentinelTrio:
     def heal(self) -> None:
         """Whatever a test did to them: all run again, one is the primary and two follow it."""
         for server in (*self.servers, *self.sentinels):
-            server.resume_or_start()
+            server.heal()
         with self._hurrying():
             wait_until(lambda: len({sentinel.primary_port() for sentinel in self.sentinels}) == 1)
             wait_until(self._replicas_follow, seconds=40)
