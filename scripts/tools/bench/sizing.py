@@ -5,7 +5,7 @@ replaced, by a login and a logout, once in its longest life.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import msgspec
 from redis.crc import key_slot
@@ -24,6 +24,7 @@ _REDIS_BUSY, _WORKER_BUSY = 0.6, 0.7  # of a core, at the peak
 _FEED_SECONDS = 900 + 2 * 60  # an access token's life, and clocks that differ
 _SLOTS = 16_384
 
+_CALLS = ("logout", "me", "refresh")
 _SCALES = (100_000, 1_000_000, 2_000_000, 10_000_000, 100_000_000, 1_000_000_000)
 
 
@@ -67,23 +68,20 @@ def tables(report: Report) -> Iterator[Table]:
 
 
 def _costs(report: Report) -> Costs | None:
-    calls = ("logout", "me", "refresh")
-    worker = {call: report.value("calls", call, "CPU of the worker") for call in calls}
-    redis = {call: report.value("calls", call, "Redis CPU") for call in calls}
+    cpu = {
+        metric: {call: report.value("calls", call, metric) for call in _CALLS}
+        for metric in ("CPU of the worker", "Redis CPU")
+    }
     session = report.value("memory", "memory", "living session")
     event = report.value("memory", "memory", "audit event")
     login = report.value("flood", "login", "core time of a hash")
-    if session is None or event is None or login is None:
-        return None
-    if None in (*worker.values(), *redis.values()):
-        return None
-    return Costs(
-        session=session,
-        event=event,
-        worker={call: (cpu or 0) / 1e6 for call, cpu in worker.items()},
-        redis={call: (cpu or 0) / 1e6 for call, cpu in redis.items()},
-        login=login / 1e3,
+    worker, redis = (
+        {call: value / 1e6 for call, value in several.items() if value is not None}
+        for several in cpu.values()
     )
+    if session is None or event is None or login is None or {len(worker), len(redis)} != {3}:
+        return None
+    return Costs(session, event, worker, redis, login / 1e3)
 
 
 def need(sessions: int, costs: Costs) -> Need:
@@ -123,6 +121,25 @@ def fullest(shards: int) -> int:
     return max(counts)
 
 
+_COLUMNS: tuple[tuple[str, Callable[[Need], str]], ...] = (
+    ("sessions", lambda need: f"{need.sessions:,}"),
+    ("memory", lambda need: _size(need.memory)),
+    ("refreshes/s", lambda need: f"{need.refreshes:,.0f}"),
+    ("logins/s", lambda need: f"{need.logins:,.{'2g' if need.logins < 10 else '0f'}}"),
+    ("Redis cores", lambda need: f"{need.redis_cores:.2f}"),
+    ("worker cores", lambda need: f"{need.worker_cores:.2f}"),
+    ("hashing cores",
+     lambda need: f"{need.hashing_cores:{'.2f' if need.hashing_cores < 10 else ',.0f'}}"),
+    ("feed, at most", lambda need: _size(need.feed)),
+    ("primaries", lambda need: str(need.shards or "more than there can be")),
+)  # fmt: skip
+"""Of the table of needs."""
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+
+
 def _rules(costs: Costs) -> Table:
     rows = [
         (
@@ -131,10 +148,14 @@ def _rules(costs: Costs) -> Table:
             f"{_REDIS_BUSY / costs.redis[name]:,.0f}",
             f"{costs.worker[name] / costs.redis[name]:.1f}",
         )
-        for name in ("logout", "me", "refresh")
+        for name in _CALLS
     ]
-    head: tuple[str, ...] = ("", f"a second and worker, {_WORKER_BUSY:.0%} busy")
-    head += (f"a second and Redis core, {_REDIS_BUSY:.0%} busy", "workers that fill a Redis core")
+    head = (
+        "",
+        f"a second and worker, {_WORKER_BUSY:.0%} busy",
+        f"a second and Redis core, {_REDIS_BUSY:.0%} busy",
+        "workers that fill a Redis core",
+    )
     notes = (
         f"**{2**30 / costs.session / 1e6:.1f} million sessions per GiB.** A login takes "
         f"{costs.login * 1000:.0f} ms of a core for bcrypt, "
@@ -145,15 +166,6 @@ def _rules(costs: Costs) -> Table:
 
 def _cluster(costs: Costs) -> Table:
     needs = [need(sessions, costs) for sessions in _SCALES]
-    head: tuple[str, ...] = (
-        "sessions",
-        "memory",
-        "refreshes/s",
-        "logins/s",
-        "Redis cores",
-        "worker cores",
-    )
-    head += ("hashing cores", "feed, at most", "primaries")
     most = int(BUCKETS * _NODE / costs.session)
     last = needs[-1]
     shards = max(1, last.shards)
@@ -173,23 +185,6 @@ def _cluster(costs: Costs) -> Table:
         f"fullest has {fullest(shards)} of the {BUCKETS} tags, where "
         f"{math.ceil(BUCKETS / shards)} would do.",
     )
-    rows = [_need(each) for each in needs]
+    rows = [[shown(each) for _, shown in _COLUMNS] for each in needs]
+    head = [name for name, _ in _COLUMNS]
     return Table("cluster", "Up to a billion sessions (calculated)", head, rows, notes)
-
-
-def _need(need: Need) -> Sequence[str]:
-    return (
-        f"{need.sessions:,}",
-        _size(need.memory),
-        f"{need.refreshes:,.0f}",
-        f"{need.logins:,.2g}" if need.logins < 10 else f"{need.logins:,.0f}",
-        f"{need.redis_cores:.2f}",
-        f"{need.worker_cores:.2f}",
-        f"{need.hashing_cores:.2f}" if need.hashing_cores < 10 else f"{need.hashing_cores:,.0f}",
-        _size(need.feed),
-        str(need.shards or "more than there can be"),
-    )
-
-
-def _size(count: float) -> str:
-    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"

@@ -11,13 +11,13 @@ import re
 import time
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
-from itertools import cycle, islice
+from itertools import count, cycle, islice, repeat
 from typing import Any
 
 import msgspec
 import uvloop
 
-from tools.http_load.connection import Answer, Connection, Endpoint, LostError
+from tools.http_load.connection import Connection, Endpoint, LostError
 
 _REFRESH_TOKEN = re.compile(rb"osr_[A-Za-z0-9_-]{120}")
 
@@ -60,6 +60,11 @@ class OpenLoop(msgspec.Struct, frozen=True):
     def period(self) -> float:
         """Seconds between two times at which a lane is due."""
         return len(self.lanes) * self.at_once / self.per_second
+
+    def times(self, started: float, share: float) -> Iterator[float]:
+        """When a lane is due that begins after this share of a period; bursts come together."""
+        first = started + (share * self.period if self.at_once == 1 else 0)
+        return (first + number // self.at_once * self.period for number in count())
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -112,24 +117,10 @@ async def _closed(endpoint: Endpoint, lanes: Sequence[Lane], status: int) -> Tim
     connections = [await Connection.to(endpoint) for _ in lanes]
     started = time.perf_counter()
     found = await _all(
-        [
-            _in_turn(connection, lane, status)
-            for connection, lane in zip(connections, lanes, strict=True)
-        ],
+        (_send(*each, status, repeat(None)) for each in zip(connections, lanes, strict=True)),
         _PATIENCE,
     )
     return Timing(time.perf_counter() - started, [seconds for each in found for seconds in each])
-
-
-async def _in_turn(connection: Connection, lane: Lane, status: int) -> list[float]:
-    latencies = []
-    for request in _Requests(lane):
-        sent = time.perf_counter()
-        answer = await connection.exchange(request.bytes)
-        latencies.append(time.perf_counter() - sent)
-        request.answered(answer, status)
-    connection.close()
-    return latencies
 
 
 async def _open_and_retrying(
@@ -151,8 +142,12 @@ async def _open_and_retrying(
         for number, each in enumerate(insistent)
     ]
     longest = max((loop.period * lane.count for _, lane, loop, _ in lanes), default=0.0)
+    work = (
+        _send(connection, lane, loop.status, loop.times(started, share))
+        for connection, lane, loop, share in lanes
+    )
     try:
-        found = await _all([_when_due(*each, started) for each in lanes], longest + _PATIENCE)
+        found = await _all(work, longest + _PATIENCE)
         if not lanes:
             await asyncio.sleep(seconds)
             async with asyncio.timeout(_PATIENCE):
@@ -174,44 +169,28 @@ async def _open_and_retrying(
     )
 
 
-async def _when_due(
-    connection: Connection, lane: Lane, loop: OpenLoop, share: float, started: float
+async def _send(
+    connection: Connection, lane: Lane, status: int, times: Iterator[float | None]
 ) -> list[float]:
-    """Begin after this share of a period; bursts come together."""
-    latencies = []
-    first = started + (share * loop.period if loop.at_once == 1 else 0)
-    for number, request in enumerate(_Requests(lane)):
-        due = first + number // loop.at_once * loop.period
-        if (wait := due - time.perf_counter()) > 0:
+    """Send each request when it is due, or without a time when the one before is answered.
+
+    Seconds of each, from when it was due or sent. Raises `UnexpectedAnswer`.
+    """
+    latencies, token = [], b""
+    for request, at in zip(islice(cycle(lane.requests), lane.count), times, strict=False):
+        sent = _REFRESH_TOKEN.sub(token, request) if token else request
+        if at is not None and (wait := at - time.perf_counter()) > 0:
             await asyncio.sleep(wait)
-        answer = await connection.exchange(request.bytes)
+        due = at or time.perf_counter()
+        answer = await connection.exchange(sent)
         latencies.append(time.perf_counter() - due)
-        request.answered(answer, loop.status)
-    connection.close()
-    return latencies
-
-
-class _Requests:
-    """The requests of a lane, one after the other, each itself while it is under way."""
-
-    def __init__(self, lane: Lane) -> None:
-        self.bytes = b""
-        self._lane = lane
-        self._successor: bytes | None = None
-
-    def __iter__(self) -> Iterator["_Requests"]:
-        for request in islice(cycle(self._lane.requests), self._lane.count):
-            token = self._successor
-            self.bytes = _REFRESH_TOKEN.sub(token, request) if token else request
-            yield self
-
-    def answered(self, answer: Answer, status: int) -> None:
-        """Raises `UnexpectedAnswer` where it has another status."""
         if answer.status != status:
             text = (answer.head + answer.body).decode("latin-1")
             raise UnexpectedAnswer(f"expected {status} but got:\n{text}")
-        if self._lane.chained and (found := _REFRESH_TOKEN.search(answer.body)):
-            self._successor = found[0]
+        if lane.chained and (found := _REFRESH_TOKEN.search(answer.body)):
+            token = found[0]
+    connection.close()
+    return latencies
 
 
 class _Retrying:
