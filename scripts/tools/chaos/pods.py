@@ -1,7 +1,6 @@
 """The service processes of a run, which share one user store and one Redis."""
 
 import asyncio
-import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -30,10 +29,6 @@ class Pod(ServiceProcess):
 
     def _open_log(self) -> IO[bytes]:
         return self.log.open()
-
-    def kill(self) -> None:
-        """kill -9."""
-        self.stop(signal.SIGKILL)
 
     def freeze(self) -> None:
         """It holds its connections and answers nothing, unless it was killed."""

@@ -18,7 +18,7 @@ from typing import Any
 import asyncpg
 
 from service.database.migration import migrate
-from tools.testbed.waiting import wait_until
+from tools.testbed.server_process import ServerProcess
 
 TEMPLATE = "migrated"
 """The database that the others are copies of: faster than migrating each."""
@@ -47,7 +47,7 @@ def _site_packages() -> Path:
     return Path(wheel.origin).parents[1]
 
 
-class PostgresServer:
+class PostgresServer(ServerProcess):
     """A server on a unix socket, in a directory of its own. Durability is off: it is for tests."""
 
     def __init__(self) -> None:
@@ -63,11 +63,10 @@ class PostgresServer:
             "initdb", "--username=tests", "--auth=trust", "--no-sync", "--encoding=UTF8",
             "--locale=C", "--pgdata", str(self._data),
         )  # fmt: skip
-        self.process: subprocess.Popen[bytes] | None = None
         self._frozen: list[int] = []
+        super().__init__(self.directory / "server.log")
 
-    def start(self) -> "PostgresServer":
-        """Start it and wait until it answers."""
+    def _popen(self) -> "subprocess.Popen[bytes]":
         options = {
             "listen_addresses": "",
             "unix_socket_directories": str(self.directory),
@@ -75,8 +74,8 @@ class PostgresServer:
             "full_page_writes": "off",
             "max_connections": "200",
         }
-        with (self.directory / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
                 [
                     str(self._binaries / "postgres"),
                     *("-D", str(self._data)),
@@ -91,16 +90,10 @@ class PostgresServer:
                 stderr=log,
                 **self._user,
             )
-        wait_until(self._answers)
-        return self
 
-    def stop(self) -> None:
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """Stop it in good order, but without waiting for its clients."""
-        if self.process is not None:
-            self.resume()
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait(timeout=20)
-            self.process = None
+        return super().stop(number)
 
     def freeze(self) -> None:
         """It holds its connections and answers nothing (SIGSTOP to all that answer)."""
@@ -109,18 +102,14 @@ class PostgresServer:
         self._frozen += [pid for (pid,) in self.ask(_BACKENDS)]
         for pid in self._frozen:
             os.kill(pid, signal.SIGSTOP)
+        self.frozen = True
 
     def resume(self) -> None:
         """The end of `freeze`."""
         while self._frozen:
             with suppress(ProcessLookupError):  # a backend that has noticed that its client left
                 os.kill(self._frozen.pop(), signal.SIGCONT)
-
-    def heal(self) -> None:
-        """Whatever a test did to it, it serves again."""
-        if self.process is None:
-            self.start()
-        self.resume()
+        self.frozen = False
 
     def remove(self) -> None:
         """Stop it and delete its files."""
@@ -192,8 +181,6 @@ class PostgresServer:
         )
 
     def _answers(self) -> bool:
-        assert self.process
-        assert self.process.poll() is None, (self.directory / "server.log").read_text()
         try:
             return bool(self.ask("SELECT 1"))
         except (OSError, asyncpg.PostgresError):  # not yet

@@ -1,11 +1,9 @@
 """A real Valkey or Redis with the repository's own redis.conf."""
 
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
 import redis
 
@@ -13,7 +11,7 @@ from service.embedded.files import find_binary
 from service.settings import Secret
 from tools.testbed import access
 from tools.testbed.ports import free_port
-from tools.testbed.waiting import wait_until
+from tools.testbed.server_process import ServerProcess
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -26,8 +24,8 @@ def available() -> dict[str, Path]:
     return servers
 
 
-class RedisServer:
-    """A server in `directory`. Can be killed and started again on its data."""
+class RedisServer(ServerProcess):
+    """A server in `directory`."""
 
     def __init__(
         self,
@@ -48,19 +46,16 @@ class RedisServer:
             users = access.write(directory, cluster="--cluster-enabled" in options)
             self._command += ["--aclfile", str(users)]
         self.url = Secret(f"unix://{directory / 'redis.sock'}")
-        self.process: subprocess.Popen[bytes] | None = None
-        self.frozen = False
+        super().__init__(directory / "server.log")
 
-    @property
-    def answers(self) -> bool:
-        """Whether it is neither dead nor frozen, as far as tests have done it."""
-        return self.process is not None and not self.frozen
+    def _popen(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(self._command, cwd=self.directory)
 
-    def start(self) -> Self:
-        """Start it and wait until it answers."""
-        self.process = subprocess.Popen(self._command, cwd=self.directory)
-        wait_until(self._answers)
-        return self
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client().ping())
+        except redis.exceptions.ConnectionError:  # not yet, or still loading
+            return False
 
     def client(self) -> "redis.Redis":
         """A plain client, for looking from outside."""
@@ -70,51 +65,9 @@ class RedisServer:
         """The address for one of the ACL users of redis.conf; `url` is that of `default`."""
         return access.url_as(user, self.url)
 
-    def kill(self) -> None:
-        """kill -9: nothing is flushed, no one is told."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """Stop it in good order."""
-        if self.process is not None:
-            self.resume()
-            self._end(signal.SIGTERM)
-
-    def freeze(self) -> None:
-        """It holds its connections and answers nothing (SIGSTOP)."""
-        assert self.process
-        self.process.send_signal(signal.SIGSTOP)
-        self.frozen = True
-
-    def resume(self) -> None:
-        """The end of `freeze`."""
-        assert self.process
-        self.process.send_signal(signal.SIGCONT)
-        self.frozen = False
-
-    def heal(self) -> None:
-        """Whatever a test did to it, it serves again."""
-        if self.process is None:
-            self.start()
-        self.resume()
-
     def files(self) -> Iterator[Path]:
         """Everything that it keeps on disk."""
         return (path for path in self.directory.rglob("*") if path.is_file())
-
-    def _end(self, number: signal.Signals) -> None:
-        assert self.process
-        self.process.send_signal(number)
-        self.process.wait()
-        self.process = None
-
-    def _answers(self) -> bool:
-        assert self.process
-        assert self.process.poll() is None, (self.directory / "server.log").read_text()
-        try:
-            return bool(self.client().ping())
-        except redis.exceptions.ConnectionError:  # not yet, or still loading
-            return False
 
 
 class NetworkServer(RedisServer):

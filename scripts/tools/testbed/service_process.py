@@ -3,7 +3,6 @@
 import os
 import re
 import secrets
-import signal
 import subprocess
 import sys
 from collections.abc import Container, Mapping, Sequence
@@ -15,12 +14,12 @@ import jwt
 
 from service.settings import Secret
 from tools.testbed.redis_server import REPOSITORY
-from tools.testbed.waiting import wait_until
+from tools.testbed.server_process import ServerProcess
 
 PASSWORD = "correct horse battery"
 
 
-class HttpProcess:
+class HttpProcess(ServerProcess):
     """A Python program that serves HTTP on loopback, and prints where it does."""
 
     _alive: tuple[str, Container[int]] = "/", range(600)
@@ -30,19 +29,16 @@ class HttpProcess:
         """`log` is for all that it prints; `environment` goes before ours without SERVICE_*."""
         self.arguments = arguments
         self.url = ""
-        self._log = log
+        super().__init__(log)
         ours = {name: value for name, value in os.environ.items() if name[:8] != "SERVICE_"}
         self._environment = {**ours, **environment}
-        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, patience: float = 90) -> Self:
         """Start it and wait until it says where it listens and answers there.
 
         `patience` is in seconds: several at once on a busy machine take some.
         """
-        self._launch()
-        wait_until(self._answers, seconds=patience)
-        return self
+        return super().start(patience)
 
     def refusal(self) -> tuple[int, str]:
         """Start what cannot start. Its exit code, and all that it has said."""
@@ -50,47 +46,21 @@ class HttpProcess:
         self.process = None
         return code, self.output()
 
-    def _launch(self) -> "subprocess.Popen[bytes]":
+    def _popen(self) -> "subprocess.Popen[bytes]":
         with self._open_log() as log:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, *self.arguments],
                 cwd=REPOSITORY,
                 env=self._environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        return self.process
 
     def _open_log(self) -> IO[bytes]:
         """Open what a new process writes to."""
         return self._log.open("wb")
 
-    def output(self) -> str:
-        """Read all that it has printed and logged so far."""
-        return self._log.read_text(encoding="utf-8")
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Ask it to stop, and wait. Its exit code."""
-        if self.process is None:
-            return 0
-        self.process.send_signal(number)
-        code = self.process.wait(timeout=45)
-        self.process = None
-        return code
-
-    def freeze(self) -> None:
-        """It holds its connections and does nothing (SIGSTOP)."""
-        assert self.process
-        self.process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """The end of `freeze`."""
-        assert self.process
-        self.process.send_signal(signal.SIGCONT)
-
     def _answers(self) -> bool:
-        assert self.process
-        assert self.process.poll() is None, self.output()
         found = re.search(r"(?:serves|running) on (http://127\.0\.0\.1:\d+)", self.output())
         if found is None:
             return False
