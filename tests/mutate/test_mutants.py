@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tools.mutate import lua_mutants, python_mutants
 from tools.mutate.__main__ import ROOT, _mutants
 from tools.mutate.equivalent import EQUIVALENT
 from tools.mutate.patching import patch
-from tools.mutate.selection import FIRST
+from tools.mutate.serving import Order, Report
 from tools.mutate.targets import TARGETS, chosen
+from tools.mutate.trial import Collected
 
 PYTHON = '''
 """A docstring of 3 words."""
@@ -106,26 +108,43 @@ def test_a_mutant_is_put_into_what_is_imported(tmp_path: Path, monkeypatch: Any)
     assert low(3)
 
 
-def test_only_one_server_and_the_likeliest_first(tmp_path: Path) -> None:
-    """What runs for each mutant: Valkey and SQLite, and what has noticed something comes first."""
+def test_only_one_server(tmp_path: Path) -> None:
+    """What runs for each mutant: Valkey and SQLite."""
     (tmp_path / "test_it.py").write_text(TESTS)
-    first = tmp_path / "first"
-    first.write_text("test_it.py::test_b")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-v",
-        "-p",
-        "no:valkey",
-        "-p",
-        "tools.mutate.selection",
-    ]
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:valkey"]
     paths = os.pathsep.join((str(ROOT), str(ROOT / "scripts")))
-    environment = os.environ | {FIRST: str(first), "PYTHONPATH": paths}
     ran = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        [*command, "-p", "tools.mutate.selection"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 0, ran.stdout
     passed = [line.split(" ")[0] for line in ran.stdout.splitlines() if " PASSED" in line]
-    assert passed == ["test_it.py::test_b", "test_it.py::test_a[valkey]"]
+    assert passed == ["test_it.py::test_a[valkey]", "test_it.py::test_b"]
+
+
+def test_the_likeliest_comes_first(tmp_path: Path) -> None:
+    """What has noticed something is run before the others, and the first that fails ends it."""
+    (tmp_path / "copy").symlink_to(ROOT)
+    file = tmp_path / "test_it.py"
+    file.write_text("def test_a(): assert False\n\ndef test_b(): assert False\n")
+    collected = Collected(tmp_path, "kept", (str(file),))
+    try:
+        [first] = collected.run(Order("", "", "", (), 60)).failed
+        other = first.replace("test_a", "test_b")
+        assert first != other
+        assert collected.run(Order("", "", "", (other,), 60)) == Report("killed", (other,))
+    finally:
+        collected.close()
+
+
+def test_what_cannot_be_collected_is_said(tmp_path: Path) -> None:
+    """A mutant that cannot even be imported: its tests fail, and nobody waits for them."""
+    (tmp_path / "copy").symlink_to(ROOT)
+    file = tmp_path / "test_it.py"
+    file.write_text("raise RuntimeError\n")
+    with pytest.raises(RuntimeError, match="cannot be collected"):
+        Collected(tmp_path, "kept", (str(file),))

@@ -1,9 +1,8 @@
 """Running tests on a copy of the repository in which one thing is changed."""
 
 import os
-import re
+import select
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,16 +13,14 @@ from typing import Literal
 import msgspec
 
 from tools.mutate.mutant import Mutant
-from tools.mutate.selection import FIRST
 from tools.mutate.serving import PIPES, Order, Report
 
 Outcome = Literal["killed", "survived", "hung"]
 
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", re.MULTILINE)
 _FIRST_TESTS = 40
 _LEFT_OUT = shutil.ignore_patterns(".venv", ".git", "var", "__pycache__", ".*_cache", "dist")
 _COLLECTING = 600.0
-"""Seconds that a run in a new process may take longer, for it has to import and collect."""
+"""Seconds in which a process has to import and collect."""
 
 
 class Workspace:
@@ -62,7 +59,7 @@ class Workspace:
         """Run the tests on a mutant. `hung`: they did not end within `patience` seconds.
 
         In a fork of a process that has the original; where that says nothing, or that the mutant of
-        a module has survived, in a process of its own.
+        a module has survived, in one of a process that has imported the mutant.
         """
         collected, path = self._of(tests), self._copy / mutant.path
         original = path.read_text(encoding="utf-8")
@@ -70,18 +67,19 @@ class Workspace:
         first = tuple(test for test, _ in self._noticed.most_common(_FIRST_TESTS))
         try:
             report = collected.run(Order(str(path), original, mutant.source, first, patience))
-            outcome, failed = report.verdict, report.failed
-            if outcome == "unpatched" or (outcome == "survived" and path.suffix == ".py"):
-                outcome, failed = self._run_anew(tests, first, patience + _COLLECTING)
+            verdict = report.verdict
+            if verdict == "unpatched" or (verdict == "survived" and path.suffix == ".py"):
+                report = self._run_anew(tests, Order("", "", "", first, patience))
         finally:
             self._write(path, original)
-        self._noticed.update(failed)
-        return outcome
+        self._noticed.update(report.failed)
+        assert report.verdict != "unpatched"  # noqa: S101  nothing was to be patched
+        return report.verdict
 
     def _of(self, tests: tuple[str, ...]) -> "Collected":
         if self._collected is None or self._collected[0] != tests:
             self.close()
-            self._collected = tests, Collected(self._directory, self._copy, tests)
+            self._collected = tests, Collected(self._directory, "kept", tests)
         return self._collected[1]
 
     def _write(self, path: Path, source: str) -> None:
@@ -91,49 +89,44 @@ class Workspace:
             cached = self._directory / "pyc" / str(path.parent).lstrip("/") / compiled
             cached.unlink(missing_ok=True)
 
-    def _run_anew(
-        self, tests: tuple[str, ...], first: tuple[str, ...], patience: float
-    ) -> tuple[Outcome, tuple[str, ...]]:
-        names = self._directory / "first"
-        names.write_text("\n".join(first), encoding="utf-8")
-        command = [*_command(self._directory / "tmp-anew"), "-x", *tests]
-        with subprocess.Popen(
-            command,
-            cwd=self._copy,
-            env=_environment(self._directory, self._copy) | {FIRST: str(names)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        ) as process:
-            try:
-                output, _ = process.communicate(timeout=patience)
-            except subprocess.TimeoutExpired:
-                os.killpg(
-                    process.pid, signal.SIGKILL
-                )  # the servers that the tests have started, too
-                process.communicate()
-                return "hung", ()
-        failed = tuple(_FAILED.findall(output.decode(errors="replace")))
-        return "survived" if process.returncode == 0 else "killed", failed
+    def _run_anew(self, tests: tuple[str, ...], order: Order) -> Report:
+        try:
+            anew = Collected(self._directory, "anew", tests)
+        except RuntimeError:
+            return Report("killed", ())
+        except TimeoutError:
+            return Report("hung", ())
+        try:
+            return anew.run(order)
+        finally:
+            anew.close()
 
 
 class Collected:
     """A process that has collected tests, and runs them in forks of itself (serving.py)."""
 
-    def __init__(self, directory: Path, copy: Path, tests: tuple[str, ...]) -> None:
-        """Collect `tests` of `copy`; `directory` is for what the process leaves behind.
+    def __init__(self, directory: Path, name: str, tests: tuple[str, ...]) -> None:
+        """Collect `tests` of the copy in `directory`, where what is left behind goes by `name`.
 
         Raises:
             RuntimeError: they cannot be collected.
+            TimeoutError: not in time.
         """
-        self._told = directory / "told"
+        copy, temporary = directory / "copy", directory / f"{name}-tmp"
+        self._told = directory / f"{name}-told"
         orders, self._orders = os.pipe()
         self._reports, reports = os.pipe()
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
         with self._told.open("wb") as told:
             self._process = subprocess.Popen(
-                [*_command(directory / "tmp"), *tests],
+                [*command, "-p", "tools.mutate.selection", f"--basetemp={temporary}", *tests],
                 cwd=copy,
-                env=_environment(directory, copy) | {PIPES: f"{orders} {reports}"},
+                env=os.environ
+                | {
+                    "PYTHONPATH": os.pathsep.join((str(copy), str(copy / "scripts"))),
+                    "PYTHONPYCACHEPREFIX": str(directory / "pyc"),
+                    PIPES: f"{orders} {reports}",
+                },
                 stdout=told,
                 stderr=subprocess.STDOUT,
                 pass_fds=(orders, reports),
@@ -141,7 +134,12 @@ class Collected:
         os.close(orders)
         os.close(reports)
         self._lines = os.fdopen(self._reports, "rb")
+        if not select.select([self._lines], [], [], _COLLECTING)[0]:
+            self._process.kill()
+            self.close()
+            raise TimeoutError
         if not self._lines.readline():
+            self.close()
             raise RuntimeError(f"the tests cannot be collected:\n{self.output()[-3000:]}")
 
     def output(self) -> str:
@@ -158,15 +156,3 @@ class Collected:
         os.close(self._orders)
         self._lines.close()
         self._process.wait()
-
-
-def _command(temporary: Path) -> list[str]:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    return [*command, "-p", "tools.mutate.selection", f"--basetemp={temporary}"]
-
-
-def _environment(directory: Path, copy: Path) -> dict[str, str]:
-    return os.environ | {
-        "PYTHONPATH": os.pathsep.join((str(copy), str(copy / "scripts"))),
-        "PYTHONPYCACHEPREFIX": str(directory / "pyc"),
-    }
