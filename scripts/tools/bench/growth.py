@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from statistics import median
 
-import msgspec
-
 from tools.bench.calls import BY_NAME, Call
 from tools.bench.harness import WARM_UP, Generator, Place, place
 from tools.bench.processes import embedded
@@ -108,5 +106,5 @@ def _point(
     yield from rows_of(middle([large for _, large in pairs]), row, None, "cpu", "redis_cpu", "p50")
     for name, metric in (("cpu", "CPU × the least"), ("p50", "p50 × the least")):
         ratio = median(getattr(large, name) / getattr(small, name) for small, large in pairs)
-        yield msgspec.structs.replace(row, metric=metric, value=round(ratio, 3), limit=limit)
-    yield msgspec.structs.replace(row, metric="pairs", value=len(pairs))
+        yield row.figure(metric, round(ratio, 3), limit=limit)
+    yield row.figure("pairs", len(pairs))

@@ -126,6 +126,6 @@ def _rows(form: _Form, found: Sequence[_Storm], idle: Sequence[Outcome]) -> Iter
         ("p50", milliseconds(latencies, 0.5), "ms"),
         ("p99", milliseconds(latencies, 0.99), "ms"),
     ):
-        yield msgspec.structs.replace(like, metric=metric, value=value, unit=unit)
+        yield like.figure(metric, value, unit)
     beside = [each.beside for each in found]
     yield from compared(_CALLS, idle, beside, like, 3 if form == _Form(_PROMISED) else None)

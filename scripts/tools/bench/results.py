@@ -30,6 +30,12 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
         """What the figure is of."""
         return self.part, self.call, self.by, self.at, self.metric
 
+    def figure(
+        self, metric: str, value: float, unit: str = "", limit: float | None = None
+    ) -> "Row":
+        """Another figure of the same call, varied as far."""
+        return msgspec.structs.replace(self, metric=metric, value=value, unit=unit, limit=limit)
+
     @property
     def met(self) -> bool:
         """Whether it keeps within its limit, if it has one."""
@@ -131,6 +137,4 @@ def rows_of(
     """A sample as rows like `row`. `names`: only these of `METRICS`."""
     for name in names or METRICS:
         metric, unit = METRICS[name]
-        limit = (limits or {}).get(name)
-        value = getattr(sample, name)
-        yield msgspec.structs.replace(row, metric=metric, value=value, unit=unit, limit=limit)
+        yield row.figure(metric, getattr(sample, name), unit, (limits or {}).get(name))

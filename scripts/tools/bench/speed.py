@@ -102,7 +102,7 @@ def _medians(
 ) -> Iterator[Row]:
     """The floor and each call, as rows like `like`."""
     floor = msgspec.structs.replace(like, call=FLOOR.title)
-    yield msgspec.structs.replace(floor, metric="× floor", value=1)
+    yield floor.figure("× floor", 1)
     yield from rows_of(middle([least for case in cases for least, _ in case.pairs]), floor)
     for case in cases:
         row, most = msgspec.structs.replace(like, call=case.call.name), limits.get(case.call.name)
@@ -110,6 +110,5 @@ def _medians(
         for metric, value in (
             ("× floor", round(median(ratios), 2)), ("low", ratios[0]), ("high", ratios[-1])
         ):  # fmt: skip
-            limit = (most or {}).get(metric)
-            yield msgspec.structs.replace(row, metric=metric, value=value, limit=limit)
+            yield row.figure(metric, value, limit=(most or {}).get(metric))
         yield from rows_of(middle([sample for _, sample in case.pairs]), row, most)

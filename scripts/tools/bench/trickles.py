@@ -39,9 +39,9 @@ def compared(
             for share in (50, 99)
         }
         for metric, value in found.items():
-            yield msgspec.structs.replace(row, metric=metric, value=value, unit="ms")
+            yield row.figure(metric, value, "ms")
         ratio = round(found["p99"] / found["idle p99"], 2)
-        yield msgspec.structs.replace(row, metric="p99 × idle", value=ratio, limit=limit)
+        yield row.figure("p99 × idle", ratio, limit=limit)
 
 
 def milliseconds(seconds: Sequence[float], share: float) -> float:

@@ -89,8 +89,7 @@ class _Search:
             if summary.verdict == "pass":
                 self.best = summary
                 return True
-            in_time = all(verdict.holds for verdict in summary.verdicts)
-            self.limited_by = "generator" if in_time else "service"
+            self.limited_by = "generator" if self.steps[-1].generator_late else "service"
         self.broken = rate
         return False
 
@@ -109,19 +108,19 @@ class _Search:
                 raise
             return None
         summary = await self._runs.run(plan, self._limits)
-        self._note(summary)
+        in_time = all(verdict.holds for verdict in summary.verdicts)
+        p99, cpu = summary.total.latencies.p99_ms, summary.generator.cpu_us_per_request
+        holds = summary.verdict == "pass"
+        late = in_time and not holds
+        self.steps.append(Step(plan.rate, holds, late, p99, summary.total.errors, cpu))
+        result = "holds" if holds else "generator late" if late else "broken"
+        print(
+            f"{plan.rate:>10,.1f} a second: {result}, p99 {p99:.1f} ms,"
+            f" {summary.total.errors:,} errors",
+            file=sys.stderr,
+        )
         await asyncio.sleep(_PAUSE)
         return summary
-
-    def _note(self, summary: Summary) -> None:
-        in_time = all(verdict.holds for verdict in summary.verdicts)
-        step = Step(
-            summary.rate, summary.verdict == "pass", in_time and summary.verdict == "unusable",
-            summary.total.latencies.p99_ms, summary.total.errors,
-            summary.generator.cpu_us_per_request,
-        )  # fmt: skip
-        self.steps.append(step)
-        print(_line(step), file=sys.stderr)
 
 
 def words(found: Capacity) -> str:
@@ -138,11 +137,4 @@ def words(found: Capacity) -> str:
     return (
         f"capacity of {found.mix}: {found.rate:g} arrivals a second ({reason}),"
         f" p99 {found.best.total.latencies.p99_ms:.1f} ms.{beside}"
-    )
-
-
-def _line(step: Step) -> str:
-    result = "holds" if step.holds else "generator late" if step.generator_late else "broken"
-    return (
-        f"{step.rate:>10,.1f} a second: {result}, p99 {step.p99_ms:.1f} ms, {step.errors:,} errors"
     )

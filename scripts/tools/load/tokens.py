@@ -65,18 +65,22 @@ class TokenFile:
         encode = msgspec.json.Encoder().encode
         with self._path.open("ab") as file:
             for user in users:
-                if user.session:  # else it was opened by a login, or is of somebody else
-                    file.write(encode(_line(user)) + b"\n")
+                if user.line:  # else it was opened by a login
+                    newest = msgspec.structs.replace(
+                        user.line,
+                        refresh_token=user.refresh_token,
+                        access_token=user.access_token,
+                        access_expires_at=int(user.expires_at),
+                    )
+                    file.write(encode(newest) + b"\n")
 
     def _user_of(self, line: Line) -> VirtualUser:
         account = self._accounts.get(line.user)
         if account is None:
             account = self._accounts[line.user] = Account(line.email, line.password, 0)
         account.sessions += 1
-        return VirtualUser(
-            account, line.refresh_token, line.access_token, line.access_expires_at,
-            line.user, line.session,
-        )  # fmt: skip
+        expires_at = line.access_expires_at
+        return VirtualUser(account, line.refresh_token, line.access_token, expires_at, line)
 
     def _remembered(self) -> int:
         with self._path.open("rb") as file:
@@ -94,14 +98,6 @@ class TokenFile:
         scratch = self._beside.with_name(self._beside.name + ".new")
         scratch.write_bytes(msgspec.json.encode(used))
         scratch.replace(self._beside)
-
-
-def _line(user: VirtualUser) -> Line:
-    account = user.account
-    return Line(
-        user.user, account.email, account.password, user.session,
-        user.refresh_token, user.access_token, int(user.expires_at),
-    )  # fmt: skip
 
 
 def _digest(head: bytes) -> str:

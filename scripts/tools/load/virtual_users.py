@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from tools.seed.line import Line
+
 _MOMENT = 0.01
 
 
@@ -29,9 +31,8 @@ class VirtualUser(msgspec.Struct):
     refresh_token: str = ""
     access_token: str = ""
     expires_at: float = 0
-    user: str = ""
-    session: str = ""
-    """As the token file calls them that this one is from; empty for everybody else."""
+    line: Line | None = None
+    """Of the token file that this one is from."""
     over: bool = False
     """The session has ended, or may have."""
 
