@@ -4,12 +4,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
 import pytest
-from tools.chaos import command_line
-from tools.chaos.controls import CONTROLS
-from tools.chaos.schedule import Topology, UserStore
 
 from tests.processes.program import REPOSITORY
 
@@ -27,13 +23,6 @@ def test_help_needs_no_environment(tmp_path: Path, name: str, flag: str) -> None
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"usage: scripts/{name}")
     assert not (tmp_path / ".venv").exists()
-
-
-def test_help_names_what_there_is() -> None:
-    """The names that stand there without an import are those that the schedules know."""
-    assert get_args(Topology) == command_line.TOPOLOGIES
-    assert get_args(UserStore) == command_line.USER_STORES
-    assert tuple(CONTROLS) == command_line.CONTROLS
 
 
 def test_the_command_line_of_a_checkout(tmp_path: Path) -> None:

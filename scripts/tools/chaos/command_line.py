@@ -1,16 +1,12 @@
 """The command line: nothing but Python, so that --help comes before anything is installed."""
 
 from pathlib import Path
+from typing import get_args
 
+from tools.chaos.controls import CONTROLS
+from tools.chaos.schedule import TOPOLOGIES, UserStore
 from tools.report import arguments
 from tools.report.arguments import Parser
-
-TOPOLOGIES = ("standalone", "sentinel", "cluster")
-USER_STORES = ("sqlite", "postgresql")
-CONTROLS = (
-    "everysec", "no-wait", "one-of-two", "redis-retries",
-    "old-map", "blocking-log", "old-rows", "any-clock",
-)  # fmt: skip
 
 _DESCRIPTION = """\
 Clients of three pods go on while their servers are killed, stopped, cut off, moved and restored.
@@ -45,7 +41,7 @@ def parser() -> Parser:
     option("--people", int, None, "at once (default: 8)", 8)
     what = "of Redis (default: the seed chooses)"
     option("--topology", str, None, what, choices=TOPOLOGIES)
-    option("--users", str, None, "store (default: sqlite)", "sqlite", choices=USER_STORES)
+    option("--users", str, None, "store (default: sqlite)", "sqlite", choices=get_args(UserStore))
     option("--control", str, None, "switch a protection off", choices=CONTROLS)
     option("--keep", Path, "DIRECTORY", "for histories (default: .)", Path())
     return made

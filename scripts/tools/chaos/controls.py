@@ -3,12 +3,13 @@
 A run with one of them must find violations. One that finds none has a checker that sees nothing.
 """
 
-import msgspec
+from dataclasses import dataclass
 
 from tools.chaos.schedule import Topology
 
 
-class Control(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Control:
     """What is different from how the service is meant to run. By default, nothing."""
 
     topology: Topology = "standalone"

@@ -12,7 +12,7 @@ from tools.chaos.requests import Requests
 from tools.chaos.schedule import Planned
 from tools.chaos.stage import Stage
 from tools.testbed.proxy import Proxy
-from tools.testbed.redis_server import RedisServer
+from tools.testbed.server_process import ServerProcess
 from tools.testbed.waiting import eventually
 
 _BETWEEN = 0.05
@@ -39,6 +39,13 @@ class Effect(msgspec.Struct, frozen=True):
     """Seconds by which the target's clock was ahead."""
 
 
+Change = Callable[[ServerProcess], object]
+_KILL: tuple[Change, Change] = (lambda it: it.kill(), lambda it: it.start())
+_FREEZE: tuple[Change, Change] = (lambda it: it.freeze(), lambda it: it.resume())
+_RESTART: tuple[Change, Change] = (lambda it: it.stop(), lambda it: it.start())
+"""What stops a server, and what has it go on."""
+
+
 class Nemesis:
     """Inflicts faults of every kind."""
 
@@ -48,10 +55,10 @@ class Nemesis:
         self._pods = stage.pods
         self._requests = requests
         self._by_kind: dict[str, Callable[[Planned], Awaitable[Effect]]] = {
-            "kill the primary": lambda it: self._kill(redis.primary(it.pick), it.lasts),
-            "kill a replica": lambda it: self._kill(redis.replica(it.pick), it.lasts),
-            "freeze the primary": lambda it: self._freeze(redis.primary(it.pick), it.lasts),
-            "freeze a replica": lambda it: self._freeze(redis.replica(it.pick), it.lasts),
+            "kill the primary": lambda it: self._stop(it, redis.primary(it.pick), *_KILL),
+            "kill a replica": lambda it: self._stop(it, redis.replica(it.pick), *_KILL),
+            "freeze the primary": lambda it: self._stop(it, redis.primary(it.pick), *_FREEZE),
+            "freeze a replica": lambda it: self._stop(it, redis.replica(it.pick), *_FREEZE),
             "kill a primary ahead of its replicas": self._kill_ahead,
             "cut the power": self._cut_power,
             # Of scripts, one at a time: whatever they have changed stays changed.
@@ -68,8 +75,8 @@ class Nemesis:
             "stop a log reader": self._stop_log_reader,
             "skew a pod's clock": self._skew_clock,
             "restore the user store": self._restore_user_store,
-            "freeze PostgreSQL": self._freeze_postgres,
-            "restart PostgreSQL": self._restart_postgres,
+            "freeze PostgreSQL": lambda it: self._stop(it, stage.postgres, *_FREEZE),
+            "restart PostgreSQL": lambda it: self._stop(it, stage.postgres, *_RESTART),
         }
 
     async def inflict(self, planned: Planned) -> Effect:
@@ -81,16 +88,13 @@ class Nemesis:
             await self._redis.heal()
         return await self._by_kind[planned.kind](planned)
 
-    async def _kill(self, server: RedisServer, seconds: float) -> Effect:
-        server.kill()
-        await asyncio.sleep(seconds)
-        await asyncio.to_thread(server.start)
-        return Effect(server.directory.name)
-
-    async def _freeze(self, server: RedisServer, seconds: float) -> Effect:
-        server.freeze()
-        await asyncio.sleep(seconds)
-        server.resume()
+    async def _stop(
+        self, planned: Planned, server: ServerProcess | None, stop: Change, go_on: Change
+    ) -> Effect:
+        assert server  # noqa: S101  scheduled for no other user store
+        await asyncio.to_thread(stop, server)
+        await asyncio.sleep(planned.lasts)
+        await asyncio.to_thread(go_on, server)
         return Effect(server.directory.name)
 
     async def _kill_ahead(self, planned: Planned) -> Effect:
@@ -210,20 +214,6 @@ class Nemesis:
         until = self._requests.now()
         await asyncio.to_thread(self._stage.copy.put_back)
         return Effect("the user store", since, until)
-
-    async def _freeze_postgres(self, planned: Planned) -> Effect:
-        assert self._stage.postgres  # noqa: S101  scheduled for no other user store
-        await asyncio.to_thread(self._stage.postgres.freeze)
-        await asyncio.sleep(planned.lasts)
-        self._stage.postgres.resume()
-        return Effect("all processes")
-
-    async def _restart_postgres(self, planned: Planned) -> Effect:
-        assert self._stage.postgres  # noqa: S101  scheduled for no other user store
-        await asyncio.to_thread(self._stage.postgres.stop)
-        await asyncio.sleep(planned.lasts)
-        await asyncio.to_thread(self._stage.postgres.start)
-        return Effect("all processes")
 
 
 def _is_script(request: bytes) -> bool:

@@ -1,11 +1,11 @@
 """Which faults, when and for how long: a pure function of the seed, the topology and the length."""
 
 import random
-from typing import Literal
-
-import msgspec
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 Topology = Literal["standalone", "sentinel", "cluster"]
+TOPOLOGIES: tuple[Topology, ...] = get_args(Topology)
 UserStore = Literal["sqlite", "postgresql"]
 Lane = Literal["redis", "others"]
 
@@ -57,7 +57,8 @@ _FAILS_OVER = {
 _USUAL = (0.3, 1.5)
 
 
-class Planned(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Planned:
     """A fault to come. Times in seconds; `pick` says whom it hits, however many there are."""
 
     lane: Lane
@@ -92,8 +93,7 @@ def plan(
 
 def topology_of(seed: int) -> Topology:
     """The topology that a seed chooses."""
-    topologies: tuple[Topology, ...] = ("standalone", "sentinel", "cluster")
-    return topologies[seed % 3]
+    return TOPOLOGIES[seed % 3]
 
 
 def _lane(

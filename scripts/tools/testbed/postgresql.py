@@ -51,7 +51,7 @@ class PostgresServer(ServerProcess):
     """A server on a unix socket, in a directory of its own. Durability is off: it is for tests."""
 
     def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="pg-"))
+        super().__init__(Path(tempfile.mkdtemp(prefix="pg-")), "server.log")
         self._data = self.directory / "data"
         self._user: dict[str, Any] = {}
         if os.geteuid() == 0:  # PostgreSQL refuses to run as root
@@ -64,7 +64,6 @@ class PostgresServer(ServerProcess):
             "--locale=C", "--pgdata", str(self._data),
         )  # fmt: skip
         self._frozen: list[int] = []
-        super().__init__(self.directory / "server.log")
 
     def _popen(self) -> "subprocess.Popen[bytes]":
         options = {

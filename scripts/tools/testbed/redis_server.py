@@ -35,7 +35,6 @@ class RedisServer(ServerProcess):
         configuration: Path = REPOSITORY / "redis.conf",
     ) -> None:
         self.binary = binary
-        self.directory = directory
         self._command = [
             str(binary), str(configuration),
             "--dir", str(directory),
@@ -46,7 +45,7 @@ class RedisServer(ServerProcess):
             users = access.write(directory, cluster="--cluster-enabled" in options)
             self._command += ["--aclfile", str(users)]
         self.url = Secret(f"unix://{directory / 'redis.sock'}")
-        super().__init__(directory / "server.log")
+        super().__init__(directory, "server.log")
 
     def _popen(self) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(self._command, cwd=self.directory)

@@ -12,11 +12,12 @@ from tools.testbed.waiting import PATIENCE, wait_until
 class ServerProcess(ABC):
     """A server that can be killed and started again on its data."""
 
-    def __init__(self, log: Path) -> None:
-        """`log` is the file that tells why it has ended, should it end by itself."""
+    def __init__(self, directory: Path, log: str) -> None:
+        """`log` is the file in there that tells why it has ended, should it end by itself."""
+        self.directory = directory
         self.process: subprocess.Popen[bytes] | None = None
         self.frozen = False
-        self._log = log
+        self._log = directory / log
 
     @abstractmethod
     def _popen(self) -> "subprocess.Popen[bytes]":

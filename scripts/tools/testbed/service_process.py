@@ -29,7 +29,7 @@ class HttpProcess(ServerProcess):
         """`log` is for all that it prints; `environment` goes before ours without SERVICE_*."""
         self.arguments = arguments
         self.url = ""
-        super().__init__(log)
+        super().__init__(log.parent, log.name)
         ours = {name: value for name, value in os.environ.items() if name[:8] != "SERVICE_"}
         self._environment = {**ours, **environment}
 
@@ -84,7 +84,6 @@ class ServiceProcess(HttpProcess):
         **settings: str,
     ) -> None:
         """`program` is what Python runs, where it is not the service as it is."""
-        self.directory = directory
         environment = {
             "SERVICE_ENV": "test",
             "SERVICE_BCRYPT_COST": "4",

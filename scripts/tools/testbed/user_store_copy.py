@@ -5,7 +5,6 @@ import subprocess
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol
 
 from tools.testbed.postgresql import find_binaries
 
@@ -13,32 +12,24 @@ _PATIENCE = 30.0
 """Seconds for a restore that others keep from its locks."""
 
 
-class UserStoreCopy(Protocol):
-    """The latest copy of a user store."""
-
-    def take(self) -> None:
-        """Copy it as it is at some moment of the call."""
-
-    def put_back(self) -> None:
-        """Have it as it was then, at once for all who use it."""
-
-
 class SqliteCopy:
-    """By SQLite's backup API."""
+    """The latest copy of a SQLite file, by SQLite's backup API."""
 
     def __init__(self, live: Path, copy: Path) -> None:
         self._live = live
         self._copy = copy
 
     def take(self) -> None:
+        """Copy it as it is at some moment of the call."""
         _back_up(self._live, self._copy)
 
     def put_back(self) -> None:
+        """Have it as it was then, at once for all who use it."""
         _back_up(self._copy, self._live)
 
 
 class PostgresCopy:
-    """By pg_dump, and by pg_restore in one transaction."""
+    """The latest copy of a database, by pg_dump, and by pg_restore in one transaction."""
 
     def __init__(self, url: str, copy: Path) -> None:
         self._url = url
@@ -56,6 +47,9 @@ class PostgresCopy:
             except subprocess.CalledProcessError:  # in a deadlock with those who use it
                 if time.monotonic() > until:
                     raise
+
+
+UserStoreCopy = SqliteCopy | PostgresCopy
 
 
 def _back_up(source: Path, target: Path) -> None:
