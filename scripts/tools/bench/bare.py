@@ -45,7 +45,7 @@ _CHECKS: dict[str, Any] = {
 def measure(
     redis: RedisServer, connections: int, calls: int, rounds: int, tell: StatusLine
 ) -> list[Row]:
-    """Medians over rounds of fresh processes, with so many connections and calls on each."""
+    """Measure rounds of fresh processes, with so many connections and calls on each."""
     found = []
     for _ in tell.rounds(rounds, "bare JWT and bare EVALSHA"):
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -57,7 +57,7 @@ def measure(
 
 
 def _round(url: str, connections: int, calls: int) -> tuple[float, ...]:
-    """CPU in µs, as in `_FIGURES`."""
+    """Measure CPU in µs, as in `_FIGURES`."""
     tokens = [access_tokens().mint(SESSION)[0] for _ in range(_TOKENS)]
     signatures = [_parts(token) for token in tokens]
     key: Any = SIGNING_KEYS.active.private_key.public_key()
@@ -68,13 +68,13 @@ def _round(url: str, connections: int, calls: int) -> tuple[float, ...]:
 
 
 def _parts(token: str) -> tuple[bytes, bytes]:
-    """What was signed, and the signature as OpenSSL wants it."""
+    """Take a token apart: what was signed, and the signature as OpenSSL wants it."""
     signed, _, signature = token.encode().rpartition(b".")
     return signed, raw_to_der_signature(base64url_decode(signature), ec.SECP256R1())
 
 
 def _each(items: list[Any], work: Callable[[Any], object]) -> float:
-    """CPU for one of `items`, µs, each taken once; the first few are for the caches."""
+    """Measure CPU for one of `items`, µs, each taken once; the first few are for the caches."""
     for item in items[:_WARM_UP]:
         work(item)
     started = time.thread_time()
@@ -84,7 +84,7 @@ def _each(items: list[Any], work: Callable[[Any], object]) -> float:
 
 
 async def _call_redis(url: str, connections: int, calls: int) -> tuple[float, float]:
-    """CPU of client and server for one call, µs."""
+    """Measure CPU of client and server for one call, µs."""
     server = RedisServer(Secret(url), Redis.from_url(url))
     client = AsyncRedis.from_url(url)
     digest = await client.script_load(EMPTY_SCRIPT)

@@ -32,7 +32,7 @@ def account(service: Server, redis: float, client: float) -> Account:
 
 
 def _stepped_back(pid: int) -> float:
-    """CPU seconds of a process's threads that have a lower priority."""
+    """Read the CPU seconds of a process's threads that have a lower priority."""
     seconds = 0.0
     for thread in Path(f"/proc/{pid}/task").iterdir():
         with suppress(OSError):  # it has just ended

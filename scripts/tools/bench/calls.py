@@ -35,26 +35,26 @@ class Call(msgspec.Struct, frozen=True):
 
 
 async def _logout(seeder: Seeder, connections: int, count: int) -> list[Lane]:
-    """A session of its own for each request, two for each user."""
+    """Open a session of its own for each request, two for each user."""
     sessions = await seeder.open(_two_each(connections * count))
     requests = [logout(session) for session in sessions]
     return [Lane(requests[i::connections], count) for i in range(connections)]
 
 
 async def _logout_junk(seeder: Seeder, connections: int, count: int) -> list[Lane]:
-    """A token in the right form whose MAC is wrong: turned down without asking Redis."""
+    """Send a token in the right form whose MAC is wrong: turned down without asking Redis."""
     sessions = await seeder.open(_two_each(connections))
     return [Lane([_end("/auth/logout", each, _forged(each))], count) for each in sessions]
 
 
 async def _me(seeder: Seeder, connections: int, count: int) -> list[Lane]:
-    """A signed-in person on each connection, who asks over and over."""
+    """Have a signed-in person on each connection ask over and over."""
     sessions = await seeder.open(await seeder.accounts(connections))
     return [Lane([get("/auth/me", session)], count) for session in sessions]
 
 
 async def _refresh(seeder: Seeder, connections: int, count: int) -> list[Lane]:
-    """A session on each connection, whose token is exchanged for its successor over and over.
+    """Exchange a session's token on each connection for its successor, over and over.
 
     Two for each user; of users who are there, since a refresh looks.
     """
@@ -67,13 +67,13 @@ async def _refresh(seeder: Seeder, connections: int, count: int) -> list[Lane]:
 
 
 async def _enable(seeder: Seeder, connections: int, count: int) -> list[Lane]:
-    """A signed-in person on each connection; every request replaces the enrolment before."""
+    """Have a signed-in person on each connection enrol; each request replaces the one before."""
     sessions = await seeder.open(await seeder.accounts(connections))
     return [Lane([_send("POST", "/auth/2fa/enable", each)], count) for each in sessions]
 
 
 def _on_floor(path: str) -> Callable[[Seeder, int, int], Awaitable[Sequence[Lane]]]:
-    """What a logout sends, to a handler of the floor."""
+    """Send what a logout sends to a handler of the floor."""
 
     async def prepare(seeder: Seeder, connections: int, count: int) -> list[Lane]:
         sessions = await seeder.open(_two_each(connections))
@@ -98,23 +98,23 @@ BY_NAME = {call.name: call for call in CALLS}
 
 
 def login(email: str, password: str) -> bytes:
-    """A login as bytes."""
+    """Write a login as bytes."""
     body = {"email": email, "password": password}
     return request("POST", "/auth/login", HOST, body, more=_AS_A_BROWSER.format("A flood"))
 
 
 def logout(session: Signed) -> bytes:
-    """A logout as bytes."""
+    """Write a logout as bytes."""
     return _end("/auth/logout", session)
 
 
 def get(path: str, session: Signed) -> bytes:
-    """A signed-in GET as bytes."""
+    """Write a signed-in GET as bytes."""
     return _send("GET", path, session)
 
 
 def _two_each(sessions: int) -> list[bytes]:
-    """User ids for so many sessions; without accounts, which no logout looks at."""
+    """Make user ids for so many sessions; without accounts, which no logout looks at."""
     return [user for _ in range(sessions) for user in [secrets.token_bytes(16)] * 2][:sessions]
 
 
@@ -138,7 +138,7 @@ def _send(
     body: dict[str, str] | None = None,
     access_token: str | None = None,
 ) -> bytes:
-    """A request with the access token of the session, or another, or an empty one: none."""
+    """Write a request with the session's access token, or another, or an empty one: none."""
     if access_token is None:
         access_token = session.tokens.access_token
     more = _AS_A_BROWSER.format(session.client.user_agent)

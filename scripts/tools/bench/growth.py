@@ -32,7 +32,7 @@ Pairs = dict[str, list[tuple[Sample, Sample]]]
 
 
 async def measure(told: Namespace, tell: StatusLine) -> Found:
-    """Powers of ten up to the most sessions: one round each, and for the largest all of them."""
+    """Measure powers of ten up to the most sessions: one round each, all for the largest."""
     pairs: dict[int, Pairs] = {}
     most = told.sessions_most
     async with _filled(told, _SMALLEST, tell) as smallest:
@@ -48,7 +48,7 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
 
 @asynccontextmanager
 async def _filled(told: Namespace, sessions: int, tell: StatusLine) -> AsyncIterator[Place]:
-    """A place with so many sessions, two for each user."""
+    """Make a place with so many sessions, two for each user."""
     async with place(embedded(told.redis)) as store:
         store.redis.client.config_set("auto-aof-rewrite-percentage", 0)  # never while it counts
         with tell.counting("sessions opened", sessions) as progress:
@@ -73,7 +73,7 @@ def _upkeep(store: Place) -> str:
 
 
 async def _compare(stores: tuple[Place, Place], told: Namespace, pairs: Pairs) -> None:
-    """A round: each call some times on both, with services and a client of its own."""
+    """Measure a round: each call some times on both, with services and a client of its own."""
     smallest, store = stores
     with Generator() as generator, smallest.service() as one, store.service() as other:
         places = (smallest, one), (store, other)
@@ -101,7 +101,7 @@ def _rows(pairs: dict[int, Pairs]) -> Iterator[Row]:
 def _point(
     size: int, call: Call, pairs: Sequence[tuple[Sample, Sample]], limit: float | None
 ) -> Iterator[Row]:
-    """The ratios are to the smallest store, measured right beside it: medians of pairs."""
+    """Take medians of pairs: ratios are to the smallest store, measured right beside it."""
     row = Row("growth", call.name, "", 0, by="sessions", at=size)
     yield from rows_of(middle([large for _, large in pairs]), row, None, "cpu", "redis_cpu", "p50")
     for name, metric in (("cpu", "CPU × the least"), ("p50", "p50 × the least")):

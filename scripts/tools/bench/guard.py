@@ -60,7 +60,7 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
 
 
 async def _checks() -> tuple[float, float, float]:
-    """µs of a check of a token known, of the bare signature, and of a check of a new token.
+    """Measure a check of a token known, the bare signature, and a check of a new token, in µs.
 
     The last two take turns, so that both see the same machine.
     """
@@ -93,7 +93,7 @@ async def _checks() -> tuple[float, float, float]:
 
 
 async def _batch(work: Callable[[], Awaitable[object]], times: int) -> float:
-    """CPU of one call, µs."""
+    """Measure the CPU of one call, µs."""
     await asyncio.sleep(0.001)  # the feed's turn
     started = time.thread_time()
     for _ in range(times):
@@ -102,7 +102,7 @@ async def _batch(work: Callable[[], Awaitable[object]], times: int) -> float:
 
 
 def _bytes_each(revocations: int) -> float:
-    """By how much a process grows that learns of so many ended sessions."""
+    """Measure by how much a process grows that learns of so many ended sessions."""
     known = shards(1e9, time.monotonic())
     gc.collect()
     before = _resident()
@@ -113,7 +113,7 @@ def _bytes_each(revocations: int) -> float:
 
 
 def _resident() -> int:
-    """Bytes of memory that this process holds."""
+    """Read how many bytes of memory this process holds."""
     if _STATM.exists():
         return int(_STATM.read_text().split()[1]) * getpagesize()
     return getrusage(RUSAGE_SELF).ru_maxrss  # macOS: in bytes

@@ -67,13 +67,13 @@ class Place(msgspec.Struct, frozen=True):
         return Settings.from_environment(self.environment)
 
     def service(self, workers: int = 1) -> Server:
-        """The service as it is started in production."""
+        """Make the service as it is started in production."""
         own = {"SERVICE_PORT": str(free_port()), "SERVICE_WORKERS": str(workers)}
         environment = self.environment | own | {"PYTHONUNBUFFERED": "1"}
         return Server(("-m", "service", "serve"), self.directory / "service.log", environment)
 
     def floor(self) -> Server:
-        """The floors, under the same server with the same settings."""
+        """Make the floors, under the same server with the same settings."""
         environment = {FLOOR_REDIS_URL: self.redis.url.reveal()}
         arguments = ("-m", "tools.bench.floor", str(free_port()))
         return Server(arguments, self.directory / "floor.log", environment)
@@ -81,7 +81,7 @@ class Place(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def place(start: Start | None = None, bcrypt_cost: int = 4) -> AsyncIterator[Place]:
-    """A place in a temporary directory, by default on the embedded Valkey."""
+    """Make a place in a temporary directory, by default on the embedded Valkey."""
     with TemporaryDirectory() as name:
         directory = Path(name)
         with (start or embedded())(directory) as redis:

@@ -52,7 +52,7 @@ class _Storm(msgspec.Struct, frozen=True):
 
 
 async def measure(told: Namespace, tell: StatusLine) -> Found:
-    """Rounds on one worker: the other calls alone, then every storm."""
+    """Measure rounds on one worker: the other calls alone, then every storm."""
     idle: list[Outcome] = []
     storms: dict[_Form, list[_Storm]] = {form: [] for form in _FORMS}
     async with place(embedded(told.redis)) as here:

@@ -53,7 +53,7 @@ async def _measure(binary: Path | None, sessions: int) -> list[Row]:
 
 
 def _used(redis: RedisServer) -> int:
-    """Bytes that the server has allocated for data, once it has freed what was deleted."""
+    """Read the bytes that the server has allocated for data, once it has freed what was deleted."""
     while (info := redis.client.info("memory"))["lazyfree_pending_objects"]:
         time.sleep(0.01)
     used: int = info["used_memory"] - info["mem_clients_normal"] - info["mem_aof_buffer"]

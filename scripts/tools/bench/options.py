@@ -67,7 +67,7 @@ PARTS = (
 
 
 def parser() -> Parser:
-    """The command line's."""
+    """Make the command line's parser."""
     usage = "scripts/bench [--only PART ...] [options]"
     made = arguments.parser("bench", _DESCRIPTION, _EPILOG, usage)
     option = made.option

@@ -54,7 +54,7 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
 async def _follow(
     logouts: int, here: Place, service: Server, pods: Sequence[Server], tell: StatusLine
 ) -> tuple[list[float], int]:
-    """Seconds for each logout, and how often a pod accepted what it had refused before."""
+    """Measure seconds for each logout, and how often a pod accepted what it had refused before."""
     connection = await Connection.to(service.endpoint)
     connections = [await Connection.to(pod.endpoint) for pod in pods]
     latencies: list[float] = []
@@ -88,7 +88,7 @@ async def _refused(connection: Connection, request: bytes) -> float:
 
 
 async def _serve_others(pod: Server, session: Signed) -> None:
-    """Requests of somebody who stays, so that the pod has something else to do."""
+    """Ask as somebody who stays, so that the pod has something else to do."""
     connection = await Connection.to(pod.endpoint)
     with suppress(asyncio.CancelledError):
         while True:

@@ -33,7 +33,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     def figure(
         self, metric: str, value: float, unit: str = "", limit: float | None = None
     ) -> "Row":
-        """Another figure of the same call, varied as far."""
+        """Make another figure of the same call, varied as far."""
         return msgspec.structs.replace(self, metric=metric, value=value, unit=unit, limit=limit)
 
     @property
@@ -55,22 +55,22 @@ class Report(msgspec.Struct, frozen=True):
     notes: dict[str, str] = {}
 
     def of(self, part: str) -> list[Row]:
-        """The rows of a part."""
+        """Select the rows of a part."""
         return [row for row in self.rows if row.part == part]
 
     def value(self, part: str, call: str, metric: str) -> float | None:
-        """The first figure of this kind, if it was measured."""
+        """Find the first figure of this kind, if it was measured."""
         rows = (row for row in self.of(part) if (row.call, row.metric) == (call, metric))
         return next((row.value for row in rows), None)
 
     def encoded(self) -> bytes:
-        """JSON with a line for each row, so that its changes can be read."""
+        """Encode as JSON with a line for each row, so that its changes can be read."""
         about = msgspec.json.encode(msgspec.structs.replace(self, rows=()))
         rows = b",\n".join(msgspec.json.encode(row) for row in self.rows)
         return about.replace(b'"rows":[]', b'"rows":[\n' + rows + b"\n]", 1) + b"\n"
 
     def updated(self, found: "Found") -> "Report":
-        """With what was found anew in the place of its own: by part, or of `calls` by call."""
+        """Put what was found anew in the place of its own: by part, or of `calls` by call."""
         new = {_place(row) for row in found.rows}
         kept = [row for row in self.rows if _place(row) not in new]
         rows = sorted([*kept, *found.rows], key=_order(self.rows, found.rows))
@@ -124,7 +124,7 @@ METRICS = {
 
 
 def middle(samples: Sequence[Sample]) -> Sample:
-    """The median of each figure; 0 for no samples."""
+    """Take the median of each figure; 0 for no samples."""
     return Sample(*(
         round(median([getattr(sample, name) for sample in samples] or [0]), 3)
         for name in Sample.__struct_fields__
@@ -134,7 +134,7 @@ def middle(samples: Sequence[Sample]) -> Sample:
 def rows_of(
     sample: Sample, row: Row, limits: dict[str, float] | None = None, *names: str
 ) -> Iterator[Row]:
-    """A sample as rows like `row`. `names`: only these of `METRICS`."""
+    """Make a sample rows like `row`. `names`: only these of `METRICS`."""
     for name in names or METRICS:
         metric, unit = METRICS[name]
         yield row.figure(metric, getattr(sample, name), unit, (limits or {}).get(name))

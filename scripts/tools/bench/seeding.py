@@ -44,17 +44,17 @@ class Seeder:
         self._devices = devices(2)
 
     async def accounts(self, count: int) -> list[bytes]:
-        """The ids of `count` accounts, the same ones at each call. Nobody knows their passwords."""
+        """Give the ids of `count` accounts, the same at each call. Nobody knows their passwords."""
         self._accounts += await self.new_accounts(count - len(self._accounts))
         return self._accounts[:count]
 
     async def new_accounts(self, count: int) -> list[bytes]:
-        """The ids of `count` accounts that nobody has a session of."""
+        """Add `count` accounts that nobody has a session of, and give their ids."""
         emails, nobody = [_address() for _ in range(count)], PasswordHash(1, "*")
         return await self._stores.users.add_all(emails, nobody, system_clock())
 
     async def people(self, count: int, password: str) -> list[str]:
-        """The e-mail addresses of `count` new accounts, all with this password."""
+        """Add `count` accounts, all with this password, and give their e-mail addresses."""
         hashed = await self._stores.passwords.hash(password)  # once for all: it is what takes long
         emails = [_address() for _ in range(count)]
         await self._stores.users.add_all(emails, hashed, system_clock())
@@ -74,7 +74,7 @@ class Seeder:
 
 @asynccontextmanager
 async def seeding(settings: Settings) -> AsyncIterator[Seeder]:
-    """A seeder on the stores that `settings` name, which are founded if they are new."""
+    """Open a seeder on the stores that `settings` name, which are founded if they are new."""
     migrate(settings.database_url.reveal())
     async with open_stores(settings, founding=True) as stores:
         yield Seeder(stores)

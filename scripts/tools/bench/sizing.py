@@ -60,7 +60,7 @@ class Need(msgspec.Struct, frozen=True):
 
 
 def tables(report: Report) -> Iterator[Table]:
-    """Rules of thumb, and needs by number of sessions; empty without the figures for them."""
+    """Make rules of thumb, and needs by number of sessions; none without figures for them."""
     costs = _costs(report)
     if costs is not None:
         yield _rules(costs)
@@ -85,7 +85,7 @@ def _costs(report: Report) -> Costs | None:
 
 
 def need(sessions: int, costs: Costs) -> Need:
-    """By the model at the head of this module."""
+    """Work it out by the model at the head of this module."""
     uses = sessions * _USES / _DAY * _PEAK
     ends = sessions / _LIFE_DAYS / _DAY * _PEAK
     rates = {"refresh": uses, "me": uses, "logout": ends}
@@ -108,13 +108,13 @@ def need(sessions: int, costs: Costs) -> Need:
 
 
 def _shards(whole: float, most: float) -> int:
-    """Into how many parts of at most `most` it goes, each of whole hash tags; 0: not even 64."""
+    """Count the parts of at most `most` it goes into, each of whole hash tags; 0: not even 64."""
     tags = min(int(most / (whole / BUCKETS)), BUCKETS)
     return math.ceil(BUCKETS / tags) if tags else 0
 
 
 def fullest(shards: int) -> int:
-    """Hash tags on the fullest of so many shards that have equal ranges of slots."""
+    """Count the hash tags on the fullest of so many shards that have equal ranges of slots."""
     counts = [0] * shards
     for tag in TAGS:
         counts[key_slot(tag) * shards // _SLOTS] += 1

@@ -100,7 +100,7 @@ async def _compare(
 def _medians(
     cases: Sequence[_Case], like: Row, limits: dict[str, dict[str, float]]
 ) -> Iterator[Row]:
-    """The floor and each call, as rows like `like`."""
+    """Make rows like `like` of the floor and of each call."""
     floor = msgspec.structs.replace(like, call=FLOOR.title)
     yield floor.figure("× floor", 1)
     yield from rows_of(middle([least for case in cases for least, _ in case.pairs]), floor)

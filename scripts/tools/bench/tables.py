@@ -42,7 +42,7 @@ def refreshed(page: str, report: Report) -> str:
 
 
 def shown(report: Report, old: Report | None) -> str:
-    """All figures as text; with an `old` report also how they have changed since."""
+    """Write all figures as text; with an `old` report also how they have changed since."""
     lines = [f"{report.machine}; {report.software}; {report.redis}"]
     for table in tables(report):
         lines += ["", *in_terminal(table)]
@@ -60,7 +60,7 @@ def _change(then: Row, now: Row) -> str:
 
 
 def tables(report: Report) -> Iterator[Table]:
-    """All for which there are figures."""
+    """Make all for which there are figures."""
     if promised := [row for row in report.rows if row.limit is not None]:
         yield _targets(promised)
     for part, title in PARTS.items():
@@ -113,7 +113,7 @@ def _cells(group: Sequence[Row], metrics: Sequence[tuple[str, str]]) -> Iterator
 
 
 def _named(row: Row) -> str:
-    """What a figure is of, for people."""
+    """Name what a figure is of, for people."""
     call = BY_NAME[row.call].title if row.call in BY_NAME else row.call
     call = f"`{call}`" if call.startswith(("GET ", "POST ")) else call
     at = figure(row.at) if row.at is not None else ""

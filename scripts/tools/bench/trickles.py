@@ -30,7 +30,7 @@ def compared(
     like: Row,
     limit: float | None = 3,
 ) -> Iterator[Row]:
-    """What each call felt, all rounds taken together. `limit`: p99 in multiples of the idle one."""
+    """Tell what each call felt, all rounds together. `limit`: p99 in multiples of the idle one."""
     for name in names:
         row = msgspec.structs.replace(like, call=name)
         found = {

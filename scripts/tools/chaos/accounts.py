@@ -12,7 +12,7 @@ _MOST_WRONG_TRIES = 10
 
 
 def check(history: History, restores: Restores) -> Iterator[Violation]:
-    """All that went wrong with the accounts."""
+    """Find all that went wrong with the accounts."""
     people: dict[str, list[Operation]] = defaultdict(list)
     for each in history.operations:
         if each.kind in ("signup", "login", "answer", "enable", "verify", "me"):

@@ -41,7 +41,7 @@ class Phone:
         return str(self._totp.generate_otp(step))
 
     def fresh_step(self) -> int | None:
-        """The oldest step that was not used and is accepted for some seconds more."""
+        """Find the oldest step that was not used and is accepted for some seconds more."""
         now = time.time()
         earliest = int(now + _LATE) // _STEP - 1
         newest = max(self._used, default=0)
@@ -63,11 +63,11 @@ class Phone:
         return self.recovery() if len(self.recovery_codes) > _KEPT else None
 
     def show(self, step: int) -> Shown:
-        """The code of a step."""
+        """Show the code of a step."""
         return Shown(self.code(step), {"secret": self.secret, "step": step})
 
     def recovery(self) -> Shown | None:
-        """The next recovery code, which is then crossed out."""
+        """Show the next recovery code, which is then crossed out."""
         if not self.recovery_codes:
             return None
         code = self.recovery_codes.pop()

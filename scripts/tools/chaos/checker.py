@@ -13,7 +13,7 @@ from tools.chaos.restores import Restores
 
 
 def check(history: History, terms: Terms) -> list[Violation]:
-    """All violations, those of the earliest operation first."""
+    """Find all violations, those of the earliest operation first."""
     restores = Restores(history)
     found = [*_answers(history), *accounts.check(history, restores)]
     found.extend(pod_rules.check(history, terms))

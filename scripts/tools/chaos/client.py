@@ -69,7 +69,7 @@ class Person:
             await self.pause()
 
     async def pause(self) -> None:
-        """Before asking again."""
+        """Wait before asking again."""
         await asyncio.sleep(self.chance.uniform(0.05, 0.3))
 
     async def present(
@@ -80,11 +80,11 @@ class Person:
         return await self.send("refresh", {"refreshToken": token}, email=email, pod=pod, **known)
 
     async def log_in(self) -> Answer:
-        """The password step, once."""
+        """Take the password step, once."""
         return await self.send("login", {"email": self.email, "password": PASSWORD})
 
     async def sign_up(self) -> None:
-        """A new account, tried until it is there."""
+        """Open a new account, tried until it is there."""
         self.left.extend(Held(self.email, device) for device in self.devices)
         self.devices, self.phone = [], None
         self.email = f"{self._name}.{len(self.emails)}@example.com"
@@ -95,11 +95,11 @@ class Person:
             self.devices.append(answer.device())
 
     def choose(self) -> Device:
-        """One of the devices that are signed in."""
+        """Choose one of the devices that are signed in."""
         return self.chance.choice(self.devices)
 
     def end(self, device: Device) -> None:
-        """Its session is over."""
+        """Note that its session is over."""
         if device in self.devices:
             self.devices.remove(device)
             self.over.append(Held(self.email, device))

@@ -32,7 +32,7 @@ A control switches a protection off, and so must end with violations.
 
 
 def parser() -> Parser:
-    """The command line's."""
+    """Make the command line's parser."""
     made = arguments.parser("chaos", _DESCRIPTION, _EPILOG)
     option = made.option
     option("--seed", int, None, "of the schedule (default: 1)", 1)

@@ -56,7 +56,7 @@ class Violation(msgspec.Struct, frozen=True):
 
 
 def violation(rule: str, says: str, *operations: Operation) -> Violation:
-    """The one way to make one: `operations` in the order in which they matter."""
+    """Make one, of `operations` in the order in which they matter. There is no other way."""
     numbers = tuple(operation.number for operation in operations)
     return Violation(rule, says, operations[-1].person, numbers)
 
@@ -163,7 +163,7 @@ class SessionEvidence:
         return operation.caller == self.id and operation.code == "unauthorized"
 
     def _over(self, operation: Operation) -> float:
-        """From when on an operation can have no effect any more."""
+        """Find from when on an operation can have no effect any more."""
         if operation.outcome != "unknown":
             return operation.ended
         overlapping = (
@@ -180,7 +180,7 @@ def is_reuse(operation: Operation) -> bool:
 
 
 def sessions_of(history: History, terms: Terms, restores: Restores) -> list[SessionEvidence]:
-    """The evidence on every session whose opening was answered."""
+    """Gather the evidence on every session whose opening was answered."""
     found: dict[str, SessionEvidence] = {}
     of_person: dict[str, list[SessionEvidence]] = defaultdict(list)
     for each in history.operations:

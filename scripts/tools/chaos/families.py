@@ -8,7 +8,7 @@ from tools.chaos.history import Operation
 
 
 def check(session: SessionEvidence) -> Iterator[Violation]:
-    """All that went wrong with this session."""
+    """Find all that went wrong with this session."""
     yield from _came_back(session)
     yield from _ended_twice(session)
     yield from _lost(session)
@@ -88,7 +88,7 @@ def _outlived(session: SessionEvidence) -> Iterator[Violation]:
 
 
 def _by_token(session: SessionEvidence) -> dict[str, list[Operation]]:
-    """The refreshes that were answered, by the token presented."""
+    """Sort the refreshes that were answered by the token presented."""
     found: dict[str, list[Operation]] = defaultdict(list)
     for each in session.refreshes():
         if each.outcome == "ok":

@@ -105,5 +105,5 @@ class History(msgspec.Struct):
 
 
 def fingerprint(secret: str) -> str:
-    """A name for a token or code that does not give it away."""
+    """Name a token or code without giving it away."""
     return hashlib.sha256(secret.encode()).hexdigest()[:10]

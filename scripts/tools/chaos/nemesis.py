@@ -98,7 +98,7 @@ class Nemesis:
         return Effect(server.directory.name)
 
     async def _kill_ahead(self, planned: Planned) -> Effect:
-        """What it has written last is not known to any replica when it dies."""
+        """Kill it when what it has written last is not known to any replica."""
         server = self._redis.primary(planned.pick)
         proxy = self._redis.proxy(server)
         proxy.hold_replication()
@@ -122,7 +122,7 @@ class Nemesis:
         return Effect("the server")
 
     async def _part_primary(self, planned: Planned) -> Effect:
-        """It lives, and nobody reaches it."""
+        """Have nobody reach it while it lives."""
         server = self._redis.primary(planned.pick)
         proxy = self._redis.proxy(server)
         proxy.part()
@@ -163,7 +163,7 @@ class Nemesis:
         return Effect(left.node.directory.name, since, until)
 
     async def _until_ready(self, pod: int) -> None:
-        """Or until it has said for long that it is not; one that was killed is waited for."""
+        """Wait, or until it has said for long that it is not; one that was killed is waited for."""
         began = self._requests.now()
         while not (answer := await self._requests.send("ready", "", pod)).is_ok:
             if answer.is_open:
@@ -180,7 +180,7 @@ class Nemesis:
         return Effect(f"pod {number}")
 
     async def _stop_log_reader(self, planned: Planned) -> Effect:
-        """What the pod logs fills the pipe, at the latest when it is asked whether it lives."""
+        """Let the pipe of a log fill, at the latest when the pod is asked whether it lives."""
         pod = planned.pick % PODS
         log = self._pods[pod].log
         log.stop_reading()

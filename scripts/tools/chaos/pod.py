@@ -35,7 +35,7 @@ class Skew:
 
 
 def _skew_clocks(skew: Skew) -> None:
-    """To be called before the service is imported: most of it keeps the clock that it finds."""
+    """Skew them before the service is imported: most of it keeps the clock that it finds."""
     import service.clock
 
     right, seconds, nanoseconds = service.clock.system_clock, time.time, time.time_ns

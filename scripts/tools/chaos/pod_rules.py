@@ -19,7 +19,7 @@ _CLOCKS = 0.2
 
 
 def check(history: History, terms: Terms) -> Iterator[Violation]:
-    """All that went wrong with the pods."""
+    """Find all that went wrong with the pods."""
     for fault in history.faults:
         asked = [each for each in history.operations if _during(each, fault)]
         if fault.kind == "stop a log reader":

@@ -31,7 +31,7 @@ class Pod(ServiceProcess):
         return self.log.open()
 
     def freeze(self) -> None:
-        """It holds its connections and answers nothing, unless it was killed."""
+        """Have it hold its connections and answer nothing, unless it was killed."""
         if self.process is not None:
             super().freeze()
 
@@ -70,7 +70,7 @@ class Pods(list[Pod]):
             self.append(Pod(own, redis_url, **shared))
 
     async def start(self) -> None:
-        """The first makes the keys and tables."""
+        """Start the first, which makes the keys and tables, and then the others."""
         await self[0].revive()
         await asyncio.gather(*(pod.revive() for pod in self[1:]))
 
@@ -79,7 +79,7 @@ class Pods(list[Pod]):
             pod.kill()
 
     async def heal(self) -> None:
-        """All run again, their clocks are right, and their logs are read."""
+        """Have all run again, with their clocks right and their logs read."""
         for pod in self:
             pod.clock.seconds = 0.0
             pod.log.read_on()

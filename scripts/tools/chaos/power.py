@@ -51,5 +51,5 @@ class Power:
         self._lengths.clear()
 
     def _file(self) -> Path:
-        """The part of the append-only file that is written to."""
+        """Find the part of the append-only file that is written to."""
         return max((self._server.directory / "appendonlydir").glob("*.incr.aof"))

@@ -57,7 +57,7 @@ async def until_ready(requests: Requests) -> None:
 
 
 async def _ended(person: Person, held: Held, pods: int) -> None:
-    """A session that is over: each pod is asked with both of its tokens."""
+    """Ask each pod with both tokens of a session that is over."""
     device = held.device
     for pod in range(pods):
         await _until_known(partial(person.send, "me", by=device, email=held.email, pod=pod))
@@ -65,11 +65,11 @@ async def _ended(person: Person, held: Held, pods: int) -> None:
 
 
 async def _living(person: Person, held: Held, pods: int) -> None:
-    """A session that should live: its token is good, and then its ancestor is not any more."""
+    """Use a session that should live: its token is good, and then its ancestor is not any more."""
     device = held.device
 
     async def present(token: str) -> str:
-        """The successor, if there is one."""
+        """Ask for the successor, if there is one."""
         answer = await _until_known(lambda: person.present(device, token, email=held.email))
         return answer.body["refreshToken"] if answer.is_ok else ""
 
@@ -88,11 +88,11 @@ async def _living(person: Person, held: Held, pods: int) -> None:
 
 
 async def _account(person: Person, email: str) -> None:
-    """An account: its password is right, and its recovery codes are good, each once."""
+    """Use an account: its password is right, and its recovery codes are good, each once."""
     credentials = {"email": email, "password": PASSWORD}
 
     async def log_in() -> str:
-        """The challenge, if there is one."""
+        """Ask for the challenge, if there is one."""
         answer = await _until_known(lambda: person.send("login", credentials, email=email))
         return str(answer.body.get("challengeId", ""))
 

@@ -50,29 +50,29 @@ class Redis(ABC):
             await proxy.stop()
 
     async def heal(self) -> None:
-        """Whatever was done to them, all run and serve again."""
+        """Have all run and serve again, whatever was done to them."""
         for proxy in self.proxies():
             proxy.heal()
         await asyncio.to_thread(self._servers.heal)
 
     @abstractmethod
     def primary(self, pick: int) -> RedisServer:
-        """One that takes writes now. `pick` is any number."""
+        """Find one that takes writes now. `pick` is any number."""
 
     @abstractmethod
     def replica(self, pick: int) -> RedisServer:
-        """One that follows another now."""
+        """Find one that follows another now."""
 
     def proxies(self) -> list[Proxy]:
-        """What stands before each server."""
+        """List what stands before each server."""
         return list(self._proxies.values())
 
     def proxy(self, server: RedisServer) -> Proxy:
-        """What stands before this one."""
+        """Find what stands before this one."""
         return self._proxies[server]
 
     def replies_lost(self) -> int:
-        """How many, since the start."""
+        """Count them, since the start."""
         return sum(proxy.replies_lost for proxy in self.proxies())
 
 
@@ -100,7 +100,7 @@ class Standalone(Redis):
         await super().stop()
 
     def cut_power(self) -> None:
-        """The server is gone, and with it what it has not synced."""
+        """Kill the server, and lose what it has not synced."""
         self._power.cut(*self.proxies())
 
     def primary(self, pick: int) -> RedisServer:
@@ -112,7 +112,7 @@ class Standalone(Redis):
 
 
 def _before(servers: Sequence[NetworkServer]) -> dict[RedisServer, Proxy]:
-    """A proxy before each server, under the port that the server leaves to it."""
+    """Put a proxy before each server, under the port that the server leaves to it."""
     for server in servers:
         server.leave_port_to_proxy()
     return {server: Proxy(server.directory / "redis.sock") for server in servers}
@@ -140,7 +140,7 @@ class SentinelServers(Redis):
 
 
 def _slot(pick: int) -> int:
-    """That of one of the 64 buckets."""
+    """Find that of one of the 64 buckets."""
     return slot_of(bytes((pick % 64,)))
 
 

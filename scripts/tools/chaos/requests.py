@@ -61,7 +61,7 @@ class Answer(msgspec.Struct, frozen=True):
         return self.outcome in ("unknown", "unsent")
 
     def device(self) -> Device:
-        """The session that it opens."""
+        """Take the session that it opens."""
         body = self.body
         return Device(body["sessionId"], body["accessToken"], body["refreshToken"])
 
@@ -83,11 +83,11 @@ class Requests:
         await self._http.aclose()
 
     def now(self) -> float:
-        """Seconds since the run began."""
+        """Count the seconds since the run began."""
         return time.monotonic() - self._began
 
     def so_far(self) -> History:
-        """The history, with what is still under way: of that, nothing is known yet."""
+        """Give the history, with what is still under way: of that, nothing is known yet."""
         now = self.now()
         under_way = [msgspec.structs.replace(each, ended=now) for each in self._open.values()]
         return History([*self.history.operations, *under_way], list(self.history.faults))
@@ -124,7 +124,7 @@ class Requests:
     async def _ask(
         self, asked: Operation, body: Mapping[str, Any] | None, by: Device | None
     ) -> tuple[int, Answer]:
-        """The status, 0 without an answer."""
+        """Send it, and give the status, 0 without an answer."""
         method, path, _ = _ROUTES[asked.kind]
         url = self._url_of(asked.pod) + path.format(session=asked.session)
         headers = {"Authorization": f"Bearer {by.access}"} if by else None
@@ -155,7 +155,7 @@ def _judge(kind: Kind, status: int, body: Mapping[str, Any]) -> tuple[Outcome, s
 
 
 def _facts(kind: Kind, body: Mapping[str, Any]) -> dict[str, Any]:
-    """What an answer tells, by the names of `Operation`."""
+    """Read what an answer tells, by the names of `Operation`."""
     if kind == "me":
         user = body["user"]
         shows = "on" if user["twoFA"]["enabled"] else "off"
@@ -175,7 +175,7 @@ def _facts(kind: Kind, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _minted(body: Mapping[str, Any], asked: float, answered: float) -> dict[str, Any]:
-    """What the access token in an answer says, against our clock: that is the right one."""
+    """Read what the access token in an answer says, against our clock: that is the right one."""
     if "accessToken" not in body:
         return {}
     claims = claims_of(body["accessToken"])

@@ -78,7 +78,7 @@ def plan(
     seconds: float,
     only: tuple[str, ...] = (),
 ) -> list[Planned]:
-    """The schedule, in order of time. With `only`, all faults are of these kinds."""
+    """Make the schedule, in order of time. With `only`, all faults are of these kinds."""
     chance = random.Random(f"faults {seed} {topology}")  # the same on every machine
     chosen: list[Planned] = []
     lanes: dict[Lane, dict[str, int]] = {"redis": _FAULTS[topology], "others": _OTHERS[users]}
@@ -92,7 +92,7 @@ def plan(
 
 
 def topology_of(seed: int) -> Topology:
-    """The topology that a seed chooses."""
+    """Choose the topology by the seed."""
     return TOPOLOGIES[seed % 3]
 
 

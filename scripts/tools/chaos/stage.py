@@ -25,7 +25,7 @@ Tell = Callable[[str], None]
 
 
 def say_nothing(step: str) -> None:
-    """A `Tell` for where nobody watches."""
+    """Be the `Tell` for where nobody watches."""
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class Stage(msgspec.Struct, frozen=True):
     copy: UserStoreCopy
 
     async def heal(self) -> None:
-        """Whatever was done to them, all serve."""
+        """Have all serve, whatever was done to them."""
         if self.postgres is not None:
             await asyncio.to_thread(self.postgres.heal)
         await self.redis.heal()
@@ -53,7 +53,7 @@ async def raised(
     directory: Path,
     tell: Tell = say_nothing,
 ) -> AsyncIterator[Stage]:
-    """A stage on servers of its own, whose data and logs go into `directory`."""
+    """Raise a stage on servers of its own, whose data and logs go into `directory`."""
     async with AsyncExitStack() as stack:
         tell(f"starting Redis ({topology})")
         redis = _redis(topology, control, directory / "redis")
@@ -77,7 +77,7 @@ async def raised(
 
 
 def _settings(redis: Redis) -> dict[str, str]:
-    """What the pods are set to: nothing expires meanwhile but the grace."""
+    """Set the pods so that nothing expires meanwhile but the grace."""
     settings = {
         "SERVICE_ACCESS_TTL": str(ACCESS_LIFE),
         "SERVICE_REFRESH_GRACE": str(GRACE),

@@ -83,7 +83,7 @@ async def _run(trial: Trial, stage: Stage, requests: Requests, tell: Tell) -> li
 async def _live_through(
     trial: Trial, people: Sequence[Person], nemesis: Nemesis, requests: Requests, tell: Tell
 ) -> list[Violation]:
-    """People live while faults happen. Ends early with what was found before the end."""
+    """Let people live while faults happen. Ends early with what was found before the end."""
     found: list[Violation] = []
     tell("signing everybody up")
     await asyncio.gather(*(person.sign_up() for person in people))
@@ -113,7 +113,7 @@ async def _inflict_all(trial: Trial, nemesis: Nemesis, requests: Requests, tell:
 async def _inflict(
     schedule: Sequence[Planned], start: float, nemesis: Nemesis, requests: Requests, tell: Tell
 ) -> None:
-    """One fault after the other, each when it is due or when the one before is over."""
+    """Inflict one fault after the other, each when it is due or the one before is over."""
     for planned in schedule:
         await asyncio.sleep(max(start + planned.at - requests.now(), 0.1))
         noted, began = requests.history.faults, requests.now()

@@ -18,7 +18,7 @@ _TIMES = 10
 
 
 def _send_again() -> None:
-    """As redis-py does by default: a command without a reply is sent again."""
+    """Send a command without a reply again, as redis-py does by default."""
     once = RedisClient._execute
 
     async def again_and_again(

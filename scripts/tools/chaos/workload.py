@@ -117,7 +117,7 @@ async def log_out_everywhere(person: Person) -> None:
 
 
 async def present_spent(person: Person) -> None:
-    """What a thief does, or a client that has lost an answer."""
+    """Do what a thief does, or a client that has lost an answer."""
     device = person.choose()
     if device.spent:
         person.note(device, await person.present(device, device.spent))

@@ -62,7 +62,7 @@ class OpenLoop(msgspec.Struct, frozen=True):
         return len(self.lanes) * self.at_once / self.per_second
 
     def times(self, started: float, share: float) -> Iterator[float]:
-        """When a lane is due that begins after this share of a period; bursts come together."""
+        """Say when a lane is due that begins after this share of a period; bursts come together."""
         first = started + (share * self.period if self.at_once == 1 else 0)
         return (first + number // self.at_once * self.period for number in count())
 
@@ -218,7 +218,7 @@ class _Retrying:
 async def _all(
     work: Iterable[Coroutine[Any, Any, list[float]]], patience: float
 ) -> list[list[float]]:
-    """The results of all, in order. Raises `UnexpectedAnswer` for the first that fails."""
+    """Give the results of all, in order. Raises `UnexpectedAnswer` for the first that fails."""
     tasks = [asyncio.create_task(each) for each in work]
     try:
         async with asyncio.timeout(patience):

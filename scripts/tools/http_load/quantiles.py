@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that is not exceeded by this share of them; 0 where there are none.
+    """Find the smallest value not exceeded by this share of them; 0 where there are none.
 
     `ordered` is sorted; `share` lies between 0 and 1 (nearest rank).
     """

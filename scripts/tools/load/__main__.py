@@ -38,7 +38,7 @@ def main() -> int:
 
 
 def _asked() -> Namespace:
-    """The options, with the `plan` and the `thresholds` that they come to; or SystemExit with 2."""
+    """Read the options, and the `plan` and `thresholds` that they come to; or SystemExit with 2."""
     parser = command_line.parser()
     asked = parser.parse_args()
     if (asked.mix is None) == (asked.find_capacity is None):

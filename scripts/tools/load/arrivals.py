@@ -32,7 +32,7 @@ class Plan(msgspec.Struct, frozen=True):
         return self.warm_up + self.duration
 
     def times(self) -> Iterator[float]:
-        """When arrivals are due, in seconds since the start."""
+        """Say when arrivals are due, in seconds since the start."""
         due = 0.0
         while True:
             due += 1 / self.rate if self.even else random.expovariate(self.rate)

@@ -78,13 +78,13 @@ class Calls:
         return await self._send("logout", user, due, refreshToken=user.refresh_token) is not None
 
     async def log_in(self, user: VirtualUser, due: float) -> VirtualUser | None:
-        """The same user in another session."""
+        """Open another session of the same user."""
         email, password = user.account.email, user.account.password
         answer = await self._send("login", user, due, email=email, password=password)
         return None if answer is None else hold(VirtualUser(user.account), answer)
 
     async def enable(self, user: VirtualUser, due: float) -> Enrolment | None:
-        """The secret to enrol with."""
+        """Ask for the secret to enrol with."""
         answer = await self._send("enable", user, due)
         return None if answer is None else msgspec.json.decode(answer.body, type=Enrolment)
 
@@ -98,12 +98,12 @@ class Calls:
         return await self._send("disable", user, due, code=code) is not None
 
     async def sign_up(self, email: str, password: str) -> Answer:
-        """The whole answer, reported to nobody. Raises LostError."""
+        """Give the whole answer, reported to nobody. Raises LostError."""
         body = {"email": email, "password": password}
         return await self._exchange(request("POST", "/auth/signup", self._host, body))
 
     async def _send(self, name: str, user: VirtualUser, due: float, **body: str) -> Answer | None:
-        """The answer, if it is that of success."""
+        """Give the answer, if it is that of success."""
         method, path, status = _ROUTES[name]
         token = "" if name in _UNSIGNED else user.access_token
         try:
@@ -123,7 +123,7 @@ class Calls:
 
 
 def refusal(answer: Answer) -> str:
-    """Status and error code, such as `401 unauthorized`; never more of the body."""
+    """Name status and error code, such as `401 unauthorized`; never more of the body."""
     try:
         code = _read_refusal(answer.body).error.code
     except msgspec.MsgspecError:

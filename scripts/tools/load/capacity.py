@@ -94,7 +94,7 @@ class _Search:
         return False
 
     async def _try(self, rate: float) -> Summary | None:
-        """None: there were no people for it."""
+        """Run it; None: there were no people for it."""
         plan = msgspec.structs.replace(
             self._asked.plan,
             rate=round(rate, 1),
@@ -124,7 +124,7 @@ class _Search:
 
 
 def words(found: Capacity) -> str:
-    """The result in a sentence or two."""
+    """Say the result in a sentence or two."""
     if found.best is None:
         return f"{found.mix}: not even {found.steps[-1].rate:g} arrivals a second held"
     beside = " The generator shares the machine with the service." * found.shares_the_machine

@@ -34,7 +34,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def parser() -> Parser:
-    """The command line's."""
+    """Make the command line's parser."""
     mixes = "".join(
         f"  {mix.name:13} {mix.about}:\n{'':16}{mix.words()}\n" for mix in MIXES.values()
     )
@@ -111,7 +111,7 @@ def _duration(text: str) -> float:
 
 
 def _seconds(text: str) -> float:
-    """A time such as `50ms`, `90`, `1.5s` or `15m`, for argparse."""
+    """Read a time such as `50ms`, `90`, `1.5s` or `15m`, for argparse."""
     found = _TIME.fullmatch(text)
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no time like 50ms, 90s or 15m")
@@ -119,7 +119,7 @@ def _seconds(text: str) -> float:
 
 
 def _milliseconds_of(text: str) -> tuple[str, float]:
-    """`50ms`, or `refresh=30ms` for one call."""
+    """Read `50ms`, or `refresh=30ms` for one call."""
     call, equals, time = text.rpartition("=")
     if equals and not call:
         raise argparse.ArgumentTypeError(f"{text!r} is not like 50ms or refresh=30ms")
@@ -127,7 +127,7 @@ def _milliseconds_of(text: str) -> tuple[str, float]:
 
 
 def _percent(text: str) -> float:
-    """`2%` or `2`."""
+    """Read `2%` or `2`."""
     try:
         value = float(text.removesuffix("%"))
     except ValueError:
@@ -138,7 +138,7 @@ def _percent(text: str) -> float:
 
 
 def _errors(text: str) -> tuple[float, bool]:
-    """`0`, or `0.1%` of the requests."""
+    """Read `0`, or `0.1%` of the requests."""
     if text.endswith("%"):
         return _percent(text), True
     if not text.isdecimal():

@@ -114,7 +114,7 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 def latencies(seconds: Sequence[float]) -> Latencies:
-    """Of these, which need not be sorted. All zero where there are none."""
+    """Sum up these, which need not be sorted. All zero where there are none."""
     ordered = sorted(seconds)
     return Latencies(*(
         round(quantile(ordered, share) * 1000, 3) for share in (0.5, 0.95, 0.99, 1.0)

@@ -17,11 +17,11 @@ class Mix:
     """Calls to which 503 with Retry-After is an answer, counted apart, and no error."""
 
     def share(self, scenario: str) -> float:
-        """Of one, how many arrivals come for this."""
+        """Say of one how many arrivals come for this."""
         return self.weights.get(scenario, 0) / sum(self.weights.values())
 
     def words(self) -> str:
-        """The weights as a person reads them."""
+        """Write the weights as a person reads them."""
         return ", ".join(f"{weight:g} % {scenario}" for scenario, weight in self.weights.items())
 
 

@@ -24,7 +24,7 @@ _PATIENCE = 120.0  # seconds that a service may go on turning sign-ups away
 
 
 def sessions_used_up(plan: Plan) -> int:
-    """How many sessions a run may end, with a margin that chance exceeds once in 30,000 runs.
+    """Count the sessions a run may end, with a margin that chance exceeds once in 30,000 runs.
 
     Logins are not set off against it: the service may turn them all away.
     """

@@ -35,7 +35,7 @@ class Record:
         self.answers = 0
 
     def note(self, name: str, due: float, seconds: float, outcome: str) -> None:
-        """`outcome` is empty for success, SHED, or what went wrong."""
+        """Note an outcome: empty for success, SHED, or what went wrong."""
         trace = self.traces.get(name)
         if trace is None:
             trace = self.traces[name] = Trace(*(array("d") for _ in range(4)))
@@ -51,6 +51,6 @@ class Record:
             self.failures[name, outcome, due < self.counts_from] += 1
 
     def set_out(self, due: float, now: float) -> None:
-        """An arrival that was due at `due` was handled from `now` on."""
+        """Note that an arrival that was due at `due` was handled from `now` on."""
         self.late[0].append(due - self.started)
         self.late[1].append(max(0.0, now - due))

@@ -28,7 +28,7 @@ figure { margin: 1.2rem 0 } figure > svg { max-width: 100%; height: auto }
 
 
 def page(summary: Summary) -> str:
-    """The report as an HTML document."""
+    """Write the report as an HTML document."""
     title = f"{escape(summary.mix)} at {summary.rate:g} a second"
     parts = [
         f"<h1>{title}</h1>",

@@ -75,7 +75,7 @@ class Scenarios:
             user.account.enrolling = False
 
     async def _enrol(self, user: VirtualUser, due: float) -> bool:
-        """On with the code of this step and off with that of the next: each code counts once."""
+        """Turn it on with this step's code and off with the next one's: each code counts once."""
         enrolment = await self._calls.enable(user, due)
         if enrolment is None:
             return False

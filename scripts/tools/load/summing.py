@@ -41,7 +41,7 @@ class Made(msgspec.Struct, frozen=True):
 
 
 def summarise(made: Made, thresholds: Thresholds) -> Summary:
-    """The run in figures, judged."""
+    """Put the run into figures, and judge them."""
     plan, record = made.loop.plan, made.loop.record
     traces = dict(sorted(record.traces.items(), key=lambda entry: -len(entry[1].due)))
     everything = Trace(*(
@@ -80,7 +80,7 @@ def _call(name: str, trace: Trace, plan: Plan) -> Call:
 
 
 def _counted(due: Iterable[float], values: Iterable[float], plan: Plan) -> list[float]:
-    """The values of those that were due in the steady state."""
+    """Select the values of those that were due in the steady state."""
     return [value for at, value in zip(due, values, strict=True) if at >= plan.warm_up]
 
 
@@ -151,7 +151,7 @@ class _Buckets:
         )
 
     def _of(self, values: Iterable[tuple[float, _T]]) -> list[list[_T]]:
-        """Values by the times at which they were due, or taken."""
+        """Sort values by the times at which they were due, or taken."""
         found: list[list[_T]] = [[] for _ in range(self._count)]
         for at, value in values:
             if 0 <= (place := int(at / self._width)) < self._count:
@@ -171,7 +171,7 @@ class _Buckets:
         ]
 
     def _cpu(self, samples: list[tuple[float, Sample]]) -> list[float | None]:
-        """Of each bucket that has a sample, since the last sample before it."""
+        """Measure each bucket that has a sample, since the last sample before it."""
         last: list[Sample | None] = [None]
         parts = self._of(samples)
         for part in parts:

@@ -39,7 +39,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 def find(url: str) -> Target:
-    """The target that a URL such as `http://127.0.0.1:8000` names.
+    """Find the target that a URL such as `http://127.0.0.1:8000` names.
 
     Raises:
         UnusableError: it is no such URL, or its name leads nowhere.

@@ -7,13 +7,13 @@ _HEAD = ("Call", "Requests", "A second", "Errors", "Shed", "p50 ms", "p95 ms", "
 
 
 def calls(summary: Summary) -> Table:
-    """The calls, and all of them together."""
+    """List the calls, and all of them together."""
     rows = [_row(call) for call in (*summary.calls, summary.total)]
     return Table("calls", "Calls in the steady state", _HEAD, rows)
 
 
 def table(summary: Summary) -> str:
-    """The run as text: calls, failures, the generator, what was watched, the verdict."""
+    """Write the run as text: calls, failures, generator, what was watched, the verdict."""
     lines = [
         f"{summary.mix} on {summary.host}, {summary.rate:g} arrivals a second"
         f" ({summary.spacing}) for {summary.duration:g} s after {summary.warm_up:g} s of warm-up",
@@ -38,7 +38,7 @@ def table(summary: Summary) -> str:
 
 
 def ending(summary: Summary) -> str:
-    """The verdict in a sentence."""
+    """Say the verdict in a sentence."""
     if summary.verdict == "pass":
         return "pass: every threshold holds"
     if summary.verdict == "broken":

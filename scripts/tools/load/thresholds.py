@@ -28,7 +28,7 @@ class Thresholds(msgspec.Struct, frozen=True):
     def judge(
         self, total: Call, calls: list[Call], generator: Generator, watched: list[Watched]
     ) -> tuple[str, list[Verdict]]:
-        """`pass`, `broken` or `unusable`, and each threshold by itself."""
+        """Judge: `pass`, `broken` or `unusable`, and each threshold by itself."""
         verdicts = [
             *self._latencies({call.name: call for call in (total, *calls)}),
             self._errors(total),

@@ -40,7 +40,7 @@ class TokenFile:
             raise UnusableError(f"--tokens {path}: {error}") from None
 
     def take(self, count: int) -> list[VirtualUser]:
-        """So many users, or as many as are left.
+        """Take so many users, or as many as are left.
 
         Raises:
             UnusableError: a line is not what scripts/seed writes.
@@ -61,7 +61,7 @@ class TokenFile:
         return users
 
     def put_back(self, users: Iterable[VirtualUser]) -> None:
-        """Those whose sessions live, with their newest tokens."""
+        """Append those whose sessions live, with their newest tokens."""
         encode = msgspec.json.Encoder().encode
         with self._path.open("ab") as file:
             for user in users:

@@ -111,7 +111,7 @@ class UserPool:
             pass
 
     def everybody(self) -> list[VirtualUser]:
-        """All who are idle or wait for a place; after a run, all whose session lives."""
+        """List all who are idle or wait for a place; after a run, all whose session lives."""
         return [*self._idle, *self._reserve]
 
     def _hand_over(self, user: VirtualUser | None) -> bool:

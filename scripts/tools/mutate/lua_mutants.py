@@ -35,7 +35,7 @@ _CONDITION = re.compile(r"\bif (.+?) then\b")
 
 
 def mutants(path: str, source: str) -> Iterator[Mutant]:
-    """Every mutant of a script."""
+    """Make every mutant of a script."""
     lines = source.split("\n")
     for number, line in enumerate(lines):
         code, dashes, comment = line.partition("--")

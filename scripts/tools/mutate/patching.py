@@ -47,7 +47,7 @@ def _patch_functions(path: Path, original: str, source: str) -> bool:
 
 
 def _live(path: Path) -> dict[str, list[FunctionType]]:
-    """The functions of a module that exist, by name."""
+    """Find the functions of a module that exist, by name."""
     found: dict[str, list[FunctionType]] = {}
     for it in gc.get_objects():
         if isinstance(it, FunctionType) and it.__code__.co_filename == str(path):
@@ -56,7 +56,7 @@ def _live(path: Path) -> dict[str, list[FunctionType]]:
 
 
 def _parts(path: Path, source: str) -> dict[str, CodeType] | None:
-    """The code of each function, and of all the rest; None where two have one name."""
+    """Compile the code of each function, and of all the rest; None where two have one name."""
     module = compile(source, str(path), "exec", dont_inherit=True)
     parts = {"<module>": module}
     for code in _functions(module):
@@ -67,7 +67,7 @@ def _parts(path: Path, source: str) -> dict[str, CodeType] | None:
 
 
 def _functions(code: CodeType) -> Iterator[CodeType]:
-    """Outermost functions and methods; what is within them is part of them."""
+    """Find outermost functions and methods; what is within them is part of them."""
     for part in code.co_consts:
         if isinstance(part, CodeType):
             if part.co_flags & 0x2:  # CO_NEWLOCALS: a function

@@ -22,7 +22,7 @@ _SILENT = ("log", "logger", "logging")
 
 
 def mutants(path: str, source: str) -> Iterator[Mutant]:
-    """Every mutant of a module."""
+    """Make every mutant of a module."""
     tree = ast.parse(source)
     skipped = set(_left_alone(tree))
     for parent in ast.walk(tree):
@@ -64,7 +64,7 @@ def _is_silent(call: ast.AST) -> bool:
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    """What may stand in the place of a node, and what that changes."""
+    """Find what may stand in the place of a node, and what that changes."""
     match node:
         case ast.Compare(ops=ops):
             for at, operator in enumerate(ops):

@@ -76,7 +76,7 @@ def _carry_out(session: pytest.Session, order: Order) -> Report:
 
 
 def _read(pipe: int, until: float) -> tuple[bytes, bool]:
-    """What comes out of a pipe, and whether it was closed before the time."""
+    """Read what comes out of a pipe, and whether it was closed before the time."""
     found = b""
     while select.select([pipe], [], [], max(until - time.monotonic(), 0))[0]:
         more = os.read(pipe, 65536)

@@ -50,7 +50,7 @@ TARGETS: Sequence[Target] = (
 
 
 def chosen(root: Path, only: Sequence[str]) -> Iterator[tuple[Path, Target]]:
-    """The files to mutate, each once, by its first target; `only`: parts of paths, none for all."""
+    """Choose files, each once, by its first target; `only`: parts of paths, none for all."""
     seen = set()
     for target in TARGETS:
         for path in sorted(root.glob(target.pattern)):

@@ -143,7 +143,7 @@ class Collected:
             raise RuntimeError(f"the tests cannot be collected:\n{self.output()[-3000:]}")
 
     def output(self) -> str:
-        """What the tests have written."""
+        """Read what the tests have written."""
         return self._told.read_text(encoding="utf-8", errors="replace")
 
     def run(self, order: Order) -> Report:

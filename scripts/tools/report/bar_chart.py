@@ -33,7 +33,7 @@ class BarChart(msgspec.Struct, frozen=True):
         return 40 + _ROW * len(self.bars)
 
     def drawn(self, top: float = 0) -> Iterator[str]:
-        """Parts of an SVG, which `STYLE` colours."""
+        """Draw parts of an SVG, which `STYLE` colours."""
         longest = max(max(bar.value, bar.limit or 0) for bar in self.bars)
         scale = (WIDTH - _LEFT - _RIGHT) / longest
         yield f'<text class="title" x="16" y="{top + 14:g}">{escape(self.title)}</text>'

@@ -30,7 +30,7 @@ svg text.quiet, svg .quiet { fill: var(--quiet) }
 
 
 def document(title: str, height: float, parts: Sequence[str]) -> str:
-    """An SVG file."""
+    """Write an SVG file."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" '
         f'width="{WIDTH}" height="{height:g}" role="img" aria-label="{escape(title)}">\n'
@@ -39,7 +39,7 @@ def document(title: str, height: float, parts: Sequence[str]) -> str:
 
 
 def rounded_up(value: float) -> float:
-    """The next number of 1, 2, 4, 5, 6 or 8 with noughts."""
+    """Round up to the next number of 1, 2, 4, 5, 6 or 8 with noughts."""
     if value <= 0:
         return 1.0
     power: float = 10.0 ** math.floor(math.log10(value))

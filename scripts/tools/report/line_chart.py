@@ -32,7 +32,7 @@ class LineChart(msgspec.Struct, frozen=True):
     shaded: float = 0
 
     def drawn(self, top: float = 0) -> Iterator[str]:
-        """Parts of an SVG, `HEIGHT` high, which `STYLE` colours."""
+        """Draw parts of an SVG, `HEIGHT` high, which `STYLE` colours."""
         scale = _Scale(self, top)
         yield f"<title>{escape(self.title)}, {escape(self.unit)}</title>"
         yield f"<desc>{escape(self._description())}</desc>"

@@ -20,7 +20,7 @@ class Table(msgspec.Struct, frozen=True):
 
 
 def in_markdown(table: Table) -> Iterator[str]:
-    """Lines: the first column to the left, figures to the right, then the notes."""
+    """Write lines: the first column to the left, figures to the right, then the notes."""
     yield _line(table.head)
     yield _line(("---", *("--:" for _ in table.head[1:])))
     yield from map(_line, table.rows)
@@ -30,7 +30,7 @@ def in_markdown(table: Table) -> Iterator[str]:
 
 
 def in_terminal(table: Table) -> Iterator[str]:
-    """Lines in columns, without marks."""
+    """Write lines in columns, without marks."""
     if table.title:
         yield table.title
     rows = [[_plain(cell) for cell in row] for row in (table.head, *table.rows)]
@@ -45,7 +45,7 @@ def in_terminal(table: Table) -> Iterator[str]:
 
 
 def in_html(table: Table, *, total: bool = False) -> str:
-    """An element that scrolls by itself; `total`: the last row sums up the others."""
+    """Write an element that scrolls by itself; `total`: the last row sums up the others."""
     body = ""
     for number, (first, *rest) in enumerate(table.rows):
         kind = ' class="total"' if total and number == len(table.rows) - 1 else ""
@@ -60,14 +60,14 @@ def in_html(table: Table, *, total: bool = False) -> str:
 
 
 def figure(value: float) -> str:
-    """A number with three digits that count, or all of them before the point."""
+    """Write a number with three digits that count, or all of them before the point."""
     if value == int(value) or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 
 
 def judged(found: str, met: bool) -> str:
-    """A figure that has a target: bold, and marked where it is missed."""
+    """Mark a figure that has a target: bold, and said where it is missed."""
     return f"**{found}**" if met else f"**{found}** missed"
 
 

@@ -104,7 +104,7 @@ def _count(text: str) -> int:
 
 
 def _settings(options: argparse.Namespace, plan: Plan) -> Settings:
-    """The settings of the running service, with more patience: what waits here is no request.
+    """Read the settings of the running service, with more patience: what waits is no request.
 
     Raises:
         StartupError, Refused: they are wrong, or cannot serve the plan.
@@ -163,7 +163,7 @@ async def _fill(settings: Settings, plan: Plan, password: str | None, export: Ex
 
 
 def _stop_at_ctrl_c(filling: Filling) -> None:
-    """The first one ends the run in good order, with every opened session exported."""
+    """End the run in good order at the first one, with every opened session exported."""
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -174,7 +174,7 @@ def _stop_at_ctrl_c(filling: Filling) -> None:
 
 
 def _spare_the_collector() -> None:
-    """Hundreds of thousands of futures come and go, and none of them is in a cycle."""
+    """Stop it: hundreds of thousands of futures come and go, and none of them is in a cycle."""
     gc.collect()
     gc.freeze()
     gc.disable()

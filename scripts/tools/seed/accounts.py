@@ -40,7 +40,7 @@ def check_prefix(prefix: str) -> None:
 
 
 def address(prefix: str, number: int) -> EmailAddress:
-    """The address of an account; numbers count from 1.
+    """Make the address of an account; numbers count from 1.
 
     Not by `normalize`, which takes longer for an address than everything else for its account.
     """
@@ -49,7 +49,7 @@ def address(prefix: str, number: int) -> EmailAddress:
 
 
 async def agree_on_login(stores: Stores, prefix: str, chosen: str | None) -> Login:
-    """The password `chosen`, or one that is always the same for this service and prefix.
+    """Take the password `chosen`, or one always the same for this service and prefix.
 
     All accounts get one hash, which a later run takes from the first of them.
 
@@ -75,7 +75,7 @@ async def agree_on_login(stores: Stores, prefix: str, chosen: str | None) -> Log
 async def accounts(
     stores: Stores, prefix: str, numbers: Sequence[int], login: Login
 ) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """The ids of the accounts with these `numbers`, by address: those found, and those added now.
+    """Give the ids of the accounts with these `numbers`, by address: found, and added now.
 
     Raises:
         Refused: somebody else makes them at the same time.
@@ -92,6 +92,6 @@ async def accounts(
 
 
 def _derived(key: bytes, prefix: str) -> str:
-    """Secret, as the key is, and the same whenever it is asked for: so nothing need keep it."""
+    """Derive one: secret, as the key is, and always the same, so nothing need keep it."""
     digest = hmac.digest(key, _PURPOSE + prefix.encode(), "sha256")
     return base64.b32encode(digest[:15]).decode().lower()

@@ -20,14 +20,14 @@ def is_loopback(host: str) -> bool:
 
 
 def elsewhere(settings: Settings) -> list[str]:
-    """The hosts of the stores that are not on loopback. Where a tunnel ends, nobody can see."""
+    """Find the stores' hosts that are not on loopback. Where a tunnel ends, nobody can see."""
     redis = [host for host, _ in RedisUrl.parse(settings.redis_url.reveal()).hosts]
     hosts = [*redis, *database_hosts(settings.database_url.reveal())]
     return list(dict.fromkeys(host for host in hosts if not is_loopback(host)))
 
 
 def database_hosts(url: str) -> Iterable[str]:
-    """The hosts in a database URL, as libpq reads it; none for a file or a unix socket."""
+    """Find the hosts in a database URL, as libpq reads it; none for a file or a unix socket."""
     if not url.startswith("postgresql://"):
         return []
     parts = urlsplit(url)

@@ -43,7 +43,7 @@ def devices(seed: int) -> Iterator[RequestOrigin]:
 
 
 def _device(random: Random) -> RequestOrigin:
-    """One of many, drawn with `random`."""
+    """Draw one of many with `random`."""
     agent = random.choices(_AGENTS, _SHARES)[0].format(
         chrome=random.randint(126, 138),
         firefox=random.randint(128, 140),

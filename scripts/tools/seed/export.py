@@ -19,7 +19,7 @@ class _Expiry(msgspec.Struct, frozen=True):
 
 
 def line(user_id: bytes, email: str, password: str, tokens: TokenPair) -> Line:
-    """The line of a session that has just been opened."""
+    """Make the line of a session that has just been opened."""
     claims = decode(tokens.access_token.split(".")[1].encode())
     return Line(
         user=user_id.hex(),
@@ -64,7 +64,7 @@ class Export:
         return self._room is not None and self._room <= 0
 
     def take(self, wanted: int) -> int:
-        """How many of so many sessions the file has room for. The places are then taken."""
+        """Take places in the file for so many sessions, or for as many as it has room for."""
         if self._room is None:
             return wanted
         taken = max(0, min(wanted, self._room))
@@ -87,7 +87,7 @@ class Export:
         self.lines += len(texts)
 
     def _prepare(self) -> int:
-        """How many whole lines there are, after what is left of another has been cut off."""
+        """Count whole lines, after what is left of another has been cut off."""
         lines = whole = place = 0
         while block := os.pread(self._file, _BLOCK, place):
             if place == 0:

@@ -46,7 +46,7 @@ class Plan(msgspec.Struct, frozen=True):
         return self.users * self.sessions_each
 
     def ranges(self) -> Iterator[range]:
-        """The numbers of the accounts, some at a time."""
+        """Deal out the numbers of the accounts, some at a time."""
         for first in range(1, self.users + 1, _ACCOUNTS_IN_RANGE):
             yield range(first, min(first + _ACCOUNTS_IN_RANGE, self.users + 1))
 
@@ -125,7 +125,7 @@ class Filling:
                 await self._open_all(piece, sessions)
 
     async def _look(self, numbers: range) -> list[_Account]:
-        """The accounts of these numbers, those that were missing just added, and what they lack."""
+        """Find these accounts, those that were missing just added, and what they lack."""
         prefix, each = self._plan.prefix, self._plan.sessions_each
         found, added = await accounts(self._stores, prefix, numbers, self._login)
         counts = await gather(self._stores.sessions.count, found.values(), AT_ONCE)

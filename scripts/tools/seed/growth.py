@@ -24,7 +24,7 @@ class Holdings(msgspec.Struct, frozen=True):
     """Of the streams of events, which are capped: so they are no cost of a session."""
 
     def since(self, before: "Holdings") -> "Holdings":
-        """What has been added."""
+        """Count what has been added."""
         return Holdings(
             self.keys - before.keys,
             self.bytes - before.bytes,
@@ -33,7 +33,7 @@ class Holdings(msgspec.Struct, frozen=True):
 
 
 async def holdings(redis_client: RedisClient) -> Holdings | None:
-    """What Redis holds now; `None` where its user may not ask, as one with the least rights.
+    """Ask what Redis holds; `None` where its user may not, as one with the least rights.
 
     Raises:
         StoreUnavailable

@@ -14,7 +14,7 @@ _ENOUGH = 1000
 def report(
     plan: Plan, tally: Tally, login: Login, seconds: float, growth: Holdings | None
 ) -> Iterator[str]:
-    """The lines, one of which shows the password."""
+    """Write the lines, one of which shows the password."""
     first, last = (address(plan.prefix, number).as_given for number in (1, plan.users))
     yield f"accounts        {plan.users:,}: {first} to {last}"
     yield f"                {tally.accounts_added:,} added, {tally.accounts_found:,} found"
@@ -45,7 +45,7 @@ def _growth(tally: Tally, growth: Holdings | None) -> Iterator[str]:
 
 
 def exported(export: Export, tally: Tally) -> Iterator[str]:
-    """What became of the file."""
+    """Say what became of the file."""
     new = export.lines - export.found
     yield f"export          {export.path}: {export.lines:,} lines, {new:,} new"
     unknown = tally.sessions_found - export.found

@@ -47,7 +47,7 @@ class Stores(msgspec.Struct, frozen=True):
 async def open_stores(
     settings: Settings, *, lanes: int = 1, founding: bool = False
 ) -> AsyncIterator[Stores]:
-    """The stores that `settings` name, with the keys that the service has there.
+    """Open the stores that `settings` name, with the keys that the service has there.
 
     `lanes`: connections to each Redis server. `founding`: where there are no keys yet, make them,
     as the service's first start does.

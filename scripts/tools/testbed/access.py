@@ -11,18 +11,18 @@ SERVICE, GUARD, ASKING_GUARD = "openshow-service", "openshow-guard", "openshow-g
 
 
 def lines(file: Path = CONFIGURATION) -> dict[str, str]:
-    """The lines that a file proposes, from `user` on, by the name of the user."""
+    """Find the lines that a file proposes, from `user` on, by the name of the user."""
     found = re.findall(r"^(?:# )?(user (\S+) .+)$", file.read_text(encoding="utf-8"), re.M)
     return {name: line for line, name in found}
 
 
 def users() -> dict[str, list[str]]:
-    """The rules of each user, by name; without `default`, as whom tests come in."""
+    """Find the rules of each user, by name; without `default`, as whom tests come in."""
     return {name: line.split()[2:] for name, line in lines().items() if name != "default"}
 
 
 def in_a_cluster() -> dict[str, list[str]]:
-    """The rules that each user needs besides in a cluster."""
+    """Find the rules that each user needs besides in a cluster."""
     text = CONFIGURATION.read_text(encoding="utf-8")
     more = dict(re.findall(r"^# (the service|a guard) in a cluster: (.+)$", text, re.M))
     service, guard = more["the service"].split(), more["a guard"].split()
@@ -30,7 +30,7 @@ def in_a_cluster() -> dict[str, list[str]]:
 
 
 def write(directory: Path, *, cluster: bool) -> Path:
-    """A file for a server's `aclfile` with these users in it, beside `default`."""
+    """Write a file for a server's `aclfile` with these users in it, beside `default`."""
     more = in_a_cluster() if cluster else {}
     file = directory / "users.acl"
     lines = [" ".join(["user", name, *users()[name], *more.get(name, ())]) for name in users()]
@@ -39,5 +39,5 @@ def write(directory: Path, *, cluster: bool) -> Path:
 
 
 def url_as(user: str, url: Secret) -> Secret:
-    """A Redis URL without credentials, for this user."""
+    """Make a Redis URL without credentials one for this user."""
     return Secret(url.reveal().replace("://", f"://{user}:{PASSWORD}@", 1))

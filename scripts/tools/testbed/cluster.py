@@ -21,7 +21,7 @@ SLOTS = 16_384
 
 
 def slot_of(user_id: bytes) -> int:
-    """Where all that Redis holds of a user lies."""
+    """Find where all that Redis holds of a user lies."""
     return key_slot(bucket(user_id).events)
 
 
@@ -49,7 +49,7 @@ class Node(NetworkServer):
             return client.execute_command("CLUSTER", *command)
 
     def state(self) -> dict[str, str]:
-        """`CLUSTER INFO` as this node sees it."""
+        """Ask for `CLUSTER INFO` as this node sees it."""
         lines = self.cluster("INFO").decode().splitlines()  # type: ignore[attr-defined]
         return dict(line.split(":", 1) for line in lines)
 
@@ -93,7 +93,7 @@ class Cluster:
         return self
 
     def url_of(self, user: str) -> Secret:
-        """The address for one of the ACL users of redis.conf; `url` is that of `default`."""
+        """Make the address for one of the ACL users of redis.conf; `url` is that of `default`."""
         return access.url_as(user, self.url)
 
     def stop(self) -> None:
@@ -101,20 +101,20 @@ class Cluster:
             node.stop()
 
     def client(self) -> RedisCluster:
-        """A client that asks whichever node has the key, for looking from outside."""
+        """Make a client that asks whichever node has the key, for looking from outside."""
         ports = [node.port for node in self.nodes if node.process]
         living = [ClusterNode("127.0.0.1", port) for port in ports]  # type: ignore[no-untyped-call]
         return RedisCluster(startup_nodes=living)
 
     def heal(self) -> None:
-        """Whatever a test did to the nodes, all slots are served again."""
+        """Have all slots served again, whatever a test did to the nodes."""
         for node in self.nodes:
             node.heal()
         wait_until(self._is_whole)
         wait_until(lambda: all(n.role() == "master" or _replicates(n) for n in self.nodes))
 
     def owner(self, slot: int, asked: "Node | None" = None) -> Node:
-        """The primary that has `slot`, as `asked` or any living node sees it."""
+        """Find the primary that has `slot`, as `asked` or any living node sees it."""
         asked = asked or next(node for node in self.nodes if node.process)
         for first, last, primary, *_ in asked.cluster("SLOTS"):  # type: ignore[attr-defined]
             if first <= slot <= last:
@@ -122,7 +122,7 @@ class Cluster:
         raise AssertionError(f"nobody has slot {slot}")
 
     def replica_of(self, primary: Node) -> Node:
-        """One that follows `primary` now."""
+        """Find one that follows `primary` now."""
         with primary.client() as client:
             return self._with_port(int(client.role()[2][0][1]))
 
@@ -173,7 +173,7 @@ class Cluster:
         self._hand_over(left.slots, left.heir, left.node)
 
     def slots_of(self, node: Node) -> list[tuple[int, int]]:
-        """The ranges of slots that it has, as it sees it: first and last of each."""
+        """Find the ranges of slots that it has, as it sees it: first and last of each."""
         return [
             (first, last)
             for first, last, primary, *_ in node.cluster("SLOTS")  # type: ignore[attr-defined]

@@ -25,7 +25,7 @@ class Issuer:
         return f"http://127.0.0.1:{self._port}/.well-known/jwks.json"
 
     def publish(self, keys: SigningKeys) -> None:
-        """From now on these keys, and no others."""
+        """Publish these keys from now on, and no others."""
         self.body = keys.jwks()
 
     def start(self) -> Self:
@@ -51,7 +51,7 @@ class Issuer:
         return self
 
     def stop(self) -> None:
-        """Be gone: connections are refused."""
+        """Refuse connections."""
         if self._server is not None:
             self.may_answer.set()
             self._server.shutdown()

@@ -37,7 +37,7 @@ class LogPipe:
         self._reading.clear()
 
     def read_on(self) -> None:
-        """The end of `stop_reading`."""
+        """End what `stop_reading` has begun."""
         self._reading.set()
 
     def _read(self, descriptor: int, log: IO[bytes]) -> None:

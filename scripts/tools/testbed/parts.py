@@ -29,7 +29,7 @@ def access_tokens(
     life: timedelta = timedelta(minutes=15),
     ahead: timedelta = timedelta(),
 ) -> AccessTokens:
-    """Access tokens whose clock is `ahead` of this machine's."""
+    """Make access tokens whose clock is `ahead` of this machine's."""
     return AccessTokens(
         keys,
         issuer=issuer,
@@ -53,6 +53,6 @@ class Parts:
         )
 
     async def open(self, user_id: bytes | None = None) -> TokenPair:
-        """A session of this user, or of a new one."""
+        """Open a session of this user, or of a new one."""
         user_id = user_id or os.urandom(16)
         return await self.sessions.open(user_id, Authentication.PASSWORD, "user.loggedIn", CLIENT)

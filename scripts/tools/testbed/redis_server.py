@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).parents[3]
 
 
 def available() -> dict[str, Path]:
-    """The servers that this machine has, by name: Valkey always, Redis where it is installed."""
+    """Find the servers of this machine, by name: Valkey always, Redis where it is installed."""
     servers = {"valkey": find_binary()}
     if installed := shutil.which("redis-server"):
         servers["redis"] = Path(installed)
@@ -57,15 +57,15 @@ class RedisServer(ServerProcess):
             return False
 
     def client(self) -> "redis.Redis":
-        """A plain client, for looking from outside."""
+        """Make a plain client, for looking from outside."""
         return redis.Redis.from_url(self.url.reveal())
 
     def url_of(self, user: str) -> Secret:
-        """The address for one of the ACL users of redis.conf; `url` is that of `default`."""
+        """Make the address for one of the ACL users of redis.conf; `url` is that of `default`."""
         return access.url_as(user, self.url)
 
     def files(self) -> Iterator[Path]:
-        """Everything that it keeps on disk."""
+        """List everything that it keeps on disk."""
         return (path for path in self.directory.rglob("*") if path.is_file())
 
 
@@ -91,12 +91,12 @@ class NetworkServer(RedisServer):
         return redis.Redis(unix_socket_path=str(self.directory / "redis.sock"))
 
     def role(self) -> str:
-        """`master` or `slave`, as it sees itself."""
+        """Ask for its role as it sees itself: `master` or `slave`."""
         with self.client() as client:
             return str(client.role()[0].decode())
 
     def calls(self, *commands: str) -> int:
-        """How often it has been sent these commands since it started."""
+        """Count how often it has been sent these commands since it started."""
         with self.client() as client:
             counts = client.info("commandstats")
         return sum(counts.get(f"cmdstat_{name}", {}).get("calls", 0) for name in commands)

@@ -36,7 +36,7 @@ class Sentinel(RedisServer):
         self.url = Secret(f"redis://127.0.0.1:{self.port}")
 
     def look_round(self, *, every: float) -> None:
-        """How often, in seconds, it asks servers for their role, and tells others of itself.
+        """Set how often, in seconds, it asks servers for their role, and tells others of itself.
 
         Usually ten and two; a server that takes itself for the primary is put right after eight. So
         tests leave it at that: only setting up is faster.
@@ -51,12 +51,12 @@ class Sentinel(RedisServer):
                 client.execute_command("SENTINEL", "DEBUG", period, milliseconds)
 
     def primary_port(self) -> int:
-        """Where it says that the primary is."""
+        """Ask where the primary is."""
         with self.client() as client:
             return int(client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)[1])
 
     def knows(self) -> tuple[int, int]:
-        """How many replicas and how many other Sentinels it has found."""
+        """Count the replicas and the other Sentinels that it has found."""
         with self.client() as client:
             reply = client.execute_command("SENTINEL", "MASTER", NAME)
         fields = reply if isinstance(reply, dict) else dict(zip(*[iter(reply)] * 2, strict=True))
@@ -96,7 +96,7 @@ class SentinelTrio:
         return self
 
     def url_of(self, user: str) -> Secret:
-        """The address for one of the ACL users of redis.conf; `url` is that of `default`."""
+        """Make the address for one of the ACL users of redis.conf; `url` is that of `default`."""
         return access.url_as(user, self.url)
 
     def stop(self) -> None:
@@ -104,16 +104,16 @@ class SentinelTrio:
             server.stop()
 
     def client(self) -> "redis.Redis":
-        """A plain client of the present primary, for looking from outside."""
+        """Make a plain client of the present primary, for looking from outside."""
         return self.primary().client()
 
     def primary(self) -> NetworkServer:
-        """The one that the living Sentinels name."""
+        """Find the one that the living Sentinels name."""
         sentinel = next(sentinel for sentinel in self.sentinels if sentinel.answers)
         return self._with_port(sentinel.primary_port())
 
     def replicas(self) -> list[NetworkServer]:
-        """All but the primary."""
+        """Find all but the primary."""
         primary = self.primary()
         return [server for server in self.servers if server is not primary]
 
@@ -140,7 +140,7 @@ class SentinelTrio:
         return self.primary()
 
     def heal(self) -> None:
-        """Whatever a test did to them: all run again, one is the primary and two follow it."""
+        """Have all run again, one as the primary and two that follow it, whatever a test did."""
         for server in (*self.servers, *self.sentinels):
             server.heal()
         with self._hurrying():

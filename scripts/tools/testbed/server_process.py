@@ -52,7 +52,7 @@ class ServerProcess(ABC):
         return self._log.read_text(encoding="utf-8")
 
     def kill(self) -> None:
-        """kill -9: nothing is flushed, no one is told."""
+        """Send kill -9: nothing is flushed, no one is told."""
         self.stop(signal.SIGKILL)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
@@ -67,13 +67,13 @@ class ServerProcess(ABC):
         return code
 
     def freeze(self) -> None:
-        """It holds its connections and does nothing (SIGSTOP)."""
+        """Have it hold its connections and do nothing (SIGSTOP)."""
         assert self.process
         self.process.send_signal(signal.SIGSTOP)
         self.frozen = True
 
     def resume(self) -> None:
-        """The end of `freeze`."""
+        """End what `freeze` has begun."""
         assert self.process
         self.process.send_signal(signal.SIGCONT)
         self.frozen = False

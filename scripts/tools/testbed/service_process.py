@@ -96,7 +96,7 @@ class ServiceProcess(HttpProcess):
         super().__init__((*program, "serve"), directory / "service.log", environment)
 
     def beside(self, directory: Path, **settings: str) -> "ServiceProcess":
-        """Another process on the same Redis and the same data, which logs to `directory`."""
+        """Make another process on the same Redis and the same data, which logs to `directory`."""
         url = Secret(self._environment["SERVICE_REDIS_URL"])
         shared = "SERVICE_DATA_DIR", "SERVICE_DATABASE_URL", "SERVICE_DATABASE_TIMEOUT_MS"
         data = {name: self._environment.get(name, "") for name in shared}
@@ -126,7 +126,7 @@ class Person:
         return bytes.fromhex(claims_of(self.tokens["accessToken"])["sub"])
 
     def holding(self, tokens: dict[str, Any]) -> "Person":
-        """The same person with these tokens, such as those that a refresh has given."""
+        """Make the same person hold these tokens, such as those that a refresh has given."""
         return Person(self.client, self.email, tokens)
 
     async def me(self) -> httpx.Response:
@@ -150,7 +150,7 @@ class Person:
         return await self.client.delete(f"/auth/sessions/{session_id}", headers=self.bearer)
 
     async def log_in(self, password: str = PASSWORD) -> "Person":
-        """The same person with another session."""
+        """Open another session of the same person."""
         body = {"email": self.email, "password": password}
         answer = await self.client.post("/auth/login", json=body)
         assert answer.status_code == 200, answer.text
@@ -158,7 +158,7 @@ class Person:
 
 
 async def sign_up(client: httpx.AsyncClient) -> Person:
-    """A new person, just signed up."""
+    """Sign up a new person."""
     email = f"{secrets.token_hex(8)}@example.com"
     answer = await client.post("/auth/signup", json={"email": email, "password": PASSWORD})
     assert answer.status_code == 201, answer.text
@@ -166,12 +166,12 @@ async def sign_up(client: httpx.AsyncClient) -> Person:
 
 
 def claims_of(access_token: str) -> dict[str, Any]:
-    """What an access token says. Its signature is not looked at."""
+    """Read what an access token says. Its signature is not looked at."""
     claims: dict[str, Any] = jwt.decode(access_token, options={"verify_signature": False})
     return claims
 
 
 def code_of(answer: httpx.Response) -> tuple[int, str]:
-    """Status and error code; the code of a success is empty."""
+    """Read status and error code; the code of a success is empty."""
     body = answer.json() if answer.content else {}
     return answer.status_code, body.get("error", {}).get("code", "")

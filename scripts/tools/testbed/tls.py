@@ -31,7 +31,7 @@ class Authority:
         self.file.write_bytes(certificate.public_bytes(Encoding.PEM))
 
     def issue(self, name: str = "server") -> tuple[Path, Path]:
-        """Certificate and key of a server on 127.0.0.1, as files."""
+        """Write certificate and key of a server on 127.0.0.1 into files."""
         key = ec.generate_private_key(ec.SECP256R1())
         usage = x509.BasicConstraints(ca=False, path_length=None)
         builder = _certificate(_name(name), self._name, key, usage).add_extension(
@@ -62,7 +62,7 @@ class TlsServer(RedisServer):
         self.url = self.url_trusting(self.authority)
 
     def url_trusting(self, authority: Authority, user: str = "") -> Secret:
-        """The URL with which a client trusts `authority`; `user` is `name:password`."""
+        """Make the URL with which a client trusts `authority`; `user` is `name:password`."""
         place = f"{user}@127.0.0.1" if user else "127.0.0.1"
         return Secret(f"rediss://{place}:{self.port}/0?ssl_ca_certs={quote(str(authority.file))}")
 
@@ -77,7 +77,7 @@ def _certificate(
     key: ec.EllipticCurvePrivateKey,
     usage: x509.BasicConstraints,
 ) -> x509.CertificateBuilder:
-    """Good from yesterday until tomorrow."""
+    """Make one that is good from yesterday until tomorrow."""
     now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
     return (
         x509.CertificateBuilder()

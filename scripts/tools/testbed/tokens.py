@@ -25,7 +25,7 @@ SESSION = Session(
 
 
 def sign(claims: dict[str, Any], **header: Any) -> str:
-    """A token with the issuer's own key, and whatever claims and header."""
+    """Make a token with the issuer's own key, and whatever claims and header."""
     key = SIGNING_KEYS.active
     header = {"typ": "at+jwt", "kid": key.kid} | header
     return jwt.encode(claims, key.private_key, "ES256", headers=header)

@@ -17,7 +17,7 @@ def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> No
 
 
 async def eventually(condition: Callable[[], Awaitable[object]], seconds: float = PATIENCE) -> None:
-    """`wait_until` for a condition that has to be awaited."""
+    """Wait as `wait_until` for a condition that has to be awaited."""
     deadline = time.monotonic() + seconds
     while not await condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"

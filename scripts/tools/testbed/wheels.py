@@ -13,6 +13,6 @@ def build_wheels(directory: Path, *options: str) -> None:
 
 
 def wheel_of(distribution: str, directory: Path) -> Path:
-    """The one wheel of a distribution there. On `sys.path` it can be imported as it is."""
+    """Find the one wheel of a distribution there. On `sys.path` it can be imported as it is."""
     [wheel] = directory.glob(f"{distribution.replace('-', '_')}-*.whl")
     return wheel
