@@ -40,17 +40,6 @@ from tools.testbed.ports import free_port
 WARM_UP = 10
 """Requests on each connection: caches fill, connections to the stores open."""
 
-Tell = Callable[[str], None]
-"""Is told what is being done."""
-
-
-class Pace(msgspec.Struct, frozen=True):
-    """How hard and how long: connections, requests on each in a round, rounds."""
-
-    connections: int
-    requests: int
-    rounds: int
-
 
 class Place(msgspec.Struct, frozen=True):
     """A Redis in a directory of its own, and a seeder on the stores of its service."""
@@ -136,7 +125,7 @@ class Generator(AbstractContextManager["Generator"]):
         """
         redis_before, cpu_before = place.redis.costs(), server.cpu()
         timing = await self._run(server, closed, server.endpoint, lanes, status)
-        cpu, redis = server.cpu() - cpu_before, place.redis.costs()
+        own, redis = server.cpu() - cpu_before, place.redis.costs()
         latencies = sorted(timing.latencies)
         count = len(latencies)
 
@@ -145,7 +134,7 @@ class Generator(AbstractContextManager["Generator"]):
             return more / count
 
         return Sample(
-            cpu=cpu / count * 1e6,
+            cpu=own / count * 1e6,
             per_second=count / timing.elapsed,
             p50=quantile(latencies, 0.5) * 1e3,
             p99=quantile(latencies, 0.99) * 1e3,

@@ -1,9 +1,9 @@
-"""What people do, by name: how many of a hundred arrivals are which scenario."""
+"""What people do, by name: how many of a hundred arrivals are which scenario.
+
+Each scenario is one call, but for `enrolment`: enable, verify, disable.
+"""
 
 from dataclasses import dataclass
-
-SCENARIOS = ("me", "refresh", "logout", "login", "enrolment")
-"""Why a virtual user arrives. Each is one call, but for `enrolment`: enable, verify, disable."""
 
 
 @dataclass(frozen=True)
