@@ -3,18 +3,23 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
+import asyncpg
 import pytest
 from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import QueuePool
+from tools.testbed.postgresql import PostgresServer
+from tools.testbed.waiting import eventually
 
 from service.database.engine import open_database, store_errors
 from service.database.migration import migrate
 from service.database.reader import MOST_USERS, Reader, open_reader
 from service.database.tables import users
 from service.errors import StoreUnavailable
-from tests.support.user_stores import SqliteStore, UserStore
+from tests.support.user_stores import PATIENCE, SqliteStore, UserStore, postgres_store
 
 EMAIL = select(users.c.email, users.c.two_fa_enabled).where(users.c.id == bindparam("user_id"))
 
@@ -108,4 +113,104 @@ async def test_a_restored_file_is_read_at_once(tmp_path: Path) -> None:
     store.lose()
     migrate(store.url)
     assert await read(reader, user_id) == {}
+    await engine.dispose()
+
+
+async def test_a_read_that_is_cancelled(postgres: PostgresServer) -> None:
+    """The one connection there is goes back, whatever it was waiting for, and gives nobody the
+    answer of the read before; whoever waits for it is not kept."""
+    with postgres_store(postgres) as store:
+        there = {add(store, second_factor=number == 1): number == 1 for number in range(2)}
+        one, other = there
+        engine = open_database(store.url, connections=1, patience=PATIENCE)
+        reader = open_reader(engine)
+        locks = await asyncpg.connect(store.url)
+        assert await read(reader, one) == {one: False}
+        async with locks.transaction():
+            await locks.execute("LOCK TABLE users")
+            reads = asyncio.create_task(read(reader, one))
+            waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
+
+            async def is_waiting() -> bool:
+                return bool(await locks.fetch(waits))
+
+            await eventually(is_waiting)
+            waiting = asyncio.create_task(read(reader, one))  # for a connection
+            await asyncio.sleep(0)
+            for task in (waiting, reads):
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            assert pool_of(engine).checkedout() == 0
+        assert await read(reader, other) == {other: True}
+        for turns in range(60):  # of the event loop, until it is cancelled
+            task = asyncio.create_task(read(reader, one))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                assert await task == {one: False}
+            assert pool_of(engine).checkedout() == 0
+            assert await read(reader, other) == {other: True}
+        await engine.dispose()
+        await eventually(lambda: others_than(locks))
+        await locks.close()
+
+
+async def test_a_close_after_an_error(postgres: PostgresServer) -> None:
+    """An error in the statement costs no connection, a lost one is replaced, and none is left."""
+    with postgres_store(postgres) as store:
+        user_id = add(store, second_factor=True)
+        engine = open_database(store.url, connections=1, patience=PATIENCE)
+        reader = open_reader(engine)
+        looks = await asyncpg.connect(store.url)
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable), store_errors():
+                await reader.one("SELECT 1 / (octet_length($1::bytea) - 16)", user_id)
+            assert await read(reader, user_id) == {user_id: True}
+        assert len(await looks.fetch(_OTHERS)) == 1
+        await looks.execute("SELECT pg_terminate_backend(pid) FROM (" + _OTHERS + ") AS others")
+        await eventually(lambda: others_than(looks))
+        assert await read(reader, user_id) == {user_id: True}
+        with pytest.raises(StoreUnavailable), store_errors():
+            await reader.one("SELECT 1 / (octet_length($1::bytea) - 16)", user_id)
+        await engine.dispose()
+        await eventually(lambda: others_than(looks))
+        await looks.close()
+
+
+_OTHERS = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+    " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+)
+
+
+async def others_than(connection: asyncpg.Connection) -> bool:
+    """Whether it is the only one to its database."""
+    return not await connection.fetch(_OTHERS)
+
+
+def pool_of(engine: AsyncEngine) -> QueuePool:
+    assert isinstance(engine.pool, QueuePool)
+    return engine.pool
+
+
+async def test_a_read_of_a_file_that_is_cancelled(tmp_path: Path) -> None:
+    """The same for SQLite, and after an error: the thread that reads goes on, or is replaced."""
+    store = SqliteStore(tmp_path)
+    engine = open_database(store.url)
+    reader = open_reader(engine)
+    there = {add(store, second_factor=number == 1): number == 1 for number in range(2)}
+    one, other = there
+    for turns in range(40):
+        task = asyncio.create_task(read(reader, one))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            assert await task == {one: False}
+        assert await read(reader, other) == {other: True}
+        if turns % 10 == 0:
+            with pytest.raises(StoreUnavailable), store_errors():
+                await reader.one("SELECT nothing FROM nowhere WHERE 1 = ?", one)
     await engine.dispose()
