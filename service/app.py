@@ -64,7 +64,7 @@ _ROUTES = [
 
 
 def create_app(settings: Settings) -> ASGIApp:
-    """The service as an ASGI app. `settings` must name a Redis and a database."""
+    """Put the service together as an ASGI app. `settings` must name a Redis and a database."""
     logs.configure(settings.log_level)
 
     @asynccontextmanager
@@ -144,5 +144,5 @@ def create_app(settings: Settings) -> ASGIApp:
 
 
 def from_environment() -> ASGIApp:
-    """The app of a worker process, whose environment the parent has prepared."""
+    """Create the app of a worker process, whose environment the parent has prepared."""
     return create_app(Settings.from_environment(os.environ))

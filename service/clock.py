@@ -14,15 +14,15 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def system_clock() -> datetime:
-    """Now, by this machine."""
+    """Return the time by this machine's clock, in UTC."""
     return datetime.now(UTC)
 
 
 def milliseconds(moment: datetime) -> int:
-    """Whole milliseconds since 1970, exact."""
+    """Return the whole milliseconds since 1970, exactly."""
     return (moment - _EPOCH) // _MILLISECOND
 
 
 def moment(milliseconds_since_epoch: int) -> datetime:
-    """The inverse of `milliseconds`."""
+    """Return the time so many milliseconds after 1970, in UTC: the inverse of `milliseconds`."""
     return _EPOCH + milliseconds_since_epoch * _MILLISECOND

@@ -1,4 +1,4 @@
-"""The parts of the service, each made from the settings and the parts below it."""
+"""Puts the parts of the service together, each from the settings and the parts below it."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -36,7 +36,7 @@ from service.web.services import Services
 
 
 def create_redis_client(settings: Settings) -> RedisClient:
-    """The way to the Redis that the settings name."""
+    """Create the client of the Redis that the settings name."""
     timing = Timing(
         timedelta(milliseconds=settings.redis_connect_timeout_ms),
         timedelta(milliseconds=settings.redis_reply_timeout_ms),
@@ -49,7 +49,7 @@ def create_redis_client(settings: Settings) -> RedisClient:
 
 
 def create_access_tokens(settings: Settings, keys: ServiceKeys) -> AccessTokens:
-    """The access tokens that the service mints and accepts."""
+    """Create what mints and accepts access tokens."""
     return AccessTokens(
         keys.signing,
         issuer=settings.issuer,
@@ -60,7 +60,7 @@ def create_access_tokens(settings: Settings, keys: ServiceKeys) -> AccessTokens:
 
 
 def create_refresh_tokens(keys: ServiceKeys) -> RefreshTokens:
-    """The refresh tokens that the service mints and recognises."""
+    """Create what mints and recognises refresh tokens."""
     return RefreshTokens(keys.refresh_mac_keys, keys.refresh_mac_current)
 
 
@@ -71,7 +71,7 @@ def create_sessions(
     refresh_tokens: RefreshTokens,
     owners: Owners | None = None,
 ) -> Sessions:
-    """The sessions in the Redis that `redis` leads to. Without `owners` nobody asks for those."""
+    """Create the use cases of sessions in this Redis. Without `owners` nobody looks those up."""
     return Sessions(
         redis,
         refresh_tokens,
@@ -95,7 +95,7 @@ def _limits(settings: Settings) -> Limits:
 
 
 def create_password_policy(settings: Settings) -> PasswordPolicy:
-    """What new passwords must be."""
+    """Create the policy for new passwords."""
     file = settings.password_blocklist
     return PasswordPolicy(
         settings.password_min, settings.app_name, Blocklist(file) if file else None
@@ -112,7 +112,7 @@ def create_services(
     ready: Callable[[], Awaitable[Readiness]] | None = None,
     users: Users | None = None,
 ) -> Services:
-    """What the routes call. It follows `keys` when these turn over."""
+    """Create the use cases that the routes call. They follow `keys` when these change."""
     users, factors = users or Users(engine), SecondFactors(engine)
     rate_limits = RateLimits(redis, keys.now.email_digest_key, _limits(settings))
     digests = RecoveryDigests(keys.now.peppers)

@@ -80,7 +80,7 @@ class Limit(msgspec.Struct, frozen=True):
 
     @classmethod
     def at(cls, name: str, rate: Rate) -> "Limit":
-        """A limit of this rate."""
+        """Make a limit of this rate."""
         return cls(name, rate.most, rate.window)
 
 
@@ -96,7 +96,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counter(msgspec.Struct, frozen=True):
-    """A limit applied to one subject, given by its digest."""
+    """A limit applied to one subject, given by the digest of what is counted."""
 
     limit: Limit
     subject: bytes
@@ -115,7 +115,7 @@ class RateLimits:
         self._digest_key = digest_key
 
     def subject(self, *parts: str) -> bytes:
-        """A keyed digest of what is counted, so that a dump does not tell whom it is about.
+        """Digest what is counted under a key, so that a dump does not tell whom it is about.
 
         Raises:
             KeyServiceUnavailable: the key is not open yet.
@@ -126,7 +126,9 @@ class RateLimits:
         return hmac.digest(self._digest_key, text, "sha256")[:_DIGEST_BYTES]
 
     async def count(self, home: bytes, counters: Sequence[Counter]) -> bytes:
-        """Count an attempt under all `counters`, whose keys lie in the bucket of `home`. A ticket.
+        """Count an attempt under all `counters`, whose keys lie in the bucket of `home`.
+
+        Returns a ticket for `forgive`.
 
         Raises:
             TooManyAttempts: a limit is reached; nothing was counted.
@@ -146,7 +148,7 @@ class RateLimits:
         return ticket
 
     async def count_call(self, user_id: bytes, call: str) -> None:
-        """Count a call of a user's that writes an event and changes little.
+        """Count a call of a user that writes an event and changes little.
 
         Raises:
             TooManyAttempts: there were as many as may be; this one was not counted.

@@ -28,7 +28,7 @@ class Rate(msgspec.Struct, frozen=True):
 
 
 def parse(text: str) -> Rate:
-    """The rate that `text` spells: 1 to 10,000 in a second to thirty days.
+    """Read the rate that `text` spells: 1 to 10,000 in a second to thirty days.
 
     Raises:
         ValueError: it spells none; says what it must look like.

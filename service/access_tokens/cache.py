@@ -1,4 +1,4 @@
-"""Tokens whose signature was verified a moment ago, by the SHA-256 of their text.
+"""A cache of access tokens whose signature was verified, by the SHA-256 of their text.
 
 What a token says stays true until it expires, so only its expiry and its session are looked at
 again. Two generations bound the size: the young one takes what is new and what is used, and when it
@@ -11,7 +11,7 @@ Found = TypeVar("Found")
 
 
 class Cache(Generic[Found]):
-    """What was found out about at most `size` tokens."""
+    """Remembers what was found out about at most `size` verified tokens."""
 
     def __init__(self, size: int) -> None:
         """Begin empty. `size`: 0 keeps none."""

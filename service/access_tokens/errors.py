@@ -1,4 +1,4 @@
-"""What reading an access token can end with, besides its claims.
+"""The errors of reading an access token.
 
 GuardError
 └── TokenRefused    the token does not count
@@ -6,11 +6,11 @@ GuardError
 
 
 class GuardError(Exception):
-    """Root of what a check can end with. None of these holds the token or anything inside it."""
+    """Root of the errors of a check. None of them holds the token or anything inside it."""
 
 
 class TokenRefused(GuardError):
-    """None of the issuer's, expired, or of a session that has ended. Which, is not told."""
+    """The token is foreign, malformed or expired, or its session has ended; which is not told."""
 
     def __init__(self) -> None:
         super().__init__("the access token does not count")

@@ -33,7 +33,7 @@ class UnknownKey(TokenRefused):
 
 
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The only header that counts: nothing in it but the key's name is the sender's to choose."""
+    """The only JOSE header that is accepted: a sender may choose the key's name, nothing else."""
 
     alg: Literal["ES256"]
     kid: str
@@ -56,7 +56,7 @@ class Claims(msgspec.Struct, frozen=True):
 
 
 class AccessTokenReader:
-    """Knows the issuer, the audience and the keys, and so which tokens count."""
+    """Reads the access tokens of one issuer, for one audience, signed with one of its keys."""
 
     def __init__(
         self, keys: Keys, *, issuer: str, audience: str, on_mismatch: OnMismatch | None = None
@@ -75,7 +75,7 @@ class AccessTokenReader:
         self.use(keys)
 
     def use(self, keys: Keys) -> None:
-        """Count these keys from now on, and no others."""
+        """Accept signatures of these keys from now on, and of no others."""
         self._keys = keys
         self._by_header: dict[bytes, EllipticCurvePublicKey] = {}
 
@@ -145,7 +145,7 @@ def decode(text: bytes) -> bytes:
 
 
 def _is_hex(text: str, size: int) -> bool:
-    """Tell whether this is how we spell an id of `size` bytes."""
+    """Tell whether this is an id of `size` bytes as we spell it: in lower-case hex."""
     try:
         data = bytes.fromhex(text)
     except ValueError:

@@ -36,7 +36,7 @@ class Blocklist:
     """The passwords of one file."""
 
     def __init__(self, file: Path) -> None:
-        """Opens and checks the file.
+        """Open and check the file.
 
         Raises:
             SettingsError: it cannot be read, is empty, or is neither of the two kinds.
@@ -64,7 +64,7 @@ class Blocklist:
             self._load(map(_digest_of_line, _lines(lines)), size)
 
     def holds(self, *spellings: str) -> bool:
-        """Whether the password is in the file, in any of these spellings."""
+        """Tell whether the password is in the file, in any of these spellings."""
         for text in set(spellings):
             digest = _sha1(text.encode("utf-8", "surrogatepass"))
             if self._sorted is not None:
@@ -97,7 +97,7 @@ def _wrong(what: str) -> SettingsError:
 
 
 def _first(lines: mmap.mmap) -> bytes:
-    """The first line that is not empty."""
+    """Return the first line that is not empty."""
     try:
         _, first = next(_lines(lines), (0, b""))
         return first[:_LONGEST_LINE]
@@ -106,7 +106,7 @@ def _first(lines: mmap.mmap) -> bytes:
 
 
 def _lines(lines: mmap.mmap) -> Iterator[tuple[int, bytes]]:
-    """Each line that is not blank, without its end, and its number."""
+    """Yield each line that is not blank, without its end, and its number."""
     for number, line in enumerate(iter(lines.readline, b""), 1):
         text = line.rstrip(b"\r\n")
         if number == 1:
@@ -137,7 +137,7 @@ def _digest_of_line(numbered: tuple[int, bytes]) -> int:
 
 
 def _is_sorted(lines: mmap.mmap) -> bool:
-    """Whether the lines are in the order of their digests. Raises for a line that has none."""
+    """Tell whether the lines are in the order of their digests. Raises for one that has none."""
     size = len(lines)
     last = b""
     if size <= _LARGEST_CHECKED:
@@ -176,7 +176,7 @@ def _found(lines: mmap.mmap, digest: bytes) -> bool:
 
 
 def _line_at(lines: mmap.mmap, offset: int) -> tuple[int, int]:
-    """Where the line with this offset begins and ends; looks no further than a line may be long."""
+    """Find where the line with this offset begins and ends, within the length a line may have."""
     start = lines.rfind(b"\n", max(0, offset - _LONGEST_LINE), offset) + 1
     end = lines.find(b"\n", offset, offset + _LONGEST_LINE)
     if start == 0:

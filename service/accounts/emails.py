@@ -26,7 +26,7 @@ class EmailAddress(msgspec.Struct, frozen=True):
 
 
 def normalize(raw: str) -> EmailAddress:
-    """The address in `raw`, blanks around it stripped.
+    """Return the address in `raw`, with blanks around it stripped.
 
     Raises:
         InvalidField: it is not an address. The message is the same for all and quotes nothing.
@@ -52,7 +52,7 @@ def normalize(raw: str) -> EmailAddress:
 
 
 def lookup_key(raw: str) -> str:
-    """The key to look up for whatever was typed at login. Never raises.
+    """Make the key to look up for whatever was typed at login. Never raises.
 
     What cannot be an address gets a key without an @, which no account has: so it is simply
     unknown, yet wrong tries with it are counted like those with any other.
@@ -69,8 +69,8 @@ def lookup_key(raw: str) -> str:
 
 
 def _key(address: str) -> str:
-    """What addresses are compared by: the local part folded, the domain as A-labels (UTS 46,
-    non-transitional: RFC 5891 section 4, so that `straße.de` is not `strasse.de`)."""
+    """Make the key by which addresses are compared: the local part folded, the domain as A-labels
+    (UTS 46, non-transitional: RFC 5891 section 4, so that `straße.de` is not `strasse.de`)."""
     local, at, domain = unicode_form("NFKC", address).rpartition("@")
     if not at:
         return _folded(address)

@@ -17,7 +17,7 @@ _AREA = {4: 16, 6: 48}
 
 @functools.lru_cache(maxsize=4096)
 def area_of(network: str) -> str:
-    """The area of a network (`sessions.client.network`); what is no network is its own area."""
+    """Return the area of a network (`sessions.origin.network`); what is none is its own area."""
     try:
         parsed = ipaddress.ip_network(network)
     except ValueError:
@@ -26,7 +26,7 @@ def area_of(network: str) -> str:
 
 
 class FairQueue(Generic[T]):
-    """What waits, by area and network: those take turns, and of one network the oldest comes first.
+    """Items that wait, by area and network: those take turns; of one network the oldest is first.
 
     Not safe for threads: whoever shares it holds a lock.
     """
@@ -39,13 +39,13 @@ class FairQueue(Generic[T]):
         return self._length
 
     def put(self, item: T, network: str) -> None:
-        """Let an item of this network wait."""
+        """Add an item of this network."""
         networks = self._areas.setdefault(area_of(network), OrderedDict())
         networks.setdefault(network, deque()).append(item)
         self._length += 1
 
     def take(self) -> T | None:
-        """The next item, or `None`. Its network, and its area, go to the end of the line."""
+        """Take the next item, or `None`. Its network and its area go to the end of their queues."""
         for area, networks in self._areas.items():
             network, items = next(iter(networks.items()))
             item = items.popleft()
@@ -70,7 +70,7 @@ class FairQueue(Generic[T]):
             self._settle(area, network)
 
     def yields_to(self, network: str) -> bool:
-        """Whether an item of a heavier network would make room for one of this network."""
+        """Tell whether an item of a heavier network would make room for one of this network."""
         return self._heavier(network) is not None
 
     def make_room(self, network: str) -> T | None:
@@ -84,7 +84,7 @@ class FairQueue(Generic[T]):
         return item
 
     def _heavier(self, network: str) -> tuple[str, str] | None:
-        """The area and network that would still not have less than this one after the exchange."""
+        """Find the heaviest area and network, unless it would then have less than this network."""
         if not self._areas:
             return None
         mine = area_of(network)
@@ -101,7 +101,7 @@ class FairQueue(Generic[T]):
         return sum(map(len, self._areas.get(area, {}).values()))
 
     def _settle(self, area: str, network: str) -> None:
-        """After an item has gone: forget who has none left."""
+        """Count an item as gone, and forget its network and area if they have none left."""
         self._length -= 1
         if not self._areas[area][network]:
             del self._areas[area][network]

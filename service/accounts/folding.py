@@ -4,5 +4,5 @@ import unicodedata
 
 
 def folded(text: str) -> str:
-    """`text` after NFKC and case folding: what people take for the same is the same."""
+    """Return `text` after NFKC and case folding: what people take for the same is the same."""
     return unicodedata.normalize("NFKC", text).casefold()

@@ -30,7 +30,7 @@ _LIMIT = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of CPU i
 
 
 def usable_cores(limit: Path = _LIMIT) -> int:
-    """Cores this process may keep busy, at least one.
+    """Count the cores that this process may keep busy, at least one.
 
     Fewer than the machine has where some are not for it, and in a container with a limit on CPU:
     with more threads than that, a few hashes would use up what the event loop needs, too.
@@ -80,7 +80,9 @@ class HashingPool:
         self._typical = _FIRST_GUESS
 
     def check_room(self, network: str = "") -> None:
-        """Ask before the work that leads up to a job, so that turning a flood down costs little.
+        """Refuse a job for which there is no room, before the work that leads up to it.
+
+        So turning a flood down costs little.
 
         Raises:
             Overloaded: too many jobs wait already, or the network has its share.
@@ -98,13 +100,13 @@ class HashingPool:
         return math.ceil(jobs * self._typical / self._workers)
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`run_for` no network in particular."""
+        """Do what `run_for` does, for no network in particular."""
         return await self.run_for("", work, *args, **kwargs)
 
     async def run_for(
         self, network: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """`work(*args, **kwargs)`, done in a worker. It should release the GIL, as bcrypt does.
+        """Do `work(*args, **kwargs)` in a worker. It should release the GIL, as bcrypt does.
 
         A caller that is cancelled while its job waits takes the job along.
 

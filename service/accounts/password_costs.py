@@ -42,7 +42,7 @@ class PasswordCosts:
             return  # another process was first
 
     async def highest(self) -> int:
-        """The highest cost that was ever noted; 0 where none was."""
+        """Return the highest cost that was ever noted; 0 where none was."""
         with store_errors():
             async with self._engine.connect() as connection:
                 return (await connection.execute(_HIGHEST)).scalar_one() or 0
@@ -55,7 +55,7 @@ class PasswordCosts:
             await self.note(known)
 
     async def follow(self, passwords: Passwords) -> None:
-        """`share` again and again, until it is cancelled."""
+        """Call `share` again and again, until it is cancelled."""
         while True:
             await asyncio.sleep(_POLL)
             try:

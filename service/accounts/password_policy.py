@@ -17,7 +17,7 @@ COMMON = 3000
 
 @functools.cache
 def common_passwords(shortest: int) -> frozenset[str]:
-    """The 3,000 most common passwords that have `shortest` characters, or as many as are known."""
+    """Return the 3,000 most common passwords of `shortest` characters, or as many as are known."""
     ranked = map(folded, FREQUENCY_LISTS["passwords"])
     return frozenset([password for password in ranked if len(password) >= shortest][:COMMON])
 
@@ -69,7 +69,7 @@ class PasswordPolicy:
 
 
 def _words(app_name: str, email: str) -> Iterator[str]:
-    """What is guessed first for this account: each as it is, and its letters and digits alone."""
+    """Yield what is guessed first for this account: as it is, and its letters and digits alone."""
     address = folded(email.strip())
     for word in (folded(app_name.strip()), address, address.rpartition("@")[0].strip('"')):
         yield word
@@ -77,7 +77,7 @@ def _words(app_name: str, email: str) -> Iterator[str]:
 
 
 def _is_decorated(word: str, text: str) -> bool:
-    """Whether `text` is `word` with nothing but digits, punctuation and the like around it."""
+    """Tell whether `text` is `word` with nothing but digits, punctuation and the like around it."""
     if not word:
         return False
     bare = "".join(filter(str.isalnum, text))

@@ -56,7 +56,7 @@ class Passwords:
         self._scheme = max(self._peppers, default=0)
 
     def expect(self, cost: int) -> None:
-        """Know that there are hashes of this cost: every no takes as long as one of the highest."""
+        """Note that there are hashes of this cost: each refusal takes as long as the highest."""
         self._highest = max(self._highest, cost)
 
     @property
@@ -65,7 +65,9 @@ class Passwords:
         return self._highest
 
     def check_room(self, network: str = "") -> None:
-        """Ask before a password's account is looked up. `network` is the caller's.
+        """Refuse a password for which there is no room, before its account is looked up.
+
+        `network` is the caller's.
 
         Raises:
             Overloaded: too many hashes wait already, or the network has its share of them.
@@ -76,7 +78,7 @@ class Passwords:
         self._pool.check_room(network)
 
     async def hash(self, password: str, network: str = "") -> PasswordHash:
-        """What to store for `password`, which the policy has let pass.
+        """Hash `password`, which the policy has let pass, and return what to store.
 
         Raises:
             Overloaded: too many hashes wait already.
@@ -84,13 +86,14 @@ class Passwords:
         return await self._pool.run_for(network, self._hash, password, self._cost)
 
     async def renew(self, password: str, stored: PasswordHash, network: str = "") -> PasswordHash:
-        """What to store instead of `stored`, which is outdated: under the newest pepper, and never
-        at a lower cost. Raises as `hash`.
+        """Hash `password` anew and return what to store instead of `stored`, which is outdated.
+
+        It is under the newest pepper, and never at a lower cost. Raises as `hash`.
         """
         return await self._pool.run_for(network, self._hash, password, max(self._cost, stored.cost))
 
     async def verify(self, password: str, stored: PasswordHash | None, network: str = "") -> bool:
-        """Whether `stored` is the hash of `password`. `None` stands for an unknown account.
+        """Tell whether `stored` is the hash of `password`. `None` stands for an unknown account.
 
         The answer no takes the same time whether the account is unknown, the password wrong, or
         such as no account can have.
@@ -101,7 +104,7 @@ class Passwords:
         return await self._pool.run_for(network, self._matches, password, stored)
 
     def outdated(self, stored: PasswordHash) -> bool:
-        """Whether `stored` was made under another pepper, or at a lower cost, than a new hash."""
+        """Tell whether `stored` has another pepper, or a lower cost, than a new hash would have."""
         return stored.scheme != self._scheme or stored.cost < self._cost
 
     def _hash(self, password: str, cost: int) -> PasswordHash:
@@ -126,7 +129,7 @@ class Passwords:
         return False
 
     def _decoy(self, cost: int) -> PasswordHash:
-        """Looks like a hash, takes as long to check, and is that of no password."""
+        """Make what looks like a hash, takes as long to check, and is that of no password."""
         return PasswordHash(self._scheme, bcrypt.gensalt(cost).decode("ascii") + "." * 31)
 
     def _compare(self, password: str, stored: PasswordHash) -> bool:

@@ -115,7 +115,7 @@ class SecondFactors:
         self._engine = engine
 
     async def get(self, user_id: bytes) -> SecondFactor | None:
-        """The enabled second factor of this user; `None` means that there is none."""
+        """Read the enabled second factor of this user; `None` means that there is none."""
         with store_errors():
             async with self._engine.connect() as connection:
                 row = (await connection.execute(_GET, {"user_id": user_id})).first()
@@ -126,7 +126,7 @@ class SecondFactors:
     async def enable(
         self, user_id: bytes, factor: SecondFactor, digests: Sequence[bytes]
     ) -> int | None:
-        """Turn the second factor on. The row's version; `None` when another enrolment is on.
+        """Turn the second factor on. Return the row's version; `None`: another enrolment is on.
 
         Repeating it for the same enrolment changes nothing and gives the same answer.
 
@@ -154,7 +154,10 @@ class SecondFactors:
         return row.version if row.enrolment_id == factor.enrolment_id else None
 
     async def disable(self, user_id: bytes, enrolment_id: bytes) -> int | None:
-        """Turn this enrolment off, recovery codes included. The version; `None`: it was not on."""
+        """Turn this enrolment off, recovery codes included.
+
+        Returns the row's version, or `None`: it was not on.
+        """
         change = {"user_id": user_id, "enrolment": enrolment_id, "step": _step()}
         with store_errors():
             async with self._engine.begin() as connection:
@@ -168,7 +171,10 @@ class SecondFactors:
     async def replace_codes(
         self, user_id: bytes, enrolment_id: bytes, digests: Sequence[bytes]
     ) -> int | None:
-        """Replace all recovery codes of this enrolment. The version; `None`: it is not on."""
+        """Replace all recovery codes of this enrolment.
+
+        Returns the row's version, or `None`: it is not on.
+        """
         change = {"user_id": user_id, "enrolment": enrolment_id, "step": _step()}
         with store_errors():
             async with self._engine.begin() as connection:
@@ -181,7 +187,7 @@ class SecondFactors:
         return version
 
     async def sealed_under_others(self, epoch: int, after: bytes, most: int) -> list[SealedSecret]:
-        """Secrets that are not sealed under `epoch`, ordered by user id, from that on."""
+        """Read secrets that are not sealed under `epoch`, ordered by user id, from that on."""
         values = {"epoch": epoch, "after": after, "most": most}
         with store_errors():
             async with self._engine.connect() as connection:
@@ -189,7 +195,7 @@ class SecondFactors:
                 return [SealedSecret(*row) for row in rows]
 
     async def reseal(self, secrets: Sequence[tuple[SealedSecret, bytes]], epoch: int) -> None:
-        """Store new seals, all of `epoch`, for those of the old ones that still stand there.
+        """Replace sealed secrets by new ones, all of `epoch`, where the old ones still stand.
 
         The row's version stays: what pods keep of it in memory has not changed.
         """
@@ -203,7 +209,7 @@ class SecondFactors:
                     await connection.execute(_RESEAL, changes)
 
     async def epochs(self) -> dict[int, int]:
-        """How many secrets are sealed under each epoch; under 0 those that do not tell."""
+        """Count the secrets sealed under each epoch; under 0 those whose row does not name it."""
         with store_errors():
             async with self._engine.connect() as connection:
                 counts = {row[0]: row[1] for row in await connection.execute(_EPOCHS)}
@@ -211,7 +217,7 @@ class SecondFactors:
         return counts | ({0: untold} if untold else {})
 
     async def find_code(self, user_id: bytes, digests: Sequence[bytes]) -> bytes | None:
-        """Which of these digests a recovery code has. Only `burn` decides who may use it."""
+        """Find which of these digests a recovery code has. Only `burn` decides who may use it."""
         with store_errors():
             async with self._engine.connect() as connection:
                 found = await connection.execute(
@@ -221,7 +227,10 @@ class SecondFactors:
         return row.digest if row else None
 
     async def burn(self, user_id: bytes, enrolment_id: bytes, digest: bytes) -> int | None:
-        """Use a recovery code up. The version; `None`: it is not there, or not any more."""
+        """Use a recovery code up.
+
+        Returns the row's version, or `None`: there is no such code, or not any more.
+        """
         with store_errors():
             async with self._engine.begin() as connection:
                 change = {"user_id": user_id, "enrolment": enrolment_id, "step": _step()}

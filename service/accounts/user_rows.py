@@ -77,7 +77,7 @@ REPLACE = (
 def new_row(
     user_id: bytes, email: EmailAddress, password: PasswordHash, created_at: int
 ) -> dict[str, Any]:
-    """The values of a new account."""
+    """Make the values of the row of a new account."""
     return {
         "id": user_id,
         "email": email.as_given,
@@ -90,13 +90,13 @@ def new_row(
 
 
 def credentials_of(row: Row[*tuple[Any, ...]]) -> Credentials:
-    """The account in a row that `FIND` or `FIND_BY_ID` gave."""
+    """Read the account, with its password's hash, in a row that `FIND` or `FIND_BY_ID` gave."""
     password = PasswordHash(row.password_scheme, row.password_hash)
     return Credentials(user_of(row), password, row.enrolment_id)
 
 
 def user_of(row: Row[*tuple[Any, ...]]) -> User:
-    """The account in a row that `GET`, `FIND` or `FIND_BY_ID` gave."""
+    """Read the account in a row that `GET`, `FIND` or `FIND_BY_ID` gave."""
     return User(
         id=row.id,
         email=row.email,

@@ -99,7 +99,7 @@ class Users:
     ) -> list[bytes]:
         """Create accounts that have one password hash: all of them or, if anything fails, none.
 
-        For operators who fill a store; people sign up one by one. The ids, in the same order.
+        For operators who fill a store; people sign up one by one. Returns the ids in that order.
 
         Raises:
             EmailTaken: an account has one of these addresses, or two of them have the same key.
@@ -120,7 +120,7 @@ class Users:
         return [row["id"] for row in rows]
 
     async def ids(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """The ids of the accounts whose addresses have one of these keys, by key.
+        """Find the ids of the accounts whose addresses have one of these keys, by key.
 
         One statement names them all, and databases count: 32,766 at the most.
         """
@@ -130,21 +130,21 @@ class Users:
         return {row.email_key: row.id for row in rows}
 
     async def find_by_email(self, key: str) -> Credentials | None:
-        """The account whose address has this key (`emails.lookup_key`)."""
+        """Find the account whose address has this key (`emails.lookup_key`)."""
         with store_errors():
             async with self._engine.connect() as connection:
                 row = (await connection.execute(FIND, {"key": key})).first()
         return credentials_of(row) if row else None
 
     async def credentials(self, user_id: bytes) -> Credentials | None:
-        """The account with this id, as it is stored now."""
+        """Read the account with this id, and its password's hash, as they are stored now."""
         with store_errors():
             async with self._engine.connect() as connection:
                 row = (await connection.execute(FIND_BY_ID, {"user_id": user_id})).first()
         return credentials_of(row) if row else None
 
     async def second_factors(self, user_ids: Sequence[bytes]) -> Mapping[bytes, bool]:
-        """Whether these users have a second factor, by id; those who are not there are missing.
+        """Tell which users have a second factor, by id; those who are not there are missing.
 
         One statement for all: `MOST_USERS` at the most.
         """
@@ -152,7 +152,7 @@ class Users:
             return await self._reader.second_factors(user_ids)
 
     async def get(self, user_id: bytes, version: int | None) -> User | None:
-        """The account with this id; from memory, if `version` of its row is there.
+        """Return the account with this id; from memory, if `version` of it is there.
 
         Without a `version`, as while the row changes, the user store is always asked.
         """
@@ -179,7 +179,7 @@ class Users:
         return user
 
     async def keep_confirmed(self) -> None:
-        """Confirm the rows in memory that are being used, for ever, or until it is cancelled."""
+        """Confirm the rows in memory that are used, again and again, until it is cancelled."""
         while True:
             await asyncio.sleep(_CONFIRMED_EACH)
             hanging = asyncio.get_running_loop().call_later(_HANGS_AFTER, self._lose)
@@ -192,7 +192,7 @@ class Users:
                 hanging.cancel()
 
     async def confirm(self) -> None:
-        """Ask for the versions of the rows that were used since; forget those that are others."""
+        """Ask for the versions of the rows used since the last time; forget those that differ."""
         used = [user_id for user_id, known in self._remembered.items() if known.used]
         for start in range(0, len(used), _CONFIRMED_AT_ONCE):
             user_ids = used[start : start + _CONFIRMED_AT_ONCE]

@@ -25,9 +25,9 @@ class Identities:
         self._users = users
 
     async def of(self, caller: Caller, *, as_stored: bool = False) -> Identity:
-        """The caller's account, as current as the version that Redis has of it, and session.
+        """Find the caller's session, and their account, as current as the version noted in Redis.
 
-        `as_stored`: the user store is asked in any case, for what is about to change the account.
+        `as_stored`: ask the user store in any case, for what is about to change the account.
 
         Raises:
             InvalidAccessToken: the session has ended, or there is no such user any more.

@@ -15,9 +15,10 @@ _MOST_TRIES = 5
 
 
 class SessionOpening:
-    """Redis notes the version of each user row, or that it is changing; `open.lua` compares it.
+    """Opens sessions by user rows of which Redis confirms the version.
 
-    Where they differ, the row is read again. If it still differs from what Redis had noted before,
+    Redis notes the version of each user row, or that it is changing; `open.lua` compares it. Where
+    they differ, the row is read again. If it still differs from what Redis had noted before,
     the user store has gone back (it was restored), and is right: so nobody is locked out. While the
     row is changing, nobody can say whether the change was written before the session was opened: it
     is looked up afterwards, and the session is withdrawn if it was.
@@ -35,8 +36,9 @@ class SessionOpening:
         authentication: Authentication,
         origin: RequestOrigin,
     ) -> tuple[User, TokenPair] | None:
-        """A session for the user whose row was `read`, at `version`; `None`: the row has changed so
-        that it `is_right` no more.
+        """Open a session for the user whose row was `read`, at `version`.
+
+        Returns `None` if the row has changed so that it `is_right` no more.
 
         Raises:
             AccountChanged: it does not come to rest.

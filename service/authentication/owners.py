@@ -1,4 +1,4 @@
-"""Whether the owners of sessions are still there, asked for many at once.
+"""Asks the user store whether the owners of sessions are still there, for many at once.
 
 A refresh asks while Redis rotates. What is asked while a statement is under way goes into the next:
 so under load one statement serves all refreshes of a millisecond, and none is answered from memory.
@@ -17,7 +17,7 @@ While a statement hangs, no other is begun, and nobody else waits."""
 
 
 class OwnerLookup:
-    """Call it with a user id; the future never fails."""
+    """Looks up the owner of a session. Called with a user id; the future never fails."""
 
     def __init__(self, users: Users) -> None:
         self._users = users
@@ -27,7 +27,7 @@ class OwnerLookup:
         self._hangs = False
 
     def __call__(self, user_id: bytes) -> "asyncio.Future[Owner]":
-        """What the user store says of this user by now."""
+        """Ask what the user store says of this user by now."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Owner] = loop.create_future()
         if self._hangs or loop.time() < self._away_until:

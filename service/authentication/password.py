@@ -39,7 +39,7 @@ class LoggedIn(msgspec.Struct, frozen=True):
 
 
 class PasswordAuthentication:
-    """The two doors that take a password. Any may raise `StoreUnavailable` or `Overloaded`."""
+    """Sign-up and login by password. Both may raise `StoreUnavailable` or `Overloaded`."""
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class PasswordAuthentication:
         return self._rate_limits.limits
 
     def _place(self, origin: RequestOrigin) -> str:
-        """The network whose places for hashes a call takes; '' where all share them."""
+        """Return the network whose places for hashes a call takes; '' where all share them."""
         return network(origin.address) if self._fair_to_networks else ""
 
     def _account_counters(self, account: bytes, origin: RequestOrigin) -> list[Counter]:
@@ -166,7 +166,10 @@ class PasswordAuthentication:
         return [Counter(limits.account_network, from_here), Counter(limits.account, account)]
 
     def _network_counters(self, limit: Limit | None, origin: RequestOrigin) -> list[Counter]:
-        """One counter, or none where the limit is off. Unknown addresses are one network."""
+        """Make the counter of a network, or none where the limit is off.
+
+        Unknown addresses are one network.
+        """
         if limit is None:
             return []
         return [Counter(limit, self._rate_limits.subject("network", network(origin.address)))]
@@ -177,5 +180,5 @@ class PasswordAuthentication:
 
 
 def _same_password_alone(password: PasswordHash, now: Credentials) -> bool:
-    """Whether this password still is what the account has, and all that it asks for."""
+    """Tell whether the account still has this password, and no second factor besides."""
     return now.enrolment_id is None and now.password == password

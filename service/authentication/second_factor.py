@@ -20,7 +20,7 @@ from service.twofactor.scripts import publish
 
 
 class SecondFactorAuthentication:
-    """The door that takes a challenge. May raise `StoreUnavailable` or `SealBroken`."""
+    """Login by the answer to a challenge. May raise `StoreUnavailable` or `SealBroken`."""
 
     def __init__(
         self,
@@ -73,8 +73,11 @@ class SecondFactorAuthentication:
     async def _pass(
         self, challenge: Challenge, factor: SecondFactor, code: str, origin: RequestOrigin
     ) -> tuple[Authentication, int]:
-        """Use the challenge and the code up. How the person has authenticated, and the version of
-        the user row by which that was right."""
+        """Use the challenge and the code up.
+
+        Returns how the person has authenticated, and the version of the user row by which that was
+        right.
+        """
         given = classify(
             self._keyring, self._digests, challenge.user_id, factor, code, self._clock()
         )
@@ -93,7 +96,7 @@ class SecondFactorAuthentication:
         raise ChallengeFailed
 
     async def _burn(self, challenge: Challenge, digest: bytes, origin: RequestOrigin) -> int:
-        """Use a recovery code up; of those who race for it, one does. The row's version."""
+        """Use a recovery code up; of those who race for it, one does. Return the row's version."""
         user_id = challenge.user_id
         version = await self._factors.burn(user_id, challenge.enrolment_id, digest)
         if version is None:

@@ -1,4 +1,4 @@
-"""What `openshow-auth keys ...` does. docs/keys.md has the run-books."""
+"""The actions of `openshow-auth keys ...`. docs/keys.md has the run-books."""
 
 import argparse
 import asyncio
@@ -60,7 +60,7 @@ class _Keys:
         self.lives = KeyLives(access=settings.access_ttl, refresh=settings.refresh_ttl)
 
     async def open(self) -> UnsealedKeys:
-        """All keys. Never makes any: that is for the first start."""
+        """Open all keys. Never makes any: that is for the first start."""
         if not (await self.store.read()).data_keys:
             raise KeyRefused("this database has no keys yet: start the service once")
         return await self.store.open(self.services, system_clock)
@@ -188,7 +188,7 @@ async def _retire(keys: _Keys, options: argparse.Namespace) -> int:
 
 
 async def _opens_newest(keys: _Keys) -> bool:
-    """Whether the key service opens the newest epoch.
+    """Tell whether the key service opens the newest epoch.
 
     Raises:
         KeyServiceUnavailable: it opens no other either, so nothing is wrong with that one.

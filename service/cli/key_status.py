@@ -1,4 +1,4 @@
-"""What `openshow-auth keys status` prints."""
+"""The text that `openshow-auth keys status` prints."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -12,7 +12,11 @@ from service.keyring.signing import public_from_der, thumbprint
 
 
 def describe(stored: KeyRecords, records: Mapping[int, int], now: datetime, lives: KeyLives) -> str:
-    """Two tables. `records` counts second factors by the epoch of their seal, 0: not told."""
+    """Print the data keys and the service keys as two tables.
+
+    `records` counts second factors by the epoch of their seal; under 0 those whose row does not
+    name it.
+    """
     if not stored.data_keys:
         return "This database has no keys yet."
     lines = [*_data_keys(stored, records, now), "", *_service_keys(stored, now, lives)]

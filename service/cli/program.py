@@ -175,8 +175,9 @@ def _migrate(_: argparse.Namespace) -> int:
 
 
 def read_settings() -> "Settings":
-    """The settings. The data directory is made if it is used; SQLite lies in it unless they name
-    a database.
+    """Read the settings, and make the data directory if it is used.
+
+    SQLite lies in it unless the settings name a database.
     """
     from urllib.parse import quote
 
@@ -198,7 +199,7 @@ def read_settings() -> "Settings":
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    """A socket that has the address but does not listen: nobody connects before all is ready."""
+    """Bind a socket to the address without listening: nobody connects before all is ready."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]

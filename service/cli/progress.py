@@ -38,7 +38,7 @@ class Progress:
             self._stream.write(f"{self._what}: {self._figures()}\n")
 
     def advance(self, count: int) -> None:
-        """So many more are done."""
+        """Count so many more as done."""
         self.done += count
         if self._on_terminal and time.monotonic() - self._drawn >= _REDRAWN:
             self._draw()

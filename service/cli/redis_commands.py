@@ -47,7 +47,7 @@ async def _claim(settings: Settings, *, yes: bool) -> int:
 
 
 def told(found: Sequence[Mark], issuer: str, *, yes: bool) -> list[str]:
-    """What was found, and what was done or would be."""
+    """Say in lines which marks were found, and what was done about them or would be."""
     whose = Counter(_whose(mark) for mark in found if mark.whose != "ours")
     lines = [f"{number} of {len(found)} buckets bear {mark}." for mark, number in whose.items()]
     if not whose:

@@ -1,4 +1,4 @@
-"""The engine: a database URL in, a bounded pool of prepared connections out.
+"""Opens an engine for a database URL: a bounded pool of prepared connections.
 
 SQLite or PostgreSQL: nothing outside this package knows which of the two it is.
 """
@@ -62,11 +62,11 @@ def open_database(
     patience: timedelta = postgresql.PATIENCE,
     work: timedelta | None = None,
 ) -> AsyncEngine:
-    """An engine for the database at `url`, whose schema `migrate` has brought up to date.
+    """Open an engine for the database at `url`, whose schema `migrate` has brought up to date.
 
-    The pool holds at most so many `connections` to PostgreSQL, and has so much `patience` for each
-    thing that a call waits for; for what is done on a connection it has the time that `work` gives,
-    if it does. To SQLite all are always the same.
+    The pool holds at most so many `connections` to PostgreSQL. `patience` bounds each thing that a
+    call waits for, and `work`, if it is given, what is done on a connection. For SQLite all three
+    are fixed.
 
     Nothing is opened before the first statement. Close it with `await engine.dispose()`.
 
@@ -92,7 +92,7 @@ def open_database(
 
 
 def is_postgresql(url: str) -> bool:
-    """Whether `url` names a PostgreSQL database. Raises `SettingsError` when it is not a URL."""
+    """Tell whether `url` names a PostgreSQL database. Raises `SettingsError` if it is no URL."""
     return libpq.is_postgresql(url) or _parsed(url).drivername == "postgresql"
 
 
@@ -105,7 +105,9 @@ def _parsed(url: str) -> URL:
 
 
 def database_file(url: str, *, make: bool) -> Path:
-    """The SQLite file that `url` names, absolute and private; `make` one if it is missing.
+    """Find the SQLite file that `url` names, and make it private; `make` one if it is missing.
+
+    Returns its absolute path.
 
     Its `-wal` and `-shm` get their mode from SQLite, which copies that of the file.
 
@@ -134,7 +136,7 @@ def database_file(url: str, *, make: bool) -> Path:
 
 
 def sqlite_url(drivername: str, file: Path) -> URL:
-    """The URL by which SQLAlchemy opens `file`, and never makes it.
+    """Make the URL by which SQLAlchemy opens `file`, and never creates it.
 
     A file that vanished must be an error: silently made anew, it would be an empty database.
     """
@@ -208,7 +210,7 @@ def _prepare_connections(engine: AsyncEngine, file: Path) -> None:
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Around every use of the engine: a database that cannot serve becomes `StoreUnavailable`.
+    """Turn errors of a database that cannot serve into `StoreUnavailable`: around every use of it.
 
     The message says what is wrong with it. Violated constraints and errors in the statement itself
     pass through unchanged.

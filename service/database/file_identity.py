@@ -1,4 +1,4 @@
-"""What tells a file from another one that has its name."""
+"""The identity of a file, which tells it from another one of the same name."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -7,7 +7,7 @@ FileIdentity = tuple[int, int]
 
 
 def identity_of(file: Path) -> FileIdentity | None:
-    """What tells this file from another of the same name; None when there is none."""
+    """Return device and inode, which tell this file from another of its name; None: no file."""
     with suppress(FileNotFoundError):
         found = file.stat()
         return found.st_dev, found.st_ino

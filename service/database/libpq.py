@@ -62,7 +62,7 @@ class Parameters(msgspec.Struct, frozen=True):
         return "Parameters('***')"
 
     def arguments(self) -> dict[str, Any]:
-        """Those for `asyncpg.connect`, with the hosts in the order to try them."""
+        """Make the arguments of `asyncpg.connect`, with the hosts in the order to try them."""
         arguments = dict(self.driver)
         hosts, ports = arguments.get("host"), arguments.get("port")
         if self.shuffles and hosts and len(hosts) > 1:
@@ -73,12 +73,12 @@ class Parameters(msgspec.Struct, frozen=True):
 
 
 def is_postgresql(url: str) -> bool:
-    """Whether a URL has libpq's scheme."""
+    """Tell whether a URL has libpq's scheme."""
     return url.startswith(SCHEMES)
 
 
 def read(url: str) -> Parameters:
-    """What `url` says.
+    """Read the parameters that `url` gives.
 
     Raises:
         SettingsError: it cannot be read, or asks for what cannot be had; names the parameter, and
@@ -112,7 +112,7 @@ def _decode(text: str, what: str) -> str:
 
 
 def _split(url: str) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """Hosts with ports, and parameters by name. Where each part ends, libpq decides."""
+    """Split a URL into hosts with ports, and parameters by name, where libpq splits it."""
     rest = url.partition("://")[2]
     parts: dict[str, str] = {}
     end = re.search(r"[@/]", rest)
@@ -136,7 +136,7 @@ def _split(url: str) -> tuple[list[tuple[str, str]], dict[str, str]]:
 
 
 def _shown(key: str) -> str:
-    """A parameter's name, if it is one: of a mangled URL it may be a piece of a password."""
+    """Return a parameter's name if it is one: in a mangled URL it may be part of a password."""
     return key if _SETTING.fullmatch(key) else "a parameter"
 
 
@@ -152,7 +152,7 @@ def _place(place: str) -> tuple[str, str]:
 
 
 def _hosts(places: list[tuple[str, str]], given: dict[str, str]) -> dict[str, Any]:
-    """`host` and `port` for the driver; a parameter counts more than the place before it."""
+    """Make `host` and `port` for the driver; parameters override what stands before the path."""
     hosts = [host for host, _ in places]
     ports = [port for _, port in places]
     if given.get("host"):
@@ -194,7 +194,7 @@ def _timeout(given: dict[str, str]) -> float | None:
 
 
 def _session(given: dict[str, str]) -> dict[str, str]:
-    """Settings of the session: those in `options`, and each parameter that libpq does not know."""
+    """Read the session's settings: from `options`, and parameters that libpq does not know."""
     settings: dict[str, str] = {}
     given.pop("fallback_application_name", None)
     options = given.pop("options", "").strip()

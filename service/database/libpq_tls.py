@@ -14,7 +14,7 @@ _MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
 def tls(given: dict[str, str]) -> dict[str, Any]:
-    """`ssl` for the driver, and whether TLS comes at once."""
+    """Make the driver's arguments for TLS: `ssl` or a `dsn`, and `direct_tls`."""
     given_tls = {key: given.pop(key) for key in (*_TLS, *_TLS_VERSIONS) if given.get(key)}
     direct = choice(given, "sslnegotiation", ("postgres", "direct")) == "direct"
     system = given_tls.get("sslrootcert") == "system"
@@ -61,7 +61,7 @@ def _try_files(given: Mapping[str, str]) -> None:
 
 
 def _context(given: Mapping[str, str]) -> ssl.SSLContext:
-    """TLS that trusts what the system trusts."""
+    """Make a TLS context that trusts what the system trusts."""
     context = ssl.create_default_context()
     if crl := given.get("sslcrl"):
         context.load_verify_locations(crl)

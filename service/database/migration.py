@@ -1,4 +1,4 @@
-"""Bringing the schema up to date: all of it or nothing, and one process at a time.
+"""Brings the schema up to date: all of it or nothing, and one process at a time.
 
 A start that finds nothing to do reads two small tables and locks nothing. One that changes tables
 waits for each lock a fifth of a second at most: behind a strong lock that waits, everybody who
@@ -93,7 +93,7 @@ def _migrate_sqlite(file: Path) -> None:
 
 
 def _refuse_lost(connection: Connection, file: Path) -> None:
-    """A key file beside an empty database: the key is made after the tables, so they were lost."""
+    """Refuse an empty database beside a key file: keys are made after tables, so those are lost."""
     key_file = file.parent / _KEY_FILE
     if versions.is_new(connection) and key_file.exists():
         raise StartupError(
@@ -104,7 +104,7 @@ def _refuse_lost(connection: Connection, file: Path) -> None:
 
 
 async def _migrate_postgresql(url: str) -> None:
-    """The same on PostgreSQL, whose DDL belongs to the transaction as well."""
+    """Migrate on PostgreSQL, whose DDL belongs to the transaction as well."""
     try:
         engine = open_for_migration(url, PATIENCE)
         await refuse_shared_sessions(url)
@@ -150,7 +150,7 @@ async def _migrate_on(connection: AsyncConnection) -> None:
 
 
 async def _upgrade_giving_way(connection: AsyncConnection) -> None:
-    """Try until every lock was free at once."""
+    """Upgrade, trying again until every lock is free at once."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
@@ -168,7 +168,7 @@ async def _upgrade_giving_way(connection: AsyncConnection) -> None:
 
 
 async def _held_by(connection: AsyncConnection) -> str:
-    """Who keeps the tables from being changed, as far as can be seen."""
+    """Say which transaction keeps the tables from being changed, as far as can be seen."""
     async with connection.begin():
         oldest = (await connection.execute(_OLDEST_TRANSACTION)).first()
     whose = f" (the oldest: pid {oldest[0]}, {oldest[1]}, open for {oldest[2]} s)" if oldest else ""

@@ -1,4 +1,4 @@
-"""What keeps a database from serving, told from its errors: SQLSTATE, or SQLite's result code."""
+"""Tells from an error what keeps a database from serving: by SQLSTATE or SQLite's result code."""
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -65,7 +65,9 @@ _BY_CODE = {  # SQLite's, the extended ones by how they begin
 
 
 def reason(error: BaseException) -> str | None:
-    """What follows "the user store"; `None`: the error is not the database's state.
+    """Say why the database cannot serve, as words to follow "the user store".
+
+    Returns `None` if the error is not about the database's state.
 
     The text holds nothing of the error's own, which may quote a row.
     """

@@ -25,7 +25,7 @@ _REFUSAL = (
 
 
 async def refuse_shared_sessions(url: str) -> None:
-    """See to it that two connections are two sessions of the server.
+    """Make sure that two connections are two sessions of the server.
 
     Raises:
         StartupError: they are not.

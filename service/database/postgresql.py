@@ -57,7 +57,7 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # untyped base
 
     # The parameter is the driver's own; its callers may pass it.
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """Say goodbye to the server, but do not wait for it longer than `_CLOSE_PATIENCE`."""
+        """Close the connection in order, but wait for the server `_CLOSE_PATIENCE` at the most."""
         try:
             await super().close(timeout=_CLOSE_PATIENCE)
         except TimeoutError:
@@ -69,7 +69,7 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # untyped base
 def open_postgresql(
     url: str, connections: int, patience: timedelta = PATIENCE, work: timedelta | None = None
 ) -> AsyncEngine:
-    """An engine for the PostgreSQL database at `url`, with at most so many connections.
+    """Open an engine for the PostgreSQL database at `url`, with at most so many connections.
 
     It waits for a connection as long as `patience` says, and for what is done on one as long as
     `work` does, the same if it is not given.
@@ -109,7 +109,7 @@ def open_postgresql(
 
 
 def open_for_migration(url: str, patience: float) -> AsyncEngine:
-    """An engine whose connections wait `patience` seconds for a connection."""
+    """Open an engine for migrations, whose calls wait `patience` seconds for a connection."""
     parameters = libpq.read(url)
 
     async def connect() -> Any:
@@ -142,7 +142,7 @@ async def connect_to(
     kind: type[asyncpg.Connection] = asyncpg.Connection,
     **options: Any,
 ) -> Any:
-    """A connection within so many seconds.
+    """Open a connection within so many seconds.
 
     Nothing but its name goes along when it is opened: poolers refuse what they do not know.
     """
@@ -182,7 +182,7 @@ def _longer(seconds: float) -> str:
 
 
 def _set(settings: Mapping[str, str]) -> str:
-    """One statement that gives the session these settings."""
+    """Spell one statement that gives the session these settings."""
     calls = (
         f"set_config({_quoted(name)}, {_quoted(value)}, false)" for name, value in settings.items()
     )

@@ -28,20 +28,20 @@ class Reader(Protocol):
     """
 
     def spell(self, statement: Select[Any]) -> str:
-        """The text of a statement with one parameter, for `one`."""
+        """Spell a statement with one parameter as text, for `one`."""
 
     async def one(self, text: str, value: bytes) -> Sequence[Any] | None:
-        """The first row, as the driver gives it: booleans may be integers."""
+        """Read the first row, as the driver gives it: booleans may be integers."""
 
     async def second_factors(self, user_ids: Sequence[bytes]) -> Mapping[bytes, bool]:
-        """Whether users have a second factor, by id; those who are not there are missing.
+        """Tell which users have a second factor, by id; those who are not there are missing.
 
         `MOST_USERS` at the most.
         """
 
 
 def open_reader(engine: AsyncEngine) -> Reader:
-    """The reader of the database behind `engine`. Nothing is opened before the first read."""
+    """Make a reader of the database behind `engine`, which opens nothing before the first read."""
     return (_SqliteReader if engine.dialect.name == "sqlite" else _PostgresReader)(engine)
 
 

@@ -43,7 +43,7 @@ class _Found(msgspec.Struct, frozen=True):
 
 
 def is_behind(connection: Connection) -> bool:
-    """Whether versions are missing. Reads only; takes no lock that anybody waits for.
+    """Tell whether versions are missing. Reads only; takes no lock that anybody waits for.
 
     Raises:
         StartupError: this program must not serve from the database; says what to do.
@@ -58,7 +58,7 @@ def is_behind(connection: Connection) -> bool:
 
 
 def is_new(connection: Connection) -> bool:
-    """Whether the database holds nothing of ours yet."""
+    """Tell whether the database holds nothing of ours yet."""
     return _look(connection).version is None
 
 
@@ -80,7 +80,7 @@ def upgrade(connection: Connection) -> None:
 
 
 def oldest_program() -> str:
-    """The oldest version that a program must know to serve from a database at the newest one."""
+    """Return the oldest version that a program must know to serve from a database at the newest."""
     known = _known()
     scripts = ScriptDirectory.from_config(_config())
     said = [
@@ -98,7 +98,7 @@ def _config() -> Config:
 
 
 def _known() -> Sequence[str]:
-    """The versions that this program has, oldest first."""
+    """Return the versions that this program has, oldest first."""
     scripts = ScriptDirectory.from_config(_config()).walk_revisions()
     return [script.revision for script in scripts][::-1]
 
@@ -117,7 +117,7 @@ def _only(connection: Connection, table: Table, tables: frozenset[str]) -> str |
 
 
 def _refuse_foreign(found: _Found, known: Sequence[str]) -> None:
-    """Keep off what other programs, or newer ones of ours, have made."""
+    """Refuse a database that other programs, or newer ones of ours, have made."""
     ours = [name for name in _FIRST_TABLES if name in found.tables]
     mark = found.oldest_program
     if mark and len(ours) < len(_FIRST_TABLES):

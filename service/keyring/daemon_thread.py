@@ -10,7 +10,9 @@ Result = TypeVar("Result")
 
 
 async def run_in_daemon_thread(function: Callable[..., Result], *arguments: object) -> Result:
-    """What `function` answers. Unlike with `asyncio.to_thread`, the process can end meanwhile.
+    """Run `function` in a daemon thread, and return its result.
+
+    Unlike with `asyncio.to_thread`, the process can end meanwhile.
 
     The threads of `to_thread` are joined at the end, and a key service that hangs would hold up
     the stop of a process that has long stopped caring.

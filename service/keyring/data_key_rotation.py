@@ -1,4 +1,4 @@
-"""Turning the data keys over: epochs begin, records move to the newest, and old ones end.
+"""Rotation of data keys: epochs begin, records move to the newest, and old ones end.
 
 A new data key is published first and seals later, when every process has had time to read it; so
 none ever meets a blob that it cannot open. All changes take turns, each is one transaction.
@@ -34,7 +34,7 @@ UNTOLD = (
 
 
 class DataKeyRotation:
-    """The data keys of one database. All may raise `StoreUnavailable`."""
+    """Rotates the data keys of one database. All methods may raise `StoreUnavailable`."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class DataKeyRotation:
         self._delay = delay
 
     async def begin(self) -> int:
-        """Begin an epoch: a new data key, which seals after a delay. Its number.
+        """Begin an epoch, with a new data key that seals after a delay. Return its number.
 
         Raises:
             KeyServiceUnavailable
@@ -78,7 +78,7 @@ class DataKeyRotation:
         return epoch
 
     async def rewrap_data_keys(self, opened: UnsealedKeys) -> int:
-        """Have the key service wrap every data key anew, with its newest key. How many it was.
+        """Have the key service wrap every data key anew, with its newest key. Return how many.
 
         This is how data keys follow the top key, or move to another key service.
         """
@@ -101,7 +101,7 @@ class DataKeyRotation:
         return changed
 
     async def reseal_keys(self, opened: UnsealedKeys) -> int:
-        """Seal the service's own keys under the current epoch. How many were under another."""
+        """Seal the service's own keys under the current epoch. Return how many were not yet."""
         now = milliseconds(self._clock())
         current = opened.current_epoch(now)
         keyring = Keyring(opened.data_keys, current)
@@ -181,7 +181,7 @@ class DataKeyRotation:
 
 
 async def _refuse_unknown(connection: AsyncConnection) -> None:
-    """Records of a program before version 0003 do not tell their epoch."""
+    """Refuse to retire a key while records do not tell their epoch (from before version 0003)."""
     if (await connection.execute(UNTOLD)).first():
         raise KeyRefused(
             "records do not tell their epoch yet: run `openshow-auth keys rewrap` first"

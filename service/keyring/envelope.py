@@ -57,7 +57,7 @@ class Keyring:
     __slots__ = ("_data_keys", "_subkeys", "current_epoch", "on_unknown_epoch")
 
     def __init__(self, data_keys: Mapping[int, bytes], current: int | None = None) -> None:
-        """Takes 32-byte data keys by epoch, at least one; raises ValueError for anything else.
+        """Take 32-byte data keys by epoch, at least one; raise ValueError for anything else.
 
         `current` is the epoch that seals, the newest if it is not named.
         """
@@ -73,7 +73,7 @@ class Keyring:
 
     @classmethod
     def closed(cls) -> "Keyring":
-        """A keyring without keys: until it adopts some, all it does is `KeyServiceUnavailable`."""
+        """Make a keyring without keys: until it adopts some, it raises `KeyServiceUnavailable`."""
         keyring = cls({1: bytes(DATA_KEY_SIZE)})
         keyring._data_keys = {}
         return keyring
@@ -92,11 +92,11 @@ class Keyring:
         return f"Keyring(epochs={sorted(self._data_keys)}, data_keys='***')"
 
     def seal(self, plaintext: bytes, *, purpose: str, bound_to: bytes) -> bytes:
-        """The blob that `open` gives back for the same purpose and record; 33 bytes longer."""
+        """Seal a text for a purpose and a record; the blob is 33 bytes longer."""
         return self._seal(plaintext, purpose, bound_to, os.urandom(_NONCE_SIZE))
 
     def open(self, blob: bytes, *, purpose: str, bound_to: bytes) -> bytes:
-        """What was sealed. Raises `SealBroken`, the same one whatever is wrong with the blob."""
+        """Open a blob. Raises `SealBroken`, the same whatever is wrong with it."""
         if len(blob) < _SHORTEST:
             raise SealBroken
         version, epoch = _HEADER.unpack_from(blob)
@@ -118,8 +118,10 @@ class Keyring:
             raise SealBroken from None
 
     def _seal(self, plaintext: bytes, purpose: str, bound_to: bytes, nonce: bytes) -> bytes:
-        """`seal` under a nonce of the caller's: for the test vectors only, as a nonce that comes
-        twice under one key breaks GCM."""
+        """Seal under a nonce of the caller's: beyond `seal`, for test vectors only.
+
+        A nonce that comes twice under one key breaks GCM.
+        """
         self._refuse_if_closed()
         subkey = self._subkey(self.current_epoch, purpose)
         sealed = subkey.cipher.encrypt(nonce, plaintext, _bound(subkey, bound_to))
@@ -138,7 +140,7 @@ class Keyring:
 
 
 def epoch_of(blob: bytes) -> int:
-    """The epoch that a blob names. Raises `SealBroken` for what is no blob of ours."""
+    """Read the epoch that a blob names. Raises `SealBroken` for what is no blob of ours."""
     if len(blob) < _SHORTEST:
         raise SealBroken
     version, epoch = _HEADER.unpack_from(blob)

@@ -25,7 +25,7 @@ class ServiceKeys:
 
     @classmethod
     def closed(cls, signing: SigningKeys) -> "ServiceKeys":
-        """What there is while the key service is away: public keys, nothing else."""
+        """Make the keys that there are while the key service is away: public ones, nothing else."""
         return cls(Keyring.closed(), signing, {}, 0, {}, 0, b"")
 
 

@@ -1,4 +1,4 @@
-"""The PIN of an HSM, which locks after a few wrong ones: each process tree tries it once.
+"""Tries of the PIN of an HSM, which locks after a few wrong ones: one for each process tree.
 
 A PIN that was refused is not tried again before a restart, by nobody who shares this start: the
 processes of one service take turns, and leave word in a file of the start's own.
@@ -17,7 +17,7 @@ SHARED = "OPENSHOW_PIN_REFUSED"
 
 
 class PinTries:
-    """Whether the PIN may be tried. Nothing of the PIN is kept."""
+    """Decides whether the PIN may be tried. Nothing of the PIN is kept."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         shared = environ.get(SHARED)
@@ -26,7 +26,7 @@ class PinTries:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Around a try.
+        """Let one process at a time try the PIN, within the block.
 
         Raises:
             StartupError: it was refused before, here or by a sibling.
@@ -49,7 +49,7 @@ class PinTries:
             os.close(descriptor)
 
     def refuse(self, why: str) -> None:
-        """Within a turn: never again."""
+        """Note, within a `turn`, that the PIN was refused and is not to be tried again."""
         self._refused = why
 
     def _check(self) -> None:

@@ -1,4 +1,4 @@
-"""What the database holds of keys, and which of them are in use at a given moment."""
+"""The rows of keys in the database, and which of them are in use at a given moment."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -49,7 +49,7 @@ class KeyLives(msgspec.Struct, frozen=True, kw_only=True):
     age: timedelta = timedelta(days=90)
 
     def after(self, use: str) -> timedelta | None:
-        """How long a key of this use is kept after its successor has begun; `None`: for good."""
+        """Return how long a key of this use is kept after its successor began; `None`: for good."""
         match use:
             case "signing":
                 return self.access + SKEW
@@ -60,7 +60,7 @@ class KeyLives(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def current_epoch(data_keys: Sequence[DataKey], now: int) -> int:
-    """The epoch that seals: the newest that is active. With a clock far behind, the oldest."""
+    """Find the epoch that seals: the newest active one. With a clock far behind, the oldest."""
     active = [key.epoch for key in data_keys if key.active_from <= now]
     return max(active, default=min(key.epoch for key in data_keys))
 
@@ -68,9 +68,9 @@ def current_epoch(data_keys: Sequence[DataKey], now: int) -> int:
 def in_use(
     keys: Sequence[SealedKey], now: int, after: timedelta | None
 ) -> tuple[list[SealedKey], SealedKey]:
-    """The keys of a use that count at `now`, oldest first, and the one for what is new.
+    """Find the keys of a use that are valid at `now`, oldest first, and the one for what is new.
 
-    A key counts from the day it is published until `after` has passed since its successor began.
+    A key is valid from when it is published until `after` has passed since its successor began.
     """
     kept = [
         key

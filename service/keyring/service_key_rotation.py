@@ -1,4 +1,4 @@
-"""Turning over the keys that sign access tokens and authenticate refresh tokens.
+"""Rotation of the keys that sign access tokens and authenticate refresh tokens.
 
 A new key is published first and used later, when everybody has had time to read it; an old one goes
 when nothing that it made can be good any more::
@@ -33,14 +33,14 @@ long must not refuse tokens that another has minted."""
 
 
 class ServiceKeyRotation:
-    """The keys of `TURNED` in one database. All may raise `StoreUnavailable`."""
+    """Rotates the keys of one database. All methods may raise `StoreUnavailable`."""
 
     def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
 
     async def publish(self, use: str, opened: UnsealedKeys, *, at_once: bool = False) -> int:
-        """Publish the successor of the newest key of a use. Its id.
+        """Publish the successor of the newest key of a use. Return its id.
 
         `opened` are the keys as this process knows them; if another process has published one
         since, or the last one is not active yet, nothing is changed.
@@ -67,7 +67,7 @@ class ServiceKeyRotation:
         return key_id
 
     async def turn_aged(self, opened: UnsealedKeys, lives: KeyLives) -> None:
-        """Publish successors of keys that have come of age, and delete those that are over.
+        """Publish successors of keys that are old enough, and delete those that nothing needs.
 
         Every process does this all the time; of those that race, one gets its way.
         """
@@ -88,8 +88,8 @@ class ServiceKeyRotation:
     async def revoke(self, use: str, key_id: int, opened: UnsealedKeys) -> int | None:
         """Delete a key at once; what it has made is refused from the next look at the tables on.
 
-        If it was the one in use, or the only one to come, a new one takes its place at once. Its
-        id, or `None`.
+        If it was the one in use, or the only one to come, a new one takes its place at once.
+        Returns the new one's id, or `None`.
 
         Raises:
             KeyRefused: there is no such key.
@@ -120,7 +120,7 @@ class ServiceKeyRotation:
 
 
 def _free_id(use: str, taken: set[int]) -> int:
-    """The next number; after the largest, one that has become free."""
+    """Choose the id of a new key: the next number; after the largest, one that has become free."""
     key_id = max(taken) + 1
     if use == SIGNING or key_id <= LARGEST_ID:
         return key_id

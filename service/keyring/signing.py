@@ -36,7 +36,7 @@ class SigningKey(msgspec.Struct, frozen=True, eq=False):
     private_key: EllipticCurvePrivateKey  # its repr shows an address in memory, nothing else
 
     def sign(self, message: bytes) -> bytes:
-        """The ES256 signature (RFC 7518, section 3.4): r and s, 64 bytes.
+        """Sign with ES256 (RFC 7518, section 3.4): r and s, 64 bytes.
 
         The same message always gets the same one (RFC 6979).
         """
@@ -50,15 +50,17 @@ class SigningKeys:
     __slots__ = ("_active", "_jwks", "_public")
 
     def __init__(self, private_keys: Iterable[EllipticCurvePrivateKey], active: int = -1) -> None:
-        """Takes one P-256 key or more, the newest last; `active` is the place of the one to sign
-        with. Everything is prepared here, once."""
+        """Prepare one P-256 key or more, the newest last, once for all.
+
+        `active` is the index of the one to sign with.
+        """
         keys = [SigningKey(thumbprint(key.public_key()), key) for key in private_keys]
         self._active: SigningKey | None = keys[active]
         self._publish([key.private_key.public_key() for key in keys])
 
     @classmethod
     def public_only(cls, public_keys: Iterable[EllipticCurvePublicKey]) -> "SigningKeys":
-        """Keys that verify and are published, none of which signs until the others are open."""
+        """Make keys that verify and are published, but do not sign: no private key is open yet."""
         keys = cls.__new__(cls)
         keys._active = None
         keys._publish(list(public_keys))
@@ -95,37 +97,37 @@ class SigningKeys:
         return self._active is not None
 
     def public(self, kid: str) -> EllipticCurvePublicKey | None:
-        """The key that verifies what was signed under `kid`, or None for one that is not ours."""
+        """Return the key that verifies what was signed under `kid`; None: it is not one of ours."""
         return self._public.get(kid)
 
     def public_keys(self) -> Mapping[str, EllipticCurvePublicKey]:
-        """Every key that verifies, by `kid`."""
+        """Return every key that verifies, by `kid`."""
         return self._public
 
     def jwks(self) -> bytes:
-        """The JWK set as JSON, newest key first; public parts only."""
+        """Spell the JWK set as JSON, newest key first; public parts only."""
         return self._jwks
 
 
 def thumbprint(key: EllipticCurvePublicKey) -> str:
-    """The JWK thumbprint of RFC 7638: the same for the same key, whoever computes it."""
+    """Compute the JWK thumbprint of RFC 7638: the same for the same key, whoever computes it."""
     # Section 3: the required members only, in lexicographic order, without white space.
     canonical = msgspec.json.encode(_jwk(key), order="deterministic")
     return _base64url(hashlib.sha256(canonical).digest())
 
 
 def mint() -> EllipticCurvePrivateKey:
-    """A new P-256 private key."""
+    """Generate a P-256 private key."""
     return generate_private_key(SECP256R1())
 
 
 def to_der(key: EllipticCurvePrivateKey) -> bytes:
-    """PKCS #8, unencrypted: seal it before it is stored."""
+    """Encode as PKCS #8, unencrypted: seal it before it is stored."""
     return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
 def from_der(der: bytes) -> EllipticCurvePrivateKey:
-    """The inverse of `to_der`. Raises ValueError for what is not a P-256 private key."""
+    """Decode what `to_der` has made. Raises ValueError for what is not a P-256 private key."""
     key = load_der_private_key(der, password=None)
     if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
         raise ValueError("not a P-256 private key")
@@ -133,12 +135,12 @@ def from_der(der: bytes) -> EllipticCurvePrivateKey:
 
 
 def public_to_der(key: EllipticCurvePublicKey) -> bytes:
-    """SubjectPublicKeyInfo."""
+    """Encode as SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7)."""
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def public_from_der(der: bytes) -> EllipticCurvePublicKey:
-    """The inverse of `public_to_der`. Raises ValueError for what is not a P-256 public key."""
+    """Decode what `public_to_der` has made. Raises ValueError if it is no P-256 public key."""
     key = load_der_public_key(der)
     if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
         raise ValueError("not a P-256 public key")

@@ -1,4 +1,4 @@
-"""Where the service's keys live: sealed in the database, opened once at the start.
+"""The store of the service's keys: sealed in the database, opened once at the start.
 
 key service --wraps--> data keys --seal--> signing keys, MAC keys, peppers, digest key
                        (data_keys)         (sealed_keys)
@@ -71,7 +71,7 @@ class KeyStore:
     async def load(
         self, provider: KeyProvider, clock: Clock, lives: KeyLives | None = None
     ) -> ServiceKeys:
-        """All keys, opened; made first if this database has none yet. Safe to race and to repeat.
+        """Open all keys; make them first if this database has none yet. Safe to race and to repeat.
 
         Raises `StartupError` when what is stored does not open or is not whole: keys are never
         made anew beside data that needs the old ones. Raises `StoreUnavailable` when the database
@@ -86,7 +86,7 @@ class KeyStore:
         known: UnsealedKeys | None = None,
         resting: Collection[int] = (),
     ) -> UnsealedKeys:
-        """As `load`, all of them. `known` and `resting`: see `unseal_all`."""
+        """Open all keys of a database that has some. `known` and `resting`: see `unseal_all`."""
         stored = await self.read()
         if not stored.data_keys:
             wrapped, data_key = await self._found(provider, clock())
@@ -100,13 +100,13 @@ class KeyStore:
         return keys
 
     async def read(self) -> KeyRecords:
-        """What is there. Raises `StoreUnavailable`, and `StartupError` for an impossible id."""
+        """Read both tables. Raises `StoreUnavailable`, and `StartupError` for an impossible id."""
         with store_errors():
             async with self._engine.connect() as connection:
                 return await self.read_on(connection)
 
     async def read_on(self, connection: AsyncConnection) -> KeyRecords:
-        """`read` within a transaction of the caller's."""
+        """Read both tables within a transaction of the caller's."""
         sealed: dict[str, list[SealedKey]] = {use: [] for use in MINTS}
         # Sealed keys first: the epoch of each is then among the data keys read next.
         for row in await connection.execute(select(sealed_keys)):
@@ -123,9 +123,9 @@ class KeyStore:
         return KeyRecords(wrapped, by_age)
 
     async def _found(self, provider: KeyProvider, now: datetime) -> tuple[bytes, bytes]:
-        """Makes the first data key and, sealed under it, one key for each use: all or nothing.
+        """Make the first data key and, sealed under it, one key for each use: all or nothing.
 
-        The data key, wrapped and in clear, whether or not another process was first.
+        Returns the data key, wrapped and in clear, whether or not another process was first.
         """
         data_key = secrets.token_bytes(DATA_KEY_SIZE)
         wrapped = await run_in_daemon_thread(wrap_new, provider, data_key, _FIRST)
@@ -148,7 +148,7 @@ class KeyStore:
         return wrapped, data_key
 
     async def _publish(self, keys: UnsealedKeys) -> None:
-        """An upgrade: databases of before version 0003 have no public keys in clear."""
+        """Write public keys in clear where databases of before version 0003 have none."""
         with store_errors():
             async with self._engine.begin() as connection:
                 for key in keys.stored.sealed_keys[SIGNING]:
@@ -172,7 +172,7 @@ async def take_turn(connection: AsyncConnection) -> None:
 
 
 async def require_epoch(connection: AsyncConnection, epoch: int) -> None:
-    """After `take_turn`: see to it that nothing is sealed under a data key retired meanwhile."""
+    """Make sure, after `take_turn`, that nothing is sealed under a data key retired meanwhile."""
     found = await connection.execute(select(data_keys.c.epoch).where(data_keys.c.epoch == epoch))
     if found.first() is None:
         raise KeyRefused(f"another process has just retired epoch {epoch}")
@@ -181,7 +181,7 @@ async def require_epoch(connection: AsyncConnection, epoch: int) -> None:
 def sealed_row(
     keyring: Keyring, use: str, key_id: int, secret: bytes, now: int, active_from: int = 0
 ) -> dict[str, object]:
-    """A row of `sealed_keys`. Times in ms since 1970."""
+    """Make a row of `sealed_keys`. Times in ms since 1970."""
     public = None
     if use == SIGNING:
         public = signing.public_to_der(signing.from_der(secret).public_key())
@@ -212,8 +212,10 @@ async def _holds_rows(connection: AsyncConnection, table: Table) -> bool:
 
 
 async def _refuse_leftovers(connection: AsyncConnection) -> None:
-    """A database without data keys but with what they protect has lost them; new ones would make
-    every password wrong and every sealed secret unreadable for good."""
+    """Refuse a database without data keys but with what they protect: it has lost them.
+
+    New ones would make every password wrong and every sealed secret unreadable for good.
+    """
     for table in (sealed_keys, users):
         if await _holds_rows(connection, table):
             raise StartupError(

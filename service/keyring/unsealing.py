@@ -1,4 +1,4 @@
-"""Opening what the database holds: the key service unwraps data keys, those open all others."""
+"""Opens the keys in the database: the key service unwraps data keys, those open all others."""
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -46,7 +46,7 @@ class UnsealedKeys:
         data_keys: dict[int, bytes],
         refused: Mapping[int, KeyServiceUnavailable] | None = None,
     ) -> None:
-        """Opens what is sealed. Raises `StartupError` when something is lost or does not open."""
+        """Open what is sealed. Raises `StartupError` when something is lost or does not open."""
         self.stored = stored
         self.data_keys = data_keys
         self.refused = dict(refused or {})
@@ -66,15 +66,15 @@ class UnsealedKeys:
                 )
 
     def public(self, key_id: int) -> bytes:
-        """The public part of a signing key, as it is stored."""
+        """Return the public part of a signing key, as it is stored."""
         return signing.public_to_der(self._private[key_id].public_key())
 
     def current_epoch(self, now: int) -> int:
-        """The epoch that seals here at `now`, ms since 1970: the newest active one that is open."""
+        """Find the epoch that seals at `now`, ms since 1970: the newest active one that is open."""
         return current_epoch([k for k in self.stored.data_keys if k.epoch in self.data_keys], now)
 
     def data_key(self, key: DataKey) -> bytes | None:
-        """The data key of this row, if it is open here.
+        """Return the data key of this row, if it is open here.
 
         The epoch alone does not tell: after a restore it may have been begun anew.
         """
@@ -86,7 +86,7 @@ class UnsealedKeys:
         return None
 
     def at(self, moment: datetime, lives: KeyLives) -> ServiceKeys:
-        """The keys to use at a moment."""
+        """Choose the keys to use at a moment."""
         now = milliseconds(moment)
         signing_keys, signer = in_use(self._keys(SIGNING), now, lives.after(SIGNING))
         macs, mac = in_use(self._keys(REFRESH_MAC), now, lives.after(REFRESH_MAC))
@@ -114,7 +114,7 @@ def unseal_all(
     known: UnsealedKeys | None = None,
     resting: Collection[int] = (),
 ) -> UnsealedKeys:
-    """Everything that is stored, opened. Blocks while the key service is asked.
+    """Open everything that is stored. Blocks while the key service is asked.
 
     Data keys that are `known` are not asked for again, nor are the epochs in `resting`, which were
     refused before.
@@ -151,7 +151,7 @@ def _refuse_gaps(
 
 
 def public_only(stored: KeyRecords, moment: datetime, lives: KeyLives) -> ServiceKeys:
-    """What can be used of the keys while none of them is open."""
+    """Choose what can be used of the keys while none of them is open."""
     now = milliseconds(moment)
     keys = stored.sealed_keys[SIGNING]
     kept = in_use(keys, now, lives.after(SIGNING))[0] if keys else []
@@ -160,7 +160,7 @@ def public_only(stored: KeyRecords, moment: datetime, lives: KeyLives) -> Servic
 
 
 def unwrap(provider: KeyProvider, key: DataKey) -> bytes:
-    """A data key in clear.
+    """Unwrap a data key.
 
     Raises:
         KeyServiceUnavailable
@@ -177,7 +177,7 @@ def unwrap(provider: KeyProvider, key: DataKey) -> bytes:
 
 
 def wrap_new(provider: KeyProvider, data_key: bytes, epoch: int) -> bytes:
-    """A data key, wrapped, and seen to be unwrapped again: else all under it would be lost.
+    """Wrap a new data key, and make sure that it unwraps: else all under it would be lost.
 
     Raises:
         KeyServiceUnavailable, StartupError
@@ -193,13 +193,13 @@ def wrap_new(provider: KeyProvider, data_key: bytes, epoch: int) -> bytes:
 
 
 def wrap_aad(epoch: int) -> bytes:
-    """What a wrapped data key is bound to."""
+    """Spell what a wrapped data key is bound to."""
     # Readable, because some key services write it to their audit log.
     return f"openshow-auth data key, epoch {epoch}".encode()
 
 
 def bound_to(key_id: int) -> bytes:
-    """What a sealed key is bound to, besides its use."""
+    """Spell what a sealed key is bound to, besides its use."""
     return str(key_id).encode()
 
 

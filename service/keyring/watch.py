@@ -1,4 +1,4 @@
-"""Keeping the keys of a process as the database has them, while it runs."""
+"""Keeps the keys of a process as the database has them, while it runs."""
 
 import asyncio
 import time
@@ -83,7 +83,7 @@ class KeyWatch:
         return "" if self._open and self._open.refused else self.problem
 
     async def start(self) -> KeysInUse:
-        """The keys of this process, open if the key service answers.
+        """Load the keys of this process, open if the key service answers.
 
         Raises:
             StartupError: what is stored does not open, or a setting is wrong.
@@ -114,7 +114,7 @@ class KeyWatch:
                 log.error("keys", exc_info=error)
 
     def _pause(self) -> float:
-        """Until the next look. What others change in the tables counts soon, come what may."""
+        """Return the seconds until the next look: never many, since others change the tables."""
         if self._open is None:
             return self._wait.total_seconds()
         return (min(self._wait, POLL) if self.problem else POLL).total_seconds()
@@ -148,7 +148,7 @@ class KeyWatch:
             self._settle(ask)
 
     def _settle(self, ask: bool) -> None:
-        """After a look that went well."""
+        """Forget the last problem after a look that went well, but for keys that were refused."""
         if self._open and self._open.refused:
             self._complain_of_refused(self._open)
             if ask:

@@ -1,4 +1,4 @@
-"""Whether the parts that the service needs can serve.
+"""Finds out whether the parts that the service needs can serve.
 
 Whoever asks need not prove who they are, and may ask as often as they like. So a look is shared by
 all who ask while it lasts, and only so many looks are made in a second: beyond that, the answer is
@@ -44,22 +44,22 @@ class Readiness(msgspec.Struct, frozen=True):
         return self.ok_without()
 
     def ok_without(self, ignored: Collection[str] = ()) -> bool:
-        """The same, whatever state the parts of these names are in."""
+        """Tell whether the service can do all that it is for, leaving out parts of these names."""
         return all(part.ok for name, part in self.parts().items() if name not in ignored)
 
     def parts(self) -> dict[str, Part]:
-        """Those that there are, by name."""
+        """Return the parts that there are, by name."""
         named = msgspec.structs.asdict(self).items()
         return {name: part for name, part in named if part is not msgspec.UNSET}
 
     def stopping(self) -> "Readiness":
-        """The same of a process that has been asked to stop."""
+        """Return this readiness, of a process that has been asked to stop."""
         part = Part(False, "The process is stopping; ask another.")
         return msgspec.structs.replace(self, process=part)
 
 
 class Problems(msgspec.Struct, frozen=True):
-    """What those have seen who look in the background: a sentence each, empty when all is well."""
+    """Problems found by tasks in the background: a sentence each, empty when all is well."""
 
     keys: Callable[[], str] = str
     feed: Callable[[], str] = str
@@ -76,13 +76,13 @@ class Question:
     """
 
     def __init__(self, name: str, ask: Callable[[], Awaitable[tuple[Part, ...]]]) -> None:
-        """`ask` answers one part or several. `name` begins a sentence."""
+        """Prepare to `ask`, which returns one part or several. `name` begins a sentence."""
         self._name = name
         self._ask = ask
         self._asking: asyncio.Future[tuple[Part, ...]] | None = None
 
     async def __call__(self) -> tuple[Part, ...]:
-        """The parts; of one that does not answer, or fails, a single one that says so."""
+        """Ask for the parts; where that fails or takes too long, return one part that says so."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.ensure_future(self._ask())
             self._asking.add_done_callback(_look_at)
@@ -96,13 +96,13 @@ class Question:
             return (Part(False, f"{self._name} answers with an error; see the log."),)
 
     def close(self) -> None:
-        """Wait no longer."""
+        """Stop waiting for what is still asked."""
         if self._asking is not None:
             self._asking.cancel()
 
 
 def _look_at(ended: "asyncio.Future[tuple[Part, ...]]") -> None:
-    """Nobody may be there any more to see how a question ended."""
+    """Look at how a question ended, as nobody else may be there any more to do so."""
     if not ended.cancelled():
         ended.exception()
 
@@ -122,7 +122,7 @@ class SharedLook:
         ] = {}  # by part: whether all was well, and its message
 
     async def __call__(self) -> Readiness:
-        """A look that is not older than this call, or than half a second when many ask."""
+        """Return a look that is not older than this call, or than half a second when many ask."""
         if self._looking is None:
             if self._last is not None and not self._may_look():
                 return self._last

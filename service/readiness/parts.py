@@ -1,6 +1,8 @@
-"""What state each part is in: how durable sessions are, whether stores take changes, whose clock is
-wrong. A store that answers and takes no change is of no use: both are asked to make one that does
-no harm.
+"""Finds the state of each part: how durable sessions are, whether stores take changes, whose
+clock is wrong.
+
+A store that answers and takes no change is of no use: both are asked to make one that does no
+harm.
 """
 
 import asyncio
@@ -42,7 +44,7 @@ class Parts:
         self._users_part = Question("The user store", self._ask_users)
 
     async def __call__(self) -> Readiness:
-        """Never raises, and takes no longer than `PATIENCE`."""
+        """Ask all parts. Never raises, and takes no longer than `PATIENCE`."""
         (redis, *clock), (users,) = await asyncio.gather(self._redis_part(), self._users_part())
         # What is open is in memory; whether more should be, the watch over the keys has seen.
         problem = self._problems.keys()
@@ -50,7 +52,7 @@ class Parts:
         return Readiness(redis, users, keyring, clock[0] if clock else _NO_CLOCK)
 
     def close(self) -> None:
-        """Wait no longer for what still hangs."""
+        """Stop waiting for what still hangs."""
         self._redis_part.close()
         self._users_part.close()
 
@@ -80,7 +82,7 @@ class Parts:
         return Part(True, " ".join(filter(None, told)), facts, bool(risk)), clock_part(written.skew)
 
     def _problem(self, report: ServerReport, written: Written) -> str:
-        """Why Redis must not be served from, though it answers and takes changes."""
+        """Say why Redis must not be served from, though it answers and takes changes."""
         if report.evicts:
             return f"Redis may drop sessions: maxmemory-policy is {report.maxmemory_policy}."
         if report.cannot_load:
@@ -102,7 +104,7 @@ class Parts:
 
 
 def _sentence(said: object) -> str:
-    """What an error says, none of which shows more than whoever is not known may see."""
+    """Return what an error says: none of them shows more than anybody may see."""
     text = str(said)
     return f"{text[0].upper()}{text[1:]}."
 
@@ -141,7 +143,7 @@ def _durability(report: ServerReport, min_replicas: int) -> str:
 
 
 def _risk(report: ServerReport, redis: RedisClient) -> str:
-    """What a failover may lose, where Sentinels may promote a replica that nobody waited for."""
+    """Say what a failover may lose, where Sentinels may promote a replica that is behind."""
     replicas, awaited = report.replicas or 0, redis.min_replicas
     if redis.topology != "sentinel" or replicas <= awaited:
         return ""
@@ -161,7 +163,7 @@ def _unchecked(report: ServerReport) -> str:
 
 
 def clock_part(skew: float) -> Part:
-    """`skew`: seconds that this machine's clock is ahead of Redis'."""
+    """Report the clocks. `skew`: seconds that this machine's clock is ahead of Redis'."""
     facts = {"skewMs": str(round(skew * 1000))}
     apart = abs(skew)
     if apart < CLOCK_WARNING:

@@ -167,7 +167,7 @@ class Cluster:
             return None
 
     async def _ours(self, told: Maps) -> Maps | None:
-        """The maps of the cluster that is meant, where nodes of several have answered.
+        """Choose the maps of the cluster that is meant, where nodes of several have answered.
 
         It is the one that we know, by the nodes that it has; at first, the one whose feed bears our
         mark. One without a mark must be told by most of the nodes in the URL that have slots.
@@ -193,7 +193,7 @@ class Cluster:
         return None
 
     async def _owner(self, homes: Sequence[Address | None]) -> str | None:
-        """Whose mark the feed of a cluster bears; `None`: nobody's, or no node tells."""
+        """Read whose mark the feed of a cluster bears; `None`: nobody's, or no node tells."""
         if not self._issuer:
             return None
         asked = {home: bucket for bucket, home in enumerate(homes) if home is not None}
@@ -217,7 +217,7 @@ class Cluster:
                 task.add_done_callback(self._retiring.discard)
 
     async def _retire(self, node: Node) -> None:
-        """Hang up on a node that has left, once whoever waits for a reply has it."""
+        """Disconnect from a node that has left, once whoever waits for a reply has it."""
         await asyncio.sleep(self._timing.reply.total_seconds())
         await node.drop("the node has left the cluster")
 
@@ -236,7 +236,7 @@ class Cluster:
         return node
 
     def _host_of(self, node: Node | None) -> str:
-        """The host of the node that has named another without its host: they share it."""
+        """Return the host of the node that has named another without its host: they share it."""
         for address, candidate in self._nodes.items():
             if candidate is node:
                 return address[0]
@@ -244,7 +244,9 @@ class Cluster:
 
 
 def _bucket(command: tuple[Argument, ...]) -> int:
-    """The bucket of a command: that of its first key, which stands behind the number of keys in a
-    script call, and behind the name in any other."""
+    """Find the bucket of a command: that of its first key.
+
+    In a script call that stands behind the number of keys, in any other behind the name.
+    """
     key: Any = command[3] if command[0] in ("EVALSHA", "EVAL") else command[1]
     return bucket_of(key)

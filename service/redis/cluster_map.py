@@ -1,4 +1,4 @@
-"""Where the 64 buckets lie, from what several nodes of a cluster tell. A leaf: it asks nobody.
+"""Finds where the 64 buckets lie, from what several nodes of a cluster tell. It asks nobody.
 
 A node that has left the cluster, hangs behind, or belongs to another one still answers. So several
 are asked, and the majority counts; but of its own slots each node knows best which it has no more.

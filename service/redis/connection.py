@@ -38,7 +38,7 @@ class MultiplexedConnection:
     """A connection while it lives: what is to be sent, and who waits for what, in order."""
 
     def __init__(self, connection: AbstractConnection, reply_timeout: float) -> None:
-        """`connection` is open. `reply_timeout` is in seconds."""
+        """Take over an open `connection`. `reply_timeout` is in seconds."""
         self.broken = False
         self._connection = connection
         self._reply_timeout = reply_timeout
@@ -50,7 +50,7 @@ class MultiplexedConnection:
         self._tasks = [asyncio.create_task(self._guarded(part)) for part in work]
 
     def ask(self, command: tuple[Argument, ...]) -> "asyncio.Future[Any]":
-        """Send a command once. Its reply, or a `redis.exceptions.RedisError`.
+        """Send a command once. Return its reply, or raise a `redis.exceptions.RedisError`.
 
         Commands of one turn of the event loop follow each other without another between them.
         """
@@ -121,7 +121,7 @@ class MultiplexedConnection:
 
 
 class ReplicatedConnection(MultiplexedConnection):
-    """A line whose replies are held back until enough replicas have what was written.
+    """A connection whose replies are held back until enough replicas have what was written.
 
     What gathers goes out as one batch with one `WAIT` behind it, which covers all that this
     connection has written. The next batch is sent when that has been answered: the server would not

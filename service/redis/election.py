@@ -1,4 +1,4 @@
-"""Whom several Sentinels call primary. A leaf: it asks nobody, and decides by their answers alone.
+"""Decides whom several Sentinels call primary, by their answers alone: it asks nobody.
 
 One Sentinel may be wrong, behind, or another deployment's, whatever epoch it claims. So a majority
 of those that the URL names decides. Only the answer of a later epoch than the majority's is of use

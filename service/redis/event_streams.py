@@ -1,4 +1,4 @@
-"""The streams of audit events: how they are kept within bounds, and who is told when by number.
+"""Keeps the streams of audit events within bounds, and tells how many were dropped by number.
 
 Events go when they are old (`EventStreams`). Only a stream that would hold more than `EVENTS_MAX`
 gives some up before: of whoever has written most of a sample of it, so that no account pushes
@@ -42,7 +42,7 @@ def _trim(*, stream: Key, age: int) -> Any:
 
 
 class EventStreams:
-    """Keeps the streams to an age. Every process does; what was dropped, one of them tells."""
+    """Trims the streams by age. Every process does; one of them tells what was dropped."""
 
     def __init__(self, redis: RedisClient, age: timedelta, count: Callable[[int], object]) -> None:
         """`count` is called with how many events were dropped by number."""

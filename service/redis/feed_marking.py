@@ -134,7 +134,7 @@ class FeedMarking:
 
 
 def problem_of(marks: Sequence[Mark], issuer: str) -> str:
-    """What is wrong with the marks that were found, in a sentence; empty: nothing."""
+    """Say in a sentence what is wrong with the marks that were found; empty: nothing."""
     wrong = [mark for mark in marks if mark.whose in ("foreign", "malformed")]
     if not wrong:
         return ""
@@ -146,5 +146,5 @@ def problem_of(marks: Sequence[Mark], issuer: str) -> str:
 
 
 def shown(text: str) -> str:
-    """A text that may come from anywhere, for a log or an answer: printable and not long."""
+    """Quote a text that may come from anywhere, for a log or an answer: printable and not long."""
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")

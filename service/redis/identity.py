@@ -1,4 +1,4 @@
-"""Who a server is, and whose: what is asked of it before it is trusted with a command."""
+"""Asks a server who it is, and whose feed it holds, before it is trusted with a command."""
 
 import msgspec
 from redis import exceptions
@@ -20,7 +20,7 @@ class Identity(msgspec.Struct, frozen=True):
     """That of the primary that it followed before it was promoted (`master_replid2`)."""
 
     def goes_on_from(self, history: str) -> bool:
-        """Whether it is a primary with the data of that history."""
+        """Tell whether it is a primary with the data of that history."""
         return self.role == "master" and history != "" and history in (self.history, self.before)
 
 
@@ -41,7 +41,7 @@ async def identity_of(connection: AbstractConnection) -> Identity:
 
 
 async def issuer_of(connection: AbstractConnection, bucket: int = 0) -> str | None:
-    """Whose mark the feed of a bucket bears; `None`: nobody's, or the server does not tell."""
+    """Read whose mark the feed of a bucket bears; `None`: nobody's, or the server does not tell."""
     key = numbered(bucket).issuer
     await connection.send_command("XREVRANGE", key, "+", "-", "COUNT", 2, check_health=False)
     try:
@@ -51,7 +51,7 @@ async def issuer_of(connection: AbstractConnection, bucket: int = 0) -> str | No
 
 
 async def refuse_foreign(connection: AbstractConnection, issuer: str, bucket: int) -> None:
-    """Hang up on a server whose feed in this bucket bears the mark of another issuer.
+    """Disconnect from a server whose feed in this bucket bears the mark of another issuer.
 
     Where it bears none, nobody has marked it yet. `issuer`: ours; empty: any will do.
 

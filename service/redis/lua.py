@@ -36,14 +36,14 @@ _DECLARATION = re.compile(
 
 
 def bind(source: str, values: Mapping[str, str]) -> str:
-    """Put each name's value in its place: not in strings and comments, and not for fields."""
+    """Replace each name by its value: not in strings and comments, and not for fields."""
     return _TOKEN.sub(
         lambda token: token["other"] or values.get(token["name"], token["name"]), source
     )
 
 
 def literal(value: str | int) -> str:
-    """A constant as Lua writes it.
+    """Spell a constant as Lua does.
 
     Raises:
         ValueError: Lua would read something else.

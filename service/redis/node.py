@@ -1,4 +1,4 @@
-"""One Redis server: connected to when it is first needed, and again after a line has broken."""
+"""One Redis server: connected to when first needed, and again after a connection has broken."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -28,10 +28,10 @@ CONNECTION: dict[str, Any] = {
 
 
 async def opened(connection: AbstractConnection) -> AbstractConnection:
-    """The connection, open. Raises `redis.exceptions.RedisError` or `OSError`.
+    """Open a connection. Raises `redis.exceptions.RedisError` or `OSError`.
 
-    Without a password it asks whether the server wants one. A command with many arguments would not
-    learn it: the server cuts the line while it still reads, and its word may be lost.
+    Without a password, ask whether the server wants one. A command with many arguments would not
+    learn it: the server hangs up while it still reads, and its error may be lost.
     """
     await connection.connect()  # type: ignore[no-untyped-call]  # redis-py left this one without
     if connection.password is None:
@@ -46,7 +46,7 @@ Admission = Callable[[AbstractConnection], Awaitable[None]]
 
 
 async def admit_any(connection: AbstractConnection) -> None:
-    """Nothing speaks against any connection."""
+    """Admit every connection."""
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -78,12 +78,12 @@ class Node:
     async def ask(
         self, command: tuple[Argument, ...], changing: bool, *prefix: tuple[Argument, ...]
     ) -> Any:
-        """Send a command once, right after those of `prefix`. Its reply.
+        """Send a command once, right after those of `prefix`, and return its reply.
 
         Raises:
             NotConnected: it was not sent.
             redis.exceptions.ConnectionError, TimeoutError: it may have been carried out.
-            redis.exceptions.ResponseError: the server's own word.
+            redis.exceptions.ResponseError: the server has answered with this error.
             RevocationUnconfirmed: carried out, but too few replicas have it.
         """
         connector = self._changing if changing else self._asking
@@ -95,7 +95,7 @@ class Node:
         return await line.ask(command)
 
     async def drop(self, reason: str) -> None:
-        """Leave the server. Who waits for a reply does not get it; the next call connects anew."""
+        """Disconnect. Who waits for a reply does not get it; the next call connects anew."""
         for connector in {self._asking, self._changing}:
             if connector.line is not None:
                 await connector.line.fail(exceptions.ConnectionError(reason))
@@ -106,13 +106,13 @@ class NotConnected(exceptions.ConnectionError):
 
 
 def _look_at(ended: "asyncio.Task[MultiplexedConnection]") -> None:
-    """All who waited may have given up: then nobody else sees how it ended. That is no error."""
+    """Look at how it ended: all who waited may have given up, and that is no error."""
     if not ended.cancelled():
         ended.exception()
 
 
 class _Connector:
-    """Keeps a line, and makes a new one for all who find it broken."""
+    """Keeps a connection, and makes a new one for all who find it broken."""
 
     def __init__(
         self, connect: Callable[[], Awaitable[AbstractConnection]], timing: Timing, replicas: int
@@ -125,7 +125,7 @@ class _Connector:
         self._connecting: asyncio.Task[MultiplexedConnection] | None = None
 
     async def connect(self) -> MultiplexedConnection:
-        """All who find the line down wait for the same attempt."""
+        """Connect anew; all who find the connection broken wait for the same attempt."""
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._attempt())
             self._connecting.add_done_callback(_look_at)

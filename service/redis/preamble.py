@@ -15,13 +15,13 @@ PROVIDED = frozenset({"EVENTS_MAX", "CALLS_MOST", "CALLS_WINDOW", "make_room"})
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """What settings bound and scripts look at: events in a stream; calls of a kind in a time."""
+    """Bounds from settings that scripts check: events in a stream; calls of a kind in a time."""
 
     events: int = EVENTS_KEPT
     calls: Rate | None = None
 
     def constants(self) -> str:
-        """The same as locals of a script."""
+        """Spell them as locals of a script."""
         calls = self.calls or Rate(0, timedelta(0))
         window = calls.window // timedelta(milliseconds=1)
         numbers = f"{self.events}, {calls.most}, {window}"
@@ -78,12 +78,12 @@ there, fails in that state, and costs nothing in any other. (Valkey 9 moves whol
 
 
 def before_reading(in_cluster: bool) -> str:
-    """What stands before each script that only reads."""
+    """Make the Lua that stands before each script that only reads."""
     return _WHILE_A_SLOT_MOVES if in_cluster else ""
 
 
 def before_changing(bounds: Bounds, in_cluster: bool, wait_for_replicas: bool) -> str:
-    """What stands before each script that changes something."""
+    """Make the Lua that stands before each script that changes something."""
     return (
         bounds.constants()
         + _MAKE_ROOM

@@ -118,7 +118,7 @@ class Primary:
         return connection
 
     async def _named(self) -> Address:
-        """Who is primary: the server that most Sentinels name, by the name that we know it by.
+        """Find the primary: the server that most Sentinels name, by the address that we know it by.
 
         The first news of a failover is believed if the server has the data of the one before. Where
         too few Sentinels answer for a majority, the known one stays; and at a start, whom all name
@@ -143,11 +143,11 @@ class Primary:
         return self._known if self._known and self._is(chosen) else chosen.addresses[0]
 
     def _is(self, candidate: Candidate) -> bool:
-        """Whether it is the server that we know, by whatever name."""
+        """Tell whether it is the server that we know, by whatever address."""
         return candidate.is_at(self._known, self._identity.run_id)
 
     async def _succeeds(self, candidate: Candidate) -> bool:
-        """Whether it is the one that we know, or primary now and goes on from where that was."""
+        """Tell whether it is the one that we know, or primary now and has that one's data."""
         if self._is(candidate):
             return True
         address, history = candidate.addresses[0], self._identity.history
@@ -162,9 +162,9 @@ class Primary:
         return False
 
     async def _may_start_with(self, candidate: Candidate) -> bool:
-        """Whether one may be followed whom all name that answer, though they are no majority.
+        """Tell whether to follow a server that all who answer name, though they are no majority.
 
-        With nobody known, unless its feed is another's or, where we have an issuer, nobody's.
+        Only while no primary is known; where we have an issuer, only if the feed bears its mark.
         """
         if not self._issuer:
             return self._known is None

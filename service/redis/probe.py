@@ -1,4 +1,4 @@
-"""Whether Redis takes changes, found out by one that does no harm."""
+"""Finds out whether Redis takes changes, by one that does no harm."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ def _write(*, barrier: Key) -> Any:
 
 
 class Written(msgspec.Struct, frozen=True):
-    """What a probe has found. Times are in seconds."""
+    """The result of a probe. Times are in seconds."""
 
     missing: tuple[str, ...]
     """Commands and kinds of keys that our user may not use, though scripts need them."""
@@ -51,7 +51,7 @@ return missing"""
 
 
 async def refuse_without_rights(connection: AbstractConnection) -> None:
-    """Hang up where our user may not run all that scripts run, on all their kinds of keys.
+    """Refuse a server where our user may not run all that scripts run, on all kinds of keys.
 
     A script that is refused its third write has made two. So none is sent unless all may run.
     Rights that are taken away later are noticed by a `probe`, or by the first call that lacks one:
@@ -78,8 +78,7 @@ async def probe(redis: RedisClient) -> Written:
     """Write a key that ends by itself; in a cluster, one in each bucket, wherever it lies.
 
     Raises:
-        StoreUnavailable: no bucket took it. Its cause is the server's own word, if there was one.
-    """
+        StoreUnavailable: no bucket took it. Its cause is the server's error, if there was one."""
     buckets = range(BUCKETS) if redis.topology == "cluster" else range(1)
     found = await asyncio.gather(*(_probe(redis, n) for n in buckets), return_exceptions=True)
     refused = tuple(each for each in found if isinstance(each, StoreUnavailable))

@@ -1,4 +1,4 @@
-"""What an error of Redis means: which of them pass, which need an operator, and what is told.
+"""Tells what an error of Redis means: whether it passes or needs an operator, and what to say.
 
 An error reply never reaches a client as a defect of the service: whatever Redis will not do, the
 call that needs it is answered with 503. The server's own text is not passed on, since it may quote
@@ -89,23 +89,23 @@ _BY_TEXT = (
 
 
 def lacks_rights(error: BaseException) -> bool:
-    """Whether the server has not let our user do all that a call does: it may be half done."""
+    """Tell whether our user lacks a right that the call needs, so that it may be half done."""
     return isinstance(error, exceptions.RedisError) and _meaning(error) is _NO_LEAVE
 
 
 def code_of(error: exceptions.RedisError) -> str:
-    """The first word of an error reply; redis-py takes it off where it has a class for it."""
+    """Return the first word of an error reply; redis-py removes it where it has a class for it."""
     return getattr(error, "status_code", None) or str(error).partition(" ")[0]
 
 
 def refused(error: exceptions.RedisError) -> CommandRefused:
-    """An error reply as what it means to whoever has sent the command."""
+    """Turn an error reply into what it means to whoever has sent the command."""
     meaning = _meaning(error) or _unforeseen(error)
     return CommandRefused(meaning.refusal, meaning.message, permanent=meaning.permanent)
 
 
 def unavailable(error: BaseException) -> StoreUnavailable:
-    """Why there is no answer: `StoreRefuses`, where a server has said so when connected to."""
+    """Say why there is no answer: `StoreRefuses`, where a server has refused the connection."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, StoreUnavailable):
@@ -123,7 +123,7 @@ def unavailable(error: BaseException) -> StoreUnavailable:
 
 
 def refused_by_sentinel(error: exceptions.RedisError) -> SentinelRefuses | None:
-    """What an error of a Sentinel means; `None`: nothing that it has said."""
+    """Turn an error of a Sentinel into what it means; `None`: it has not refused."""
     meaning = _meaning(error)
     if meaning is _NO_PASSWORD:
         return SentinelRefuses("A Sentinel asks for a password: sentinel_password", permanent=True)
@@ -144,6 +144,8 @@ def _meaning(error: exceptions.RedisError) -> _Meaning | None:
 
 
 def _unforeseen(error: exceptions.RedisError) -> _Meaning:
-    """What is no state of a server that we know. Such texts name keys' types and lines of scripts;
-    those that quote arguments are among the others."""
+    """Quote an error that is no known state of a server.
+
+    Such texts name types of keys and lines of scripts; those that quote arguments are known ones.
+    """
     return _Meaning("error", f"Redis answers with an error: {str(error)[:200]}")

@@ -1,4 +1,4 @@
-"""What the Redis servers must be like to be trusted with sessions."""
+"""The requirements that Redis servers must meet to be trusted with sessions."""
 
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -39,8 +39,10 @@ class ServerReport(msgspec.Struct, frozen=True):
 
 
 class Refusals:
-    """What our user may not ask. It is not asked again for a minute: each time would be an entry in
-    the server's ACL LOG, which somebody may watch."""
+    """What our user may not ask, so that it is not asked again for a minute.
+
+    Each time would be an entry in the server's ACL LOG, which somebody may watch.
+    """
 
     _LIFE = 60.0
 
@@ -48,7 +50,7 @@ class Refusals:
         self._until: dict[str, float] = {}
 
     async def heed(self, name: str, ask: Callable[[], Awaitable[T]]) -> T | None:
-        """The answer, or `None` where the server does not give it to us."""
+        """Ask, and return the answer; `None` where the server does not let our user ask."""
         if time.monotonic() < self._until.get(name, 0.0):
             return None
         try:
@@ -114,20 +116,23 @@ async def check_server(url: Secret, issuer: str = "") -> None:
 
 
 async def _appendfsync(redis: RedisClient) -> str | None:
-    """Only CONFIG GET tells it, which tells passwords as well: our user in redis.conf may not ask,
-    but the embedded server and one without ACL let us."""
+    """Read `appendfsync`, which only CONFIG GET tells; `None` where our user may not ask.
+
+    That command tells passwords as well: our user in redis.conf may not use it, but the embedded
+    server and one without ACL let us.
+    """
     settings = await redis.ask_all("CONFIG", "GET", "appendfsync")
     return _worst((told[1].decode() if len(told) == 2 else None for told in settings), "always")
 
 
 def _worst(told: Iterable[str | None], best: str) -> str | None:
-    """The best that can be said of all servers: one that is not `best`, else an unknown one."""
+    """Choose the worst value of all servers: one that is not `best`, else an unknown one."""
     found = list(told)
     bad = [value for value in found if value not in (best, None)]
     return bad[0] if bad else None if None in found or not found else best
 
 
 def _fields(info: bytes) -> dict[str, str]:
-    """The `name:value` lines of INFO."""
+    """Read the `name:value` lines of INFO."""
     lines = (line.partition(":") for line in info.decode().splitlines())
     return {name: value for name, separator, value in lines if separator}

@@ -1,4 +1,4 @@
-"""What users of the Redis servers may do: the server's own `default`, and ours.
+"""The rights of users of the Redis servers: the server's own `default`, and ours.
 
 **The user `default` loads the data.** What a script changes stands in the append-only file between
 MULTI and EXEC, and EXEC asks what the user of its connection may do. While a server reads the file,
@@ -46,7 +46,7 @@ LOADING_LINE = "user default off resetpass ~* &* +@all"
 
 
 def commands_written() -> set[str]:
-    """The names of the commands that `default` must be allowed."""
+    """Return the names of the commands that `default` must be allowed."""
     return {*_WRITTEN, "DEL", "UNLINK", "SELECT"}
 
 
@@ -61,7 +61,7 @@ _QUESTIONS = _questions()
 
 
 async def missing_to_load(redis: RedisClient) -> str:
-    """What the user `default` of a primary may not do though loading needs it; `""`: nothing.
+    """Find what the user `default` of a primary may not do though loading needs it; `""`: nothing.
 
     Raises:
         StoreUnavailable
@@ -78,7 +78,7 @@ async def missing_to_load(redis: RedisClient) -> str:
 
 
 async def lacks_rights_to_load(redis: RedisClient) -> str:
-    """The same as a sentence for operators, without its capital and its full stop."""
+    """Say what `missing_to_load` has found in a sentence, without its capital and full stop."""
     missing = await missing_to_load(redis)
     if not missing:
         return ""

@@ -72,7 +72,7 @@ class Declared:
 def _values(
     names: tuple[str, ...], kinds: Mapping[str, tuple[str, ...]]
 ) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
-    """A function that takes the values of these names, in this order, out of keywords."""
+    """Make a function that takes the values of these names, in this order, out of keywords."""
     if any(kinds[name][1:] for name in names):
         (only,) = names
         return itemgetter(only)
@@ -163,7 +163,7 @@ class Source:
         return source, digest
 
     def _located(self, message: str, before: str) -> str:
-        """The message of an error in it, with files and their lines instead of ours."""
+        """Name files and lines in an error's message, instead of lines of the joined source."""
 
         def place(found: re.Match[str]) -> str:
             line = int(found[1]) - before.count("\n") - 1
@@ -214,5 +214,5 @@ def script(
 
 
 def texts(paths: Sequence[str]) -> dict[str, str]:
-    """The Lua files of `service/` at these paths."""
+    """Read the Lua files of `service/` at these paths."""
     return {path: (files("service") / path).read_text(encoding="utf-8") for path in paths}

@@ -1,4 +1,4 @@
-"""Whom one Sentinel calls primary. A leaf: it asks over whatever connection there is."""
+"""Asks one Sentinel whom it calls primary, over whatever connection there is."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,7 +12,7 @@ Ask = Callable[..., Awaitable[Any]]
 
 
 class UnknownPrimary(LookupError):
-    """It knows no primary of this name."""
+    """The Sentinel knows no primary of this name."""
 
 
 async def vote_of(ask: Ask, name: str) -> Vote:

@@ -123,7 +123,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _field_and_text(name: str, given: Mapping[str, str]) -> tuple[str, str]:
-    """The field that the variable `name` sets, and the text it gives (or its file holds)."""
+    """Return the field that the variable `name` sets, and the text it gives or its file holds."""
     field = name.removeprefix(PREFIX).lower()
     if field in _PARSERS and name.isupper():
         return field, given[name]

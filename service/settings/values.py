@@ -41,12 +41,12 @@ class Secret:
         return hash(self._text)
 
     def reveal(self) -> str:
-        """The text itself. Call it where the text is used, nowhere earlier."""
+        """Return the text itself. Call it where the text is used, nowhere earlier."""
         return self._text
 
 
 def parser_of(annotation: Any) -> Parser:
-    """The parser of a field: that in its `Annotated`, or that of its type."""
+    """Return the parser of a field: that in its `Annotated`, or that of its type."""
     if get_origin(annotation) is Annotated:
         parser: Parser = annotation.__metadata__[0]
         return parser

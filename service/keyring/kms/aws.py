@@ -68,14 +68,14 @@ class AwsKms:
         return f"the AWS KMS key {self._keys[0]}"
 
     def wrap(self, data_key: bytes, aad: bytes) -> bytes:
-        """The data key, encrypted by the first key."""
+        """Encrypt a data key with the first key."""
         if len(data_key) != DATA_KEY_SIZE:
             raise ValueError("a data key has 32 bytes")
         sealed = self._ask("encrypt", "CiphertextBlob", self._keys[0], aad, Plaintext=data_key)
         return _FORMAT + sealed
 
     def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
-        """The data key that `wrap` was given."""
+        """Decrypt a wrapped data key with the key that has wrapped it."""
         if wrapped[:1] != _FORMAT or not 1 < len(wrapped) <= _LARGEST:
             raise SealBroken
         refused: KeyServiceUnavailable | None = None

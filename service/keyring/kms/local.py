@@ -46,7 +46,7 @@ class LocalKeyFile:
         | 0x01    | wrapping key | 12 bytes         | 32 bytes                  | 16 bytes   |
         +---------+--------------+------------------+---------------------------+------------+
 
-    To turn the wrapping key over, append a line and run `openshow-auth keys rewrap`. The file is
+    To replace the wrapping key, append a line and run `openshow-auth keys rewrap`. The file is
     read anew at each call, so no key stays in memory and a key that was added counts at once. With
     `create`, the first `wrap` writes the file if there is none. `unwrap` never does, nor a `wrap`
     after the file has been read: a lost file must be missed, not replaced.
@@ -58,7 +58,7 @@ class LocalKeyFile:
 
     @classmethod
     def at(cls, data_dir: Path, given: Path | None) -> Self:
-        """The file that the operator gave, which must exist, else the data dir's own."""
+        """Choose the operator's file, which must exist, or the one in the data directory."""
         if given is not None:
             return cls(given, create=False)
         return cls(data_dir / KEY_FILE_NAME, create=True)
@@ -70,7 +70,7 @@ class LocalKeyFile:
         return f"the key file {self.path}"
 
     def wrap(self, data_key: bytes, aad: bytes) -> bytes:
-        """The data key, encrypted under the newest key of the file."""
+        """Encrypt a data key under the newest key of the file."""
         if len(data_key) != DATA_KEY_SIZE:
             raise ValueError("a data key has 32 bytes")
         if self._create:
@@ -80,7 +80,7 @@ class LocalKeyFile:
         return _FORMAT + key_id + nonce + AESGCM(key).encrypt(nonce, data_key, _bound(key_id, aad))
 
     def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
-        """The data key that `wrap` was given."""
+        """Decrypt a wrapped data key with the key of the file that it names."""
         keys = self._keys()
         if len(wrapped) != _WRAPPED_SIZE or wrapped[:1] != _FORMAT:
             raise SealBroken
@@ -126,7 +126,7 @@ def _read(path: Path) -> bytes:
 
 
 def _forbidden(owner: int, reader: int) -> int:
-    """The bits that the mode of a key file must not have: all rights of group and others.
+    """Return the bits that a key file's mode must not have: all rights of group and others.
 
     A secret that is mounted belongs to root, and whoever else reads it does so as its group.
     """
@@ -136,7 +136,7 @@ def _forbidden(owner: int, reader: int) -> int:
 
 
 def _parse(path: Path, content: bytes) -> dict[bytes, bytes]:
-    """Keys by id, newest last. The errors name a line by its number: its text may be a key."""
+    """Read keys by id, newest last. Errors name a line by its number: its text may be a key."""
     if len(content) > _LARGEST_FILE:
         raise StartupError(f"the key file {path} is malformed: larger than {_LARGEST_FILE} bytes")
     lines = content.decode("ascii", "replace").splitlines()
@@ -160,7 +160,7 @@ def _parse(path: Path, content: bytes) -> dict[bytes, bytes]:
 
 
 def _ensure(path: Path) -> None:
-    """Sees to it that a whole key file stands at `path` and survives a power cut.
+    """Make sure that a whole key file stands at `path` and survives a power cut.
 
     Processes that start at once agree on one: the first link wins. A kill at any point leaves no
     file at `path` or a whole one, and at most a draft, which the next start clears away.

@@ -104,7 +104,7 @@ class Pkcs11Token:
         return f"the key {self._settings.keys[0]} of the PKCS#11 token {self._settings.token}"
 
     def wrap(self, data_key: bytes, aad: bytes) -> bytes:
-        """The data key, encrypted by the first key."""
+        """Encrypt a data key with the first key."""
         if len(data_key) != DATA_KEY_SIZE:
             raise ValueError("a data key has 32 bytes")
         nonce = os.urandom(_NONCE_END - 1)
@@ -118,7 +118,7 @@ class Pkcs11Token:
         return _FORMAT + nonce + sealed
 
     def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
-        """The data key that `wrap` was given."""
+        """Decrypt a wrapped data key with whichever key opens it."""
         if len(wrapped) != _WRAPPED_SIZE or wrapped[:1] != _FORMAT:
             raise SealBroken
         parameters = _gcm(wrapped[1:_NONCE_END], aad)
@@ -135,11 +135,11 @@ class Pkcs11Token:
         raise SealBroken
 
     def _alive(self) -> bytes:
-        """A use of the key that only a living session lets through."""
+        """Encrypt a byte and throw the result away: only a living session can."""
         return bytes(self._open()[0].encrypt(bytes(1), **_gcm(os.urandom(12), b"")))
 
     def _tried_twice(self, call: Callable[[], bytes]) -> bytes:
-        """A session dies with the HSM's restart; the second try opens another."""
+        """Make a call, and once more in a new session: one dies with the HSM's restart."""
         try:
             return call()
         except PKCS11Error:
@@ -175,7 +175,7 @@ class Pkcs11Token:
         return self._keys
 
     def _log_in(self, library: Any, token: pkcs11.Token) -> pkcs11.Session:
-        """A session, with one try of the PIN, and none where that could lock the token."""
+        """Open a session, with one try of the PIN, and none where that could lock the token."""
         if token.flags & (TokenFlag.USER_PIN_LOCKED | TokenFlag.USER_PIN_FINAL_TRY):
             locked = token.flags & TokenFlag.USER_PIN_LOCKED
             raise self._refused("PinLocked" if locked else "that the next wrong PIN locks it")
@@ -200,7 +200,7 @@ class Pkcs11Token:
         return TokenFlag(0)
 
     def _refused(self, answer: str) -> StartupError:
-        """Never tried again: a few wrong ones lock the token."""
+        """Note that the PIN is never to be tried again, as a few wrong ones lock the token."""
         why = f"SERVICE_KMS_PKCS11_PIN: the token answers {answer}"
         self._tries.refuse(why)
         return StartupError(why)

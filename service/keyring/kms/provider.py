@@ -1,4 +1,4 @@
-"""The key services at the top: what one is, and how several of them serve as one."""
+"""Key services, which wrap data keys: what one must do, and how several of them serve as one."""
 
 import queue
 import threading
@@ -32,10 +32,10 @@ class KeyProvider(Protocol):
     """
 
     def wrap(self, data_key: bytes, aad: bytes) -> bytes:
-        """The data key (32 bytes), wrapped. Begins with the provider's byte in `FORMATS`."""
+        """Wrap a data key (32 bytes). The result begins with the provider's byte in `FORMATS`."""
 
     def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
-        """What was wrapped.
+        """Unwrap a data key.
 
         Raises:
             SealBroken: damaged, wrapped by another key, or under another `aad`.
@@ -58,11 +58,11 @@ class KeyServices:
         return str(self._providers[self.current])
 
     def wrap(self, data_key: bytes, aad: bytes) -> bytes:
-        """The data key, wrapped by the current key service."""
+        """Have the current key service wrap a data key."""
         return self._providers[self.current].wrap(data_key, aad)
 
     def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
-        """The data key, unwrapped by the key service that has wrapped it."""
+        """Have the key service that has wrapped a data key unwrap it."""
         name = wrapped_by(wrapped)
         if name not in self._providers:
             try:
@@ -75,7 +75,7 @@ class KeyServices:
 
 
 def wrapped_by(wrapped: bytes) -> str:
-    """The name of the key service that has wrapped a data key. Raises `SealBroken`."""
+    """Name the key service that has wrapped a data key. Raises `SealBroken`."""
     name = FORMATS.get(wrapped[:1])
     if name is None:
         raise SealBroken

@@ -1,4 +1,4 @@
-"""Which key services there are, as the settings have it. Only those that is used is imported."""
+"""Makes the key services that the settings name. Only what is used is imported."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -11,7 +11,7 @@ from service.settings import Settings
 
 
 def open_key_services(settings: Settings, environ: Mapping[str, str]) -> KeyServices:
-    """The key service that `SERVICE_KMS` names, and all others that are set up, to unwrap.
+    """Make the key service that `SERVICE_KMS` names, and all others that are set up, to unwrap.
 
     Raises:
         SettingsError: a setting is missing, or the library of a key service is not installed.

@@ -47,7 +47,7 @@ class VaultSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def read(cls, environ: Mapping[str, str], **own: Any) -> "VaultSettings":
-        """`own` from the service's settings, the rest from the variables that Vault's tools use."""
+        """Read the variables that Vault's tools use; `own` come from the service's settings."""
         return cls(
             address=environ.get("VAULT_ADDR", ""),
             namespace=environ.get("VAULT_NAMESPACE", ""),
@@ -94,7 +94,7 @@ class VaultTransit:
         return f"the Vault key {self._settings.mount}/{self._settings.key}"
 
     def wrap(self, data_key: bytes, aad: bytes) -> bytes:
-        """The data key, encrypted by the newest version of the key."""
+        """Encrypt a data key with the newest version of the key."""
         if len(data_key) != DATA_KEY_SIZE:
             raise ValueError("a data key has 32 bytes")
         ciphertext = self._ask("encrypt_data", "ciphertext", aad, plaintext=_text(data_key))
@@ -103,7 +103,7 @@ class VaultTransit:
         return _FORMAT + ciphertext.encode()
 
     def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
-        """The data key that `wrap` was given."""
+        """Decrypt a wrapped data key, whose text names the version of the key."""
         ciphertext = wrapped[1:].decode("ascii", "replace")
         if wrapped[:1] != _FORMAT or not _CIPHERTEXT.fullmatch(ciphertext):
             raise SealBroken
@@ -170,7 +170,7 @@ class VaultTransit:
         return ask()
 
     def _told(self, error: exceptions.VaultError) -> Exception:
-        """What an error of Vault's means for the operator."""
+        """Turn an error of Vault's into one that says what it means for the operator."""
         if isinstance(error, exceptions.InvalidRequest):
             return self._invalid(str(error))
         if isinstance(error, exceptions.Forbidden):
@@ -195,7 +195,7 @@ class VaultTransit:
         )
 
     def _invalid(self, complaint: str) -> Exception:
-        """What Vault answers with 400, told apart by its words."""
+        """Tell apart by its words what Vault answers with 400."""
         if "too old" in complaint:
             return KeyServiceRefused(
                 f"{self} does not open this version any more: lower its min_decryption_version,"

@@ -81,7 +81,7 @@ def _set_key(user_id: bytes, key: str) -> None:
 
 
 def _key(email: str) -> str | None:
-    """As `accounts.emails` makes it at this version; `None` for what is no address any more."""
+    """Make the key as `accounts.emails` does at this version; `None`: it is no address any more."""
     local, _, domain = normalize("NFKC", email.strip()).rpartition("@")
     try:
         host = idna.encode(domain, uts46=True, transitional=False).decode()
