@@ -46,6 +46,7 @@ _FAILURES = (
     PoolTimeoutError,
     asyncpg.PostgresError,  # while connecting
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server has said goodbye, and not hung up yet
     sqlite3.Error,  # of reads past SQLAlchemy
     OSError,  # drivers that use sockets
     MemoryError,  # SQLite's

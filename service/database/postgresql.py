@@ -217,6 +217,8 @@ def _read_errors(engine: AsyncEngine) -> None:
 
     @event.listens_for(engine.sync_engine, "handle_error")
     def read(context: ExceptionContext) -> None:
+        if isinstance(context.original_exception, asyncpg.InternalClientError):
+            context.is_disconnect = True  # the driver has lost its way on this connection
         cause = context.original_exception.__cause__
         if isinstance(cause, asyncpg.PostgresError):
             cause.detail = None  # it quotes the row, and tracebacks would show it

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote
 
 import aiosqlite
+import asyncpg
 from sqlalchemy import Select, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -67,7 +68,7 @@ class _PostgresReader:
             assert raw is not None  # noqa: S101  it has just been checked out
             try:
                 return await raw.fetch(text, value)  # the driver prepares it once a connection
-            except asyncio.CancelledError:
+            except (asyncio.CancelledError, asyncpg.InternalClientError):
                 raw.terminate()  # as SQLAlchemy does: whoever has it next must not wait for this
                 raise
 

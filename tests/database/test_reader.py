@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -14,7 +15,7 @@ from sqlalchemy.pool import QueuePool
 from tools.testbed.postgresql import PostgresServer
 from tools.testbed.waiting import eventually
 
-from service.database.engine import open_database, store_errors
+from service.database.engine import open_database, ping, store_errors
 from service.database.migration import migrate
 from service.database.reader import MOST_USERS, Reader, open_reader
 from service.database.tables import users
@@ -157,6 +158,27 @@ async def test_a_read_that_is_cancelled(postgres: PostgresServer) -> None:
         await locks.close()
 
 
+async def test_a_cancelled_read_of_a_server_that_hangs(postgres: PostgresServer) -> None:
+    """Nobody waits for it: the driver's own way would ask the server to cancel."""
+    with postgres_store(postgres) as store:
+        user_id = add(store, second_factor=True)
+        engine = open_database(store.url, connections=1, patience=PATIENCE)
+        reader = open_reader(engine)
+        assert await read(reader, user_id) == {user_id: True}
+        postgres.freeze()
+        try:
+            task = asyncio.create_task(read(reader, user_id))
+            await asyncio.sleep(0.2)  # it is sent within that; if not, the test proves less
+            task.cancel()
+            done, _ = await asyncio.wait([task], timeout=PATIENCE.total_seconds() / 2)
+            assert done
+            assert pool_of(engine).checkedout() == 0
+        finally:
+            postgres.resume()
+        assert await read(reader, user_id) == {user_id: True}
+        await engine.dispose()
+
+
 async def test_a_close_after_an_error(postgres: PostgresServer) -> None:
     """An error in the statement costs no connection, a lost one is replaced, and none is left."""
     with postgres_store(postgres) as store:
@@ -171,12 +193,36 @@ async def test_a_close_after_an_error(postgres: PostgresServer) -> None:
         assert len(await looks.fetch(_OTHERS)) == 1
         await looks.execute("SELECT pg_terminate_backend(pid) FROM (" + _OTHERS + ") AS others")
         await eventually(lambda: others_than(looks))
+        with suppress(StoreUnavailable):  # as in the next test, where the end has not come yet
+            await read(reader, user_id)
         assert await read(reader, user_id) == {user_id: True}
         with pytest.raises(StoreUnavailable), store_errors():
             await reader.one("SELECT 1 / (octet_length($1::bytea) - 16)", user_id)
         await engine.dispose()
         await eventually(lambda: others_than(looks))
         await looks.close()
+
+
+GOODBYE = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0"
+
+
+@pytest.mark.parametrize("past_sqlalchemy", [True, False])
+async def test_a_goodbye_before_the_end(postgres: PostgresServer, past_sqlalchemy: bool) -> None:
+    """A server that stops says so on idle connections, and hangs up a moment later: between the two
+    a call is told that the store is away, and the next one has another connection."""
+    with postgres_store(postgres) as store:
+        user_id = add(store, second_factor=True)
+        engine = open_database(store.url, connections=1, patience=PATIENCE)
+        reader = open_reader(engine)
+        async with engine.connect() as connection:
+            raw: Any = (await connection.get_raw_connection()).driver_connection
+        raw._protocol.data_received(b"E" + (len(GOODBYE) + 4).to_bytes(4) + GOODBYE)
+        with pytest.raises(StoreUnavailable):
+            await (read(reader, user_id) if past_sqlalchemy else ping(engine))
+        assert await read(reader, user_id) == {user_id: True}
+        await ping(engine)
+        assert raw.is_closed()
+        await engine.dispose()
 
 
 _OTHERS = (
