@@ -40,12 +40,12 @@ def configure(level: str) -> None:
 
 
 def shows_requests() -> bool:
-    """Whether a line for each request is wanted."""
+    """Tell whether a line for each request is wanted."""
     return _level <= logging.INFO
 
 
 def write(line: msgspec.Struct) -> None:
-    """Write a line as it is, with all others of this turn of the event loop in one go.
+    """Write a line as it is, in one call with all others of this turn of the event loop.
 
     For what every request pays, structlog's way is too long, and a system call too much.
     """

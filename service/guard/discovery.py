@@ -62,7 +62,7 @@ class PrimaryDiscovery:
         return self._homes.is_importing(bucket)
 
     def redirected(self, bucket: int, refusal: ResponseError, by: Address | None) -> bool:
-        """Go where a refusal sends us, which `find` then finds. Whether it named another node.
+        """Go where a refusal sends us, which `find` then finds. Return whether it named a node.
 
         A node of a cluster that names none is of no use: another is asked next time.
         """
@@ -76,6 +76,6 @@ class PrimaryDiscovery:
         self._homes.lost(bucket)
 
     async def aclose(self) -> None:
-        """Hang up on nodes and Sentinels."""
+        """Disconnect from nodes and Sentinels."""
         await self._homes.aclose()
         await self._sentinels.aclose()

@@ -1,4 +1,4 @@
-"""What a check can end with, besides an identity.
+"""The errors that a check can end with.
 
 GuardError
 ├── TokenRefused        the token does not count: 401 `invalid_token`

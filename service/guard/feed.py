@@ -21,7 +21,7 @@ from .stream import Stream
 
 
 class Feed:
-    """All readers."""
+    """Starts and stops the readers, and knows for which buckets entries are missing."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Feed:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, patience: float) -> bool:
-        """Begin to read. Whether all was read in within `patience` seconds; it goes on anyway."""
+        """Begin to read. Return whether all was read in `patience` seconds; it goes on anyway."""
         self._tasks = [asyncio.create_task(reader.run()) for reader in self._readers]
         try:
             async with asyncio.timeout(patience):

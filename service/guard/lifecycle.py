@@ -1,5 +1,7 @@
-"""When a verifier runs: from where an app enters it, or from a request where the server tells apps
-neither of its start nor of its end, until it is left or its event loop is closed.
+"""The runs of a verifier: when one begins and ends.
+
+It begins when an app enters the verifier, or with a request where the server tells apps neither
+of its start nor of its end; it ends when the verifier is left or its event loop is closed.
 """
 
 import asyncio
@@ -13,7 +15,7 @@ logger = logging.getLogger("openshow_auth.guard")
 
 
 class Lifecycle:
-    """What runs now, if anything does: one run at a time, in one event loop."""
+    """Starts and ends runs: one at a time, in one event loop."""
 
     def __init__(self, new_run: Callable[[], Running], on_end: Callable[[], None]) -> None:
         """Start nothing yet. `on_end` is called after a run, however it has ended."""
@@ -71,7 +73,7 @@ class Lifecycle:
             await asyncio.shield(self._late_start)
 
     def current(self) -> Running:
-        """Return what runs.
+        """Return the present run.
 
         Raises:
             NotStarted: nothing does, or only just begins to.

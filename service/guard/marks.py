@@ -1,4 +1,4 @@
-"""Whether a Redis holds the feed of this guard's issuer: what its mark says (`feed_mark.py`)."""
+"""Tells whether a Redis holds the feed of this guard's issuer, by its mark (`feed_mark.py`)."""
 
 from collections.abc import Sequence
 

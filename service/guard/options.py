@@ -1,4 +1,4 @@
-"""What a verifier is told, checked before anything is started."""
+"""The options of a verifier, checked before anything is started."""
 
 import math
 from collections.abc import Callable, Iterable

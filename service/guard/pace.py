@@ -1,4 +1,4 @@
-"""How often a feed is looked at."""
+"""The times of reading a feed: how often it is looked at, and how long is waited."""
 
 import msgspec
 
@@ -13,10 +13,10 @@ class Pace(msgspec.Struct, frozen=True):
 
     @property
     def pulse(self) -> float:
-        """From one proof that all is known to the next."""
+        """Seconds from one proof that all is known to the next."""
         return self.bound / 4
 
     @property
     def patience(self) -> float:
-        """For a connection, and for a reply."""
+        """Seconds to wait for a connection, and for a reply."""
         return min(max(self.bound / 2, 0.2), 2.0)

@@ -1,4 +1,4 @@
-"""Which paths need no access token: those that are listed, in their one spelling.
+"""Decides which paths need no access token: those that are listed, in their one spelling.
 
 What lies between a client and a handler may read a path in ways of its own: a proxy that resolves
 `..`, a framework that folds `//`, a server that decodes `%2F`. A path that has two readings is

@@ -1,4 +1,4 @@
-"""Logs what may happen at each request once a minute at most."""
+"""A log that writes what may happen at each request once a minute at most."""
 
 import logging
 import time
@@ -10,8 +10,10 @@ _SHOWN = 200
 
 
 class RateLimitedLog:
-    """Each kind of message, told apart by its text before the arguments are put in, has its own
-    minute, so that none hides another."""
+    """Writes each kind of message once a minute at most, so that none hides another.
+
+    Kinds are told apart by the text before the arguments are put in.
+    """
 
     def __init__(self) -> None:
         self._told_at: dict[str, float] = {}

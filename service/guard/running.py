@@ -1,4 +1,4 @@
-"""What a verifier has going while it runs: the issuer's keys, the feed, and whom it asks."""
+"""One run of a verifier: the issuer's keys, the feed, and the lookup of sessions."""
 
 import asyncio
 import logging

@@ -59,7 +59,7 @@ class Sentinels:
         raise NoPrimary("no majority of the Sentinels names the primary")
 
     async def aclose(self) -> None:
-        """Hang up on all."""
+        """Disconnect from all."""
         for wire in self._wires.values():
             await wire.close()
         self._wires.clear()

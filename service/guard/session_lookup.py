@@ -60,7 +60,7 @@ class SessionLookup:
         raise GuardUnavailable(_RETRY_AFTER)
 
     async def aclose(self) -> None:
-        """Hang up."""
+        """Disconnect."""
         for wires in self._idle.values():
             for wire in wires:
                 await wire.close()

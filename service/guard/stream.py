@@ -44,7 +44,7 @@ class Stream:
         return time.monotonic() < self.doubtful_until
 
     def take(self, entries: Sequence[Entry]) -> bool:
-        """Take what comes next. False: it is not what comes next, and was not taken."""
+        """Take the next entry. False: it is not the one that comes next, and was not taken."""
         for entry, session_id in entries:
             if not self.cursor.follow(entry):
                 return False
@@ -52,14 +52,14 @@ class Stream:
         return True
 
     def goes_on(self, entries: list[Entry]) -> bool:
-        """Take what stands after `cursor.before_last`. False: that is not where the cursor ends."""
+        """Take what stands after `cursor.before_last`. False: the last known entry is not there."""
         last = self.cursor.last
         if last is not None and (not entries or entries.pop(0)[0] != last):
             return False
         return self.take(entries)
 
     def disown(self) -> None:
-        """Take nothing of it, be sure of nothing: it is another issuer's stream, or nobody's."""
+        """Take nothing of it and be sure of nothing: its mark is another issuer's or nobody's."""
         self.is_ours = False
         self.shard.known_until = float("-inf")
 

@@ -1,4 +1,4 @@
-"""The way from a listening socket to connections."""
+"""Accepts connections from a listening socket."""
 
 import asyncio
 import errno
@@ -33,9 +33,11 @@ class Acceptor:
         is_its_turn: Callable[[int], bool],
         make_room: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        """`protocol` makes one for each connection. `is_its_turn`, asked with how many are on their
-        way, tells whether another worker on the socket should rather take the next. `make_room` is
-        called before each, and with True when there was no file descriptor left for one.
+        """Prepare to accept; `protocol` makes a protocol for each connection.
+
+        `is_its_turn`, asked with how many are being accepted, tells whether this worker should take
+        the next, or another on the socket. `make_room` is called before each, and with True when
+        there was no file descriptor left for one.
         """
         self._make_room = make_room
         self._listener = listener
@@ -54,7 +56,7 @@ class Acceptor:
         self._loop.add_reader(self._listener, self._take_turn)
 
     async def stop(self) -> None:
-        """Take who waits in the queue, who would be cut off otherwise, and listen no more."""
+        """Accept all who wait in the queue, who would be cut off otherwise, and listen no more."""
         self._loop.remove_reader(self._listener)
         while self._accept():
             pass
@@ -70,7 +72,7 @@ class Acceptor:
             self._rest(_TURN)
 
     def _accept(self) -> bool:
-        """Whether there was somebody, or may be."""
+        """Accept one connection. Return whether there was one, or may be another."""
         self._make_room(False)
         try:
             connection, _ = self._listener.accept()

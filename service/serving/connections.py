@@ -1,4 +1,4 @@
-"""The connections of a server: none waits for its client for ever, and there is room for others."""
+"""Bounds the connections of a server: how long one waits for its client, and how many there are."""
 
 import asyncio
 import heapq
@@ -28,7 +28,7 @@ class Connections:
     """Ends connections: those whose time is over, and where there are too many, those that wait."""
 
     def __init__(self, connections: Collection[Any], deadlines: Deadlines) -> None:
-        """`connections` is the server's own set, which changes."""
+        """Begin to watch. `connections` is the server's own set, which changes."""
         self._connections = connections
         self._deadlines = deadlines
         self._period = min(min(_seconds(deadlines)) / _LOOKS, _LONGEST_PERIOD)
@@ -40,11 +40,11 @@ class Connections:
         self._timer = self._loop.call_later(self._period, self._look)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._timer.cancel()
 
     def make_room(self, at_any_rate: bool = False) -> None:
-        """Give up some connections that wait for their clients if there is no room for another.
+        """End some connections that wait for their clients if there is no room for another.
 
         `Connection.standing` says which: a client that sends its request at once is served, however
         many hold connections open.
@@ -75,7 +75,7 @@ class Connections:
 
 
 def most_connections(descriptors: int) -> int:
-    """How many connections a process may have that may have so many file descriptors."""
+    """Return how many connections a process may have that may have so many file descriptors."""
     if descriptors == resource.RLIM_INFINITY:
         return _MOST
     return max(min(descriptors - max(_RESERVE, descriptors // 8), _MOST), 1)

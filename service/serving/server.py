@@ -44,7 +44,10 @@ class Server(uvicorn.Server):
         announce: Announce,
         stop_asked: StopAsked = lambda: False,
     ) -> None:
-        """`stop_asked` tells of a signal that came before the server had its handlers in place."""
+        """Configure the server.
+
+        `stop_asked` tells of a signal that came before the server had its handlers in place.
+        """
         super().__init__(config)
         self._delay = drain_delay.total_seconds()
         self._announce = announce
@@ -79,7 +82,7 @@ class Server(uvicorn.Server):
             self._announce()
 
     def is_its_turn(self, under_way: int) -> bool:
-        """Whether this is the process that should take the next connection."""
+        """Tell whether this is the process that should take the next connection."""
         return True
 
     async def main_loop(self) -> None:
@@ -115,7 +118,7 @@ class Server(uvicorn.Server):
 
 
 def configuration(app: Any, settings: Settings) -> uvicorn.Config:
-    """How uvicorn serves `app`: the app itself, or the name of what makes it in a worker."""
+    """Configure uvicorn for `app`: the app itself, or the name of what makes it in a worker."""
     return uvicorn.Config(
         app,
         factory=isinstance(app, str),

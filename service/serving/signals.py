@@ -1,4 +1,4 @@
-"""What each signal does to a program that has to stop in order, from its first moment on."""
+"""The handling of signals in a program that has to stop in order, from its first moment on."""
 
 import signal
 from types import FrameType
@@ -86,7 +86,7 @@ def ignore_what_has_no_meaning() -> None:
 
 
 def be_a_worker() -> None:
-    """The same for a worker, which is told to stop by its parent, whatever else the group gets."""
+    """Ignore signals to the process group as well: a worker is told to stop by its parent."""
     for number in _AS_SIGTERM:
         signal.signal(number, signal.SIG_IGN)
     ignore_what_has_no_meaning()

@@ -1,4 +1,4 @@
-"""Serving from start to end: in this process, or in several that it starts."""
+"""Serves from start to end: in this process, or in several that it starts."""
 
 import asyncio
 import ipaddress
@@ -46,7 +46,7 @@ def run(settings: Settings, given: Settings, listener: socket.socket, stop_asked
 
 
 def _shared_directory() -> "TemporaryDirectory[str]":
-    """Where workers keep what `/metrics` adds up: always a new one.
+    """Make the directory where workers keep what `/metrics` adds up: always a new one.
 
     Raises:
         StartupError: there is no directory for temporary files.
@@ -91,7 +91,7 @@ async def _rehearse(app: ASGIApp) -> None:
 
 
 def greeting(given: Settings, port: int, address: str = "") -> str:
-    """What a person sees who started the service: where it is, and what to try.
+    """Tell the person who has started the service where it is, and what to try.
 
     `address` is the one that is listened on, where the host of the settings is a name for it.
     """
@@ -114,7 +114,7 @@ All calls are listed at {url}/schema; the README takes you on from here.
 
 
 def _kept(given: Settings) -> str:
-    """What lies in the data directory, in words; nothing where it is not used."""
+    """Say in words what lies in the data directory; nothing where it is not used."""
     sessions, accounts = not given.redis_url, not given.database_url
     keys = given.kms == "local" and given.kms_local_key_file is None
     if sessions and accounts and keys:

@@ -96,7 +96,7 @@ class Supervisor:
             worker.listen()
 
     def _bury_the_dead(self) -> bool:
-        """Plan the replacement of workers that have ended or hang. Whether there were any."""
+        """Plan the replacement of workers that have ended or hang. Return whether there are any."""
         dead = [worker for worker in self._workers if not worker.lives()]
         planned: list[tuple[_Worker, float]] = []
         for worker in dead:
@@ -169,7 +169,7 @@ class _Worker:
             self.channel.shutdown(socket.SHUT_WR)
 
     def end(self, deadline: float) -> None:
-        """Wait for its end until `deadline`, on the monotonic clock, then make one."""
+        """Wait for its end until `deadline`, on the monotonic clock, then kill it."""
         self._process.join(max(0, deadline - time.monotonic()))
         if self.runs:
             self._process.kill()
@@ -180,7 +180,7 @@ class _Worker:
 
 @contextmanager
 def _signals_held_back() -> Iterator[None]:
-    """What is started inside gets signals only once it has handlers for them (`work`)."""
+    """Block signals, so that what is started inside gets them once it has handlers (`work`)."""
     resource_tracker.ensure_running()  # else starting a process does it, and ends the hold
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
     try:
@@ -212,7 +212,7 @@ def _end_with_parent(channel: socket.socket, server: Server) -> None:
 
 
 class _WorkerServer(Server):
-    """A server whose event loop tells the parent that it turns."""
+    """A server that tells the parent, by a beat from its event loop, that it does not hang."""
 
     def __init__(
         self, settings: Settings, channel: socket.socket, loads: Loads, number: int

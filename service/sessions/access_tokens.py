@@ -40,7 +40,7 @@ class _Known(msgspec.Struct, frozen=True, gc=False):
 
 
 class _OwnReader(AccessTokenReader):
-    """Reads tokens most of which were signed with the key that signs now.
+    """Reads access tokens, most of which were signed with the key that signs now.
 
     Signing takes a third of the time that verifying takes, and always makes the same signature: so
     the one that we would make is right. Any other may be, and is verified.
@@ -50,7 +50,7 @@ class _OwnReader(AccessTokenReader):
     _own_header = b""
 
     def expect(self, own: SigningKey | None, header: bytes) -> None:
-        """Most tokens begin with `header` from now on, and were signed with `own`."""
+        """Expect most tokens to begin with `header` from now on, and to be signed with `own`."""
         self._own, self._own_header = own, header
 
     def is_signed(self, signed: bytes, key: EllipticCurvePublicKey, signature: bytes) -> bool:
@@ -89,13 +89,15 @@ class AccessTokens:
         self._known.clear()  # what a key has signed that is gone must not count any more
 
     def window(self) -> tuple[int, int]:
-        """When a token that is minted now begins to be valid, and ends at the latest, both in ms
-        since 1970 by this process' clock."""
+        """Return when a token that is minted now begins to be valid, and when it ends at the most.
+
+        Both are in ms since 1970 by this process' clock.
+        """
         now = milliseconds(self._clock())
         return now, now + self.life * 1000
 
     def mint(self, session: Session) -> tuple[str, int]:
-        """A signed token for this session, and for how many seconds it is valid.
+        """Mint a signed token for this session. Return it, and for how many seconds it is valid.
 
         That is `life`, but at most to the session's own end, in whole seconds (rounded up): so
         nobody who checks access tokens need be told of that end.
@@ -153,5 +155,5 @@ class AccessTokens:
 
 
 def _header(kid: str) -> bytes:
-    """The first part of a token signed with `kid`, and the dot."""
+    """Spell the first part of a token signed with `kid`, and the dot behind it."""
     return encode(msgspec.json.encode(Header(alg="ES256", kid=kid, typ="at+jwt"))) + b"."

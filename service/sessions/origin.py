@@ -58,13 +58,13 @@ class RequestOrigin(msgspec.Struct, frozen=True):
         return _spelt(self.address.packed) if self.address else ""
 
     def packed(self) -> bytes:
-        """The short form of address and user agent."""
+        """Pack address and user agent into the form that is kept with a session."""
         address = self.address.packed if self.address else b""
         return bytes((len(address),)) + address + _deflate(self.user_agent[:USER_AGENT_KEPT])
 
 
 def plain(address: Address) -> Address:
-    """The IPv4 address inside an IPv6 address, or the address itself.
+    """Return the IPv4 address inside an IPv6 address, or the address itself.
 
     Mapped ones (RFC 4291, section 2.5.5.2) are what a socket for both families shows; those with
     the well-known prefix (RFC 6052, section 2.1) are what a translator shows.
@@ -75,7 +75,7 @@ def plain(address: Address) -> Address:
 
 
 def network(address: Address | None) -> str:
-    """The network that attempts are counted under: IPv4 /24, IPv6 /64 (IPv4 inside it as IPv4).
+    """Name the network that attempts are counted under: IPv4 /24, IPv6 /64 (IPv4 in it as IPv4).
 
     Clients whose address is not known (a unix socket) are one network.
     """
@@ -87,7 +87,7 @@ def network(address: Address | None) -> str:
 
 
 def unpack(packed: bytes) -> tuple[str | None, str | None]:
-    """Address and user agent as texts, `None` where there is none.
+    """Unpack address and user agent as texts, `None` where there is none.
 
     A user agent that does not unpack is none: the next rotation replaces it, and nothing depends on
     it. The address, which the scripts read, too, is as long as it says, or `ValueError` is raised.
@@ -99,7 +99,7 @@ def unpack(packed: bytes) -> tuple[str | None, str | None]:
 
 
 def _spelt(address: bytes) -> str:
-    """A packed address as RFC 5952 writes it; '' where there is none."""
+    """Spell a packed address as RFC 5952 does; '' where there is none."""
     if not address:
         return ""
     if address[:12] in _IPV4_INSIDE and len(address) == 16:

@@ -83,7 +83,7 @@ def read(
     expires_at: int,
     user_version: bytes | None = None,
 ) -> Session:
-    """The session behind a stored record.
+    """Read a stored record as the session that it stands for.
 
     `expires_at` is its PEXPIRETIME, ms since 1970; `user_version` as the index has it.
 

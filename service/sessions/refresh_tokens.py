@@ -82,7 +82,7 @@ class RefreshTokens:
         self._current = current
 
     def mint(self, user_id: bytes, session_id: bytes, generation: int) -> RefreshToken:
-        """A fresh token for this session. `generation` counts from 0.
+        """Mint a token for this session. `generation` counts from 0.
 
         Raises:
             KeyServiceUnavailable: the MAC keys are not open yet.
@@ -102,7 +102,7 @@ class RefreshTokens:
         return _token(body + _mac(self._mac_keys[self._current], body))
 
     def recognise(self, text: str) -> RefreshToken:
-        """The token behind `text`, if it is one of ours, spelt canonically. Asks nobody.
+        """Read `text` if it is a token of ours, spelt canonically. Asks neither Redis nor SQL.
 
         Raises:
             InvalidRefreshToken: anything else.
@@ -118,7 +118,7 @@ class RefreshTokens:
         return token
 
     def read(self, text: str) -> RefreshToken:
-        """What a token says that is spelt like one of ours. Whether it is one, is not looked at.
+        """Read a text that is spelt like a token of ours, without checking that it is one.
 
         Raises:
             InvalidRefreshToken: anything else.
@@ -145,7 +145,7 @@ def seal_successor(spent: RefreshToken, successor: RefreshToken) -> bytes:
 
 
 def open_successor(spent: RefreshToken, sealed: bytes) -> RefreshToken:
-    """The inverse of `seal_successor`.
+    """Open what `seal_successor` has sealed.
 
     Raises:
         InvalidRefreshToken: `sealed` was not made for `spent`.

@@ -1,5 +1,6 @@
-"""The version of a user's row, as it is noted beside their sessions: whether pods may believe the
-row that they have read.
+"""The version of a user's row, noted in Redis beside their sessions.
+
+By it pods know whether the row that they have read is current.
 
 The user store raises it with each change of the row. Redis notes it in the field `v` of the user's
 index, whose other fields are session ids, in one of three states:
@@ -48,12 +49,12 @@ CONSTANTS: Mapping[str, str | int] = {
 
 
 def is_changing(noted: bytes) -> bool:
-    """Whether a change of the row is announced, and not published."""
+    """Tell whether a change of the row is announced, and not published."""
     return noted.startswith(_CHANGING)
 
 
 def read(noted: bytes | None) -> int | None:
-    """The version that is noted; `None` while the row changes.
+    """Read the version that is noted; `None` while the row changes.
 
     Raises:
         UnknownLayout: it is in none of the three states.

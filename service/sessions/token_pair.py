@@ -1,4 +1,4 @@
-"""What a client gets for a session, and what it is made from."""
+"""The token pair that a client gets for a session, and what it is made from."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from service.sessions.refresh_tokens import RefreshToken
 
 
 class TokenPair(msgspec.Struct, frozen=True):
-    """What a client gets. Both texts are secrets; `expires_in`: seconds of the access token."""
+    """The tokens of a client. Both texts are secrets; `expires_in`: seconds of the access token."""
 
     access_token: str
     refresh_token: str

@@ -1,4 +1,4 @@
-"""Scripts that change what is a user's, and tell of it in an event: of sessions and second factor.
+"""Scripts that change a user's sessions or second factor, and write an event about it.
 
 All take the same keys and arguments first, those of `prelude.lua`, which stands before each.
 """
@@ -33,12 +33,14 @@ CONSTANTS: Constants = {
 
 
 class UserScript(Generic[P]):
-    """Called with whose it is and who asks, then with the keys and arguments of its own."""
+    """A script that is called with user and origin, then with keys and arguments of its own."""
 
     def __init__(
         self, function: Callable[P, Any], *paths: str, feed: bool, constants: Constants
     ) -> None:
-        """The function declares those; `feed`: the script ends sessions, so it has their keys, too.
+        """Read the keys and arguments that the function declares.
+
+        `feed`: the script ends sessions, so it has the keys of the feed, too.
 
         Raises:
             ValueError: the names in it are not those that are declared.
@@ -81,8 +83,10 @@ class UserScript(Generic[P]):
 def user_script(
     *paths: str, feed: bool = False, alone: bool = False, constants: Constants | None = None
 ) -> Callable[[Callable[P, Any]], UserScript[P]]:
-    """Declare such a script in files of `service/`, after `prelude.lua`, and `feed.lua` if `feed`;
-    if `alone`, after neither."""
+    """Declare such a script in files of `service/`, run after `prelude.lua`.
+
+    `feed`: after `feed.lua`, too. `alone`: after neither.
+    """
     before: list[str] = [] if alone else ["sessions/prelude.lua"]
     if feed and not alone:
         before.append("sessions/feed.lua")

@@ -58,7 +58,7 @@ class Challenge(msgspec.Struct, frozen=True):
 
 
 class Challenges:
-    """Any method may raise `StoreUnavailable`."""
+    """Issues and judges login challenges. Any method may raise `StoreUnavailable`."""
 
     def __init__(self, redis: RedisClient, life: timedelta) -> None:
         self._redis = redis
@@ -73,7 +73,7 @@ class Challenges:
         return Issued(base64.urlsafe_b64encode(secret).decode(), moment(expires_at))
 
     async def find(self, challenge_id: str) -> Challenge:
-        """The open challenge with this id.
+        """Find the open challenge with this id.
 
         Raises:
             ChallengeNotFound: unknown, malformed, expired or used: one answer.
@@ -95,7 +95,7 @@ class Challenges:
         step: int | None,
         origin: RequestOrigin,
     ) -> bool:
-        """Judge an answer, and count it if it is wrong. Whether the challenge is now passed.
+        """Judge an answer, and count it if it is wrong. Return whether the challenge is now passed.
 
         Raises:
             ChallengeNotFound: it was used up or has expired in the meantime.
@@ -117,7 +117,7 @@ class Challenges:
 
 
 def _secret(challenge_id: str) -> bytes:
-    """The bytes of a canonically spelt id."""
+    """Decode a challenge's id, which must be spelt canonically."""
     if len(challenge_id) != _ID_TEXT or not challenge_id.isascii():
         raise ChallengeNotFound
     try:

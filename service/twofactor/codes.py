@@ -1,4 +1,4 @@
-"""Which of the two kinds of code a person has typed, and whether it could be right."""
+"""Tells which of the two kinds of code a person has typed, and whether it could be right."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -26,12 +26,12 @@ class RecoveryCode(msgspec.Struct, frozen=True):
 
 
 def seal_secret(keyring: Keyring, user_id: bytes, enrolment_id: bytes, secret: bytes) -> bytes:
-    """The TOTP secret of an enabled second factor, sealed for the user store."""
+    """Seal the TOTP secret of an enabled second factor, for the user store."""
     return keyring.seal(secret, purpose=_PURPOSE, bound_to=user_id + enrolment_id)
 
 
 def reseal_secret(keyring: Keyring, user_id: bytes, enrolment_id: bytes, sealed: bytes) -> bytes:
-    """The same secret, sealed under the current epoch. Raises `SealBroken`."""
+    """Open a sealed TOTP secret and seal it under the current epoch. Raises `SealBroken`."""
     secret = keyring.open(sealed, purpose=_PURPOSE, bound_to=user_id + enrolment_id)
     return seal_secret(keyring, user_id, enrolment_id, secret)
 
@@ -44,7 +44,7 @@ def classify(
     code: str,
     now: datetime,
 ) -> TotpCode | RecoveryCode | None:
-    """What `code` is for this user; `None` for a wrong TOTP code and for what is no code.
+    """Tell what `code` is for this user; `None`: a wrong TOTP code, or no code at all.
 
     Raises:
         SealBroken: the stored secret does not open.

@@ -75,9 +75,9 @@ class Enrolments:
     async def verify(
         self, user_id: bytes, temp_secret_id: str, code: str, origin: RequestOrigin
     ) -> Sequence[str]:
-        """Confirm an enrolment with a code and turn the second factor on. The recovery codes.
+        """Turn the second factor on, confirmed by a code, and return the recovery codes.
 
-        `temp_secret_id` is the enrolment's id in hex, whatever was sent for it.
+        `temp_secret_id` is the enrolment's id in hex, or whatever was sent for it.
 
         Raises:
             AlreadyEnabled: wins over all others.
@@ -101,7 +101,7 @@ class Enrolments:
         return [recovery_codes.spell(minted) for minted in enrolment.recovery_codes]
 
     async def _not_pending(self, user_id: bytes) -> AlreadyEnabled | EnrollmentNotFound:
-        """Why there is nothing to confirm: a racing call may have turned 2FA on just now."""
+        """Say why there is nothing to confirm: a racing call may have turned 2FA on just now."""
         return AlreadyEnabled() if await self._factors.get(user_id) else EnrollmentNotFound()
 
     async def _turn_on(self, user_id: bytes, enrolment: Enrolment, origin: RequestOrigin) -> None:
@@ -118,7 +118,7 @@ class Enrolments:
 
 
 def _enrolment_id(temp_secret_id: str) -> bytes | None:
-    """The id, or `None` for what is not spelt as we spell it."""
+    """Decode an enrolment's id; `None` for what is not spelt as we spell it."""
     if not _TEMP_SECRET_ID.fullmatch(temp_secret_id):
         return None
     return bytes.fromhex(temp_secret_id)

@@ -1,4 +1,4 @@
-"""The limit on wrong codes: one for a user, over all doors that take a code."""
+"""The limit on wrong codes: one for a user, over all calls that take a code."""
 
 from contextlib import AbstractAsyncContextManager
 

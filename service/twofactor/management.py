@@ -1,4 +1,4 @@
-"""Living with the second factor: turning it off, fresh recovery codes."""
+"""Changes of an enabled second factor: turning it off, fresh recovery codes."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ from service.twofactor.scripts import clock_ms, publish, spend
 
 
 class SecondFactorManagement:
-    """Both take a code as leave for the change. Any may raise `StoreUnavailable`, `SealBroken`."""
+    """Changes that a code allows. Both methods may raise `StoreUnavailable` or `SealBroken`."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class SecondFactorManagement:
         self._clock = clock
 
     async def disable(self, user_id: bytes, code: str, origin: RequestOrigin) -> None:
-        """Turn the second factor off, with a TOTP or a recovery code. Open challenges die with it.
+        """Turn the second factor off, with a TOTP or a recovery code. Open challenges end with it.
 
         Raises:
             NotEnabled, InvalidCode, TooManyAttempts
@@ -53,7 +53,7 @@ class SecondFactorManagement:
     async def renew_recovery_codes(
         self, user_id: bytes, code: str, origin: RequestOrigin
     ) -> Sequence[str]:
-        """Replace all recovery codes, with a TOTP code. The new ones.
+        """Replace all recovery codes, with a TOTP code. Return the new ones.
 
         Raises:
             NotEnabled, InvalidCode, TooManyAttempts

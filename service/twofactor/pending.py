@@ -23,19 +23,19 @@ _SEALED_AT = 25
 
 
 def sealed_part(stored: bytes) -> tuple[int, bytes]:
-    """Where the sealed part of a pending enrolment begins, and the part."""
+    """Return the offset of the sealed part of a pending enrolment, and that part."""
     return _SEALED_AT, stored[_SEALED_AT:]
 
 
 def reseal_pending(keyring: Keyring, user_id: bytes, stored: bytes) -> bytes:
-    """The sealed part, sealed anew under the current epoch; as long. Raises `SealBroken`."""
+    """Seal the sealed part anew under the current epoch; it stays as long. Raises `SealBroken`."""
     bound_to = user_id + stored[:ENROLMENT_ID]
     opened = keyring.open(stored[_SEALED_AT:], purpose=_PURPOSE, bound_to=bound_to)
     return keyring.seal(opened, purpose=_PURPOSE, bound_to=bound_to)
 
 
 class Enrolment(msgspec.Struct, frozen=True):
-    """What is waiting to be confirmed.
+    """An enrolment that waits to be confirmed.
 
     The recovery codes are minted with the secret, so that a confirmation that was cut short and is
     repeated shows the same ones.
@@ -50,7 +50,7 @@ class Enrolment(msgspec.Struct, frozen=True):
 
 
 class PendingEnrolments:
-    """At most one pending enrolment a user. Any method may raise `StoreUnavailable`."""
+    """Pending enrolments, one a user at most. Any method may raise `StoreUnavailable`."""
 
     def __init__(self, redis: RedisClient, keyring: Keyring, life: timedelta) -> None:
         self._redis = redis
@@ -58,7 +58,7 @@ class PendingEnrolments:
         self._life = life // timedelta(milliseconds=1)
 
     async def begin(self, user_id: bytes, origin: RequestOrigin) -> tuple[Enrolment, datetime]:
-        """Mint an enrolment, which replaces the one before. It, and when it expires."""
+        """Mint an enrolment, which replaces the one before. Return it, and when it expires."""
         enrolment = Enrolment(os.urandom(ENROLMENT_ID), new_secret(), tuple(new_codes()))
         sealed = self._keyring.seal(
             b"".join((enrolment.secret, *enrolment.recovery_codes)),
@@ -77,7 +77,7 @@ class PendingEnrolments:
         return enrolment, moment(expires_at)
 
     async def find(self, user_id: bytes, enrolment_id: bytes) -> Enrolment | None:
-        """The pending enrolment of this user, if it has this id.
+        """Find the pending enrolment of this user, if it has this id.
 
         Raises:
             UnknownLayout: another version of this program has written what is stored.

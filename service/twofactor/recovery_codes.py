@@ -27,19 +27,19 @@ _PURPOSE = b"recovery code digest, version 1"
 
 
 def new_codes() -> list[bytes]:
-    """Ten fresh codes."""
+    """Mint ten fresh codes."""
     return [os.urandom(CODE_BYTES) for _ in range(COUNT)]
 
 
 def spell(code: bytes) -> str:
-    """The form in which a person sees a code."""
+    """Spell a code as a person sees it."""
     number = int.from_bytes(code)
     letters = "".join(_ALPHABET[number >> 5 * place & 31] for place in reversed(range(_LETTERS)))
     return "-".join(letters[start : start + 4] for start in range(0, _LETTERS, 4))
 
 
 def read(text: str) -> bytes | None:
-    """The code that a person typed, or `None` for what cannot be one."""
+    """Read a code that a person typed; `None` for what cannot be one."""
     if len(text) > _LONGEST_INPUT:
         return None
     letters = [char.upper() if char.isascii() else char for char in text if char.isalnum()]
@@ -52,7 +52,7 @@ def read(text: str) -> bytes | None:
 
 
 class RecoveryDigests:
-    """What is stored of codes, under keys derived from the peppers of passwords, by scheme."""
+    """Digests codes for storage, under keys derived from the peppers of passwords, by scheme."""
 
     def __init__(self, peppers: Mapping[int, bytes]) -> None:
         self.use(peppers)
@@ -68,7 +68,7 @@ class RecoveryDigests:
         ]
 
     def of(self, user_id: bytes, enrolment_id: bytes, code: bytes) -> bytes:
-        """What to store of a fresh code.
+        """Digest a fresh code for storage.
 
         Raises:
             KeyServiceUnavailable: the peppers are not open yet.
@@ -78,7 +78,7 @@ class RecoveryDigests:
         return hmac.digest(self._keys[0], user_id + enrolment_id + code, "sha256")
 
     def candidates(self, user_id: bytes, enrolment_id: bytes, code: bytes) -> Sequence[bytes]:
-        """What may be stored of a code that was typed: the newest kind first.
+        """Make all digests that may be stored of a code that was typed, the newest kind first.
 
         Raises:
             KeyServiceUnavailable: the peppers are not open yet.

@@ -1,4 +1,4 @@
-"""Moving sealed secrets to the current epoch, beside all that goes on.
+"""Moves sealed secrets to the current epoch, while the service serves.
 
 Each secret is replaced only if it is still the one that was read. So this may be killed at any
 point, run again, and run twice at once.
@@ -40,7 +40,7 @@ Progress = Callable[[int], None]
 
 
 class Resealing:
-    """Walks the secrets of second factors. All may raise `StoreUnavailable`."""
+    """Reseals the secrets of second factors. All methods may raise `StoreUnavailable`."""
 
     def __init__(self, factors: SecondFactors, keyring: Keyring, progress: Progress) -> None:
         self._factors = factors
@@ -50,7 +50,7 @@ class Resealing:
         """How many did not open. They are left as they are."""
 
     async def reseal_enabled(self) -> None:
-        """Those in the user store."""
+        """Reseal the secrets in the user store."""
         epoch, after = self._keyring.current_epoch, b""
         while batch := await self._factors.sealed_under_others(epoch, after, _BATCH):
             renewed = [(secret, new) for secret in batch if (new := self._renewed(secret))]
@@ -59,7 +59,7 @@ class Resealing:
             after = batch[-1].user_id
 
     async def reseal_pending(self, redis: RedisClient) -> int:
-        """Those of enrolments that wait to be confirmed, in Redis. How many were replaced."""
+        """Reseal pending enrolments in Redis. Return how many were replaced."""
         replaced = 0
         async for names in redis.scan(EVERY_PENDING):
             for name in names:

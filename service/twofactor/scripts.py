@@ -93,7 +93,7 @@ def publish_row(*, row_version: int | str, event: str) -> Any:
 
 
 def clock_ms() -> int:
-    """The clock of this process, by which codes are judged; ms since 1970."""
+    """Read the clock of this process, by which codes are judged; ms since 1970."""
     return time.time_ns() // 1_000_000
 
 

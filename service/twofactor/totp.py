@@ -21,12 +21,12 @@ _CODE = re.compile(r"[0-9]{6}", re.ASCII)
 
 
 def new_secret() -> bytes:
-    """A fresh secret."""
+    """Mint a secret."""
     return os.urandom(SECRET_BYTES)
 
 
 def matching_step(secret: bytes, code: str, now: datetime) -> int | None:
-    """The step whose code this is: the present one, or one either side; `None` if of none.
+    """Find the step whose code this is: the present one, or one either side; `None`: of none.
 
     Exactly six ASCII digits are a code; anything else is not.
     """
@@ -42,7 +42,7 @@ def matching_step(secret: bytes, code: str, now: datetime) -> int | None:
 
 
 def provisioning_uri(secret: bytes, issuer: str, account: str) -> str:
-    """The `otpauth://` URI that an authenticator app reads from the QR code.
+    """Make the `otpauth://` URI that an authenticator app reads from the QR code.
 
     Percent-encoded throughout: several apps show a `+` as it is.
     """

@@ -1,4 +1,4 @@
-"""Whose request it is, by the network: the peer, or who a trusted proxy says that it was."""
+"""Finds a client's address: the peer's, or the one that a trusted proxy names."""
 
 import functools
 import ipaddress
@@ -15,11 +15,11 @@ class TrustedProxies:
     """The proxies whose `X-Forwarded-For` is believed."""
 
     def __init__(self, networks: Sequence[Network] = ()) -> None:
-        """Networks of mapped IPv4 addresses count as those of IPv4."""
+        """Trust these networks; those of mapped IPv4 addresses count as those of IPv4."""
         self._networks = [_plain_network(network) for network in networks]
 
     def client(self, peer: str, forwarded: bytes) -> Address | None:
-        """The address of a client: the last one on the way that is no trusted proxy's.
+        """Find the address of a client: the last one on the way that is no trusted proxy's.
 
         `forwarded` is the header, several of them joined; each proxy has added whom it heard. If
         all were proxies, it is the first. `None` where that is no address, such as `unknown`.
@@ -40,7 +40,7 @@ class TrustedProxies:
 
 
 def parse(text: str) -> Address | None:
-    """An address; one of IPv4 inside IPv6 as that of IPv4. A zone is left out."""
+    """Read an address; one of IPv4 inside IPv6 as that of IPv4. A zone is left out."""
     return _parse(text) if len(text) <= _LONGEST else None
 
 
@@ -53,7 +53,7 @@ def _parse(text: str) -> Address | None:
 
 
 def _without_port(entry: str) -> str:
-    """An entry of `X-Forwarded-For` without the port that some proxies add."""
+    """Take the port that some proxies add off an entry of `X-Forwarded-For`."""
     if entry.startswith("["):
         return entry[1:].partition("]")[0]
     return entry.partition(":")[0] if entry.count(":") == 1 else entry

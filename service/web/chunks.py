@@ -1,4 +1,4 @@
-"""Where a chunked body ends (RFC 9112, section 7.1)."""
+"""Finds where a chunked body ends (RFC 9112, section 7.1)."""
 
 import re
 
@@ -27,7 +27,7 @@ class ChunkedBody:
     __slots__ = ("_fields", "_in_trailers", "_line", "_room", "_skip", "trailers")
 
     def __init__(self, room: int, fields: int) -> None:
-        """`room` bytes and `fields` fields are left for trailers."""
+        """Begin a body. `room` bytes and `fields` fields are left for trailers."""
         self._room = room
         self._fields = fields
         self._in_trailers = False
@@ -38,7 +38,7 @@ class ChunkedBody:
         self._skip = 0  # bytes of a chunk, and of the line end behind it, that are still to come
 
     def end(self, data: bytes) -> int | None:
-        """Where in `data`, the next piece, the message ends; `None` where it goes on.
+        """Find where in `data`, the next piece, the message ends; `None`: it goes on.
 
         Raises:
             Malformed, TooManyTrailers

@@ -1,4 +1,4 @@
-"""A connection to a client: who waits for whom, for how long, and how it ends."""
+"""A connection to a client: its deadlines, its refusals, its end."""
 
 import asyncio
 import itertools
@@ -16,7 +16,7 @@ _numbers = itertools.count()
 
 
 class Connection(HttpToolsProtocol):
-    """What `Protocol` does besides reading messages: deadlines, refusals, ends."""
+    """The part of `Protocol` that reads no messages: deadlines, refusals, ends."""
 
     flow: "Flow"
     cycle: RequestResponseCycle | None  # type: ignore[assignment]  # None before the first request
@@ -79,7 +79,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(408)
 
     def _waits_for_client(self) -> bool:
-        """Whether it is the client's turn, and the client has done nothing since the last look."""
+        """Tell whether it is the client's turn, and it has done nothing since the last look."""
         unsent = self.transport.get_write_buffer_size()
         progress, self._unsent = unsent != self._unsent, unsent
         if unsent or progress:
@@ -91,7 +91,7 @@ class Connection(HttpToolsProtocol):
         return not self._is_answering()
 
     def standing(self) -> tuple[bool, bool, float, int] | None:
-        """What tells which connection to give up first, where there is no room for all: the least.
+        """Return a key by which the connection to end first, where there is no room, is the least.
 
         Those that were not waited for yet go last. Of the others, those that never had an answer go
         first. Then it is who was waited for longest, and who came first. `None` while the service
@@ -106,7 +106,7 @@ class Connection(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse(self, status: int) -> None:
-        """Answer what is under way with an error of HTTP, if it has no answer yet; then the end."""
+        """Answer what is under way with an HTTP error, if it has no answer yet, and then close."""
         if self._refused or self.transport.is_closing():
             return
         self._held = b""
@@ -149,7 +149,7 @@ class Flow(FlowControl):
         self.pause_reading()
 
     def release(self) -> None:
-        """The end of `hold`."""
+        """Read on after `hold`."""
         self._holds = False
         self.resume_reading()
 
@@ -159,7 +159,7 @@ class Flow(FlowControl):
 
 
 class LateClosing:
-    """The transport as the answer to a request sees it that has not come in whole."""
+    """The transport of an answer to a request that has not come in whole: it is closed late."""
 
     def __init__(self, connection: Connection) -> None:
         self.write = connection.transport.write

@@ -1,4 +1,4 @@
-"""The one table that turns errors into answers, and the one shape that they have."""
+"""The one table that maps errors to answers, and the one shape that these have."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -142,7 +142,7 @@ _CLIENT_GONE = 499  # nginx's number for it; only the log ever sees it
 
 
 def as_json(answer: Answer) -> bytes:
-    """The body of an answer that is given outside of the framework. It must have a message."""
+    """Spell the body of an answer outside of the framework. It must have a message."""
     return msgspec.json.encode(ErrorBody(ErrorDetail(answer.code, answer.message or "")))
 
 
@@ -183,7 +183,7 @@ def on_framework_error(request: Request[Any, Any, Any], error: HTTPException) ->
 
 
 def on_client_gone(request: Request[Any, Any, Any], error: ClientGone) -> Response[None]:
-    """Nobody reads this answer."""
+    """Answer a client that has gone, for the log: nobody reads it."""
     return Response(None, status_code=_CLIENT_GONE)
 
 
@@ -202,7 +202,7 @@ HANDLERS: ExceptionHandlersMap = {
 
 
 def allow(methods: str) -> str:
-    """The Allow header for the methods that a route has. Where there is GET, there is HEAD."""
+    """Spell the Allow header for the methods of a route. Where there is GET, there is HEAD."""
     names = {name.strip() for name in methods.split(",")}
     return ", ".join(sorted(names | ({"HEAD"} if "GET" in names else set())))
 

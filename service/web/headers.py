@@ -1,4 +1,4 @@
-"""What headers may hold, and those that come more than once."""
+"""Checks what headers may hold, and joins those that come more than once."""
 
 import re
 from collections.abc import Iterable
@@ -11,12 +11,12 @@ _LONGEST_HOST = 512  # bytes, twice what a name in DNS and a port need
 
 
 def is_host(value: bytes) -> bool:
-    """Whether it may be the value of `Host`. Empty it is that of a target without an authority."""
+    """Tell whether it may be the value of `Host`, empty for a target without an authority."""
     return len(value) <= _LONGEST_HOST and _HOST.fullmatch(value) is not None
 
 
 def joined(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """The values by name, several of one name joined (RFC 9110, section 5.3; RFC 9113, 8.2.3).
+    """Join several values of one name (RFC 9110, section 5.3; RFC 9113, section 8.2.3).
 
     What may be there only once, such as a credential or a media type, is none any more then.
     """

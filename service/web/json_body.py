@@ -16,7 +16,7 @@ _WORDS = {"str": "a string", "bool": "true or false", "object": "a JSON object"}
 
 
 def decode(body: bytes, form: Any) -> Any:
-    """The struct of type `form` that `body` spells. Of a key given twice, the last counts.
+    """Decode `body` as a struct of type `form`. Of a key given twice, the last counts.
 
     Raises:
         InvalidField: it is not JSON, or of another form; names the field, `body` for the whole.
@@ -36,7 +36,7 @@ def _decoder(form: Any) -> msgspec.json.Decoder[Any]:
 
 
 def _explain(message: str) -> tuple[str, str]:
-    """Field and message for people, from a message of msgspec's."""
+    """Turn a message of msgspec's into a field and a message for people."""
     if missing := _MISSING.search(message):
         return missing["name"], f"The field {missing['name']} is required."
     place, expected = _PLACE.search(message), _EXPECTED.match(message)

@@ -35,7 +35,10 @@ def observe(route: str, method: str, status: int, seconds: float) -> None:
 
 
 def _count_dropped_lines() -> None:
-    """Bring the counter up to date. Here, for who drops a line must not wait for its lock."""
+    """Bring the counter of dropped lines up to date.
+
+    It is done here, since whoever drops a line must not wait for the counter's lock.
+    """
     global _counted
     dropped = streams.dropped()
     if dropped != _counted:
@@ -49,7 +52,7 @@ def _series(route: str, method: str, status: int) -> tuple[Counter, Histogram]:
 
 
 def exposition() -> bytes:
-    """All metrics of the service as Prometheus text."""
+    """Spell all metrics of the service as Prometheus text."""
     _count_dropped_lines()
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest()

@@ -55,7 +55,7 @@ class RequestMiddleware:
     """ASGI middleware: a request id, a log line, two metrics, and an answer even to a defect."""
 
     def __init__(self, app: ASGIApp, moved: Mapping[str, str] | None = None) -> None:
-        """`moved` has the new path of some that only resemble one of ours."""
+        """Wrap the app. `moved` has the new path of some that only resemble one of ours."""
         self._app = app
         self._moved = moved or {}
 
@@ -161,7 +161,7 @@ class _Exchange:
 
 
 def _refused(scope: HTTPScope) -> int | None:
-    """The status of what is refused whatever route it may be for, `None` where nothing is."""
+    """Return the status of a request that is refused on any route; `None`: it is not."""
     if len(scope.get("query_string", b"")) > LONGEST_QUERY:
         return 414
     if len(scope["headers"]) > MOST_FIELDS:  # type: ignore[arg-type]  # uvicorn's list
@@ -176,7 +176,7 @@ def _refused(scope: HTTPScope) -> int | None:
 
 
 def _is_canonical(scope: HTTPScope) -> bool:
-    """Whether the path has one spelling only.
+    """Tell whether the path has one spelling only.
 
     Litestar takes `//metrics/` for what it resembles, and others take `/%6detrics` so; a proxy in
     front that lets some paths through and others not may see it otherwise.
@@ -195,12 +195,12 @@ def _is_canonical(scope: HTTPScope) -> bool:
 
 
 def _request_id(sent: bytes | None) -> str:
-    """The request's own id if it is fit to be repeated in logs and headers, else a new one."""
+    """Return the request's own id if it is fit to be shown in logs and headers, else a new one."""
     if sent is not None and _ACCEPTABLE_ID.fullmatch(sent):
         return sent.decode()
     return mint_request_id()
 
 
 def mint_request_id() -> str:
-    """A new request id: 96 random bits. It names a request and is no secret."""
+    """Mint a request id: 96 random bits. It names a request and is no secret."""
     return base64.urlsafe_b64encode(random.getrandbits(96).to_bytes(12)).decode()

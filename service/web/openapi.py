@@ -43,19 +43,19 @@ class Pages(msgspec.Struct, frozen=True):
 
 
 def state(routes: Sequence[HTTPRouteHandler]) -> State:
-    """The app state that holds the pages of these routes."""
+    """Make the app state that holds the pages of these routes."""
     document = describe(routes)
     return State({_KEY: Pages(msgspec.json.encode(document), schema_page.render(document))})
 
 
 def pages_of(app: Litestar) -> Pages:
-    """The pages in the app's state."""
+    """Return the pages in the app's state."""
     pages: Pages = app.state[_KEY]
     return pages
 
 
 def describe(routes: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of these routes, as builtin types."""
+    """Describe these routes in an OpenAPI 3.1 document, as builtin types."""
     bearer = SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")
     config = OpenAPIConfig(
         title="OpenShow Auth",
@@ -99,5 +99,5 @@ def _is_error(response: dict[str, Any]) -> bool:
 
 
 def _without_types(path: str) -> str:
-    """`/a/{id:str}` as OpenAPI writes it, `/a/{id}`."""
+    """Spell `/a/{id:str}` as OpenAPI does, `/a/{id}`."""
     return path.replace(":str}", "}")

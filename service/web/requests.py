@@ -1,4 +1,4 @@
-"""What is checked and read of a request before its handler runs.
+"""Checks and reads a request before its handler runs.
 
 The order is the contract's: 414 and 431 (`RequestMiddleware`) → 404 and 405 (the router) → 413 →
 401 → 415 → 400 (the body).
@@ -35,7 +35,7 @@ class JsonRequest(Request[Caller, Any, State]):
     _read: bytes
 
     async def body(self) -> bytes:
-        """The body. None and `null` count as `{}`, so that what is missing is named as always.
+        """Read the body. None and `null` count as `{}`, so that what is missing is named as always.
 
         Raises:
             RequestEntityTooLarge: over the limit, whatever the headers say.
@@ -49,7 +49,7 @@ class JsonRequest(Request[Caller, Any, State]):
             return self._read
 
     async def json(self) -> Any:
-        """The body as the `data` parameter of the route's handler declares it.
+        """Decode the body as the `data` parameter of the route's handler declares it.
 
         Raises:
             InvalidField: the body is not JSON, or not of that form.
@@ -99,12 +99,12 @@ def answer_options_to_anybody(app: Litestar) -> None:
 
 
 def trusting(networks: Sequence[Network]) -> State:
-    """The app state by which `origin_of` believes the proxies in these networks."""
+    """Make the app state by which `origin_of` believes the proxies in these networks."""
     return State({_PROXIES: TrustedProxies(networks)})
 
 
 def origin_of(request: JsonRequest) -> RequestOrigin:
-    """Who sent this request."""
+    """Find out who sent this request: address, user agent and request id."""
     scope, headers = request.scope, headers_of(request.scope)
     peer = scope["client"]
     proxies: TrustedProxies = request.app.state[_PROXIES]
@@ -116,13 +116,13 @@ def origin_of(request: JsonRequest) -> RequestOrigin:
 
 
 def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
-    """The headers by lower-case name, as `RequestMiddleware` left them. Several are joined."""
+    """Return the headers by lower-case name, as `RequestMiddleware` left them: several joined."""
     headers: Mapping[bytes, bytes] = scope["state"]["headers"]
     return headers
 
 
 def _bearer(headers: Mapping[bytes, bytes]) -> str:
-    """The credential of RFC 6750, section 2.1; the scheme's case does not matter."""
+    """Read the credential of RFC 6750, section 2.1; the scheme's case does not matter."""
     scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
     token = token.strip()
     if not token or scheme.lower() != b"bearer":
@@ -133,7 +133,7 @@ def _bearer(headers: Mapping[bytes, bytes]) -> str:
 
 
 def _text(value: bytes) -> str:
-    """A header that is not restricted to ASCII."""
+    """Decode a header that is not restricted to ASCII."""
     try:
         return value.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What a handler returns, as an answer: JSON, and the headers that its route always has."""
+"""Turns what a handler returns into an answer: JSON, with the headers of its route."""
 
 import functools
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class RouteResponse(Response[Any]):
     def __init__(
         self, content: Any, *, status_code: int | None, media_type: str | None, **_: Any
     ) -> None:
-        """`content`: what is spelt as JSON, or bytes of the `media_type`, or `None`."""
+        """Take `content`: what is spelt as JSON, or bytes of the `media_type`, or `None`."""
         self.content = content
         self.status_code = status_code
         self.media_type = media_type
@@ -36,7 +36,7 @@ class RouteResponse(Response[Any]):
         headers: Mapping[str, str] | None = None,
         **_: Any,
     ) -> ASGIResponse:
-        """The same as bytes. Litestar calls it, with the `headers` of the route."""
+        """Spell the answer as bytes. Litestar calls it, with the `headers` of the route."""
         content, status = self.content, self.status_code or 200
         own = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
         if content is None:

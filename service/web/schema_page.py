@@ -22,7 +22,7 @@ CONTENT_SECURITY_POLICY = (
 
 
 def render(document: dict[str, Any]) -> bytes:
-    """The page. It holds no script, and nothing in it is loaded."""
+    """Render the page. It holds no script, and nothing in it is loaded."""
     schemas = document["components"]["schemas"]
     calls = "".join(
         _call(path, method, operation, schemas)
@@ -57,14 +57,14 @@ def _call(path: str, method: str, operation: dict[str, Any], schemas: dict[str, 
 
 
 def _fields(holder: dict[str, Any], schemas: dict[str, Any]) -> str:
-    """A table of the fields of a body, one of `requestBody` or of a response."""
+    """Render a table of the fields of a body, one of `requestBody` or of a response."""
     content: dict[str, Any] = next(iter(holder.get("content", {}).values()), {})
     name = _reference(content.get("schema", {}))
     return _table(name, schemas) if name in schemas else ""
 
 
 def _types(schemas: dict[str, Any]) -> str:
-    """The tables of what fields of other bodies consist of."""
+    """Render the tables of what fields of other bodies consist of."""
     fields = (field for schema in schemas.values() for field in schema["properties"].values())
     names = {_reference(field.get("items", field)) for field in fields} - {""}
     tables = (f"<h2>{_type_name(name)}</h2>{_table(name, schemas)}" for name in sorted(names))
@@ -82,7 +82,7 @@ def _table(name: str, schemas: dict[str, Any]) -> str:
 
 
 def _reference(schema: dict[str, Any]) -> str:
-    """The name of the component that this is, or may be."""
+    """Return the name of the component that this is, or may be."""
     choices = [schema, *schema.get("oneOf", [])]
     return next((str(one["$ref"]).rpartition("/")[2] for one in choices if "$ref" in one), "")
 
@@ -105,6 +105,6 @@ def _type_name(schema: str) -> str:
 
 
 def _marked(text: str) -> str:
-    """Text with its `code` marked up."""
+    """Escape a text, and mark up its `code`."""
     parts = escape(text).split("`")
     return "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))

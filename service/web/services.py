@@ -1,4 +1,4 @@
-"""What routes need, put together in `app.py` when the app starts."""
+"""The use cases that routes call, put together in `app.py` when the app starts."""
 
 from collections.abc import Awaitable, Callable
 
@@ -38,6 +38,6 @@ def install(app: Litestar, services: Services) -> None:
 
 
 def services_of(app: Litestar) -> Services:
-    """The services that were installed."""
+    """Return the services that were installed."""
     services: Services = app.state[_KEY]
     return services

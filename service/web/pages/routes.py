@@ -41,13 +41,13 @@ class QrBody(Body, frozen=True):
 
 @get("/account", opt=PUBLIC, response_headers=HEADERS | NO_STORE, include_in_schema=False)
 async def page() -> Response[bytes]:
-    """The page itself. It is the same for everybody."""
+    """Serve the account page. It is the same for everybody."""
     return Response(FILES[PAGE].content, media_type=FILES[PAGE].media_type)
 
 
 @get("/account/{name:str}", opt=PUBLIC, response_headers=HEADERS | _FRESH, include_in_schema=False)
 async def file(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
-    """Script, style and icon, each known by name.
+    """Serve script, style and icon, each known by name.
 
     Raises:
         NotFoundException: there is no such file.

@@ -80,7 +80,7 @@ def timestamp(moment: datetime) -> str:
 
 
 def user_body(user: User) -> UserBody:
-    """The body of an account."""
+    """Make the body of an account."""
     return UserBody(
         id=user.id.hex(),
         email=user.email,
@@ -92,7 +92,7 @@ def user_body(user: User) -> UserBody:
 
 
 def token_pair_body(tokens: TokenPair) -> TokenPairBody:
-    """The body of a token pair."""
+    """Make the body of a token pair."""
     return TokenPairBody(
         access_token=tokens.access_token,
         refresh_token=tokens.refresh_token,
@@ -102,7 +102,7 @@ def token_pair_body(tokens: TokenPair) -> TokenPairBody:
 
 
 def session_body(session: Session, current: bytes) -> SessionBody:
-    """The body of a session, seen from the session with the id `current`."""
+    """Make the body of a session, seen from the session with the id `current`."""
     return SessionBody(
         id=session.id.hex(),
         created_at=timestamp(session.opened_at),
@@ -115,7 +115,7 @@ def session_body(session: Session, current: bytes) -> SessionBody:
 
 
 def failures(*kinds: type[ServiceError], body: bool = False) -> dict[int, ResponseSpec]:
-    """The OpenAPI responses for these errors: by status, the codes that each may carry.
+    """Describe these errors as OpenAPI responses: by status, the codes that each may carry.
 
     `body` adds those of a route that takes one.
     """

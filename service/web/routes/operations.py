@@ -1,4 +1,4 @@
-"""What operators and other services ask: keys, health, metrics, and this API's description."""
+"""Routes for operators and other services: keys, health, metrics, and this API's description."""
 
 from urllib.parse import parse_qs
 
@@ -50,7 +50,7 @@ class JwksBody(Body, frozen=True):
     responses={200: ResponseSpec(JwksBody, False, "The JWK set")} | failures(),
 )
 async def jwks(request: JsonRequest) -> bytes:
-    """The JWK set (RFC 7517) that verifies access tokens."""
+    """Return the JWK set (RFC 7517) that verifies access tokens."""
     return services_of(request.app).jwks()
 
 
@@ -62,7 +62,7 @@ async def jwks(request: JsonRequest) -> bytes:
     responses=failures(),
 )
 async def live() -> LiveBody:
-    """200 while the process serves."""
+    """Answer 200 while the process serves."""
     return LiveBody()
 
 
@@ -78,7 +78,7 @@ async def live() -> LiveBody:
     | REFUSALS,
 )
 async def ready(request: JsonRequest) -> Response[bytes]:
-    """A line for each part: `redis` with the durability in force, `users`, `keyring`.
+    """Report each part in a line: `redis` with the durability in force, `users`, `keyring`.
 
     A process that has been asked to stop is not ready, and says so in a line of its own. The
     status leaves out parts that the query names: `?ignore=users` is for load balancers, since
@@ -106,7 +106,7 @@ async def ready(request: JsonRequest) -> Response[bytes]:
     responses={200: ResponseSpec(str, False, "Prometheus text", "text/plain")} | failures(),
 )
 async def metrics() -> Response[bytes]:
-    """Counts and times of requests, as Prometheus text."""
+    """Return counts and times of requests, as Prometheus text."""
     return Response(exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -119,7 +119,7 @@ async def metrics() -> Response[bytes]:
     responses={200: ResponseSpec(str, False, "A page", "text/html")} | failures(),
 )
 async def schema_page(request: JsonRequest) -> bytes:
-    """A page of this document. It loads nothing from anywhere."""
+    """Show this document as a page. It loads nothing from anywhere."""
     return openapi.pages_of(request.app).page
 
 
@@ -131,5 +131,5 @@ async def schema_page(request: JsonRequest) -> bytes:
     responses={200: ResponseSpec(dict[str, object], False, "The document")} | failures(),
 )
 async def schema_document(request: JsonRequest) -> bytes:
-    """This document (OpenAPI 3.1)."""
+    """Return this document (OpenAPI 3.1)."""
     return openapi.pages_of(request.app).document

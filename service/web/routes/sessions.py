@@ -97,7 +97,7 @@ async def refresh(request: JsonRequest, data: RefreshBody) -> TokenPairBody:
     responses=failures(InvalidAccessToken, StoreUnavailable),
 )
 async def me(request: JsonRequest) -> MeBody:
-    """The caller's account and session."""
+    """Return the caller's account and session."""
     identity = await services_of(request.app).identities.of(request.user)
     session = identity.session
     return MeBody(user_body(identity.user), session_body(session, session.id))
@@ -154,7 +154,7 @@ async def logout_all(request: JsonRequest, data: LogoutAllBody) -> RevokedBody:
     responses=failures(InvalidAccessToken, StoreUnavailable),
 )
 async def list_sessions(request: JsonRequest) -> SessionsBody:
-    """The caller's living sessions, newest first."""
+    """List the caller's living sessions, newest first."""
     caller = request.user
     sessions = await services_of(request.app).sessions.all_of(caller, origin_of(request))
     return SessionsBody([session_body(session, caller.session_id) for session in sessions])
