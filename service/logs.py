@@ -73,7 +73,7 @@ def _encode(event: Any, **_: Any) -> bytes:
 
 
 class _Lines:
-    """Where structlog's lines go."""
+    """The logger to which structlog hands its lines."""
 
     def __init__(self, *_: Any) -> None:
         pass
@@ -85,7 +85,7 @@ class _Lines:
 
 
 class _Foreign(logging.Handler):
-    """Lines of the standard library's logging, in the same form."""
+    """A handler that writes records of the standard library's logging in the same form."""
 
     _formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.add_logger_name, *_SHARED],

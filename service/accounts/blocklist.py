@@ -33,7 +33,7 @@ _CHUNK = 131_072
 
 
 class Blocklist:
-    """The passwords of one file."""
+    """A file of passwords that must not be chosen."""
 
     def __init__(self, file: Path) -> None:
         """Open and check the file.

@@ -1,4 +1,4 @@
-"""Which costs of password hashes are in use, told to all processes by the user store."""
+"""Shares the costs of password hashes that are in use with all processes, by the user store."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ _ADD = insert(password_costs)
 
 
 class PasswordCosts:
-    """The costs in the database behind `engine`. Both may raise `StoreUnavailable`."""
+    """The costs noted in the database behind `engine`. All may raise `StoreUnavailable`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -48,7 +48,7 @@ class PasswordCosts:
                 return (await connection.execute(_HIGHEST)).scalar_one() or 0
 
     async def share(self, passwords: Passwords) -> None:
-        """Tell the user store the highest cost that `passwords` knows, and tell them of others'."""
+        """Note the highest cost that `passwords` knows, and tell `passwords` the highest noted."""
         known, noted = passwords.highest_cost, await self.highest()
         passwords.expect(noted)
         if known > noted:

@@ -23,7 +23,7 @@ def common_passwords(shortest: int) -> frozenset[str]:
 
 
 class PasswordPolicy:
-    """What a new password must be.
+    """The rules for new passwords.
 
     `app_name` is what people know the service by, `blocklist` a file of the operator's.
     """

@@ -58,7 +58,7 @@ class _Remembered:
 
 
 class Users:
-    """The accounts in the database behind `engine`.
+    """Reads and writes the accounts in the database behind `engine`.
 
     Rows are kept in memory: asking SQL costs more CPU than all the rest of GET /auth/me. Each is
     good for one version of the row, of which Redis tells whether it is current; and only while the

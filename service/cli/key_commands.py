@@ -48,7 +48,7 @@ _WORK = timedelta(hours=1)
 
 
 class _Keys:
-    """What the commands work on: one database, its key service, its Redis."""
+    """The stores that the commands work on: one database, its key service, its Redis."""
 
     def __init__(self, settings: Settings, engine: AsyncEngine) -> None:
         self.settings = settings

@@ -44,7 +44,7 @@ _LESS_DURABLE = ("off", "local", "false", "no", "0")
 
 
 class Parameters(msgspec.Struct, frozen=True):
-    """What a URL says. `repr` shows none of it."""
+    """The parameters of a URL. `repr` shows none of them."""
 
     driver: Mapping[str, Any]
     """Arguments of `asyncpg.connect`."""

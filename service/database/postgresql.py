@@ -34,9 +34,9 @@ _NAME = "openshow-auth"
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]  # untyped base
-    """A connection that can be given a deadline, at which it is cut.
+    """A connection that can be given a deadline, at which it is aborted.
 
-    Cutting ends whatever waits for it, at once. The driver's own timeouts would ask the server to
+    That ends whatever waits for it, at once. The driver's own timeouts would ask the server to
     cancel, and wait for that.
     """
 

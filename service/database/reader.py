@@ -74,7 +74,7 @@ class _PostgresReader:
 
 
 class _SqliteReader:
-    """One row for all users: the thread gives the interpreter away for each that it fetches."""
+    """Reads one row for all users: the thread releases the GIL for each row that it fetches."""
 
     _FACTORS = (
         "SELECT group_concat(hex(id) || (two_fa_enabled != 0), ',') FROM users WHERE id IN ({})"

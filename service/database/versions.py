@@ -35,7 +35,7 @@ _FIRST_TABLES = ("users", "data_keys", "sealed_keys")  # there from version 0001
 
 
 class _Found(msgspec.Struct, frozen=True):
-    """What a database says of itself: its tables, its version, the oldest program's."""
+    """What was found in a database: its tables, its version, the oldest program's."""
 
     tables: frozenset[str]
     version: str | None

@@ -15,7 +15,7 @@ from .verifier import Verifier
 
 
 class GuardMiddleware:
-    """Every path but the public ones needs an access token of a session that lives."""
+    """Middleware that asks for the access token of a living session on all but public paths."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class GuardMiddleware:
 
 
 class _Lifespan:
-    """The verifier runs from before the app's startup until after its shutdown."""
+    """Runs the verifier from before the app's startup until after its shutdown."""
 
     def __init__(self, app: ASGIApp, verifier: Verifier, receive: Receive, send: Send) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Who a request comes from, or what it is told instead. Knows HTTP and no framework.
+"""Finds out who a request comes from, or how to refuse it. Knows HTTP and no framework.
 
 The answers are those of the service itself (docs/api.md): the same shape, codes and headers.
 """

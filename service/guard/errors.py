@@ -12,7 +12,7 @@ __all__ = ["GuardError", "GuardUnavailable", "NotStarted", "TokenRefused"]
 
 
 class GuardUnavailable(GuardError):
-    """Whether the session lives, or whose signature it is, cannot be found out at the moment."""
+    """It cannot be found out now whether the session lives, or whose signature it is."""
 
     def __init__(self, retry_after: int) -> None:
         """Say when to retry. `retry_after`: whole seconds, at least 1."""

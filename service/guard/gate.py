@@ -13,7 +13,7 @@ class SessionEnded(OSError):
 
 
 class Gate:
-    """Whatever is not public needs an access token of a session that lives.
+    """Lets requests pass that bear an access token of a living session, or are public.
 
     The app finds the identity in `scope["state"]["identity"]`, and `None` there on public paths.
     """

@@ -44,7 +44,7 @@ _HEADERS = {
 
 
 class _Jwk(msgspec.Struct, frozen=True):
-    """The members that matter (RFC 7517, section 4, and RFC 7518, section 6.2.1)."""
+    """The members of a JWK that are read (RFC 7517, section 4; RFC 7518, section 6.2.1)."""
 
     kty: str
     kid: str = ""
@@ -64,7 +64,7 @@ class KeysUnavailable(Exception):
 
 
 class JwkSet:
-    """The keys as they were last fetched. Use `start` first, `aclose` last."""
+    """The issuer's keys as they were last fetched. Use `start` first, `aclose` last."""
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ _SCHEME = "bearer"
 
 
 class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
-    """Middleware, the dependency `identity`, and the security scheme in the OpenAPI document."""
+    """Adds middleware, the dependency `identity`, and the security scheme in OpenAPI."""
 
     def __init__(self, verifier: Verifier) -> None:
         """Leave it to the app to start and stop the verifier. Raises ValueError if it is none."""

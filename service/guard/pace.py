@@ -4,7 +4,7 @@ import msgspec
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """How often a reader looks and how long it waits, in seconds."""
+    """The intervals and timeouts of a reader, in seconds."""
 
     bound: float
     """Age of what is known, past which the feed counts as lost."""

@@ -15,7 +15,7 @@ _PLAIN = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?")
 
 
 class PublicPaths:
-    """The list of public paths; called with a scope, it tells whether that one's path is on it."""
+    """The list of public paths; called with a scope, it tells whether the path is on the list."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         """Take a list: `/health` is that path only, `/static/` all below it, `/` the root only.

@@ -226,7 +226,7 @@ class Reader:
         block: float = 0,
         count: int = 0,
     ) -> dict[bytes, RawEntries]:
-        """Read it as Redis says it. `whole`: streams that are read from their beginning."""
+        """Read raw replies, by key. `whole`: streams that are read from their beginning."""
         command: list[Argument] = ["XREAD", "COUNT", count or self._page]
         if block:
             command += ["BLOCK", ceil(block * 1000)]

@@ -24,7 +24,7 @@ class NoPrimary(ConnectionError):
 
 
 class Sentinels:
-    """A connection to each of them. One question at a time."""
+    """Connections to the Sentinels, one to each. One question at a time."""
 
     def __init__(self, url: RedisUrl, patience: float) -> None:
         """Connect to none yet. `patience`: seconds for a connection, and for an answer."""

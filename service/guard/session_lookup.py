@@ -24,7 +24,7 @@ _Place = tuple[Address | None, bool]
 
 
 class SessionLookup:
-    """A few connections, which are shared by all who ask."""
+    """Looks up sessions over a few connections, which are shared by all who ask."""
 
     def __init__(self, url: RedisUrl, patience: float, trusted_for: float, marks: Marks) -> None:
         """Connect to none yet. `patience`: seconds for each question. A Sentinel's word, and the
@@ -111,7 +111,7 @@ class SessionLookup:
         return True
 
     def _tell(self, refusal: ResponseError) -> None:
-        """Log it once, until there is an answer: it may be a right that the guard's user lacks."""
+        """Log a failure once, until there is an answer: the guard's user may lack a right."""
         if not self._told:
             logger.warning("Redis does not answer whether a session lives: %s", refusal)
         self._told = True
@@ -127,7 +127,7 @@ class SessionLookup:
         return address
 
     async def _forget(self, bucket: int, error: Exception) -> None:
-        """Begin anew: whatever else is connected may be broken as well."""
+        """Drop all connections, as the others may be broken as well, and begin anew."""
         if isinstance(error, ResponseError):
             return
         self._named = (float("-inf"), None)

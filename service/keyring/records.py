@@ -42,7 +42,7 @@ class KeyRecords(msgspec.Struct, frozen=True):
 
 
 class KeyLives(msgspec.Struct, frozen=True, kw_only=True):
-    """How long what a key has made is good, and the age at which a key gets its successor."""
+    """The lives of what keys make, and the age at which a key gets its successor."""
 
     access: timedelta = timedelta(minutes=15)
     refresh: timedelta = timedelta(days=30)

@@ -30,7 +30,7 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """A part each. The service is ready when all are; `process` is there only while it stops."""
+    """The state of all parts; ready when all are. `process` is there only while it stops."""
 
     redis: Part
     users: Part
@@ -69,7 +69,7 @@ ALL_WELL = Problems()
 
 
 class Question:
-    """Asks a part for its state, within `PATIENCE`.
+    """Asks for the state of a part or several, within `PATIENCE`.
 
     What hangs is not asked again before it has ended: a disk that is gone holds up one look, not
     one for each who asks.

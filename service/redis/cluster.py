@@ -64,7 +64,7 @@ class Cluster:
         issuer: str = "",
         admit: Admission = admit_any,
     ) -> None:
-        """`issuer`: whose mark the feed of a node must bear, if any."""
+        """Connect to nothing yet. `issuer`: whose mark the feed of a node must bear, if any."""
         self._admit = admit
         self._url = url
         self._timing = timing

@@ -24,7 +24,7 @@ UNSERVED: tuple[Home, ...] = (None,) * len(TAGS)
 
 
 class ClusterMap(msgspec.Struct, frozen=True):
-    """What one node tells of its cluster."""
+    """The map of a cluster that one of its nodes tells."""
 
     homes: tuple[Home, ...]
     """For each bucket."""

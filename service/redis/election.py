@@ -15,7 +15,7 @@ from .url import Address
 
 
 class Vote(msgspec.Struct, frozen=True):
-    """What one Sentinel says."""
+    """The answer of one Sentinel."""
 
     epoch: int
     address: Address

@@ -45,7 +45,7 @@ class EventStreams:
     """Trims the streams by age. Every process does; one of them tells what was dropped."""
 
     def __init__(self, redis: RedisClient, age: timedelta, count: Callable[[int], object]) -> None:
-        """`count` is called with how many events were dropped by number."""
+        """Trim nothing yet. `count` is called with how many events were dropped by number."""
         self._redis = redis
         self._age = age // timedelta(milliseconds=1)
         self._count = count

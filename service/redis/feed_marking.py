@@ -56,7 +56,7 @@ def _mark(*, mark: Key, issuer: str, which: str) -> Any:
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """What was found in a bucket, before it was marked."""
+    """The mark that was found in a bucket, before it was marked."""
 
     whose: Literal["ours", "foreign", "malformed", "none"]
     issuer: str = ""
@@ -66,7 +66,7 @@ class FeedMarking:
     """Writes the marks at the start, and again wherever they are gone later."""
 
     def __init__(self, redis: RedisClient, issuer: str) -> None:
-        """Nothing is sent yet."""
+        """Send nothing yet."""
         self._redis = redis
         self._issuer = issuer
         self._told: tuple[str, float] = ("", float("-inf"))

@@ -50,7 +50,7 @@ async def admit_any(connection: AbstractConnection) -> None:
 
 
 class Timing(msgspec.Struct, frozen=True):
-    """How long Redis may take. Together under the 2 s in which the contract promises 503."""
+    """The timeouts for Redis. Together under the 2 s in which the contract promises 503."""
 
     connect: timedelta = timedelta(seconds=0.5)
     reply: timedelta = timedelta(seconds=1)
@@ -70,7 +70,10 @@ class Node:
         timing: Timing,
         min_replicas: int,
     ) -> None:
-        """`connect` opens a connection. Changes wait for `min_replicas` acknowledgements."""
+        """Connect to nothing yet.
+
+        `connect` opens a connection. Changes wait for `min_replicas` acknowledgements.
+        """
         self._asking = _Connector(connect, timing, 0)
         # Apart from the others: while the server waits for replicas, it reads no more from a line.
         self._changing = _Connector(connect, timing, min_replicas) if min_replicas else self._asking

@@ -48,7 +48,10 @@ class Primary:
         issuer: str = "",
         admit: Admission = admit_any,
     ) -> None:
-        """`issuer`: whose mark the feed of a server must bear that Sentinels name, if any."""
+        """Connect to nothing yet.
+
+        `issuer`: whose mark the feed of a server that Sentinels name must bear, if any.
+        """
         self._admit = admit
         self._url = url
         self._issuer = issuer

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class ServerReport(msgspec.Struct, frozen=True):
-    """What a Redis says it is, and how durable it is; the worst of all primaries of a cluster.
+    """The kind and durability of a Redis server; of a cluster, the worst of all primaries.
 
     `None`: it would not say.
     """

@@ -97,7 +97,9 @@ class Source:
         acknowledged: bool,
         context: tuple[Sequence[str], Sequence[str]] = ((), ()),
     ) -> None:
-        """`parts`: texts by the name of their file. `context`: keys and arguments that stand before
+        """Join the texts and bind the names in them.
+
+        `parts`: texts by the name of their file. `context`: keys and arguments that stand before
         those that are declared, the same for all scripts of a kind.
 
         Raises:
@@ -187,7 +189,7 @@ class Script(Generic[P]):
         *,
         acknowledged: bool,
     ) -> None:
-        """As in `Source`."""
+        """Join and bind the script, as `Source` does."""
         self._declared = Declared(function)
         self._source = Source(self._declared, parts, constants, acknowledged=acknowledged)
         self.__doc__ = function.__doc__

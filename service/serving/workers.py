@@ -50,7 +50,7 @@ class Supervisor:
     def __init__(
         self, settings: Settings, listener: socket.socket, announce: Announce, stop_asked: StopAsked
     ) -> None:
-        """`announce` is called once, when all workers listen on `listener`."""
+        """Start nothing yet. `announce` is called once, when all workers listen on `listener`."""
         self._settings = settings
         self._listener = listener
         self._announce = announce

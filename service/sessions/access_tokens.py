@@ -33,7 +33,7 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class _Known(msgspec.Struct, frozen=True, gc=False):
-    """What a verified token said that no time can change. `expires_at`: seconds since 1970."""
+    """What a verified token said, which stays true. `expires_at`: seconds since 1970."""
 
     caller: Caller
     expires_at: int

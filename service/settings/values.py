@@ -1,4 +1,4 @@
-"""What a setting may hold: the types of fields, and the parser of each.
+"""The types of settings, and the parser of each.
 
 A parser takes the text of a variable. It raises `ValueError` with what the text must be, never with
 the text itself, which may be a secret.

@@ -1,4 +1,4 @@
-"""Turning the second factor on: enable, then verify.
+"""Turns the second factor on: enable, then verify.
 
 The user row is written first, keyed by the enrolment, and only then is the pending secret consumed.
 Killed anywhere between, the same call again ends in the same state, with the same recovery codes.

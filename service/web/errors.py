@@ -39,7 +39,7 @@ class ErrorBody(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """How an error is answered. Without a `message`, the error's own is shown."""
+    """The answer to an error. Without a `message`, the error's own is shown."""
 
     status: int
     code: str

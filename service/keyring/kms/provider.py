@@ -18,7 +18,7 @@ DEADLINE = timedelta(seconds=10)
 
 
 class KeyProvider(Protocol):
-    """A key service: it holds a key that never leaves it, and wraps data keys with that.
+    """A key service: it holds a key that never leaves it, and with that wraps data keys.
 
     Both methods may block, so they are called from a thread of their own, at the start and when
     keys change, never for a request. `aad` is readable text, because some key services write it
@@ -83,7 +83,7 @@ def wrapped_by(wrapped: bytes) -> str:
 
 
 class Punctual:
-    """A provider that answers or fails within a deadline, whatever the one inside does.
+    """A provider that answers or fails within a deadline, whatever the one that it wraps does.
 
     All calls run on one thread of their own, one after the other: PKCS#11 sessions belong to a
     thread. It is a daemon, so that a call which never ends does not keep the process from ending.
@@ -99,13 +99,13 @@ class Punctual:
         return str(self._inner)
 
     def wrap(self, data_key: bytes, aad: bytes) -> bytes:
-        """As the provider inside, in time."""
+        """Wrap as the provider inside does, or fail within the deadline."""
         if len(data_key) != DATA_KEY_SIZE:
             raise ValueError("a data key has 32 bytes")  # the caller's mistake, no outage
         return self._in_time(self._inner.wrap, data_key, aad)
 
     def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
-        """As the provider inside, in time."""
+        """Unwrap as the provider inside does, or fail within the deadline."""
         return self._in_time(self._inner.unwrap, wrapped, aad)
 
     def _in_time(self, method: Callable[[bytes, bytes], bytes], *arguments: Any) -> bytes:
