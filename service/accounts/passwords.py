@@ -17,7 +17,7 @@ from service.accounts.hashing import HashingPool
 from service.errors import KeyServiceUnavailable
 
 LONGEST = 1024
-"""Characters of what is looked at; the policy lets no longer one pass."""
+"""Characters of a password that is looked at; the policy lets no longer one pass."""
 
 
 class PasswordHash(msgspec.Struct, frozen=True):

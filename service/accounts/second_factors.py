@@ -20,7 +20,7 @@ from service.database.tables import recovery_codes, users
 from service.errors import InvalidAccessToken, StoreUnavailable
 
 _LONGEST_STEP = 2**31
-"""Of a version. Redis' scripts count exactly up to 2^53: enough for four million changes."""
+"""The most that a version grows by. Scripts count exactly up to 2^53: four million changes."""
 
 _GET = select(users.c.enrolment_id, users.c.totp_sealed, users.c.version).where(
     users.c.id == bindparam("user_id"), users.c.two_fa_enabled

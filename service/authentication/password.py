@@ -28,7 +28,7 @@ from service.sessions.token_pair import TokenPair
 from service.twofactor.challenges import Challenges, Issued
 
 _MOST_READINGS = 3
-"""Of an account that changes while somebody logs in, again and again."""
+"""How often an account is read that changes while somebody logs in, again and again."""
 
 
 class LoggedIn(msgspec.Struct, frozen=True):

@@ -41,10 +41,10 @@ from service.settings import Settings
 from service.twofactor.resealing import Resealing
 
 _PATIENCE = timedelta(seconds=5)
-"""For a connection to the database, unless `SERVICE_DATABASE_TIMEOUT_MS` is more."""
+"""The timeout for a connection to the database; `SERVICE_DATABASE_TIMEOUT_MS` if that is more."""
 
 _WORK = timedelta(hours=1)
-"""For what is done on it: all accounts may have to be read."""
+"""The timeout for what is done on a connection: all accounts may have to be read."""
 
 
 class _Keys:

@@ -28,7 +28,7 @@ _LOCK_PATIENCE = "200ms"
 """How long readers may be held up by a lock that waits before them."""
 
 _GIVE_WAY = 1.0
-"""Seconds between two tries, in which all who had to wait are served."""
+"""Seconds between two tries, in which all who had to wait for locks are served."""
 
 _LOCK = 0x6F70656E73686F77
 """The key of the advisory lock: "openshow", which no other program on the database uses."""

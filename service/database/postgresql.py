@@ -19,10 +19,10 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from service.database import libpq
 
 PATIENCE = timedelta(milliseconds=850)
-"""Waited for a free connection of the pool, and again for a new one, or for a transaction.
+"""How long to wait for a free connection of the pool, and again for a new one, or a transaction.
 
-A server that freezes holds up one of the latter two, never both: with the farewell of a stale
-connection a call is told within two seconds.
+A server that freezes holds up one of the latter two, never both: with the closing of a stale
+connection a call is answered within two seconds.
 """
 
 _CLOSE_PATIENCE = 0.1

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.database.file_identity import FileIdentity, identity_of
 
 MOST_USERS = 256
-"""In one read: databases count parameters."""
+"""Users in one read at most: databases limit how many parameters a statement has."""
 
 
 class Reader(Protocol):

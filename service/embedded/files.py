@@ -18,7 +18,7 @@ DATA_DIR = ("redis", "service.db*", "local.keys", ".local.keys.draft-*", "lost+f
 """Patterns of what lies in a data directory; the last is the file system's."""
 
 REDIS_DIR = ("redis.*", "service.lock", "server.lock", "appendonly*", "dump.rdb", "temp-*")
-"""Of what lies in its directory `redis`."""
+"""Patterns of what lies in its directory `redis`."""
 
 _LINKS = ("[0-9a-f]*",)
 

@@ -95,7 +95,7 @@ class _Lifespan:
             self._last = {"type": "lifespan.shutdown.complete"}
 
     async def _relay(self, message: Message) -> None:
-        """Pass on what the app says, but its last word only once the verifier has stopped."""
+        """Pass on the app's messages, but its last one only once the verifier has stopped."""
         if message["type"].startswith("lifespan.shutdown."):
             self._last = message
         else:

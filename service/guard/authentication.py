@@ -56,7 +56,7 @@ INVALID_TOKEN = Answer(
 
 
 class Refused(Exception):
-    """The request may not pass; `answer` is what it is told."""
+    """The request is refused; `answer` is the response."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.code)

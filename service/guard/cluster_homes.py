@@ -40,7 +40,7 @@ class ClusterHomes:
         self._hosts: list[Address] = list(url.hosts)
         self._homes: dict[int, Address] = {}
         self._importing: dict[int, Address | None] = {}
-        """For buckets whose slot is being imported: who still has it."""
+        """The node that still has the slot of a bucket, for those whose slot is being imported."""
         self._redirected_at: dict[int, float] = {}
         self._members: frozenset[bytes] = frozenset()
         self._wires: dict[Address, Connection] = {}

@@ -20,7 +20,7 @@ from ..redis.url import Address, RedisUrl
 Argument = bytes | str | int
 
 BROKEN = (exceptions.RedisError, OSError, TimeoutError)
-"""What may be raised by a wire: by then it is closed, unless the server has merely refused."""
+"""What a connection may raise: by then it is closed, unless the server has merely refused."""
 
 _OPTIONS: dict[str, Any] = {
     "protocol": 2,
@@ -57,8 +57,8 @@ class Connection:
         """Send a command and return its reply. `patience`: seconds.
 
         Raises:
-            redis.exceptions.ResponseError: the server refuses; the wire stays open.
-            one of BROKEN: no reply in time, or the line is cut; the wire is closed.
+            redis.exceptions.ResponseError: the server refuses; the connection stays open.
+            one of BROKEN: no reply in time, or the connection broke; it is closed.
         """
         try:
             async with asyncio.timeout(patience):

@@ -41,7 +41,7 @@ class Cursor:
     def __init__(self) -> None:
         self.recent: deque[Position] = deque(maxlen=_RECENT)
         self.expected: tuple[int, ...] = (1,)
-        """What number the next entry may have."""
+        """The numbers that the next entry may have."""
 
     def follow(self, entry: Position) -> bool:
         """Take the next entry. False, and nothing taken: it is not the one that comes next."""

@@ -1,9 +1,9 @@
 """The issuer's public keys: a JWK set (RFC 7517), fetched over HTTP and kept.
 
 The set is fetched at the start, then in the background before it gets old (`max-age`), and when a
-token names a key that is not in it. Between two fetches lies a floor, so that tokens with invented
-keys cannot make the guard flood the issuer. While the issuer cannot be reached, the keys that are
-known go on counting.
+token names a key that is not in it. Between two fetches lies a least interval (`floor`), so that
+tokens with invented keys cannot make the guard flood the issuer. While the issuer cannot be
+reached, the keys that are known stay valid.
 
 What is fetched is limited before it is parsed, in bytes, seconds and keys, and whatever it holds,
 the next fetch comes: else a key that was withdrawn would be trusted on.
@@ -31,7 +31,7 @@ logger = logging.getLogger("openshow_auth.guard")
 
 _LARGEST_SET = 65_536
 _MOST_KEYS = 64
-"""That could be used, and so cost a look at their point."""
+"""Keys in a set at most, of those that could be used: each point of the curve is checked."""
 _COORDINATE = 32
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age=(\d{1,9})(?:$|[\s,;])")
 _RETRY = 1.0
@@ -74,7 +74,7 @@ class JwkSet:
         counters: GuardCounters,
         proxy: str = "",
     ) -> None:
-        """Fetch nothing yet. `floor`: seconds between two fetches. `on_change` gets each new set.
+        """Fetch nothing yet. `floor`: least seconds between two fetches. `on_change` gets new sets.
 
         Neither proxies nor passwords (`.netrc`) of the environment are used: they were meant for
         other peers. Its certificates are.
@@ -130,7 +130,7 @@ class JwkSet:
         await self._http.aclose()
 
     async def _keep_fresh(self) -> None:
-        """Fetch when four fifths of the set's age are over; while that fails, at each floor."""
+        """Fetch once four fifths of the set's age are over; after a failure, in `floor` seconds."""
         while True:
             try:
                 await self._wait_and_fetch()

@@ -23,7 +23,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     jwks_url: str
     jwks_proxy: str
     redis: RedisUrl | None
-    """None: offline."""
+    """The Redis to read; None in the mode `offline`."""
     mode: Mode
     when_lost: WhenLost
     bound: float

@@ -31,7 +31,7 @@ _PAGE = 4096
 """Entries in one reply at most: parsing them holds up the loop for some milliseconds."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 _MOST_HOPS = 5
-"""From node to node of a cluster, before it takes a breath."""
+"""Redirections that are followed from node to node at once, before a pause."""
 
 
 class Reader:

@@ -11,7 +11,7 @@ import time
 from ..redis.keys import BUCKETS
 
 _MOST_FAR = 1024
-"""Sessions of a shard that `keep` was told of."""
+"""Sessions of a shard that `keep` holds at most."""
 
 
 class Shard:

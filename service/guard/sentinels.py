@@ -16,7 +16,7 @@ from ..redis.url import Address, RedisUrl
 from .connection import BROKEN, Argument, Connection
 
 _GRACE = 0.05
-"""Seconds that those who have not answered are given once a majority has, to keep their line."""
+"""Seconds that slow ones are given once a majority has answered, to keep their connection."""
 
 
 class NoPrimary(ConnectionError):

@@ -16,7 +16,7 @@ from .marks import Marks
 logger = logging.getLogger("openshow_auth.guard")
 
 _ATTEMPTS = 5
-"""Over what a failover or a moving slot may take: to ask twice does no harm."""
+"""Tries, enough for a failover or a moving slot: to ask twice does no harm."""
 _AT_ONCE = 64
 _RETRY_AFTER = 1
 

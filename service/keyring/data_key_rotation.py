@@ -23,7 +23,7 @@ from service.keyring.store import KeyStore, require_epoch, take_turn
 from service.keyring.unsealing import UnsealedKeys, bound_to, wrap_new
 
 DELAY = timedelta(seconds=10)
-"""From publishing a data key to its use: five looks at the tables. Clocks may differ by half."""
+"""The time from publishing a data key to its use: five polls. Clocks may differ by half."""
 
 
 UNTOLD = (

@@ -1,7 +1,7 @@
 """Tries of the PIN of an HSM, which locks after a few wrong ones: one for each process tree.
 
 A PIN that was refused is not tried again before a restart, by nobody who shares this start: the
-processes of one service take turns, and leave word in a file of the start's own.
+processes of one service take turns, and note a refusal in a file of the start's own.
 """
 
 import fcntl

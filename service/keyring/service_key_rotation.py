@@ -28,8 +28,11 @@ JWKS_AGE = timedelta(minutes=10)
 """How long others may keep the published set: the `max-age` that goes along with it."""
 
 DELAY = JWKS_AGE + SKEW
-"""From publishing a key to its use. MAC keys have it too: a process without the user store for so
-long must not refuse tokens that another has minted."""
+"""The time from publishing a key to its use.
+
+MAC keys have it too: a process without the user store for so long must not refuse tokens that
+another has minted.
+"""
 
 
 class ServiceKeyRotation:

@@ -138,7 +138,7 @@ class KeyStore:
         try:
             with store_errors():
                 async with self._engine.begin() as connection:
-                    # The gate: of processes that start at once, one gets past this line.
+                    # Of processes that start at once, one gets past this line.
                     await connection.execute(insert(data_keys), first)
                     await _refuse_leftovers(connection)
                     await connection.execute(insert(sealed_keys), rows)

@@ -35,7 +35,7 @@ _SLOWER, _SLOWEST = timedelta(seconds=4), timedelta(seconds=30)
 """The same for one that refuses until an operator changes something: asking often does not help."""
 
 _CALM = timedelta(seconds=0.2)
-"""Between two looks, however often a blob of an unknown epoch asks for one."""
+"""The least time between two looks, however often a blob of an unknown epoch asks for one."""
 
 
 _NOT_OPEN = "The keys are not open: the key service cannot be used."

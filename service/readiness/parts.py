@@ -19,8 +19,8 @@ from service.redis.probe import Written, probe
 from service.redis.requirements import Refusals, ServerReport, inspect_server
 
 CLOCK_WARNING, CLOCK_LIMIT = 5.0, 60.0
-"""Seconds that this machine's clock may differ from Redis' before it is told, and before the pod is
-not ready. Access tokens live by this clock, what they belong to by Redis'."""
+"""Seconds that this machine's clock may differ from Redis' before readiness warns, and before the
+pod is not ready. Access tokens live by this clock, what they belong to by Redis'."""
 
 _NO_CLOCK = Part(True, "Redis has told no time to compare this clock with.")
 

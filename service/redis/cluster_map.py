@@ -27,7 +27,7 @@ class ClusterMap(msgspec.Struct, frozen=True):
     """The map of a cluster that one of its nodes tells."""
 
     homes: tuple[Home, ...]
-    """For each bucket."""
+    """The primary of each bucket."""
     members: frozenset[bytes]
     """The ids of all nodes that serve a slot, and of their replicas."""
 
@@ -51,7 +51,7 @@ class ClusterMap(msgspec.Struct, frozen=True):
 
 
 Maps = Mapping[Address, ClusterMap]
-"""By the node that tells each."""
+"""Maps by the node that each comes from."""
 
 
 def by_cluster(told: Maps) -> list[dict[Address, ClusterMap]]:

@@ -30,8 +30,8 @@ Argument = bytes | str | int
 
 _MOST_WAITING = 10_000
 _WAIT_SHARE = 0.4
-"""Of the time for a reply: how long the server waits for replicas. A batch may have to wait for the
-one before it to be given up, and must then still be answered in time."""
+"""The share of the time for a reply in which the server waits for replicas. A batch may have to
+wait for the one before it to be given up, and must then still be answered in time."""
 
 
 class MultiplexedConnection:

@@ -20,7 +20,7 @@ class Vote(msgspec.Struct, frozen=True):
     epoch: int
     address: Address
     run_id: str = ""
-    """Of the server at `address`; empty where it does not tell."""
+    """The run id of the server at `address`; empty where the Sentinel does not name it."""
 
 
 class Candidate(msgspec.Struct, frozen=True):

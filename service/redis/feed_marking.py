@@ -21,8 +21,8 @@ from service.redis.scripts import Key, script
 log = structlog.get_logger()
 
 REASSERT_EVERY = 3.0
-"""Seconds. A Redis that was emptied, or has failed over to a replica that never had the mark, has
-none: guards count its feed as lost meanwhile."""
+"""Seconds between two checks of all marks. A Redis that was emptied, or has failed over to a
+replica that never had the mark, has none: guards count its feed as lost meanwhile."""
 
 _FIRST_PATIENCE = 2.0
 """Seconds that a start waits for the marks. Without Redis it goes on, and marks later."""

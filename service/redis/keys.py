@@ -38,7 +38,7 @@ DROPPED, DROPPED_LIFE = ":dropped", 604_800_000
 is taken over within seconds; its life in ms, for a script."""
 
 WATERMARK_LIFE = timedelta(minutes=5)
-"""Of the last accepted TOTP step. A code can be presented for 90 seconds."""
+"""How long the last accepted TOTP step is kept. A code can be presented for 90 seconds."""
 
 FEED_SKEW = timedelta(seconds=60)
 """What clocks may differ by. An entry of the feed matters for an access token's life and this."""
@@ -47,7 +47,7 @@ CLOCK_SKEW = timedelta(minutes=1)
 """A process whose clock is so far from Redis' judges no codes."""
 
 LONGEST_CHANGE = timedelta(seconds=60)
-"""Of a user row. Who has not published its new version by then was killed."""
+"""The longest that a change of a user row takes: who has not published it by then was killed."""
 
 SESSION, HANDOFF, ATTEMPTS = "session:", "handoff:", "attempts:"
 """What these keys begin with, for the scripts that find out which ones they need: they go on with
@@ -55,7 +55,7 @@ SESSION, HANDOFF, ATTEMPTS = "session:", "handoff:", "attempts:"
 
 BARRIER = "barrier:"
 BARRIER_LIFE = 60_000
-"""Of what is written only so that replicas have something to acknowledge; ms, for a script."""
+"""The life of a key written only so that replicas have something to acknowledge; ms."""
 
 BUCKETS = 64
 

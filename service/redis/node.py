@@ -75,7 +75,7 @@ class Node:
         `connect` opens a connection. Changes wait for `min_replicas` acknowledgements.
         """
         self._asking = _Connector(connect, timing, 0)
-        # Apart from the others: while the server waits for replicas, it reads no more from a line.
+        # Apart from the others: a server that waits for replicas reads no more of a connection.
         self._changing = _Connector(connect, timing, min_replicas) if min_replicas else self._asking
 
     async def ask(

@@ -68,7 +68,7 @@ local function make_room(events)
   call('PEXPIRE', events .. '{DROPPED}', {DROPPED_LIFE})
 end
 """
-"""What a script calls that has added to a stream of events beyond `EVENTS_MAX`."""
+"""A Lua function for scripts that have added to a stream of events beyond `EVENTS_MAX`."""
 
 _WHILE_A_SLOT_MOVES = """
 redis.call('EXISTS', KEYS[1], KEYS[1] .. '?')"""

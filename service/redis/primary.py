@@ -24,9 +24,9 @@ T = TypeVar("T")
 
 _LOOK_EVERY = 0.5
 """Seconds between two looks at who is primary. One that hung while another took its place, and
-then goes on, takes commands for some seconds until a Sentinel has told it; a pod must have left it
-by then. So each look asks the Sentinels, and asks the server itself for a sign of life: one that
-hangs is left within the reply timeout, before Sentinels call it down."""
+then goes on, takes commands for some seconds until a Sentinel demotes it; a pod must have left it
+by then. So each look asks the Sentinels, and the server itself whether it answers: one that hangs
+is left within the reply timeout, before Sentinels call it down."""
 
 _TRUST = 2 * _LOOK_EVERY
 """Seconds that a look holds good, from its beginning. After more, this process itself has hung,

@@ -27,7 +27,7 @@ class ServerReport(msgspec.Struct, frozen=True):
     appendonly: str | None
     appendfsync: str | None
     replicas: int | None
-    """Connected to the primary that has the fewest."""
+    """Replicas connected to the primary that has the fewest."""
 
     cannot_load: str | None = None
     """Why a restart would lose changes, as a sentence; empty if it would not."""

@@ -42,7 +42,7 @@ _WRITTEN: dict[str, tuple[str, ...]] = {
 and UNLINK of several keys, as which an expiry is written, and SELECT."""
 
 LOADING_LINE = "user default off resetpass ~* &* +@all"
-"""Keeps everybody from coming in as `default`, and nothing from being loaded."""
+"""The ACL line by which nobody can log in as `default`, and all is loaded."""
 
 
 def commands_written() -> set[str]:

@@ -35,7 +35,7 @@ Topology = Literal["standalone", "sentinel", "cluster"]
 _FORM = re.compile(r"(redis|rediss|unix)(?:\+(sentinel|cluster))?://([^/?]*)(/[^?]*)?(?:\?(.*))?")
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 _LONGEST_SOCKET_PATH = 107
-"""Bytes that Linux takes."""
+"""Bytes of a socket's path that Linux takes."""
 
 
 class RedisUrl(msgspec.Struct, frozen=True):

@@ -62,7 +62,7 @@ OPTIONS: dict[str, Callable[[str, str], object]] = {
         {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
     ),
 }
-"""What may follow the `?`, by the names of redis-py's connections, and how each is read."""
+"""The options that may follow the `?`, by redis-py's names, and how each is read."""
 
 
 def read_options(query: str, topology: str, tls: bool) -> dict[str, Any]:

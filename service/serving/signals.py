@@ -4,7 +4,7 @@ import signal
 from types import FrameType
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
-"""What asks to stop."""
+"""The signals that ask to stop."""
 
 _AS_SIGTERM = tuple(
     getattr(signal, name)

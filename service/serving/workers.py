@@ -45,7 +45,7 @@ _spawn = get_context("spawn")  # a fork would take the parent's threads and conn
 
 
 class Supervisor:
-    """Starts the workers, replaces what dies or hangs, stops all."""
+    """Starts the workers, replaces those that end or hang, stops all."""
 
     def __init__(
         self, settings: Settings, listener: socket.socket, announce: Announce, stop_asked: StopAsked
@@ -58,7 +58,7 @@ class Supervisor:
         self._workers: list[_Worker] = []
         self._loads: Loads = _spawn.RawArray("i", [_ABSENT] * settings.workers)
         self._missing = dict.fromkeys(range(settings.workers), 0.0)
-        """When which worker is to be started."""
+        """The number of each worker that is to be started, and when."""
         self._failures = 0
         self._hurried = False
 

@@ -8,7 +8,7 @@ local function mark_of(proof) return math.floor(proof / 32) end
 -- How many rotations in a row had one by then.
 local function run_of(proof) return math.floor(proof / 8) % 4 end
 
--- What attempts are counted under, too (`network` in client.py), of a packed client, and the rest.
+-- The network of a packed origin (that of `network` in origin.py), and its user agent.
 local function network(client)
   local length = client:byte(1)
   local address, user_agent = client:sub(2, length + 1), client:sub(length + 2)

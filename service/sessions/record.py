@@ -9,7 +9,7 @@
     21      1       how the person authenticated: bit 0 password, bit 1 TOTP, bit 2 recovery code;
                     bits 3 and 4 how many rotations in a row had a handoff to elsewhere, bits 5 to 7
                     the generation modulo 7, plus 1, of the last that had one (0: none)
-    22      …       device (`client.py`)
+    22      …       device (`origin.py`)
 
 All numbers big-endian. The scripts read and write offsets 0 to 21 (`records.lua`, `handoffs.lua`,
 `twofactor/proofs.lua`) and copy the rest. What bits 3 to 7 say is bound to a generation because

@@ -45,7 +45,7 @@ CONSTANTS: Mapping[str, str | int] = {
     "CHANGING": "^%?(%d+) (%d+) (%d+)$",
     "LONGEST_CHANGE": LONGEST_CHANGE // timedelta(milliseconds=1),
 }
-"""For scripts. The patterns are Lua's."""
+"""Constants of scripts. The patterns are Lua's."""
 
 
 def is_changing(noted: bytes) -> bool:

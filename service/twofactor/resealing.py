@@ -36,7 +36,7 @@ def _replace(*, pending: Key, offset: int, old: bytes, new: bytes) -> Any:
 
 
 Progress = Callable[[int], None]
-"""Told how many secrets have been looked at since it was told last."""
+"""Called after each batch with how many secrets it had."""
 
 
 class Resealing:

@@ -17,10 +17,10 @@ ENROLMENT_ID = 16
 """Bytes of an enrolment's id."""
 
 CHALLENGE_BYTES = 16 + ENROLMENT_ID + 1
-"""Of a challenge: user id, enrolment id, wrong tries."""
+"""Bytes of a challenge: user id, enrolment id, wrong tries."""
 
 PENDING_BYTES = ENROLMENT_ID + 1 + 8 + SEALED_BYTES + SECRET_BYTES + COUNT * CODE_BYTES
-"""Of a pending enrolment: id, wrong tries, confirming step, sealed secrets."""
+"""Bytes of a pending enrolment: id, wrong tries, confirming step, sealed secrets."""
 
 _CONSTANTS: Constants = {
     "CHALLENGE_BYTES": CHALLENGE_BYTES,

@@ -4,7 +4,7 @@ LONGEST_HEAD = 65_536
 """Bytes of request line, headers and trailers together."""
 
 MOST_FIELDS = 100
-"""Headers and trailers together."""
+"""Headers and trailers of a request at most, together."""
 
 LONGEST_QUERY = 1024
 """Bytes."""

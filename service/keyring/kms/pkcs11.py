@@ -139,7 +139,7 @@ class Pkcs11Token:
         return bytes(self._open()[0].encrypt(bytes(1), **_gcm(os.urandom(12), b"")))
 
     def _tried_twice(self, call: Callable[[], bytes]) -> bytes:
-        """Make a call, and once more in a new session: one dies with the HSM's restart."""
+        """Make a call, and once more in a new session: one ends with the HSM's restart."""
         try:
             return call()
         except PKCS11Error:

@@ -11,10 +11,10 @@ from service.errors import KeyServiceUnavailable, SealBroken, ServiceError, Star
 from service.keyring.envelope import DATA_KEY_SIZE
 
 FORMATS = {b"\x01": "local", b"\x02": "aws", b"\x03": "vault", b"\x04": "pkcs11"}
-"""The first byte of a wrapped key tells whose it is, and in which format."""
+"""The key service that has wrapped a data key, by the first byte of the result."""
 
 DEADLINE = timedelta(seconds=10)
-"""For a call to a key service, all its tries and logins included."""
+"""The longest that a call to a key service takes, all its tries and logins included."""
 
 
 class KeyProvider(Protocol):

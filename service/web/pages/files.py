@@ -34,7 +34,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""What every answer of the page carries."""
+"""The headers of every answer of the page."""
 
 PAGE = "account.html"
 

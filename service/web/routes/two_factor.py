@@ -58,7 +58,7 @@ class EnabledBody(Body, frozen=True):
 
 
 class RecoveryCodesBody(Body, frozen=True):
-    """Fresh recovery codes, shown this once. The old ones are dead."""
+    """Fresh recovery codes, shown this once. The old ones are not valid any more."""
 
     recovery_codes: Sequence[str]
 
