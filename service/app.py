@@ -115,6 +115,7 @@ def create_app(settings: Settings) -> ASGIApp:
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 20, 20)
+        gc.enable()
         yield
         for task in background:
             task.cancel()

@@ -23,7 +23,7 @@ from tools.testbed.sentinel import SentinelTrio
 from tools.testbed.service_process import Person, ServiceProcess, sign_up
 
 from tests.support.fleet import client_of
-from tests.support.living import living, standing_still
+from tests.support.living import living, wake_those_asked_for
 from tests.support.user_stores import NewUserStore, SqliteStore, UserStore, postgres_store
 
 PERMANENT = (b"events:", b"revoked:", b"revocations:")
@@ -32,7 +32,7 @@ PERMANENT = (b"events:", b"revoked:", b"revocations:")
 
 TOPOLOGIES: dict[str, Callable[[Path], Cluster | SentinelTrio]] = {
     "cluster": lambda directory: Cluster(directory, node_timeout=15_000),
-    "sentinel": SentinelTrio,
+    "sentinel": lambda directory: SentinelTrio(directory, down_after=15_000),
 }
 ON_ALL_TOPOLOGIES = [Path(__file__).parent / name for name in ("sessions", "twofactor")]
 
@@ -48,21 +48,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=_servers)
 
 
-def _group(item: pytest.Item) -> str:
-    """What one process tests, where several do: all on the same servers, which start once.
+def _servers(item: pytest.Item) -> tuple[str, str]:
+    """What a test needs: those that need the same stand together, so that it starts once.
 
-    The tests of HTTP are half of those on one server, so each of their files is a group.
+    Where several processes test, each takes a stretch of this order (`--dist worksteal`).
     """
     server, store = _pair(item)
-    if server is None or item.path.parent.name == "web":
-        return f"{item.path.parent.name}/{item.path.stem}"
-    if server == "valkey":
-        return f"{server}-{store}"
-    return server  # slow to start, or few tests
+    return server or "", store or ""
 
 
 def _kept(item: pytest.Item) -> bool:
@@ -106,7 +101,9 @@ def redis_server(
 @pytest.fixture
 def keys(redis_server: RedisServer, request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     """`redis_server`, emptied before, and checked afterwards for keys that would live for ever."""
-    with standing_still(request.fixturenames), redis_server.client() as client:
+    wake_those_asked_for(request, redis_server)
+    with redis_server.client() as client:
+        client.ping()  # what a service had sent before it was held is carried out before this
         client.flushall()
         yield redis_server
         eternal = [
@@ -114,7 +111,7 @@ def keys(redis_server: RedisServer, request: pytest.FixtureRequest) -> Iterator[
             for key in client.scan_iter(count=1000)
             if client.ttl(key) == -1 and not key.startswith(PERMANENT)
         ]
-        client.flushall()  # before those that stood still look at it again
+        client.flushall()
     assert not eternal, f"keys without a time to live: {eternal}"
 
 

@@ -1,5 +1,6 @@
 """Ports of test servers: two processes that choose at the same time never choose the same."""
 
+import os
 import subprocess
 import sys
 
@@ -19,6 +20,7 @@ def test_no_port_is_given_twice() -> None:
         subprocess.Popen(
             [sys.executable, "-c", CODE],
             cwd=REPOSITORY,
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY / "scripts")},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

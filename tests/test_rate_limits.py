@@ -359,11 +359,11 @@ async def test_right_passwords_of_one_network_keep_nobody_out(costly: httpx.Asyn
 
     await eventually(crowded, seconds=30)
     outcomes = [
-        (await log_in(costly, victim.email, PASSWORD, "203.0.113.1")).status_code for _ in range(15)
+        (await log_in(costly, victim.email, PASSWORD, "203.0.113.1")).status_code for _ in range(5)
     ]
     over.set()
     await asyncio.gather(*crowding)
-    assert outcomes == [200] * 15
+    assert outcomes == [200] * 5
     assert {answer.status_code for answer in answers} <= {200, 429, 503}
     refused = next(answer for answer in answers if answer.status_code == 503)
     assert code_of(refused) == (503, "service_unavailable")

@@ -9,6 +9,7 @@ more connections than another lets that one go first.
 """
 
 import ctypes
+import gc
 import os
 import signal
 import socket
@@ -191,6 +192,7 @@ def _signals_held_back() -> Iterator[None]:
 
 def work(listener: socket.socket, channel: socket.socket, loads: Loads, number: int) -> None:
     """Be a worker: serve on `listener` until a signal comes or the parent is gone."""
+    gc.disable()  # until the app is there
     streams.never_wait()
     settings = Settings.from_environment(os.environ)
     server = _WorkerServer(settings, channel, loads, number)

@@ -14,9 +14,10 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import ServiceProcess, claims_of, code_of
 from tools.testbed.waiting import eventually
 
+from tests.support.living import living
 from tests.support.looking import ON_VALKEY
 from tests.support.two_factor import Holder, let_steps_pass, new_holder
-from tests.support.user_stores import SqliteStore, UserStore
+from tests.support.user_stores import NewUserStore, SqliteStore, UserStore
 
 BOUND = 10.0
 """Seconds: three at the most, and what a busy machine takes."""
@@ -26,35 +27,57 @@ pytestmark = ON_VALKEY
 Pods = list[httpx.AsyncClient]
 
 
-@pytest.fixture
-async def pods(tmp_path: Path, keys: RedisServer, user_store: UserStore) -> AsyncIterator[Pods]:
-    """Clients of two pods on one user store."""
-    (tmp_path / "other").mkdir()
-    one = ServiceProcess(tmp_path, keys.url, **user_store.settings)
-    other = one.beside(tmp_path / "other", **user_store.settings)
-    one.start()
-    other.start()
-    async with (
-        httpx.AsyncClient(base_url=one.url, timeout=30) as client,
-        httpx.AsyncClient(base_url=other.url, timeout=30) as second,
-    ):
-        yield [client, second]
+@pytest.fixture(scope="module")
+def store_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where SQLite keeps the user store of `two_pods`."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def store(new_user_store: NewUserStore, store_directory: Path) -> Iterator[UserStore]:
+    """The user store of `two_pods`."""
+    with new_user_store(store_directory) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def two_pods(
+    redis_server: RedisServer, store: UserStore, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[ServiceProcess]]:
+    """Two pods on one user store."""
+    one = ServiceProcess(tmp_path_factory.mktemp("one"), redis_server.url, **store.settings)
+    other = one.beside(tmp_path_factory.mktemp("other"), **store.settings)
+    with living("two_pods", one.start(), other.start()):
+        yield [one, other]
     assert (one.stop(), other.stop()) == (0, 0)
 
 
 @pytest.fixture
-def restore(user_store: UserStore, tmp_path: Path) -> Iterator[Callable[[], None]]:
+async def pods(two_pods: list[ServiceProcess], keys: RedisServer) -> AsyncIterator[Pods]:
+    """Clients of `two_pods`."""
+    one, other = (pod.url for pod in two_pods)
+    async with (
+        httpx.AsyncClient(base_url=one, timeout=30) as client,
+        httpx.AsyncClient(base_url=other, timeout=30) as second,
+    ):
+        yield [client, second]
+
+
+@pytest.fixture
+def restore(
+    store: UserStore, store_directory: Path, tmp_path: Path
+) -> Iterator[Callable[[], None]]:
     """Dumps the user store when it is first called, and restores that when it is called again."""
     file = tmp_path / "dump"
 
     def by_turns() -> None:
-        if isinstance(user_store, SqliteStore):
-            live = tmp_path / "service.db"
+        if isinstance(store, SqliteStore):
+            live = store_directory / "service.db"
             _copy(*((file, live) if file.exists() else (live, file)))
         elif file.exists():
-            _run("pg_restore", "--clean", "--single-transaction", "-d", user_store.url, str(file))
+            _run("pg_restore", "--clean", "--single-transaction", "-d", store.url, str(file))
         else:
-            _run("pg_dump", "-Fc", "-f", str(file), user_store.url)
+            _run("pg_dump", "-Fc", "-f", str(file), store.url)
 
     yield by_turns
     assert file.exists()

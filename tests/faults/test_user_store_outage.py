@@ -11,6 +11,7 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import PASSWORD, ServiceProcess, code_of, sign_up
 from tools.testbed.waiting import eventually
 
+from tests.support.living import living
 from tests.support.looking import ON_VALKEY
 from tests.support.two_factor import Holder, new_holder
 
@@ -39,7 +40,8 @@ def service(
             SERVICE_DATABASE_POOL="4",
             SERVICE_LOG_LEVEL="debug",
         ).start()
-        yield service
+        with living("service", service):
+            yield service
         assert service.stop() == 0
 
 

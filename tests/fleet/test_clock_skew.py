@@ -25,6 +25,7 @@ from tools.testbed.service_process import (
 from tools.testbed.waiting import wait_until
 
 from tests.support.faketime import shifted
+from tests.support.living import living
 from tests.support.two_factor import Holder, new_holder
 
 SKEWS = (-30, 0, 30)
@@ -46,7 +47,8 @@ def shared_pods(
         settings = {"SERVICE_DATA_DIR": data, "SERVICE_RATE_LIMIT": "on", **clock}
         directory = tmp_path_factory.mktemp("pod")
         started.append(ServiceProcess(directory, redis_server.url, **settings).start())
-    yield started
+    with living("shared_pods", *started):
+        yield started
     for service in started:
         assert service.stop() == 0
 

@@ -5,8 +5,8 @@ import random
 
 import httpx
 from tools.testbed.cluster import Cluster, Node, slot_of
-from tools.testbed.service_process import sign_up
-from tools.testbed.waiting import wait_until
+from tools.testbed.service_process import Person, sign_up
+from tools.testbed.waiting import eventually, wait_until
 
 from tests.fleet.load import load
 
@@ -42,14 +42,17 @@ async def test_slots_that_move_at_once(cluster: Cluster, on_cluster: httpx.Async
 
 
 async def test_a_pod_is_told_once(cluster: Cluster, on_cluster: httpx.AsyncClient) -> None:
-    """Each pod learns from one MOVED where a slot is, and asks there from then on."""
+    """Each pod learns from one MOVED where a slot is, and asks there from then on.
+
+    What it does by itself beside the calls may be told too, at the same time.
+    """
     person = await sign_up(on_cluster)
     slot = slot_of(person.user_id)
-    cluster.move(slot, elsewhere(cluster, slot, random.Random(3)))
     before = errors(cluster).get("MOVED", 0)
-    for _ in range(12):
+    cluster.move(slot, elsewhere(cluster, slot, random.Random(3)))
+    for _ in range(30):
         assert (await person.me()).status_code == 200
-    assert errors(cluster)["MOVED"] - before == 3
+    assert 3 <= errors(cluster)["MOVED"] - before <= 6
 
 
 async def test_slots_that_move_key_by_key(cluster: Cluster, on_cluster: httpx.AsyncClient) -> None:
@@ -97,5 +100,11 @@ async def test_a_primary_that_hung_is_replaced(
         people[number] = person.holding(answer.json()) if answer.status_code == 200 else person
     await asyncio.to_thread(wait_until, lambda: victim.role() == "slave")
     for person in people:
-        assert (await person.refresh()).status_code == 200
+
+        async def refreshed(person: Person = person) -> bool:
+            answer = await person.refresh()
+            assert answer.status_code in (200, 503), "only that no replica has it yet"
+            return answer.status_code == 200
+
+        await eventually(refreshed)
         assert (await person.me()).status_code == 200

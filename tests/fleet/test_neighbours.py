@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
@@ -18,9 +18,10 @@ import pytest
 from tools.testbed.redis_server import REPOSITORY, RedisServer
 from tools.testbed.service_process import Person, ServiceProcess, claims_of, code_of, sign_up
 
+from tests.support.living import living
 from tests.support.looking import ON_VALKEY, events
 from tests.support.two_factor import let_steps_pass, new_holder
-from tests.support.user_stores import UserStore
+from tests.support.user_stores import NewUserStore
 
 PREVIOUS = json.loads((REPOSITORY / "tests/vectors/stored-v1.json").read_text())["previous"]
 
@@ -54,25 +55,39 @@ def previous_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.fixture(scope="module")
+def old_and_new(
+    previous_code: Path,
+    redis_server: RedisServer,
+    new_user_store: NewUserStore,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[list[ServiceProcess]]:
+    """A pod of the previous release and one of this, on one user store."""
+    directory = tmp_path_factory.mktemp("old")
+    with new_user_store(directory) as store:
+        shared = {**store.settings, "SERVICE_DATA_DIR": str(directory / "var")}
+        old = ServiceProcess(
+            directory,
+            redis_server.url,
+            ("-P", "-m", "service"),
+            **shared,
+            PYTHONPATH=str(previous_code),
+        )
+        new = ServiceProcess(tmp_path_factory.mktemp("new"), redis_server.url, **shared)
+        with living("old_and_new", old.start(), new.start()):
+            yield [old, new]
+        assert (old.stop(), new.stop()) == (0, 0)
+
+
 @pytest.fixture
-async def pods(
-    previous_code: Path, keys: RedisServer, user_store: UserStore, tmp_path: Path
-) -> AsyncIterator[Neighbours]:
+async def pods(old_and_new: list[ServiceProcess], keys: RedisServer) -> AsyncIterator[Neighbours]:
     """Clients of the old one and of the new one."""
-    (tmp_path / "new").mkdir()
-    shared = {**user_store.settings, "SERVICE_DATA_DIR": str(tmp_path / "var")}
-    new = ServiceProcess(tmp_path / "new", keys.url, **shared)
-    old = ServiceProcess(
-        tmp_path, keys.url, ("-P", "-m", "service"), **shared, PYTHONPATH=str(previous_code)
-    )
-    old.start()
-    new.start()
+    old, new = (pod.url for pod in old_and_new)
     async with (
-        httpx.AsyncClient(base_url=old.url, timeout=30) as before,
-        httpx.AsyncClient(base_url=new.url, timeout=30) as after,
+        httpx.AsyncClient(base_url=old, timeout=30) as before,
+        httpx.AsyncClient(base_url=new, timeout=30) as after,
     ):
         yield before, after
-    assert (old.stop(), new.stop()) == (0, 0)
 
 
 def at(person: Person, pod: httpx.AsyncClient) -> Person:

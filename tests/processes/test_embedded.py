@@ -21,7 +21,7 @@ from service.embedded import server as embedded_module
 from service.embedded.files import make_private
 from service.embedded.server import EmbeddedServer, server_url, wait_for_server
 from service.errors import StartupError
-from tests.processes.program import REPOSITORY, is_alive, server_pid, wait_until
+from tests.processes.program import REPOSITORY, Program, is_alive, server_pid, wait_until
 
 Make = Callable[..., EmbeddedServer]
 
@@ -141,19 +141,20 @@ def test_heals_without_its_log(running: EmbeddedServer, data_dir: Path) -> None:
     assert (data_dir / "redis" / "redis.log").exists()
 
 
-def test_heals_once_there_are_descriptors(
-    running: EmbeddedServer, data_dir: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_heals_once_there_are_descriptors(start: Callable[..., Program], data_dir: Path) -> None:
     """EMFILE while it is started again: it says so, and tries again until there are some."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    pid = running.pid
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
-    try:
-        os.kill(server_pid_of(running), signal.SIGKILL)
-        wait_until(lambda: "cannot be restarted yet" in caplog.text, "a try")
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    wait_until(lambda: restarted(running, data_dir, pid), "a restart")
+    program = start()
+    with program.client() as client:
+        pid = server_pid(data_dir)
+        soft, hard = resource.prlimit(program.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(program.pid, resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            os.kill(pid, signal.SIGKILL)
+            program.wait_for("cannot be restarted yet")
+        finally:
+            resource.prlimit(program.pid, resource.RLIMIT_NOFILE, (soft, hard))
+        wait_until(lambda: client.get("/health/ready").status_code == 200, "readiness")
+        assert server_pid(data_dir) != pid
 
 
 def server_pid_of(server: EmbeddedServer) -> int:

@@ -11,6 +11,8 @@ from service.redis.keys import bucket
 from tests.support.keys import handoff_prefix, session_prefix
 from tests.support.looking import is_mark
 
+pytestmark = pytest.mark.one_server("what is stored reads the same on any")
+
 UNAVAILABLE = (503, "service_unavailable")
 
 

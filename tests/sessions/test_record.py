@@ -12,6 +12,8 @@ from service.sessions.record import Authentication, read
 from service.sessions.sessions import Lives
 from tests.support.keys import session_prefix
 
+pytestmark = pytest.mark.one_server("what is stored reads the same on any")
+
 
 @pytest.mark.parametrize(("authentication", "methods"), [
     (Authentication.PASSWORD, ("pwd",)),

@@ -18,6 +18,8 @@ from service.twofactor.codes import reseal_secret, seal_secret
 from service.twofactor.pending import PendingEnrolments
 from tests.support.keys import session_prefix
 
+pytestmark = pytest.mark.one_server("what is stored reads the same on any")
+
 VECTORS: dict[str, Any] = json.loads((REPOSITORY / "tests/vectors/stored-v1.json").read_text())
 USER = bytes.fromhex(VECTORS["user_id"])
 SESSION = bytes.fromhex(VECTORS["session_id"])

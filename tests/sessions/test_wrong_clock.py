@@ -8,6 +8,8 @@ from tools.testbed.parts import CLIENT, Parts
 from service.clock import system_clock
 from service.errors import ClockWrong
 
+pytestmark = pytest.mark.one_server("the clock is the process's own")
+
 
 @pytest.mark.parametrize("days", [40, -40])
 async def test_no_tokens(parts: Parts, monkeypatch: pytest.MonkeyPatch, days: int) -> None:

@@ -1,12 +1,14 @@
-"""Services that live for a whole session of tests; held still while a test has Redis to itself.
+"""Services that live for a whole session of tests; they stand still while no test asks for them.
 
 Their background tasks write to the Redis that all tests share: the feed's mark, the trimming of
 events. A test that has not asked for such a service must not meet what it writes.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import ServiceProcess
 
 _LIVING: list[tuple[str, tuple[ServiceProcess, ...]]] = []
@@ -22,18 +24,40 @@ def living(fixture: str, *services: ServiceProcess) -> Iterator[None]:
         yield
     finally:
         _LIVING.remove(entry)
-
-
-@contextmanager
-def standing_still(asked_for: Collection[str]) -> Iterator[None]:
-    """Hold all but those of the fixtures that a test has asked for."""
-    held = [
-        service for fixture, services in _LIVING if fixture not in asked_for for service in services
-    ]
-    for service in held:
-        service.freeze()
-    try:
-        yield
-    finally:
-        for service in held:
+        for service in services:
             service.resume()
+
+
+def wake_those_asked_for(request: pytest.FixtureRequest, redis_server: object) -> None:
+    """Let those go on that a test asks for, and hold all others, until another test asks.
+
+    A service on this server that no fixture has told of is a defect of the tests.
+    """
+    asked_for = [
+        request.getfixturevalue(fixture)
+        for fixture in {fixture for fixture, _ in _LIVING}
+        if fixture in request.fixturenames
+    ]
+    awake = [
+        service
+        for value in asked_for
+        for service in (value if isinstance(value, list) else [value])
+    ]
+    told_of = [service for _, services in _LIVING for service in services]
+    for service in told_of:
+        if any(service is each for each in awake):
+            service.resume()
+        else:
+            service.freeze()
+    untold = [
+        str(service.directory)
+        for service in ServiceProcess.running()
+        if not any(service is each for each in told_of) and _is_on(redis_server, service)
+    ]
+    assert not untold, f"these services run beside the test: {untold}"
+
+
+def _is_on(redis_server: object, service: ServiceProcess) -> bool:
+    return isinstance(redis_server, RedisServer) and str(redis_server.directory / "redis.sock") in (
+        service.redis_url.reveal()
+    )

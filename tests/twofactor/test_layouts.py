@@ -10,6 +10,8 @@ from tools.testbed.service_process import code_of
 from service.redis.keys import bucket
 from tests.support.two_factor import Holder
 
+pytestmark = pytest.mark.one_server("what is stored reads the same on any")
+
 UNAVAILABLE = (503, "service_unavailable")
 
 OTHERS = [b"\x02", b"", lambda stored: stored + b"more", lambda stored: b"\x02" + stored]

@@ -9,6 +9,7 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import code_of
 
 from service.redis.keys import bucket
+from tests.support.looking import ON_VALKEY
 from tests.support.two_factor import Holder, let_steps_pass, new_holder
 
 LONGEST_PRESENTABLE = 90_000
@@ -44,6 +45,7 @@ def remembered(server: RedisServer, person: Holder) -> int:
         return int(client.pttl(key))
 
 
+@ON_VALKEY
 @pytest.mark.parametrize("door", [login, Holder.disable, Holder.renew, Holder.verify])
 @pytest.mark.parametrize(
     "cut", [lambda last: last[:-1], lambda last: last[1:], lambda _: b"", lambda _: b"0x1p4",

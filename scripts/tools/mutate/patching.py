@@ -1,4 +1,8 @@
-"""Putting a mutant into a process that has imported the original already."""
+"""Putting a mutant into a process that has imported the original already.
+
+Everything that exists is looked at with `type`: `isinstance` asks an object for its `__class__`,
+which those of some libraries raise at.
+"""
 
 import gc
 from collections.abc import Iterator
@@ -19,7 +23,7 @@ def patch(path: Path, original: str, source: str) -> bool:
 
 
 def _patch_scripts(original: str, source: str) -> bool:
-    found = [it for it in gc.get_objects() if isinstance(it, Source) and original in it._source]
+    found = [it for it in gc.get_objects() if type(it) is Source and original in it._source]
     for script in found:
         script._source = script._source.replace(original, source)
         script._spelt.clear()
@@ -50,7 +54,7 @@ def _live(path: Path) -> dict[str, list[FunctionType]]:
     """Find the functions of a module that exist, by name."""
     found: dict[str, list[FunctionType]] = {}
     for it in gc.get_objects():
-        if isinstance(it, FunctionType) and it.__code__.co_filename == str(path):
+        if type(it) is FunctionType and it.__code__.co_filename == str(path):
             found.setdefault(it.__code__.co_qualname, []).append(it)
     return found
 

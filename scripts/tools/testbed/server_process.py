@@ -67,9 +67,11 @@ class ServerProcess(ABC):
         return code
 
     def freeze(self) -> None:
-        """Have it hold its connections and do nothing (SIGSTOP)."""
+        """Have it hold its connections and do nothing (SIGSTOP), from the return on."""
         assert self.process
         self.process.send_signal(signal.SIGSTOP)
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] in "TZ")
         self.frozen = True
 
     def resume(self) -> None:

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, ClassVar, Self
+from weakref import WeakSet
 
 import httpx
 import jwt
@@ -75,6 +76,7 @@ class ServiceProcess(HttpProcess):
     """`python -m service serve` on a free port, with a data directory of its own."""
 
     _alive = "/health/live", (200,)
+    _made: ClassVar[WeakSet["ServiceProcess"]] = WeakSet()
 
     def __init__(
         self,
@@ -94,6 +96,13 @@ class ServiceProcess(HttpProcess):
             **settings,
         }
         super().__init__((*program, "serve"), directory / "service.log", environment)
+        self.redis_url = redis_url
+        self._made.add(self)
+
+    @classmethod
+    def running(cls) -> list["ServiceProcess"]:
+        """List all that this process has started and that have not ended."""
+        return [each for each in cls._made if each.process and each.process.poll() is None]
 
     def beside(self, directory: Path, **settings: str) -> "ServiceProcess":
         """Make another process on the same Redis and the same data, which logs to `directory`."""
