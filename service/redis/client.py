@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from redis import exceptions
 
@@ -21,32 +21,9 @@ from service.redis.node import Admission, Node, NotConnected, Timing, admit_any
 from service.redis.preamble import Bounds
 from service.redis.primary import Primary
 from service.redis.refusals import CommandRefused, lacks_rights, refused, unavailable
+from service.redis.topology import Servers, Topology
 from service.redis.url import RedisUrl
 from service.settings import Secret
-
-
-class Topology(Protocol):
-    """How the servers behind a URL are found."""
-
-    def node_for(self, command: tuple[Argument, ...]) -> Node | None:
-        """Where a command goes; `None` when that must be found out first."""
-
-    async def find(self, command: tuple[Argument, ...]) -> Node:
-        """The same, found out anew. Raises `NotConnected`."""
-
-    def moved(self, command: tuple[Argument, ...], error: exceptions.AskError) -> Node:
-        """The node that a `MOVED` or `ASK` names."""
-
-    async def primaries(self) -> list[Node]:
-        """All servers that are written to. Raises `NotConnected`."""
-
-    async def unserved(self) -> int:
-        """How many buckets have no server. Raises `NotConnected`."""
-
-    async def lost(self, node: Node) -> None:
-        """A node does not answer, or is no primary any more: look for another soon."""
-
-    async def aclose(self) -> None: ...
 
 
 class RedisClient:
@@ -77,8 +54,8 @@ class RedisClient:
         self.min_replicas = min_replicas
         self._timing = timing or Timing()
         in_cluster = parsed.topology == "cluster"
-        kind = Cluster if in_cluster else Primary
-        self._topology: Topology = kind(parsed, self._timing, min_replicas, issuer, admit)
+        servers = Servers(parsed, self._timing, min_replicas, issuer, admit)
+        self._topology: Topology = Cluster(servers) if in_cluster else Primary(servers)
         self.topology = parsed.topology
         """`standalone`, `sentinel` or `cluster`."""
         self.before_reading = preamble.before_reading(in_cluster)

@@ -26,15 +26,13 @@ from service.redis.identity import refuse_foreign
 from service.redis.keys import TAGS, bucket_of, numbered
 from service.redis.node import (
     CONNECTION,
-    Admission,
     Node,
     NotConnected,
-    Timing,
-    admit_any,
     opened,
 )
 from service.redis.refusals import ForeignServer, unavailable
-from service.redis.url import Address, RedisUrl
+from service.redis.topology import Servers
+from service.redis.url import Address
 
 log = structlog.get_logger()
 
@@ -56,20 +54,9 @@ _TWO_CLUSTERS = StoreRefuses("foreign", "The URL names nodes of different cluste
 class Cluster:
     """A topology in which each bucket has a place of its own, which may change at any time."""
 
-    def __init__(
-        self,
-        url: RedisUrl,
-        timing: Timing,
-        min_replicas: int,
-        issuer: str = "",
-        admit: Admission = admit_any,
-    ) -> None:
-        """Connect to nothing yet. `issuer`: whose mark the feed of a node must bear, if any."""
-        self._admit = admit
-        self._url = url
-        self._timing = timing
-        self._min_replicas = min_replicas
-        self._issuer = issuer
+    def __init__(self, servers: Servers) -> None:
+        """Connect to nothing yet."""
+        self._servers = servers
         self._nodes: dict[Address, Node] = {}
         self._homes: list[Node | None] = [None] * len(TAGS)
         self._members: frozenset[bytes] = frozenset()
@@ -147,7 +134,7 @@ class Cluster:
         await asyncio.sleep(self._looked + _REST - time.monotonic())
         try:
             known = [address for address, node in self._nodes.items() if node in self._homes]
-            asked = list(dict.fromkeys([*known, *self._url.hosts]))
+            asked = list(dict.fromkeys([*known, *self._servers.url.hosts]))
             self._refusal = None
             answers = await asyncio.gather(*(self._ask(address) for address in asked))
             told = {at: one for at, one in zip(asked, answers, strict=True) if one is not None}
@@ -158,7 +145,7 @@ class Cluster:
 
     async def _ask(self, address: Address) -> ClusterMap | None:
         try:
-            async with asyncio.timeout(self._timing.connect.total_seconds()):
+            async with asyncio.timeout(self._servers.timing.connect.total_seconds()):
                 rows = await self._at(address).ask(("CLUSTER", "SLOTS"), False)
             return ClusterMap.read(rows, address)
         except (exceptions.RedisError, OSError) as error:
@@ -174,33 +161,35 @@ class Cluster:
         """
         ours = continued(by_cluster(told), self._members)
         clusters = ours or by_cluster(told)
-        if len(clusters) == 1 and (ours or not self._issuer):
+        if len(clusters) == 1 and (ours or not self._servers.issuer):
             return clusters[0]
         if not clusters:
             self._refusal = _NO_MAP if told else self._refusal
             return None
         owners = [await self._owner(agreed(maps, told)) for maps in clusters]
-        if self._issuer in owners:
-            return clusters[owners.index(self._issuer)]
+        if self._servers.issuer in owners:
+            return clusters[owners.index(self._servers.issuer)]
         nobodys = [maps for maps, owner in zip(clusters, owners, strict=True) if owner is None]
         foreign = [host for maps in clusters if maps not in nobodys for host in maps]
-        voters = [host for host in self._url.hosts if host not in foreign]
+        voters = [host for host in self._servers.url.hosts if host not in foreign]
         if meant := told_by_most(nobodys, voters, told):
             return meant
         self._refusal = _TWO_CLUSTERS if len(nobodys) > 1 else _TOO_FEW
         if theirs := next(filter(None, owners), None):
-            self._refusal = StoreRefuses("foreign", str(ForeignServer(theirs, self._issuer)))
+            self._refusal = StoreRefuses(
+                "foreign", str(ForeignServer(theirs, self._servers.issuer))
+            )
         return None
 
     async def _owner(self, homes: Sequence[Address | None]) -> str | None:
         """Read whose mark the feed of a cluster bears; `None`: nobody's, or no node tells."""
-        if not self._issuer:
+        if not self._servers.issuer:
             return None
         asked = {home: bucket for bucket, home in enumerate(homes) if home is not None}
         for home, bucket in asked.items():
             command = ("XREVRANGE", numbered(bucket).issuer, "+", "-", "COUNT", 2)
             with suppress(exceptions.RedisError, OSError):  # the next one, if this one is down
-                async with asyncio.timeout(self._timing.connect.total_seconds() / 2):
+                async with asyncio.timeout(self._servers.timing.connect.total_seconds() / 2):
                     return issuer_in(await self._at(home).ask(command, False)) or None
         return None
 
@@ -210,7 +199,7 @@ class Cluster:
         self._members = members_of(maps.values())
         self._homes = [home and self._at(home) for home in agreed(maps, told)]
         for address, node in list(self._nodes.items()):
-            if node not in self._homes and address not in self._url.hosts:
+            if node not in self._homes and address not in self._servers.url.hosts:
                 del self._nodes[address]
                 task = asyncio.create_task(self._retire(node))
                 self._retiring.add(task)
@@ -218,7 +207,7 @@ class Cluster:
 
     async def _retire(self, node: Node) -> None:
         """Disconnect from a node that has left, once whoever waits for a reply has it."""
-        await asyncio.sleep(self._timing.reply.total_seconds())
+        await asyncio.sleep(self._servers.timing.reply.total_seconds())
         await node.drop("the node has left the cluster")
 
     def _at(self, address: Address) -> Node:
@@ -226,13 +215,15 @@ class Cluster:
         if node is None:
 
             async def connect() -> AbstractConnection:
-                connection = await opened(self._url.connection(address, **CONNECTION))
+                connection = await opened(self._servers.url.connection(address, **CONNECTION))
                 if node in self._homes:  # another may have its address by now
-                    await refuse_foreign(connection, self._issuer, self._homes.index(node))
-                await self._admit(connection)
+                    await refuse_foreign(connection, self._servers.issuer, self._homes.index(node))
+                await self._servers.admit(connection)
                 return connection
 
-            node = self._nodes[address] = Node(connect, self._timing, self._min_replicas)
+            node = self._nodes[address] = Node(
+                connect, self._servers.timing, self._servers.min_replicas
+            )
         return node
 
     def _host_of(self, node: Node | None) -> str:
@@ -240,7 +231,7 @@ class Cluster:
         for address, candidate in self._nodes.items():
             if candidate is node:
                 return address[0]
-        return self._url.hosts[0][0]
+        return self._servers.url.hosts[0][0]
 
 
 def _bucket(command: tuple[Argument, ...]) -> int:

@@ -13,10 +13,11 @@ from redis.asyncio.connection import AbstractConnection
 from service.redis.connection import Argument
 from service.redis.election import Candidate, Vote, candidates, elected, latest
 from service.redis.identity import Identity, identity_of, issuer_of, refuse_foreign
-from service.redis.node import CONNECTION, Admission, Node, Timing, admit_any, opened
+from service.redis.node import CONNECTION, Node, opened
 from service.redis.refusals import SentinelRefuses, refused, refused_by_sentinel
 from service.redis.sentinel_votes import UnknownPrimary, vote_of
-from service.redis.url import Address, RedisUrl
+from service.redis.topology import Servers
+from service.redis.url import Address
 
 log = structlog.get_logger()
 
@@ -40,30 +41,20 @@ _DOUBT = 10.0
 class Primary:
     """A topology with a single place for all keys."""
 
-    def __init__(
-        self,
-        url: RedisUrl,
-        timing: Timing,
-        min_replicas: int,
-        issuer: str = "",
-        admit: Admission = admit_any,
-    ) -> None:
-        """Connect to nothing yet.
-
-        `issuer`: whose mark the feed of a server that Sentinels name must bear, if any.
-        """
-        self._admit = admit
-        self._url = url
-        self._issuer = issuer
+    def __init__(self, servers: Servers) -> None:
+        """Connect to nothing yet."""
+        self._servers = servers
+        url = servers.url
         self._sentinels = url.hosts if url.topology == "sentinel" else ()
-        self._sentinel_patience = timing.connect.total_seconds() * 0.3  # twice; one may hang
+        patience = servers.timing.connect.total_seconds()
+        self._sentinel_patience = patience * 0.3  # twice; one may hang
         self._known: Address | None = None
         self._identity = Identity()
         self._doubted: dict[Address, float] = {}
         self._watching: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._trusted_until = 0.0
-        self._node = Node(self._connect, timing, min_replicas)
+        self._node = Node(self._connect, servers.timing, servers.min_replicas)
 
     def node_for(self, command: tuple[Argument, ...]) -> Node | None:
         if self._watching is not None and time.monotonic() > self._trusted_until:
@@ -95,15 +86,15 @@ class Primary:
 
     async def _connect(self) -> AbstractConnection:
         if not self._sentinels:
-            host = self._url.hosts[0] if self._url.hosts else None
-            connection = await opened(self._url.connection(host, **CONNECTION))
-            await self._admit(connection)
+            host = self._servers.url.hosts[0] if self._servers.url.hosts else None
+            connection = await opened(self._servers.url.connection(host, **CONNECTION))
+            await self._servers.admit(connection)
             return connection
         named = await self._named()
         await self._follow(named)
-        connection = await opened(self._url.connection(named, **CONNECTION))
-        await refuse_foreign(connection, self._issuer, 0)
-        await self._admit(connection)
+        connection = await opened(self._servers.url.connection(named, **CONNECTION))
+        await refuse_foreign(connection, self._servers.issuer, 0)
+        await self._servers.admit(connection)
         identity = await identity_of(connection)
         await connection.send_command("ROLE")
         role = await connection.read_response()
@@ -169,15 +160,15 @@ class Primary:
 
         Only while no primary is known; where we have an issuer, only if the feed bears its mark.
         """
-        if not self._issuer:
+        if not self._servers.issuer:
             return self._known is None
-        return await self._briefly(candidate.addresses[0], issuer_of) == self._issuer
+        return await self._briefly(candidate.addresses[0], issuer_of) == self._servers.issuer
 
     async def _briefly(
         self, address: Address, ask: Callable[[AbstractConnection], Awaitable[T]]
     ) -> T | None:
         """Ask something of a server that is not followed yet; `None`: it does not answer."""
-        connection = self._url.connection(address, **CONNECTION)
+        connection = self._servers.url.connection(address, **CONNECTION)
         with suppress(exceptions.RedisError, OSError):
             try:
                 async with asyncio.timeout(self._sentinel_patience):
@@ -189,7 +180,7 @@ class Primary:
 
     async def _ask(self, sentinel: Address) -> Vote | SentinelRefuses | None:
         """Ask a Sentinel for its vote; `None`: it does not say whom it calls primary, nor why."""
-        connection = self._url.sentinel_connection(sentinel, **CONNECTION)
+        connection = self._servers.url.sentinel_connection(sentinel, **CONNECTION)
 
         async def ask(*command: Argument) -> Any:
             await connection.send_command(*command)
@@ -200,11 +191,11 @@ class Primary:
             try:
                 async with asyncio.timeout(self._sentinel_patience):
                     await opened(connection)
-                    return await vote_of(ask, self._url.primary)
+                    return await vote_of(ask, self._servers.url.primary)
             except exceptions.RedisError as error:
                 return refused_by_sentinel(error)
             except UnknownPrimary:
-                name = self._url.primary
+                name = self._servers.url.primary
                 return SentinelRefuses(f"A Sentinel knows no primary {name!r}", permanent=False)
             finally:
                 await connection.disconnect(nowait=True)
