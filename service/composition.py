@@ -24,8 +24,9 @@ from service.redis.node import Timing
 from service.redis.preamble import Bounds
 from service.redis.probe import refuse_without_rights
 from service.sessions.access_tokens import AccessTokens
+from service.sessions.owner import Owners
 from service.sessions.refresh_tokens import RefreshTokens
-from service.sessions.sessions import Lives, Owners, Sessions
+from service.sessions.sessions import Lives, Sessions
 from service.settings import Settings
 from service.twofactor.challenges import Challenges
 from service.twofactor.enrolment import Enrolments

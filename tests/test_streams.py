@@ -10,7 +10,8 @@ import pytest
 from tools.testbed.waiting import wait_until
 
 from service import streams
-from service.streams import LIMIT, Stream, Writer
+from service.line_writer import LIMIT, Writer
+from service.streams import Stream
 
 LINE = 200  # bytes
 

@@ -9,7 +9,7 @@ import asyncio
 
 from service.accounts.users import MOST_USERS, Users
 from service.errors import StoreUnavailable
-from service.sessions.sessions import Owner
+from service.sessions.owner import Owner
 
 _PATIENCE = 0.25
 """Seconds that a refresh waits for a user store that hangs; and until a broken one is asked again.

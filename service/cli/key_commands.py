@@ -16,7 +16,7 @@ from service.cli.key_status import describe
 from service.cli.progress import Progress
 from service.clock import milliseconds, moment, system_clock
 from service.database.engine import open_database
-from service.embedded.server import server_url
+from service.embedded.client import server_url
 from service.errors import (
     KeyRefused,
     KeyServiceUnavailable,

@@ -120,7 +120,8 @@ def _serve(options: argparse.Namespace, stop: Stop) -> int:
     import asyncio
 
     from service.database.migration import migrate
-    from service.embedded.server import EmbeddedServer, server_url, wait_for_server
+    from service.embedded.client import server_url, wait_for_server
+    from service.embedded.server import EmbeddedServer
     from service.redis.requirements import check_server
     from service.settings import Settings
 

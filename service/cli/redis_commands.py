@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from service.embedded.server import server_url
+from service.embedded.client import server_url
 from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
 from service.redis.feed_marking import FeedMarking, Mark, shown

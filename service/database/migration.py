@@ -16,9 +16,10 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.database import versions
-from service.database.engine import database_file, is_postgresql, sqlite_url
+from service.database.engine import is_postgresql
 from service.database.poolers import refuse_shared_sessions
 from service.database.postgresql import open_for_migration
+from service.database.sqlite import database_file, sqlite_url
 from service.errors import SettingsError, StartupError
 
 PATIENCE = 30.0

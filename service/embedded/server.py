@@ -20,14 +20,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
-from urllib.parse import quote
 
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, RedisError
-from redis.retry import Retry
+from redis.exceptions import RedisError
 
+from service.embedded.client import PATIENCE, POLL, StopAsked, connect, state_of
 from service.embedded.files import (
     REDIS_DIR,
     FileLock,
@@ -38,18 +34,13 @@ from service.embedded.files import (
 )
 from service.embedded.life import end, feel_pulse, last_words
 from service.errors import StartupError
-from service.settings import Secret
 
 logger = logging.getLogger(__name__)
 
-_POLL = 0.02  # seconds between two looks at a lock or socket of another process, which tells nobody
-_PATIENCE = 15.0  # seconds for what should take one: a server that appears, an orphan that goes
 _LONGEST_PAUSE = 5.0  # seconds between two tries to start it again
 _ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=2000"}
 """The wheel's Valkey uses glibc's malloc, which keeps seven freed blocks of a size at hand; Lua
 frees hundreds at once. This costs a few MB, 67 at most. What is set already goes first."""
-
-StopAsked = Callable[[], bool]
 
 
 class EmbeddedServer:
@@ -117,9 +108,9 @@ class EmbeddedServer:
     def drain(self, limit: timedelta) -> None:
         """Wait until no other client is connected, but not longer than `limit`."""
         deadline = time.monotonic() + limit.total_seconds()
-        with suppress(RedisError), _connect(self._socket) as client:
+        with suppress(RedisError), connect(self._socket) as client:
             while len(client.client_list()) > 1 and time.monotonic() < deadline:
-                time.sleep(_POLL)
+                time.sleep(POLL)
 
     def stop(self) -> None:
         """Shut the server down and wait for it. Every answered write is on the disk already."""
@@ -134,16 +125,16 @@ class EmbeddedServer:
 
     def _end_orphan(self) -> None:
         """Take the server's lock. One whose keeper was killed still holds it: shut that down."""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while not self._server_lock.take():
             if time.monotonic() > deadline:
                 raise StartupError(
                     f"a Valkey of an earlier run (pid {self._server_lock.holder()}) still uses "
                     f"{self._directory} and does not end; end it with kill"
                 )
-            with suppress(RedisError), _connect(self._socket) as client:
+            with suppress(RedisError), connect(self._socket) as client:
                 client.shutdown()
-            time.sleep(_POLL)
+            time.sleep(POLL)
 
     def _launch(self) -> None:
         """Start the process. Its working directory keeps the socket's own path short."""
@@ -169,7 +160,7 @@ class EmbeddedServer:
 
     def _wait_until_it_answers(self, stop_asked: StopAsked) -> None:
         speak_at = time.monotonic() + 3
-        while not stop_asked() and (state := _state(self._socket)) != "answers":
+        while not stop_asked() and (state := state_of(self._socket)) != "answers":
             if self._process is not None and self._process.poll() is not None:
                 raise StartupError(
                     f"the embedded Valkey does not start: {self._last_words()} "
@@ -179,7 +170,7 @@ class EmbeddedServer:
                 doing = "reads its data" if state == "loading" else "does not answer yet"
                 logger.warning("the embedded Valkey %s, please wait ...", doing)
                 speak_at += 10
-            time.sleep(_POLL)
+            time.sleep(POLL)
 
     def _for_ever(self, work: Callable[[], None]) -> None:
         """Do `work` until `stop`, whatever becomes of it."""
@@ -223,46 +214,3 @@ class EmbeddedServer:
 
     def _last_words(self) -> str:
         return last_words(self._directory / "redis.log", self._said_before)
-
-
-def server_url(data_dir: Path) -> Secret:
-    """The URL at which the embedded server of this data directory is reached."""
-    return Secret("unix://" + quote(str(socket_path(data_dir))))
-
-
-def wait_for_server(
-    data_dir: Path,
-    stop_asked: StopAsked = lambda: False,
-    patience: timedelta = timedelta(seconds=_PATIENCE),
-) -> None:
-    """Wait for a server that another process starts on this data directory.
-
-    One that reads its data is waited for as long as it takes.
-
-    Raises:
-        StartupError: none appeared within `patience`.
-    """
-    socket = socket_path(data_dir)
-    deadline = time.monotonic() + patience.total_seconds()
-    while not stop_asked() and (state := _state(socket)) != "answers":
-        if state == "silent" and time.monotonic() > deadline:
-            raise StartupError(
-                f"no embedded Valkey runs on {data_dir.resolve()}; start one there with "
-                "`python -m service redis`, or leave out --attach"
-            )
-        time.sleep(_POLL)
-
-
-def _connect(socket: Path) -> Redis:
-    return Redis(unix_socket_path=str(socket), socket_timeout=2, retry=Retry(NoBackoff(), 0))
-
-
-def _state(socket: Path) -> Literal["answers", "loading", "silent"]:
-    try:
-        with _connect(socket) as client:
-            client.ping()
-    except BusyLoadingError:
-        return "loading"
-    except RedisError:
-        return "silent"
-    return "answers"

@@ -29,21 +29,21 @@ class Topology(Protocol):
     """How the servers behind a URL are found."""
 
     def node_for(self, command: tuple[Argument, ...]) -> Node | None:
-        """Where a command goes; `None` when that must be found out first."""
+        """Tell where a command goes; `None` when that must be found out first."""
 
     async def find(self, command: tuple[Argument, ...]) -> Node:
-        """The same, found out anew. Raises `NotConnected`."""
+        """Find out anew where a command goes. Raises `NotConnected`."""
 
     def moved(self, command: tuple[Argument, ...], error: exceptions.AskError) -> Node:
-        """The node that a `MOVED` or `ASK` names."""
+        """Return the node that a `MOVED` or `ASK` names."""
 
     async def primaries(self) -> list[Node]:
-        """All servers that are written to. Raises `NotConnected`."""
+        """Find all servers that are written to. Raises `NotConnected`."""
 
     async def unserved(self) -> int:
-        """How many buckets have no server. Raises `NotConnected`."""
+        """Count the buckets that have no server. Raises `NotConnected`."""
 
     async def lost(self, node: Node) -> None:
-        """A node does not answer, or is no primary any more: look for another soon."""
+        """Look for another soon: a node does not answer, or is no primary any more."""
 
     async def aclose(self) -> None: ...

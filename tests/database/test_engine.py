@@ -10,9 +10,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.database import engine as module
-from service.database.engine import database_file, open_database, ping, store_errors
+from service.database import sqlite as module
+from service.database.engine import open_database, ping, store_errors
 from service.database.migration import migrate
+from service.database.sqlite import database_file
 from service.errors import StartupError, StoreUnavailable
 
 ADD_KEY = text("INSERT INTO data_keys (epoch, wrapped, created_at) VALUES (:epoch, x'00', 0)")

@@ -12,8 +12,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from service.database import versions
-from service.database.engine import database_file
 from service.database.migration import migrate
+from service.database.sqlite import database_file
 from service.database.tables import metadata
 from service.errors import StartupError
 from tests.database.migrating import migrate_and_die, migrate_at_once, migrate_to

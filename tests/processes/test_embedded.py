@@ -18,8 +18,9 @@ from redis.exceptions import RedisError
 
 from service.embedded import life as embedded_life
 from service.embedded import server as embedded_module
+from service.embedded.client import server_url, wait_for_server
 from service.embedded.files import make_private
-from service.embedded.server import EmbeddedServer, server_url, wait_for_server
+from service.embedded.server import EmbeddedServer
 from service.errors import StartupError
 from tests.processes.program import REPOSITORY, Program, is_alive, server_pid, wait_until
 

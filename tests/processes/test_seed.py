@@ -20,7 +20,7 @@ from tools.seed.__main__ import main as seed
 from tools.seed.line import Line
 
 from service.database.migration import migrate
-from service.embedded.server import server_url
+from service.embedded.client import server_url
 from service.redis.keys import bucket
 from tests.processes.program import REPOSITORY, Program, server_pid, wait_until
 from tests.support.keys import session_prefix

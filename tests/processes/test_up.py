@@ -12,7 +12,8 @@ import httpx
 import pytest
 from redis import Redis
 
-from service.embedded.server import EmbeddedServer, server_url
+from service.embedded.client import server_url
+from service.embedded.server import EmbeddedServer
 from tests.processes.program import REPOSITORY, Program, is_alive, server_pid, wait_until
 
 Start = Callable[..., Program]

@@ -14,7 +14,7 @@ from service.accounts.users import Users
 from service.authentication.owners import OwnerLookup
 from service.errors import StoreUnavailable
 from service.redis.keys import bucket
-from service.sessions.sessions import Owner
+from service.sessions.owner import Owner
 from tests.support.looking import events, session_keys, watching
 from tests.support.user_stores import UserStore
 

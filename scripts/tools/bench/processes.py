@@ -9,7 +9,8 @@ from typing import Any, Self
 import msgspec
 from redis import Redis
 
-from service.embedded.server import EmbeddedServer, server_url
+from service.embedded.client import server_url
+from service.embedded.server import EmbeddedServer
 from service.settings import Secret
 from tools.http_load.connection import Endpoint
 from tools.testbed.service_process import HttpProcess

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any
 
-from service import streams
 from service.accounts import users
 from service.errors import StoreUnavailable
+from service.line_writer import Writer
 from service.readiness import parts
 from service.redis.client import RedisClient
 from service.redis.cluster import Cluster
@@ -48,11 +48,11 @@ def _read_the_map_once() -> None:
 def _wait_for_the_log() -> None:
     """Write as Python does: when the pipe is full, until somebody reads."""
 
-    def write(writer: streams.Writer, lines: bytes) -> None:
+    def write(writer: Writer, lines: bytes) -> None:
         while lines:
             lines = lines[os.write(writer._descriptor, lines) :]
 
-    streams.Writer.put = write  # type: ignore[assignment,method-assign]
+    Writer.put = write  # type: ignore[assignment,method-assign]
 
 
 def _remember_rows() -> None:

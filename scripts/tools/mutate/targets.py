@@ -46,6 +46,7 @@ TARGETS: Sequence[Target] = (
     Target("service/web/requests.py", ("tests/web/test_requests.py", "tests/web")),
     Target("service/web/chunks.py", ("tests/web/test_framing.py",)),
     Target("service/web/protocol.py", ("tests/web",)),
+    Target("service/web/parsing.py", ("tests/web",)),
 )
 
 

@@ -18,7 +18,7 @@ import uvloop
 from service import logs
 from service.cli.program import read_settings
 from service.cli.progress import Progress
-from service.embedded.server import server_url, wait_for_server
+from service.embedded.client import server_url, wait_for_server
 from service.errors import StartupError, StoreUnavailable
 from service.settings import Settings
 from tools.report import arguments

@@ -1,0 +1,170 @@
+"""What a caller does with the sessions that they have: read, list, log out, end others."""
+
+from service.errors import (
+    InvalidAccessToken,
+    InvalidRefreshToken,
+    KeyServiceUnavailable,
+    NothingToRevoke,
+    SessionNotFound,
+    TooManyAttempts,
+)
+from service.redis.client import RedisClient
+from service.redis.keys import bucket
+from service.sessions import scripts
+from service.sessions.access_tokens import Caller
+from service.sessions.origin import RequestOrigin
+from service.sessions.owner import Owners
+from service.sessions.record import Session, read
+from service.sessions.refresh_tokens import RefreshToken, RefreshTokens
+
+
+class OwnSessions:
+    """A caller's sessions. Any method may raise `StoreUnavailable`."""
+
+    def __init__(
+        self, redis: RedisClient, owners: Owners, refresh_tokens: RefreshTokens, feed_life: int
+    ) -> None:
+        """`feed_life`: how long guards must be told that a session has ended, in ms."""
+        self._redis = redis
+        self._owners = owners
+        self._refresh_tokens = refresh_tokens
+        self._feed_life = feed_life
+
+    async def log_out(self, caller: Caller, presented: str, origin: RequestOrigin) -> None:
+        """End the session of a refresh token of the caller's, spent or not.
+
+        Raises:
+            NothingToRevoke: unknown, malformed, expired, revoked, another's: one answer.
+        """
+        try:
+            token = self._refresh_tokens.recognise(presented)
+        except InvalidRefreshToken:
+            raise NothingToRevoke from None
+        except KeyServiceUnavailable:
+            token = await self._recognise_by_record(presented)
+        if token.user_id != caller.user_id:
+            raise NothingToRevoke
+        if not await self._end(token.user_id, token.session_id, origin):
+            raise NothingToRevoke
+
+    async def _end(self, user_id: bytes, session_id: bytes, origin: RequestOrigin) -> int:
+        """End a session; 0 if there is none any more."""
+        ended: int = await scripts.end(
+            self._redis,
+            user_id,
+            origin,
+            session_id=session_id,
+            session_hex=session_id.hex(),
+            feed_life=self._feed_life,
+        )
+        return ended
+
+    async def _recognise_by_record(self, presented: str) -> RefreshToken:
+        """Recognise a token without the MAC keys: Redis has the digest of each session's latest.
+
+        Raises:
+            NothingToRevoke: the session that it names does not live.
+            KeyServiceUnavailable: it is not the latest. It may be a spent one; only the MAC tells.
+        """
+        token = self._refresh_tokens.read(presented)
+        index = bucket(token.user_id).index + token.user_id
+        digest = await self._redis.execute("HGET", index, token.session_id)
+        if digest is None:
+            raise NothingToRevoke
+        if digest != token.digest:
+            raise KeyServiceUnavailable("the keys of refresh tokens are not open yet")
+        return token
+
+    async def current(self, caller: Caller) -> Session:
+        """Read the caller's own session.
+
+        Raises:
+            InvalidAccessToken: it has ended.
+        """
+        keys = bucket(caller.user_id)
+        answer = await scripts.read(
+            self._redis,
+            index=keys.index + caller.user_id,
+            tag=keys.tag,
+            session_id=caller.session_id,
+        )
+        if answer is None:
+            raise InvalidAccessToken
+        return read(caller.user_id, caller.session_id, *answer)
+
+    async def all_of(self, caller: Caller, origin: RequestOrigin) -> list[Session]:
+        """List the caller's living sessions, newest first.
+
+        Raises:
+            InvalidAccessToken: the caller's own has ended, or the user is gone.
+        """
+        await self._refuse_if_gone(caller.user_id, origin)
+        keys = bucket(caller.user_id)
+        rows = await scripts.list_all(
+            self._redis,
+            index=keys.index + caller.user_id,
+            tag=keys.tag,
+            caller=caller.session_id,
+        )
+        if rows is None:
+            raise InvalidAccessToken
+        sessions = [read(caller.user_id, *row) for row in rows]
+        return sorted(sessions, key=lambda session: (session.opened_at, session.id), reverse=True)
+
+    async def count(self, user_id: bytes) -> int:
+        """Count the living sessions of a user."""
+        keys = bucket(user_id)
+        living: int = await scripts.count(self._redis, index=keys.index + user_id, tag=keys.tag)
+        return living
+
+    async def revoke(self, caller: Caller, session_id: bytes, origin: RequestOrigin) -> None:
+        """End one of the caller's sessions by its id.
+
+        Raises:
+            InvalidAccessToken: the caller's own has ended.
+            SessionNotFound: the caller has no such session.
+        """
+        await self._refuse_if_gone(caller.user_id, origin)
+        outcome = await scripts.revoke(
+            self._redis,
+            caller.user_id,
+            origin,
+            caller=caller.session_id,
+            session_id=session_id,
+            feed_life=self._feed_life,
+        )
+        if outcome == b"unauthenticated":
+            raise InvalidAccessToken
+        if outcome == b"unknown":
+            raise SessionNotFound
+
+    async def revoke_all(self, caller: Caller, keep_current: bool, origin: RequestOrigin) -> int:
+        """End all sessions of the caller, or all others, and return how many have ended.
+
+        Raises:
+            InvalidAccessToken: the caller's own had ended before.
+            TooManyAttempts: it was called too often just now; nothing has ended.
+        """
+        await self._refuse_if_gone(caller.user_id, origin)
+        ended: int | list[int] = await scripts.revoke_all(
+            self._redis,
+            caller.user_id,
+            origin,
+            caller=caller.session_id,
+            keep_own=int(keep_current),
+            feed_life=self._feed_life,
+        )
+        if isinstance(ended, list):
+            raise TooManyAttempts(-(-ended[0] // 1000))
+        if ended < 0:
+            raise InvalidAccessToken
+        return ended
+
+    async def _refuse_if_gone(self, user_id: bytes, origin: RequestOrigin) -> None:
+        """End all sessions of a user who is not there any more, and refuse the call."""
+        if not (await self._owners(user_id)).exists:
+            await self._end_all_of_gone(user_id, origin)
+            raise InvalidAccessToken
+
+    async def _end_all_of_gone(self, user_id: bytes, origin: RequestOrigin) -> None:
+        await scripts.end_all_of_gone(self._redis, user_id, origin, feed_life=self._feed_life)

@@ -1,0 +1,121 @@
+"""What httptools' parser is given of a message, and what it tells: head, pieces of the body, end.
+
+What it tells becomes the ASGI scope and uvicorn's cycle, which serves the request. Where the stream
+is cut is `Protocol`'s.
+"""
+
+import asyncio
+
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from service.web.connection import Connection
+from service.web.headers import is_host
+
+_VERSIONS = ("1.1", "1.0")
+
+
+class ParsingConnection(Connection):
+    """A connection with the parser of its messages."""
+
+    _parsing = False  # the parser has begun the next head
+    _head_done = False
+    _complete = False  # the parser says that the message ends here
+    _has_host = False
+    _stand_in = False  # the parser knows the body only, see `_without_upgrade`
+
+    def _parse(self, data: bytes) -> bool:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._without_upgrade()
+        except httptools.HttpParserError:
+            self._refuse(400)
+            return False
+        return True
+
+    def _without_upgrade(self) -> None:
+        """Go on as if no upgrade were offered (RFC 9110, section 7.8): the body is to be read.
+
+        The parser takes all that follows for another protocol. A new one takes its place, which is
+        told only how the body is delimited.
+        """
+        self._stand_in = True
+        self._complete = False
+        self.parser = httptools.HttpRequestParser(_BodyOnly(self))
+        framing = [
+            b"%s: %s\r\n" % field
+            for field in self.headers
+            if field[0] in (b"content-length", b"transfer-encoding")
+        ]
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % b"".join(framing))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._parsing = True
+        self._has_host = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"host":  # one, and valid (RFC 9112, section 3.2)
+            if self._has_host or not is_host(value):
+                raise ValueError
+            self._has_host = True
+        elif name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self._head_done = True
+        scope, url = self.scope, self.url
+        scope["method"] = self.parser.get_method().decode("ascii")
+        version = self.parser.get_http_version()
+        scope["http_version"] = version
+        if version not in _VERSIONS or (version == "1.1" and not self._has_host):
+            raise ValueError
+        if b"#" in url:
+            raise ValueError  # RFC 9112, section 3.2: a target has no fragment
+        if url[:1] == b"/":
+            path, _, query = url.partition(b"?")
+        else:
+            parsed = httptools.parse_url(url)
+            path, query = parsed.path or b"/", parsed.query or b""
+        scope["path"] = path.decode("ascii")  # with escapes as they are: no route has any
+        scope["raw_path"] = path
+        scope["query_string"] = query
+        expects = version == "1.1" and self.expect_100_continue
+        self.cycle = RequestResponseCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=expects,
+            # A client that was refused instead of told to go on may or may not send its body.
+            keep_alive=version == "1.1" and not expects and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+
+    def on_body(self, body: bytes) -> None:
+        cycle = self.cycle
+        assert cycle is not None  # noqa: S101  a body has a head
+        if not cycle.response_complete:
+            cycle.body += body
+            if len(cycle.body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+            cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        self._complete = True
+
+
+class _BodyOnly:
+    """What a parser tells that stands in for another in the middle of a message."""
+
+    def __init__(self, connection: ParsingConnection) -> None:
+        self.on_body = connection.on_body
+        self.on_message_complete = connection.on_message_complete
