@@ -1,7 +1,8 @@
 """The second factor of an account, as the user store has it. Each change is one transaction.
 
 Every change raises the user row's `version`, under which pods keep the row in memory, by a random
-step: were they counted, a store that was restored would give the same numbers to other rows.
+step: were they counted, a store that was restored would give the same numbers to other rows. How
+pods hear of it: `sessions/row_version.py`.
 
 Every change begins with that row: so changes of one user take turns, and never wait for each other
 crosswise.

@@ -17,7 +17,7 @@ _MOST_TRIES = 5
 class SessionOpening:
     """Opens sessions by user rows of which Redis confirms the version.
 
-    Redis notes the version of each user row, or that it is changing; `open.lua` compares it. Where
+    Redis notes the version of each user row, or that it is changing (`row_version.py`). Where
     they differ, the row is read again. If it still differs from what Redis had noted before,
     the user store has gone back (it was restored), and is right: so nobody is locked out. While the
     row is changing, nobody can say whether the change was written before the session was opened: it

@@ -26,8 +26,12 @@ which version they have read: `open.lua` refuses where that is not the one that 
 what is. A caller who then reads the same row again knows better than Redis, as after a restore of
 the user store, and what they have read is noted.
 
-Anything else in `v` is `UnknownLayout`. The Lua of it: `row_version.lua` reads and writes all
-states, `open.lua` compares; both have the patterns below as constants.
+Anything else in `v` is `UnknownLayout`; but what begins with `?` is enough for who asks who the
+caller is, since the user store is right whatever follows. The Lua of it: `row_version.lua` reads
+and writes all states, `open.lua` compares; both have the patterns below as constants.
+
+The number is raised in `accounts/second_factors.py`, by random steps; `accounts/users.py` keeps
+rows in memory under it; `authentication/opening.py` reads a row again that has changed meanwhile.
 """
 
 from collections.abc import Mapping
