@@ -28,18 +28,14 @@ async def probe(people: Iterable[Person], pods: int, chance: random.Random) -> N
     Raises:
         NotHealed
     """
-    jobs: list[Awaitable[None]] = []
+    jobs: list[Callable[[], Awaitable[None]]] = []
     for person in people:
         held = [*person.left, *(Held(person.email, device) for device in person.devices)]
-        jobs.extend(_living(person, each, pods) for each in held)
+        jobs.extend(partial(_living, person, each, pods) for each in held)
         ended = chance.sample(person.over, min(len(person.over), _MOST_ENDED))
-        jobs.extend(_ended(person, each, pods) for each in ended)
-        jobs.extend(_account(person, email) for email in person.emails)
-    await gather(_done, jobs, _AT_ONCE)
-
-
-async def _done(job: Awaitable[None]) -> None:
-    await job
+        jobs.extend(partial(_ended, person, each, pods) for each in ended)
+        jobs.extend(partial(_account, person, email) for email in person.emails)
+    await gather(lambda job: job(), jobs, _AT_ONCE)
 
 
 async def until_ready(requests: Requests) -> None:

@@ -8,6 +8,7 @@ import httpx
 import msgspec
 
 from tools.chaos.history import History, Kind, Operation, Outcome, fingerprint
+from tools.http_load.requests import ROUTES
 from tools.testbed.service_process import claims_of
 
 PATIENCE = 3.0
@@ -16,21 +17,6 @@ PATIENCE = 3.0
 _HEALTH_PATIENCE = 10.0
 """The same of who asks how a pod is: what is slow for want of a processor has not failed."""
 
-_ROUTES: dict[Kind, tuple[str, str, int]] = {
-    "signup": ("POST", "/auth/signup", 201),
-    "login": ("POST", "/auth/login", 200),
-    "answer": ("POST", "/auth/login/2fa", 200),
-    "refresh": ("POST", "/auth/refresh", 200),
-    "me": ("GET", "/auth/me", 200),
-    "list": ("GET", "/auth/sessions", 200),
-    "logout": ("POST", "/auth/logout", 204),
-    "logout_all": ("POST", "/auth/logout/all", 200),
-    "revoke": ("DELETE", "/auth/sessions/{session}", 204),
-    "enable": ("POST", "/auth/2fa/enable", 200),
-    "verify": ("POST", "/auth/2fa/verify", 200),
-    "live": ("GET", "/health/live", 200),
-    "ready": ("GET", "/health/ready", 200),
-}
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
@@ -125,7 +111,7 @@ class Requests:
         self, asked: Operation, body: Mapping[str, Any] | None, by: Device | None
     ) -> tuple[int, Answer]:
         """Send it, and give the status, 0 without an answer."""
-        method, path, _ = _ROUTES[asked.kind]
+        method, path, _ = ROUTES[asked.kind]
         url = self._url_of(asked.pod) + path.format(session=asked.session)
         headers = {"Authorization": f"Bearer {by.access}"} if by else None
         try:
@@ -146,7 +132,7 @@ class Requests:
 
 
 def _judge(kind: Kind, status: int, body: Mapping[str, Any]) -> tuple[Outcome, str]:
-    if status == _ROUTES[kind][2] or (kind == "login" and status == 202):
+    if status == ROUTES[kind][2] or (kind == "login" and status == 202):
         return "ok", ""
     if kind == "ready" and status == 503:
         return "refused", "not_ready"

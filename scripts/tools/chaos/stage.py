@@ -24,10 +24,6 @@ Tell = Callable[[str], None]
 """Is told what is being done."""
 
 
-def say_nothing(step: str) -> None:
-    """Be the `Tell` for where nobody watches."""
-
-
 class Stage(msgspec.Struct, frozen=True):
     """What people meet, and what faults hit."""
 
@@ -51,7 +47,7 @@ async def raised(
     users: UserStore,
     control: Control,
     directory: Path,
-    tell: Tell = say_nothing,
+    tell: Tell = lambda step: None,
 ) -> AsyncIterator[Stage]:
     """Raise a stage on servers of its own, whose data and logs go into `directory`."""
     async with AsyncExitStack() as stack:

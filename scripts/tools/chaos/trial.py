@@ -17,7 +17,7 @@ from tools.chaos.nemesis import Nemesis
 from tools.chaos.pods import PODS
 from tools.chaos.requests import Requests
 from tools.chaos.schedule import Planned, Topology, UserStore, plan
-from tools.chaos.stage import ACCESS_LIFE, GRACE, Stage, Tell, say_nothing
+from tools.chaos.stage import ACCESS_LIFE, GRACE, Stage, Tell
 
 _BETWEEN_CHECKS = 20.0
 
@@ -48,7 +48,7 @@ class Verdict(msgspec.Struct, frozen=True):
     replies_lost: int
 
 
-async def run(trial: Trial, stage: Stage, tell: Tell = say_nothing) -> Verdict:
+async def run(trial: Trial, stage: Stage, tell: Tell = lambda step: None) -> Verdict:
     """Run it on a stage that is up, and leave the stage healed."""
     requests = Requests(History([], []), lambda pod: stage.pods[pod].url, PODS)
     lost_before = stage.redis.replies_lost()

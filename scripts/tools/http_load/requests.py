@@ -1,6 +1,24 @@
-"""Requests as the bytes that go over the wire."""
+"""The calls of the service, and requests as the bytes that go over the wire."""
 
 import msgspec
+
+ROUTES = {
+    "signup": ("POST", "/auth/signup", 201),
+    "login": ("POST", "/auth/login", 200),
+    "answer": ("POST", "/auth/login/2fa", 200),
+    "refresh": ("POST", "/auth/refresh", 200),
+    "me": ("GET", "/auth/me", 200),
+    "list": ("GET", "/auth/sessions", 200),
+    "logout": ("POST", "/auth/logout", 204),
+    "logout_all": ("POST", "/auth/logout/all", 200),
+    "revoke": ("DELETE", "/auth/sessions/{session}", 204),
+    "enable": ("POST", "/auth/2fa/enable", 200),
+    "verify": ("POST", "/auth/2fa/verify", 200),
+    "disable": ("POST", "/auth/2fa/disable", 204),
+    "live": ("GET", "/health/live", 200),
+    "ready": ("GET", "/health/ready", 200),
+}
+"""By call: method, path, and the status of success."""
 
 _encode = msgspec.json.Encoder().encode
 

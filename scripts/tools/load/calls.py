@@ -5,7 +5,7 @@ import time
 import msgspec
 
 from tools.http_load.connection import Answer, ConnectionPool, LostError
-from tools.http_load.requests import request
+from tools.http_load.requests import ROUTES, request
 from tools.load.record import SHED, Record
 from tools.load.target import Target
 from tools.load.virtual_users import VirtualUser
@@ -37,16 +37,6 @@ class _Refusal(msgspec.Struct):
 _read_pair = msgspec.json.Decoder(TokenPair).decode
 _read_refusal = msgspec.json.Decoder(_Refusal).decode
 
-_ROUTES = {
-    "me": ("GET", "/auth/me", 200),
-    "refresh": ("POST", "/auth/refresh", 200),
-    "logout": ("POST", "/auth/logout", 204),
-    "login": ("POST", "/auth/login", 200),
-    "enable": ("POST", "/auth/2fa/enable", 200),
-    "verify": ("POST", "/auth/2fa/verify", 200),
-    "disable": ("POST", "/auth/2fa/disable", 204),
-}
-"""By call: method, path, and the status of success."""
 _UNSIGNED = ("refresh", "login")
 
 
@@ -99,12 +89,12 @@ class Calls:
 
     async def sign_up(self, email: str, password: str) -> Answer:
         """Give the whole answer, reported to nobody. Raises LostError."""
-        body = {"email": email, "password": password}
-        return await self._exchange(request("POST", "/auth/signup", self._host, body))
+        body, (method, path, _) = {"email": email, "password": password}, ROUTES["signup"]
+        return await self._exchange(request(method, path, self._host, body))
 
     async def _send(self, name: str, user: VirtualUser, due: float, **body: str) -> Answer | None:
         """Give the answer, if it is that of success."""
-        method, path, status = _ROUTES[name]
+        method, path, status = ROUTES[name]
         token = "" if name in _UNSIGNED else user.access_token
         try:
             sent = request(method, path, self._host, body or None, token)

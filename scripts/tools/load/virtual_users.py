@@ -48,17 +48,13 @@ class UserPool:
     """
 
     def __init__(self, users: Iterable[VirtualUser], at_once: int) -> None:
+        self.present = 0
+        """How many are there, idle or in a scenario."""
         self._idle = deque[VirtualUser]()
         self._reserve = deque(users)
         self._waiting = deque[asyncio.Future[VirtualUser | None]]()
-        self._present = 0
         self._at_once = at_once
         self._fill()
-
-    @property
-    def present(self) -> int:
-        """How many are there, idle or in a scenario."""
-        return self._present
 
     @property
     def reserve(self) -> int:
@@ -74,7 +70,7 @@ class UserPool:
         """Take a user for a scenario; wait while all are in one. None once nobody is left."""
         if self._idle:
             return self._idle.popleft()
-        if not self._present:
+        if not self.present:
             return None
         turn: asyncio.Future[VirtualUser | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
@@ -100,14 +96,14 @@ class UserPool:
 
     def arrive(self, user: VirtualUser) -> None:
         """Add a user with a session of their own."""
-        self._present += 1
+        self.present += 1
         self.give_back(user)
 
     def leave(self) -> None:
         """Drop a user who was taken. Somebody of the reserve comes instead."""
-        self._present -= 1
+        self.present -= 1
         self._fill()
-        while not self._present and self._hand_over(None):
+        while not self.present and self._hand_over(None):
             pass
 
     def everybody(self) -> list[VirtualUser]:
@@ -124,5 +120,5 @@ class UserPool:
         return False
 
     def _fill(self) -> None:
-        while self._reserve and self._present < self._at_once:
+        while self._reserve and self.present < self._at_once:
             self.arrive(self._reserve.popleft())

@@ -38,6 +38,16 @@ def write(directory: Path, *, cluster: bool) -> Path:
     return file
 
 
+class Addressed:
+    """Servers with an address, `url`, which is that of Redis' user `default`."""
+
+    url: Secret
+
+    def url_of(self, user: str) -> Secret:
+        """Make the address for one of the ACL users of redis.conf."""
+        return url_as(user, self.url)
+
+
 def url_as(user: str, url: Secret) -> Secret:
     """Make a Redis URL without credentials one for this user."""
     return Secret(url.reveal().replace("://", f"://{user}:{PASSWORD}@", 1))

@@ -12,7 +12,7 @@ from redis.crc import key_slot
 from service.embedded.files import find_binary
 from service.redis.keys import bucket
 from service.settings import Secret
-from tools.testbed import access
+from tools.testbed.access import Addressed
 from tools.testbed.ports import free_port
 from tools.testbed.redis_server import NetworkServer
 from tools.testbed.waiting import wait_until
@@ -54,7 +54,7 @@ class Node(NetworkServer):
         return dict(line.split(":", 1) for line in lines)
 
 
-class Cluster:
+class Cluster(Addressed):
     """Three primaries with a third of the slots each; `nodes[3:]` are their replicas, in order."""
 
     def __init__(
@@ -91,10 +91,6 @@ class Cluster:
             replica.cluster("REPLICATE", primary.id)
         wait_until(lambda: all(_replicates(node) for node in self.nodes[3:]))
         return self
-
-    def url_of(self, user: str) -> Secret:
-        """Make the address for one of the ACL users of redis.conf; `url` is that of `default`."""
-        return access.url_as(user, self.url)
 
     def stop(self) -> None:
         for node in self.nodes:

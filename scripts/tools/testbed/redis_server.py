@@ -10,6 +10,7 @@ import redis
 from service.embedded.files import find_binary
 from service.settings import Secret
 from tools.testbed import access
+from tools.testbed.access import Addressed
 from tools.testbed.ports import free_port
 from tools.testbed.server_process import ServerProcess
 
@@ -24,7 +25,7 @@ def available() -> dict[str, Path]:
     return servers
 
 
-class RedisServer(ServerProcess):
+class RedisServer(Addressed, ServerProcess):
     """A server in `directory`."""
 
     def __init__(
@@ -59,10 +60,6 @@ class RedisServer(ServerProcess):
     def client(self) -> "redis.Redis":
         """Make a plain client, for looking from outside."""
         return redis.Redis.from_url(self.url.reveal())
-
-    def url_of(self, user: str) -> Secret:
-        """Make the address for one of the ACL users of redis.conf; `url` is that of `default`."""
-        return access.url_as(user, self.url)
 
     def files(self) -> Iterator[Path]:
         """List everything that it keeps on disk."""

@@ -8,7 +8,7 @@ import redis
 
 from service.embedded.files import find_binary
 from service.settings import Secret
-from tools.testbed import access
+from tools.testbed.access import Addressed
 from tools.testbed.ports import free_port
 from tools.testbed.redis_server import NetworkServer, RedisServer
 from tools.testbed.waiting import wait_until
@@ -64,7 +64,7 @@ class Sentinel(RedisServer):
         return int(found["num-slaves"]), int(found["num-other-sentinels"])
 
 
-class SentinelTrio:
+class SentinelTrio(Addressed):
     """The servers and their Sentinels. `url` names the Sentinels, not the servers."""
 
     def __init__(self, directory: Path, *, down_after: int = 1500) -> None:
@@ -94,10 +94,6 @@ class SentinelTrio:
         with self._hurrying():
             wait_until(lambda: all(sentinel.knows() == (2, 2) for sentinel in self.sentinels))
         return self
-
-    def url_of(self, user: str) -> Secret:
-        """Make the address for one of the ACL users of redis.conf; `url` is that of `default`."""
-        return access.url_as(user, self.url)
 
     def stop(self) -> None:
         for server in (*self.sentinels, *self.servers):
