@@ -29,7 +29,7 @@ class Writer:
     """Writes lines to a descriptor in their order, from a thread; `put` never waits."""
 
     def __init__(self, descriptor: int, notice: Callable[[int], bytes]) -> None:
-        """`notice` makes the line that tells of so many dropped ones."""
+        """Write nothing yet. `notice` makes the line that tells of so many dropped ones."""
         self._descriptor = descriptor
         self._notice = notice
         self._queue: deque[bytes | int] = deque()  # a number stands for so many dropped lines
@@ -61,7 +61,7 @@ class Writer:
             self._wake()
 
     def flush(self) -> bool:
-        """Wait until all is written, not longer than the limits above. Whether it was."""
+        """Wait until all is written, within the limits above. Return whether it was."""
         began = moved = time.monotonic()
         left = self._queued
         while self._queued:
@@ -96,7 +96,7 @@ class Writer:
             self._pause.wait(_GATHER)
 
     def _next(self) -> list[bytes | int]:
-        """What is written next, up to about a piece; nothing, and the thread is idle."""
+        """Take what is written next, up to about a piece; nothing, and the thread is idle."""
         pieces: list[bytes | int] = []
         size = 0
         with self._lock:

@@ -25,7 +25,7 @@ def dropped() -> int:
 
 
 class _Bytes:
-    """The `buffer` of a stream: takes whole lines."""
+    """The `buffer` of a stream, which takes whole lines."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -39,7 +39,7 @@ class _Bytes:
 
 
 class _Replacement(io.TextIOBase):
-    """What all that stands in the place of a stream takes over from it."""
+    """The base of streams that replace one of the process, and take over its attributes."""
 
     _replaced: TextIO
 
@@ -58,7 +58,7 @@ class _Replacement(io.TextIOBase):
 
 
 class Stream(_Replacement):
-    """In place of `sys.stdout` or `sys.stderr`. What it cannot spell is escaped."""
+    """Replaces `sys.stdout` or `sys.stderr`, and never waits. What it cannot spell is escaped."""
 
     def __init__(self, writer: Writer, replaced: TextIO) -> None:
         self.writer = writer
@@ -80,7 +80,7 @@ class Stream(_Replacement):
 
 
 def open_closed() -> None:
-    """Put /dev/null in the place of a standard descriptor that is closed.
+    """Open /dev/null in the place of a standard descriptor that is closed.
 
     The next file or socket that is opened would get its number, and what is meant for the log.
     To be called before anything else is opened.
@@ -101,7 +101,7 @@ def open_closed() -> None:
 
 
 class _Lossy(_Replacement):
-    """In place of `sys.stdout` or `sys.stderr`: goes on where a write fails; keeps why."""
+    """Replaces `sys.stdout` or `sys.stderr`: goes on where a write fails, and keeps the error."""
 
     def __init__(self, replaced: TextIO, failures: list[OSError]) -> None:
         self._replaced = replaced
@@ -130,9 +130,9 @@ class _Lossy(_Replacement):
 
 @contextmanager
 def losing_what_nobody_reads() -> Iterator[list[OSError]]:
-    """Let no print in the block end what it does: a reader may have gone, a disk may be full.
+    """Ignore errors of printing in the block: a reader may have gone, a disk may be full.
 
-    The list has the errors that there were, once the block has ended.
+    Yields a list that has the errors there were, once the block has ended.
     """
     failures: list[OSError] = []
     before = {name: getattr(sys, name) for name in ("stdout", "stderr")}
@@ -167,7 +167,7 @@ def never_wait() -> None:
 
 
 def flush() -> None:
-    """Write what waits, as far as it is read."""
+    """Write what is queued, as far as somebody reads it."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, Stream):
             stream.flush()  # what has no line feed yet

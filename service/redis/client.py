@@ -1,4 +1,4 @@
-"""The service's way to Redis, be that one server, the primary of some Sentinels, or a cluster.
+"""The client of Redis, be that one server, the primary of some Sentinels, or a cluster.
 
 A command is sent once. It is sent again only after a server has said that it did not carry it out
 (`MOVED`, `ASK`, `TRYAGAIN`, `READONLY`, `CLUSTERDOWN`), or when there was no connection to send it
@@ -27,7 +27,7 @@ from service.settings import Secret
 
 
 class RedisClient:
-    """Connects when it is first needed. Follows failovers and moved slots."""
+    """Sends commands to Redis. Connects when first needed; follows failovers and moved slots."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class RedisClient:
         bounds: Bounds | None = None,
         admit: Admission = admit_any,
     ) -> None:
-        """Nothing is sent yet. Changes wait for `min_replicas` acknowledgements.
+        """Send nothing yet. Changes wait for `min_replicas` acknowledgements.
 
         Where Sentinels or nodes of a cluster name the servers, one whose feed bears the mark of
         another `issuer` is refused. Empty: any will do. `admit` looks at each new connection.
@@ -86,7 +86,10 @@ class RedisClient:
         return await self._execute(command, True)
 
     async def ask_all(self, *command: Argument) -> list[Any]:
-        """The replies of all primaries to a command that names no key. Raises as `execute`."""
+        """Send a command that names no key to all primaries. Return their replies.
+
+        Raises as `execute`.
+        """
         try:
             nodes = await self._topology.primaries()
             return await asyncio.gather(*(node.ask(command, False) for node in nodes))
@@ -96,7 +99,7 @@ class RedisClient:
             raise unavailable(error) from error
 
     async def scan(self, pattern: bytes) -> AsyncIterator[list[bytes]]:
-        """The names of keys like `pattern`, some at a time, some twice. Raises as `execute`.
+        """Yield the names of keys like `pattern`, some at a time, some twice. Raises as `execute`.
 
         It walks through all keys of all primaries: for commands of operators, never for a request.
         """
@@ -118,7 +121,7 @@ class RedisClient:
             raise unavailable(error) from error
 
     async def unserved(self) -> int:
-        """How many of the 64 buckets no server has: of their users nobody is served.
+        """Count the buckets, of 64, that no server has: their users are not served.
 
         Raises:
             StoreUnavailable
@@ -204,10 +207,10 @@ _PAUSE = 0.01
 
 
 def _is_moving(error: exceptions.RedisError) -> bool:
-    """The slot is on its way; nothing was done, and the end must be waited for."""
+    """Tell whether the slot is moving: nothing was done, and the end must be waited for."""
     return isinstance(error, exceptions.TryAgainError) or "non local key" in str(error)
 
 
 def _is_elsewhere(error: exceptions.RedisError) -> bool:
-    """The server has not done it, and another may be the one that does: asked for once."""
+    """Tell whether the server refused what another may carry out, which is looked for once."""
     return isinstance(error, exceptions.ReadOnlyError | exceptions.ClusterDownError)

@@ -1,4 +1,4 @@
-"""How the servers behind a URL are found: one interface, and what each way of it is made from."""
+"""Topologies: the interface by which servers behind a URL are found, and what each is made from."""
 
 from typing import Protocol
 
@@ -26,7 +26,7 @@ class Servers(msgspec.Struct, frozen=True):
 
 
 class Topology(Protocol):
-    """How the servers behind a URL are found."""
+    """A way to find the servers behind a URL."""
 
     def node_for(self, command: tuple[Argument, ...]) -> Node | None:
         """Tell where a command goes; `None` when that must be found out first."""

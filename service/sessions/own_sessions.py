@@ -1,4 +1,4 @@
-"""What a caller does with the sessions that they have: read, list, log out, end others."""
+"""The use cases of a caller's own sessions: read, list, log out, end others."""
 
 from service.errors import (
     InvalidAccessToken,
@@ -19,12 +19,12 @@ from service.sessions.refresh_tokens import RefreshToken, RefreshTokens
 
 
 class OwnSessions:
-    """A caller's sessions. Any method may raise `StoreUnavailable`."""
+    """Reads and ends a caller's sessions. Any method may raise `StoreUnavailable`."""
 
     def __init__(
         self, redis: RedisClient, owners: Owners, refresh_tokens: RefreshTokens, feed_life: int
     ) -> None:
-        """`feed_life`: how long guards must be told that a session has ended, in ms."""
+        """Take the stores. `feed_life`: how long the feed keeps the end of a session, in ms."""
         self._redis = redis
         self._owners = owners
         self._refresh_tokens = refresh_tokens

@@ -1,4 +1,4 @@
-"""Whether the user of a session is still there, as the user store says."""
+"""What the user store says of the owner of a session: whether they are still there."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 Owners = Callable[[bytes], "asyncio.Future[Owner]"]
-"""Asks the user store about a user. Never fails: a store that is away says nothing."""
+"""Asks the user store about a user. Never fails: of a store that is away, nothing is known."""
 
 
 def unknown_owner(user_id: bytes) -> "asyncio.Future[Owner]":

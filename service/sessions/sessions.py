@@ -37,7 +37,7 @@ OpeningEvent = Literal["user.signedUp", "user.loggedIn"]
 
 
 class Lives(msgspec.Struct, frozen=True):
-    """How long things live: a session since it was opened and since its last refresh; the grace."""
+    """Lives: of a session since it was opened, and since its last refresh; of the grace."""
 
     absolute: timedelta
     idle: timedelta
@@ -45,7 +45,7 @@ class Lives(msgspec.Struct, frozen=True):
 
 
 class Sessions(OwnSessions):
-    """All that can be done with sessions. Any method may raise `StoreUnavailable`."""
+    """Opens and refreshes sessions. Any method may raise `StoreUnavailable`."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class Sessions(OwnSessions):
         *,
         noted: bytes = b"",
     ) -> Opened:
-        """`open` without the signature, which costs as much as all the rest of it here."""
+        """Open a session as `open` does, unsigned: signing costs as much as all the rest here."""
         token = self._refresh_tokens.mint(user_id, os.urandom(SESSION_ID), 0)
         clock, valid_until = self._access_tokens.window()
         outcome, *answer = await scripts.open_session(
@@ -177,7 +177,7 @@ class Sessions(OwnSessions):
     async def _rotate(
         self, token: RefreshToken, origin: RequestOrigin
     ) -> tuple[RefreshToken, bytes, int]:
-        """Spend `token`. The one that is valid now, and the session's record and end."""
+        """Spend `token`. Return the one that is valid now, and the session's record and end."""
         successor = self._refresh_tokens.mint(token.user_id, token.session_id, token.generation + 1)
         clock, valid_until = self._access_tokens.window()
         outcome, *answer = await scripts.rotate(

@@ -1,4 +1,4 @@
-"""What httptools' parser is given of a message, and what it tells: head, pieces of the body, end.
+"""Feeds messages to httptools' parser, and handles its callbacks: head, pieces of the body, end.
 
 What it tells becomes the ASGI scope and uvicorn's cycle, which serves the request. Where the stream
 is cut is `Protocol`'s.
@@ -114,7 +114,7 @@ class ParsingConnection(Connection):
 
 
 class _BodyOnly:
-    """What a parser tells that stands in for another in the middle of a message."""
+    """The callbacks of a parser that replaces another in the middle of a message."""
 
     def __init__(self, connection: ParsingConnection) -> None:
         self.on_body = connection.on_body

@@ -104,7 +104,7 @@ class Protocol(ParsingConnection):
         return rest
 
     def _has_long_query(self, data: bytes) -> bool:
-        """Whether it is a query that leaves no room for the rest, as far as it was read."""
+        """Tell whether the query, as far as it was read, leaves no room for what follows it."""
         target = self.url if self._parsing else data.partition(b"\r\n")[0]
         return len(target.partition(b"?")[2]) > LONGEST_QUERY + len(b" HTTP/1.1")
 
