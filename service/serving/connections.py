@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from service.serving.memory import Memory
 from service.web.connection import Connection
 from service.web.deadlines import Deadlines
 
@@ -33,6 +34,7 @@ class Connections:
         self._deadlines = deadlines
         self._period = min(min(_seconds(deadlines)) / _LOOKS, _LONGEST_PERIOD)
         self._most = most_connections(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        self._memory = Memory()
         self._given_up = 0
         self._said = -_BETWEEN_LINES
         self._loop = asyncio.get_running_loop()
@@ -68,6 +70,7 @@ class Connections:
         for connection in list(self._connections):
             if isinstance(connection, Connection):
                 connection.pass_time(passed, self._deadlines)
+        self._memory.look(len(self._connections))
         if self._given_up and now - self._said >= _BETWEEN_LINES:
             log.warning("connections were given up: too many are open", number=self._given_up)
             self._given_up, self._said = 0, now

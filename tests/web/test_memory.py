@@ -9,6 +9,7 @@ import pytest
 from tools.testbed.access import SERVICE
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import ServiceProcess
+from tools.testbed.waiting import wait_until
 
 from tests.web.resident import MIB, Growth
 from tests.web.wire import Wire
@@ -120,6 +121,31 @@ def test_answers_that_nobody_reads(alone: ServiceProcess, kind: str) -> None:
         growth.watch(1)
     growth.watch(1)
     assert growth.highest < MOST
+
+
+HALVES = {
+    "a header": b"GET /health/live HTTP/1.1\r\nHost: test\r\nX: " + b"x" * 60_000,
+    "headers": b"GET /health/live HTTP/1.1\r\nHost: test\r\n"
+    + (b"X: " + b"x" * 990 + b"\r\n") * 60,
+    "bodies": LOGIN + b"Content-Length: 65000\r\n\r\n" + b"x" * 60_000,
+}
+
+
+@pytest.mark.parametrize("kind", HALVES)
+def test_what_a_flood_took_is_given_back(alone: ServiceProcess, kind: str) -> None:
+    """800 connections with 60 kB of a request that never ends: once they have gone, it has, too."""
+    growth = Growth(alone)
+    wire = Wire(alone.url)
+    for _ in range(2):
+        with ExitStack() as stack:
+            for _ in range(800):
+                stack.enter_context(wire.open()).sendall(HALVES[kind])
+            growth.watch(1)
+            if kind == "a header":  # kept in one piece until it is whole
+                wait_until(lambda: growth.look() > 2 * MOST)
+        growth.watch(2)
+    wait_until(lambda: growth.look() < MOST)
+    assert wire.ask("GET /health/live").status_code == 200
 
 
 ENDLESS = {

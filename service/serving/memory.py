@@ -1,0 +1,38 @@
+"""Gives memory back that a flood has taken.
+
+What has held the beginnings of many requests is free once their clients have gone, but glibc's
+`malloc` keeps it for the next time, so that a pod would look as large as its worst minute.
+"""
+
+import ctypes
+from collections.abc import Callable
+from contextlib import suppress
+
+_MANY = 100
+"""Connections that have to go before it is worth the milliseconds that it costs."""
+
+
+def _find_trim() -> Callable[[int], int] | None:
+    """Return glibc's `malloc_trim`. Other C libraries have none, and give back by themselves."""
+    with suppress(OSError, AttributeError):
+        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+        return trim
+    return None
+
+
+class Memory:
+    """Watches the number of connections, and has free memory given back after many have gone."""
+
+    def __init__(self) -> None:
+        self._trim = _find_trim()
+        self._most = 0
+        self._before = 0
+
+    def look(self, connections: int) -> None:
+        """Tell it now and then how many there are. It acts once no more of them go."""
+        self._most = max(self._most, connections)
+        falling, self._before = connections < self._before, connections
+        if self._trim is None or falling or self._most - connections < _MANY:
+            return
+        self._trim(0)
+        self._most = connections
