@@ -173,7 +173,7 @@ class StoreRefuses(StoreUnavailable):
     """Redis answers, and refuses. The message says why, for operators, and shows no secret."""
 
     def __init__(self, refusal: Refusal, message: str, *, permanent: bool = False) -> None:
-        """`permanent`: it will not pass by itself; somebody must change a setting."""
+        """Say why. `permanent`: it will not pass by itself; somebody must change a setting."""
         super().__init__(message)
         self.refusal = refusal
         self.permanent = permanent

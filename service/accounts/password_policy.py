@@ -1,4 +1,4 @@
-"""Which new passwords are accepted. Nothing here decides about a login."""
+"""The policy for new passwords. Nothing here decides about a login."""
 
 import functools
 import unicodedata

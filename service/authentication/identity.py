@@ -1,4 +1,4 @@
-"""Who the caller of a request is."""
+"""Finds out who the caller of a request is."""
 
 import msgspec
 

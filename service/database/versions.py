@@ -1,4 +1,4 @@
-"""Which version of the schema a database has, and whether this program can serve from it.
+"""Reads which version of the schema a database has, and whether this program can serve from it.
 
 Versions are Alembic's, by number. Two tables tell them::
 

@@ -1,4 +1,4 @@
-"""Where the buckets of a cluster lie: by the map that most of its nodes tell, and by redirections.
+"""Finds where the buckets of a cluster lie, by the map that most nodes tell, and by redirections.
 
 The map is the one that the service goes by (`redis/cluster_map.py`), looked at every two seconds
 beside the reading: so nobody waits for it, and a node that has left the cluster, and answers as if

@@ -1,4 +1,5 @@
-"""How a reader of a stream knows that it has missed nothing. Pure: no clock, no Redis.
+"""The cursor of a stream's reader, which tells whether it has missed anything. Pure: no clock, no
+Redis.
 
 Entries have consecutive numbers from 1 (`redis/keys.py`). A cursor remembers the last few that
 were read. While a connection lasts, the next entry must have the next number. After each one, and

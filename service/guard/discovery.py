@@ -1,4 +1,4 @@
-"""Where the primary of a bucket is, on each topology, and connections to it."""
+"""Finds the primary of a bucket, on each topology, and connects to it."""
 
 import asyncio
 

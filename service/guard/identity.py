@@ -1,4 +1,4 @@
-"""Whom a request comes from."""
+"""The identity behind a checked access token."""
 
 import msgspec
 

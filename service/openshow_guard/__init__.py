@@ -1,5 +1,5 @@
-"""What an app pod mounts: access tokens checked here, without a round trip, and ends of sessions
-followed as they happen.
+"""The guard, which app pods mount: checks access tokens without a round trip, and follows the ends
+of sessions as they happen.
 
 `asgi`, `fastapi` and `litestar` have it for apps; `Verifier` is what they share.
 """

@@ -1,1 +1,1 @@
-"""Whether the service can serve, and what keeps it from it."""
+"""Readiness: whether the service can serve, and what keeps it from it."""

@@ -1,4 +1,4 @@
-"""What a Redis URL names: one server, or how to find the primaries of several.
+"""Reads a Redis URL: it names one server, or how to find the primaries of several.
 
     redis://[[user]:password@]host[:6379][/db]             one server; rediss:// with TLS
     unix://[[user]:password@]/path/to/redis.sock           one server on this machine

@@ -1,4 +1,4 @@
-"""What may follow the `?` of a Redis URL, and how its parts are escaped."""
+"""The options behind the `?` of a Redis URL, and how its parts are escaped."""
 
 import re
 import ssl

@@ -1,4 +1,4 @@
-"""Who is asking: address, device and request id, and the short form kept with a session.
+"""The origin of a request: address, user agent and id, and the form kept with a session.
 
 Packed form, the tail of a session record:
 

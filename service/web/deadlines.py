@@ -1,4 +1,4 @@
-"""How long a connection may keep the service waiting."""
+"""The deadlines by which a connection may keep the service waiting."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""How large a request may be, before anything of it is looked at."""
+"""The limits on the size of a request, before anything of it is looked at."""
 
 LONGEST_HEAD = 65_536
 """Bytes of request line, headers and trailers together."""

@@ -1,4 +1,4 @@
-"""What Alembic runs: the missing versions, on the connection and in the transaction it is given."""
+"""Alembic's environment: runs missing versions on the connection and transaction it is given."""
 
 from alembic import context
 

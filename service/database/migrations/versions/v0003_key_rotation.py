@@ -1,4 +1,4 @@
-"""When a key begins to be used, public keys in clear, and which data key a record needs."""
+"""Columns for when a key begins to be used, for public keys, and for the epoch of a record."""
 
 import sqlalchemy as sa
 from alembic import op
