@@ -12,80 +12,15 @@ import secrets
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.accounts import second_factor_statements as statements
 from service.database.engine import store_errors
-from service.database.tables import recovery_codes, users
 from service.errors import InvalidAccessToken, StoreUnavailable
 
 _LONGEST_STEP = 2**31
 """The most that a version grows by. Scripts count exactly up to 2^53: four million changes."""
-
-_GET = select(users.c.enrolment_id, users.c.totp_sealed, users.c.version).where(
-    users.c.id == bindparam("user_id"), users.c.two_fa_enabled
-)
-_ENABLE = (
-    update(users)
-    .where(users.c.id == bindparam("user_id"), ~users.c.two_fa_enabled)
-    .values(
-        two_fa_enabled=True,
-        enrolment_id=bindparam("enrolment"),
-        totp_sealed=bindparam("sealed"),
-        totp_epoch=bindparam("epoch"),
-        version=users.c.version + bindparam("step"),
-    )
-)
-_DISABLE = (
-    update(users)
-    .where(users.c.id == bindparam("user_id"), users.c.enrolment_id == bindparam("enrolment"))
-    .values(
-        two_fa_enabled=False,
-        enrolment_id=None,
-        totp_sealed=None,
-        totp_epoch=None,
-        version=users.c.version + bindparam("step"),
-    )
-)
-_TOUCH = (
-    update(users)
-    .where(users.c.id == bindparam("user_id"), users.c.enrolment_id == bindparam("enrolment"))
-    .values(version=users.c.version + bindparam("step"))
-)
-_VERSION = select(users.c.version, users.c.enrolment_id).where(users.c.id == bindparam("user_id"))
-_SEALED = (
-    select(users.c.id, users.c.enrolment_id, users.c.totp_sealed)
-    .where(
-        users.c.id > bindparam("after"),
-        users.c.totp_sealed.is_not(None),
-        func.coalesce(users.c.totp_epoch, 0) != bindparam("epoch"),
-    )
-    .order_by(users.c.id)
-    .limit(bindparam("most"))
-)
-_RESEAL = (
-    update(users)
-    # The whole of the old one: of two who reseal it, or change it otherwise, one does.
-    .where(users.c.id == bindparam("user_id"), users.c.totp_sealed == bindparam("old"))
-    .values(totp_sealed=bindparam("new"), totp_epoch=bindparam("epoch"))
-)
-_EPOCHS = (
-    select(users.c.totp_epoch, func.count())
-    .where(users.c.totp_epoch.is_not(None))
-    .group_by(users.c.totp_epoch)
-)
-_UNTOLD = select(func.count()).where(users.c.totp_epoch.is_(None), users.c.totp_sealed.is_not(None))
-_HAS = select(recovery_codes.c.digest).where(
-    recovery_codes.c.user_id == bindparam("user_id"),
-    recovery_codes.c.digest.in_(bindparam("digests", expanding=True)),
-)
-_BURN = delete(recovery_codes).where(
-    recovery_codes.c.user_id == bindparam("user_id"),
-    recovery_codes.c.digest == bindparam("digest"),
-)
-_FORGET = delete(recovery_codes).where(recovery_codes.c.user_id == bindparam("user_id"))
-_ADD = insert(recovery_codes)
 
 
 class SecondFactor(msgspec.Struct, frozen=True):
@@ -119,7 +54,7 @@ class SecondFactors:
         """Read the enabled second factor of this user; `None` means that there is none."""
         with store_errors():
             async with self._engine.connect() as connection:
-                row = (await connection.execute(_GET, {"user_id": user_id})).first()
+                row = (await connection.execute(statements.GET, {"user_id": user_id})).first()
         if row is None:
             return None
         return SecondFactor(row.enrolment_id, row.totp_sealed, version=row.version)
@@ -144,10 +79,12 @@ class SecondFactors:
         try:
             with store_errors():
                 async with self._engine.begin() as connection:
-                    if (await connection.execute(_ENABLE, values)).rowcount == 1:
-                        await connection.execute(_FORGET, {"user_id": user_id})
-                        await connection.execute(_ADD, _rows(user_id, digests))
-                    row = (await connection.execute(_VERSION, {"user_id": user_id})).first()
+                    if (await connection.execute(statements.ENABLE, values)).rowcount == 1:
+                        await connection.execute(statements.FORGET, {"user_id": user_id})
+                        await connection.execute(statements.ADD, _rows(user_id, digests))
+                    row = (
+                        await connection.execute(statements.VERSION, {"user_id": user_id})
+                    ).first()
         except IntegrityError:  # of `totp_epoch`: this process has not seen it go
             raise StoreUnavailable("the secret was sealed under a retired data key") from None
         if row is None:  # the account has been deleted meanwhile
@@ -162,10 +99,10 @@ class SecondFactors:
         change = {"user_id": user_id, "enrolment": enrolment_id, "step": _step()}
         with store_errors():
             async with self._engine.begin() as connection:
-                if (await connection.execute(_DISABLE, change)).rowcount == 0:
+                if (await connection.execute(statements.DISABLE, change)).rowcount == 0:
                     return None
-                await connection.execute(_FORGET, {"user_id": user_id})
-                row = (await connection.execute(_VERSION, {"user_id": user_id})).one()
+                await connection.execute(statements.FORGET, {"user_id": user_id})
+                row = (await connection.execute(statements.VERSION, {"user_id": user_id})).one()
         version: int = row.version
         return version
 
@@ -179,11 +116,11 @@ class SecondFactors:
         change = {"user_id": user_id, "enrolment": enrolment_id, "step": _step()}
         with store_errors():
             async with self._engine.begin() as connection:
-                if (await connection.execute(_TOUCH, change)).rowcount == 0:
+                if (await connection.execute(statements.TOUCH, change)).rowcount == 0:
                     return None
-                await connection.execute(_FORGET, {"user_id": user_id})
-                await connection.execute(_ADD, _rows(user_id, digests))
-                row = (await connection.execute(_VERSION, {"user_id": user_id})).one()
+                await connection.execute(statements.FORGET, {"user_id": user_id})
+                await connection.execute(statements.ADD, _rows(user_id, digests))
+                row = (await connection.execute(statements.VERSION, {"user_id": user_id})).one()
         version: int = row.version
         return version
 
@@ -192,7 +129,7 @@ class SecondFactors:
         values = {"epoch": epoch, "after": after, "most": most}
         with store_errors():
             async with self._engine.connect() as connection:
-                rows = await connection.execute(_SEALED, values)
+                rows = await connection.execute(statements.SEALED, values)
                 return [SealedSecret(*row) for row in rows]
 
     async def reseal(self, secrets: Sequence[tuple[SealedSecret, bytes]], epoch: int) -> None:
@@ -207,14 +144,14 @@ class SecondFactors:
         if changes:
             with store_errors():
                 async with self._engine.begin() as connection:
-                    await connection.execute(_RESEAL, changes)
+                    await connection.execute(statements.RESEAL, changes)
 
     async def epochs(self) -> dict[int, int]:
         """Count the secrets sealed under each epoch; under 0 those whose row does not name it."""
         with store_errors():
             async with self._engine.connect() as connection:
-                counts = {row[0]: row[1] for row in await connection.execute(_EPOCHS)}
-                untold = (await connection.execute(_UNTOLD)).scalar_one()
+                counts = {row[0]: row[1] for row in await connection.execute(statements.EPOCHS)}
+                untold = (await connection.execute(statements.UNTOLD)).scalar_one()
         return counts | ({0: untold} if untold else {})
 
     async def find_code(self, user_id: bytes, digests: Sequence[bytes]) -> bytes | None:
@@ -222,7 +159,7 @@ class SecondFactors:
         with store_errors():
             async with self._engine.connect() as connection:
                 found = await connection.execute(
-                    _HAS, {"user_id": user_id, "digests": list(digests)}
+                    statements.HAS, {"user_id": user_id, "digests": list(digests)}
                 )
                 row = found.first()
         return row.digest if row else None
@@ -235,13 +172,13 @@ class SecondFactors:
         with store_errors():
             async with self._engine.begin() as connection:
                 change = {"user_id": user_id, "enrolment": enrolment_id, "step": _step()}
-                if (await connection.execute(_TOUCH, change)).rowcount == 0:
+                if (await connection.execute(statements.TOUCH, change)).rowcount == 0:
                     return None
                 code = {"user_id": user_id, "digest": digest}
-                if (await connection.execute(_BURN, code)).rowcount == 0:
+                if (await connection.execute(statements.BURN, code)).rowcount == 0:
                     await connection.rollback()
                     return None
-                row = (await connection.execute(_VERSION, {"user_id": user_id})).one()
+                row = (await connection.execute(statements.VERSION, {"user_id": user_id})).one()
         version: int = row.version
         return version
 

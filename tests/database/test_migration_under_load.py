@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tools.testbed.postgresql import PostgresServer
 
-from service.accounts import second_factors
+from service.accounts import second_factor_statements
 from service.database import migration
 from service.database.engine import open_database, ping, store_errors
 from service.database.migration import migrate
@@ -125,7 +125,7 @@ async def test_untold_seals_are_found_by_an_index(postgres: PostgresServer) -> N
             " FROM generate_series(1, 20000) n; ANALYZE users"
         )
         engine = open_database(postgres.url(name))
-        for statement in (second_factors._UNTOLD, epochs.UNTOLD):
+        for statement in (second_factor_statements.UNTOLD, epochs.UNTOLD):
             sql = str(
                 statement.compile(dialect=engine.dialect, compile_kwargs={"literal_binds": True})
             )
