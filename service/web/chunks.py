@@ -5,12 +5,20 @@ import re
 LONGEST_LINE = 256
 """Bytes of a line that says how long a chunk is, extensions included."""
 
+MOST_CHUNKS = 4096
+"""Of a body of 64 KiB at most. Each costs what a hundred bytes do: a few connections full of
+single bytes would keep everybody waiting for seconds."""
+
 _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n")
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,12})(?:;[^\r\n]*)?\r\n")
 
 
 class Malformed(Exception):
     """It is not a chunked body."""
+
+
+class TooManyChunks(Exception):
+    """It comes in more pieces than anything of its length needs."""
 
 
 class TooManyTrailers(Exception):
@@ -24,12 +32,13 @@ class ChunkedBody:
     for trailers, which are judged here, so that nothing can take them for headers.
     """
 
-    __slots__ = ("_fields", "_in_trailers", "_line", "_room", "_skip", "trailers")
+    __slots__ = ("_chunks", "_fields", "_in_trailers", "_line", "_room", "_skip", "trailers")
 
     def __init__(self, room: int, fields: int) -> None:
         """Begin a body. `room` bytes and `fields` fields are left for trailers."""
         self._room = room
         self._fields = fields
+        self._chunks = MOST_CHUNKS  # that may still come
         self._in_trailers = False
         self._line = b""  # the beginning of a line whose end has not come yet
         self.trailers = 0
@@ -41,7 +50,7 @@ class ChunkedBody:
         """Find where in `data`, the next piece, the message ends; `None`: it goes on.
 
         Raises:
-            Malformed, TooManyTrailers
+            Malformed, TooManyChunks, TooManyTrailers
         """
         at = self.trailers = 0
         while at < len(data):
@@ -87,6 +96,9 @@ class ChunkedBody:
         size = int(found[1], 16)
         if size:
             self._skip = size + 2
+            self._chunks -= 1
+            if self._chunks < 0:
+                raise TooManyChunks
         else:
             self._in_trailers = True
         return False

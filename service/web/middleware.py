@@ -188,6 +188,8 @@ def _is_canonical(scope: HTTPScope) -> bool:
         return True
     if raw.rpartition(b"/")[0] != _SESSIONS:
         return False
+    if b"%" in raw and b"authorization" not in scope["state"]["headers"]:
+        return False  # nobody asks: another spelling of an address, as everywhere
     # It is in the place of an id, and none: the route, which knows who asks, says so. To Litestar,
     # which keeps paths, all of them are one.
     scope["path"], scope["raw_path"] = _MALFORMED_ID, _MALFORMED_ID.encode()

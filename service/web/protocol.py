@@ -10,7 +10,7 @@ answered: answers come in order, whatever follows, and no more is read ahead tha
 
 import httptools
 
-from service.web.chunks import ChunkedBody, Malformed, TooManyTrailers
+from service.web.chunks import ChunkedBody, Malformed, TooManyChunks, TooManyTrailers
 from service.web.connection import LateClosing
 from service.web.limits import LONGEST_HEAD, LONGEST_QUERY, MOST_FIELDS
 from service.web.parsing import ParsingConnection
@@ -140,6 +140,9 @@ class Protocol(ParsingConnection):
             end = self._end_of_message(data)
         except Malformed:
             self._refuse(400)
+            return b""
+        except TooManyChunks:
+            self._refuse(413)
             return b""
         except TooManyTrailers:
             self._refuse(431)

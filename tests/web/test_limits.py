@@ -101,3 +101,13 @@ def test_no_path_has_an_escape(wire: Wire, call: str) -> None:
         answer = wire.ask(f"{method} {spelling}")
         assert (answer.status_code, error_of(answer)) == (404, "not_found"), spelling
     assert wire.ask(f"{method} {path}?x=%61").status_code == wire.ask(call).status_code
+
+
+@pytest.mark.parametrize(("number", "status"), [(4096, 400), (4097, 413), (60_000, 413)])
+def test_how_many_chunks(wire: Wire, number: int, status: int) -> None:
+    """A body of single bytes: 4,096 of them are read, more are not, in one piece or in many."""
+    head = b"POST /auth/login HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    sent = head + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * number + b"0\r\n\r\n"
+    answer = parse(wire.send(sent))
+    assert answer.status_code == status
+    assert error_of(answer) == ("bad_request" if status == 400 else "payload_too_large")

@@ -90,6 +90,9 @@ async def test_an_odd_id_is_an_id(wire: Wire, person: Person, odd: str) -> None:
         for method in ("DELETE", "GET", "HEAD", "POST"):
             plain = wire.ask(f"{method} /auth/sessions/zz", *headers)
             answer = wire.ask(f"{method} /auth/sessions/{odd}", *headers)
+            if "%" in odd and not headers:
+                assert answer.status_code == 404, "another spelling, as of any address"
+                continue
             seen = (answer.status_code, answer.content, answer.headers.get("www-authenticate"))
             assert seen == (
                 plain.status_code, plain.content, plain.headers.get("www-authenticate"),
