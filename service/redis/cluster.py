@@ -28,6 +28,7 @@ from service.redis.node import (
     CONNECTION,
     Node,
     NotConnected,
+    closed_unless_good,
     opened,
 )
 from service.redis.refusals import ForeignServer, unavailable
@@ -105,7 +106,7 @@ class Cluster:
             if task is not None:
                 task.cancel()
         for node in self._nodes.values():
-            await node.drop("closed")
+            await node.aclose()
 
     async def _look(self) -> None:
         await asyncio.shield(self._start_looking())
@@ -216,9 +217,11 @@ class Cluster:
 
             async def connect() -> AbstractConnection:
                 connection = await opened(self._servers.url.connection(address, **CONNECTION))
-                if node in self._homes:  # another may have its address by now
-                    await refuse_foreign(connection, self._servers.issuer, self._homes.index(node))
-                await self._servers.admit(connection)
+                async with closed_unless_good(connection):
+                    if node in self._homes:  # another may have its address by now
+                        bucket = self._homes.index(node)
+                        await refuse_foreign(connection, self._servers.issuer, bucket)
+                    await self._servers.admit(connection)
                 return connection
 
             node = self._nodes[address] = Node(

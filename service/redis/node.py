@@ -1,8 +1,8 @@
 """One Redis server: connected to when first needed, and again after a connection has broken."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -27,17 +27,28 @@ CONNECTION: dict[str, Any] = {
 """What every connection is made with."""
 
 
+@asynccontextmanager
+async def closed_unless_good(connection: AbstractConnection) -> AsyncIterator[None]:
+    """Leave no connection behind that is given up while it is made, for want of time above all."""
+    try:
+        yield
+    except BaseException:  # cancellation, too
+        await connection.disconnect(nowait=True)
+        raise
+
+
 async def opened(connection: AbstractConnection) -> AbstractConnection:
     """Open a connection. Raises `redis.exceptions.RedisError` or `OSError`.
 
     Without a password, ask whether the server wants one. A command with many arguments would not
     learn it: the server hangs up while it still reads, and its error may be lost.
     """
-    await connection.connect()  # type: ignore[no-untyped-call]  # redis-py left this one without
-    if connection.password is None:
-        await connection.send_command("PING", check_health=False)
-        with suppress(exceptions.ResponseError):  # it may not, or not now: no matter here
-            await connection.read_response()
+    async with closed_unless_good(connection):
+        await connection.connect()  # type: ignore[no-untyped-call]  # redis-py left this one without
+        if connection.password is None:
+            await connection.send_command("PING", check_health=False)
+            with suppress(exceptions.ResponseError):  # it may not, or not now: no matter here
+                await connection.read_response()
     return connection
 
 
@@ -103,6 +114,12 @@ class Node:
             if connector.line is not None:
                 await connector.line.fail(exceptions.ConnectionError(reason))
 
+    async def aclose(self) -> None:
+        """Disconnect for good. An attempt to connect that is under way leaves nothing behind."""
+        for connector in {self._asking, self._changing}:
+            await connector.give_up()
+        await self.drop("closed")
+
 
 class NotConnected(exceptions.ConnectionError):
     """There is no connection, so nothing was sent."""
@@ -126,13 +143,29 @@ class _Connector:
         self._reply_timeout = timing.reply.total_seconds()
         self._replicas = replicas
         self._connecting: asyncio.Task[MultiplexedConnection] | None = None
+        self._closed = False
 
     async def connect(self) -> MultiplexedConnection:
         """Connect anew; all who find the connection broken wait for the same attempt."""
+        if self._closed:
+            raise NotConnected("closed")
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._attempt())
             self._connecting.add_done_callback(_look_at)
-        return await asyncio.shield(self._connecting)
+        attempt = self._connecting
+        try:
+            return await asyncio.shield(attempt)
+        except asyncio.CancelledError:
+            if attempt.cancelled():
+                raise NotConnected("closed") from None
+            raise
+
+    async def give_up(self) -> None:
+        """End an attempt that is under way, and make no more."""
+        self._closed = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait([self._connecting])
 
     async def _attempt(self) -> MultiplexedConnection:
         try:

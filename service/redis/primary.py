@@ -13,7 +13,7 @@ from redis.asyncio.connection import AbstractConnection
 from service.redis.connection import Argument
 from service.redis.election import Candidate, Vote, candidates, elected, latest
 from service.redis.identity import Identity, identity_of, issuer_of, refuse_foreign
-from service.redis.node import CONNECTION, Node, opened
+from service.redis.node import CONNECTION, Node, closed_unless_good, opened
 from service.redis.refusals import SentinelRefuses, refused, refused_by_sentinel
 from service.redis.sentinel_votes import UnknownPrimary, vote_of
 from service.redis.topology import Servers
@@ -82,25 +82,27 @@ class Primary:
         for task in (self._watching, self._looking):
             if task is not None:
                 task.cancel()
-        await self._node.drop("closed")
+        await self._node.aclose()
 
     async def _connect(self) -> AbstractConnection:
         if not self._sentinels:
             host = self._servers.url.hosts[0] if self._servers.url.hosts else None
             connection = await opened(self._servers.url.connection(host, **CONNECTION))
-            await self._servers.admit(connection)
+            async with closed_unless_good(connection):
+                await self._servers.admit(connection)
             return connection
         named = await self._named()
         await self._follow(named)
         connection = await opened(self._servers.url.connection(named, **CONNECTION))
-        await refuse_foreign(connection, self._servers.issuer, 0)
-        await self._servers.admit(connection)
-        identity = await identity_of(connection)
-        await connection.send_command("ROLE")
-        role = await connection.read_response()
-        # One that hung while another took its place may have come to just now, and say "master".
-        began = time.monotonic()
-        still_named = await self._named()
+        async with closed_unless_good(connection):
+            await refuse_foreign(connection, self._servers.issuer, 0)
+            await self._servers.admit(connection)
+            identity = await identity_of(connection)
+            await connection.send_command("ROLE")
+            role = await connection.read_response()
+            # One that hung while another took its place may have come to now, and say "master".
+            began = time.monotonic()
+            still_named = await self._named()
         hung = time.monotonic() > began + _TRUST
         if hung or role[0] != b"master" or not named == still_named == self._known:
             await connection.disconnect(nowait=True)

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from redis.asyncio.connection import AbstractConnection, Connection
 
+from service.errors import StoreUnavailable
+from service.redis.client import RedisClient
 from service.redis.node import Node, NotConnected, Timing
+from service.settings import Secret
 from tests.support.silent_peer import silent_peer
 
 TIMING = Timing(connect=timedelta(seconds=0.1), reply=timedelta(seconds=1))
@@ -42,3 +45,16 @@ async def test_an_attempt_that_fails_after_all_have_given_up() -> None:
     await asyncio.sleep(0)
     gc.collect()
     assert told == []
+
+
+async def test_closing_ends_an_attempt() -> None:
+    """One that is under way would open a connection that nobody closes any more."""
+    with silent_peer() as url:
+        patient = Timing(connect=timedelta(seconds=30), reply=timedelta(seconds=30))
+        redis_client = RedisClient(Secret(url.replace("http", "redis", 1)), timing=patient)
+        asking = asyncio.create_task(redis_client.execute("GET", b"session:{00}:x"))
+        await asyncio.sleep(0.1)  # it waits for a greeting by then; if not, for the connection
+        await redis_client.aclose()
+        async with asyncio.timeout(10):
+            with pytest.raises(StoreUnavailable):
+                await asking
