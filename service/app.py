@@ -22,20 +22,21 @@ from service.database.engine import open_database
 from service.errors import StoreUnavailable
 from service.keyring.kms.selection import open_key_services
 from service.keyring.records import KeyLives
-from service.keyring.service_key_rotation import ServiceKeyRotation
 from service.keyring.store import KeyStore
+from service.keyring.token_key_rotation import TokenKeyRotation
 from service.keyring.watch import KeyWatch
-from service.readiness.look import Problems, SharedLook
-from service.readiness.parts import Parts
+from service.readiness.checks import Parts
+from service.readiness.status import Problems, SharedStatus
 from service.redis.event_streams import EventStreams
 from service.redis.feed_marking import FeedMarking
 from service.settings import Settings
 from service.web import metrics, openapi
+from service.web.authentication import answer_options_to_anybody, authenticate
 from service.web.errors import HANDLERS
 from service.web.limits import BODY_LIMIT
 from service.web.middleware import RequestMiddleware
 from service.web.pages.routes import ROUTES as PAGES
-from service.web.requests import JsonRequest, admit, answer_options_to_anybody, trusting
+from service.web.requests import JsonRequest, trusting
 from service.web.responses import RouteResponse
 from service.web.routes import accounts, operations, sessions, two_factor
 from service.web.services import install
@@ -84,7 +85,7 @@ def create_app(settings: Settings) -> ASGIApp:
             KeyLives(
                 access=settings.access_ttl, refresh=settings.refresh_ttl, age=settings.key_age
             ),
-            ServiceKeyRotation(engine, system_clock),
+            TokenKeyRotation(engine, system_clock),
         )
         keys = await watch.start()
         passwords = Passwords(pool, keys.now.peppers, settings.bcrypt_cost)
@@ -95,7 +96,7 @@ def create_app(settings: Settings) -> ASGIApp:
         await marking.start()
         problems = Problems(keys=lambda: watch.blocking, feed=lambda: marking.problem)
         parts = Parts(redis, engine, settings.kms, problems)
-        ready = SharedLook(parts)
+        ready = SharedStatus(parts)
         users = Users(engine)
         install(
             app, create_services(settings, redis, engine, passwords, policy, keys, ready, users)
@@ -129,7 +130,8 @@ def create_app(settings: Settings) -> ASGIApp:
     app = Litestar(
         [*_ROUTES, *(PAGES if settings.pages else [])],
         lifespan=[lifespan],
-        before_request=admit,  # not a guard: for a guard, Litestar copies the handler each time
+        # Not a guard: for a guard, Litestar copies the handler each time.
+        before_request=authenticate,
         request_class=JsonRequest,
         response_class=RouteResponse,
         exception_handlers=HANDLERS,

@@ -17,8 +17,8 @@ from service.authentication.second_factor import SecondFactorAuthentication
 from service.clock import system_clock
 from service.keyring.keys import KeysInUse, ServiceKeys
 from service.rate_limits import Limit, Limits, RateLimits
-from service.readiness.look import Readiness, SharedLook
-from service.readiness.parts import Parts
+from service.readiness.checks import Parts
+from service.readiness.status import Readiness, SharedStatus
 from service.redis.client import RedisClient
 from service.redis.node import Timing
 from service.redis.preamble import Bounds
@@ -172,5 +172,5 @@ def create_services(
         sessions=sessions_,
         access_tokens=access_tokens,
         jwks=lambda: keys.now.signing.jwks(),
-        readiness=ready or SharedLook(Parts(redis, engine, settings.kms)),
+        readiness=ready or SharedStatus(Parts(redis, engine, settings.kms)),
     )

@@ -40,8 +40,8 @@ class Writer:
         self._idle = True
         # Reentrant: a collection of garbage inside may write a warning.
         self._lock = threading.RLock()
-        self._bell = threading.Lock()
-        self._bell.acquire()
+        self._wakeup = threading.Lock()
+        self._wakeup.acquire()
         self._pause = threading.Event()  # never set; unlike `sleep` it bears a clock that is faked
         threading.Thread(target=self._run, name="output", daemon=True).start()
 
@@ -86,11 +86,11 @@ class Writer:
     def _wake(self) -> None:
         if self._idle:
             self._idle = False
-            self._bell.release()
+            self._wakeup.release()
 
     def _run(self) -> None:
         while True:
-            self._bell.acquire()
+            self._wakeup.acquire()
             while pieces := self._next():
                 self._write_all(pieces)
             self._pause.wait(_GATHER)

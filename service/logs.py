@@ -62,7 +62,8 @@ def _write_gathered() -> None:
 
 def _write(lines: bytes) -> None:
     try:
-        sys.stdout.buffer.write(lines + b"\n")  # waits for nobody where `streams.never_wait` is on
+        # Waits for nobody where `streams.write_without_blocking` is on.
+        sys.stdout.buffer.write(lines + b"\n")
         sys.stdout.buffer.flush()
     except (OSError, ValueError, AttributeError):  # closed, from the start perhaps (None): nobody
         pass  # reads it, and requests matter more

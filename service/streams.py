@@ -129,7 +129,7 @@ class _Lossy(_Replacement):
 
 
 @contextmanager
-def losing_what_nobody_reads() -> Iterator[list[OSError]]:
+def ignoring_output_errors() -> Iterator[list[OSError]]:
     """Ignore errors of printing in the block: a reader may have gone, a disk may be full.
 
     Yields a list that has the errors there were, once the block has ended.
@@ -148,7 +148,7 @@ def losing_what_nobody_reads() -> Iterator[list[OSError]]:
                 setattr(sys, name, before[name])
 
 
-def never_wait() -> None:
+def write_without_blocking() -> None:
     """Have all that this process writes to standard output and error go through a `Writer`.
 
     At an orderly end, and at one by an exception, what waits is written as far as it is read.

@@ -18,8 +18,8 @@ from tools.testbed.sentinel import SentinelTrio
 from tools.testbed.service_process import ServiceProcess, code_of
 from tools.testbed.waiting import wait_until
 
-from service.readiness.look import Part, Question, Readiness, SharedLook
-from service.readiness.parts import Parts, clock_part
+from service.readiness.checks import Parts, clock_part
+from service.readiness.status import Part, Probe, Readiness, SharedStatus
 from service.redis.client import RedisClient
 from service.settings import Secret
 from tests.support import faketime
@@ -355,7 +355,7 @@ def test_a_flood_costs_the_stores_next_to_nothing(server: RedisServer, pod: Serv
         began = time.monotonic()
         assert set(asyncio.run(flood())) == {200}
         looks = client.info("commandstats")["cmdstat_info"]["calls"] - 1
-        assert looks <= SharedLook.BURST + SharedLook.RATE * (time.monotonic() - began) + 1
+        assert looks <= SharedStatus.BURST + SharedStatus.RATE * (time.monotonic() - began) + 1
 
 
 def readiness(redis: Part) -> Readiness:
@@ -370,11 +370,13 @@ async def test_now_and_then_each_gets_a_look_of_their_own() -> None:
     async def look() -> Readiness:
         return next(looks)
 
-    shared = SharedLook(look)
-    assert [await shared() for _ in range(int(SharedLook.BURST))] == told[: int(SharedLook.BURST)]
+    shared = SharedStatus(look)
+    assert [await shared() for _ in range(int(SharedStatus.BURST))] == told[
+        : int(SharedStatus.BURST)
+    ]
     for _ in range(500):
         await shared()
-    assert next(looks) in told[: int(SharedLook.BURST) + 5]
+    assert next(looks) in told[: int(SharedStatus.BURST) + 5]
 
 
 async def test_who_asks_together_shares_a_look() -> None:
@@ -387,7 +389,7 @@ async def test_who_asks_together_shares_a_look() -> None:
         await going.wait()
         return readiness(FINE)
 
-    shared = SharedLook(look)
+    shared = SharedStatus(look)
     asking = [asyncio.create_task(shared()) for _ in range(50)]
     await asyncio.sleep(0)
     asking[0].cancel()
@@ -406,7 +408,7 @@ async def test_what_hangs_is_asked_once() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    question = Question("The disk", ask)
+    question = Probe("The disk", ask)
     for _ in range(2):
         assert await question() == (Part(False, "The disk does not answer."),)
     question.close()

@@ -56,7 +56,9 @@ EPOCHS = (
     .where(users.c.totp_epoch.is_not(None))
     .group_by(users.c.totp_epoch)
 )
-UNTOLD = select(func.count()).where(users.c.totp_epoch.is_(None), users.c.totp_sealed.is_not(None))
+WITHOUT_EPOCH = select(func.count()).where(
+    users.c.totp_epoch.is_(None), users.c.totp_sealed.is_not(None)
+)
 HAS = select(recovery_codes.c.digest).where(
     recovery_codes.c.user_id == bindparam("user_id"),
     recovery_codes.c.digest.in_(bindparam("digests", expanding=True)),

@@ -151,8 +151,8 @@ class SecondFactors:
         with store_errors():
             async with self._engine.connect() as connection:
                 counts = {row[0]: row[1] for row in await connection.execute(statements.EPOCHS)}
-                untold = (await connection.execute(statements.UNTOLD)).scalar_one()
-        return counts | ({0: untold} if untold else {})
+                without_epoch = (await connection.execute(statements.WITHOUT_EPOCH)).scalar_one()
+        return counts | ({0: without_epoch} if without_epoch else {})
 
     async def find_code(self, user_id: bytes, digests: Sequence[bytes]) -> bytes | None:
         """Find which of these digests a recovery code has. Only `burn` decides who may use it."""

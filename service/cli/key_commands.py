@@ -31,8 +31,8 @@ from service.keyring.envelope import Keyring
 from service.keyring.kms.provider import KeyServices
 from service.keyring.kms.selection import open_key_services
 from service.keyring.records import SKEW, KeyLives, current_epoch
-from service.keyring.service_key_rotation import DELAY, ServiceKeyRotation
 from service.keyring.store import KeyStore
+from service.keyring.token_key_rotation import DELAY, TokenKeyRotation
 from service.keyring.unsealing import UnsealedKeys
 from service.keyring.watch import POLL
 from service.redis.client import RedisClient
@@ -56,7 +56,7 @@ class _Keys:
         self.store = KeyStore(engine)
         self.factors = SecondFactors(engine)
         self.epochs = DataKeyRotation(engine, self.services, system_clock)
-        self.turning = ServiceKeyRotation(engine, system_clock)
+        self.rotation = TokenKeyRotation(engine, system_clock)
         self.lives = KeyLives(access=settings.access_ttl, refresh=settings.refresh_ttl)
 
     async def open(self) -> UnsealedKeys:
@@ -126,7 +126,7 @@ async def _status(keys: _Keys, _: argparse.Namespace) -> int:
 async def _rotate(keys: _Keys, options: argparse.Namespace) -> int:
     opened = await keys.open()  # a key service that opens nothing must not wrap what is new
     if options.key != "data":
-        key_id = await keys.turning.publish(options.key, opened)
+        key_id = await keys.rotation.publish(options.key, opened)
         then = system_clock() + DELAY
         print(f"The {options.key} key {key_id} is published, in use from {then:%H:%M:%S} UTC on.")
         return 0
@@ -161,7 +161,7 @@ async def _rewrap(keys: _Keys, _: argparse.Namespace) -> int:
 
 async def _pending(settings: Settings, resealing: Resealing) -> str:
     url = settings.redis_url or server_url(settings.data_dir)
-    redis = RedisClient(url, admit=refuse_without_rights)
+    redis = RedisClient(url, check_connection=refuse_without_rights)
     life = int(settings.enrollment_ttl.total_seconds())
     try:
         return f"Pending enrolments sealed anew: {await resealing.reseal_pending(redis)}."
@@ -219,7 +219,7 @@ async def _revoke(keys: _Keys, options: argparse.Namespace) -> int:
         raise KeyRefused(
             f"there is no {options.key} key {given!r}: see `openshow-auth keys status`"
         )
-    fresh = await keys.turning.revoke(options.key, key_id, opened)
+    fresh = await keys.rotation.revoke(options.key, key_id, opened)
     print(f"The {options.key} key {key_id} is gone; all processes know within {POLL.seconds} s.")
     if fresh:
         print(f"The key {fresh} has taken its place.")

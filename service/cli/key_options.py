@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from service.keyring.records import TURNED
+from service.keyring.records import ROTATED
 from service.settings import Settings
 
 
@@ -29,11 +29,11 @@ def add_to(commands: Any, read: Callable[[], Settings]) -> None:
     add("status", "show all keys, their ages, and how many records each still seals")
     rotate = add("rotate", "publish a new key, which is used when all have read it")
     rotate.add_argument(
-        "key", choices=("data", *TURNED), nargs="?", default="data", help="data if not given"
+        "key", choices=("data", *ROTATED), nargs="?", default="data", help="data if not given"
     )
     add("rewrap", "seal everything under the newest data key, wrapped by the newest top key")
     retire = add("retire", "delete a data key that nothing needs any more")
     retire.add_argument("epoch", type=int, nargs="?", help="its epoch; all but the current one")
     revoke = add("revoke", "delete a key that others may have; what it made is refused")
-    revoke.add_argument("key", choices=TURNED)
+    revoke.add_argument("key", choices=ROTATED)
     revoke.add_argument("id", help="as `status` shows it; for a signing key also its kid")

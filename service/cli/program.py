@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     stop = Stop()
     streams.open_closed()
-    with streams.losing_what_nobody_reads() as failures:
+    with streams.ignoring_output_errors() as failures:
         code = _run(arguments, stop)
     unsaid = [error.strerror for error in failures if not isinstance(error, BrokenPipeError)]
     if unsaid and not code:  # what was asked for is done; nobody can know by the output
@@ -50,7 +50,7 @@ def _run(arguments: Sequence[str] | None, stop: Stop) -> int:
         if run not in (_serve, _redis):
             stop.give_back()  # such a command can be ended at any point
             return run(options)
-        streams.never_wait()
+        streams.write_without_blocking()
         return run(options, stop)
     except StartupError as error:
         print("openshow-auth:", " ".join(str(error).split()), file=sys.stderr)

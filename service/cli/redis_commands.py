@@ -41,12 +41,12 @@ async def _claim(settings: Settings, *, yes: bool) -> int:
         return 1
     finally:
         await redis.aclose()
-    for line in told(found, settings.issuer, yes=yes):
+    for line in describe(found, settings.issuer, yes=yes):
         print(line)
     return 0
 
 
-def told(found: Sequence[Mark], issuer: str, *, yes: bool) -> list[str]:
+def describe(found: Sequence[Mark], issuer: str, *, yes: bool) -> list[str]:
     """Say in lines which marks were found, and what was done about them or would be."""
     whose = Counter(_whose(mark) for mark in found if mark.whose != "ours")
     lines = [f"{number} of {len(found)} buckets bear {mark}." for mark, number in whose.items()]

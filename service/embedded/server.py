@@ -32,7 +32,7 @@ from service.embedded.files import (
     make_private,
     socket_path,
 )
-from service.embedded.life import end, feel_pulse, last_words
+from service.embedded.health import end, last_log_line, watch_for_hangs
 from service.errors import StartupError
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class EmbeddedServer:
         self._directory = data_dir.resolve() / "redis"
         self._binary = binary
         self._socket = socket_path(data_dir)
-        self._keeper_lock = FileLock(self._directory / "service.lock")
+        self._service_lock = FileLock(self._directory / "service.lock")
         self._server_lock = FileLock(self._directory / "server.lock")
         self._process: subprocess.Popen[bytes] | None = None
         self._said_before = 0  # size of the log when the present process was launched
@@ -87,7 +87,10 @@ class EmbeddedServer:
             raise
         self._threads = [
             threading.Thread(target=self._for_ever, args=(work,), name=name, daemon=True)
-            for name, work in (("valkey-watcher", self._watch), ("valkey-pulse", self._feel_pulse))
+            for name, work in (
+                ("valkey-watcher", self._watch),
+                ("valkey-pulse", self._watch_for_hangs),
+            )
         ]
         for thread in self._threads:
             thread.start()
@@ -95,12 +98,12 @@ class EmbeddedServer:
     def _start(self, stop_asked: StopAsked) -> None:
         make_private(self._directory.parent)
         make_private(self._directory, REDIS_DIR)
-        if not self._keeper_lock.take():
+        if not self._service_lock.take():
             raise StartupError(
-                f"another service (pid {self._keeper_lock.holder()}) runs on "
+                f"another service (pid {self._service_lock.holder()}) runs on "
                 f"{self._directory.parent}; stop it, or set SERVICE_DATA_DIR to another directory"
             )
-        self._keeper_lock.sign(os.getpid())
+        self._service_lock.sign(os.getpid())
         self._end_orphan()
         self._launch()
         self._wait_until_it_answers(stop_asked)
@@ -121,7 +124,7 @@ class EmbeddedServer:
         for thread in self._threads:
             thread.join()
         self._server_lock.release()
-        self._keeper_lock.release()
+        self._service_lock.release()
 
     def _end_orphan(self) -> None:
         """Take the server's lock. A server whose service was killed holds it: shut that down."""
@@ -163,7 +166,7 @@ class EmbeddedServer:
         while not stop_asked() and (state := state_of(self._socket)) != "answers":
             if self._process is not None and self._process.poll() is not None:
                 raise StartupError(
-                    f"the embedded Valkey does not start: {self._last_words()} "
+                    f"the embedded Valkey does not start: {self._last_log_line()} "
                     f"(log: {self._directory / 'redis.log'})"
                 )
             if time.monotonic() > speak_at:
@@ -191,7 +194,9 @@ class EmbeddedServer:
                 return
             pause = 0.1 if time.monotonic() - launched > 30 else min(pause * 2, _LONGEST_PAUSE)
             cause = f"signal {-status}" if status < 0 else f"exit code {status}"
-            logger.error("embedded Valkey died (%s): %s; restarting it", cause, self._last_words())
+            logger.error(
+                "embedded Valkey died (%s): %s; restarting it", cause, self._last_log_line()
+            )
             while not self._restarted(pause):
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -208,9 +213,9 @@ class EmbeddedServer:
                 return False
         return True
 
-    def _feel_pulse(self) -> None:
+    def _watch_for_hangs(self) -> None:
         """End a server that hangs, so that the watcher starts another."""
-        feel_pulse(self._socket, lambda: self._process, self._stopping)
+        watch_for_hangs(self._socket, lambda: self._process, self._stopping)
 
-    def _last_words(self) -> str:
-        return last_words(self._directory / "redis.log", self._said_before)
+    def _last_log_line(self) -> str:
+        return last_log_line(self._directory / "redis.log", self._said_before)

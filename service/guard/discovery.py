@@ -5,7 +5,7 @@ import asyncio
 from redis.exceptions import ResponseError
 
 from ..redis.url import Address, RedisUrl
-from .cluster_homes import ClusterHomes
+from .cluster_primaries import ClusterPrimaries
 from .connection import BROKEN, Connection
 from .sentinels import Sentinels
 
@@ -17,7 +17,7 @@ class PrimaryDiscovery:
         """Know the URL. `patience`: seconds for a connection, and for an answer of a Sentinel."""
         self._url = url
         self._patience = patience
-        self._homes = ClusterHomes(url, patience)
+        self._cluster = ClusterPrimaries(url, patience)
         self._sentinels = Sentinels(url, patience)
         self._one_at_a_time = asyncio.Lock()
 
@@ -38,7 +38,7 @@ class PrimaryDiscovery:
         if self._url.topology == "sentinel":
             async with self._one_at_a_time:
                 return await self._sentinels.primary()
-        return self._homes.find(bucket)
+        return self._cluster.find(bucket)
 
     async def connect(self, bucket: int, address: Address | None) -> Connection:
         """Connect to what `find` has found.
@@ -54,28 +54,28 @@ class PrimaryDiscovery:
             self.lost(bucket)
             raise
         if address is not None:
-            self._homes.reached(bucket, address)
+            self._cluster.reached(bucket, address)
         return wire
 
     def is_importing(self, bucket: int) -> bool:
         """Tell whether what `find` has found is still importing the bucket's slot."""
-        return self._homes.is_importing(bucket)
+        return self._cluster.is_importing(bucket)
 
     def redirected(self, bucket: int, refusal: ResponseError, by: Address | None) -> bool:
         """Go where a refusal sends us, which `find` then finds. Return whether it named a node.
 
         A node of a cluster that names none is of no use: another is asked next time.
         """
-        if self._homes.redirected(bucket, refusal, by):
+        if self._cluster.redirected(bucket, refusal, by):
             return True
         self.lost(bucket)
         return False
 
     def lost(self, bucket: int) -> None:
         """Ask another node next time: the one that `find` had found is gone."""
-        self._homes.lost(bucket)
+        self._cluster.lost(bucket)
 
     async def aclose(self) -> None:
         """Disconnect from nodes and Sentinels."""
-        await self._homes.aclose()
+        await self._cluster.aclose()
         await self._sentinels.aclose()

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from ..redis.url import RedisUrl
-from .breaks import Breaks
+from .connection_status import FeedConnectionStatus
 from .counters import GuardCounters
 from .discovery import PrimaryDiscovery
+from .feed_reader import FeedReader
+from .feed_timing import FeedTiming
 from .marks import Marks
-from .pace import Pace
-from .reader import Reader
 from .revocations import Shard
 from .stream import Stream
 
@@ -27,17 +27,17 @@ class Feed:
         self,
         url: RedisUrl,
         shards: Sequence[Shard],
-        pace: Pace,
+        timing: FeedTiming,
         counters: GuardCounters,
         clock: Callable[[], float],
         marks: Marks,
     ) -> None:
-        self._primaries = PrimaryDiscovery(url, pace.patience)
+        self._primaries = PrimaryDiscovery(url, timing.timeout)
         self._streams = [Stream(number, shard) for number, shard in enumerate(shards)]
         groups = [self._streams] if self._primaries.one_for_all else [[it] for it in self._streams]
-        breaks = Breaks(counters)
+        status = FeedConnectionStatus(counters)
         self._readers = [
-            Reader(it, self._primaries, pace, counters, breaks, clock, marks) for it in groups
+            FeedReader(it, self._primaries, timing, counters, status, clock, marks) for it in groups
         ]
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -59,6 +59,6 @@ class Feed:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._primaries.aclose()
 
-    def doubtful_for(self, bucket: int) -> float:
+    def incomplete_for(self, bucket: int) -> float:
         """Return for how many seconds entries of this bucket count as missing; 0: none do."""
-        return max(self._streams[bucket].doubtful_until - time.monotonic(), 0)
+        return max(self._streams[bucket].incomplete_until - time.monotonic(), 0)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from ..access_tokens.reader import Keys
 from .counters import GuardCounters
 from .feed import Feed
+from .feed_timing import FeedTiming
 from .jwks import JwkSet
 from .marks import Marks
 from .options import Options
-from .pace import Pace
 from .rate_limited_log import RateLimitedLog
 from .revocations import Shard
 from .session_lookup import SessionLookup
@@ -27,23 +27,25 @@ class Running:
     def __init__(
         self,
         options: Options,
-        pace: Pace,
+        timing: FeedTiming,
         shards: Sequence[Shard],
         counters: GuardCounters,
         log: RateLimitedLog,
         use: Callable[[Keys], None],
     ) -> None:
         """Prepare a run. `use` gets each new set of keys."""
-        self._pace = pace
+        self._timing = timing
         self._loop = asyncio.get_running_loop()
         self.keys = JwkSet(options.jwks_url, use, options.jwks_floor, counters, options.jwks_proxy)
         self.feed: Feed | None = None
         self.questions: SessionLookup | None = None
         if options.redis is not None:
             marks = Marks(options.issuer, log)
-            self.questions = SessionLookup(options.redis, pace.patience, pace.pulse, marks)
+            self.questions = SessionLookup(
+                options.redis, timing.timeout, timing.check_interval, marks
+            )
             if options.mode == "feed":
-                self.feed = Feed(options.redis, shards, pace, counters, options.clock, marks)
+                self.feed = Feed(options.redis, shards, timing, counters, options.clock, marks)
 
     @property
     def is_here(self) -> bool:
@@ -57,11 +59,11 @@ class Running:
 
     async def start(self) -> None:
         """Fetch the keys and read the feed in. Comes up within `bound` or so, whatever is down."""
-        keys = self.keys.start(max(self._pace.bound, _LEAST_PATIENCE))
+        keys = self.keys.start(max(self._timing.bound, _LEAST_PATIENCE))
         if self.feed is None:
             await keys
             return
-        _, read_in = await asyncio.gather(keys, self.feed.start(self._pace.bound))
+        _, read_in = await asyncio.gather(keys, self.feed.start(self._timing.bound))
         if not read_in:
             logger.warning("the revocation feed could not be read in yet")
 

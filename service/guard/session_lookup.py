@@ -35,7 +35,7 @@ class SessionLookup:
         self._named_by_sentinel = url.topology == "sentinel"
         self._named: tuple[float, Address | None] = (float("-inf"), None)
         self._idle: dict[_Place, list[Connection]] = {}
-        self._told = False
+        self._logged = False
         self._marks = marks
         self._marked_until: dict[int, float] = {}
         """By bucket: how long its mark, which was seen to be ours, need not be looked at again."""
@@ -79,10 +79,10 @@ class SessionLookup:
         except ResponseError as refusal:
             idle.append(wire)  # it is the server that refuses, the line is whole
             if not self._primaries.redirected(bucket, refusal, address):
-                self._tell(refusal)
+                self._log_refusal(refusal)
             raise
         idle.append(wire)
-        self._told = False
+        self._logged = False
         if not ours:
             raise GuardUnavailable(_RETRY_AFTER)
         return lives
@@ -110,11 +110,11 @@ class SessionLookup:
         self._marked_until[bucket] = time.monotonic() + self._trusted_for
         return True
 
-    def _tell(self, refusal: ResponseError) -> None:
+    def _log_refusal(self, refusal: ResponseError) -> None:
         """Log a failure once, until there is an answer: the guard's user may lack a right."""
-        if not self._told:
+        if not self._logged:
             logger.warning("Redis does not answer whether a session lives: %s", refusal)
-        self._told = True
+        self._logged = True
 
     async def _find(self, bucket: int) -> Address | None:
         """Find the primary. One that Sentinels have named is taken for it a little longer."""

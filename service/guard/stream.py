@@ -35,13 +35,13 @@ class Stream:
         """Whether the mark was this guard's issuer's when it was last looked at."""
         self.shard = shard
         self.cursor = Cursor()
-        self.doubtful_until = float("-inf")
+        self.incomplete_until = float("-inf")
         """Until then a session may have ended whose entry nobody can read any more."""
 
     @property
-    def is_doubtful(self) -> bool:
+    def is_incomplete(self) -> bool:
         """Whether entries that matter are missing."""
-        return time.monotonic() < self.doubtful_until
+        return time.monotonic() < self.incomplete_until
 
     def take(self, entries: Sequence[Entry]) -> bool:
         """Take the next entry. False: it is not the one that comes next, and was not taken."""
@@ -58,15 +58,15 @@ class Stream:
             return False
         return self.take(entries)
 
-    def disown(self) -> None:
+    def set_foreign(self) -> None:
         """Take nothing of it and be sure of nothing: its mark is another issuer's or nobody's."""
         self.is_ours = False
         self.shard.known_until = float("-inf")
 
-    def is_complete(self, at: float, bound: float, wall: float) -> None:
+    def set_complete(self, at: float, bound: float, wall: float) -> None:
         """Note that all was known at this time. `wall`: the clock by which tokens expire."""
         self.shard.turn(at, wall)
-        self.shard.known_until = at + bound if at >= self.doubtful_until else float("-inf")
+        self.shard.known_until = at + bound if at >= self.incomplete_until else float("-inf")
 
     def rejoin(self, rereading: Replay, life: float, *, others_are_whole: bool) -> bool:
         """Go on from a rereading. False: entries that matter are missing, so nothing is sure."""
@@ -75,10 +75,10 @@ class Stream:
         self.cursor = rereading.cursor
         if missing is None or (left := missing / 1000 + life - wall) <= 0:
             return True
-        self.doubt(min(left, life))
+        self.set_incomplete(min(left, life))
         return False
 
-    def doubt(self, seconds: float) -> None:
+    def set_incomplete(self, seconds: float) -> None:
         """Be unsure for so long: a session may have ended whose entry cannot be read any more."""
-        self.doubtful_until = max(self.doubtful_until, time.monotonic() + seconds)
+        self.incomplete_until = max(self.incomplete_until, time.monotonic() + seconds)
         self.shard.known_until = float("-inf")

@@ -11,16 +11,16 @@ from typing import Self
 from ..access_tokens.cache import Cache
 from ..access_tokens.reader import AccessTokenReader, Claims, Keys, UnknownKey
 from ..redis.keys import FEED_SKEW, bucket_number
-from .admission import Admission
 from .counters import GuardCounters
 from .errors import GuardUnavailable, TokenRefused
+from .feed_timing import FeedTiming
 from .identity import Identity
 from .lifecycle import Lifecycle
 from .options import Mode, WhenLost, checked
-from .pace import Pace
 from .rate_limited_log import RateLimitedLog, shown
 from .revocations import shards
 from .running import Running
+from .verified_token import VerifiedToken
 
 
 class Verifier:
@@ -82,9 +82,9 @@ class Verifier:
         self._options = options
         self._clock = clock
         life = options.access_ttl + FEED_SKEW.total_seconds()
-        self._pace = Pace(options.bound, life)
+        self._timing = FeedTiming(options.bound, life)
         self._shards = shards(life, time.monotonic())
-        self._cache = Cache[Admission](cache_size)
+        self._cache = Cache[VerifiedToken](cache_size)
         self._reader = AccessTokenReader(
             {}, issuer=issuer, audience=audience, on_mismatch=self._tell_mismatch
         )
@@ -135,23 +135,23 @@ class Verifier:
                 digest = sha256(str.encode(token, "utf-8", "surrogatepass")).digest()
             except TypeError:
                 raise TokenRefused from None
-            admission = self._cache.young.get(digest) or self._cache.recall(digest)
-            if admission is None:
-                admission = self._admit(await self._read(token))
-                self._cache.keep(digest, admission)
+            verified = self._cache.young.get(digest) or self._cache.recall(digest)
+            if verified is None:
+                verified = self._verified(await self._read(token))
+                self._cache.keep(digest, verified)
             else:
                 counters.cached += 1
-            shard, session_id = admission.shard, admission.session_id
+            shard, session_id = verified.shard, verified.session_id
             if (
                 session_id in shard.young
                 or session_id in shard.old
-                or admission.expires_at <= self._clock()
+                or verified.expires_at <= self._clock()
             ):
                 self._cache.drop(digest)
                 raise TokenRefused
             # Only the feed sets `known_until`, so this is never so in the other modes.
             if time.monotonic() >= shard.known_until:
-                await self._look_elsewhere(admission)
+                await self._look_elsewhere(verified)
         except TokenRefused:
             counters.refused += 1
             raise
@@ -159,10 +159,12 @@ class Verifier:
             counters.unavailable += 1
             raise
         counters.verified += 1
-        return admission.identity
+        return verified.identity
 
     def _new_run(self) -> Running:
-        return Running(self._options, self._pace, self._shards, self.counters, self._log, self._use)
+        return Running(
+            self._options, self._timing, self._shards, self.counters, self._log, self._use
+        )
 
     def _trust_nothing(self) -> None:
         """Trust neither feed nor keys: nobody looks after them. Who was refused stays refused."""
@@ -184,7 +186,7 @@ class Verifier:
                 raise
             raise GuardUnavailable(ceil(self._options.jwks_floor) or 1) from None
 
-    def _admit(self, claims: Claims) -> Admission:
+    def _verified(self, claims: Claims) -> VerifiedToken:
         """Make what is kept of a verified token."""
         longest = self._options.access_ttl
         if claims.exp - claims.iat > longest:
@@ -192,7 +194,7 @@ class Verifier:
             raise TokenRefused
         number = bucket_number(bytes.fromhex(claims.sub))
         session_id, now = bytes.fromhex(claims.sid), self._clock()
-        if claims.exp - now > self._pace.life:
+        if claims.exp - now > self._timing.life:
             # Once it comes near enough, the end of its session must still be known.
             self._shards[number].keep(session_id, claims.exp, now)
             self._log.warning(
@@ -202,7 +204,7 @@ class Verifier:
                 longest,
             )
             raise TokenRefused
-        return Admission(
+        return VerifiedToken(
             identity=Identity(
                 user_id=claims.sub,
                 session_id=claims.sid,
@@ -216,7 +218,7 @@ class Verifier:
             shard=self._shards[number],
         )
 
-    async def _look_elsewhere(self, admission: Admission) -> None:
+    async def _look_elsewhere(self, verified: VerifiedToken) -> None:
         """Go by the mode, where the feed does not tell."""
         if self._options.mode == "offline":
             return
@@ -227,17 +229,17 @@ class Verifier:
                 self.counters.served_stale += 1
                 return
             if when_lost == "closed":
-                raise GuardUnavailable(ceil(running.feed.doubtful_for(admission.bucket)) or 1)
+                raise GuardUnavailable(ceil(running.feed.incomplete_for(verified.bucket)) or 1)
         if running.questions is None:
             raise GuardUnavailable(1)
         self.counters.asked += 1
-        user_id = bytes.fromhex(admission.identity.user_id)
-        shard, session_id = admission.shard, admission.session_id
-        if not await running.questions.lives(admission.bucket, user_id, session_id):
+        user_id = bytes.fromhex(verified.identity.user_id)
+        shard, session_id = verified.shard, verified.session_id
+        if not await running.questions.lives(verified.bucket, user_id, session_id):
             shard.add(session_id)
             shard.turn(time.monotonic(), self._clock())
         # Somebody else may have had another answer while this one was on its way.
-        if session_id in shard or admission.expires_at <= self._clock():
+        if session_id in shard or verified.expires_at <= self._clock():
             raise TokenRefused
 
     def _tell_mismatch(self, claim: str, theirs: str, ours: str) -> None:

@@ -19,14 +19,14 @@ from service.keyring.daemon_thread import run_in_daemon_thread
 from service.keyring.envelope import DATA_KEY_SIZE, LARGEST_EPOCH, Keyring, epoch_of
 from service.keyring.kms.provider import KeyProvider
 from service.keyring.records import KeyRecords
-from service.keyring.store import KeyStore, require_epoch, take_turn
+from service.keyring.store import KeyStore, lock_keys, require_epoch
 from service.keyring.unsealing import UnsealedKeys, bound_to, wrap_new
 
 DELAY = timedelta(seconds=10)
 """The time from publishing a data key to its use: five polls. Clocks may differ by half."""
 
 
-UNTOLD = (
+WITHOUT_EPOCH = (
     select(users.c.id)
     .where(users.c.totp_sealed.is_not(None), users.c.totp_epoch.is_(None))
     .limit(1)
@@ -71,7 +71,7 @@ class DataKeyRotation:
         try:
             with store_errors():
                 async with self._engine.begin() as connection:
-                    await take_turn(connection)
+                    await lock_keys(connection)
                     await connection.execute(insert(data_keys), row)
         except IntegrityError:
             raise KeyRefused(f"another process has just begun epoch {epoch}") from None
@@ -108,7 +108,7 @@ class DataKeyRotation:
         changed = 0
         with store_errors():
             async with self._engine.begin() as connection:
-                await take_turn(connection)
+                await lock_keys(connection)
                 await require_epoch(connection, current)
                 for use, keys in opened.stored.sealed_keys.items():
                     for key in keys:
@@ -141,7 +141,7 @@ class DataKeyRotation:
         try:
             with store_errors():
                 async with self._engine.begin() as connection:
-                    await take_turn(connection)
+                    await lock_keys(connection)
                     stored = await self._store.read_on(connection)
                     self._refuse_current(stored, epoch, settled_for, opens=opens)
                     _refuse_sealing(stored, epoch)
@@ -182,7 +182,7 @@ class DataKeyRotation:
 
 async def _refuse_unknown(connection: AsyncConnection) -> None:
     """Refuse to retire a key while records do not tell their epoch (from before version 0003)."""
-    if (await connection.execute(UNTOLD)).first():
+    if (await connection.execute(WITHOUT_EPOCH)).first():
         raise KeyRefused(
             "records do not tell their epoch yet: run `openshow-auth keys rewrap` first"
         )

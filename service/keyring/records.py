@@ -7,8 +7,8 @@ import msgspec
 
 SIGNING, REFRESH_MAC, PEPPER, EMAIL_DIGEST = "signing", "refresh-mac", "pepper", "email-digest"
 
-TURNED = (SIGNING, REFRESH_MAC)
-"""The uses whose keys have successors."""
+ROTATED = (SIGNING, REFRESH_MAC)
+"""The uses of token keys, which are rotated."""
 
 SKEW = timedelta(minutes=1)
 """How far the clocks of two machines may be apart."""

@@ -89,7 +89,7 @@ class KeyStore:
         """Open all keys of a database that has some. `known` and `resting`: see `unseal_all`."""
         stored = await self.read()
         if not stored.data_keys:
-            wrapped, data_key = await self._found(provider, clock())
+            wrapped, data_key = await self._create_first_keys(provider, clock())
             stored = await self.read()
             if stored.data_keys and stored.data_keys[0].wrapped == wrapped:  # ours, not another's
                 known = UnsealedKeys(stored, {_FIRST: data_key})
@@ -122,7 +122,7 @@ class KeyStore:
         }
         return KeyRecords(wrapped, by_age)
 
-    async def _found(self, provider: KeyProvider, now: datetime) -> tuple[bytes, bytes]:
+    async def _create_first_keys(self, provider: KeyProvider, now: datetime) -> tuple[bytes, bytes]:
         """Make the first data key and, sealed under it, one key for each use: all or nothing.
 
         Returns the data key, wrapped and in clear, whether or not another process was first.
@@ -163,7 +163,7 @@ class KeyStore:
                     )
 
 
-async def take_turn(connection: AsyncConnection) -> None:
+async def lock_keys(connection: AsyncConnection) -> None:
     """Wait until no other process changes keys; held until the transaction ends.
 
     It changes nothing, but it is a write, which locks: the rows on PostgreSQL, the file on SQLite.
@@ -172,7 +172,7 @@ async def take_turn(connection: AsyncConnection) -> None:
 
 
 async def require_epoch(connection: AsyncConnection, epoch: int) -> None:
-    """Make sure, after `take_turn`, that nothing is sealed under a data key retired meanwhile."""
+    """Make sure, after `lock_keys`, that nothing is sealed under a data key retired meanwhile."""
     found = await connection.execute(select(data_keys.c.epoch).where(data_keys.c.epoch == epoch))
     if found.first() is None:
         raise KeyRefused(f"another process has just retired epoch {epoch}")

@@ -19,8 +19,8 @@ from service.errors import (
 from service.keyring.keys import KeysInUse
 from service.keyring.kms.provider import KeyProvider
 from service.keyring.records import KeyLives, KeyRecords
-from service.keyring.service_key_rotation import ServiceKeyRotation
 from service.keyring.store import KeyStore
+from service.keyring.token_key_rotation import TokenKeyRotation
 from service.keyring.unsealing import UnsealedKeys, public_only
 
 log = structlog.get_logger()
@@ -56,13 +56,13 @@ class KeyWatch:
         provider: KeyProvider,
         clock: Clock,
         lives: KeyLives,
-        turning: ServiceKeyRotation,
+        rotation: TokenKeyRotation,
     ) -> None:
         self._store = store
         self._provider = provider
         self._clock = clock
         self._lives = lives
-        self._turning = turning
+        self._rotation = rotation
         self._open: UnsealedKeys | None = None
         self._wake = asyncio.Event()
         self._wait = _SHORTEST
@@ -130,7 +130,7 @@ class KeyWatch:
                 await self._reopen(stored, () if ask else refused)
             if self._open:
                 self._show(self._open)
-                await self._turning.turn_aged(self._open, self._lives)
+                await self._rotation.rotate_aged(self._open, self._lives)
         except KeyServiceUnavailable as error:
             self._complain(_NEWEST_NOT_OPEN if self._open else _NOT_OPEN, error)
             self._wait_longer(error)

@@ -17,7 +17,7 @@ from service.errors import SettingsError
 from service.redis import preamble
 from service.redis.cluster import Cluster
 from service.redis.connection import Argument
-from service.redis.node import Admission, Node, NotConnected, Timing, admit_any
+from service.redis.node import ConnectionCheck, Node, NotConnected, Timing, accept_any
 from service.redis.preamble import Bounds
 from service.redis.primary import Primary
 from service.redis.refusals import CommandRefused, lacks_rights, refused, unavailable
@@ -36,12 +36,13 @@ class RedisClient:
         timing: Timing | None = None,
         issuer: str = "",
         bounds: Bounds | None = None,
-        admit: Admission = admit_any,
+        check_connection: ConnectionCheck = accept_any,
     ) -> None:
         """Send nothing yet. Changes wait for `min_replicas` acknowledgements.
 
         Where Sentinels or nodes of a cluster name the servers, one whose feed bears the mark of
-        another `issuer` is refused. Empty: any will do. `admit` looks at each new connection.
+        another `issuer` is refused. Empty: any will do. `check_connection` looks at each new
+        connection.
 
         Raises:
             SettingsError: the URL, or a file that it names, cannot be read. Does not show it.
@@ -54,7 +55,7 @@ class RedisClient:
         self.min_replicas = min_replicas
         self._timing = timing or Timing()
         in_cluster = parsed.topology == "cluster"
-        servers = Servers(parsed, self._timing, min_replicas, issuer, admit)
+        servers = Servers(parsed, self._timing, min_replicas, issuer, check_connection)
         self._topology: Topology = Cluster(servers) if in_cluster else Primary(servers)
         self.topology = parsed.topology
         """`standalone`, `sentinel` or `cluster`."""

@@ -59,7 +59,7 @@ class Cluster:
         """Connect to nothing yet."""
         self._servers = servers
         self._nodes: dict[Address, Node] = {}
-        self._homes: list[Node | None] = [None] * len(TAGS)
+        self._primaries: list[Node | None] = [None] * len(TAGS)
         self._members: frozenset[bytes] = frozenset()
         self._refusal: StoreRefuses | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -68,35 +68,35 @@ class Cluster:
         self._retiring: set[asyncio.Task[None]] = set()
 
     def node_for(self, command: tuple[Argument, ...]) -> Node | None:
-        return self._homes[_bucket(command)]
+        return self._primaries[_bucket(command)]
 
     async def find(self, command: tuple[Argument, ...]) -> Node:
         await self._look()
-        home = self._homes[_bucket(command)]
-        if home is None:
-            raise NotConnected("no home") from (
+        primary = self._primaries[_bucket(command)]
+        if primary is None:
+            raise NotConnected("no primary") from (
                 self._refusal or (_NO_SLOT if self._members else None)
             )
-        return home
+        return primary
 
     def moved(self, command: tuple[Argument, ...], error: exceptions.AskError) -> Node:
-        asked = self._homes[_bucket(command)]
+        asked = self._primaries[_bucket(command)]
         there = self._at((error.host or self._host_of(asked), error.port))
         if isinstance(error, exceptions.MovedError):  # ASK is for one command only
-            self._homes[_bucket(command)] = there
+            self._primaries[_bucket(command)] = there
         return there
 
     async def primaries(self) -> list[Node]:
-        if None in self._homes:
+        if None in self._primaries:
             await self._look()
-        found = list({id(home): home for home in self._homes if home is not None}.values())
+        found = list({id(node): node for node in self._primaries if node is not None}.values())
         if not found:
             raise NotConnected("no map") from self._refusal
         return found
 
     async def unserved(self) -> int:
         await self.primaries()
-        return self._homes.count(None)
+        return self._primaries.count(None)
 
     async def lost(self, node: Node) -> None:
         self._start_looking()
@@ -134,7 +134,7 @@ class Cluster:
         """
         await asyncio.sleep(self._looked + _REST - time.monotonic())
         try:
-            known = [address for address, node in self._nodes.items() if node in self._homes]
+            known = [address for address, node in self._nodes.items() if node in self._primaries]
             asked = list(dict.fromkeys([*known, *self._servers.url.hosts]))
             self._refusal = None
             answers = await asyncio.gather(*(self._ask(address) for address in asked))
@@ -182,25 +182,25 @@ class Cluster:
             )
         return None
 
-    async def _owner(self, homes: Sequence[Address | None]) -> str | None:
+    async def _owner(self, primaries: Sequence[Address | None]) -> str | None:
         """Read whose mark the feed of a cluster bears; `None`: nobody's, or no node tells."""
         if not self._servers.issuer:
             return None
-        asked = {home: bucket for bucket, home in enumerate(homes) if home is not None}
-        for home, bucket in asked.items():
+        asked = {address: bucket for bucket, address in enumerate(primaries) if address is not None}
+        for address, bucket in asked.items():
             command = ("XREVRANGE", numbered(bucket).issuer, "+", "-", "COUNT", 2)
             with suppress(exceptions.RedisError, OSError):  # the next one, if this one is down
                 async with asyncio.timeout(self._servers.timing.connect.total_seconds() / 2):
-                    return issuer_in(await self._at(home).ask(command, False)) or None
+                    return issuer_in(await self._at(address).ask(command, False)) or None
         return None
 
     def _take(self, maps: Maps, told: Maps) -> None:
         """Take over a map, and leave the nodes that it does not have."""
         self._refusal = None
         self._members = members_of(maps.values())
-        self._homes = [home and self._at(home) for home in agreed(maps, told)]
+        self._primaries = [at and self._at(at) for at in agreed(maps, told)]
         for address, node in list(self._nodes.items()):
-            if node not in self._homes and address not in self._servers.url.hosts:
+            if node not in self._primaries and address not in self._servers.url.hosts:
                 del self._nodes[address]
                 task = asyncio.create_task(self._retire(node))
                 self._retiring.add(task)
@@ -218,10 +218,10 @@ class Cluster:
             async def connect() -> AbstractConnection:
                 connection = await opened(self._servers.url.connection(address, **CONNECTION))
                 async with closed_unless_good(connection):
-                    if node in self._homes:  # another may have its address by now
-                        bucket = self._homes.index(node)
+                    if node in self._primaries:  # another may have its address by now
+                        bucket = self._primaries.index(node)
                         await refuse_foreign(connection, self._servers.issuer, bucket)
-                    await self._servers.admit(connection)
+                    await self._servers.check_connection(connection)
                 return connection
 
             node = self._nodes[address] = Node(

@@ -17,16 +17,16 @@ from .url import Address
 
 _SLOTS = sorted((key_slot(tag), bucket) for bucket, tag in enumerate(TAGS))
 
-Home = Address | None
+PrimaryAddress = Address | None
 """The primary that has a bucket; `None`: nobody has."""
 
-UNSERVED: tuple[Home, ...] = (None,) * len(TAGS)
+UNSERVED: tuple[PrimaryAddress, ...] = (None,) * len(TAGS)
 
 
 class ClusterMap(msgspec.Struct, frozen=True):
     """The map of a cluster that one of its nodes tells."""
 
-    homes: tuple[Home, ...]
+    primaries: tuple[PrimaryAddress, ...]
     """The primary of each bucket."""
     members: frozenset[bytes]
     """The ids of all nodes that serve a slot, and of their replicas."""
@@ -38,16 +38,16 @@ class ClusterMap(msgspec.Struct, frozen=True):
         Each node is [host, port, id, …]. Where one does not know its own name it gives none: it is
         where it was asked.
         """
-        homes: list[Home] = list(UNSERVED)
+        primaries: list[PrimaryAddress] = list(UNSERVED)
         members: set[bytes] = set()
         for first, last, *nodes in rows:
             members.update(node[2] if len(node) > 2 else b"%s:%d" % tuple(node) for node in nodes)
             host = (nodes[0][0] or b"?").decode()
-            home = (told_by[0] if host in ("", "?") else host, int(nodes[0][1]))
+            primary = (told_by[0] if host in ("", "?") else host, int(nodes[0][1]))
             here = slice(bisect_left(_SLOTS, (first, 0)), bisect_left(_SLOTS, (last + 1, 0)))
             for _, bucket in _SLOTS[here]:
-                homes[bucket] = home
-        return cls(tuple(homes), frozenset(members))
+                primaries[bucket] = primary
+        return cls(tuple(primaries), frozenset(members))
 
 
 Maps = Mapping[Address, ClusterMap]
@@ -72,17 +72,17 @@ def by_cluster(told: Maps) -> list[dict[Address, ClusterMap]]:
     return [maps for _, maps in clusters]
 
 
-def agreed(maps: Maps, told: Maps) -> list[Home]:
+def agreed(maps: Maps, told: Maps) -> list[PrimaryAddress]:
     """Find where each bucket lies by the `maps` of one cluster; `told`: all, also empty ones."""
-    homes: list[Home] = []
+    primaries: list[PrimaryAddress] = []
     for bucket in range(len(TAGS)):
-        votes = Counter(one.homes[bucket] for one in maps.values())
+        votes = Counter(one.primaries[bucket] for one in maps.values())
         most = max(votes.values())
-        home = _preferred([one for one, count in votes.items() if count == most], maps, bucket)
-        if home is not None and home in told:  # it was asked itself
-            home = told[home].homes[bucket]
-        homes.append(home)
-    return homes
+        primary = _preferred([one for one, count in votes.items() if count == most], maps, bucket)
+        if primary is not None and primary in told:  # it was asked itself
+            primary = told[primary].primaries[bucket]
+        primaries.append(primary)
+    return primaries
 
 
 def members_of(maps: Iterable[ClusterMap]) -> frozenset[bytes]:
@@ -112,7 +112,7 @@ def told_by_most(
     return None
 
 
-def _preferred(homes: Collection[Home], maps: Maps, bucket: int) -> Home:
-    """Choose of homes with as many votes one that says that it has the bucket; else any."""
-    owning = [home for home in homes if home and home in maps and maps[home].homes[bucket] == home]
-    return next(iter(owning or [home for home in homes if home is not None] or homes))
+def _preferred(primaries: Collection[PrimaryAddress], maps: Maps, bucket: int) -> PrimaryAddress:
+    """Choose of primaries with as many votes one that says that it has the bucket; else any."""
+    owning = [at for at in primaries if at and at in maps and maps[at].primaries[bucket] == at]
+    return next(iter(owning or [at for at in primaries if at is not None] or primaries))

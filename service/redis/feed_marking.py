@@ -69,7 +69,7 @@ class FeedMarking:
         """Send nothing yet."""
         self._redis = redis
         self._issuer = issuer
-        self._told: tuple[str, float] = ("", float("-inf"))
+        self._logged: tuple[str, float] = ("", float("-inf"))
         self.problem = ""
         """What is wrong with the mark, in a sentence; empty when nothing is, or Redis is away."""
 
@@ -115,22 +115,22 @@ class FeedMarking:
             self.problem = problem_of(await self.mark(), self._issuer)
         except StoreRefuses as refusal:  # `foreign`: the link refuses to follow to such a server
             self.problem = f"{refusal}." if refusal.refusal == "foreign" else self.problem
-            self._tell(self.problem)
+            self._log_change(self.problem)
         except StoreUnavailable:
             pass  # readiness tells that Redis is away
         except Exception as error:  # a defect or a refusal must not end the task
-            self._tell(f"the feed cannot be marked: {type(error).__name__}")
+            self._log_change(f"the feed cannot be marked: {type(error).__name__}")
         else:
-            self._tell(self.problem)
+            self._log_change(self.problem)
 
-    def _tell(self, problem: str) -> None:
+    def _log_change(self, problem: str) -> None:
         """Log a problem when it is new, and once a minute while it lasts."""
-        before, at = self._told
+        before, at = self._logged
         if problem and (problem != before or time.monotonic() - at >= _TOLD_EVERY):
             log.error("feed mark", problem=problem)
-            self._told = problem, time.monotonic()
+            self._logged = problem, time.monotonic()
         elif not problem:
-            self._told = "", float("-inf")
+            self._logged = "", float("-inf")
 
 
 def problem_of(marks: Sequence[Mark], issuer: str) -> str:

@@ -52,11 +52,11 @@ async def opened(connection: AbstractConnection) -> AbstractConnection:
     return connection
 
 
-Admission = Callable[[AbstractConnection], Awaitable[None]]
+ConnectionCheck = Callable[[AbstractConnection], Awaitable[None]]
 """Looks at a connection before it is used, and raises what speaks against that."""
 
 
-async def admit_any(connection: AbstractConnection) -> None:
+async def accept_any(connection: AbstractConnection) -> None:
     """Admit every connection."""
 
 
@@ -101,7 +101,7 @@ class Node:
             RevocationUnconfirmed: carried out, but too few replicas have it.
         """
         connector = self._changing if changing else self._asking
-        line = connector.line
+        line = connector.connection
         if line is None or line.broken:
             line = await connector.connect()
         for before in prefix:
@@ -111,8 +111,8 @@ class Node:
     async def drop(self, reason: str) -> None:
         """Disconnect. Who waits for a reply does not get it; the next call connects anew."""
         for connector in {self._asking, self._changing}:
-            if connector.line is not None:
-                await connector.line.fail(exceptions.ConnectionError(reason))
+            if connector.connection is not None:
+                await connector.connection.fail(exceptions.ConnectionError(reason))
 
     async def aclose(self) -> None:
         """Disconnect for good. An attempt to connect that is under way leaves nothing behind."""
@@ -137,7 +137,7 @@ class _Connector:
     def __init__(
         self, connect: Callable[[], Awaitable[AbstractConnection]], timing: Timing, replicas: int
     ) -> None:
-        self.line: MultiplexedConnection | None = None
+        self.connection: MultiplexedConnection | None = None
         self._open = connect
         self._connect_timeout = timing.connect.total_seconds()
         self._reply_timeout = timing.reply.total_seconds()
@@ -172,10 +172,12 @@ class _Connector:
             async with asyncio.timeout(self._connect_timeout):
                 connection = await self._open()
             if self._replicas:
-                self.line = ReplicatedConnection(connection, self._reply_timeout, self._replicas)
+                self.connection = ReplicatedConnection(
+                    connection, self._reply_timeout, self._replicas
+                )
             else:
-                self.line = MultiplexedConnection(connection, self._reply_timeout)
-            return self.line
+                self.connection = MultiplexedConnection(connection, self._reply_timeout)
+            return self.connection
         except (exceptions.RedisError, OSError) as error:  # TimeoutError is an OSError
             raise NotConnected("no connection") from error
         except Exception as error:  # a host that is no name, a certificate that is none, …

@@ -89,14 +89,14 @@ class Primary:
             host = self._servers.url.hosts[0] if self._servers.url.hosts else None
             connection = await opened(self._servers.url.connection(host, **CONNECTION))
             async with closed_unless_good(connection):
-                await self._servers.admit(connection)
+                await self._servers.check_connection(connection)
             return connection
         named = await self._named()
         await self._follow(named)
         connection = await opened(self._servers.url.connection(named, **CONNECTION))
         async with closed_unless_good(connection):
             await refuse_foreign(connection, self._servers.issuer, 0)
-            await self._servers.admit(connection)
+            await self._servers.check_connection(connection)
             identity = await identity_of(connection)
             await connection.send_command("ROLE")
             role = await connection.read_response()

@@ -49,7 +49,7 @@ class Refusals:
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
 
-    async def heed(self, name: str, ask: Callable[[], Awaitable[T]]) -> T | None:
+    async def ask(self, name: str, ask: Callable[[], Awaitable[T]]) -> T | None:
         """Ask, and return the answer; `None` where the server does not let our user ask."""
         if time.monotonic() < self._until.get(name, 0.0):
             return None
@@ -68,8 +68,8 @@ async def inspect_server(redis: RedisClient, refusals: Refusals | None = None) -
     Raises:
         StoreUnavailable
     """
-    heed = (refusals or Refusals()).heed
-    infos = [_fields(info) for info in await heed("INFO", lambda: redis.ask_all("INFO")) or ()]
+    ask = (refusals or Refusals()).ask
+    infos = [_fields(info) for info in await ask("INFO", lambda: redis.ask_all("INFO")) or ()]
     aof = {"0": "no", "1": "yes"}
     versions = [i.get("valkey_version") or i.get("redis_version", "") for i in infos]
     replicas = [int(i.get("connected_slaves", 0)) for i in infos]
@@ -78,9 +78,9 @@ async def inspect_server(redis: RedisClient, refusals: Refusals | None = None) -
         role=_worst((i.get("role") for i in infos), best="master"),
         maxmemory_policy=_worst((i.get("maxmemory_policy") for i in infos), best="noeviction"),
         appendonly=_worst((aof.get(i.get("aof_enabled", "")) for i in infos), best="yes"),
-        appendfsync=await heed("CONFIG GET", lambda: _appendfsync(redis)),
+        appendfsync=await ask("CONFIG GET", lambda: _appendfsync(redis)),
         replicas=min(replicas, default=None),
-        cannot_load=await heed("ACL DRYRUN", lambda: lacks_rights_to_load(redis)),
+        cannot_load=await ask("ACL DRYRUN", lambda: lacks_rights_to_load(redis)),
     )
 
 

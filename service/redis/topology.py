@@ -6,7 +6,7 @@ import msgspec
 from redis import exceptions
 
 from service.redis.connection import Argument
-from service.redis.node import Admission, Node, Timing, admit_any
+from service.redis.node import ConnectionCheck, Node, Timing, accept_any
 from service.redis.url import RedisUrl
 
 
@@ -21,7 +21,7 @@ class Servers(msgspec.Struct, frozen=True):
     issuer: str = ""
     """Whose mark the feed of a server must bear that Sentinels or nodes name; empty: any."""
 
-    admit: Admission = admit_any
+    check_connection: ConnectionCheck = accept_any
     """Looks at each new connection."""
 
 

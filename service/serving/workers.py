@@ -71,7 +71,7 @@ class Supervisor:
             while not (self._hurried or self._stop_asked()):
                 self._start_missing()
                 self._listen_to_workers()
-                failed = self._bury_the_dead()
+                failed = self._replace_ended()
                 if not announced and failed:
                     log.error("a worker ended before it could serve; giving up")
                     return STARTUP_FAILURE
@@ -96,7 +96,7 @@ class Supervisor:
         for worker in self._workers:
             worker.listen()
 
-    def _bury_the_dead(self) -> bool:
+    def _replace_ended(self) -> bool:
         """Plan the replacement of workers that have ended or hang. Return whether there are any."""
         dead = [worker for worker in self._workers if not worker.lives()]
         planned: list[tuple[_Worker, float]] = []
@@ -124,7 +124,7 @@ class Supervisor:
                 deadline = min(deadline, time.monotonic() + LONGEST_STOP)
                 self._hurried = False
                 for worker in self._workers:
-                    worker.hurry()
+                    worker.stop_without_delay()
             time.sleep(0.05)  # not a wait for the first: a signal has to be noticed, too
         for worker in self._workers:
             worker.end(deadline)
@@ -164,7 +164,7 @@ class _Worker:
     def terminate(self) -> None:
         self._process.terminate()
 
-    def hurry(self) -> None:
+    def stop_without_delay(self) -> None:
         """Stop without the delay: to the worker it looks as if the parent were gone."""
         with suppress(OSError):
             self.channel.shutdown(socket.SHUT_WR)
@@ -193,7 +193,7 @@ def _signals_held_back() -> Iterator[None]:
 def work(listener: socket.socket, channel: socket.socket, loads: Loads, number: int) -> None:
     """Be a worker: serve on `listener` until a signal comes or the parent is gone."""
     gc.disable()  # until the app is there
-    streams.never_wait()
+    streams.write_without_blocking()
     settings = Settings.from_environment(os.environ)
     server = _WorkerServer(settings, channel, loads, number)
     be_a_worker()

@@ -167,4 +167,4 @@ class OwnSessions:
             raise InvalidAccessToken
 
     async def _end_all_of_gone(self, user_id: bytes, origin: RequestOrigin) -> None:
-        await scripts.end_all_of_gone(self._redis, user_id, origin, feed_life=self._feed_life)
+        await scripts.revoke_deleted_user(self._redis, user_id, origin, feed_life=self._feed_life)

@@ -31,7 +31,7 @@ def open_session(
     "sessions/living.lua",
     "sessions/records.lua",
     "sessions/handoffs.lua",
-    "sessions/calls.lua",
+    "sessions/rate_limit.lua",
     "sessions/rotate.lua",
     feed=True,
 )
@@ -66,7 +66,7 @@ def revoke(*, caller: bytes, session_id: bytes, feed_life: int) -> Any:
 @user_script(
     "sessions/others.lua",
     "sessions/living.lua",
-    "sessions/calls.lua",
+    "sessions/rate_limit.lua",
     "sessions/revoke_all.lua",
     feed=True,
 )
@@ -74,8 +74,8 @@ def revoke_all(*, caller: bytes, keep_own: int, feed_life: int) -> Any:
     """End all of the caller's sessions."""
 
 
-@user_script("sessions/others.lua", "sessions/gone.lua", feed=True)
-def end_all_of_gone(*, feed_life: int) -> Any:
+@user_script("sessions/others.lua", "sessions/revoke_deleted_user.lua", feed=True)
+def revoke_deleted_user(*, feed_life: int) -> Any:
     """End all sessions of a user who is not there any more."""
 
 

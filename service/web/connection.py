@@ -158,7 +158,7 @@ class Flow(FlowControl):
             super().resume_reading()
 
 
-class LateClosing:
+class LingeringTransport:
     """The transport of an answer to a request that has not come in whole: it is closed late."""
 
     def __init__(self, connection: Connection) -> None:

@@ -12,6 +12,8 @@ _MISSING = re.compile(r"missing required field `(?P<name>[^`]+)`")
 _EXPECTED = re.compile(r"Expected `(?P<kinds>[^`]+)`")
 _PLACE = re.compile(r" - at `\$\.(?P<name>[^`]+)`$")
 
+_LONGEST_MEDIA_TYPE = 256  # characters; what is longer is none of ours, and not kept
+
 _WORDS = {"str": "a string", "bool": "true or false", "object": "a JSON object"}
 
 
@@ -46,3 +48,18 @@ def _explain(message: str) -> tuple[str, str]:
         return field, f"{subject} cannot be read."
     kinds = (_WORDS.get(kind, kind) for kind in expected["kinds"].split(" | "))
     return field, f"{subject} must be {' or '.join(kinds)}."
+
+
+def is_json(content_type: bytes | None) -> bool:
+    """Tell whether a media type, if one is given, is that of JSON."""
+    if content_type is not None and len(content_type) > _LONGEST_MEDIA_TYPE:
+        return False
+    return _names_json(content_type)
+
+
+@functools.lru_cache(maxsize=64)
+def _names_json(content_type: bytes | None) -> bool:
+    media_type = (content_type or b"").partition(b";")[0].strip().lower()
+    return media_type in (b"", b"application/json") or (
+        media_type.startswith(b"application/") and media_type.endswith(b"+json")
+    )

@@ -11,7 +11,7 @@ answered: answers come in order, whatever follows, and no more is read ahead tha
 import httptools
 
 from service.web.chunks import ChunkedBody, Malformed, TooManyChunks, TooManyTrailers
-from service.web.connection import LateClosing
+from service.web.connection import LingeringTransport
 from service.web.limits import LONGEST_HEAD, LONGEST_QUERY, MOST_FIELDS
 from service.web.parsing import ParsingConnection
 
@@ -68,7 +68,7 @@ class Protocol(ParsingConnection):
             else:
                 data = self._take_head(data)
         if self._in_body and self.cycle is not None and self.cycle.transport is self.transport:
-            self.cycle.transport = LateClosing(self)  # type: ignore[assignment]  # all it needs
+            self.cycle.transport = LingeringTransport(self)  # type: ignore[assignment]  # all it needs
 
     def _hold(self, data: bytes) -> None:
         self._held = data

@@ -4,27 +4,22 @@ The order is the contract's: 414 and 431 (`RequestMiddleware`) → 404 and 405 (
 401 → 415 → 400 (the body).
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from litestar import Litestar, Request
+from litestar import Request
 from litestar.datastructures import State
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
-from litestar.routes import HTTPRoute
 from litestar.types import Scope
 
-from service.errors import InvalidAccessToken, Unauthenticated
 from service.sessions.access_tokens import Caller
 from service.sessions.origin import RequestOrigin
 from service.web.addresses import Network, TrustedProxies
-from service.web.errors import ClientGone, UnsupportedMediaType
+from service.web.errors import ClientGone
 from service.web.json_body import decode
 from service.web.limits import BODY_LIMIT
-from service.web.services import services_of
 
 _PROXIES = "proxies"
-_LONGEST_MEDIA_TYPE = 256  # characters; what is longer is none of ours, and not kept
 
 
 class JsonRequest(Request[Caller, Any, State]):
@@ -71,33 +66,6 @@ class JsonRequest(Request[Caller, Any, State]):
                 return received
 
 
-async def admit(request: Request[Any, Any, Any]) -> None:
-    """Check size, then credential, then media type, before any handler runs.
-
-    Routes without `opt={"public": True}` get the caller as `request.user`.
-    """
-    scope, handler = request.scope, request.route_handler
-    headers = headers_of(scope)
-    announced = headers.get(b"content-length")
-    if announced is not None:
-        if int(announced) > BODY_LIMIT:
-            raise RequestEntityTooLarge
-    elif b"transfer-encoding" in headers:
-        await request.body()
-    if handler.opt.get("public") is not True:
-        scope["user"] = services_of(request.app).access_tokens.verify(_bearer(headers))
-    if handler.parsed_data_field and not _is_json(headers.get(b"content-type")):
-        raise UnsupportedMediaType
-
-
-def answer_options_to_anybody(app: Litestar) -> None:
-    """Mark as public what Litestar itself has added to each path: OPTIONS, which names methods."""
-    for route in app.routes:
-        for handler in getattr(route, "route_handlers", ()):
-            if handler.fn.__module__ == HTTPRoute.__module__:
-                handler.opt.update(public=True)
-
-
 def trusting(networks: Sequence[Network]) -> State:
     """Make the app state by which `origin_of` believes the proxies in these networks."""
     return State({_PROXIES: TrustedProxies(networks)})
@@ -121,34 +89,9 @@ def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
     return headers
 
 
-def _bearer(headers: Mapping[bytes, bytes]) -> str:
-    """Read the credential of RFC 6750, section 2.1; the scheme's case does not matter."""
-    scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-    token = token.strip()
-    if not token or scheme.lower() != b"bearer":
-        raise Unauthenticated
-    if b"," in token:  # several credentials
-        raise InvalidAccessToken
-    return token.decode("latin-1")
-
-
 def _text(value: bytes) -> str:
     """Decode a header that is not restricted to ASCII."""
     try:
         return value.decode()
     except UnicodeDecodeError:
         return value.decode("latin-1")
-
-
-def _is_json(content_type: bytes | None) -> bool:
-    if content_type is not None and len(content_type) > _LONGEST_MEDIA_TYPE:
-        return False
-    return _names_json(content_type)
-
-
-@functools.lru_cache(maxsize=64)
-def _names_json(content_type: bytes | None) -> bool:
-    media_type = (content_type or b"").partition(b";")[0].strip().lower()
-    return media_type in (b"", b"application/json") or (
-        media_type.startswith(b"application/") and media_type.endswith(b"+json")
-    )

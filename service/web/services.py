@@ -8,7 +8,7 @@ from litestar import Litestar
 from service.authentication.identity import Identities
 from service.authentication.password import PasswordAuthentication
 from service.authentication.second_factor import SecondFactorAuthentication
-from service.readiness.look import Readiness
+from service.readiness.status import Readiness
 from service.sessions.access_tokens import AccessTokens
 from service.sessions.sessions import Sessions
 from service.twofactor.enrolment import Enrolments

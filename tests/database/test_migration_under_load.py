@@ -125,7 +125,7 @@ async def test_untold_seals_are_found_by_an_index(postgres: PostgresServer) -> N
             " FROM generate_series(1, 20000) n; ANALYZE users"
         )
         engine = open_database(postgres.url(name))
-        for statement in (second_factor_statements.UNTOLD, epochs.UNTOLD):
+        for statement in (second_factor_statements.WITHOUT_EPOCH, epochs.WITHOUT_EPOCH):
             sql = str(
                 statement.compile(dialect=engine.dialect, compile_kwargs={"literal_binds": True})
             )

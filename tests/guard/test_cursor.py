@@ -30,7 +30,7 @@ class ModelReader:
     def __init__(self) -> None:
         self.cursor = Cursor()
         self.known: set[Position] = set()
-        self.doubtful_until = -1
+        self.incomplete_until = -1
 
     def confirm(self, stream: list[Position], now: int) -> None:
         found = after(stream, self.cursor.before_last)
@@ -57,7 +57,7 @@ class ModelReader:
         missing = rereading.missing_until(now)
         self.cursor = rereading.cursor
         if missing is not None:
-            self.doubtful_until = max(self.doubtful_until, missing + MATTERS)
+            self.incomplete_until = max(self.incomplete_until, missing + MATTERS)
 
 
 class Faults(RuleBasedStateMachine):
@@ -155,7 +155,7 @@ class Faults(RuleBasedStateMachine):
             for entry in self.matter - self.reader.known
             if entry.milliseconds > self.now - MATTERS
         }
-        assert not missed or self.reader.doubtful_until > self.now, missed
+        assert not missed or self.reader.incomplete_until > self.now, missed
 
     @invariant()
     def nothing_is_forgotten(self) -> None:

@@ -4,8 +4,8 @@ from typing import Any
 
 from service.keyring.keys import KeysInUse
 from service.keyring.records import KeyLives
-from service.keyring.service_key_rotation import ServiceKeyRotation
 from service.keyring.store import KeyStore
+from service.keyring.token_key_rotation import TokenKeyRotation
 from service.keyring.watch import KeyWatch
 from service.sessions.refresh_tokens import RefreshTokens
 from tests.keyring.conftest import DataDir, SetClock
@@ -16,8 +16,8 @@ class Pod:
 
     def __init__(self, data_dir: DataDir, clock: SetClock, provider: Any = None) -> None:
         store, provider = KeyStore(data_dir.engine), provider or data_dir.provider
-        turning = ServiceKeyRotation(data_dir.engine, clock)
-        self.watch = KeyWatch(store, provider, clock, KeyLives(), turning)
+        rotation = TokenKeyRotation(data_dir.engine, clock)
+        self.watch = KeyWatch(store, provider, clock, KeyLives(), rotation)
 
     async def start(self) -> "Pod":
         self.keys: KeysInUse = await self.watch.start()

@@ -10,7 +10,7 @@ from service.errors import KeyServiceUnavailable, StartupError
 from service.keyring.kms.aws import AwsKms as AwsProvider
 from service.keyring.kms.local import LocalKeyFile
 from service.keyring.kms.pkcs11 import Pkcs11Settings, Pkcs11Token
-from service.keyring.kms.provider import KeyProvider, Punctual
+from service.keyring.kms.provider import KeyProvider, WithDeadline
 from service.keyring.kms.vault import VaultSettings, VaultTransit
 from tests.support.aws_kms import AwsKms
 from tests.support.bao import ROOT_TOKEN, Bao
@@ -143,7 +143,7 @@ class Pkcs11Rig:
 
     def provider(self, *keys: str, **settings: Any) -> KeyProvider:
         given = {"module": self._hsm.library, "token": TOKEN, "pin": PIN, **settings}
-        return Punctual(Pkcs11Token(Pkcs11Settings(keys=keys or ("first",), **given)))
+        return WithDeadline(Pkcs11Token(Pkcs11Settings(keys=keys or ("first",), **given)))
 
     def another(self) -> KeyProvider:
         return self.provider("second")

@@ -9,7 +9,7 @@ from botocore.config import Config
 
 from service.errors import KeyServiceUnavailable, SealBroken
 from service.keyring.kms import aws, vault
-from service.keyring.kms.provider import FORMATS, Punctual
+from service.keyring.kms.provider import FORMATS, WithDeadline
 from tests.keyring.rigs import Rig
 
 DATA_KEY = bytes(range(32))
@@ -86,7 +86,7 @@ def test_slow_and_dead_peers(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     for provider in rig.unreachable():
         # Its own deadline ends the call, in its own words, before the one around all of them does.
         with pytest.raises(KeyServiceUnavailable, match="cannot be reached"):
-            Punctual(provider, timedelta(seconds=4)).wrap(DATA_KEY, AAD)
+            WithDeadline(provider, timedelta(seconds=4)).wrap(DATA_KEY, AAD)
 
 
 def test_nothing_shows_a_secret(rig: Rig) -> None:

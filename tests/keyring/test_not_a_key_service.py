@@ -12,7 +12,7 @@ import pytest
 from service.errors import KeyServiceRefused, KeyServiceUnavailable
 from service.keyring.kms import vault as vault_module
 from service.keyring.kms.aws import AwsKms
-from service.keyring.kms.provider import Punctual
+from service.keyring.kms.provider import WithDeadline
 from service.keyring.kms.vault import VaultSettings, VaultTransit
 from tests.keyring.rigs import VaultRig
 from tests.support.bao import Bao
@@ -147,7 +147,7 @@ def test_what_nobody_foresaw_is_an_outage() -> None:
         def __str__(self) -> str:
             return "the odd one"
 
-    provider = Punctual(Odd())
+    provider = WithDeadline(Odd())
     for call, argument in ((provider.wrap, DATA_KEY), (provider.unwrap, b"\x02xx")):
         with pytest.raises(KeyServiceUnavailable, match="the odd one cannot be used") as told:
             call(argument, AAD)

@@ -10,7 +10,7 @@ import pytest
 from service.errors import KeyServiceUnavailable, SealBroken, StartupError
 from service.keyring.kms import selection as providers
 from service.keyring.kms.local import LocalKeyFile
-from service.keyring.kms.provider import KeyServices, Punctual
+from service.keyring.kms.provider import KeyServices, WithDeadline
 from service.keyring.kms.selection import open_key_services
 from service.settings import Settings
 from tests.keyring.rigs import VaultRig
@@ -44,12 +44,12 @@ class Hanging:
 def test_call_that_never_ends_is_given_up() -> None:
     """A library that hangs is 'unavailable' at the deadline; once it is back, all goes on."""
     inner = Hanging()
-    provider = Punctual(inner, timedelta(milliseconds=50))
+    provider = WithDeadline(inner, timedelta(milliseconds=50))
     for _ in range(2):
         with pytest.raises(KeyServiceUnavailable, match="the hanging one does not answer in time"):
             provider.wrap(DATA_KEY, AAD)
     inner.let_go.set()
-    patient = Punctual(inner)
+    patient = WithDeadline(inner)
     assert patient.wrap(DATA_KEY, AAD) == b"\x04" + DATA_KEY
 
 
@@ -57,7 +57,7 @@ def test_all_calls_come_from_one_thread() -> None:
     """Whichever threads ask, one thread calls; errors come back to who asked."""
     inner = Hanging()
     inner.let_go.set()
-    provider = Punctual(inner)
+    provider = WithDeadline(inner)
     askers = [threading.Thread(target=provider.wrap, args=(DATA_KEY, AAD)) for _ in range(8)]
     for asker in askers:
         asker.start()

@@ -16,7 +16,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from service.embedded import life as embedded_life
+from service.embedded import health as embedded_health
 from service.embedded import server as embedded_module
 from service.embedded.client import server_url, wait_for_server
 from service.embedded.files import make_private
@@ -180,12 +180,12 @@ def test_a_directory_that_is_away_for_a_moment_disturbs_nobody(
     running: EmbeddedServer, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that lives is left alone: who is connected goes on."""
-    monkeypatch.setattr(embedded_life, "HANG_PATIENCE", 0.1)
+    monkeypatch.setattr(embedded_health, "HANG_PATIENCE", 0.1)
     pid = running.pid
     with connect(data_dir) as client:
         client.ping()
         away = data_dir.rename(data_dir.with_name("away"))
-        assert embedded_life.sign_of_life(data_dir / "redis" / "redis.sock") is None
+        assert embedded_health.answers(data_dir / "redis" / "redis.sock") is None
         assert client.get("key") == "value"
         away.rename(data_dir)
     assert running.pid == pid
@@ -198,8 +198,8 @@ def test_replaces_one_that_hangs(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Stopped, it answers nobody: it is killed and another takes its place, on the same data."""
-    monkeypatch.setattr(embedded_life, "HANG_PATIENCE", 2.0)
-    monkeypatch.setattr(embedded_life, "END_PATIENCE", 0.5)
+    monkeypatch.setattr(embedded_health, "HANG_PATIENCE", 2.0)
+    monkeypatch.setattr(embedded_health, "END_PATIENCE", 0.5)
     pid = server_pid_of(running)
     os.kill(pid, signal.SIGSTOP)
     wait_until(lambda: restarted(running, data_dir, pid), "a replacement")
@@ -211,7 +211,7 @@ def test_replaces_one_that_nobody_can_reach(
     running: EmbeddedServer, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The socket file alone is gone: only a start makes it anew."""
-    monkeypatch.setattr(embedded_life, "HANG_PATIENCE", 2.0)
+    monkeypatch.setattr(embedded_health, "HANG_PATIENCE", 2.0)
     pid = running.pid
     (data_dir / "redis" / "redis.sock").unlink()
     wait_until(lambda: restarted(running, data_dir, pid), "a replacement")
@@ -221,11 +221,11 @@ def test_leaves_alone_one_that_is_busy(
     running: EmbeddedServer, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A long script, and a hang that is shorter than its patience: neither is a reason."""
-    monkeypatch.setattr(embedded_life, "HANG_PATIENCE", 3.0)
+    monkeypatch.setattr(embedded_health, "HANG_PATIENCE", 3.0)
     pid = server_pid_of(running)
     os.kill(pid, signal.SIGSTOP)
     wait_until(
-        lambda: embedded_life.sign_of_life(data_dir / "redis" / "redis.sock") is False, "a silence"
+        lambda: embedded_health.answers(data_dir / "redis" / "redis.sock") is False, "a silence"
     )
     os.kill(pid, signal.SIGCONT)
     busy = Redis.from_url(server_url(data_dir).reveal(), socket_timeout=30)
@@ -254,13 +254,13 @@ def test_the_watch_survives_what_nobody_foresaw(
     """An exception of any kind is logged, and the server looked after all the same."""
     raised = []
 
-    def last_words(*_: object) -> str:
+    def last_log_line(*_: object) -> str:
         if not raised:
             raised.append(True)
             raise RuntimeError("nobody foresaw it")
         return "it said nothing"
 
-    monkeypatch.setattr(embedded_module, "last_words", last_words)
+    monkeypatch.setattr(embedded_module, "last_log_line", last_log_line)
     monkeypatch.setattr(embedded_module, "_LONGEST_PAUSE", 0.2)
     pid = server_pid_of(running)
     os.kill(pid, signal.SIGKILL)

@@ -10,7 +10,7 @@ from tools.testbed.redis_server import NetworkServer, available
 
 from service.errors import StartupError, StoreRefuses, StoreUnavailable
 from service.redis.client import RedisClient
-from service.redis.node import admit_any
+from service.redis.node import accept_any
 from service.redis.probe import probe, refuse_without_rights
 from service.redis.requirements import check_server
 from service.redis.scripts import Key, Keys, script
@@ -145,8 +145,8 @@ async def test_no_script_breaks_off_half_way(
     """
     client.execute_command("ACL", "SETUSER", "app", *lacking.split())
     url = Secret(f"redis://app:pass@127.0.0.1:{server.port}")
-    for admit, left in ((refuse_without_rights, b"old"), (admit_any, else_left)):
-        redis_client = RedisClient(url, admit=admit)
+    for check_connection, left in ((refuse_without_rights, b"old"), (accept_any, else_left)):
+        redis_client = RedisClient(url, check_connection=check_connection)
         with pytest.raises(StoreRefuses) as refused:
             await half(redis_client, key=KEY, counter=COUNTER)
         assert refused.value.refusal == "user"
@@ -154,7 +154,7 @@ async def test_no_script_breaks_off_half_way(
         await redis_client.aclose()
     for more, named in (("-get", "GET"), ("-eval", "EVAL")):
         client.execute_command("ACL", "SETUSER", "app", more)
-        redis_client = RedisClient(url, admit=refuse_without_rights)
+        redis_client = RedisClient(url, check_connection=refuse_without_rights)
         with pytest.raises(StoreRefuses, match=named):
             await redis_client.execute("TIME", KEY)
         await redis_client.aclose()
@@ -166,7 +166,7 @@ async def test_rights_that_are_taken_away_from_a_living_connection(
 ) -> None:
     """Once somebody has noticed, nothing more is sent, until they are given back."""
     url = Secret(f"redis://app:pass@127.0.0.1:{server.port}")
-    redis_client = RedisClient(url, admit=refuse_without_rights)
+    redis_client = RedisClient(url, check_connection=refuse_without_rights)
     assert await half(redis_client, key=KEY, counter=COUNTER) == 1
     client.execute_command("ACL", "SETUSER", "app", "-incr")
     if noticed_by == "probe":

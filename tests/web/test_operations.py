@@ -13,7 +13,7 @@ from tools.testbed.redis_server import RedisServer, available
 from tools.testbed.service_process import Person, ServiceProcess
 from tools.testbed.waiting import wait_until
 
-from service.readiness.parts import Parts
+from service.readiness.checks import Parts
 from service.redis.client import RedisClient
 from tests.web.wire import Wire
 

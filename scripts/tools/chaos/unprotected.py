@@ -9,7 +9,7 @@ from typing import Any
 from service.accounts import users
 from service.errors import StoreUnavailable
 from service.line_writer import Writer
-from service.readiness import parts
+from service.readiness import checks
 from service.redis.client import RedisClient
 from service.redis.cluster import Cluster
 from service.redis.connection import Argument
@@ -39,7 +39,7 @@ def _read_the_map_once() -> None:
     read = Cluster._read_map
 
     async def read_once(cluster: Cluster) -> None:
-        if None in cluster._homes:
+        if None in cluster._primaries:
             await read(cluster)
 
     Cluster._read_map = read_once  # type: ignore[assignment,method-assign]
@@ -67,7 +67,7 @@ def _remember_rows() -> None:
 
 def _take_any_clock() -> None:
     """Be ready whatever the time is."""
-    parts.CLOCK_LIMIT = inf
+    checks.CLOCK_LIMIT = inf
 
 
 PROTECTIONS: Mapping[str, Callable[[], None]] = {

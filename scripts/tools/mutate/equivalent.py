@@ -6,11 +6,11 @@ _ONE_MS = "one millisecond of a window or a life, which no caller can tell from 
 
 EQUIVALENT: dict[tuple[str, str], str] = {
     (
-        "service/sessions/calls.lua",
+        "service/sessions/rate_limit.lua",
         "< → <= in if oldest and now - oldest < CALLS_WINDOW then",
     ): _ONE_MS,
     (
-        "service/sessions/calls.lua",
+        "service/sessions/rate_limit.lua",
         ">= → > in if now - last >= CALLS_WINDOW then return nil end",
     ): _ONE_MS,
     (

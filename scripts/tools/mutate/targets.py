@@ -43,6 +43,7 @@ TARGETS: Sequence[Target] = (
     Target("service/redis/feed_mark*.py", ("tests/redis/test_feed_marking.py",)),
     Target("service/web/addresses.py", ("tests/web/test_forwarded.py",)),
     Target("service/web/headers.py", ("tests/web/test_several_headers.py", "tests/web")),
+    Target("service/web/authentication.py", ("tests/web/test_credentials.py", "tests/web")),
     Target("service/web/requests.py", ("tests/web/test_requests.py", "tests/web")),
     Target("service/web/chunks.py", ("tests/web/test_framing.py",)),
     Target("service/web/protocol.py", ("tests/web",)),

@@ -113,11 +113,11 @@ class Collected:
             TimeoutError: not in time.
         """
         copy, temporary = directory / "copy", directory / f"{name}-tmp"
-        self._told = directory / f"{name}-told"
+        self._output = directory / f"{name}-output"
         orders, self._orders = os.pipe()
         self._reports, reports = os.pipe()
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        with self._told.open("wb") as told:
+        with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 [*command, "-p", "tools.mutate.selection", f"--basetemp={temporary}", *tests],
                 cwd=copy,
@@ -127,7 +127,7 @@ class Collected:
                     "PYTHONPYCACHEPREFIX": str(directory / "pyc"),
                     PIPES: f"{orders} {reports}",
                 },
-                stdout=told,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 pass_fds=(orders, reports),
             )
@@ -144,7 +144,7 @@ class Collected:
 
     def output(self) -> str:
         """Read what the tests have written."""
-        return self._told.read_text(encoding="utf-8", errors="replace")
+        return self._output.read_text(encoding="utf-8", errors="replace")
 
     def run(self, order: Order) -> Report:
         """Run the tests once."""

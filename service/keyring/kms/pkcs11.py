@@ -83,7 +83,7 @@ class Pkcs11Token:
         +------+------------------+---------------------------+------------+
 
     One session, opened at the first call and again after one that failed. All calls must come from
-    one thread (`Punctual` sees to it).
+    one thread (`WithDeadline` sees to it).
     """
 
     def __init__(self, settings: Pkcs11Settings, environ: Mapping[str, str] | None = None) -> None:

@@ -82,7 +82,7 @@ def wrapped_by(wrapped: bytes) -> str:
     return name
 
 
-class Punctual:
+class WithDeadline:
     """A provider that answers or fails within a deadline, whatever the one that it wraps does.
 
     All calls run on one thread of their own, one after the other: PKCS#11 sessions belong to a

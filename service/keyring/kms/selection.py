@@ -6,7 +6,7 @@ from typing import Any
 
 from service.errors import SettingsError
 from service.keyring.kms.local import LocalKeyFile
-from service.keyring.kms.provider import KeyProvider, KeyServices, Punctual
+from service.keyring.kms.provider import KeyProvider, KeyServices, WithDeadline
 from service.settings import Settings
 
 
@@ -27,7 +27,7 @@ def open_key_services(settings: Settings, environ: Mapping[str, str]) -> KeyServ
                 provider = _pkcs11(settings, environ)
             case _:
                 return LocalKeyFile.at(settings.data_dir, settings.kms_local_key_file)
-        return Punctual(provider)
+        return WithDeadline(provider)
 
     return KeyServices(settings.kms, make)
 

@@ -132,7 +132,7 @@ class VaultTransit:
         try:
             answer = self._authenticated(ask)
         except exceptions.VaultError as error:
-            raise self._told(error) from None
+            raise self._translated(error) from None
         except RequestException as error:
             raise KeyServiceUnavailable(
                 f"{self} cannot be reached at VAULT_ADDR: {type(error).__name__}"
@@ -169,7 +169,7 @@ class VaultTransit:
         self._logged_in = True
         return ask()
 
-    def _told(self, error: exceptions.VaultError) -> Exception:
+    def _translated(self, error: exceptions.VaultError) -> Exception:
         """Turn an error of Vault's into one that says what it means for the operator."""
         if isinstance(error, exceptions.InvalidRequest):
             return self._invalid(str(error))

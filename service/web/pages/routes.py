@@ -14,9 +14,10 @@ from litestar import Request, Response, get, post
 from litestar.exceptions import NotFoundException
 
 from service.errors import InvalidField, Overloaded
+from service.web.authentication import PUBLIC
 from service.web.pages.files import FILES, HEADERS, PAGE
 from service.web.requests import JsonRequest, headers_of
-from service.web.routes.bodies import NO_STORE, PUBLIC, Body
+from service.web.routes.bodies import NO_STORE, Body
 from service.web.services import services_of
 
 _MOST_CHARACTERS = 1_024

@@ -18,10 +18,10 @@ from service.errors import (
     TooManyAttempts,
     WeakPassword,
 )
+from service.web.authentication import PUBLIC
 from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import (
     NO_STORE,
-    PUBLIC,
     Body,
     SignedInBody,
     Timestamp,

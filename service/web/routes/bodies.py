@@ -19,12 +19,6 @@ Timestamp = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"
 NO_STORE = {"Cache-Control": "no-store"}
 """Headers of every answer that holds a token or a secret."""
 
-PUBLIC = {"public": True}
-"""The `opt` of routes that need no access token; `admit` asks for one on all others."""
-
-BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
-"""The OpenAPI security requirement of those others."""
-
 
 class Body(msgspec.Struct, frozen=True, rename="camel"):
     """A JSON object with camelCase names."""

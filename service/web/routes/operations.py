@@ -7,12 +7,13 @@ from litestar import MediaType, Response, get
 from litestar.openapi import ResponseSpec
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from service.readiness.look import Readiness
+from service.readiness.status import Readiness
 from service.web import openapi
+from service.web.authentication import PUBLIC
 from service.web.metrics import exposition
 from service.web.protocol import STOPPING
 from service.web.requests import JsonRequest
-from service.web.routes.bodies import PUBLIC, REFUSALS, Body, failures
+from service.web.routes.bodies import REFUSALS, Body, failures
 from service.web.schema_page import CONTENT_SECURITY_POLICY
 from service.web.services import services_of
 

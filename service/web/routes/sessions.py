@@ -15,11 +15,10 @@ from service.errors import (
     StoreUnavailable,
     TooManyAttempts,
 )
+from service.web.authentication import BEARER, PUBLIC
 from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import (
-    BEARER,
     NO_STORE,
-    PUBLIC,
     Body,
     SessionBody,
     TokenPairBody,

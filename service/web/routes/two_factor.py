@@ -14,9 +14,9 @@ from service.errors import (
     StoreUnavailable,
     TooManyAttempts,
 )
+from service.web.authentication import BEARER
 from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import (
-    BEARER,
     NO_STORE,
     Body,
     Timestamp,

@@ -14,8 +14,8 @@ from service.database.tables import sealed_keys
 from service.errors import InvalidRefreshToken, KeyRefused
 from service.keyring import signing
 from service.keyring.records import SKEW, KeyLives
-from service.keyring.service_key_rotation import DELAY, JWKS_AGE, ServiceKeyRotation
 from service.keyring.store import KeyStore, sealed_row
+from service.keyring.token_key_rotation import DELAY, JWKS_AGE, TokenKeyRotation
 from service.sessions.refresh_tokens import RefreshTokens
 from service.web.routes.operations import jwks
 from tests.keyring.conftest import DataDir, SetClock
@@ -25,18 +25,18 @@ LIVES = KeyLives()
 SECOND = timedelta(seconds=1)
 
 
-async def turning(data_dir: DataDir, clock: SetClock) -> tuple[ServiceKeyRotation, Any]:
+async def rotation(data_dir: DataDir, clock: SetClock) -> tuple[TokenKeyRotation, Any]:
     opened = await KeyStore(data_dir.engine).open(data_dir.provider, clock)
-    return ServiceKeyRotation(data_dir.engine, clock), opened
+    return TokenKeyRotation(data_dir.engine, clock), opened
 
 
 async def publish(data_dir: DataDir, clock: SetClock, use: str) -> int:
-    change, opened = await turning(data_dir, clock)
+    change, opened = await rotation(data_dir, clock)
     return await change.publish(use, opened)
 
 
 async def revoke(data_dir: DataDir, clock: SetClock, use: str, key_id: int) -> int | None:
-    change, opened = await turning(data_dir, clock)
+    change, opened = await rotation(data_dir, clock)
     return await change.revoke(use, key_id, opened)
 
 
@@ -136,7 +136,7 @@ async def test_pod_that_cannot_look_knows_the_published_key(
 async def test_one_waits_at_a_time(data_dir: DataDir, set_clock: SetClock) -> None:
     """A second successor is refused while the first waits; of racing pods one publishes."""
     await data_dir.start()
-    change, opened = await turning(data_dir, set_clock)
+    change, opened = await rotation(data_dir, set_clock)
     raced = await asyncio.gather(
         *(change.publish("signing", opened) for _ in range(4)), return_exceptions=True
     )

@@ -30,7 +30,7 @@ _FORBIDDEN_FOR = 60.0
 """Seconds for which a node that refuses the map is not asked again: its ACL LOG may be watched."""
 
 
-class ClusterHomes:
+class ClusterPrimaries:
     """The primary of each bucket, as far as it is known. A server on its own has all of them."""
 
     def __init__(self, url: RedisUrl, patience: float) -> None:
@@ -38,7 +38,7 @@ class ClusterHomes:
         self._url = url
         self._patience = patience
         self._hosts: list[Address] = list(url.hosts)
-        self._homes: dict[int, Address] = {}
+        self._primaries: dict[int, Address] = {}
         self._importing: dict[int, Address | None] = {}
         """The node that still has the slot of a bucket, for those whose slot is being imported."""
         self._redirected_at: dict[int, float] = {}
@@ -54,11 +54,11 @@ class ClusterHomes:
             self._looking = asyncio.create_task(self._look_now_and_then())
         if not self._hosts:
             return None
-        return self._homes.get(bucket, self._hosts[0])
+        return self._primaries.get(bucket, self._hosts[0])
 
     def reached(self, bucket: int, address: Address) -> None:
         """Note that a server answers, so that it is asked for this bucket again."""
-        self._homes[bucket] = address
+        self._primaries[bucket] = address
 
     def is_importing(self, bucket: int) -> bool:
         """Tell whether what `find` has found is still importing the bucket's slot."""
@@ -69,7 +69,7 @@ class ClusterHomes:
         if not isinstance(refusal, AskError):  # which MOVED is a kind of
             return False
         host = refusal.host or (by[0] if by else "")  # an empty one: the same as was asked
-        self._homes[bucket] = (host, refusal.port)
+        self._primaries[bucket] = (host, refusal.port)
         self._redirected_at[bucket] = time.monotonic()
         if isinstance(refusal, MovedError):
             self._importing.pop(bucket, None)
@@ -80,9 +80,9 @@ class ClusterHomes:
     def lost(self, bucket: int) -> None:
         """Ask another node next time: the one that `find` had found is gone, or of no use."""
         self._importing.pop(bucket, None)
-        gone = self._homes.pop(bucket, None)
+        gone = self._primaries.pop(bucket, None)
         if self._url.topology == "cluster":
-            others = {*self._url.hosts, *self._homes.values()} - {gone}
+            others = {*self._url.hosts, *self._primaries.values()} - {gone}
             first, *rest = [host for host in self._hosts if host in others] or self._url.hosts
             self._hosts = [*rest, *sorted(others - {first, *rest}), first]
 
@@ -106,7 +106,7 @@ class ClusterHomes:
     async def _look(self) -> None:
         """Go by the map of our cluster, but for what a node has told since it was asked for."""
         began = time.monotonic()
-        asked = list(dict.fromkeys([*self._homes.values(), *self._url.hosts]))
+        asked = list(dict.fromkeys([*self._primaries.values(), *self._url.hosts]))
         answers = await asyncio.gather(*(self._ask(address) for address in asked))
         told = {at: one for at, one in zip(asked, answers, strict=True) if one is not None}
         for address in self._wires.keys() - asked:
@@ -114,12 +114,12 @@ class ClusterHomes:
         if (maps := self._ours(told)) is None:
             return
         self._members = members_of(maps.values())
-        for bucket, home in enumerate(agreed(maps, told)):
-            if home is None or self._redirected_at.get(bucket, 0.0) >= began:
+        for bucket, primary in enumerate(agreed(maps, told)):
+            if primary is None or self._redirected_at.get(bucket, 0.0) >= began:
                 continue
-            if bucket in self._importing and home == self._importing[bucket]:
+            if bucket in self._importing and primary == self._importing[bucket]:
                 continue  # it has the slot, and sends us on
-            self._homes[bucket] = home
+            self._primaries[bucket] = primary
             self._importing.pop(bucket, None)
 
     def _ours(self, told: Maps) -> Maps | None:

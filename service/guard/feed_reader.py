@@ -16,13 +16,13 @@ from math import ceil
 from redis.exceptions import ResponseError, TryAgainError
 
 from ..redis.url import Address
-from .breaks import Breaks
 from .connection import BROKEN, Argument, Connection
+from .connection_status import FeedConnectionStatus
 from .counters import GuardCounters
 from .cursor import Replay
 from .discovery import PrimaryDiscovery
+from .feed_timing import FeedTiming
 from .marks import Marks
-from .pace import Pace
 from .stream import Entry, RawEntries, Stream, entry
 
 logger = logging.getLogger("openshow_auth.guard")
@@ -34,16 +34,16 @@ _MOST_HOPS = 5
 """Redirections that are followed from node to node at once, before a pause."""
 
 
-class Reader:
+class FeedReader:
     """Follows some streams that one server has."""
 
     def __init__(
         self,
         streams: Sequence[Stream],
         primaries: PrimaryDiscovery,
-        pace: Pace,
+        timing: FeedTiming,
         counters: GuardCounters,
-        breaks: Breaks,
+        status: FeedConnectionStatus,
         clock: Callable[[], float],
         marks: Marks,
     ) -> None:
@@ -51,9 +51,9 @@ class Reader:
         self._streams = {stream.key: stream for stream in streams}
         self._bucket = streams[0].bucket
         self._primaries = primaries
-        self._pace = pace
+        self._timing = timing
         self._counters = counters
-        self._breaks = breaks
+        self._status = status
         self._clock = clock
         self._marks = marks
         self._page = _PAGE // len(streams)
@@ -70,7 +70,7 @@ class Reader:
                 if await self._followed():
                     continue
             except Exception as defect:  # it must not end the feed for good, without a word
-                self._breaks.failed(self._bucket, defect)
+                self._status.failed(self._bucket, defect)
             await asyncio.sleep(self._pause)
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 
@@ -83,10 +83,10 @@ class Reader:
             redirected = self._primaries.redirected(self._bucket, refusal, self._address)
             if redirected and self._hops <= _MOST_HOPS:
                 return True
-            self._breaks.broken(self._bucket, refusal)
+            self._status.broken(self._bucket, refusal)
         except BROKEN as error:
             self._primaries.lost(self._bucket)
-            self._breaks.broken(self._bucket, error)
+            self._status.broken(self._bucket, error)
         else:
             return True
         return False
@@ -102,10 +102,10 @@ class Reader:
                     return
                 await self._confirm(wire, began)
                 self._pause, self._hops = _SHORTEST_PAUSE, 0
-                self._breaks.mended(self._bucket)
+                self._status.mended(self._bucket)
                 if all(stream.is_ours for stream in self._streams.values()):
                     self.read_in.set()
-                await self._tail(wire, began + self._pace.pulse)
+                await self._tail(wire, began + self._timing.check_interval)
         finally:
             await wire.close()
 
@@ -136,7 +136,7 @@ class Reader:
         await self._reread(wire, broken)
         wall = self._clock() - (time.monotonic() - began)
         for stream in streams:
-            stream.is_complete(began, self._pace.bound, wall)
+            stream.set_complete(began, self._timing.bound, wall)
 
     async def _look(self, wire: Connection) -> dict[bytes, list[Entry]]:
         """Read the last known entry of each stream, what comes after it, and whose the marks are.
@@ -154,7 +154,7 @@ class Reader:
             if self._marks.are_ours(found.pop(stream.mark_key, ())):
                 stream.is_ours = True
             else:
-                stream.disown()
+                stream.set_foreign()
         return _entries(found)
 
     def _ours(self) -> list[Stream]:
@@ -191,19 +191,19 @@ class Reader:
 
     def _judge(self, stream: Stream, rereading: Replay, others_are_whole: bool) -> None:
         """Say whether something that matters is missing."""
-        begun, doubted = stream.cursor.last is not None, stream.is_doubtful
+        begun, was_incomplete = stream.cursor.last is not None, stream.is_incomplete
         name = stream.key.decode()
         self._counters.feed_rereads += begun
-        if stream.rejoin(rereading, self._pace.life, others_are_whole=others_are_whole):
+        if stream.rejoin(rereading, self._timing.life, others_are_whole=others_are_whole):
             if begun:
                 logger.warning("%s was read again: nothing that matters is missing", name)
             return
         self._counters.feed_losses += 1
         if rereading.replaced and not others_are_whole:  # emptied, also where that does not show
             for other in self._ours():
-                other.doubt(self._pace.life)
-        if not doubted:
-            seconds = ceil(stream.doubtful_until - time.monotonic())
+                other.set_incomplete(self._timing.life)
+        if not was_incomplete:
+            seconds = ceil(stream.incomplete_until - time.monotonic())
             logger.error("entries of %s are missing: it is lost for %s s", name, seconds)
 
     async def _read(
@@ -232,7 +232,7 @@ class Reader:
             command += ["BLOCK", ceil(block * 1000)]
         keys, ids = [stream.key for stream, _ in positions], [id_ for _, id_ in positions]
         command += ["STREAMS", *keys, *whole, *ids, *[b"0-0"] * len(whole)]
-        reply = await wire.ask(*command, patience=block + self._pace.patience)
+        reply = await wire.ask(*command, patience=block + self._timing.timeout)
         return dict(reply or ())
 
 

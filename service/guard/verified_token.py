@@ -6,7 +6,7 @@ from .identity import Identity
 from .revocations import Shard
 
 
-class Admission(msgspec.Struct, frozen=True, gc=False):
+class VerifiedToken(msgspec.Struct, frozen=True, gc=False):
     """What was found out about a verified token, and does not change until it expires."""
 
     identity: Identity

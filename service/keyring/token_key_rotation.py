@@ -1,4 +1,4 @@
-"""Rotation of the keys that sign access tokens and authenticate refresh tokens.
+"""Rotation of the token keys: the signing key of access tokens, the MAC key of refresh tokens.
 
 A new key is published first and used later, when everybody has had time to read it; an old one goes
 when nothing that it made can be good any more::
@@ -20,8 +20,8 @@ from service.database.engine import store_errors
 from service.database.tables import sealed_keys
 from service.errors import KeyRefused
 from service.keyring.envelope import Keyring
-from service.keyring.records import SIGNING, SKEW, TURNED, KeyLives, in_use
-from service.keyring.store import LARGEST_ID, MINTS, require_epoch, sealed_row, take_turn
+from service.keyring.records import ROTATED, SIGNING, SKEW, KeyLives, in_use
+from service.keyring.store import LARGEST_ID, MINTS, lock_keys, require_epoch, sealed_row
 from service.keyring.unsealing import UnsealedKeys
 
 JWKS_AGE = timedelta(minutes=10)
@@ -35,7 +35,7 @@ another has minted.
 """
 
 
-class ServiceKeyRotation:
+class TokenKeyRotation:
     """Rotates the keys of one database. All methods may raise `StoreUnavailable`."""
 
     def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
@@ -62,20 +62,20 @@ class ServiceKeyRotation:
         try:
             with store_errors():
                 async with self._engine.begin() as connection:
-                    await take_turn(connection)
+                    await lock_keys(connection)
                     await require_epoch(connection, keyring.current_epoch)
                     await connection.execute(insert(sealed_keys), row)
         except IntegrityError:
             raise KeyRefused(f"another process has just published the {use} key {key_id}") from None
         return key_id
 
-    async def turn_aged(self, opened: UnsealedKeys, lives: KeyLives) -> None:
+    async def rotate_aged(self, opened: UnsealedKeys, lives: KeyLives) -> None:
         """Publish successors of keys that are old enough, and delete those that nothing needs.
 
         Every process does this all the time; of those that race, one gets its way.
         """
         now = self._clock()
-        for use in TURNED:
+        for use in ROTATED:
             keys = opened.stored.sealed_keys[use]
             newest = keys[-1]
             if max(newest.active_from, newest.created_at) <= milliseconds(now - lives.age):
@@ -113,7 +113,7 @@ class ServiceKeyRotation:
     async def _delete(self, use: str, ids: list[int]) -> None:
         with store_errors():
             async with self._engine.begin() as connection:
-                await take_turn(connection)
+                await lock_keys(connection)
                 for key_id in ids:
                     await connection.execute(
                         delete(sealed_keys).where(

@@ -3,7 +3,7 @@
 import msgspec
 
 
-class Pace(msgspec.Struct, frozen=True):
+class FeedTiming(msgspec.Struct, frozen=True):
     """The intervals and timeouts of a reader, in seconds."""
 
     bound: float
@@ -12,11 +12,11 @@ class Pace(msgspec.Struct, frozen=True):
     """For how long an entry matters."""
 
     @property
-    def pulse(self) -> float:
+    def check_interval(self) -> float:
         """Seconds from one proof that all is known to the next."""
         return self.bound / 4
 
     @property
-    def patience(self) -> float:
+    def timeout(self) -> float:
         """Seconds to wait for a connection, and for a reply."""
         return min(max(self.bound / 2, 0.2), 2.0)

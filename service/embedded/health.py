@@ -26,7 +26,7 @@ _MOST_SAID = 64 * 1024  # bytes of the log that are looked at
 _LOG_PREFIX = re.compile(r"^\d+:\S+ \d+ \w+ \d+ [\d:.]+ \S ")
 
 
-def sign_of_life(path: Path) -> bool | None:
+def answers(path: Path) -> bool | None:
     """Tell whether the server behind this socket says anything, be it that it loads or is busy.
 
     `None`: this process has no descriptor or memory left to ask with, or the directory is away with
@@ -44,7 +44,7 @@ def sign_of_life(path: Path) -> bool | None:
         return None if error.errno in _OURS else False
 
 
-def feel_pulse(
+def watch_for_hangs(
     path: Path,
     current: Callable[[], "subprocess.Popen[bytes] | None"],
     stopping: threading.Event,
@@ -58,7 +58,7 @@ def feel_pulse(
         process = current()
         if process is None or process.returncode is not None:
             continue
-        alive = sign_of_life(path)
+        alive = answers(path)
         if process is not felt or alive is not False:
             felt, answered, silences = process, time.monotonic(), 0
             continue
@@ -90,7 +90,7 @@ def waits_for_disk(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[:1] == ["D"]
 
 
-def last_words(log: Path, since: int) -> str:
+def last_log_line(log: Path, since: int) -> str:
     """Return the last line of the log behind its first `since` bytes, without time and pid."""
     try:
         with log.open("rb") as file:

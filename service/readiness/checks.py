@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.database.engine import check_writable
 from service.errors import RevocationUnconfirmed, StoreRefuses, StoreUnavailable
-from service.readiness.look import ALL_WELL, Part, Problems, Question, Readiness
+from service.readiness.status import ALL_WELL, Part, Probe, Problems, Readiness
 from service.redis.client import RedisClient
 from service.redis.keys import BUCKETS
 from service.redis.probe import Written, probe
@@ -40,8 +40,8 @@ class Parts:
         self._key_provider = key_provider
         self._problems = problems
         self._refusals = Refusals()
-        self._redis_part = Question("Redis", self._ask_redis)
-        self._users_part = Question("The user store", self._ask_users)
+        self._redis_part = Probe("Redis", self._ask_redis)
+        self._users_part = Probe("The user store", self._ask_users)
 
     async def __call__(self) -> Readiness:
         """Ask all parts. Never raises, and takes no longer than `PATIENCE`."""

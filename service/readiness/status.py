@@ -68,7 +68,7 @@ class Problems(msgspec.Struct, frozen=True):
 ALL_WELL = Problems()
 
 
-class Question:
+class Probe:
     """Asks for the state of a part or several, within `PATIENCE`.
 
     What hangs is not asked again before it has ended: a disk that is gone holds up one look, not
@@ -107,7 +107,7 @@ def _look_at(ended: "asyncio.Future[tuple[Part, ...]]") -> None:
         ended.exception()
 
 
-class SharedLook:
+class SharedStatus:
     """Looks at all parts, at most `RATE` times a second for a while, whoever asks how often."""
 
     RATE, BURST = 2.0, 10.0
@@ -141,7 +141,7 @@ class SharedLook:
     async def _run(self) -> Readiness:
         try:
             self._last = await self._look()
-            self._tell(self._last)
+            self._log_changes(self._last)
             return self._last
         finally:
             self._looking = None
@@ -155,7 +155,7 @@ class SharedLook:
         self._allowance -= 1
         return True
 
-    def _tell(self, readiness: Readiness) -> None:
+    def _log_changes(self, readiness: Readiness) -> None:
         """Log what has changed since the last look, numbers aside."""
         for name, part in readiness.parts().items():
             fine = part.ok and not part.warning

@@ -8,7 +8,7 @@ from .rate_limited_log import RateLimitedLog
 logger = logging.getLogger("openshow_auth.guard")
 
 
-class Breaks:
+class FeedConnectionStatus:
     """Readers that are broken now; the first to break and the last to mend are logged."""
 
     def __init__(self, counters: GuardCounters) -> None:
