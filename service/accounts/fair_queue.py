@@ -55,7 +55,7 @@ class FairQueue(Generic[T]):
             return item
         return None
 
-    def drain(self) -> Iterator[T]:
+    def pop_all(self) -> Iterator[T]:
         """Take everything out."""
         while (item := self.take()) is not None:
             yield item

@@ -136,7 +136,7 @@ class HashingPool:
     async def close(self) -> None:
         """Drop what waits and wait for what runs. Call it when no request is left."""
         with self._lock:
-            waiting = [*self._waiting.drain()]
+            waiting = [*self._waiting.pop_all()]
         for job in waiting:
             job.future.cancel()
         await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)

@@ -25,7 +25,7 @@ from service.serving.signals import Stop
 if TYPE_CHECKING:
     from service.settings import Settings
 
-DRAIN = timedelta(seconds=4.5)
+LONGEST_WAIT = timedelta(seconds=4.5)
 """How long `redis` waits for its clients. Process managers kill five seconds after they asked."""
 
 
@@ -164,7 +164,7 @@ def _redis(_: argparse.Namespace, stop: Stop) -> int:
     try:
         print(f"Valkey runs on {settings.data_dir.resolve() / 'redis'}", flush=True)
         _wait_for(stop)
-        server.drain(DRAIN)
+        server.wait_for_clients(LONGEST_WAIT)
     finally:
         server.stop()
     return 0

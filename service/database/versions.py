@@ -25,7 +25,7 @@ from service.errors import StartupError
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 
-_mark = Table(  # as Alembic makes it
+_alembic_version = Table(  # as Alembic makes it
     "alembic_version",
     MetaData(naming_convention={"pk": "alembic_version_pkc"}),
     Column("version_num", String(32), primary_key=True),
@@ -74,9 +74,9 @@ def upgrade(connection: Connection) -> None:
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-    _mark.create(connection, checkfirst=True)
-    connection.execute(delete(_mark))
-    connection.execute(insert(_mark), {"version_num": oldest_program()})
+    _alembic_version.create(connection, checkfirst=True)
+    connection.execute(delete(_alembic_version))
+    connection.execute(insert(_alembic_version), {"version_num": oldest_program()})
 
 
 def oldest_program() -> str:
@@ -105,8 +105,8 @@ def _known() -> Sequence[str]:
 
 def _look(connection: Connection) -> _Found:
     tables = frozenset(inspect(connection).get_table_names())
-    mark = _only(connection, _mark, tables)
-    return _Found(tables, _only(connection, schema, tables) or mark, mark)
+    oldest = _only(connection, _alembic_version, tables)
+    return _Found(tables, _only(connection, schema, tables) or oldest, oldest)
 
 
 def _only(connection: Connection, table: Table, tables: frozenset[str]) -> str | None:
@@ -119,20 +119,20 @@ def _only(connection: Connection, table: Table, tables: frozenset[str]) -> str |
 def _refuse_foreign(found: _Found, known: Sequence[str]) -> None:
     """Refuse a database that other programs, or newer ones of ours, have made."""
     ours = [name for name in _FIRST_TABLES if name in found.tables]
-    mark = found.oldest_program
-    if mark and len(ours) < len(_FIRST_TABLES):
+    oldest = found.oldest_program
+    if oldest and len(ours) < len(_FIRST_TABLES):
         raise StartupError(
             f"SERVICE_DATABASE_URL: the database belongs to another program (its table"
-            f" alembic_version says {mark!r}, and tables of this service are missing):"
+            f" alembic_version says {oldest!r}, and tables of this service are missing):"
             " give this service a database of its own"
         )
-    if mark and mark not in known:
+    if oldest and oldest not in known:
         raise StartupError(
-            f"SERVICE_DATABASE_URL: the database is at version {mark}, newer than this"
+            f"SERVICE_DATABASE_URL: the database is at version {oldest}, newer than this"
             " program; start the newer program"
         )
     taken = sorted(found.tables & set(metadata.tables))
-    if not mark and taken:
+    if not oldest and taken:
         raise StartupError(
             f"SERVICE_DATABASE_URL: the database holds a table {taken[0]!r} that this service has"
             " not made: give it a database of its own, or restore the whole of a backup"

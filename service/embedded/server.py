@@ -14,9 +14,7 @@ Two servers on one append-only file would destroy it; `server.lock` makes that i
 import logging
 import os
 import subprocess
-import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -32,12 +30,12 @@ from service.embedded.files import (
     make_private,
     socket_path,
 )
-from service.embedded.health import end, last_log_line, watch_for_hangs
+from service.embedded.health import last_log_line
+from service.embedded.supervisor import Supervisor
 from service.errors import StartupError
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_PAUSE = 5.0  # seconds between two tries to start it again
 _ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=2000"}
 """The wheel's Valkey uses glibc's malloc, which keeps seven freed blocks of a size at hand; Lua
 frees hundreds at once. This costs a few MB, 67 at most. What is set already goes first."""
@@ -60,9 +58,9 @@ class EmbeddedServer:
         self._server_lock = FileLock(self._directory / "server.lock")
         self._process: subprocess.Popen[bytes] | None = None
         self._said_before = 0  # size of the log when the present process was launched
-        self._stopping = threading.Event()
-        self._launching = threading.Lock()
-        self._threads: list[threading.Thread] = []
+        self._supervisor = Supervisor(
+            self._launch, lambda: self._process, self._last_log_line, self._socket
+        )
 
     @property
     def pid(self) -> int | None:
@@ -85,15 +83,7 @@ class EmbeddedServer:
         except BaseException:
             self.stop()
             raise
-        self._threads = [
-            threading.Thread(target=self._for_ever, args=(work,), name=name, daemon=True)
-            for name, work in (
-                ("valkey-watcher", self._watch),
-                ("valkey-pulse", self._watch_for_hangs),
-            )
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._supervisor.start()
 
     def _start(self, stop_asked: StopAsked) -> None:
         make_private(self._directory.parent)
@@ -108,7 +98,7 @@ class EmbeddedServer:
         self._launch()
         self._wait_until_it_answers(stop_asked)
 
-    def drain(self, limit: timedelta) -> None:
+    def wait_for_clients(self, limit: timedelta) -> None:
         """Wait until no other client is connected, but not longer than `limit`."""
         deadline = time.monotonic() + limit.total_seconds()
         with suppress(RedisError), connect(self._socket) as client:
@@ -117,12 +107,7 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """Shut the server down and wait for it. Every answered write is on the disk already."""
-        self._stopping.set()
-        with self._launching:  # so that the watcher does not start one behind our back
-            if self._process is not None and self._process.poll() is None:
-                end(self._process)
-        for thread in self._threads:
-            thread.join()
+        self._supervisor.stop()
         self._server_lock.release()
         self._service_lock.release()
 
@@ -174,48 +159,6 @@ class EmbeddedServer:
                 logger.warning("the embedded Valkey %s, please wait ...", doing)
                 speak_at += 10
             time.sleep(POLL)
-
-    def _for_ever(self, work: Callable[[], None]) -> None:
-        """Do `work` until `stop`, whatever becomes of it."""
-        while not self._stopping.is_set():
-            try:
-                work()
-            except Exception:  # nobody foresaw it; the server must be looked after all the same
-                logger.exception("looking after the embedded Valkey failed; going on with it")
-                self._stopping.wait(_LONGEST_PAUSE)
-
-    def _watch(self) -> None:
-        """Restart the server whenever it ends; wait longer, up to 5 s, when it ends at once."""
-        pause = 0.1
-        while not self._stopping.is_set():
-            launched = time.monotonic()
-            status = self._process.wait() if self._process is not None else 0
-            if self._stopping.is_set():
-                return
-            pause = 0.1 if time.monotonic() - launched > 30 else min(pause * 2, _LONGEST_PAUSE)
-            cause = f"signal {-status}" if status < 0 else f"exit code {status}"
-            logger.error(
-                "embedded Valkey died (%s): %s; restarting it", cause, self._last_log_line()
-            )
-            while not self._restarted(pause):
-                pause = min(pause * 2, _LONGEST_PAUSE)
-
-    def _restarted(self, pause: float) -> bool:
-        """Launch it again after a pause, unless it is to stop. Return whether it was launched."""
-        self._stopping.wait(pause)
-        with self._launching:
-            if self._stopping.is_set():
-                return True
-            try:
-                self._launch()
-            except (StartupError, OSError) as error:  # no descriptor, no directory: for the moment
-                logger.error("the embedded Valkey cannot be restarted yet: %s", error)
-                return False
-        return True
-
-    def _watch_for_hangs(self) -> None:
-        """End a server that hangs, so that the watcher starts another."""
-        watch_for_hangs(self._socket, lambda: self._process, self._stopping)
 
     def _last_log_line(self) -> str:
         return last_log_line(self._directory / "redis.log", self._said_before)

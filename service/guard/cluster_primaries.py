@@ -77,7 +77,7 @@ class ClusterPrimaries:
             self._importing[bucket] = by
         return True
 
-    def lost(self, bucket: int) -> None:
+    def discard(self, bucket: int) -> None:
         """Ask another node next time: the one that `find` had found is gone, or of no use."""
         self._importing.pop(bucket, None)
         gone = self._primaries.pop(bucket, None)

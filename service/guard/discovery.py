@@ -51,7 +51,7 @@ class PrimaryDiscovery:
                 self._url, address, self._patience, asking=self.is_importing(bucket)
             )
         except BROKEN:
-            self.lost(bucket)
+            self.discard(bucket)
             raise
         if address is not None:
             self._cluster.reached(bucket, address)
@@ -68,12 +68,12 @@ class PrimaryDiscovery:
         """
         if self._cluster.redirected(bucket, refusal, by):
             return True
-        self.lost(bucket)
+        self.discard(bucket)
         return False
 
-    def lost(self, bucket: int) -> None:
+    def discard(self, bucket: int) -> None:
         """Ask another node next time: the one that `find` had found is gone."""
-        self._cluster.lost(bucket)
+        self._cluster.discard(bucket)
 
     async def aclose(self) -> None:
         """Disconnect from nodes and Sentinels."""

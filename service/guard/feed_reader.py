@@ -85,7 +85,7 @@ class FeedReader:
                 return True
             self._status.broken(self._bucket, refusal)
         except BROKEN as error:
-            self._primaries.lost(self._bucket)
+            self._primaries.discard(self._bucket)
             self._status.broken(self._bucket, error)
         else:
             return True
@@ -169,7 +169,7 @@ class FeedReader:
         while (left := until - time.monotonic()) > 0:
             positions = [(stream, stream.cursor.position) for stream in streams]
             found = await self._read(wire, positions, block=left)
-            # What does not come next is for the next proof to explain.
+            # What does not come next is for the next confirmation to explain.
             if not all(self._streams[key].take(entries) for key, entries in found.items()):
                 return
 

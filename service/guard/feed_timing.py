@@ -13,7 +13,7 @@ class FeedTiming(msgspec.Struct, frozen=True):
 
     @property
     def check_interval(self) -> float:
-        """Seconds from one proof that all is known to the next."""
+        """Seconds from one confirmation that all is known to the next."""
         return self.bound / 4
 
     @property

@@ -132,7 +132,7 @@ class SessionLookup:
             return
         self._named = (float("-inf"), None)
         self._marked_until = dict.fromkeys(self._marked_until, float("-inf"))
-        self._primaries.lost(bucket)
+        self._primaries.discard(bucket)
         idle, self._idle = self._idle, {}
         for wires in idle.values():
             for wire in wires:

@@ -24,7 +24,7 @@ def filled(*networks: str) -> FairQueue[str]:
 
 
 def order(queue: FairQueue[str]) -> list[str]:
-    return [item.split()[0] for item in queue.drain()]
+    return [item.split()[0] for item in queue.pop_all()]
 
 
 def test_networks_take_turns() -> None:
@@ -43,7 +43,7 @@ def test_a_range_of_networks_takes_one_turn() -> None:
 def test_of_one_network_the_oldest_comes_first() -> None:
     """Proves that within a network nothing is overtaken."""
     queue = filled("a", "a", "a")
-    assert [*queue.drain()] == ["a 0", "a 1", "a 2"]
+    assert [*queue.pop_all()] == ["a 0", "a 1", "a 2"]
 
 
 def test_the_heaviest_makes_room() -> None:
@@ -69,4 +69,4 @@ def test_removed_items_are_not_served() -> None:
     queue.remove("a 0", "a")
     queue.remove("never", "nowhere")
     assert len(queue) == 2
-    assert [*queue.drain()] == ["a 2", "b 1"]
+    assert [*queue.pop_all()] == ["a 2", "b 1"]

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from service.embedded import health as embedded_health
 from service.embedded import server as embedded_module
+from service.embedded import supervisor as embedded_supervisor
 from service.embedded.client import server_url, wait_for_server
 from service.embedded.files import make_private
 from service.embedded.server import EmbeddedServer
@@ -261,7 +262,7 @@ def test_the_watch_survives_what_nobody_foresaw(
         return "it said nothing"
 
     monkeypatch.setattr(embedded_module, "last_log_line", last_log_line)
-    monkeypatch.setattr(embedded_module, "_LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(embedded_supervisor, "_LONGEST_PAUSE", 0.2)
     pid = server_pid_of(running)
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: restarted(running, data_dir, pid), "a restart")
@@ -356,18 +357,18 @@ def test_gives_up_waiting_when_asked(embedded: Make) -> None:
     assert not is_alive(pid)
 
 
-def test_drains_until_the_last_client_leaves(embedded: Make, data_dir: Path) -> None:
-    """`drain` returns when no other client is connected, and not before."""
+def test_waits_until_the_last_client_leaves(embedded: Make, data_dir: Path) -> None:
+    """`wait_for_clients` returns when no other client is connected, and not before."""
     server = embedded()
     server.start()
     with connect(data_dir) as client:
         client.ping()
-        draining = threading.Thread(target=server.drain, args=(timedelta(seconds=60),))
-        draining.start()
-        wait_until(lambda: len(client.client_list()) == 2, "drain looks at the clients")
-        assert draining.is_alive()
-    draining.join(30)
-    assert not draining.is_alive()
+        waiting = threading.Thread(target=server.wait_for_clients, args=(timedelta(seconds=60),))
+        waiting.start()
+        wait_until(lambda: len(client.client_list()) == 2, "a look at the clients")
+        assert waiting.is_alive()
+    waiting.join(30)
+    assert not waiting.is_alive()
 
 
 def test_refuses_a_shared_data_directory(embedded: Make, tmp_path: Path) -> None:
