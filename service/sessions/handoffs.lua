@@ -3,8 +3,8 @@
 local MOST_IN_A_ROW = 3
 
 -- Three bits for the generation that the latest was noted at. 0: none.
-local function handoff_mark(generation) return generation < 0 and -1 or 1 + generation % 7 end
-local function mark_of(proof) return math.floor(proof / 32) end
+local function generation_bits(generation) return generation < 0 and -1 or 1 + generation % 7 end
+local function noted_bits(proof) return math.floor(proof / 32) end
 -- How many rotations in a row had one by then.
 local function run_of(proof) return math.floor(proof / 8) % 4 end
 

@@ -44,14 +44,14 @@ if key ~= SESSION .. tag .. presented then
   if not handoff or handoff:sub(1, #presented) ~= presented then return theft() end
   local expiry = redis.call('PEXPIRETIME', key)
   if not in_time(clock, valid_until, expiry, now) then return {'clock'} end
-  local mark = handoff_mark(generation)
-  if is_elsewhere(record:sub(HEADER_BYTES + 2), device) and mark_of(proof) ~= mark then
+  local bits = generation_bits(generation)
+  if is_elsewhere(record:sub(HEADER_BYTES + 2), device) and noted_bits(proof) ~= bits then
     local in_a_row = 1
-    if mark_of(proof) == handoff_mark(generation - 1) then in_a_row = run_of(proof) + 1 end
+    if noted_bits(proof) == generation_bits(generation - 1) then in_a_row = run_of(proof) + 1 end
     emit('session.handoffElsewhere', 'session', session_hex, 'generation', generation,
       'inARow', in_a_row)
     if in_a_row >= MOST_IN_A_ROW then return theft() end
-    record = record:sub(1, HEADER_BYTES) .. string.char(proof % 8 + in_a_row * 8 + mark * 32)
+    record = record:sub(1, HEADER_BYTES) .. string.char(proof % 8 + in_a_row * 8 + bits * 32)
       .. record:sub(HEADER_BYTES + 2)
     redis.call('SET', key, record, 'KEEPTTL')
   end
@@ -63,7 +63,7 @@ if wait then return {'limited', wait} end
 local expiry = math.min(now + tonumber(idle_life), opened + life)
 if not in_time(clock, valid_until, expiry, now) then return {'clock'} end
 -- What was noted of handoffs counts for the next rotation, and for none after it.
-if mark_of(proof) ~= handoff_mark(generation) then proof = proof % 8 end
+if noted_bits(proof) ~= generation_bits(generation) then proof = proof % 8 end
 local used = math.max(now - opened, 0) -- Redis' clock may have been put back
 local successor = struct.pack(HEADER, version, generation + 1, opened, used, life)
   .. string.char(proof) .. device
