@@ -193,10 +193,10 @@ class Verifier:
             self._log.warning("access tokens live longer than access_ttl: they are refused")
             raise TokenRefused
         number = bucket_number(bytes.fromhex(claims.sub))
-        session_id, now = bytes.fromhex(claims.sid), self._clock()
+        now = self._clock()
         if claims.exp - now > self._timing.life:
             # Once it comes near enough, the end of its session must still be known.
-            self._shards[number].keep(session_id, claims.exp, now)
+            self._shards[number].keep(bytes.fromhex(claims.sid), claims.exp, now)
             self._log.warning(
                 "an access token expires in %d s, though access_ttl is %d s: the issuer's clock is "
                 "ahead of this one by more than a minute; it is refused",
@@ -204,19 +204,7 @@ class Verifier:
                 longest,
             )
             raise TokenRefused
-        return VerifiedToken(
-            identity=Identity(
-                user_id=claims.sub,
-                session_id=claims.sid,
-                auth_time=claims.auth_time,
-                methods=claims.amr,
-                expires_at=claims.exp,
-            ),
-            session_id=session_id,
-            expires_at=claims.exp,
-            bucket=number,
-            shard=self._shards[number],
-        )
+        return VerifiedToken.of(claims, number, self._shards[number])
 
     async def _look_elsewhere(self, verified: VerifiedToken) -> None:
         """Go by the mode, where the feed does not tell."""
