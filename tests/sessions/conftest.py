@@ -11,8 +11,10 @@ from tools.testbed.service_process import Person, ServiceProcess, sign_up
 
 from service.redis.client import RedisClient
 from service.sessions.refresh_tokens import RefreshTokens
+from tests.sessions.scripted import Scripted
 from tests.support.both_user_stores import more_pods, shared_service, shared_store  # noqa: F401
 from tests.support.living import living
+from tests.support.script_clock import ScriptClock
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +76,11 @@ async def parts(keys: RedisServer) -> AsyncIterator[Parts]:
 def refresh_tokens() -> RefreshTokens:
     """Tokens under two MAC keys, of which the second is the current one."""
     return RefreshTokens(MAC_KEYS, 2)
+
+
+@pytest.fixture
+async def scripted(keys: RedisServer) -> AsyncIterator[Scripted]:
+    """The scripts themselves, under a clock of the test's."""
+    clock = ScriptClock(keys)
+    yield Scripted(clock)
+    await clock.aclose()

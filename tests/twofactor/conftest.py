@@ -13,6 +13,7 @@ from tools.testbed.service_process import ServiceProcess
 from service import composition
 from tests.support.both_user_stores import more_pods, shared_service, shared_store  # noqa: F401
 from tests.support.living import living
+from tests.support.script_clock import ScriptClock
 from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autouse
 from tests.support.two_factor import Holder, new_holder
 from tests.support.user_stores import NewUserStore, UserStore
@@ -96,3 +97,11 @@ async def pods(
     monkeypatch.setattr(composition, "system_clock", watch)
     async with running(watch, keys.url, user_store, tmp_path) as pods:
         yield pods
+
+
+@pytest.fixture
+async def clock(keys: RedisServer) -> AsyncIterator[ScriptClock]:
+    """A client whose scripts see the time of the test's."""
+    clock = ScriptClock(keys)
+    yield clock
+    await clock.aclose()

@@ -1,0 +1,113 @@
+"""The scripts of the sessions, called with all that they take, for one user."""
+
+from typing import Any
+
+from tools.testbed.parts import CLIENT
+from tools.testbed.redis_server import RedisServer
+
+from service.redis.keys import bucket
+from service.sessions import scripts
+from service.sessions.refresh_tokens import SEALED_SUCCESSOR
+from tests.support.keys import session_prefix
+from tests.support.looking import events
+from tests.support.script_clock import ScriptClock
+
+USER = bytes(range(16))
+NAMES = bucket(USER)
+INDEX = NAMES.index + USER
+DEVICE = CLIENT.packed()
+HOUR, DAY, GRACE = 3_600_000, 86_400_000, 30_000
+FEED_LIFE = 1_000_000
+
+
+def sid(number: int) -> bytes:
+    return b"%012d" % number
+
+
+def digest(number: int, generation: int = 0) -> bytes:
+    """That of a session's token of this generation."""
+    return b"%012d%04d" % (number, generation)
+
+
+def key(number: int, generation: int = 0) -> bytes:
+    """Where the record of a session is, when this is its generation."""
+    return session_prefix(USER) + digest(number, generation)
+
+
+def sealed(number: int, generation: int) -> bytes:
+    return digest(number, generation).ljust(SEALED_SUCCESSOR, b"s")
+
+
+def record(
+    generation: int,
+    opened: int,
+    used: int,
+    proof: int = 1,
+    *,
+    life: int = DAY,
+    device: bytes = DEVICE,
+) -> bytes:
+    """A session's record, field by field."""
+    numbers = ((1, 1), (generation, 4), (opened, 6), (used, 5), (life, 5), (proof, 1))
+    return b"".join(number.to_bytes(length) for number, length in numbers) + device
+
+
+def told(server: RedisServer) -> list[dict[str, str]]:
+    """The events about the user, without what all of them have in common."""
+    rows = events(server, USER)
+    for row in rows:
+        assert row.pop("id")
+        common = row.pop("user"), row.pop("ip"), row.pop("request")
+        assert common == (USER.hex(), "192.0.2.7", "request-1")
+    return rows
+
+
+class Scripted:
+    """Calls the scripts; what is not given is as it is for everybody."""
+
+    def __init__(self, clock: ScriptClock) -> None:
+        self.clock = clock
+
+    async def open(self, number: int, **given: Any) -> Any:
+        now = self.clock.now
+        usual: dict[str, Any] = {
+            "session_id": sid(number), "session_hex": sid(number).hex(),
+            "token_digest": digest(number), "authentication": b"\1", "device": DEVICE,
+            "idle_life": HOUR, "absolute_life": DAY, "most": 50, "event": "user.loggedIn",
+            "read": "", "noted": b"", "clock": now, "valid_until": now + HOUR,
+            "feed_life": FEED_LIFE,
+        }  # fmt: skip
+        return await scripts.open_session(self.clock, USER, CLIENT, **(usual | given))
+
+    async def rotate(self, number: int, generation: int, **given: Any) -> Any:
+        """Present the token of this generation."""
+        now = self.clock.now
+        usual: dict[str, Any] = {
+            "session_id": sid(number), "session_hex": sid(number).hex(),
+            "presented": digest(number, generation), "presented_generation": generation,
+            "next_digest": digest(number, generation + 1),
+            "sealed": sealed(number, generation + 1), "device": DEVICE, "idle_life": HOUR,
+            "grace": GRACE, "clock": now, "valid_until": now + HOUR, "feed_life": FEED_LIFE,
+        }  # fmt: skip
+        return await scripts.rotate(self.clock, USER, CLIENT, **(usual | given))
+
+    async def end(self, number: int) -> Any:
+        return await scripts.end(
+            self.clock, USER, CLIENT,
+            session_id=sid(number), session_hex=sid(number).hex(), feed_life=FEED_LIFE,
+        )  # fmt: skip
+
+    async def revoke(self, caller: int, number: int) -> Any:
+        return await scripts.revoke(
+            self.clock, USER, CLIENT,
+            caller=sid(caller), session_id=sid(number), feed_life=FEED_LIFE,
+        )  # fmt: skip
+
+    async def revoke_all(self, caller: int, *, keep_own: bool) -> Any:
+        return await scripts.revoke_all(
+            self.clock, USER, CLIENT,
+            caller=sid(caller), keep_own=int(keep_own), feed_life=FEED_LIFE,
+        )  # fmt: skip
+
+    async def revoke_deleted_user(self) -> Any:
+        return await scripts.revoke_deleted_user(self.clock, USER, CLIENT, feed_life=FEED_LIFE)
