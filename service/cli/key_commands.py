@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
 
@@ -63,7 +64,7 @@ class _Keys:
         """Open all keys. Never makes any: that is for the first start."""
         if not (await self.store.read()).data_keys:
             raise KeyRefused("this database has no keys yet: start the service once")
-        return await self.store.open(self.services, system_clock)
+        return await self.store.open(self.services, system_clock, make=False)
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
@@ -74,9 +75,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     """
     try:
         return asyncio.run(_carry_out(settings, options))
-    except KeyServiceUnavailable as error:
-        raise StartupError(str(error)) from None
-    except (StoreUnavailable, KeyRefused, SealBroken) as error:
+    except (KeyServiceUnavailable, StoreUnavailable, KeyRefused, SealBroken) as error:
         raise StartupError(str(error)) from None
 
 
@@ -138,6 +137,12 @@ async def _rotate(keys: _Keys, options: argparse.Namespace) -> int:
 
 
 async def _rewrap(keys: _Keys, _: argparse.Namespace) -> int:
+    # First: a setting that is wrong must stop it before any change.
+    async with aclosing(_redis(keys.settings)) as redis:
+        return await _rewrap_all(keys, redis)
+
+
+async def _rewrap_all(keys: _Keys, redis: RedisClient) -> int:
     opened = _all_of(await keys.open())
     newest = opened.stored.data_keys[-1]
     waiting = newest.active_from - milliseconds(system_clock())
@@ -153,22 +158,23 @@ async def _rewrap(keys: _Keys, _: argparse.Namespace) -> int:
     with Progress("Secrets sealed anew", total) as progress:
         resealing = Resealing(keys.factors, Keyring(opened.data_keys, epoch), progress.advance)
         await resealing.reseal_enabled()
-    print(await _pending(keys.settings, resealing))
+    print(await _pending(keys.settings, redis, resealing))
     if resealing.broken:
         print(f"{resealing.broken} secrets do not open and were left as they are.")
     return 1 if resealing.broken else 0
 
 
-async def _pending(settings: Settings, resealing: Resealing) -> str:
+def _redis(settings: Settings) -> RedisClient:
     url = settings.redis_url or server_url(settings.data_dir)
-    redis = RedisClient(url, check_connection=refuse_without_rights)
+    return RedisClient(url, check_connection=refuse_without_rights)
+
+
+async def _pending(settings: Settings, redis: RedisClient, resealing: Resealing) -> str:
     life = int(settings.enrollment_ttl.total_seconds())
     try:
         return f"Pending enrolments sealed anew: {await resealing.reseal_pending(redis)}."
     except StoreUnavailable as error:
         return f"Pending enrolments are left to end within {life} s: {error}."
-    finally:
-        await redis.aclose()
 
 
 async def _retire(keys: _Keys, options: argparse.Namespace) -> int:

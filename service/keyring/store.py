@@ -85,10 +85,17 @@ class KeyStore:
         clock: Clock,
         known: UnsealedKeys | None = None,
         resting: Collection[int] = (),
+        *,
+        make: bool = True,
     ) -> UnsealedKeys:
-        """Open all keys of a database that has some. `known` and `resting`: see `unseal_all`."""
+        """Open all keys, those that are missing of a new database made first if `make` is set.
+
+        `known` and `resting`: see `unseal_all`.
+        """
         stored = await self.read()
         if not stored.data_keys:
+            if not make:  # it may be in the middle of a restore: new ones would be in the way
+                raise StartupError("the database has lost its data keys: restore it")
             wrapped, data_key = await self._create_first_keys(provider, clock())
             stored = await self.read()
             if stored.data_keys and stored.data_keys[0].wrapped == wrapped:  # ours, not another's

@@ -73,6 +73,19 @@ class UnsealedKeys:
         """Find the epoch that seals at `now`, ms since 1970: the newest active one that is open."""
         return current_epoch([k for k in self.stored.data_keys if k.epoch in self.data_keys], now)
 
+    def is_current(self, stored: KeyRecords) -> bool:
+        """Tell whether this is what is `stored`, and nothing of it was forgotten."""
+        known = self.data_keys.keys() | self.refused.keys()
+        return stored == self.stored and all(key.epoch in known for key in stored.data_keys)
+
+    def forget_lost(self, stored: KeyRecords) -> None:
+        """Forget the data keys that are not `stored` any more: what they seal opens nowhere else.
+
+        They were retired, or a database was restored, in which epochs may have been begun anew.
+        """
+        kept = {key.epoch: self.data_key(key) for key in stored.data_keys}
+        self.data_keys = {epoch: key for epoch, key in kept.items() if key is not None}
+
     def data_key(self, key: DataKey) -> bytes | None:
         """Return the data key of this row, if it is open here.
 
@@ -93,7 +106,7 @@ class UnsealedKeys:
         peppers, pepper = in_use(self._keys(PEPPER), now, None)
         digest = in_use(self._keys(EMAIL_DIGEST), now, None)[1]
         return ServiceKeys(
-            keyring=Keyring(self.data_keys, self.current_epoch(now)),
+            keyring=self._keyring(now),
             signing=SigningKeys(
                 [self._private[key.id] for key in signing_keys], signing_keys.index(signer)
             ),
@@ -103,6 +116,11 @@ class UnsealedKeys:
             pepper_current=pepper.id,
             email_digest_key=self._secrets[EMAIL_DIGEST][digest.id],
         )
+
+    def _keyring(self, now: int) -> Keyring:
+        if not self.data_keys:
+            return Keyring.closed()
+        return Keyring(self.data_keys, self.current_epoch(now))
 
     def _keys(self, use: str) -> tuple[SealedKey, ...]:
         return self.stored.sealed_keys[use]

@@ -70,6 +70,8 @@ class KeyWatch:
         self.keys: KeysInUse
         self._ask_at = 0.0
         self._reason = ""
+        self._failed = False
+        self._had_keys = False
         self.problem = ""
         """What keeps the keys from being as they should, in a sentence; empty when all is well."""
 
@@ -80,7 +82,8 @@ class KeyWatch:
         While all that is refused is a data key under which nobody can have sealed, or few have,
         what is open goes on to be used, and the process is ready.
         """
-        return "" if self._open and self._open.refused else self.problem
+        usable = self._open and self._open.refused and not self._failed
+        return "" if usable else self.problem
 
     async def start(self) -> KeysInUse:
         """Load the keys of this process, open if the key service answers.
@@ -91,11 +94,14 @@ class KeyWatch:
         """
         try:
             self._open = await self._store.open(self._provider, self._clock)
+            self._had_keys = True
             keys = self._open.at(self._clock(), self._lives)
             self._complain_of_refused(self._open)
         except KeyServiceUnavailable as error:
             self._complain(_NOT_OPEN, error)
-            keys = public_only(await self._store.read(), self._clock(), self._lives)
+            stored = await self._store.read()
+            self._had_keys = bool(stored.data_keys)
+            keys = public_only(stored, self._clock(), self._lives)
         self.keys = KeysInUse(keys)
         self.keys.keyring.on_unknown_epoch = self._wake.set
         return self.keys
@@ -125,23 +131,25 @@ class KeyWatch:
             if self._open:  # whatever happens next: time alone makes one key follow another
                 self._show(self._open)
             stored = await self._store.read()
+            if self._open and stored.data_keys != self._open.stored.data_keys:
+                # At once: opening the others may take long, or fail.
+                self._open.forget_lost(stored)
+                self._show(self._open)
             refused = self._open.refused if self._open else {}
-            if self._open is None or stored != self._open.stored or (refused and ask):
+            if self._open is None or not self._open.is_current(stored) or (refused and ask):
                 await self._reopen(stored, () if ask else refused)
             if self._open:
                 self._show(self._open)
                 await self._rotation.rotate_aged(self._open, self._lives)
         except KeyServiceUnavailable as error:
-            self._complain(_NEWEST_NOT_OPEN if self._open else _NOT_OPEN, error)
-            self._wait_longer(error)
+            self._fail(_NEWEST_NOT_OPEN if self._open else _NOT_OPEN, error)
         except StoreUnavailable:
             pass  # the part `users` of readiness tells; what is open stays in use
         except StartupError as error:  # too late to stop: others may need this process
-            self._complain(
+            self._fail(
                 "A key in the database does not open; see the log." if self._open else _NOT_OPEN,
                 error,
             )
-            self._wait_longer(error)
         except Exception as error:  # a defect here must not end the task, and so the looking
             log.error("keys", exc_info=error)
         else:
@@ -149,12 +157,19 @@ class KeyWatch:
 
     def _settle(self, ask: bool) -> None:
         """Forget the last problem after a look that went well, but for keys that were refused."""
+        self._failed = False
         if self._open and self._open.refused:
             self._complain_of_refused(self._open)
             if ask:
                 self._wait_longer(next(iter(self._open.refused.values())))
         else:
             self.problem, self._wait, self._ask_at = "", _SHORTEST, 0.0
+
+    def _fail(self, problem: str, error: Exception) -> None:
+        """Note that what the tables hold cannot be used as it has to be."""
+        self._failed = True
+        self._complain(problem, error)
+        self._wait_longer(error)
 
     def _wait_longer(self, error: Exception) -> None:
         lasting = isinstance(error, (KeyServiceRefused, StartupError))
@@ -163,7 +178,10 @@ class KeyWatch:
         self._ask_at = time.monotonic() + self._wait.total_seconds()
 
     async def _reopen(self, stored: KeyRecords, resting: Collection[int]) -> None:
-        self._open = await self._store.open(self._provider, self._clock, self._open, resting)
+        self._had_keys = self._had_keys or bool(stored.data_keys)
+        self._open = await self._store.open(
+            self._provider, self._clock, self._open, resting, make=not self._had_keys
+        )
         log.info("keys open", epochs=sorted(self._open.data_keys))
 
     def _show(self, opened: UnsealedKeys) -> None:
@@ -171,6 +189,7 @@ class KeyWatch:
         keys = opened.at(self._clock(), self._lives)
         shown = (
             opened,
+            list(opened.data_keys),
             keys.keyring.current_epoch,
             keys.signing.active.kid,
             list(keys.signing.public_keys()),

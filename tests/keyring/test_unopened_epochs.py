@@ -12,6 +12,7 @@ from service.errors import KeyRefused, KeyServiceRefused, KeyServiceUnavailable
 from service.keyring.data_key_rotation import DELAY, DataKeyRotation
 from service.keyring.envelope import epoch_of
 from service.keyring.kms.provider import KeyProvider
+from service.keyring.store import KeyStore
 from service.keyring.unsealing import wrap_aad
 from tests.keyring.conftest import DataDir, SetClock
 from tests.keyring.pod import Pod
@@ -161,3 +162,21 @@ async def test_another_reason_is_told(
 def logged() -> Iterator[list[dict[str, Any]]]:
     with capture_logs() as entries:
         yield entries
+
+
+async def test_a_refused_epoch_that_others_use_is_not_ready(
+    data_dir: DataDir, set_clock: SetClock
+) -> None:
+    """An epoch was refused while it was of no use; since then others have moved all keys under it.
+    What they seal this pod cannot open, so it is ready no more, until it is let."""
+    provider = await begin_unopened(data_dir, set_clock)
+    pod = await Pod(data_dir, set_clock, provider).start()
+    assert not pod.watch.blocking
+    opened = await KeyStore(data_dir.engine).open(data_dir.provider, set_clock)
+    epochs = DataKeyRotation(data_dir.engine, data_dir.provider, set_clock)
+    await epochs.reseal_keys(opened)
+    await pod.look()
+    assert pod.watch.blocking
+    provider.epoch = None
+    await pod.look()
+    assert not pod.watch.problem
