@@ -16,8 +16,7 @@ from service.accounts.emails import lookup_key, normalize
 from service.accounts.passwords import PasswordHash
 from service.accounts.user_rows import Credentials, User
 from service.accounts.users import Users
-from service.database import engine as database
-from service.database import tables
+from service.database import sqlite, tables
 from service.database.reader import open_reader
 from service.errors import EmailTaken, StoreUnavailable
 from tests.support.user_stores import UserStore
@@ -117,7 +116,7 @@ async def test_racing_signups_make_one_account(
     user_store: UserStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Proves that of many signups of one address over two processes' pools exactly one succeeds."""
-    monkeypatch.setattr(database, "PATIENCE", 20.0)  # SQLite's; here all have to get their turn
+    monkeypatch.setattr(sqlite, "PATIENCE", 20.0)  # SQLite's; here all have to get their turn
     engines = [user_store.open(), user_store.open()]
     for turn in range(5):
         spellings = [normalize(s + f"{turn}@example.com") for s in ("ada", "ADA", "ａｄａ", "Ada")]

@@ -62,7 +62,7 @@ async def test_a_session_rotates_so_often_in_any_window(limited: Parts, keys: Re
             continue
         done.append(before)
         if len(done) > 3:
-            assert loop.time() - done[-4] >= 0.6
+            assert loop.time() - done[-4] >= 0.6 - 0.002  # Redis counts whole milliseconds
         assert (await limited.sessions.refresh(token, CLIENT)).refresh_token == successor
         token = successor
     assert waits == {1}

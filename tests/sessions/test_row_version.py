@@ -11,6 +11,8 @@ from service.redis.scripts import script
 from service.sessions import row_version
 from service.sessions.row_version import is_changing, read
 
+pytestmark = pytest.mark.one_server("a text matches alike on any")
+
 
 @script(
     text="""
