@@ -30,7 +30,8 @@ LUA = """\
 local a = ARGV[3] -- 7 < 8
 if a == 'x' then
   redis.call('SET', KEYS[1], a, 'PX', 9)
-end"""
+end
+return 5, 5"""
 
 TESTS = """
 import pytest
@@ -70,6 +71,8 @@ def test_each_lua_mutant_changes_one_line() -> None:
         "never a == 'x'",
         "9 → 10 in redis.call('SET', KEYS[1], a, 'PX', 9)",
         "without redis.call('SET', KEYS[1], a, 'PX', 9)",
+        "5 → 6 in return 5, 5",
+        "5 → 6 in return 5, 5, place 2",
     }
     for source in found.values():
         changed = zip(LUA.splitlines(), source.splitlines(), strict=True)

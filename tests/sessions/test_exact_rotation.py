@@ -50,7 +50,7 @@ async def test_what_a_rotation_writes(scripted: Scripted, keys: RedisServer) -> 
     with keys.client() as client:
         assert client.get(key(1, 1)) == expected
         assert client.get(HANDOFF) == digest(1, 0) + sealed(1, 1)
-        assert GRACE - 1000 < client.pttl(HANDOFF) <= GRACE
+        assert scripted.clock.gave(GRACE, client, HANDOFF)
         assert client.hgetall(INDEX) == {sid(1): digest(1, 1)}
         assert not client.exists(key(1, 0))
         assert client.pexpiretime(key(1, 1)) == client.pexpiretime(INDEX) == outcome[2]
@@ -124,16 +124,28 @@ async def test_a_rotation_without_one_forgets(scripted: Scripted) -> None:
     opened = scripted.clock.now
     await scripted.open(1, authentication=b"\7")
     await scripted.rotate(1, 0)
-    await scripted.rotate(1, 0, device=ELSEWHERE)
-    for generation, proof in ((2, 7 + 8 + 2 * 32), (3, 7)):
+    await scripted.rotate(1, 1)
+    await scripted.rotate(1, 1, device=ELSEWHERE)
+    for generation, proof in ((3, 7 + 8 + 3 * 32), (4, 7)):
         rotated = await scripted.rotate(1, generation - 1)
         assert rotated[1] == record(generation, opened, 0, proof)
-    for generation in range(4, 9):  # marks begin again after seven generations
+    for generation in range(5, 10):  # the generation is noted modulo 7
         await scripted.rotate(1, generation - 1)
-    outcome = await scripted.rotate(1, 7, device=ELSEWHERE)
-    assert outcome[1] == record(8, opened, 0, 7 + 8 + 2 * 32)
-    await scripted.rotate(1, 8)
-    assert (await scripted.rotate(1, 8, device=ELSEWHERE))[1][21] == 7 + 16 + 3 * 32
+    outcome = await scripted.rotate(1, 8, device=ELSEWHERE)
+    assert outcome[1] == record(9, opened, 0, 7 + 8 + 3 * 32)
+    await scripted.rotate(1, 9)
+    assert (await scripted.rotate(1, 9, device=ELSEWHERE))[1][21] == 7 + 16 + 4 * 32
+
+
+@pytest.mark.parametrize("address", [None, "192.0.2.7", "2001:db8::1"])
+async def test_any_byte_of_the_user_agent_counts(scripted: Scripted, address: str | None) -> None:
+    """The first as well as the last, and one more, of what is kept of it."""
+    before = packed(address, "")
+    for number, user_agent in enumerate((b"xbc", b"abx", b"abcd", b"ab", b"bc", b"")):
+        await scripted.open(number)
+        await scripted.rotate(number, 0, device=before + b"abc")
+        outcome = await scripted.rotate(number, 0, device=before + user_agent)
+        assert outcome[1][21] == 1 + 8 + 2 * 32, user_agent
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A client whose scripts see a time of the test's, so that each bound is met to the millisecond."""
 
 import time
+from typing import Any
 
 from tools.testbed.redis_server import RedisServer
 
@@ -33,3 +34,9 @@ class ScriptClock(RedisClient):
         self.before_changing = self._bare + _TIME.format(
             seconds=seconds, microseconds=rest * 1000 + microseconds
         )
+
+    def gave(self, life: int, client: Any, key: bytes) -> bool:
+        """Whether the key was given this life in ms, by the server's clock, since the start."""
+        seconds, microseconds = client.time()
+        given = client.pexpiretime(key) - life
+        return bool(self.start - 999 <= given <= seconds * 1000 + microseconds // 1000)

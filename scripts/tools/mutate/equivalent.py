@@ -2,26 +2,54 @@
 
 from tools.mutate.mutant import Mutant
 
-_ONE_MS = "one millisecond of a window or a life, which no caller can tell from the time of a call"
+_SAME_LIFE = "gives an index the life that it has"
+_ONE_MORE_READ = "reads an entry more than it looks at"
+_NO_SUCH_MARK = (
+    "a handoff needs a rotation before it: no record has a mark of generation 0, or of less"
+)
 
 EQUIVALENT: dict[tuple[str, str], str] = {
     (
-        "service/sessions/rate_limit.lua",
-        "< → <= in if oldest and now - oldest < CALLS_WINDOW then",
-    ): _ONE_MS,
+        "service/sessions/end.lua",
+        "1 → 2 in local newest = call('XREVRANGE', revoked, before, '-', 'COUNT', 1)[1]",
+    ): _ONE_MORE_READ,
     (
-        "service/sessions/rate_limit.lua",
-        ">= → > in if now - last >= CALLS_WINDOW then return nil end",
-    ): _ONE_MS,
+        "service/sessions/feed.lua",
+        "1 → 2 in local newest = redis.call('XREVRANGE', revoked, now_ms() - feed_life, '-', "
+        "'COUNT', 1)[1]",
+    ): _ONE_MORE_READ,
     (
-        "service/sessions/row_version.lua",
-        "> → >= in if now - began > LONGEST_CHANGE then count = 0 end",
-    ): _ONE_MS,
+        "service/sessions/handoffs.lua",
+        "< → <= in local function generation_bits(generation) return generation < 0 and -1 or "
+        "1 + generation % 7 end",
+    ): _NO_SUCH_MARK,
+    (
+        "service/sessions/handoffs.lua",
+        "0 → 1 in local function generation_bits(generation) return generation < 0 and -1 or "
+        "1 + generation % 7 end",
+    ): _NO_SUCH_MARK,
+    (
+        "service/sessions/handoffs.lua",
+        "1 → 2 in local function generation_bits(generation) return generation < 0 and -1 or "
+        "1 + generation % 7 end",
+    ): _NO_SUCH_MARK,
+    (
+        "service/sessions/handoffs.lua",
+        "never one == other",
+    ): "compares what is the same part by part",
+    (
+        "service/sessions/living.lua",
+        "never not record",
+    ): "answers the `false` that GET has answered instead of nil; callers ask `not`",
+    (
+        "service/sessions/records.lua",
+        "< → <= in and redis.call('PEXPIRETIME', index) < expiry then",
+    ): _SAME_LIFE,
     (
         "service/sessions/row_version.lua",
         "< → <= in if redis.call('PTTL', index) < LONGEST_CHANGE then "
         "redis.call('PEXPIRE', index, LONGEST_CHANGE) end",
-    ): "gives an index the life that it has",
+    ): _SAME_LIFE,
 }
 """By path and change, as `scripts/mutate --list` writes them."""
 

@@ -1,6 +1,7 @@
 """Mutants of a Lua script: comparisons, conditions, numbers, options, whole statements."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from tools.mutate.mutant import Mutant
@@ -39,9 +40,12 @@ def mutants(path: str, source: str) -> Iterator[Mutant]:
     lines = source.split("\n")
     for number, line in enumerate(lines):
         code, dashes, comment = line.partition("--")
+        seen: Counter[str] = Counter()
         for change, changed in _changes(code):
             rest = [*lines[:number], changed + dashes + comment, *lines[number + 1 :]]
-            yield Mutant(path, number + 1, change, "\n".join(rest))
+            seen[change] += 1
+            place = f", place {seen[change]}" if seen[change] > 1 else ""
+            yield Mutant(path, number + 1, change + place, "\n".join(rest))
 
 
 def _changes(code: str) -> Iterator[tuple[str, str]]:
