@@ -16,7 +16,10 @@ class Target(msgspec.Struct, frozen=True):
 TARGETS: Sequence[Target] = (
     Target("service/sessions/*.lua", ("tests/sessions",)),
     Target("service/twofactor/*.lua", ("tests/twofactor",)),
-    Target("service/redis/probe.lua", ("tests/redis/test_rights.py", "tests/test_readiness.py")),
+    Target(
+        "service/redis/probe.lua",
+        ("tests/redis/test_probe.py", "tests/redis/test_rights.py", "tests/test_readiness.py"),
+    ),
     Target("service/sessions/*.py", ("tests/sessions",)),
     Target("service/twofactor/*.py", ("tests/twofactor",)),
     Target("service/authentication/owners.py", ("tests/sessions/test_owners.py",)),
