@@ -61,17 +61,17 @@ class DataKeyRotation:
             raise KeyRefused("there is no further epoch")
         data_key = secrets.token_bytes(DATA_KEY_SIZE)
         wrapped = await run_in_daemon_thread(wrap_new, self._provider, data_key, epoch)
-        now = self._clock()
-        row = {
-            "epoch": epoch,
-            "wrapped": wrapped,
-            "created_at": milliseconds(now),
-            "active_from": milliseconds(now + self._delay),
-        }
         try:
             with store_errors():
                 async with self._engine.begin() as connection:
                     await lock_keys(connection)
+                    now = self._clock()  # by now: others may have held the lock for long
+                    row = {
+                        "epoch": epoch,
+                        "wrapped": wrapped,
+                        "created_at": milliseconds(now),
+                        "active_from": milliseconds(now + self._delay),
+                    }
                     await connection.execute(insert(data_keys), row)
         except IntegrityError:
             raise KeyRefused(f"another process has just begun epoch {epoch}") from None

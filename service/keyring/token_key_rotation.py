@@ -57,12 +57,14 @@ class TokenKeyRotation:
             raise KeyRefused(f"the {use} key {newest.id} is published and waits for its time")
         key_id = _free_id(use, {key.id for key in opened.stored.sealed_keys[use]})
         keyring = Keyring(opened.data_keys, opened.current_epoch(milliseconds(now)))
-        active_from = milliseconds(now if at_once else now + DELAY)
-        row = sealed_row(keyring, use, key_id, MINTS[use](), milliseconds(now), active_from)
+        secret = MINTS[use]()
         try:
             with store_errors():
                 async with self._engine.begin() as connection:
                     await lock_keys(connection)
+                    now = self._clock()  # by now: others may have held the lock for long
+                    active_from = milliseconds(now if at_once else now + DELAY)
+                    row = sealed_row(keyring, use, key_id, secret, milliseconds(now), active_from)
                     await require_epoch(connection, keyring.current_epoch)
                     await connection.execute(insert(sealed_keys), row)
         except IntegrityError:
