@@ -107,6 +107,9 @@ def check_the_rest(report: Report) -> None:
     assert value("guard", "guard", "memory of an ended session") > 0
     assert value("propagation", "logout", "accepted again") == 0
     assert value("propagation", "logout", "p50") > 0
+    hostile = report.of("hostile")
+    assert len(hostile) == 8 * (2 * 5 + 1)
+    assert all(row.value > 0 for row in hostile if row.metric != "resident")
     topologies = {row.by for row in report.of("topologies")}
     assert topologies == {"one server", "Sentinels", "cluster"}
     busiest = [r.value for r in report.of("workers") if r.metric == "CPU of the busiest worker"]

@@ -24,6 +24,7 @@ What can be measured, each by itself:
   workers       refresh with one worker and with two
   flood         logins that insist, against bare bcrypt, and refresh and logout beside them
   storm         logouts at rates that do not wait, and me and refresh beside them
+  hostile       requests that are not meant well, what me and refresh feel, and the memory kept
   topologies    one server, Sentinels, a cluster
   guard propagation   what an app pod pays, and when it knows of a logout
   seal memory   the keyring; bytes for a session
@@ -53,15 +54,15 @@ _AMOUNTS = (
     ("--sessions", 20_000, "for the memory of one"),
     ("--sessions-most", 1_000_000, "for growth, in the largest store"),
     ("--revocations", 1_000_000, "in a guard"),
-    ("--storm-connections", 64, "of a flood of logins or a storm of logouts"),
-    ("--storm-rounds", 3, "of flood and storm"),
-    ("--seconds", 6, "that each flood or storm lasts"),
+    ("--storm-connections", 64, "of a flood or a storm, and a sixteenth of a hostile crowd"),
+    ("--storm-rounds", 3, "of flood, storm and hostile crowds"),
+    ("--seconds", 6, "that each of them lasts"),
     ("--logouts", 1000, "that app pods are to see"),
 )
 
 PARTS = (
     *(call.name for call in CALLS),
-    *("connections", "growth", "workers", "flood", "storm"),
+    *("connections", "growth", "workers", "flood", "storm", "hostile"),
     *("topologies", "guard", "propagation", "seal", "memory"),
 )
 

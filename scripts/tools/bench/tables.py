@@ -22,6 +22,7 @@ PARTS = {
     "workers": "Two workers",
     "flood": "A flood of logins",
     "storm": "A storm of logouts",
+    "hostile": "Requests that are not meant well",
     "memory": "Memory",
     "guard": "In app pods",
     "propagation": "From a 204 until the last of three pods refuses",
