@@ -4,9 +4,7 @@ from tools.mutate.mutant import Mutant
 
 _SAME_LIFE = "gives an index the life that it has"
 _ONE_MORE_READ = "reads an entry more than it looks at"
-_NO_SUCH_MARK = (
-    "a handoff needs a rotation before it: no record has a mark of generation 0, or of less"
-)
+_NO_SUCH_HANDOFF = "a handoff needs a rotation before it: none is noted at generation 0, or below"
 
 EQUIVALENT: dict[tuple[str, str], str] = {
     (
@@ -22,17 +20,25 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "service/sessions/handoffs.lua",
         "< → <= in local function generation_bits(generation) return generation < 0 and -1 or "
         "1 + generation % 7 end",
-    ): _NO_SUCH_MARK,
+    ): _NO_SUCH_HANDOFF,
     (
         "service/sessions/handoffs.lua",
         "0 → 1 in local function generation_bits(generation) return generation < 0 and -1 or "
         "1 + generation % 7 end",
-    ): _NO_SUCH_MARK,
+    ): _NO_SUCH_HANDOFF,
     (
         "service/sessions/handoffs.lua",
         "1 → 2 in local function generation_bits(generation) return generation < 0 and -1 or "
         "1 + generation % 7 end",
-    ): _NO_SUCH_MARK,
+    ): _NO_SUCH_HANDOFF,
+    (
+        "service/sessions/handoffs.lua",
+        "32 → 33 in local function noted_bits(proof) return math.floor(proof / 32) end",
+    ): "who notes a generation (1 to 7) notes a rotation, too: the bits below are 8 at least",
+    (
+        "service/sessions/handoffs.lua",
+        "1 → 2 in local address, user_agent = client:sub(2, length + 1), client:sub(length + 2)",
+    ): "of an address only the first bytes count, and an unknown one is still like no other",
     (
         "service/sessions/handoffs.lua",
         "never one == other",
