@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import asyncpg
-from sqlalchemy import insert, select
+from sqlalchemy import exists, false, insert, select
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.database import libpq, outages, postgresql, sqlite
-from service.database.tables import users
+from service.database.tables import password_costs, recovery_codes, users
 from service.errors import StoreUnavailable
 
 # What the statement or its values are to blame for, unless the error says otherwise.
@@ -92,7 +92,7 @@ async def ping(engine: AsyncEngine) -> None:
 
 
 async def check_writable(engine: AsyncEngine) -> None:
-    """Make a change that leaves nothing behind, as durably as any other.
+    """Make a change that leaves nothing behind, as durably as any other; see that all can be read.
 
     Raises:
         StoreUnavailable: that does not work; the message says why.
@@ -100,6 +100,7 @@ async def check_writable(engine: AsyncEngine) -> None:
     with store_errors():
         async with engine.connect() as connection:
             await connection.execute(_READ_ONE)
+            await connection.execute(_READ_ALL)
             if engine.dialect.name == "sqlite":
                 # What is taken back would stay in memory. A field of the file that is the program's
                 # own is written, logged and synced like a row.
@@ -115,4 +116,7 @@ async def check_writable(engine: AsyncEngine) -> None:
 
 
 _READ_ONE = select(users.c.id).limit(1)  # `SELECT 1` would not even look at SQLite's file
+_READ_ALL = select(  # no row, but each column that a call needs has to be there
+    users, exists(select(recovery_codes)), exists(select(password_costs))
+).where(false())
 _ADD_ONE = insert(users).values(email="", password_hash="", password_scheme=0, created_at=0)

@@ -10,6 +10,7 @@ _READ_ONLY = "takes no writes: it is read-only"
 _FULL = "takes no writes: its disk is full"
 _MEMORY = "is out of memory"
 _DAMAGED = "is damaged: restore it from a backup"
+_OF_ITS_OWN = "has an error of its own"
 _LOCKED = "is locked by somebody else for too long"
 
 _BY_STATE = {  # whole states, then classes
@@ -36,7 +37,10 @@ _BY_STATE = {  # whole states, then classes
     "XX001": _DAMAGED,
     "XX002": _DAMAGED,
     "08": _CANNOT_BE_REACHED,
+    "09": _OF_ITS_OWN,
     "28": "refuses the user or the password",
+    "38": _OF_ITS_OWN,
+    "39": _OF_ITS_OWN,
     "40": "has taken a transaction back",
     "53": "lacks resources",
     "54": "has reached a limit of its own",
@@ -44,7 +48,8 @@ _BY_STATE = {  # whole states, then classes
     "57": "does not serve at the moment",
     "58": "has trouble with its own machine",
     "F0": "has a broken configuration",
-    "XX": "has an error of its own",
+    "P0": _OF_ITS_OWN,  # raised by a trigger, say
+    "XX": _OF_ITS_OWN,
 }
 
 _BY_CODE = {  # SQLite's, the extended ones by how they begin

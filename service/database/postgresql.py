@@ -30,6 +30,9 @@ _CLOSE_PATIENCE = 0.1
 # What a server that was demoted answers to each write, until it is left.
 _READ_ONLY = "25006"
 
+# What it answers to a statement that it has cancelled for taking too long.
+_NOT_IN_TIME = "57014"
+
 _NAME = "openshow-auth"
 
 
@@ -40,12 +43,15 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # untyped base
     cancel, and wait for that.
     """
 
-    __slots__ = ("_deadline",)
+    __slots__ = ("_deadline", "is_overdue")
     _deadline: asyncio.TimerHandle | None
+    is_overdue: bool
+    """Whether it was aborted at its deadline."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._deadline = None
+        self.is_overdue = False
 
     def cut_after(self, seconds: float | None) -> None:
         """Set the deadline, in place of the one before; `None`: have none."""
@@ -53,7 +59,11 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # untyped base
             self._deadline.cancel()
             self._deadline = None
         if seconds is not None:
-            self._deadline = asyncio.get_running_loop().call_later(seconds, self.terminate)
+            self._deadline = asyncio.get_running_loop().call_later(seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        self.is_overdue = True
+        self.terminate()
 
     # The parameter is the driver's own; its callers may pass it.
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
@@ -219,6 +229,9 @@ def _read_errors(engine: AsyncEngine) -> None:
     def read(context: ExceptionContext) -> None:
         if isinstance(context.original_exception, asyncpg.InternalClientError):
             context.is_disconnect = True  # the driver has lost its way on this connection
+        raw = context.connection and context.connection.connection.driver_connection
+        if isinstance(raw, _Connection) and raw.is_overdue:
+            context.original_exception.sqlstate = _NOT_IN_TIME  # type: ignore[attr-defined]  # as others have it
         cause = context.original_exception.__cause__
         if isinstance(cause, asyncpg.PostgresError):
             cause.detail = None  # it quotes the row, and tracebacks would show it

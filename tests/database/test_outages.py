@@ -5,6 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tools.testbed.postgresql import PostgresServer
 
 from service.database import outages
-from service.database.engine import open_database, store_errors
+from service.database.engine import check_writable, open_database, store_errors
 from service.database.migration import migrate
 from service.errors import StoreUnavailable
 
@@ -23,7 +24,7 @@ STATES = [
     *("0A000", "25006", "25P03", "26000", "3D000", "40001", "40P01", "40003", "42501", "42703"),
     *("42P01", "53000", "53100", "53200", "53300", "53400", "54000", "55000", "55P03", "57000"),
     *("57014", "57P01", "57P03", "58000", "58030", "58P01", "F0000", "XX000", "XX001", "08006"),
-    "28P01",
+    *("28P01", "P0001", "09000", "38000"),
 ]
 WRITE = "INSERT INTO data_keys (epoch, wrapped, created_at) VALUES (1, '', 0)"
 
@@ -74,6 +75,35 @@ async def test_mistakes_of_ours_stay_what_they_are(postgres: PostgresServer, sta
             async with engine.begin() as connection:
                 await connection.execute(text(RAISE.format(state)))
         await engine.dispose()
+
+
+@pytest.mark.parametrize("statement", ["SELECT pg_sleep(9)", "LOCK TABLE users"])
+async def test_a_server_that_takes_too_long(postgres: PostgresServer, statement: str) -> None:
+    """Proves that a server which answers, but not in time, is not told as one that is away."""
+    with postgres.database() as name:
+        engine = open_database(postgres.url(name))
+        patient = open_database(postgres.url(name), patience=timedelta(seconds=20))
+        async with patient.begin() as other:
+            await other.execute(text("LOCK TABLE users"))
+            assert await told(engine, statement) == "the user store did not do a statement in time"
+        await engine.dispose()
+        await patient.dispose()
+
+
+@pytest.mark.parametrize(
+    "lost", ["ALTER TABLE users RENAME totp_sealed TO other", "DROP TABLE recovery_codes"]
+)
+async def test_a_part_that_is_missing(
+    engine: AsyncEngine, postgres: PostgresServer, lost: str
+) -> None:
+    """Proves that readiness looks at all that calls need, not only at what it writes."""
+    with postgres.database() as name:
+        for each in (engine, open_database(postgres.url(name))):
+            await check_writable(each)
+            await run(each, lost)
+            with pytest.raises(StoreUnavailable, match="is not set up"):
+                await check_writable(each)
+            await each.dispose()
 
 
 async def test_too_many_connections(postgres: PostgresServer) -> None:
