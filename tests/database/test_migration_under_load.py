@@ -55,9 +55,9 @@ async def test_reads_go_on_while_a_migration_waits(
     engine = open_database(behind)
     migrating = asyncio.create_task(asyncio.to_thread(migrate, behind))
     asyncio.get_running_loop().call_later(
-        3, lambda: asyncio.ensure_future(reader.execute("ROLLBACK"))
+        5, lambda: asyncio.ensure_future(reader.execute("ROLLBACK"))
     )
-    assert await slowest_read(engine, migrating) < 0.8
+    assert await slowest_read(engine, migrating) < 3, "it has waited for the transaction as well"
     await migrating
     await engine.dispose()
     found = await reader.fetchval("SELECT version_num FROM openshow_schema")
