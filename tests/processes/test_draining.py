@@ -80,13 +80,16 @@ def test_serves_on_for_the_delay_but_is_not_ready(start: Start, workers: str) ->
         assert client.get("/health/ready").status_code == 200
         program.send(signal.SIGTERM)
         wait_until(lambda: client.get("/health/ready").status_code == 503, "it is not ready")
-        for _ in range(8):  # whichever worker is asked
-            wait_until(lambda: client.get("/health/ready").status_code == 503, "none is ready")
-            answer = client.get("/health/ready")
-            assert answer.headers["connection"] == "close"
-            assert [n for n, part in answer.json().items() if not part["ok"]] == ["process"]
-            answer = client.get("/health/live")
-            assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+
+        def is_told(path: str, status: int) -> bool:
+            answer = client.get(path)
+            return (answer.status_code, answer.headers.get("connection")) == (status, "close")
+
+        for _ in range(8):  # whichever worker is asked: one hears of it after the other
+            wait_until(lambda: is_told("/health/ready", 503), "none is ready")
+            wait_until(lambda: is_told("/health/live", 200), "each closes")
+        parts = client.get("/health/ready").json()
+        assert [name for name, part in parts.items() if not part["ok"]] == ["process"]
     program.send(signal.SIGINT)
     assert program.exit_code() == 0
 

@@ -65,7 +65,7 @@ def stub() -> Iterator[Stub]:
     ("mix", "calls"),
     [
         ("browse", {"me", "refresh"}),
-        ("mixed", {"me", "refresh", "logout"}),
+        ("mixed", {"me", "refresh"}),  # of a hundred arrivals five are logouts: there may be none
         ("logout-storm", {"me", "refresh", "logout"}),
         ("login-storm", {"me", "refresh", "login"}),
         ("enrolment", {"me", "enable", "verify", "disable"}),
