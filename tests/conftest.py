@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 from tools.testbed.access import SERVICE
 from tools.testbed.cluster import Cluster
 from tools.testbed.postgresql import PostgresServer
@@ -179,3 +180,11 @@ def user_store(new_user_store: NewUserStore, tmp_path: Path) -> Iterator[UserSto
     """A migrated, empty user store of the test's own."""
     with new_user_store(tmp_path) as store:
         yield store
+
+
+@pytest.fixture
+async def engine(user_store: UserStore) -> AsyncIterator[AsyncEngine]:
+    """`user_store`, opened as the service does, with patience."""
+    engine = user_store.open()
+    yield engine
+    await engine.dispose()

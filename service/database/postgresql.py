@@ -65,8 +65,7 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # untyped base
         self.is_overdue = True
         self.terminate()
 
-    # The parameter is the driver's own; its callers may pass it.
-    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  the driver's
         """Close the connection in order, but wait for the server `_CLOSE_PATIENCE` at the most."""
         try:
             await super().close(timeout=_CLOSE_PATIENCE)

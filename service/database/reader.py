@@ -127,7 +127,7 @@ class _SqliteReader:
                 return self._connection  # another has opened it meanwhile
             self._close()
             lent = await self._engine.raw_connection()
-            opened: aiosqlite.Connection = lent.driver_connection  # type: ignore[assignment]
+            opened: aiosqlite.Connection = lent.driver_connection  # type: ignore[assignment]  # of SQLite
             lent.detach()  # it is this reader's from now on, and the pool may open another
             self._connection, self._identity = opened, identity
             return opened

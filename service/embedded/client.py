@@ -48,7 +48,7 @@ def wait_for_server(
                 f"no embedded Valkey runs on {data_dir.resolve()}; start one there with "
                 "`python -m service redis`, or leave out --attach"
             )
-        time.sleep(POLL)
+        time.sleep(POLL)  # a server that starts tells nobody; the deadline above bounds it
 
 
 def connect(socket: Path) -> Redis:

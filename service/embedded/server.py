@@ -103,7 +103,7 @@ class EmbeddedServer:
         deadline = time.monotonic() + limit.total_seconds()
         with suppress(RedisError), connect(self._socket) as client:
             while len(client.client_list()) > 1 and time.monotonic() < deadline:
-                time.sleep(POLL)
+                time.sleep(POLL)  # Redis tells nobody that clients have gone; `limit` bounds it
 
     def stop(self) -> None:
         """Shut the server down and wait for it. Every answered write is on the disk already."""
@@ -122,7 +122,7 @@ class EmbeddedServer:
                 )
             with suppress(RedisError), connect(self._socket) as client:
                 client.shutdown()
-            time.sleep(POLL)
+            time.sleep(POLL)  # nobody tells when a lock is free; the deadline above bounds it
 
     def _launch(self) -> None:
         """Start the process. Its working directory keeps the socket's own path short."""

@@ -43,7 +43,7 @@ class ClusterPrimaries:
         """The node that still has the slot of a bucket, for those whose slot is being imported."""
         self._redirected_at: dict[int, float] = {}
         self._members: frozenset[bytes] = frozenset()
-        self._wires: dict[Address, Connection] = {}
+        self._connections: dict[Address, Connection] = {}
         self._forbidden_until: dict[Address, float] = {}
         self._looking: asyncio.Task[None] | None = None
         self._log = RateLimitedLog()
@@ -91,9 +91,9 @@ class ClusterPrimaries:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
-        for wire in self._wires.values():
+        for wire in self._connections.values():
             await wire.close()
-        self._wires.clear()
+        self._connections.clear()
 
     async def _look_now_and_then(self) -> None:
         while True:
@@ -109,8 +109,8 @@ class ClusterPrimaries:
         asked = list(dict.fromkeys([*self._primaries.values(), *self._url.hosts]))
         answers = await asyncio.gather(*(self._ask(address) for address in asked))
         told = {at: one for at, one in zip(asked, answers, strict=True) if one is not None}
-        for address in self._wires.keys() - asked:
-            await self._wires.pop(address).close()
+        for address in self._connections.keys() - asked:
+            await self._connections.pop(address).close()
         if (maps := self._ours(told)) is None:
             return
         self._members = members_of(maps.values())
@@ -135,7 +135,7 @@ class ClusterPrimaries:
         """Ask a node for its map; None: it does not tell."""
         if time.monotonic() < self._forbidden_until.get(address, 0.0):
             return None
-        wire = self._wires.pop(address, None)
+        wire = self._connections.pop(address, None)
         try:
             wire = wire or await Connection.to(self._url, address, self._patience)
             told = ClusterMap.read(
@@ -148,7 +148,7 @@ class ClusterPrimaries:
         except Exception as defect:  # such an answer no node of a cluster gives
             self._log.error("what should be a node of a cluster is none", defect=defect)
         else:
-            self._wires[address] = wire
+            self._connections[address] = wire
             return told
         if wire is not None:
             await wire.close()

@@ -5,11 +5,14 @@ What has held the beginnings of many requests is free once their clients have go
 """
 
 import ctypes
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
 _MANY = 100
 """Connections that have to go before it is worth the milliseconds that it costs."""
+_REST = 5.0
+"""Seconds between two times: all wait for up to 45 ms, and clients choose when they go."""
 
 
 def _find_trim() -> Callable[[int], int] | None:
@@ -23,16 +26,21 @@ def _find_trim() -> Callable[[int], int] | None:
 class Memory:
     """Watches the number of connections, and has free memory given back after many have gone."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` counts seconds."""
         self._trim = _find_trim()
+        self._clock = clock
         self._most = 0
         self._before = 0
+        self._trimmed_at = float("-inf")
 
     def look(self, connections: int) -> None:
-        """Tell it now and then how many there are. It acts once no more of them go."""
+        """Tell it how many there are, now and then. It acts once no more of them go, and rests."""
         self._most = max(self._most, connections)
         falling, self._before = connections < self._before, connections
         if self._trim is None or falling or self._most - connections < _MANY:
             return
+        if self._clock() - self._trimmed_at < _REST:
+            return
         self._trim(0)
-        self._most = connections
+        self._most, self._trimmed_at = connections, self._clock()

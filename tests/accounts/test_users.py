@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,13 +23,6 @@ from tests.support.user_stores import UserStore
 ADA = normalize("Ada@Example.com")
 HASH = PasswordHash(1, "$2b$04$first")
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
-
-
-@pytest.fixture
-async def engine(user_store: UserStore) -> AsyncIterator[AsyncEngine]:
-    engine = user_store.open()
-    yield engine
-    await engine.dispose()
 
 
 @pytest.fixture

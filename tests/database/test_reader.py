@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,6 @@ from service.errors import StoreUnavailable
 from tests.support.user_stores import PATIENCE, SqliteStore, UserStore, postgres_store
 
 EMAIL = select(users.c.email, users.c.two_fa_enabled).where(users.c.id == bindparam("user_id"))
-
-
-@pytest.fixture
-async def engine(user_store: UserStore) -> AsyncIterator[AsyncEngine]:
-    engine = user_store.open()
-    yield engine
-    await engine.dispose()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import ServiceProcess
 from tools.testbed.waiting import wait_until
 
+from service.serving import memory
 from tests.web.resident import MIB, Growth
 from tests.web.wire import Wire
 
@@ -146,6 +147,22 @@ def test_what_a_flood_took_is_given_back(alone: ServiceProcess, kind: str) -> No
         growth.watch(2)
     wait_until(lambda: growth.look() < MOST)
     assert wire.ask("GET /health/live").status_code == 200
+
+
+def test_who_comes_and_goes_makes_it_work_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Crowds that come and go each second: memory is given back every five, not for each."""
+    trimmed: list[float] = []
+    now = 0.0
+    monkeypatch.setattr(memory, "_find_trim", lambda: lambda _: trimmed.append(now))
+    watch = memory.Memory(lambda: now)
+    for _ in range(12):
+        for connections in (200, 0, 0):
+            watch.look(connections)
+        now += 1
+    for _ in range(6):  # and what was not given back then is given back later
+        watch.look(0)
+        now += 1
+    assert trimmed == [0, 5, 10, 15]
 
 
 ENDLESS = {

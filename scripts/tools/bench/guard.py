@@ -13,8 +13,6 @@ from argparse import Namespace
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from pathlib import Path
-from resource import RUSAGE_SELF, getpagesize, getrusage
 from typing import Any
 
 from jwt.algorithms import ECAlgorithm
@@ -26,6 +24,7 @@ from service.redis.client import RedisClient
 from service.redis.feed_marking import FeedMarking
 from service.redis.keys import bucket_number
 from tools.bench.harness import place
+from tools.bench.processes import resident
 from tools.bench.results import Found, Row
 from tools.report.progress import StatusLine
 from tools.testbed.issuer import Issuer
@@ -35,7 +34,6 @@ from tools.testbed.tokens import SESSION
 _BATCHES = 40
 _CHECKS, _SIGNATURES = 2000, 50
 _ISSUER = "https://issuer.example"
-_STATM = Path("/proc/self/statm")
 
 
 async def measure(told: Namespace, tell: StatusLine) -> Found:
@@ -105,15 +103,8 @@ def _bytes_each(revocations: int) -> float:
     """Measure by how much a process grows that learns of so many ended sessions."""
     known = shards(1e9, time.monotonic())
     gc.collect()
-    before = _resident()
+    before = resident(os.getpid())
     for _ in range(revocations):
         session_id = os.urandom(12)
         known[bucket_number(session_id)].add(session_id)
-    return (_resident() - before) / revocations
-
-
-def _resident() -> int:
-    """Read how many bytes of memory this process holds."""
-    if _STATM.exists():
-        return int(_STATM.read_text().split()[1]) * getpagesize()
-    return getrusage(RUSAGE_SELF).ru_maxrss  # macOS: in bytes
+    return (resident(os.getpid()) - before) / revocations

@@ -9,13 +9,12 @@ from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import repeat
-from pathlib import Path
 from statistics import median
 
 import msgspec
 
 from tools.bench.harness import Generator, Place, place
-from tools.bench.processes import Server, embedded
+from tools.bench.processes import Server, embedded, resident
 from tools.bench.results import Found, Row
 from tools.bench.trickles import compared, trickles
 from tools.http_load.connection import Endpoint
@@ -77,11 +76,11 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
                 idle.append(await run.alone())
                 for kind in _KINDS:
                     tell(f"{step}, {kind.name}")
-                    before = _resident(service)
+                    before = resident(service.pid)
                     beside[kind].append(await run.beside(kind, crowd, told.seconds))
                     service.wait_until_quiet()
                     await asyncio.sleep(_GIVEN_BACK)
-                    grown[kind].append(_resident(service) - before)
+                    grown[kind].append((resident(service.pid) - before) / 1e6)
     note = (
         f"Each kind comes from up to {crowd:,} connections, evenly over {told.seconds:g} s; "
         f"{told.storm_rounds} rounds taken together, memory the median."
@@ -128,9 +127,9 @@ async def _connection(endpoint: Endpoint, kind: _Kind, delay: float, over: async
         reader, writer = await asyncio.open_connection(endpoint.address, endpoint.port)
         sending = asyncio.create_task(_send(writer, kind.pieces()))
         if kind.reads:
-            writing = asyncio.create_task(over.wait())
-            await asyncio.wait({sending, writing}, return_when=asyncio.FIRST_COMPLETED)
-            writing.cancel()
+            ending = asyncio.create_task(over.wait())
+            await asyncio.wait({sending, ending}, return_when=asyncio.FIRST_COMPLETED)
+            ending.cancel()
             with suppress(OSError, TimeoutError):
                 await asyncio.wait_for(reader.read(65_536), 1)
         else:
@@ -144,12 +143,6 @@ async def _send(writer: asyncio.StreamWriter, pieces: Iterable[bytes]) -> None:
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
-
-
-def _resident(service: Server) -> float:
-    """Read the resident memory of a server, in megabytes."""
-    pages = int(Path(f"/proc/{service.pid}/statm").read_text().split()[1])
-    return pages * 4096 / 1e6
 
 
 def _rows(

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from resource import RUSAGE_SELF, getpagesize, getrusage
 from typing import Any, Self
 
 import msgspec
@@ -77,6 +78,14 @@ def cpu(pid: int) -> float:
     # What clock_getcpuclockid(3) gives for a pid, which Python does not offer: nanoseconds,
     # where /proc/<pid>/stat counts in hundredths of a second.
     return time.clock_gettime(~pid << 3 | 2)
+
+
+def resident(pid: int) -> int:
+    """Read how many bytes of memory a process holds; without /proc, the most that we have."""
+    statm = Path(f"/proc/{pid}/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * getpagesize()
+    return getrusage(RUSAGE_SELF).ru_maxrss  # macOS: in bytes
 
 
 def _children(parent: int) -> list[int]:
