@@ -157,13 +157,14 @@ async def test_newest_of_several_is_current(data_dir: Any) -> None:
         ("signing", "10", signing.to_der(tenth)),
         ("signing", "9", signing.to_der(ninth)),
     ]
+    now = milliseconds(system_clock())  # once, as a later key is newer whatever its number is
     rows = [
         {
             "use": use,
             "id": key_id,
             "sealed": keys.keyring.seal(secret, purpose=use, bound_to=key_id.encode()),
             "created_at": 0,
-            "active_from": milliseconds(system_clock()),
+            "active_from": now,
         }
         for use, key_id, secret in added
     ]
