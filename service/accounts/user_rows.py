@@ -1,5 +1,6 @@
 """Rows of the table `users`: what is read of them, and the statements that read and write them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,11 @@ from service.database.tables import recovery_codes, users
 
 
 class User(msgspec.Struct, frozen=True):
-    """An account as its owner sees it. `version` is raised by each change."""
+    """An account. `version` is raised by each change of its row.
+
+    `sessions_from` is the version from which on sessions count: those that were opened by an older
+    row have ended.
+    """
 
     id: bytes
     email: str
@@ -21,6 +26,10 @@ class User(msgspec.Struct, frozen=True):
     two_fa_enabled: bool = False
     recovery_codes_left: int = 0
     version: int = 0
+    disabled_at: datetime | None = None
+    sessions_from: int = 0
+    password_changed_at: datetime | None = None
+    email_verified_at: datetime | None = None
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -48,6 +57,10 @@ _SHOWN = (
     users.c.two_fa_enabled,
     users.c.version,
     _CODES_LEFT,
+    users.c.disabled_at,
+    users.c.sessions_from,
+    users.c.password_changed_at,
+    users.c.email_verified_at,
 )
 ADD = insert(users)
 GET = select(*_SHOWN).where(users.c.id == bindparam("user_id"))
@@ -95,13 +108,34 @@ def credentials_of(row: Row[*tuple[Any, ...]]) -> Credentials:
     return Credentials(user_of(row), password, row.enrolment_id)
 
 
-def user_of(row: Row[*tuple[Any, ...]]) -> User:
-    """Read the account in a row that `GET`, `FIND` or `FIND_BY_ID` gave."""
+def user_of(row: Sequence[Any]) -> User:
+    """Read the account in a row that `GET`, `FIND` or `FIND_BY_ID` gave, by whatever driver."""
+    (
+        user_id,
+        email,
+        created_at,
+        two_fa_enabled,
+        version,
+        codes_left,
+        disabled_at,
+        sessions_from,
+        password_changed_at,
+        email_verified_at,
+        *_,
+    ) = row  # as `_SHOWN` has them
     return User(
-        id=row.id,
-        email=row.email,
-        created_at=moment(row.created_at),
-        two_fa_enabled=row.two_fa_enabled,
-        recovery_codes_left=row.recovery_codes_left,
-        version=row.version,
+        id=user_id,
+        email=email,
+        created_at=moment(created_at),
+        two_fa_enabled=bool(two_fa_enabled),
+        recovery_codes_left=codes_left,
+        version=version,
+        disabled_at=_moment(disabled_at),
+        sessions_from=sessions_from,
+        password_changed_at=_moment(password_changed_at),
+        email_verified_at=_moment(email_verified_at),
     )
+
+
+def _moment(at: int | None) -> datetime | None:
+    return None if at is None else moment(at)

@@ -24,13 +24,14 @@ from service.accounts.user_rows import (
     User,
     credentials_of,
     new_row,
+    user_of,
 )
 from service.clock import milliseconds, moment
 from service.database.engine import store_errors
-from service.database.reader import MOST_USERS, open_reader
+from service.database.reader import MOST_USERS, AccountState, open_reader
 from service.errors import EmailTaken, StoreUnavailable
 
-__all__ = ["MOST_USERS", "Credentials", "User", "Users"]
+__all__ = ["MOST_USERS", "AccountState", "Credentials", "User", "Users"]
 
 _REMEMBERED = 10_000  # rows, about 1 kB each
 
@@ -143,13 +144,13 @@ class Users:
                 row = (await connection.execute(FIND_BY_ID, {"user_id": user_id})).first()
         return credentials_of(row) if row else None
 
-    async def second_factors(self, user_ids: Sequence[bytes]) -> Mapping[bytes, bool]:
-        """Tell which users have a second factor, by id; those who are not there are missing.
+    async def states(self, user_ids: Sequence[bytes]) -> Mapping[bytes, AccountState]:
+        """Read the states of accounts, by user id; of those who are not there it has none.
 
         One statement for all: `MOST_USERS` at the most.
         """
         with store_errors():
-            return await self._reader.second_factors(user_ids)
+            return await self._reader.states(user_ids)
 
     async def get(self, user_id: bytes, version: int | None) -> User | None:
         """Return the account with this id; from memory, if `version` of it is there.
@@ -171,10 +172,7 @@ class Users:
         if row is None:
             self._remembered.pop(user_id, None)
             return None
-        id_, email, created_at, two_fa_enabled, version_now, codes_left = (
-            row  # as `_SHOWN` has them
-        )
-        user = User(id_, email, moment(created_at), bool(two_fa_enabled), codes_left, version_now)
+        user = user_of(row)
         self._remember(user, asked)
         return user
 

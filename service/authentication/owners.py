@@ -7,7 +7,7 @@ Sessions go on while the user store is away: then nothing is known, and nobody w
 
 import asyncio
 
-from service.accounts.users import MOST_USERS, Users
+from service.accounts.users import MOST_USERS, AccountState, Users
 from service.errors import StoreUnavailable
 from service.sessions.owner import Owner
 
@@ -45,14 +45,13 @@ class OwnerLookup:
                 batch, self._waiting = self._waiting[:MOST_USERS], self._waiting[MOST_USERS:]
                 giving_up = loop.call_later(_PATIENCE, self._give_up, batch)
                 try:
-                    found = await self._users.second_factors([user_id for user_id, _ in batch])
+                    found = await self._users.states([user_id for user_id, _ in batch])
                 except StoreUnavailable:
                     self._away_until = loop.time() + _PATIENCE
                     self._settle_all(self._waiting)
                 else:
                     for user_id, answer in batch:
-                        factor = found.get(user_id)
-                        _settle(answer, Owner(factor is not None, factor is not False))
+                        _settle(answer, _owner(found.get(user_id)))
                 finally:
                     giving_up.cancel()
                     self._hangs = False
@@ -69,6 +68,17 @@ class OwnerLookup:
     def _settle_all(self, batch: "list[tuple[bytes, asyncio.Future[Owner]]]") -> None:
         while batch:
             _settle(batch.pop()[1], Owner())
+
+
+def _owner(state: AccountState | None) -> Owner:
+    if state is None:
+        return Owner(exists=False, is_known=True)
+    return Owner(
+        has_second_factor=state.has_second_factor,
+        disabled=state.is_disabled,
+        sessions_from=state.sessions_from,
+        is_known=True,
+    )
 
 
 def _settle(answer: "asyncio.Future[Owner]", owner: Owner) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import aiosqlite
 import asyncpg
+import msgspec
 from sqlalchemy import Select, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,6 +21,17 @@ from service.database.file_identity import FileIdentity, identity_of
 
 MOST_USERS = 256
 """Users in one read at most: databases limit how many parameters a statement has."""
+
+
+class AccountState(msgspec.Struct, frozen=True):
+    """What a row says of its user's sessions.
+
+    `sessions_from`: the version of the row from which on sessions count.
+    """
+
+    has_second_factor: bool
+    is_disabled: bool
+    sessions_from: int
 
 
 class Reader(Protocol):
@@ -34,8 +46,8 @@ class Reader(Protocol):
     async def one(self, text: str, value: bytes) -> Sequence[Any] | None:
         """Read the first row, as the driver gives it: booleans may be integers."""
 
-    async def second_factors(self, user_ids: Sequence[bytes]) -> Mapping[bytes, bool]:
-        """Tell which users have a second factor, by id; those who are not there are missing.
+    async def states(self, user_ids: Sequence[bytes]) -> Mapping[bytes, AccountState]:
+        """Read the states of accounts, by user id; of those who are not there it has none.
 
         `MOST_USERS` at the most.
         """
@@ -47,7 +59,10 @@ def open_reader(engine: AsyncEngine) -> Reader:
 
 
 class _PostgresReader:
-    _FACTORS = "SELECT id, two_fa_enabled FROM users WHERE id = ANY($1::bytea[])"
+    _STATES = (
+        "SELECT id, two_fa_enabled, disabled_at IS NOT NULL, sessions_from FROM users"
+        " WHERE id = ANY($1::bytea[])"
+    )
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -59,8 +74,9 @@ class _PostgresReader:
         rows = await self._rows(text, value)
         return tuple(rows[0]) if rows else None
 
-    async def second_factors(self, user_ids: Sequence[bytes]) -> Mapping[bytes, bool]:
-        return dict(map(tuple, await self._rows(self._FACTORS, user_ids)))
+    async def states(self, user_ids: Sequence[bytes]) -> Mapping[bytes, AccountState]:
+        rows = await self._rows(self._STATES, user_ids)
+        return {user_id: AccountState(*state) for user_id, *state in rows}
 
     async def _rows(self, text: str, value: Any) -> Any:
         async with self._engine.connect() as connection:
@@ -76,8 +92,9 @@ class _PostgresReader:
 class _SqliteReader:
     """Reads one row for all users: the thread releases the GIL for each row that it fetches."""
 
-    _FACTORS = (
-        "SELECT group_concat(hex(id) || (two_fa_enabled != 0), ',') FROM users WHERE id IN ({})"
+    _STATES = (
+        "SELECT group_concat((two_fa_enabled != 0) || (disabled_at IS NOT NULL) || hex(id) || '/'"
+        " || sessions_from, ',') FROM users WHERE id IN ({})"
     )
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -87,8 +104,8 @@ class _SqliteReader:
         self._identity: FileIdentity | None = None
         self._opening = asyncio.Lock()
         # By the next power of two: few statements are prepared, and each is used often.
-        self._factors = {
-            size: self._FACTORS.format(",".join("?" * size))
+        self._states = {
+            size: self._STATES.format(",".join("?" * size))
             for size in (1 << power for power in range(MOST_USERS.bit_length()))
         }
         event.listen(engine.sync_engine, "engine_disposed", self._close)
@@ -100,14 +117,19 @@ class _SqliteReader:
         rows = await self._rows(text, (value,))
         return rows[0] if rows else None
 
-    async def second_factors(self, user_ids: Sequence[bytes]) -> Mapping[bytes, bool]:
+    async def states(self, user_ids: Sequence[bytes]) -> Mapping[bytes, AccountState]:
         if not user_ids:
             return {}
         size = 1 << (len(user_ids) - 1).bit_length()
         padded = [*user_ids, *[user_ids[-1]] * (size - len(user_ids))]
-        [[found]] = await self._rows(self._factors[size], padded)
-        told = found.split(",") if found else ()
-        return {bytes.fromhex(one[:-1]): one[-1] == "1" for one in told}
+        [[found]] = await self._rows(self._states[size], padded)
+        states = {}
+        for told in found.split(",") if found else ():
+            user_id, _, sessions_from = told[2:].partition("/")
+            states[bytes.fromhex(user_id)] = AccountState(
+                told[0] == "1", told[1] == "1", int(sessions_from)
+            )
+        return states
 
     async def _rows(self, text: str, values: Sequence[bytes]) -> Any:
         # As for connections of the pool: a file that was replaced must not be read on.

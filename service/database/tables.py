@@ -50,6 +50,11 @@ users = Table(
         "version", BigInteger, nullable=False, server_default=text("0")
     ),  # raised by each change
     Column("created_at", BigInteger, nullable=False),
+    Column("disabled_at", BigInteger),  # nobody logs in since then
+    # The version from which on sessions count: one that was opened by an older row has ended.
+    Column("sessions_from", BigInteger, nullable=False, server_default=text("0")),
+    Column("password_changed_at", BigInteger),
+    Column("email_verified_at", BigInteger),
 )
 
 _untold = text("totp_epoch IS NULL AND totp_sealed IS NOT NULL")

@@ -5,6 +5,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
@@ -14,7 +15,8 @@ from service.accounts import users as module
 from service.accounts.emails import lookup_key, normalize
 from service.accounts.passwords import PasswordHash
 from service.accounts.user_rows import Credentials, User
-from service.accounts.users import Users
+from service.accounts.users import AccountState, Users
+from service.clock import moment
 from service.database import sqlite, tables
 from service.database.reader import open_reader
 from service.errors import EmailTaken, StoreUnavailable
@@ -164,6 +166,28 @@ async def test_a_user_is_read_once(
     for _ in range(2):
         assert await users.get(b"\x00" * 16, 0) is None
     assert len(asked) == 3
+
+
+async def test_what_a_row_tells_besides(users: Users, user_store: UserStore) -> None:
+    """Proves that each column is its own field, by whatever statement the row is read."""
+    added = await users.add(ADA, HASH, NOW)
+    assert (added.disabled_at, added.sessions_from) == (None, 0)
+    user_store.ask(
+        "UPDATE users SET disabled_at = 1, sessions_from = 2, password_changed_at = 3,"
+        " email_verified_at = 4, version = 5"
+    )
+    expected = msgspec.structs.replace(
+        added,
+        version=5,
+        disabled_at=moment(1),
+        sessions_from=2,
+        password_changed_at=moment(3),
+        email_verified_at=moment(4),
+    )
+    assert await users.get(added.id, 5) == expected
+    assert await users.find_by_email(ADA.key) == Credentials(expected, HASH)
+    assert await users.credentials(added.id) == Credentials(expected, HASH)
+    assert await users.states([added.id]) == {added.id: AccountState(False, True, 2)}
 
 
 async def test_memory_is_bounded(users: Users, monkeypatch: pytest.MonkeyPatch) -> None:

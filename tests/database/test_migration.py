@@ -18,7 +18,7 @@ from service.database.tables import metadata
 from service.errors import StartupError
 from tests.database.migrating import migrate_and_die, migrate_at_once, migrate_to
 
-LATEST = "0005"
+LATEST = "0006"
 OLDEST_PROGRAM = "0003"  # raised by a version that takes something away, never by another
 
 

@@ -22,7 +22,7 @@ from service.errors import StartupError, StoreUnavailable
 from tests.database.migrating import migrate_and_die, migrate_at_once
 
 ADD_KEY = text("INSERT INTO data_keys (epoch, wrapped, created_at) VALUES (:epoch, '', 0)")
-LATEST = "0005"
+LATEST = "0006"
 BOUND = 2.0
 """Seconds: the contract's."""
 

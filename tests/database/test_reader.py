@@ -16,7 +16,7 @@ from tools.testbed.waiting import eventually
 
 from service.database.engine import open_database, ping, store_errors
 from service.database.migration import migrate
-from service.database.reader import MOST_USERS, Reader, open_reader
+from service.database.reader import MOST_USERS, AccountState, Reader, open_reader
 from service.database.tables import users
 from service.errors import StoreUnavailable
 from tests.support.user_stores import PATIENCE, SqliteStore, UserStore, postgres_store
@@ -29,19 +29,23 @@ def reader(engine: AsyncEngine) -> Reader:
     return open_reader(engine)
 
 
-def add(store: UserStore, *, second_factor: bool) -> bytes:
+def add(
+    store: UserStore, *, second_factor: bool, disabled_at: int | None = None, sessions_from: int = 0
+) -> bytes:
     user_id = secrets.token_bytes(16)
     store.ask(
-        "INSERT INTO users (id, email, email_key, password_hash, password_scheme,"
-        " two_fa_enabled, created_at) VALUES ($1, 'Ada', $2, '', 1, $3, 0)",
-        *(user_id, user_id.hex(), second_factor),
+        "INSERT INTO users (id, email, email_key, password_hash, password_scheme, two_fa_enabled,"
+        " created_at, disabled_at, sessions_from) VALUES ($1, 'Ada', $2, '', 1, $3, 0, $4, $5)",
+        *(user_id, user_id.hex(), second_factor, disabled_at, sessions_from),
     )
     return user_id
 
 
 async def read(reader: Reader, *user_ids: bytes) -> dict[bytes, bool]:
+    """Tell which of these users have a second factor."""
     with store_errors():
-        return dict(await reader.second_factors(user_ids))
+        states = await reader.states(user_ids)
+    return {user_id: state.has_second_factor for user_id, state in states.items()}
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 64, MOST_USERS - 1, MOST_USERS])
@@ -57,6 +61,20 @@ async def test_each_user_gets_their_own_answer(
     assert await read(reader, *reversed(mixed)) == expected
     assert await read(reader, *others) == {}
     assert await read(reader) == {}
+
+
+async def test_each_state_is_its_own(user_store: UserStore, reader: Reader) -> None:
+    """Proves that the second factor, a disabled account and the version are not mixed up."""
+    expected = {
+        add(user_store, second_factor=factor, disabled_at=at, sessions_from=version): AccountState(
+            factor, at is not None, version
+        )
+        for factor in (False, True)
+        for at in (None, 0, 1_790_000_000_000)
+        for version in (0, 1, 2**53 - 1)
+    }
+    with store_errors():
+        assert await reader.states(list(expected)) == expected
 
 
 async def test_what_another_has_committed_is_read(user_store: UserStore, reader: Reader) -> None:

@@ -10,7 +10,7 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import Person, code_of
 from tools.testbed.waiting import eventually
 
-from service.accounts.users import Users
+from service.accounts.users import AccountState, Users
 from service.authentication.owners import OwnerLookup
 from service.errors import StoreUnavailable
 from service.redis.keys import bucket
@@ -107,13 +107,17 @@ class Store(Users):
         self.go = asyncio.Event()
         self.error: Exception | None = None
 
-    async def second_factors(self, user_ids: object) -> dict[bytes, bool]:
+    async def states(self, user_ids: object) -> dict[bytes, AccountState]:
         assert isinstance(user_ids, list)
         self.asked.append(len(user_ids))
         await self.go.wait()
         if self.error:
             raise self.error
-        return {user_id: user_id == b"2" for user_id in user_ids if user_id != b"0"}
+        return {
+            user_id: AccountState(user_id == b"2", user_id == b"1", int(user_id))
+            for user_id in user_ids
+            if user_id != b"0"
+        }
 
 
 async def test_many_are_asked_for_at_once() -> None:
@@ -128,7 +132,11 @@ async def test_many_are_asked_for_at_once() -> None:
     store.go.set()
     answers = await asyncio.gather(first, *rest)
     assert store.asked == [1, 256, 256, 88]
-    of = {b"0": Owner(False, True), b"1": Owner(True, False), b"2": Owner(True, True)}
+    of = {
+        b"0": Owner(exists=False, is_known=True),
+        b"1": Owner(True, False, disabled=True, sessions_from=1, is_known=True),
+        b"2": Owner(True, True, disabled=False, sessions_from=2, is_known=True),
+    }
     assert answers[1:4] == [of[b"0"], of[b"1"], of[b"2"]]
     assert answers[0] == of[b"1"]
 
@@ -148,7 +156,7 @@ async def test_a_store_that_hangs_is_waited_for_once() -> None:
         return not lookup(b"0").done()
 
     await eventually(asks_again)
-    assert await lookup(b"0") == Owner(False, True)
+    assert await lookup(b"0") == Owner(exists=False, is_known=True)
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), ValueError("a defect")])

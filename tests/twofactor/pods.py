@@ -22,7 +22,7 @@ from service.accounts.passwords import Passwords
 from service.accounts.user_rows import User
 from service.accounts.users import Users
 from service.clock import system_clock
-from service.database.reader import Reader, open_reader
+from service.database.reader import AccountState, Reader, open_reader
 from service.errors import AlreadyEnabled
 from service.keyring.keys import KeysInUse
 from service.keyring.kms.local import LocalKeyFile
@@ -129,11 +129,11 @@ class FusedReader:
         await self._fuse.burn()
         return row
 
-    async def second_factors(self, user_ids: Sequence[bytes]) -> Mapping[bytes, bool]:
+    async def states(self, user_ids: Sequence[bytes]) -> Mapping[bytes, AccountState]:
         await self._fuse.burn()
-        factors = await self._reader.second_factors(user_ids)
+        states = await self._reader.states(user_ids)
         await self._fuse.burn()
-        return factors
+        return states
 
 
 class Somebody:
