@@ -13,6 +13,7 @@ from service.accounts.users import Users
 from service.authentication.identity import Identities
 from service.authentication.owners import OwnerLookup
 from service.authentication.password import PasswordAuthentication
+from service.authentication.password_attempts import PasswordAttempts
 from service.authentication.second_factor import SecondFactorAuthentication
 from service.clock import system_clock
 from service.keyring.keys import KeysInUse, ServiceKeys
@@ -116,6 +117,7 @@ def create_services(
     """Create the use cases that the routes call. They follow `keys` when these change."""
     users, factors = users or Users(engine), SecondFactors(engine)
     rate_limits = RateLimits(redis, keys.now.email_digest_key, _limits(settings))
+    attempts = PasswordAttempts(rate_limits, fair_to_networks=settings.rate_limit)
     digests = RecoveryDigests(keys.now.peppers)
     challenges = Challenges(redis, settings.challenge_ttl)
     access_tokens = create_access_tokens(settings, keys.now)
@@ -136,10 +138,10 @@ def create_services(
         passwords,
         policy,
         rate_limits,
+        attempts,
         sessions_,
         challenges,
-        fair_to_networks=settings.rate_limit,
-        clock=system_clock,
+        system_clock,
     )
     enrolments = Enrolments(
         PendingEnrolments(redis, keys.keyring, settings.enrollment_ttl),

@@ -1,7 +1,7 @@
 """Sign-up and login with e-mail and password."""
 
 import asyncio
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -12,6 +12,7 @@ from service.accounts.passwords import PasswordHash, Passwords
 from service.accounts.user_rows import Credentials, User
 from service.accounts.users import Users
 from service.authentication.opening import SessionOpening
+from service.authentication.password_attempts import PasswordAttempts
 from service.clock import Clock
 from service.errors import (
     AccountChanged,
@@ -20,8 +21,8 @@ from service.errors import (
     Overloaded,
     StoreUnavailable,
 )
-from service.rate_limits import Counter, Limit, Limits, RateLimits
-from service.sessions.origin import RequestOrigin, network
+from service.rate_limits import RateLimits
+from service.sessions.origin import RequestOrigin
 from service.sessions.record import Authentication
 from service.sessions.sessions import Sessions
 from service.sessions.token_pair import TokenPair
@@ -47,20 +48,19 @@ class PasswordAuthentication:
         passwords: Passwords,
         policy: PasswordPolicy,
         rate_limits: RateLimits,
+        attempts: PasswordAttempts,
         sessions: Sessions,
         challenges: Challenges,
-        *,
-        fair_to_networks: bool,
         clock: Clock,
     ) -> None:
         self._users = users
         self._passwords = passwords
         self._policy = policy
         self._rate_limits = rate_limits
+        self._attempts = attempts
         self._sessions = sessions
         self._opening = SessionOpening(users, sessions)
         self._challenges = challenges
-        self._fair_to_networks = fair_to_networks
         self._clock = clock
 
     async def sign_up(self, email: str, password: str, origin: RequestOrigin) -> LoggedIn:
@@ -72,11 +72,11 @@ class PasswordAuthentication:
         Raises:
             InvalidField, WeakPassword, EmailTaken, TooManyAttempts
         """
-        place = self._place(origin)
+        place = self._attempts.place(origin)
         self._passwords.check_room(place)
         address = emails.normalize(email)
         await asyncio.to_thread(self._policy.check, password, email)  # it may read a large file
-        counters = self._network_counters(self._limits.signups, origin)
+        counters = self._attempts.of_network(self._rate_limits.limits.signups, origin)
         if counters:
             await self._rate_limits.count(counters[0].subject, counters)
         if await self._users.find_by_email(address.key):
@@ -96,14 +96,10 @@ class PasswordAuthentication:
         Raises:
             InvalidCredentials, TooManyAttempts
         """
-        place = self._place(origin)
+        place = self._attempts.place(origin)
         self._passwords.check_room(place)
         key = emails.lookup_key(email)
-        account = self._rate_limits.subject("account", key)
-        async with (
-            self._rate_limits.limited(account, self._account_counters(account, origin)),
-            self._limited_network(origin),
-        ):
+        async with self._attempts.limited(key, origin):
             credentials = await self._users.find_by_email(key)
             stored = credentials.password if credentials else None
             right = await self._passwords.verify(password, stored, place)
@@ -149,34 +145,6 @@ class PasswordAuthentication:
             await self._users.replace_password_hash(
                 credentials.user.id, credentials.password, renewed
             )
-
-    @property
-    def _limits(self) -> Limits:
-        return self._rate_limits.limits
-
-    def _place(self, origin: RequestOrigin) -> str:
-        """Return the network whose places for hashes a call takes; '' where all share them."""
-        return network(origin.address) if self._fair_to_networks else ""
-
-    def _account_counters(self, account: bytes, origin: RequestOrigin) -> list[Counter]:
-        from_here = self._rate_limits.subject(
-            "account from network", account.hex(), network(origin.address)
-        )
-        limits = self._limits
-        return [Counter(limits.account_network, from_here), Counter(limits.account, account)]
-
-    def _network_counters(self, limit: Limit | None, origin: RequestOrigin) -> list[Counter]:
-        """Make the counter of a network, or none where the limit is off.
-
-        Unknown addresses are one network.
-        """
-        if limit is None:
-            return []
-        return [Counter(limit, self._rate_limits.subject("network", network(origin.address)))]
-
-    def _limited_network(self, origin: RequestOrigin) -> AbstractAsyncContextManager[None]:
-        counters = self._network_counters(self._limits.network, origin)
-        return self._rate_limits.limited(counters[0].subject if counters else b"", counters)
 
 
 def _same_password_alone(password: PasswordHash, now: Credentials) -> bool:
