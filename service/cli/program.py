@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from service import streams
 from service.errors import SettingsError, StartupError
+from service.serving.core_dumps import disable_core_dumps
 from service.serving.signals import Stop
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ LONGEST_WAIT = timedelta(seconds=4.5)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     stop = Stop()
+    disable_core_dumps()
     streams.open_closed()
     with streams.ignoring_output_errors() as failures:
         code = _run(arguments, stop)

@@ -25,6 +25,7 @@ import structlog
 from uvicorn.config import STARTUP_FAILURE
 
 from service import streams
+from service.serving.core_dumps import disable_core_dumps
 from service.serving.server import LONGEST_STOP, Announce, Server, StopAsked, configuration
 from service.serving.signals import HELD, STOPS, be_a_worker
 from service.settings import Settings
@@ -193,6 +194,7 @@ def _signals_held_back() -> Iterator[None]:
 def work(listener: socket.socket, channel: socket.socket, loads: Loads, number: int) -> None:
     """Be a worker: serve on `listener` until a signal comes or the parent is gone."""
     gc.disable()  # until the app is there
+    disable_core_dumps()
     streams.write_without_blocking()
     settings = Settings.from_environment(os.environ)
     server = _WorkerServer(settings, channel, loads, number)
