@@ -1,14 +1,12 @@
 """The second factor of an account, as the user store has it. Each change is one transaction.
 
 Every change raises the user row's `version`, under which pods keep the row in memory, by a random
-step: were they counted, a store that was restored would give the same numbers to other rows. How
-pods hear of it: `sessions/row_version.py`.
+step (`versions.py`). How pods hear of it: `sessions/row_version.py`.
 
 Every change begins with that row: so changes of one user take turns, and never wait for each other
 crosswise.
 """
 
-import secrets
 from collections.abc import Sequence
 
 import msgspec
@@ -16,11 +14,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.accounts import second_factor_statements as statements
+from service.accounts.versions import step
 from service.database.engine import store_errors
 from service.errors import InvalidAccessToken, StoreUnavailable
-
-_LONGEST_STEP = 2**31
-"""The most that a version grows by. Scripts count exactly up to 2^53: four million changes."""
 
 
 class SecondFactor(msgspec.Struct, frozen=True):
@@ -74,7 +70,7 @@ class SecondFactors:
             "enrolment": factor.enrolment_id,
             "sealed": factor.totp_sealed,
             "epoch": factor.totp_epoch,
-            "step": _step(),
+            "step": step(),
         }
         try:
             with store_errors():
@@ -96,7 +92,7 @@ class SecondFactors:
 
         Returns the row's version, or `None`: it was not on.
         """
-        change = {"user_id": user_id, "enrolment": enrolment_id, "step": _step()}
+        change = {"user_id": user_id, "enrolment": enrolment_id, "step": step()}
         with store_errors():
             async with self._engine.begin() as connection:
                 if (await connection.execute(statements.DISABLE, change)).rowcount == 0:
@@ -113,7 +109,7 @@ class SecondFactors:
 
         Returns the row's version, or `None`: it is not on.
         """
-        change = {"user_id": user_id, "enrolment": enrolment_id, "step": _step()}
+        change = {"user_id": user_id, "enrolment": enrolment_id, "step": step()}
         with store_errors():
             async with self._engine.begin() as connection:
                 if (await connection.execute(statements.TOUCH, change)).rowcount == 0:
@@ -171,7 +167,7 @@ class SecondFactors:
         """
         with store_errors():
             async with self._engine.begin() as connection:
-                change = {"user_id": user_id, "enrolment": enrolment_id, "step": _step()}
+                change = {"user_id": user_id, "enrolment": enrolment_id, "step": step()}
                 if (await connection.execute(statements.TOUCH, change)).rowcount == 0:
                     return None
                 code = {"user_id": user_id, "digest": digest}
@@ -181,10 +177,6 @@ class SecondFactors:
                 row = (await connection.execute(statements.VERSION, {"user_id": user_id})).one()
         version: int = row.version
         return version
-
-
-def _step() -> int:
-    return 1 + secrets.randbelow(_LONGEST_STEP)
 
 
 def _rows(user_id: bytes, digests: Sequence[bytes]) -> list[dict[str, bytes]]:

@@ -1,0 +1,140 @@
+"""Changes of an account that end its sessions, or let them begin again: each is one transaction.
+
+Each raises the row's `version`. What ends sessions raises `sessions_from` to that new version in
+the same statement: no session that was opened by an older row counts from then on, whoever finds it
+(`sessions/row_version.py` tells how pods hear of it).
+
+All may raise `StoreUnavailable`.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from service.accounts.passwords import PasswordHash
+from service.accounts.versions import step
+from service.clock import milliseconds
+from service.database.engine import store_errors
+from service.database.tables import recovery_codes, users
+
+_NEXT = users.c.version + bindparam("step")
+
+_SET_PASSWORD = (
+    update(users)
+    .where(
+        users.c.id == bindparam("user_id"),
+        users.c.password_scheme == bindparam("old_scheme"),
+        users.c.password_hash == bindparam("old_hash"),
+    )
+    .values(
+        password_scheme=bindparam("new_scheme"),
+        password_hash=bindparam("new_hash"),
+        password_changed_at=bindparam("now"),
+        version=_NEXT,
+        sessions_from=_NEXT,
+    )
+)
+_DISABLE = (
+    update(users)
+    .where(users.c.id == bindparam("user_id"), users.c.disabled_at.is_(None))
+    .values(disabled_at=bindparam("now"), version=_NEXT, sessions_from=_NEXT)
+)
+_ENABLE = (
+    update(users)
+    .where(users.c.id == bindparam("user_id"), users.c.disabled_at.is_not(None))
+    .values(disabled_at=None, version=_NEXT)
+)
+_TURN_OFF_SECOND_FACTOR = (
+    update(users)
+    .where(users.c.id == bindparam("user_id"), users.c.two_fa_enabled)
+    .values(
+        two_fa_enabled=False,
+        enrolment_id=None,
+        totp_sealed=None,
+        totp_epoch=None,
+        version=_NEXT,
+        sessions_from=_NEXT,
+    )
+)
+_VERSION = select(users.c.version).where(users.c.id == bindparam("user_id"))
+# A row is locked before what hangs on it is deleted, so that nobody adds to it meanwhile.
+_LOCK = update(users).where(users.c.id == bindparam("user_id")).values(version=_NEXT)
+_FORGET_CODES = delete(recovery_codes).where(recovery_codes.c.user_id == bindparam("user_id"))
+_DELETE = delete(users).where(users.c.id == bindparam("user_id"))
+
+
+class AccountChanges:
+    """Changes accounts in the database behind `engine`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def set_password(
+        self, user_id: bytes, old: PasswordHash, new: PasswordHash, now: datetime
+    ) -> int | None:
+        """Store `new`, and let no session count that was opened before.
+
+        Returns the row's version, or `None`, and nothing is changed: `old` is not what is stored.
+        """
+        change = {
+            "user_id": user_id,
+            "old_scheme": old.scheme,
+            "old_hash": old.value,
+            "new_scheme": new.scheme,
+            "new_hash": new.value,
+            "now": milliseconds(now),
+            "step": step(),
+        }
+        with store_errors():
+            async with self._engine.begin() as connection:
+                if (await connection.execute(_SET_PASSWORD, change)).rowcount == 0:
+                    return None
+                return await _version(connection, user_id)
+
+    async def disable(self, user_id: bytes, now: datetime) -> int | None:
+        """Let nobody log in or go on with a session.
+
+        Returns the row's version, unchanged if the account is disabled already; `None`: there is no
+        such user.
+        """
+        change = {"user_id": user_id, "now": milliseconds(now), "step": step()}
+        with store_errors():
+            async with self._engine.begin() as connection:
+                await connection.execute(_DISABLE, change)
+                return await _version(connection, user_id)
+
+    async def enable(self, user_id: bytes) -> int | None:
+        """Let the person log in again. Sessions of before stay ended.
+
+        Returns as `disable`.
+        """
+        with store_errors():
+            async with self._engine.begin() as connection:
+                await connection.execute(_ENABLE, {"user_id": user_id, "step": step()})
+                return await _version(connection, user_id)
+
+    async def turn_off_second_factor(self, user_id: bytes) -> int | None:
+        """Take the second factor away with its recovery codes, and end the sessions.
+
+        Returns the row's version, unchanged if there is no second factor; `None`: no such user.
+        """
+        with store_errors():
+            async with self._engine.begin() as connection:
+                change = {"user_id": user_id, "step": step()}
+                if (await connection.execute(_TURN_OFF_SECOND_FACTOR, change)).rowcount:
+                    await connection.execute(_FORGET_CODES, {"user_id": user_id})
+                return await _version(connection, user_id)
+
+    async def delete(self, user_id: bytes) -> bool:
+        """Delete the account with its second factor. Tell whether there was one."""
+        with store_errors():
+            async with self._engine.begin() as connection:
+                await connection.execute(_LOCK, {"user_id": user_id, "step": step()})
+                await connection.execute(_FORGET_CODES, {"user_id": user_id})
+                return (await connection.execute(_DELETE, {"user_id": user_id})).rowcount == 1
+
+
+async def _version(connection: AsyncConnection, user_id: bytes) -> int | None:
+    row = (await connection.execute(_VERSION, {"user_id": user_id})).first()
+    return None if row is None else int(row.version)
