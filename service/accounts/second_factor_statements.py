@@ -4,9 +4,13 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from service.database.tables import recovery_codes, users
 
-GET = select(users.c.enrolment_id, users.c.totp_sealed, users.c.version).where(
-    users.c.id == bindparam("user_id"), users.c.two_fa_enabled
-)
+GET = select(
+    users.c.enrolment_id,
+    users.c.totp_sealed,
+    users.c.version,
+    users.c.sessions_from,
+    users.c.disabled_at,
+).where(users.c.id == bindparam("user_id"), users.c.two_fa_enabled)
 ENABLE = (
     update(users)
     .where(users.c.id == bindparam("user_id"), ~users.c.two_fa_enabled)

@@ -23,13 +23,16 @@ class SecondFactor(msgspec.Struct, frozen=True):
     """An enabled second factor: which enrolment made it, and its TOTP secret, sealed.
 
     `totp_epoch` is that of the seal, written along so that no data key goes while it is needed.
-    `version` is that of the user row that it was read from.
+    `version` is that of the user row that it was read from; since `sessions_from` sessions and
+    logins of it count, and none while the account is `disabled`.
     """
 
     enrolment_id: bytes
     totp_sealed: bytes
     totp_epoch: int | None = None
     version: int = 0
+    sessions_from: int = 0
+    disabled: bool = False
 
 
 class SealedSecret(msgspec.Struct, frozen=True):
@@ -53,7 +56,13 @@ class SecondFactors:
                 row = (await connection.execute(statements.GET, {"user_id": user_id})).first()
         if row is None:
             return None
-        return SecondFactor(row.enrolment_id, row.totp_sealed, version=row.version)
+        return SecondFactor(
+            row.enrolment_id,
+            row.totp_sealed,
+            version=row.version,
+            sessions_from=row.sessions_from,
+            disabled=row.disabled_at is not None,
+        )
 
     async def enable(
         self, user_id: bytes, factor: SecondFactor, digests: Sequence[bytes]

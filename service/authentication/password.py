@@ -115,7 +115,9 @@ class PasswordAuthentication:
         password was hashed."""
         for _ in range(_MOST_READINGS):
             if credentials.enrolment_id is not None:
-                return await self._challenges.issue(credentials.user.id, credentials.enrolment_id)
+                return await self._challenges.issue(
+                    credentials.user.id, credentials.enrolment_id, credentials.user.version
+                )
             opened = await self._opening.open(
                 credentials,
                 credentials.user.version,

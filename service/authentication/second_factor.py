@@ -1,6 +1,9 @@
 """The second step of a login: answering the challenge with a code."""
 
+from functools import partial
+
 from service.accounts.second_factors import SecondFactor, SecondFactors
+from service.accounts.user_rows import Credentials
 from service.accounts.users import Users
 from service.authentication.opening import SessionOpening
 from service.authentication.password import LoggedIn
@@ -54,15 +57,17 @@ class SecondFactorAuthentication:
         factor = await self._factors.get(challenge.user_id)
         if factor is None or factor.enrolment_id != challenge.enrolment_id:
             raise ChallengeNotFound  # the second factor was turned off, or replaced
+        if factor.disabled or factor.sessions_from > challenge.row_version:
+            raise ChallengeNotFound  # so have the sessions of the row by which it was issued
         async with limited_codes(self._rate_limits, challenge.user_id):
             authentication, version = await self._pass(challenge, factor, code, origin)
         read = await self._users.credentials(challenge.user_id)
-        if read is None or read.enrolment_id != challenge.enrolment_id:
+        if read is None or not _is_open(challenge, read):
             raise ChallengeNotFound
         opened = await self._opening.open(
             read,
             version,
-            lambda now: now.enrolment_id == challenge.enrolment_id,
+            partial(_is_open, challenge),
             authentication,
             origin,
         )
@@ -103,3 +108,12 @@ class SecondFactorAuthentication:
             raise ChallengeFailed
         await publish(self._redis, user_id, version, "twoFA.recoveryCodeUsed", origin)
         return version
+
+
+def _is_open(challenge: Challenge, now: Credentials) -> bool:
+    """Tell whether a challenge is still one of this account, as it is now."""
+    return (
+        now.enrolment_id == challenge.enrolment_id
+        and now.user.disabled_at is None
+        and now.user.sessions_from <= challenge.row_version
+    )

@@ -11,6 +11,7 @@ all atomically, on a cluster as well as on a standalone server.
 | `handoff:{b}:<sid>`            | string | digest spent, sealed successor       | the grace       |
 | `pending2fa:{b}:<uid>`         | string | enrolment id, wrong tries, sealed    | the enrolment's |
 | `challenge:{b}:<sha256>`       | string | user, enrolment, wrong tries         | the challenge's |
+| `challenge:{b}:<sha256>:row`   | string | version of the user row behind it    | the challenge's |
 | `totp:{b}:<enrolment id>`      | string | last accepted step                   | a few steps     |
 | `attempts:{b}:<what>:<digest>` | list   | times of attempts, µs                | limit's window  |
 | `events:{b}`                   | stream | audit events (`docs/events.md`)      | capped          |

@@ -11,14 +11,14 @@ check_clock()
 
 if how == 'recovery' or (how == 'totp' and accept_step(watermark_key, code_step)) then
   if how == 'recovery' then announce_change() end
-  redis.call('DEL', challenge_key)
+  redis.call('DEL', challenge_key, challenge_key .. CHALLENGE_ROW)
   return 'accepted'
 end
 
 -- user id, enrolment id, wrong tries
 local tries = challenge:byte(33) + 1
 if tries >= MOST_WRONG_TRIES then
-  redis.call('DEL', challenge_key)
+  redis.call('DEL', challenge_key, challenge_key .. CHALLENGE_ROW)
 else
   redis.call('SET', challenge_key, challenge:sub(1, 32) .. string.char(tries), 'KEEPTTL')
 end

@@ -3,6 +3,11 @@
 A challenge id is the unpadded base64url of 33 bytes: the first byte of the user id, which is all
 that is needed to find the bucket, then 256 random bits. Redis holds its SHA-256. The record is the
 user id (16 bytes), the id of the enrolment it was made under (16), and the wrong tries (1).
+
+Beside it, under the same key and `:row`, stands the version of the user row by which the password
+was right, as a decimal number: a challenge ends with the sessions of that row. It has a key of its
+own because versions of this program that do not know it answer challenges, too. Where they have
+issued one, it is not there, which counts as version 0.
 """
 
 import base64
@@ -21,7 +26,7 @@ from service.redis.keys import bucket
 from service.redis.scripts import Key, script
 from service.sessions.origin import RequestOrigin
 from service.twofactor import scripts
-from service.twofactor.scripts import CHALLENGE_BYTES, clock_ms
+from service.twofactor.scripts import CHALLENGE_BYTES, CHALLENGE_ROW, clock_ms
 
 _ID_BYTES = 33
 _ID_TEXT = 44
@@ -32,11 +37,20 @@ _USER_ID, _ENROLMENT_ID = slice(0, 16), slice(16, 32)
     text="""
 -- Outcome: when it expires, ms since 1970
 redis.call('SET', challenge_key, record, 'PX', life)
+redis.call('SET', row_key, row_version, 'PX', life)
 return redis.call('PEXPIRETIME', challenge_key)
 """
 )
-def _issue(*, challenge_key: Key, record: bytes, life: int) -> Any:
+def _issue(*, challenge_key: Key, row_key: Key, record: bytes, row_version: int, life: int) -> Any:
     """Keep a challenge for `life` ms."""
+
+
+@script(
+    text="return {redis.call('GET', challenge_key), redis.call('GET', row_key)}",
+    acknowledged=False,
+)
+def _read(*, challenge_key: Key, row_key: Key) -> Any:
+    """Read a challenge, and the version of the row by which it was issued."""
 
 
 class Issued(msgspec.Struct, frozen=True):
@@ -50,11 +64,12 @@ class Issued(msgspec.Struct, frozen=True):
 
 
 class Challenge(msgspec.Struct, frozen=True):
-    """An open challenge: whose it is, and under which enrolment it was made."""
+    """An open challenge: whose it is, and by which enrolment and version of the row it was made."""
 
     digest: bytes
     user_id: bytes
     enrolment_id: bytes
+    row_version: int = 0
 
 
 class Challenges:
@@ -64,12 +79,19 @@ class Challenges:
         self._redis = redis
         self._life = life // timedelta(milliseconds=1)
 
-    async def issue(self, user_id: bytes, enrolment_id: bytes) -> Issued:
-        """Open a challenge for a person whose password was right."""
+    async def issue(self, user_id: bytes, enrolment_id: bytes, row_version: int) -> Issued:
+        """Open a challenge for a person whose password was right by this version of their row."""
         secret = user_id[:1] + os.urandom(_ID_BYTES - 1)
         key = bucket(user_id).challenge + hashlib.sha256(secret).digest()
         record = user_id + enrolment_id + b"\0"
-        expires_at = await _issue(self._redis, challenge_key=key, record=record, life=self._life)
+        expires_at = await _issue(
+            self._redis,
+            challenge_key=key,
+            row_key=key + CHALLENGE_ROW,
+            record=record,
+            row_version=row_version,
+            life=self._life,
+        )
         return Issued(base64.urlsafe_b64encode(secret).decode(), moment(expires_at))
 
     async def find(self, challenge_id: str) -> Challenge:
@@ -81,12 +103,13 @@ class Challenges:
         """
         secret = _secret(challenge_id)
         digest = hashlib.sha256(secret).digest()
-        stored = await self._redis.execute("GET", bucket(secret).challenge + digest)
+        key = bucket(secret).challenge + digest
+        stored, row = await _read(self._redis, challenge_key=key, row_key=key + CHALLENGE_ROW)
         if stored is None:
             raise ChallengeNotFound
-        if len(stored) != CHALLENGE_BYTES:
+        if len(stored) != CHALLENGE_BYTES or not (row is None or row.isdigit()):
             raise UnknownLayout("a login challenge")
-        return Challenge(digest, stored[_USER_ID], stored[_ENROLMENT_ID])
+        return Challenge(digest, stored[_USER_ID], stored[_ENROLMENT_ID], int(row or 0))
 
     async def answer(
         self,

@@ -19,11 +19,15 @@ ENROLMENT_ID = 16
 CHALLENGE_BYTES = 16 + ENROLMENT_ID + 1
 """Bytes of a challenge: user id, enrolment id, wrong tries."""
 
+CHALLENGE_ROW = b":row"
+"""What the name of a challenge's key goes on with for the version of the user row behind it."""
+
 PENDING_BYTES = ENROLMENT_ID + 1 + 8 + SEALED_BYTES + SECRET_BYTES + COUNT * CODE_BYTES
 """Bytes of a pending enrolment: id, wrong tries, confirming step, sealed secrets."""
 
 _CONSTANTS: Constants = {
     "CHALLENGE_BYTES": CHALLENGE_BYTES,
+    "CHALLENGE_ROW": CHALLENGE_ROW.decode(),
     "PENDING_BYTES": PENDING_BYTES,
     "CLOCK_SKEW": CLOCK_SKEW // timedelta(milliseconds=1),
     "STEP": STEP_SECONDS * 1000,  # ms

@@ -20,7 +20,7 @@ OTHERS = [b"\x02", b"", lambda stored: stored + b"more", lambda stored: b"\x02" 
 def put(server: RedisServer, pattern: bytes, other: object) -> tuple[bytes, bytes]:
     """Change the one key like this. It, and what it holds now."""
     with server.client() as client:
-        [key] = client.scan_iter(pattern)
+        [key] = (key for key in client.scan_iter(pattern) if not key.endswith(b":row"))
         value = other if isinstance(other, bytes) else other(client.get(key))  # type: ignore[operator]  # the others are functions
         client.set(key, value, keepttl=True)
         return key, value
