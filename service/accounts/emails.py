@@ -1,8 +1,7 @@
 """E-mail addresses: what is accepted, and when two of them are the same."""
 
 import hashlib
-from unicodedata import category
-from unicodedata import normalize as unicode_form
+from unicodedata import category, normalize as unicode_form
 
 import email_validator
 import idna

@@ -1,7 +1,6 @@
 """Tells from an error what keeps a database from serving: by SQLSTATE or SQLite's result code."""
 
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeoutError
 
 _CANNOT_BE_REACHED = "cannot be reached"
 _NOT_SET_UP = "is not set up: run `openshow-auth migrate`, and look at the user's rights"

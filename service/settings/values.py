@@ -10,8 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from service.rates import Rate
-from service.rates import parse as _rate
+from service.rates import Rate, parse as _rate
 
 Parser = Callable[[str], object]
 

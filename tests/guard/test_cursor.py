@@ -1,8 +1,7 @@
 """That a reader never misses an entry without noticing: a model of streams, readers and faults."""
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from service.guard.cursor import Cursor, Position, Replay

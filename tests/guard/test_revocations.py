@@ -1,7 +1,6 @@
 """What is kept in memory of sessions that have ended, and for how long."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from service.guard.revocations import Shard, shards
 from service.redis.keys import BUCKETS

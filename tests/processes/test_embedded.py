@@ -16,9 +16,11 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from service.embedded import health as embedded_health
-from service.embedded import server as embedded_module
-from service.embedded import supervisor as embedded_supervisor
+from service.embedded import (
+    health as embedded_health,
+    server as embedded_module,
+    supervisor as embedded_supervisor,
+)
 from service.embedded.client import server_url, wait_for_server
 from service.embedded.files import make_private
 from service.embedded.server import EmbeddedServer

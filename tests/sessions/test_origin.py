@@ -3,8 +3,7 @@
 import ipaddress
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from service.sessions.origin import USER_AGENT_KEPT, RequestOrigin, plain, unpack
 

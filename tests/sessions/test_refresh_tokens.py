@@ -6,8 +6,7 @@ import hmac
 import string
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from tools.testbed.parts import MAC_KEYS
 
 from service.errors import InvalidRefreshToken

@@ -5,8 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from tools.testbed.service_process import PASSWORD, Person, ServiceProcess
 
 from tests.web.wire import ROUTES, error_of
