@@ -25,8 +25,9 @@ ROOMS = {
     # all that knows HTTP
     "web": "authentication sessions twofactor readiness accounts errors logs streams",
     # use cases
-    "authentication": "rate_limits sessions twofactor accounts keyring redis clock errors",
+    "authentication": "rate_limits sessions twofactor tickets accounts keyring redis clock errors",
     "twofactor": "rate_limits sessions accounts keyring redis clock errors",
+    "tickets": "sessions keyring redis clock errors",
     "sessions": "access_tokens keyring redis clock errors",
     "rate_limits": "redis rates errors",
     # what app pods mount: see also `test_the_guard_stands_alone`

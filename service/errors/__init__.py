@@ -16,6 +16,7 @@ ServiceError
 ├── AlreadyEnabled              the second factor is on
 ├── NotEnabled                  the second factor is off
 ├── EnrollmentNotFound          unknown, replaced, expired or another's: one answer
+├── TicketNotFound              unknown, expired, used, replaced, of another purpose: one answer
 ├── Unauthenticated             no credential where one is needed
 │   └── InvalidAccessToken      one was sent and is refused: malformed, expired, foreign, ended
 ├── InvalidRefreshToken         unknown, malformed, expired, revoked: one answer
@@ -106,6 +107,13 @@ class NotEnabled(ServiceError):
 
 class EnrollmentNotFound(ServiceError):
     """No such enrolment is pending: unknown, replaced, expired or another's; which is not told."""
+
+
+class TicketNotFound(ServiceError):
+    """There is no such ticket: unknown, malformed, expired, used, replaced, or for something else.
+
+    Use cases make the error of their own of it.
+    """
 
 
 class Unauthenticated(ServiceError):

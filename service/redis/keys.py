@@ -12,6 +12,7 @@ all atomically, on a cluster as well as on a standalone server.
 | `pending2fa:{b}:<uid>`         | string | enrolment id, wrong tries, sealed    | the enrolment's |
 | `challenge:{b}:<sha256>`       | string | user, enrolment, wrong tries         | the challenge's |
 | `challenge:{b}:<sha256>:row`   | string | version of the user row behind it    | the challenge's |
+| `ticket:{b}:<purpose>:<uid>`   | string | a ticket (`tickets/tickets.py`)      | the ticket's    |
 | `totp:{b}:<enrolment id>`      | string | last accepted step                   | a few steps     |
 | `attempts:{b}:<what>:<digest>` | list   | times of attempts, µs                | limit's window  |
 | `events:{b}`                   | stream | audit events (`docs/events.md`)      | capped          |
@@ -76,6 +77,7 @@ class Bucket:
         "revocations",
         "revoked",
         "tag",
+        "ticket",
         "totp",
     )
 
@@ -84,6 +86,7 @@ class Bucket:
         self.index = b"sessions:" + tag + b":"
         self.pending = b"pending2fa:" + tag + b":"
         self.challenge = b"challenge:" + tag + b":"
+        self.ticket = b"ticket:" + tag + b":"
         self.totp = b"totp:" + tag + b":"
         self.attempts = b"attempts:" + tag + b":"
         self.events = b"events:" + tag

@@ -15,6 +15,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from service.errors import KeyServiceUnavailable
+from service.keyring.derivation import derive
 
 COUNT = 10
 CODE_BYTES = 10
@@ -59,13 +60,7 @@ class RecoveryDigests:
 
     def use(self, peppers: Mapping[int, bytes]) -> None:
         """Digest under the newest of these and know all of them from now on. None: not yet."""
-        # HKDF with one block: extract without a salt, then expand (RFC 5869 section 2).
-        self._keys = [
-            hmac.digest(
-                hmac.digest(bytes(32), peppers[scheme], "sha256"), _PURPOSE + b"\1", "sha256"
-            )
-            for scheme in sorted(peppers, reverse=True)
-        ]
+        self._keys = [derive(peppers[scheme], _PURPOSE) for scheme in sorted(peppers, reverse=True)]
 
     def of(self, user_id: bytes, enrolment_id: bytes, code: bytes) -> bytes:
         """Digest a fresh code for storage.

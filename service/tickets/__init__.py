@@ -1,0 +1,1 @@
+"""Tickets: what somebody gets to do one thing, once, within a time, without being signed in."""

@@ -1,0 +1,26 @@
+"""The scripts of this package: each of the files that it needs, with its keys and arguments."""
+
+from typing import Any
+
+from service.redis.scripts import Constants, Key
+from service.sessions.user_scripts import user_script
+from service.tickets.tokens import DIGEST
+
+VERSION = 1
+ROW_VERSION = 7
+"""Bytes of the version of a user row."""
+
+SHORTEST = 1 + DIGEST + ROW_VERSION
+"""Bytes of a record that has no bound data."""
+
+_CONSTANTS: Constants = {"TICKET_VERSION": VERSION, "TICKET_BYTES": SHORTEST}
+
+
+@user_script("tickets/put.lua", constants=_CONSTANTS)
+def put(*, ticket_key: Key, record: bytes, life: int, event: str, reason: str, by: str) -> Any:
+    """Keep a ticket for `life` ms."""
+
+
+@user_script("tickets/take.lua", constants=_CONSTANTS)
+def take(*, ticket_key: Key, digest: bytes) -> Any:
+    """Use a ticket up."""

@@ -1,0 +1,11 @@
+-- Use a ticket up. Of those who race for it, one does.
+--
+-- key ticket_key, of the purpose and user    argument digest, of the token
+-- Outcome: its record, or nil: there is none, it has expired or was used, or another has replaced it
+
+local record = redis.call('GET', ticket_key)
+if not record then return nil end
+if record:byte(1) ~= TICKET_VERSION or #record < TICKET_BYTES then unknown('the ticket') end
+if record:sub(2, 17) ~= digest then return nil end
+redis.call('DEL', ticket_key)
+return record

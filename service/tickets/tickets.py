@@ -1,0 +1,147 @@
+"""Tickets in Redis: one a purpose and user, of which the newest counts, and which works once.
+
+    offset  length  field
+    0       1       format version, 1
+    1       16      digest of the token (`tokens.py`)
+    17      7       version of the user row when it was issued
+    24      …       what is bound to it, sealed; empty if nothing is
+
+The version makes tickets end with an account's sessions: one that was issued by a row from before
+`sessions_from` is none any more. Whoever takes it compares, as they have the row in hand.
+"""
+
+import hmac
+from datetime import datetime, timedelta
+
+import msgspec
+
+from service.clock import moment
+from service.errors import TicketNotFound, UnknownLayout
+from service.keyring.envelope import Keyring
+from service.redis.client import RedisClient
+from service.redis.keys import bucket
+from service.sessions.origin import RequestOrigin
+from service.tickets import scripts
+from service.tickets.scripts import ROW_VERSION, SHORTEST, VERSION
+from service.tickets.tokens import DIGEST, PURPOSES, Purpose, TicketTokens, Token
+
+_SEALED_FOR = "ticket"
+_DIGEST = slice(1, 1 + DIGEST)
+_ROW_VERSION = slice(1 + DIGEST, 1 + DIGEST + ROW_VERSION)
+
+
+class Issued(msgspec.Struct, frozen=True):
+    """A ticket as the person gets it. `token` is a secret until it is used up."""
+
+    token: str
+    expires_at: datetime
+
+    def __repr__(self) -> str:
+        return f"Issued(expires_at={self.expires_at})"
+
+
+class Ticket(msgspec.Struct, frozen=True):
+    """A ticket that is good: of whom, by which version of their row, and what is bound to it."""
+
+    user_id: bytes
+    row_version: int
+    bound: bytes
+
+    def __repr__(self) -> str:
+        return f"Ticket(user_id={self.user_id.hex()}, row_version={self.row_version})"
+
+
+class Tickets:
+    """Issues, finds and takes tickets. Any method may raise `StoreUnavailable`."""
+
+    def __init__(self, redis: RedisClient, tokens: TicketTokens, keyring: Keyring) -> None:
+        self._redis = redis
+        self._tokens = tokens
+        self._keyring = keyring
+
+    async def issue(
+        self,
+        purpose: Purpose,
+        user_id: bytes,
+        row_version: int,
+        life: timedelta,
+        event: str,
+        origin: RequestOrigin,
+        *,
+        bound: bytes = b"",
+        reason: str = "",
+        by: str = "",
+    ) -> Issued:
+        """Issue a ticket, which replaces the one before it, and write an event about it.
+
+        `row_version` is that of the row by which it is issued. `reason` and `by` go into the event.
+        """
+        token = self._tokens.mint(purpose, user_id)
+        record = bytes((VERSION,)) + token.digest + row_version.to_bytes(ROW_VERSION)
+        if bound:
+            record += self._keyring.seal(bound, purpose=_SEALED_FOR, bound_to=_bound_to(token))
+        expires_at = await scripts.put(
+            self._redis,
+            user_id,
+            origin,
+            ticket_key=_key(purpose, user_id),
+            record=record,
+            life=life // timedelta(milliseconds=1),
+            event=event,
+            reason=reason,
+            by=by,
+        )
+        return Issued(token.text, moment(expires_at))
+
+    def recognise(self, text: str, purpose: Purpose) -> Token:
+        """Read a token of this purpose, without a word to Redis. Raises as `TicketTokens` does."""
+        return self._tokens.recognise(text, purpose)
+
+    async def find(self, token: Token) -> Ticket:
+        """Find the ticket of a token, and leave it as it is. Only `take` decides who may use it.
+
+        Raises:
+            TicketNotFound: unknown, expired, used, or replaced: one answer.
+            UnknownLayout: another version of this program has issued it.
+            SealBroken: what is bound to it does not open.
+        """
+        stored = await self._redis.execute("GET", _key(token.purpose, token.user_id))
+        if stored is None:
+            raise TicketNotFound
+        if stored[0] != VERSION or len(stored) < SHORTEST:
+            raise UnknownLayout("a ticket")
+        if not hmac.compare_digest(stored[_DIGEST], token.digest):
+            raise TicketNotFound
+        return self._read(token, stored)
+
+    async def take(self, token: Token, origin: RequestOrigin) -> Ticket:
+        """Use the ticket of a token up. Raises as `find`."""
+        record = await scripts.take(
+            self._redis,
+            token.user_id,
+            origin,
+            ticket_key=_key(token.purpose, token.user_id),
+            digest=token.digest,
+        )
+        if record is None:
+            raise TicketNotFound
+        return self._read(token, record)
+
+    async def forget(self, user_id: bytes) -> None:
+        """Delete all tickets of a user who is not there any more."""
+        await self._redis.change("DEL", *(_key(purpose, user_id) for purpose in PURPOSES))
+
+    def _read(self, token: Token, record: bytes) -> Ticket:
+        sealed = record[SHORTEST:]
+        bound = b""
+        if sealed:
+            bound = self._keyring.open(sealed, purpose=_SEALED_FOR, bound_to=_bound_to(token))
+        return Ticket(token.user_id, int.from_bytes(record[_ROW_VERSION]), bound)
+
+
+def _key(purpose: Purpose, user_id: bytes) -> bytes:
+    return bucket(user_id).ticket + purpose.name.encode() + b":" + user_id
+
+
+def _bound_to(token: Token) -> bytes:
+    return bytes((token.purpose.code,)) + token.user_id + token.digest
