@@ -31,6 +31,7 @@ from service.redis.event_streams import EventStreams
 from service.redis.feed_marking import FeedMarking
 from service.settings import Settings
 from service.web import metrics, openapi
+from service.web.addresses import TrustedProxies
 from service.web.authentication import answer_options_to_anybody, authenticate
 from service.web.errors import HANDLERS
 from service.web.limits import BODY_LIMIT
@@ -66,7 +67,7 @@ _ROUTES = [
 
 def create_app(settings: Settings) -> ASGIApp:
     """Put the service together as an ASGI app. `settings` must name a Redis and a database."""
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -127,6 +128,7 @@ def create_app(settings: Settings) -> ASGIApp:
         await redis.aclose()
         await engine.dispose()
 
+    proxies = TrustedProxies(settings.trusted_proxies)
     app = Litestar(
         [*_ROUTES, *(PAGES if settings.pages else [])],
         lifespan=[lifespan],
@@ -135,7 +137,7 @@ def create_app(settings: Settings) -> ASGIApp:
         request_class=JsonRequest,
         response_class=RouteResponse,
         exception_handlers=HANDLERS,
-        state=State({**openapi.state(_ROUTES), **trusting(settings.trusted_proxies)}),
+        state=State({**openapi.state(_ROUTES), **trusting(proxies)}),
         openapi_config=None,  # its own pages answer in another shape when they find nothing
         request_max_body_size=BODY_LIMIT,
         logging_config=None,
@@ -143,7 +145,8 @@ def create_app(settings: Settings) -> ASGIApp:
         pdb_on_exception=False,
     )
     answer_options_to_anybody(app)
-    return RequestMiddleware(app, moved={"/account/": "/account"} if settings.pages else None)
+    moved = {"/account/": "/account"} if settings.pages else None
+    return RequestMiddleware(app, moved, proxies)
 
 
 def from_environment() -> ASGIApp:

@@ -5,11 +5,12 @@ usual, but go on where nobody reads it.
 """
 
 import atexit
+import functools
 import io
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TextIO
@@ -160,7 +161,7 @@ def write_without_blocking() -> None:
         with suppress(OSError, ValueError):
             replaced.flush()
         if not _writers or not os.path.sameopenfile(1, 2):  # for the same file one keeps the order
-            _writers.append(Writer(number, _NOTICES[number]))
+            _writers.append(Writer(number, functools.partial(_notice, number)))
         writer = _writers[-1]
         setattr(sys, name, Stream(writer, replaced))
     atexit.register(flush)
@@ -175,6 +176,15 @@ def flush() -> None:
         writer.flush()
 
 
+def say_of_dropped_lines(notice: Callable[[int], bytes]) -> None:
+    """Have `notice` spell the line on standard output that tells of so many dropped ones."""
+    _NOTICES[1] = notice
+
+
+def _notice(number: int, lines: int) -> bytes:
+    return _NOTICES[number](lines)
+
+
 def _as_json(lines: int) -> bytes:
     time_ = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     return (
@@ -183,7 +193,7 @@ def _as_json(lines: int) -> bytes:
     ).encode()
 
 
-_NOTICES = {
+_NOTICES: dict[int, Callable[[int], bytes]] = {
     1: _as_json,
     2: lambda lines: f"openshow-auth: log lines dropped: {lines}\n".encode(),
 }

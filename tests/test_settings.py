@@ -90,6 +90,7 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "EVENTS_AGE": SECONDS,
     "EVENTS_MAX": (["100", "20000", "10000000"], ["99", "10000001", "-1", "many"]),
     "LOG_LEVEL": (["debug", "info", "warning", "error"], ["INFO", "trace"]),
+    "LOG_FORMAT": (["json", "console"], ["JSON", "text", "auto"]),
 }
 
 GOOD = [(name, value) for name, (good, _) in VALUES.items() for value in good]

@@ -13,7 +13,17 @@ import msgspec
 
 from service.errors import SettingsError
 from service.rates import Rate
-from service.settings.values import Network, Parser, Secret, delay, integer, label, parser_of, url
+from service.settings.values import (
+    Network,
+    Parser,
+    Secret,
+    delay,
+    integer,
+    label,
+    one_of,
+    parser_of,
+    url,
+)
 
 PREFIX = "SERVICE_"
 
@@ -87,6 +97,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     events_age: timedelta = timedelta(days=7)
     events_max: Annotated[int, integer(100, 10_000_000)] = 20_000
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Annotated[Literal["json", "console"] | None, one_of("json", "console")] = (
+        None  # the latter where standard output is a terminal
+    )
 
     SECRETS: ClassVar[frozenset[str]]
     """Fields that may come from a file, named by the variable with `_FILE`."""

@@ -50,7 +50,7 @@ def parser_of(annotation: Any) -> Parser:
         parser: Parser = annotation.__metadata__[0]
         return parser
     if get_origin(annotation) is Literal:
-        return _one_of(*get_args(annotation))
+        return one_of(*get_args(annotation))
     return _BY_TYPE[annotation]
 
 
@@ -83,7 +83,9 @@ def delay(text: str) -> timedelta:
     return timedelta(seconds=integer(0, 600)(text))
 
 
-def _one_of(*choices: str) -> Callable[[str], str]:
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Parse one of these texts."""
+
     def parse(text: str) -> str:
         if text not in choices:
             raise ValueError("must be " + " or ".join(choices))
@@ -93,7 +95,7 @@ def _one_of(*choices: str) -> Callable[[str], str]:
 
 
 def _switch(text: str) -> bool:
-    return _one_of("on", "off")(text) == "on"
+    return one_of("on", "off")(text) == "on"
 
 
 def _text(text: str) -> str:

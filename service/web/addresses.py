@@ -35,6 +35,13 @@ class TrustedProxies:
                     break
         return address
 
+    def client_text(self, peer: str, forwarded: bytes) -> str | None:
+        """Spell the address of a client, as `client` finds it."""
+        if not forwarded:
+            return _text(peer)
+        address = self.client(peer, forwarded)
+        return str(address) if address else None
+
     def _trusts(self, address: Address | None) -> bool:
         return address is not None and any(address in network for network in self._networks)
 
@@ -42,6 +49,12 @@ class TrustedProxies:
 def parse(text: str) -> Address | None:
     """Read an address; one of IPv4 inside IPv6 as that of IPv4. A zone is left out."""
     return _parse(text) if len(text) <= _LONGEST else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _text(peer: str) -> str | None:
+    address = parse(peer)
+    return str(address) if address else None
 
 
 @functools.lru_cache(maxsize=1024)

@@ -1,5 +1,7 @@
 """The one table that maps errors to answers, and the one shape that these have."""
 
+import functools
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +17,11 @@ log = structlog.get_logger()
 
 RETRY_AFTER_OUTAGE = 1
 """Seconds after which a client may ask again when a store could not be reached."""
+
+
+FAILURE = "failure"
+"""The name in the state of a request's scope of what its line in the log says went wrong: code, and
+reason. Never a value that was sent."""
 
 
 class FieldError(msgspec.Struct, frozen=True):
@@ -168,6 +175,7 @@ def on_service_error(request: Request[Any, Any, Any], error: errors.ServiceError
     details: Sequence[FieldError] = ()
     if isinstance(error, errors.InvalidField):
         details = [FieldError(error.field, error.message)]
+    request.scope["state"][FAILURE] = answer.code, str(error) or _in_words(type(error).__name__)
     return _respond(answer, headers, str(error), details)
 
 
@@ -179,18 +187,22 @@ def on_framework_error(request: Request[Any, Any, Any], error: HTTPException) ->
     headers = {}
     if isinstance(error, MethodNotAllowedException):
         headers["Allow"] = allow((error.headers or {})["allow"])
+    request.scope["state"][FAILURE] = answer.code, answer.message
     return _respond(answer, headers)
 
 
 def on_client_gone(request: Request[Any, Any, Any], error: ClientGone) -> Response[None]:
     """Answer a client that has gone, for the log: nobody reads it."""
+    request.scope["state"][FAILURE] = "client_gone", "The client closed the connection."
     return Response(None, status_code=_CLIENT_GONE)
 
 
 def on_defect(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Answer anything unforeseen: logged with its traceback, told to nobody."""
     log.error("unhandled error", exc_info=error, request_id=request.scope["state"]["request_id"])
-    return _respond(FRAMEWORK[500])
+    answer = FRAMEWORK[500]
+    request.scope["state"][FAILURE] = answer.code, _in_words(type(error).__name__)
+    return _respond(answer)
 
 
 HANDLERS: ExceptionHandlersMap = {
@@ -205,6 +217,12 @@ def allow(methods: str) -> str:
     """Spell the Allow header for the methods of a route. Where there is GET, there is HEAD."""
     names = {name.strip() for name in methods.split(",")}
     return ", ".join(sorted(names | ({"HEAD"} if "GET" in names else set())))
+
+
+@functools.cache
+def _in_words(name: str) -> str:
+    """Spell the name of an error: `InvalidAccessToken` as `invalid access token`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
 def _respond(

@@ -17,7 +17,8 @@ from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from service import logs
-from service.web.errors import FRAMEWORK, Answer, allow, as_json
+from service.web.addresses import TrustedProxies
+from service.web.errors import FAILURE, FRAMEWORK, Answer, allow, as_json
 from service.web.headers import joined
 from service.web.limits import LONGEST_PATH, LONGEST_QUERY, MOST_FIELDS
 from service.web.metrics import observe
@@ -30,6 +31,8 @@ _MALFORMED_ID = "/auth/sessions/-"
 
 _STOPPING = Answer(503, "service_unavailable", "This process is stopping; try again.")
 
+_NO_FAILURE = None, None
+
 log = structlog.get_logger()
 
 
@@ -37,7 +40,8 @@ class RequestLine(msgspec.Struct, omit_defaults=True, tag_field="event", tag="re
     """The log line of a request. It names the route, not the path as sent: that may hold secrets.
 
     `route` is `-` where there is none; `user` and `session` are there when the access token
-    verified; `ms` is the time until the answer was handed to the server.
+    verified; `ms` is the time until the answer was handed to the server; `ip` is the client's
+    address where it is known. `code` is that of an error, and `reason` says it for operators.
     """
 
     level: str
@@ -47,17 +51,29 @@ class RequestLine(msgspec.Struct, omit_defaults=True, tag_field="event", tag="re
     route: str
     status: int
     ms: float
+    ip: str | None = None
     user: str | None = None
     session: str | None = None
+    code: str | None = None
+    reason: str | None = None
 
 
 class RequestMiddleware:
     """ASGI middleware: a request id, a log line, two metrics, and an answer even to a defect."""
 
-    def __init__(self, app: ASGIApp, moved: Mapping[str, str] | None = None) -> None:
-        """Wrap the app. `moved` has the new path of some that only resemble one of ours."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        moved: Mapping[str, str] | None = None,
+        proxies: TrustedProxies | None = None,
+    ) -> None:
+        """Wrap the app. `moved` has the new path of some that only resemble one of ours.
+
+        `proxies` are believed when they name a client.
+        """
         self._app = app
         self._moved = moved or {}
+        self._proxies = proxies or TrustedProxies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; anything but HTTP passes through."""
@@ -77,7 +93,7 @@ class RequestMiddleware:
         except Exception as error:  # the framework failed: still an answer, still a line in the log
             await exchange.fail(error)
         finally:
-            exchange.record()
+            exchange.record(self._proxies)
 
 
 class _Exchange:
@@ -113,6 +129,7 @@ class _Exchange:
         await self._send(message)
 
     async def refuse(self, answer: Answer, *more: tuple[bytes, bytes]) -> None:
+        self.scope["state"][FAILURE] = answer.code, answer.message
         body = as_json(answer)
         headers = [
             (b"content-type", b"application/json"),
@@ -139,25 +156,32 @@ class _Exchange:
         if not self._status:
             await self.refuse(_STOPPING, (b"retry-after", b"1"))
 
-    def record(self) -> None:
+    def record(self, proxies: TrustedProxies) -> None:
         seconds = time.perf_counter() - self._started
-        route = self.scope.get("path_template") or "-"
+        scope = self.scope
+        route = scope.get("path_template") or "-"
         observe(route, self._method, self._status, seconds)
-        if logs.shows_requests():
-            caller = self.scope.get("user")
-            logs.write(
-                RequestLine(
-                    level="info",
-                    time=datetime.now(UTC),
-                    request_id=self._request_id,
-                    method=self._method,
-                    route=route,
-                    status=self._status,
-                    ms=round(seconds * 1000, 2),
-                    user=caller.user_id.hex() if caller else None,
-                    session=caller.session_id.hex() if caller else None,
-                )
+        if not logs.shows_requests():
+            return
+        caller, state = scope.get("user"), scope["state"]
+        peer, forwarded = scope.get("client"), state["headers"].get(b"x-forwarded-for", b"")
+        code, reason = state.get(FAILURE, _NO_FAILURE)
+        logs.write(
+            RequestLine(
+                level="info",
+                time=datetime.now(UTC),
+                request_id=self._request_id,
+                method=self._method,
+                route=route,
+                status=self._status,
+                ms=round(seconds * 1000, 2),
+                ip=proxies.client_text(peer[0], forwarded) if peer else None,
+                user=caller.user_id.hex() if caller else None,
+                session=caller.session_id.hex() if caller else None,
+                code=code,
+                reason=reason,
             )
+        )
 
 
 def _refused(scope: HTTPScope) -> int | None:

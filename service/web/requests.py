@@ -4,7 +4,7 @@ The order is the contract's: 414 and 431 (`RequestMiddleware`) → 404 and 405 (
 401 → 415 → 400 (the body).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from litestar import Request
@@ -14,7 +14,7 @@ from litestar.types import Scope
 
 from service.sessions.access_tokens import Caller
 from service.sessions.origin import RequestOrigin
-from service.web.addresses import Network, TrustedProxies
+from service.web.addresses import TrustedProxies
 from service.web.errors import ClientGone
 from service.web.json_body import decode
 from service.web.limits import BODY_LIMIT
@@ -66,9 +66,9 @@ class JsonRequest(Request[Caller, Any, State]):
                 return received
 
 
-def trusting(networks: Sequence[Network]) -> State:
-    """Make the app state by which `origin_of` believes the proxies in these networks."""
-    return State({_PROXIES: TrustedProxies(networks)})
+def trusting(proxies: TrustedProxies) -> State:
+    """Make the app state by which `origin_of` believes these proxies."""
+    return State({_PROXIES: proxies})
 
 
 def origin_of(request: JsonRequest) -> RequestOrigin:

@@ -1,6 +1,7 @@
 """The outermost layer over an app that misbehaves, and the log lines it writes."""
 
 import asyncio
+import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from tools.testbed.service_process import Person, ServiceProcess
 from tools.testbed.waiting import wait_until
 
+from service.web.addresses import TrustedProxies
 from service.web.middleware import RequestMiddleware
 from tests.support.log_state import configured
 from tests.web.wire import Wire
@@ -25,7 +27,7 @@ def logging_to_standard_output() -> Iterator[None]:
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
-async def answer_of(app: App, **scope: Any) -> list[Any]:
+async def answer_of(app: App, proxies: TrustedProxies | None = None, **scope: Any) -> list[Any]:
     """What `app` sends when it is asked through the outermost layer."""
     sent: list[Any] = []
 
@@ -35,7 +37,8 @@ async def answer_of(app: App, **scope: Any) -> list[Any]:
     async def receive() -> Any:
         return {"type": "http.request", "body": b""}
 
-    await RequestMiddleware(app)({**SCOPE, "state": {}, **scope}, receive, send)
+    wrapped = RequestMiddleware(app, proxies=proxies)
+    await wrapped({**SCOPE, "state": {}, **scope}, receive, send)
     await asyncio.sleep(0)  # the log lines of a turn of the event loop are written after it
     return sent
 
@@ -135,9 +138,50 @@ async def test_one_line_a_request(service: ServiceProcess, person: Person) -> No
         "method": "GET",
         "route": "/auth/me",
         "status": 200,
+        "ip": "127.0.0.1",
         "user": answer.json()["user"]["id"],
         "session": person.tokens["sessionId"],
     }
+
+
+async def test_a_refusal_says_why(service: ServiceProcess, person: Person, wire: Wire) -> None:
+    """The line has the code of the answer and a reason, whoever has refused, and no value."""
+    wrong = {"email": person.email, "password": "SeCrEt-SeCrEt"}
+    asked: dict[str, tuple[str, str, dict[str, Any] | None]] = {
+        "invalid_credentials": ("POST", "/auth/login", wrong),
+        "bad_request": ("POST", "/auth/login", {"email": person.email}),
+        "invalid_refresh_token": ("POST", "/auth/refresh", {"refreshToken": "SeCrEt"}),
+        "unauthorized": ("GET", "/auth/me", None),
+        "not_found": ("GET", "/SeCrEt", None),
+        "method_not_allowed": ("PUT", "/auth/login", None),
+        "uri_too_long": ("GET", "/auth/me?" + "SeCrEt" * 200, None),
+    }
+    for code, (method, path, body) in asked.items():
+        answer = await person.client.request(
+            method, path, json=body, headers={"X-Request-Id": f"why-{code}"}
+        )
+        assert answer.json()["error"]["code"] == code
+        line = line_of(service, f"why-{code}")
+        assert (line["code"], line["ip"]) == (code, "127.0.0.1")
+        assert len(line["reason"]) > 5
+        for secret in ("SeCrEt", person.email):
+            assert secret not in json.dumps(line)
+
+
+async def test_the_address_in_the_line_is_the_client_s(capsysbinary: Any) -> None:
+    """As a trusted proxy names it, as limits and events have it, and none that one claims."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    peer, named = ("10.1.0.1", 1), [(b"x-forwarded-for", b"6.6.6.6, 2001:db8::7")]
+    await answer_of(app, client=peer, headers=named)
+    await answer_of(
+        app, TrustedProxies([ipaddress.ip_network("10.1.0.0/16")]), client=peer, headers=named
+    )
+    await answer_of(app)
+    lines = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+    assert [line.get("ip") for line in lines] == ["10.1.0.1", "2001:db8::7", None]
 
 
 async def test_no_secret_is_logged(service: ServiceProcess, person: Person, wire: Wire) -> None:
