@@ -16,6 +16,7 @@ from service.authentication.password_attempts import PasswordAttempts
 from service.clock import Clock
 from service.errors import (
     AccountChanged,
+    AccountDisabled,
     EmailTaken,
     InvalidCredentials,
     Overloaded,
@@ -91,10 +92,11 @@ class PasswordAuthentication:
     async def log_in(self, email: str, password: str, origin: RequestOrigin) -> LoggedIn | Issued:
         """Check a password, then open a session, or a challenge where a second factor is on.
 
-        Unknown e-mail and wrong password are one answer.
+        Unknown e-mail and wrong password are one answer. That an account is disabled is told to
+        whoever has its password.
 
         Raises:
-            InvalidCredentials, TooManyAttempts
+            InvalidCredentials, TooManyAttempts, AccountDisabled
         """
         place = self._attempts.place(origin)
         self._passwords.check_room(place)
@@ -114,6 +116,8 @@ class PasswordAuthentication:
         """Open a session, or a challenge, by the row as it is now: it may have changed while the
         password was hashed."""
         for _ in range(_MOST_READINGS):
+            if credentials.user.disabled_at is not None:
+                raise AccountDisabled
             if credentials.enrolment_id is not None:
                 return await self._challenges.issue(
                     credentials.user.id, credentials.enrolment_id, credentials.user.version
@@ -150,5 +154,5 @@ class PasswordAuthentication:
 
 
 def _same_password_alone(password: PasswordHash, now: Credentials) -> bool:
-    """Tell whether the account still has this password, and no second factor besides."""
-    return now.enrolment_id is None and now.password == password
+    """Tell whether the account still lets one in by this password, and by nothing else besides."""
+    return now.enrolment_id is None and now.user.disabled_at is None and now.password == password

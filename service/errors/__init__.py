@@ -12,6 +12,7 @@ ServiceError
 │   ├── InvalidCredentials      unknown e-mail or wrong password: one answer
 │   ├── InvalidCode             wrong, odd or used TOTP or recovery code
 │   └── ChallengeFailed         the same at login
+├── AccountDisabled             told to whoever has the right password
 ├── ChallengeNotFound           unknown, malformed, expired or used: one answer
 ├── AlreadyEnabled              the second factor is on
 ├── NotEnabled                  the second factor is off
@@ -91,6 +92,10 @@ class InvalidCode(WrongAnswer):
 
 class ChallengeFailed(WrongAnswer):
     """`InvalidCode` as the answer to a login challenge."""
+
+
+class AccountDisabled(ServiceError):
+    """The password is right, and an operator lets nobody log in to the account."""
 
 
 class ChallengeNotFound(ServiceError):

@@ -63,6 +63,9 @@ TABLE: dict[type[errors.ServiceError], Answer] = {
     errors.InvalidCredentials: Answer(
         401, "invalid_credentials", "The e-mail address or the password is wrong."
     ),
+    errors.AccountDisabled: Answer(
+        403, "account_disabled", "This account is disabled; ask whoever runs this service."
+    ),
     errors.InvalidCode: Answer(
         400, "invalid_code", "The code is wrong, or it was used before; try the next one."
     ),

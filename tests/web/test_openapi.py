@@ -1,6 +1,8 @@
 """The OpenAPI document, its page, docs/api.md and what the service really answers: all the same."""
 
 import re
+import sqlite3
+from contextlib import closing
 from html.parser import HTMLParser
 from typing import Any
 
@@ -216,7 +218,9 @@ def matches_its_schema(document: Any, call: str, answer: httpx.Response) -> None
         assert answer.headers["content-type"].split(";")[0] in content, call
 
 
-async def test_errors_of_its_own(http: httpx.AsyncClient, person: Person) -> None:
+async def test_errors_of_its_own(
+    service: ServiceProcess, http: httpx.AsyncClient, person: Person
+) -> None:
     """Each code that docs/api.md gives a call can be brought about, with the status it says."""
     spent = person.tokens["refreshToken"]
     other = await person.log_in()
@@ -226,12 +230,19 @@ async def test_errors_of_its_own(http: httpx.AsyncClient, person: Person) -> Non
     right = {"email": person.email, "password": PASSWORD}
     without, enrolled = await new_holder(http), await (await new_holder(http)).enrol()
     await without.begin()
+    disabled = await new_holder(http)
+    with closing(sqlite3.connect(service.directory / "var/service.db")) as database:
+        database.execute("UPDATE users SET disabled_at = 1 WHERE email = ?", (disabled.email,))
+        database.commit()
     seen = {
         "POST /auth/signup": [
             await http.post("/auth/signup", json=new | {"password": "password"}),
             await http.post("/auth/signup", json=right),
         ],
-        "POST /auth/login": [await http.post("/auth/login", json=new)],
+        "POST /auth/login": [
+            await http.post("/auth/login", json=new),
+            await http.post("/auth/login", json=right | {"email": disabled.email}),
+        ],
         "POST /auth/login/2fa": [
             await enrolled.answer(await enrolled.challenge(), ""),
             await enrolled.answer("", ""),

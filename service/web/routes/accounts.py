@@ -8,6 +8,7 @@ from litestar.openapi import ResponseSpec
 
 from service.authentication.password import LoggedIn
 from service.errors import (
+    AccountDisabled,
     ChallengeFailed,
     ChallengeNotFound,
     EmailTaken,
@@ -84,7 +85,12 @@ async def signup(request: JsonRequest, data: CredentialsBody) -> SignedInBody:
     summary="Log in",
     response_description="A token pair, and whose it is",
     responses=failures(
-        InvalidCredentials, TooManyAttempts, StoreUnavailable, RevocationUnconfirmed, body=True
+        InvalidCredentials,
+        AccountDisabled,
+        TooManyAttempts,
+        StoreUnavailable,
+        RevocationUnconfirmed,
+        body=True,
     )
     | {202: ResponseSpec(ChallengeBody, False, "The password is right; a code is to follow")},
 )
