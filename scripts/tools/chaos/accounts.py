@@ -29,7 +29,7 @@ def check(history: History, restores: Restores) -> Iterator[Violation]:
 
 
 def _account_lost(operations: Sequence[Operation], restores: Restores) -> Iterator[Violation]:
-    """Once an account was acknowledged, its password is right for ever, or until it is lost."""
+    """Check that the password of an acknowledged account is right until the account is lost."""
     known = _first(o for o in operations if o.kind in ("signup", "login") and o.outcome == "ok")
     for each in operations:
         if not known or each.code != "invalid_credentials" or each.started < known.ended:
@@ -41,8 +41,8 @@ def _account_lost(operations: Sequence[Operation], restores: Restores) -> Iterat
 def _second_factor_changed_by_itself(
     operations: Sequence[Operation], restores: Restores
 ) -> Iterator[Violation]:
-    """It is on from when a verification was answered, unless that was lost, and not before one was
-    tried. So nobody goes by what the row has now."""
+    """Check that it is on from when a verification was answered, unless that was lost, and not
+    before one was tried. So nobody goes by what the row has now."""
     verified = [o for o in operations if o.kind == "verify" and o.outcome == "ok"]
     tried = [o for o in operations if o.kind == "verify" and _may_have_worked(o)]
     for each in operations:
@@ -58,7 +58,7 @@ def _second_factor_changed_by_itself(
 
 
 def _stale_rows(operations: Sequence[Operation], restores: Restores) -> Iterator[Violation]:
-    """What a restored user store does not have, nobody goes on with: accounts, second factors."""
+    """Check that nobody goes on with what a restored user store lacks: accounts, second factors."""
     made = _first(o for o in operations if o.kind == "signup" and o.outcome == "ok")
     for each in operations:
         if each.outcome != "ok" or each.kind != "me":
@@ -73,7 +73,7 @@ def _stale_rows(operations: Sequence[Operation], restores: Restores) -> Iterator
 
 
 def _counted_twice(operations: Sequence[Operation], restores: Restores) -> Iterator[Violation]:
-    """A step of a secret, a challenge and a recovery code each count once.
+    """Check that a step of a secret, a challenge and a recovery code each count once.
 
     Verifying an enrolment again with the same code counts as once: it ends in the same state. A
     recovery code may count once more when its use was undone by a restored user store.
@@ -102,7 +102,7 @@ def _counted_twice(operations: Sequence[Operation], restores: Restores) -> Itera
 
 
 def _steps_go_back(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """After a step has counted, no older one does."""
+    """Check that no step counts after a newer one."""
     counted = [o for o in operations if o.outcome == "ok" and o.step]
     for each in counted:
         for before in counted:
@@ -115,8 +115,8 @@ def _steps_go_back(operations: Sequence[Operation]) -> Iterator[Violation]:
 def _refused_without_cause(
     operations: Sequence[Operation], restores: Restores
 ) -> Iterator[Violation]:
-    """A challenge, an enrolment or a recovery code is there until something may have used it up, or
-    the second factor that it belongs to was lost."""
+    """Check that a challenge, an enrolment or a recovery code is there until something may have
+    used it up, or the second factor that it belongs to was lost."""
     verified = [o for o in operations if o.kind == "verify" and _may_have_worked(o)]
     for each in operations:
         if any(restores.may_have_lost(o, each) for o in verified):
@@ -140,7 +140,7 @@ def _refused_without_cause(
 
 
 def _different_recovery_codes(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """However often an enrolment is verified, it shows the same recovery codes."""
+    """Check that an enrolment shows the same recovery codes, however often it is verified."""
     shown = [o for o in operations if o.kind == "verify" and o.outcome == "ok"]
     for secret in {o.secret for o in shown}:
         answers = [o for o in shown if o.secret == secret]
@@ -149,7 +149,7 @@ def _different_recovery_codes(operations: Sequence[Operation]) -> Iterator[Viola
 
 
 def _locked_out(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """Limits are reached by wrong tries; those without an answer may stay counted, too."""
+    """Check that only wrong tries reach limits; those without an answer may stay counted, too."""
     for each in operations:
         if each.code != "rate_limited":
             continue

@@ -52,8 +52,8 @@ class Phone:
         return step
 
     def answer(self) -> Shown | None:
-        """What to answer a challenge with: a fresh code, a used one, or a recovery code; nothing
-        when all are used up but those that are kept for the end."""
+        """Choose what to answer a challenge with: a fresh code, a used one, or a recovery code;
+        nothing when all are used up but those that are kept for the end."""
         if self._used and self._old_codes < _MOST_OLD_CODES and self._chance.random() < 0.3:
             self._old_codes += 1
             return self.show(self._chance.choice(self._used))

@@ -23,7 +23,7 @@ def check(history: History, terms: Terms) -> list[Violation]:
 
 
 def _answers(history: History) -> Iterator[Violation]:
-    """No answer is a defect's, and none was meant for somebody else."""
+    """Check that no answer is a defect's, and none was meant for somebody else."""
     for each in history.operations:
         if each.status == 500 or each.code == "not the contract's":
             yield violation("defect", f"{each.kind} was answered {each.status} {each.code}", each)

@@ -18,7 +18,7 @@ def check(session: SessionEvidence) -> Iterator[Violation]:
 
 
 def _came_back(session: SessionEvidence) -> Iterator[Violation]:
-    """Once an answer has said that it is over, it is over: for every token, on every pod."""
+    """Check that what an answer has said to be over is over: for every token, on every pod."""
     everything = {each.number: each for each in (*session.about, *session.asked, *session.swept)}
     endings = [
         each for each in everything.values() if session.says_ended(each) and session.is_final(each)
@@ -33,14 +33,14 @@ def _came_back(session: SessionEvidence) -> Iterator[Violation]:
 
 
 def _ended_twice(session: SessionEvidence) -> Iterator[Violation]:
-    """Of all logouts and revocations of it, at most one is told that it has ended it."""
+    """Check that at most one of all logouts and revocations is told that it has ended it."""
     enders = [e for e in session.about if e.kind in ("logout", "revoke") and e.outcome == "ok"]
     if len(enders) > 1:
         yield violation("ended twice", f"{len(enders)} calls have ended the session", *enders)
 
 
 def _lost(session: SessionEvidence) -> Iterator[Violation]:
-    """Nobody is told that it is over unless something may have ended it."""
+    """Check that nobody is told that it is over unless something may have ended it."""
     for each in {e.number: e for e in (*session.about, *session.asked)}.values():
         if is_reuse(each) or each.outcome == "ok" or not session.says_ended(each):
             continue
@@ -50,7 +50,7 @@ def _lost(session: SessionEvidence) -> Iterator[Violation]:
 
 
 def _judged_as_theft(session: SessionEvidence) -> Iterator[Violation]:
-    """A token is only taken for stolen when it was spent, and its grace is over."""
+    """Check that a token is only taken for stolen when it was spent, and its grace is over."""
     for each in session.refreshes():
         if is_reuse(each) and not session.justifies_reuse(each):
             says = "an honest refresh was taken for theft"
@@ -58,7 +58,7 @@ def _judged_as_theft(session: SessionEvidence) -> Iterator[Violation]:
 
 
 def _forked(session: SessionEvidence) -> Iterator[Violation]:
-    """A token has one successor, whoever presents it."""
+    """Check that a token has one successor, whoever presents it."""
     for spent, answers in _by_token(session).items():
         if len({each.received for each in answers}) > 1:
             says = f"{spent} has several successors"
@@ -66,7 +66,7 @@ def _forked(session: SessionEvidence) -> Iterator[Violation]:
 
 
 def _outlived(session: SessionEvidence) -> Iterator[Violation]:
-    """A spent token is good only within its grace, and until its successor is spent."""
+    """Check that a spent token is good only within its grace, until its successor is spent."""
     generation = session.generation
     answers = [each for each in session.refreshes() if each.outcome == "ok"]
     by_end = sorted(answers, key=lambda each: each.ended)

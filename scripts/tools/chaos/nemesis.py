@@ -151,8 +151,8 @@ class Nemesis:
         return Effect(await self._redis.move_slots(planned.pick, key_by_key=key_by_key))
 
     async def _scale_in(self, planned: Planned) -> Effect:
-        """A primary leaves the cluster and runs on. It comes back when all pods serve without it,
-        or should have for long."""
+        """Have a primary leave the cluster and run on. It comes back when all pods serve without
+        it, or should have for long."""
         assert isinstance(self._redis, ClusterServers)  # noqa: S101  scheduled for no other
         left = await self._redis.take_out(planned.pick)
         since = self._requests.now()

@@ -38,7 +38,7 @@ def _during(operation: Operation, fault: Fault) -> bool:
 
 
 def _hung(fault: Fault, operations: list[Operation]) -> Iterator[Violation]:
-    """Whoever does not read the log of a pod does not keep it from answering."""
+    """Check that whoever does not read the log of a pod does not keep it from answering."""
     for each in operations:
         begun = fault.since <= each.started <= fault.until and _is_at(each, fault)
         if each.kind == "live" and begun and each.outcome != "ok":
@@ -46,7 +46,7 @@ def _hung(fault: Fault, operations: list[Operation]) -> Iterator[Violation]:
 
 
 def _served_by_a_wrong_clock(fault: Fault, asked: list[Operation]) -> Iterator[Violation]:
-    """A pod whose clock is wrong is not ready, and judges no TOTP code."""
+    """Check that a pod whose clock is wrong is not ready, and judges no TOTP code."""
     for each in asked:
         if not _is_at(each, fault) or each.outcome != "ok":
             continue
@@ -58,7 +58,7 @@ def _served_by_a_wrong_clock(fault: Fault, asked: list[Operation]) -> Iterator[V
 
 
 def _stayed_behind(fault: Fault, asked: list[Operation]) -> Iterator[Violation]:
-    """All pods find the slots of a primary that has left."""
+    """Check that all pods find the slots of a primary that has left."""
     looks = [each for each in asked if each.kind == "ready"]
     for pod in {each.pod for each in looks}:
         refused: list[Operation] = []  # without a break: a pod may be killed meanwhile
@@ -70,7 +70,7 @@ def _stayed_behind(fault: Fault, asked: list[Operation]) -> Iterator[Violation]:
 
 
 def _wrong_token(each: Operation, skews: list[Fault], terms: Terms) -> Iterator[Violation]:
-    """A token is good for as long as it says, no longer than is set, and from its pod's time on."""
+    """Check that a token lives as long as it says, at most what is set, from its pod's time on."""
     if not each.life and not each.expires_in:
         return
     if not 0 < each.life <= terms.access_life or each.life != each.expires_in:

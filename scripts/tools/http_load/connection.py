@@ -75,11 +75,11 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the event loop."""
+        """Take over the transport."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Called by the event loop."""
+        """Settle the answer once it is whole."""
         received = self._received = self._received + data
         end = received.find(b"\r\n\r\n")
         if end < 0:
@@ -97,7 +97,7 @@ class Connection(asyncio.Protocol):
             self._settle(Answer(int(received[9:12]), head, received[end + 4 : whole]))
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Called by the event loop."""
+        """Settle the answer as lost, if one is awaited."""
         self.is_open = False
         self._settle(LostError("the connection was closed before the answer"))
 

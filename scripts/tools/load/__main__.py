@@ -60,7 +60,7 @@ def _asked() -> Namespace:
 
 
 def _ask(where: Target, asked: Namespace) -> None:
-    """Raises UnusableError, unless it is this machine or somebody says yes."""
+    """Raise UnusableError, unless it is this machine or somebody says yes."""
     if where.is_loopback or asked.yes:
         return
     what = f"{where.url} ({where.address}) is not this machine"

@@ -27,7 +27,7 @@ class Runs:
     """Close it at the end: those of the token file are put back."""
 
     def __init__(self, target: Target, asked: Namespace) -> None:
-        """Raises UnusableError."""
+        """Raise UnusableError where a file or a process that is named is not there."""
         self.target = target
         self._patience = asked.timeout
         self._watched = asked.watch_pid or []

@@ -30,7 +30,7 @@ class TokenFile:
     """Reads from where the last run has stopped."""
 
     def __init__(self, path: Path) -> None:
-        """Raises UnusableError where there is no such file."""
+        """Raise UnusableError where there is no such file."""
         self._path = path
         self._beside = path.with_name(path.name + ".used")
         self._accounts: dict[str, Account] = {}

@@ -28,7 +28,7 @@ class Watch:
     """Looks at process trees once a second. An embedded Redis is told apart from its service."""
 
     def __init__(self, pids: list[int]) -> None:
-        """Raises UnusableError where there is no such process, or no /proc."""
+        """Raise UnusableError where there is no such process, or no /proc."""
         self._pids = pids
         self.samples: dict[str, list[Sample]] = {}
         """By name: `4711` for a process and its children, `4711 redis` for the Redis among them."""

@@ -12,7 +12,7 @@ class StatusLine:
     """One line on stderr that is written over; `logged`: where nobody watches, a line for each."""
 
     def __init__(self, *, logged: bool = False, timed: bool = False) -> None:
-        """`timed`: each begins with the seconds since this was made."""
+        """Begin each, if `timed`, with the seconds since this was made."""
         self.is_watched = sys.stderr.isatty()
         self._logged = logged
         self._timed = timed

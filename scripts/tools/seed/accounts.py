@@ -33,7 +33,7 @@ class Login(msgspec.Struct, frozen=True):
 
 
 def check_prefix(prefix: str) -> None:
-    """Raises `Refused` unless numbered addresses can begin with it."""
+    """Raise `Refused` unless numbered addresses can begin with it."""
     if not _PREFIX.fullmatch(prefix):
         raise Refused("--prefix must be up to 32 small letters, digits and inner dashes")
     normalize(address(prefix, 1).as_given)

@@ -21,7 +21,7 @@ class LogPipe:
         self._thread: threading.Thread | None = None
 
     def open(self) -> IO[bytes]:
-        """The end to write to, for a process that is to be started. What is read ends when all
+        """Open the end to write to, for a process that is to be started. What is read ends when all
         who have it have closed it."""
         if self._thread is not None:  # it may not have read to the end of the one before
             self._thread.join(timeout=5)
