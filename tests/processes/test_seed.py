@@ -17,6 +17,7 @@ import httpx
 import pytest
 from redis import Redis
 from tools.seed.__main__ import main as seed
+from tools.seed.consent import database_hosts
 from tools.seed.line import Line
 
 from service.database.migration import migrate
@@ -319,3 +320,21 @@ def test_a_line_shows_no_secret() -> None:
     assert "cd" in shown
     for secret in ("a password", "osr_refresh", "access"):
         assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("sqlite:///service.db", []),
+        ("postgresql://ann:s@db.example:5433/x", ["db.example"]),
+        ("postgres://db.example/x", ["db.example"]),
+        ("postgresql://one.example,[2001:db8::7]:5433/x", ["one.example", "2001:db8::7"]),
+        ("postgresql:///x?host=db.example", ["db.example"]),
+        ("postgresql:///x?host=/var/run/postgresql", []),
+        ("postgresql:///x", ["pg.example"]),
+    ],
+)
+def test_hosts_of_a_user_store(monkeypatch: pytest.MonkeyPatch, url: str, hosts: list[str]) -> None:
+    """Whoever is asked about is whom asyncpg would connect to, in either spelling of the scheme."""
+    monkeypatch.setenv("PGHOST", "pg.example")
+    assert database_hosts(url) == hosts

@@ -24,8 +24,8 @@ from service.redis.client import RedisClient
 from service.redis.feed_marking import FeedMarking
 from service.redis.keys import bucket_number
 from tools.bench.harness import place
-from tools.bench.processes import resident
 from tools.bench.results import Found, Row
+from tools.http_load.proc import resident
 from tools.report.progress import StatusLine
 from tools.testbed.issuer import Issuer
 from tools.testbed.parts import SIGNING_KEYS, access_tokens

@@ -21,7 +21,6 @@ from tools.bench.processes import (
     RedisServer,
     Server,
     Start,
-    cpu,
     embedded,
 )
 from tools.bench.results import Sample
@@ -34,6 +33,7 @@ from tools.http_load.loops import (
     closed,
     open_and_retrying,
 )
+from tools.http_load.proc import cpu
 from tools.http_load.quantiles import quantile
 from tools.testbed.ports import free_port
 
@@ -123,9 +123,10 @@ class Generator(AbstractContextManager["Generator"]):
         Raises:
             BenchmarkError: an answer was not as expected.
         """
-        redis_before, cpu_before = place.redis.costs(), server.cpu()
+        redis_before, cpu_before = place.redis.costs(), server.cpu_by_process()
         timing = await self._run(server, closed, server.endpoint, lanes, status)
-        own, redis = server.cpu() - cpu_before, place.redis.costs()
+        cpu_after, redis = server.cpu_by_process(), place.redis.costs()
+        own = [cpu_after[pid] - before for pid, before in cpu_before.items()]
         latencies = sorted(timing.latencies)
         count = len(latencies)
 
@@ -134,7 +135,8 @@ class Generator(AbstractContextManager["Generator"]):
             return more / count
 
         return Sample(
-            cpu=own / count * 1e6,
+            cpu=sum(own) / count * 1e6,
+            busiest=max(own) / count * 1e6,
             per_second=count / timing.elapsed,
             p50=quantile(latencies, 0.5) * 1e3,
             p99=quantile(latencies, 0.99) * 1e3,

@@ -14,11 +14,12 @@ from statistics import median
 import msgspec
 
 from tools.bench.harness import Generator, Place, place
-from tools.bench.processes import Server, embedded, resident
+from tools.bench.processes import Server, embedded
 from tools.bench.results import Found, Row
 from tools.bench.trickles import compared, trickles
 from tools.http_load.connection import Endpoint
 from tools.http_load.loops import Outcome
+from tools.http_load.proc import resident
 from tools.report.progress import StatusLine
 
 _CALLS = ("me", "refresh")

@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from resource import RUSAGE_SELF, getpagesize, getrusage
 from typing import Any, Self
 
 import msgspec
@@ -14,6 +13,7 @@ from service.embedded.client import server_url
 from service.embedded.server import EmbeddedServer
 from service.settings import Secret
 from tools.http_load.connection import Endpoint
+from tools.http_load.proc import cpu, tree
 from tools.testbed.service_process import HttpProcess
 
 HOST = "127.0.0.1"
@@ -61,8 +61,8 @@ class Server(HttpProcess):
         return cpu(self.pid)
 
     def cpu_by_process(self) -> dict[int, float]:
-        """Read the same by process id, of it and of each process that it has started."""
-        return {pid: cpu(pid) for pid in (self.pid, *_children(self.pid))}
+        """Read CPU seconds by process id, of it and of each process that it has started."""
+        return {pid: cpu(pid) for pid in tree(self.pid)}
 
     def wait_until_quiet(self) -> None:
         """Return when it has next to nothing to do any more."""
@@ -71,30 +71,6 @@ class Server(HttpProcess):
             before = self.cpu()
             time.sleep(_GLANCE)
             quiet = self.cpu() - before < _GLANCE * _QUIET
-
-
-def cpu(pid: int) -> float:
-    """Read the CPU seconds, user and system, of all threads of a process so far."""
-    # What clock_getcpuclockid(3) gives for a pid, which Python does not offer: nanoseconds,
-    # where /proc/<pid>/stat counts in hundredths of a second.
-    return time.clock_gettime(~pid << 3 | 2)
-
-
-def resident(pid: int) -> int:
-    """Read how many bytes of memory a process holds; without /proc, the most that we have."""
-    statm = Path(f"/proc/{pid}/statm")
-    if statm.exists():
-        return int(statm.read_text().split()[1]) * getpagesize()
-    return getrusage(RUSAGE_SELF).ru_maxrss  # macOS: in bytes
-
-
-def _children(parent: int) -> list[int]:
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has just ended
-            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
-                found.append(int(stat.parent.name))
-    return found
 
 
 class RedisCosts(msgspec.Struct, frozen=True):

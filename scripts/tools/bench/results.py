@@ -97,7 +97,9 @@ class Sample(msgspec.Struct, frozen=True):
     """One load on one server. Everything but the rate and latencies is per request."""
 
     cpu: float
-    """CPU of the server process, user and system, all threads: µs."""
+    """CPU of the server's processes, user and system, all threads: µs."""
+    busiest: float
+    """CPU of the one among them that took most."""
     per_second: float
     p50: float
     p99: float

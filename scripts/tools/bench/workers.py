@@ -10,26 +10,16 @@ from argparse import Namespace
 from collections.abc import Iterator
 from statistics import median
 
-import msgspec
-
 from tools.bench.calls import BY_NAME
 from tools.bench.harness import WARM_UP, Generator, Place, place
 from tools.bench.processes import embedded
-from tools.bench.results import Found, Row
+from tools.bench.results import Found, Row, Sample
 from tools.report.progress import StatusLine
-
-
-class _Outcome(msgspec.Struct, frozen=True):
-    """A load's rate, and the CPU of each process of the service: µs for a request of the whole."""
-
-    per_second: float
-    redis_cpu: float
-    cpu: list[float]
 
 
 async def measure(told: Namespace, tell: StatusLine) -> Found:
     """Measure rounds of fresh processes, one worker and two in turn."""
-    found: dict[int, list[_Outcome]] = {1: [], 2: []}
+    found: dict[int, list[Sample]] = {1: [], 2: []}
     async with place(embedded(told.redis)) as here:
         with Generator() as generator:
             for _ in tell.rounds(told.rounds, "two workers against one"):
@@ -39,29 +29,24 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
     return Found(list(_rows(found)), {"workers": note})
 
 
-async def _run(here: Place, generator: Generator, told: Namespace, workers: int) -> _Outcome:
-    connections = told.connections * workers
+async def _run(here: Place, generator: Generator, told: Namespace, workers: int) -> Sample:
+    call, connections = BY_NAME["refresh"], told.connections * workers
     with here.service(workers) as service:
-        for requests in (WARM_UP, told.requests):
-            lanes = await BY_NAME["refresh"].prepare(here.seeder, connections, requests)
-            before = service.cpu_by_process()
-            sample = await generator.closed(here, service, lanes, BY_NAME["refresh"].status)
-            after = service.cpu_by_process()
-    cpu = [(after[pid] - before[pid]) / connections / told.requests * 1e6 for pid in after]
-    return _Outcome(sample.per_second, sample.redis_main_thread, cpu)
+        await generator.call(here, service, call, connections, WARM_UP)
+        return await generator.call(here, service, call, connections, told.requests)
 
 
-def _rows(found: dict[int, list[_Outcome]]) -> Iterator[Row]:
+def _rows(found: dict[int, list[Sample]]) -> Iterator[Row]:
     for workers, several in found.items():
         for metric, figures, unit, digits in (
-            ("CPU of the service", [sum(each.cpu) for each in several], "µs", 1),
-            ("CPU of the busiest worker", [max(each.cpu) for each in several], "µs", 1),
+            ("CPU of the service", [each.cpu for each in several], "µs", 1),
+            ("CPU of the busiest worker", [each.busiest for each in several], "µs", 1),
             ("refreshes/s", [each.per_second for each in several], "", None),
         ):
             value = round(median(figures), digits)
             yield Row("workers", "refresh", metric, value, unit, by="workers", at=workers)
     gain = median(
-        sum(one.cpu) / max(*two.cpu, two.redis_cpu)
+        one.cpu / max(two.busiest, two.redis_main_thread)
         for one, two in zip(found[1], found[2], strict=True)
     )
     yield Row(

@@ -1,16 +1,15 @@
 """Memory and CPU of processes over time, out of /proc: of a process and all that it has started."""
 
 import asyncio
-import os
 import time
 from pathlib import Path
 
 import msgspec
 
+from tools.http_load.proc import cpu, resident, tree
 from tools.load.target import UnusableError
 
 _REDIS = ("valkey-server", "redis-server")
-_TICK = os.sysconf("SC_CLK_TCK")
 _INTERVAL = 1.0
 
 
@@ -48,25 +47,14 @@ class Watch:
 def _look(pids: list[int]) -> dict[str, Sample]:
     now, sums = time.perf_counter(), dict[str, tuple[int, float]]()
     for pid in pids:
-        for process in _tree(pid):
+        for process in tree(pid):
             try:
                 name = f"{pid} redis" if _command(process) in _REDIS else f"{pid}"
-                memory, cpu = sums.get(name, (0, 0.0))
-                sums[name] = memory + _memory(process), cpu + _cpu(process)
+                memory, seconds = sums.get(name, (0, 0.0))
+                sums[name] = memory + _memory(process), seconds + cpu(process)
             except OSError:  # it has just ended
                 continue
-    return {name: Sample(now, memory, cpu) for name, (memory, cpu) in sums.items()}
-
-
-def _tree(pid: int) -> list[int]:
-    found = [pid]
-    for process in found:  # grows meanwhile
-        for children in Path(f"/proc/{process}/task").glob("*/children"):
-            try:
-                found += map(int, children.read_text().split())
-            except OSError:
-                continue
-    return found
+    return {name: Sample(now, *summed) for name, summed in sums.items()}
 
 
 def _command(pid: int) -> str:
@@ -78,9 +66,4 @@ def _memory(pid: int) -> int:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
         return int(rollup.partition("\nPss:")[2].split()[0]) * 1024
     except PermissionError:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
+        return resident(pid)

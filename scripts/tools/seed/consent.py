@@ -3,9 +3,8 @@
 import ipaddress
 import os
 import socket
-from collections.abc import Iterable
-from urllib.parse import parse_qs, urlsplit
 
+from service.database.libpq import is_postgresql, read
 from service.redis.url import RedisUrl
 from service.settings import Settings
 
@@ -26,18 +25,9 @@ def elsewhere(settings: Settings) -> list[str]:
     return list(dict.fromkeys(host for host in hosts if not is_loopback(host)))
 
 
-def database_hosts(url: str) -> Iterable[str]:
+def database_hosts(url: str) -> list[str]:
     """Find the hosts in a database URL, as libpq reads it; none for a file or a unix socket."""
-    if not url.startswith("postgresql://"):
+    if not is_postgresql(url):
         return []
-    parts = urlsplit(url)
-    netloc = parts.netloc.rpartition("@")[2]
-    listed = netloc or parse_qs(parts.query).get("host", [os.environ.get("PGHOST", "")])[-1]
-    hosts = [_without_port(host) for host in listed.split(",")]
-    return [host for host in hosts if host and not host.startswith(("/", "@", "%2F", "%2f"))]
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
+    hosts = read(url).driver.get("host") or os.environ.get("PGHOST", "").split(",")
+    return [host for host in hosts if host and not host.startswith(("/", "@"))]
