@@ -8,7 +8,7 @@ read here: for a token whose form is known in advance that takes half the time.
 
 import base64
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -41,7 +41,11 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """The claims of RFC 9068, section 2.2, with the session's id. Times in seconds since 1970."""
+    """The claims of RFC 9068, section 2.2, with the session's id. Times in seconds since 1970.
+
+    `sat` is when the session was opened, in ms by Redis' clock. A service of before does not write
+    it; whatever stands there that is no such number is malformed.
+    """
 
     iss: str
     aud: str
@@ -53,6 +57,15 @@ class Claims(msgspec.Struct, frozen=True):
     auth_time: int
     amr: tuple[str, ...]
     client_id: str
+    sat: Annotated[int, msgspec.Meta(ge=0)] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def opened_at(self) -> int:
+        """When the session was opened, ms, which cut-offs are compared with.
+
+        Without `sat` it is the second of the login: too early rather than too late.
+        """
+        return self.auth_time * 1000 if self.sat is msgspec.UNSET else self.sat
 
 
 class AccessTokenReader:

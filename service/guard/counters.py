@@ -24,6 +24,8 @@ class GuardCounters(msgspec.Struct):
     """How often a stream was read again from its beginning, to join what was known."""
     feed_losses: int = 0
     """How often entries that still matter were missing then."""
+    feed_unknown: int = 0
+    """Entries of a kind that this guard does not know: the service is newer than the guard."""
     key_fetches: int = 0
     """Fetches of the JWK set, failed ones included."""
     key_failures: int = 0

@@ -18,6 +18,7 @@ from .feed_timing import FeedTiming
 from .marks import Marks
 from .revocations import Shard
 from .stream import Stream
+from .unknown_kinds import UnknownKinds
 
 
 class Feed:
@@ -33,7 +34,10 @@ class Feed:
         marks: Marks,
     ) -> None:
         self._primaries = PrimaryDiscovery(url, timing.timeout)
-        self._streams = [Stream(number, shard) for number, shard in enumerate(shards)]
+        unknown_kinds = UnknownKinds(counters)
+        self._streams = [
+            Stream(number, shard, unknown_kinds.met) for number, shard in enumerate(shards)
+        ]
         groups = [self._streams] if self._primaries.one_for_all else [[it] for it in self._streams]
         status = FeedConnectionStatus(counters)
         self._readers = [

@@ -21,9 +21,10 @@ from .connection_status import FeedConnectionStatus
 from .counters import GuardCounters
 from .cursor import Replay
 from .discovery import PrimaryDiscovery
+from .entries import Entry, RawEntry, read_entry
 from .feed_timing import FeedTiming
 from .marks import Marks
-from .stream import Entry, RawEntries, Stream, entry
+from .stream import Stream
 
 logger = logging.getLogger("openshow_auth.guard")
 
@@ -179,10 +180,10 @@ class FeedReader:
         for stream, rereading in rereadings:
             position = b"0-0"
             while found := await self._read(wire, [(stream, position)], count=_PAGE):
-                for read, session_id in found[stream.key]:
-                    rereading.take(read)
-                    stream.shard.add(session_id)
-                    position = read.id
+                for entry in found[stream.key]:
+                    rereading.take(entry[0])
+                    stream.note(entry)
+                    position = entry[0].id
         whole = any(rereading.joined for _, rereading in rereadings) or any(
             stream.cursor.last for stream in self._ours() if stream not in broken
         )
@@ -194,7 +195,7 @@ class FeedReader:
         begun, was_incomplete = stream.cursor.last is not None, stream.is_incomplete
         name = stream.key.decode()
         self._counters.feed_rereads += begun
-        if stream.rejoin(rereading, self._timing.life, others_are_whole=others_are_whole):
+        if stream.rejoin(rereading, others_are_whole=others_are_whole):
             if begun:
                 logger.warning("%s was read again: nothing that matters is missing", name)
             return
@@ -225,7 +226,7 @@ class FeedReader:
         *,
         block: float = 0,
         count: int = 0,
-    ) -> dict[bytes, RawEntries]:
+    ) -> dict[bytes, Sequence[RawEntry]]:
         """Read raw replies, by key. `whole`: streams that are read from their beginning."""
         command: list[Argument] = ["XREAD", "COUNT", count or self._page]
         if block:
@@ -236,5 +237,5 @@ class FeedReader:
         return dict(reply or ())
 
 
-def _entries(found: Mapping[bytes, RawEntries]) -> dict[bytes, list[Entry]]:
-    return {key: [entry(*raw) for raw in entries] for key, entries in found.items()}
+def _entries(found: Mapping[bytes, Sequence[RawEntry]]) -> dict[bytes, list[Entry]]:
+    return {key: [read_entry(*raw) for raw in entries] for key, entries in found.items()}

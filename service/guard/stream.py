@@ -1,39 +1,31 @@
 """One bucket's stream of the feed, as far as a guard has read it, and what it says."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..redis.keys import numbered
-from .cursor import Cursor, Position, Replay
+from .cursor import Cursor, Replay
+from .entries import BucketCutOff, Entry, UnknownKind, UserCutOff
 from .revocations import Shard
 
-Entry = tuple[Position, bytes]
-"""An entry: where it stands in the stream, and the id of the session that has ended."""
-
-
-RawEntries = Sequence[tuple[bytes, Sequence[bytes]]]
-"""Entries as Redis sends them: id, and names and values in turn."""
-
-
-def entry(id_: bytes, fields: Sequence[bytes]) -> Entry:
-    """Read an entry as `redis/keys.py` describes it. What is none has number 0: one is missing."""
-    match fields:
-        case [b"n", number, b"s", session_id] if number.isdigit():
-            return Position(id_, int(number)), session_id
-        case _:
-            return Position(id_, 0), b""
+OnUnknownKind = Callable[["Stream", str], None]
 
 
 class Stream:
     """One bucket's stream, as far as it was read. Times are monotonic, in seconds."""
 
-    def __init__(self, bucket: int, shard: Shard) -> None:
+    def __init__(self, bucket: int, shard: Shard, on_unknown_kind: OnUnknownKind) -> None:
+        """Read nothing yet. `on_unknown_kind` hears of entries that the guard does not understand.
+
+        It is told this stream, and the names of the entry's fields.
+        """
         self.bucket = bucket
         self.key = numbered(bucket).revoked
         self.mark_key = numbered(bucket).issuer
         self.is_ours = False
         """Whether the mark was this guard's issuer's when it was last looked at."""
         self.shard = shard
+        self._on_unknown_kind = on_unknown_kind
         self.cursor = Cursor()
         self.incomplete_until = float("-inf")
         """Until then a session may have ended whose entry nobody can read any more."""
@@ -45,11 +37,29 @@ class Stream:
 
     def take(self, entries: Sequence[Entry]) -> bool:
         """Take the next entry. False: it is not the one that comes next, and was not taken."""
-        for entry, session_id in entries:
-            if not self.cursor.follow(entry):
+        for entry in entries:
+            if not self.cursor.follow(entry[0]):
                 return False
-            self.shard.add(session_id)
+            self.note(entry)
         return True
+
+    def note(self, entry: Entry) -> None:
+        """Note what an entry says. It may be told again.
+
+        Of one that the guard does not understand nobody knows whose session it ends, so for as long
+        as it matters nothing is sure.
+        """
+        match entry:
+            case _, bytes(session_id):
+                self.shard.add(session_id)
+            case _, UserCutOff(user_id, cut_off):
+                self.shard.cut_off(user_id, cut_off)
+            case _, BucketCutOff(at):
+                self.shard.cut_off_everybody(at)
+            case position, UnknownKind(name):
+                if (left := self._matters_for(position.milliseconds)) > 0:
+                    self.set_incomplete(left)
+                    self._on_unknown_kind(self, name)
 
     def goes_on(self, entries: list[Entry]) -> bool:
         """Take what stands after `cursor.before_last`. False: the last known entry is not there."""
@@ -68,15 +78,20 @@ class Stream:
         self.shard.turn(at, wall)
         self.shard.known_until = at + bound if at >= self.incomplete_until else float("-inf")
 
-    def rejoin(self, rereading: Replay, life: float, *, others_are_whole: bool) -> bool:
+    def rejoin(self, rereading: Replay, *, others_are_whole: bool) -> bool:
         """Go on from a rereading. False: entries that matter are missing, so nothing is sure."""
-        wall = time.time()
-        missing = rereading.missing_until(round(wall * 1000), others_are_whole=others_are_whole)
+        now = round(time.time() * 1000)
+        missing = rereading.missing_until(now, others_are_whole=others_are_whole)
         self.cursor = rereading.cursor
-        if missing is None or (left := missing / 1000 + life - wall) <= 0:
+        if missing is None or (left := self._matters_for(missing)) <= 0:
             return True
-        self.set_incomplete(min(left, life))
+        self.set_incomplete(left)
         return False
+
+    def _matters_for(self, milliseconds: int) -> float:
+        """Tell for how many seconds more an entry of this time matters; 0 or less: it does not."""
+        life = self.shard.life
+        return min(milliseconds / 1000 + life - time.time(), life)
 
     def set_incomplete(self, seconds: float) -> None:
         """Be unsure for so long: a session may have ended whose entry cannot be read any more."""

@@ -6,21 +6,42 @@ import msgspec
 
 from ..access_tokens.reader import Claims
 from .identity import Identity
-from .revocations import Shard
+from .revocations import Ends, Shard
 
 
-class VerifiedToken(msgspec.Struct, frozen=True, gc=False):
-    """What was found out about a verified token, and does not change until it expires."""
+class VerifiedToken(msgspec.Struct, gc=False):
+    """What was found out about a verified token; only `ends` changes until it expires."""
 
     identity: Identity
     session_id: bytes
     expires_at: int
     bucket: int
-    shard: Shard
+    opened_at: int
+    """When its session was opened, ms by Redis' clock."""
+    ends: Ends
+    """What it is checked against; it has been compared with all cut-offs that this knows of."""
+
+    @property
+    def user_id(self) -> bytes:
+        """The id of the user."""
+        return bytes.fromhex(self.identity.user_id)
+
+    def has_ended(self) -> bool:
+        """Tell whether its session has ended, as far as is known, and compare it with all cut-offs.
+
+        If not, `ends` is the current one of its shard.
+        """
+        shard = self.ends.shard
+        if self.session_id in shard or shard.is_cut_off(
+            self.user_id, self.session_id, self.opened_at
+        ):
+            return True
+        self.ends = shard.ends
+        return False
 
     @classmethod
     def of(cls, claims: Claims, bucket: int, shard: Shard) -> Self:
-        """Make it from what the token says; `shard` holds the ended sessions of its bucket."""
+        """Make it from what the token says; `shard` knows what has ended in its bucket."""
         identity = Identity(
             user_id=claims.sub,
             session_id=claims.sid,
@@ -28,4 +49,5 @@ class VerifiedToken(msgspec.Struct, frozen=True, gc=False):
             methods=claims.amr,
             expires_at=claims.exp,
         )
-        return cls(identity, bytes.fromhex(claims.sid), claims.exp, bucket, shard)
+        session_id = bytes.fromhex(claims.sid)
+        return cls(identity, session_id, claims.exp, bucket, claims.opened_at, shard.ends)

@@ -141,17 +141,17 @@ class Verifier:
                 self._cache.keep(digest, verified)
             else:
                 counters.cached += 1
-            shard, session_id = verified.shard, verified.session_id
+            ends, session_id = verified.ends, verified.session_id
             if (
-                session_id in shard.young
-                or session_id in shard.old
+                session_id in ends.young
+                or session_id in ends.old
                 or verified.expires_at <= self._clock()
             ):
                 self._cache.drop(digest)
                 raise TokenRefused
-            # Only the feed sets `known_until`, so this is never so in the other modes.
-            if time.monotonic() >= shard.known_until:
-                await self._look_elsewhere(verified)
+            # Only the feed sets `known_until`, so this is always so in the other modes.
+            if time.monotonic() >= ends.known_until:
+                await self._look_again(verified)
         except TokenRefused:
             counters.refused += 1
             raise
@@ -196,7 +196,8 @@ class Verifier:
         now = self._clock()
         if claims.exp - now > self._timing.life:
             # Once it comes near enough, the end of its session must still be known.
-            self._shards[number].keep(bytes.fromhex(claims.sid), claims.exp, now)
+            for id_ in (claims.sid, claims.sub):
+                self._shards[number].keep(bytes.fromhex(id_), claims.exp, now)
             self._log.warning(
                 "an access token expires in %d s, though access_ttl is %d s: the issuer's clock is "
                 "ahead of this one by more than a minute; it is refused",
@@ -204,11 +205,16 @@ class Verifier:
                 longest,
             )
             raise TokenRefused
-        return VerifiedToken.of(claims, number, self._shards[number])
+        verified = VerifiedToken.of(claims, number, self._shards[number])
+        if verified.has_ended():
+            raise TokenRefused
+        return verified
 
-    async def _look_elsewhere(self, verified: VerifiedToken) -> None:
-        """Go by the mode, where the feed does not tell."""
-        if self._options.mode == "offline":
+    async def _look_again(self, verified: VerifiedToken) -> None:
+        """Compare a token with new cut-offs. Then go by the mode, where the feed does not tell."""
+        if verified.has_ended():
+            raise TokenRefused
+        if self._options.mode == "offline" or time.monotonic() < verified.ends.known_until:
             return
         running, when_lost = self._lifecycle.current(), self._options.when_lost
         if running.feed is not None:
@@ -221,13 +227,12 @@ class Verifier:
         if running.questions is None:
             raise GuardUnavailable(1)
         self.counters.asked += 1
-        user_id = bytes.fromhex(verified.identity.user_id)
-        shard, session_id = verified.shard, verified.session_id
-        if not await running.questions.lives(verified.bucket, user_id, session_id):
+        shard, session_id = verified.ends.shard, verified.session_id
+        if not await running.questions.lives(verified.bucket, verified.user_id, session_id):
             shard.add(session_id)
             shard.turn(time.monotonic(), self._clock())
         # Somebody else may have had another answer while this one was on its way.
-        if session_id in shard or verified.expires_at <= self._clock():
+        if verified.has_ended() or verified.expires_at <= self._clock():
             raise TokenRefused
 
     def _tell_mismatch(self, claim: str, theirs: str, ours: str) -> None:

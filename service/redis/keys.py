@@ -22,9 +22,9 @@ all atomically, on a cluster as well as on a standalone server.
 | `revoked:issuer:{b}`           | stream | the feed's mark (`feed_mark.py`)     | permanent       |
 | `barrier:{b}`                  | string | nothing; see `probe.lua`             | a minute        |
 
-An entry of the feed has `n`, its number, and `s`, the id of the session that has ended before its
-time. Numbers are consecutive, and of the entries that matter no more the newest stays: so a reader
-notices what was trimmed or lost before it came.
+An entry of the feed has `n`, its number, and what has ended before its time: `s`, the id of a
+session, or a cut-off (`service/guard/entries.py`). Numbers are consecutive, and of the entries that
+matter no more the newest stays: so a reader notices what was trimmed or lost before it came.
 
 Digests of refresh tokens have 16 bytes (`refresh_tokens.py`). Digests and ids are raw bytes: as
 text they would cost some 30 bytes more a session.

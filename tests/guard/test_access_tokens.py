@@ -125,20 +125,30 @@ async def test_any_other_header_is_refused(
     {"iss": "https://other.example"}, {"iss": "https://issuer.example/"}, {"aud": "other"},
     {"aud": ["audience"]}, {"exp": 0}, {"exp": "soon"}, {"exp": 2**40}, {"iat": 0},
     {"sub": "x"}, {"sub": 7}, {"sub": ""}, {"sub": "AB" * 16}, {"sub": "00" * 15},
+    {"sat": -1}, {"sat": None}, {"sat": "5"}, {"sat": 5.0}, {"sat": True}, {"sat": [5]},
     {"sub": "00 " * 16}, {"sid": "zz"}, {"sid": None}, {"sid": "00" * 13}, {"sid": "é" * 24},
 ])  # fmt: skip
 async def test_wrong_claims_are_refused(
     guard: Verifier, claims: dict[str, Any], wrong: dict[str, Any]
 ) -> None:
-    """Another issuer or audience, expired, a life longer than any, ids that are none."""
+    """Another issuer or audience, expired, a life longer than any, ids and times that are none."""
     assert await refuses(guard, sign(claims | wrong))
 
 
 async def test_a_missing_claim_is_refused(guard: Verifier, claims: dict[str, Any]) -> None:
-    """Each one that RFC 9068 requires, and the session's id."""
-    for name in claims:
+    """Each one that RFC 9068 requires, and the session's id; a service of before has no `sat`."""
+    for name in claims.keys() - {"sat"}:
         rest = {other: value for other, value in claims.items() if other != name}
         assert await refuses(guard, sign(rest)), name
+
+
+@pytest.mark.parametrize("opened_at", [{}, {"sat": 0}, {"sat": 1_800_000_000_000}, {"sat": 2**70}])
+async def test_when_the_session_was_opened(
+    guard: Verifier, claims: dict[str, Any], opened_at: dict[str, int]
+) -> None:
+    """Any time, or none."""
+    claims.pop("sat", None)
+    assert await verdict(guard, sign(claims | opened_at)) == "accepted"
 
 
 @pytest.mark.parametrize("junk", [

@@ -138,9 +138,9 @@ def test_a_clock_that_is_put_back_delays_what_is_dropped() -> None:
     shard.turn(50.0, 1050.0)
     shard.turn(60.0, 1010.0)  # back by 50 s
     shard.turn(149.0, 1099.0)
-    assert b"x" in shard.young
+    assert b"x" in shard.ends.young
     shard.turn(150.0, 5000.0)
-    assert b"x" in shard.old
+    assert b"x" in shard.ends.old
     shard.turn(249.0, 5099.0)
     assert b"x" in shard
     shard.turn(250.0, 5100.0)

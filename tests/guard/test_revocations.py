@@ -2,6 +2,7 @@
 
 from hypothesis import given, strategies as st
 
+from service.guard.cut_offs import CutOff
 from service.guard.revocations import Shard, shards
 from service.redis.keys import BUCKETS
 
@@ -48,3 +49,60 @@ def test_an_entry_may_be_told_again() -> None:
     assert b"x" in shard
     shard.turn(3 * LIFE)
     assert b"x" not in shard
+
+
+def test_a_cut_off_stays_as_long_as_an_end() -> None:
+    """For a life after it was told last, and for two at the most; and counts into what is kept."""
+    shard = Shard(LIFE, turns_at=LIFE)
+    shard.cut_off(b"u", CutOff(5))
+    shard.cut_off(b"v", CutOff(5))
+    shard.turn(LIFE)
+    shard.cut_off(b"u", CutOff(3))
+    assert len(shard) == 2
+    shard.turn(2 * LIFE)
+    assert shard.is_cut_off(b"u", b"s", 5)
+    assert not shard.is_cut_off(b"v", b"s", 5)
+    shard.turn(3 * LIFE)
+    assert not shard.is_cut_off(b"u", b"s", 5)
+    assert len(shard) == 0
+
+
+def test_a_cut_off_stays_for_a_token_of_a_clock_ahead() -> None:
+    """Its user's, for as long as that token lives."""
+    shard = Shard(LIFE, turns_at=LIFE)
+    shard.cut_off(b"far", CutOff(5))
+    shard.cut_off(b"near", CutOff(5))
+    shard.keep(b"far", until=10_450.0, now=10_000.0)
+    for now in (100.0, 200.0, 300.0, 400.0):
+        shard.turn(now, 10_000.0 + now)
+        assert shard.is_cut_off(b"far", b"s", 5)
+    assert not shard.is_cut_off(b"near", b"s", 5)
+    for now in (500.0, 600.0, 700.0):
+        shard.turn(now, 10_000.0 + now)
+    assert not shard.is_cut_off(b"far", b"s", 5)
+
+
+def test_a_cut_off_of_everybody_stays() -> None:
+    """One number, which need not be forgotten."""
+    shard = Shard(LIFE, turns_at=LIFE)
+    assert not shard.is_cut_off(b"u", b"s", 0)
+    shard.cut_off_everybody(5)
+    for number in range(1, 5):
+        shard.turn(number * LIFE)
+    assert shard.is_cut_off(b"u", b"s", 5)
+    assert not shard.is_cut_off(b"u", b"s", 6)
+
+
+def test_what_tokens_are_checked_against_knows_nothing_after_a_cut_off() -> None:
+    """So they are compared anew; what follows knows what it knew."""
+    shard = Shard(LIFE, turns_at=LIFE)
+    shard.add(b"ended")
+    shard.known_until = 7.0
+    for cut_off in (lambda: shard.cut_off(b"u", CutOff(5)), lambda: shard.cut_off_everybody(5)):
+        before = shard.ends
+        cut_off()
+        assert before.known_until == float("-inf")
+        assert shard.known_until == 7.0
+        assert b"ended" in shard
+        shard.add(b"later")
+        assert not before.young

@@ -105,6 +105,7 @@ def check_the_rest(report: Report) -> None:
         0 < value("guard", "guard", "token checked before") < value("guard", "guard", "new token")
     )
     assert value("guard", "guard", "memory of an ended session") > 0
+    assert value("guard", "guard", "memory of a cut-off") > 0
     assert value("propagation", "logout", "accepted again") == 0
     assert value("propagation", "logout", "p50") > 0
     hostile = report.of("hostile")

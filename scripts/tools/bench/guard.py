@@ -19,7 +19,8 @@ from jwt.algorithms import ECAlgorithm
 
 from service.access_tokens.reader import decode
 from service.guard import Verifier
-from service.guard.revocations import shards
+from service.guard.cut_offs import CutOff
+from service.guard.revocations import Shard, shards
 from service.redis.client import RedisClient
 from service.redis.feed_marking import FeedMarking
 from service.redis.keys import bucket_number
@@ -40,7 +41,11 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
     """Measure the best batch of each: what is slower was interrupted."""
     tell(f"memory of {told.revocations} ended sessions in a guard")
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        size = await asyncio.get_running_loop().run_in_executor(pool, _bytes_each, told.revocations)
+        loop = asyncio.get_running_loop()
+        size = await loop.run_in_executor(pool, _bytes_each, told.revocations, _end)
+    tell(f"memory of {told.revocations} cut-offs in a guard")
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        cut_off_size = await loop.run_in_executor(pool, _bytes_each, told.revocations, _cut_off)
     tell("checks of a guard")
     cached, bare, uncached = await _checks()
     figures = (
@@ -49,6 +54,7 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
         ("bare ES256 signature", bare, "µs", None),
         ("new token, × ES256", uncached / bare, "", 1.3),
         ("memory of an ended session", size, "bytes", 100),
+        ("memory of a cut-off", cut_off_size, "bytes", 500),
     )
     rows = [
         Row("guard", "guard", name, round(value, 3), unit, limit=limit)
@@ -99,12 +105,23 @@ async def _batch(work: Callable[[], Awaitable[object]], times: int) -> float:
     return (time.thread_time() - started) / times * 1e6
 
 
-def _bytes_each(revocations: int) -> float:
-    """Measure by how much a process grows that learns of so many ended sessions."""
+def _bytes_each(times: int, learn: Callable[[tuple[Shard, ...]], None]) -> float:
+    """Measure by how much a process grows that learns of so many ends."""
     known = shards(1e9, time.monotonic())
     gc.collect()
     before = resident(os.getpid())
-    for _ in range(revocations):
-        session_id = os.urandom(12)
-        known[bucket_number(session_id)].add(session_id)
-    return (resident(os.getpid()) - before) / revocations
+    for _ in range(times):
+        learn(known)
+    return (resident(os.getpid()) - before) / times
+
+
+def _end(known: tuple[Shard, ...]) -> None:
+    session_id = os.urandom(12)
+    known[bucket_number(session_id)].add(session_id)
+
+
+def _cut_off(known: tuple[Shard, ...]) -> None:
+    """Cut off a user whose session stays that did it."""
+    user_id = os.urandom(16)
+    said = CutOff.keeping(time.time_ns() // 1_000_000, [os.urandom(12)])
+    known[bucket_number(user_id)].cut_off(user_id, said)

@@ -1,0 +1,89 @@
+"""The entries of the feed (`docs/feed.md`), as Redis gives them and as a shard takes them.
+
+An entry is its number under `n`, and what has ended. Its kind is the list of the names of its other
+fields, so that an entry with one field more is of another kind:
+
+| fields                    | what has ended                                                       |
+| ------------------------- | -------------------------------------------------------------------- |
+| `n`, `s`                  | the session with this id                                             |
+| `n`, `u`, `t`             | all sessions of this user that were opened at `t` or before          |
+| `n`, `u`, `t`, `k`        | the same, but for those whose ids (12 bytes each) stand in `k`       |
+| `n`, `g`, `t`             | all sessions of the bucket that were opened at `t` or before         |
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from .cursor import Position
+from .cut_offs import CutOff
+
+RawEntry = tuple[bytes, Sequence[bytes]]
+"""An entry as Redis sends it: its id, and names and values in turn."""
+
+_USER_ID, _SESSION_ID = 16, 12
+_MOST_DIGITS = 16
+"""Of a number or time. More make none, and Python reads some thousands of them only."""
+_SHOWN = 40
+
+
+class UserCutOff(msgspec.Struct, frozen=True, gc=False):
+    """What an entry says that ends a user's sessions."""
+
+    user_id: bytes
+    cut_off: CutOff
+
+
+class BucketCutOff(msgspec.Struct, frozen=True, gc=False):
+    """What an entry says that ends the sessions of a bucket, opened `at` or before; ms."""
+
+    at: int
+
+
+class UnknownKind(msgspec.Struct, frozen=True, gc=False):
+    """That an entry says something which this guard does not understand."""
+
+    name: str
+
+
+Said = bytes | UserCutOff | BucketCutOff | UnknownKind | None
+"""What an entry says; bytes are the id of a session, None is nothing: it is malformed."""
+
+Entry = tuple[Position, Said]
+
+
+def read_entry(id_: bytes, fields: Sequence[bytes]) -> Entry:
+    """Read an entry. One that is malformed has number 0: whatever it was is missing."""
+    number = _number(fields[1]) if len(fields) > 1 and fields[0] == b"n" else 0
+    said = _said(fields) if number and len(fields) % 2 == 0 else None
+    return Position(id_, number if said is not None else 0), said
+
+
+def _said(fields: Sequence[bytes]) -> Said:
+    """Read what stands after the number."""
+    match fields[2::2], fields[3::2]:
+        case [b"s"], [session_id]:
+            return session_id if len(session_id) == _SESSION_ID else None
+        case [b"u", b"t"], [user_id, at]:
+            return _user_cut_off(user_id, at, b"")
+        case [b"u", b"t", b"k"], [user_id, at, kept]:
+            return _user_cut_off(user_id, at, kept)
+        case [b"g", b"t"], [one, at]:
+            return BucketCutOff(int(at)) if one == b"1" and _is_number(at) else None
+        case names, _:
+            return UnknownKind(b" ".join(names)[:_SHOWN].decode("ascii", "backslashreplace"))
+
+
+def _user_cut_off(user_id: bytes, at: bytes, kept: bytes) -> UserCutOff | None:
+    if len(user_id) != _USER_ID or len(kept) % _SESSION_ID or not _is_number(at):
+        return None
+    ids = (kept[start : start + _SESSION_ID] for start in range(0, len(kept), _SESSION_ID))
+    return UserCutOff(user_id, CutOff.keeping(int(at), ids))
+
+
+def _is_number(text: bytes) -> bool:
+    return text.isdigit() and len(text) <= _MOST_DIGITS
+
+
+def _number(text: bytes) -> int:
+    return int(text) if _is_number(text) else 0
