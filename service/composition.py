@@ -36,6 +36,9 @@ from service.twofactor.pending import PendingEnrolments
 from service.twofactor.recovery_codes import RecoveryDigests
 from service.web.services import Services
 
+_LONGEST_WAIT = timedelta(days=1)
+"""Of those who have entered many wrong codes in a row."""
+
 
 def create_redis_client(settings: Settings) -> RedisClient:
     """Create the client of the Redis that the settings name."""
@@ -84,6 +87,11 @@ def create_sessions(
     )
 
 
+def create_rate_limits(settings: Settings, redis: RedisClient, keys: ServiceKeys) -> RateLimits:
+    """Create what counts attempts."""
+    return RateLimits(redis, keys.email_digest_key, _limits(settings))
+
+
 def _limits(settings: Settings) -> Limits:
     on = settings.rate_limit
     return Limits(
@@ -92,6 +100,12 @@ def _limits(settings: Settings) -> Limits:
         network=Limit.at("network", settings.limit_network) if on else None,
         signups=Limit.at("signups", settings.limit_signups) if on else None,
         codes=Limit.at("codes", settings.limit_codes),
+        codes_in_a_row=Limit(
+            "codes-in-a-row",
+            settings.limit_codes_in_a_row,
+            settings.limit_codes.window,
+            _LONGEST_WAIT,
+        ),
         calls=Limit.at("calls", settings.limit_calls) if on else None,
     )
 
@@ -116,8 +130,8 @@ def create_services(
 ) -> Services:
     """Create the use cases that the routes call. They follow `keys` when these change."""
     users, factors = users or Users(engine), SecondFactors(engine)
-    rate_limits = RateLimits(redis, keys.now.email_digest_key, _limits(settings))
-    attempts = PasswordAttempts(rate_limits, fair_to_networks=settings.rate_limit)
+    rate_limits = create_rate_limits(settings, redis, keys.now)
+    attempts = PasswordAttempts(redis, users, rate_limits, fair_to_networks=settings.rate_limit)
     digests = RecoveryDigests(keys.now.peppers)
     challenges = Challenges(redis, settings.challenge_ttl)
     access_tokens = create_access_tokens(settings, keys.now)

@@ -85,6 +85,7 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "LIMIT_NETWORK": RATES,
     "LIMIT_SIGNUPS": RATES,
     "LIMIT_CODES": RATES,
+    "LIMIT_CODES_IN_A_ROW": (("1", "50", "10000"), ("0", "10001", "-1", "5.0", "10/15m")),
     "LIMIT_CALLS": RATES,
     "RATE_LIMIT": (["on", "off"], ["true", "ON", "0"]),
     "EVENTS_AGE": SECONDS,

@@ -3,15 +3,22 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from service.rate_limits import Counter, Limit, RateLimits
+from service.accounts.users import Users
+from service.rate_limits import Counter, Exemption, Limit, RateLimits
+from service.redis.client import RedisClient
+from service.sessions.networks import lives_in_network
 from service.sessions.origin import RequestOrigin, network
 
 
 class PasswordAttempts:
     """Counts tries at the passwords of accounts, per account and per network."""
 
-    def __init__(self, rate_limits: RateLimits, *, fair_to_networks: bool) -> None:
+    def __init__(
+        self, redis: RedisClient, users: Users, rate_limits: RateLimits, *, fair_to_networks: bool
+    ) -> None:
         """Count in `rate_limits`. `fair_to_networks`: each network has places of its own."""
+        self._redis = redis
+        self._users = users
         self._rate_limits = rate_limits
         self._fair_to_networks = fair_to_networks
 
@@ -23,15 +30,30 @@ class PasswordAttempts:
     async def limited(self, email_key: str, origin: RequestOrigin) -> AsyncIterator[None]:
         """Count a try before its password is looked at; keep it counted if that is wrong.
 
-        `email_key`: what the account's address is compared by, whether there is one or not.
+        `email_key`: what the account's address is compared by, whether there is one or not. From a
+        network in which a session of the account lives nothing counts for what it may be tried from
+        anywhere: so strangers do not shut it out.
 
         Raises:
             TooManyAttempts: a limit is reached, so the password is not looked at.
         """
-        account = self._rate_limits.subject("account", email_key)
+        account = account_subject(self._rate_limits, email_key)
+        from_here, anywhere = self._of_account(account, origin)
         counters = self.of_network(self._rate_limits.limits.network, origin)
+
+        async def is_known_here() -> bool:
+            credentials = await self._users.find_by_email(email_key)
+            # Of nobody Redis is asked, too, so that the time does not tell who has an account.
+            user_id = credentials.user.id if credentials else account
+            return await lives_in_network(self._redis, user_id, origin)
+
         async with (
-            self._rate_limits.limited(account, self._of_account(account, origin)),
+            self._rate_limits.limited(
+                account,
+                [from_here, anywhere],
+                noted=noted_of(account, from_here.limit),
+                exempt=Exemption(anywhere, is_known_here),
+            ),
             self._rate_limits.limited(counters[0].subject if counters else b"", counters),
         ):
             yield
@@ -45,9 +67,19 @@ class PasswordAttempts:
             return []
         return [Counter(limit, self._rate_limits.subject("network", network(origin.address)))]
 
-    def _of_account(self, account: bytes, origin: RequestOrigin) -> list[Counter]:
+    def _of_account(self, account: bytes, origin: RequestOrigin) -> tuple[Counter, Counter]:
         from_here = self._rate_limits.subject(
             "account from network", account.hex(), network(origin.address)
         )
         limits = self._rate_limits.limits
-        return [Counter(limits.account_network, from_here), Counter(limits.account, account)]
+        return Counter(limits.account_network, from_here), Counter(limits.account, account)
+
+
+def account_subject(rate_limits: RateLimits, email_key: str) -> bytes:
+    """Return what the passwords of an account are counted under; it is their home, too."""
+    return rate_limits.subject("account", email_key)
+
+
+def noted_of(account: bytes, limit: Limit) -> Counter:
+    """Return where it is noted which networks have reached their limit of an account, if any."""
+    return Counter(Limit("account-noted", limit.most, limit.window), account)

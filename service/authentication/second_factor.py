@@ -59,7 +59,7 @@ class SecondFactorAuthentication:
             raise ChallengeNotFound  # the second factor was turned off, or replaced
         if factor.disabled or factor.sessions_from > challenge.row_version:
             raise ChallengeNotFound  # so have the sessions of the row by which it was issued
-        async with limited_codes(self._rate_limits, challenge.user_id):
+        async with limited_codes(self._rate_limits, challenge.user_id, code, "login"):
             authentication, version = await self._pass(challenge, factor, code, origin)
         read = await self._users.credentials(challenge.user_id)
         if read is None or not _is_open(challenge, read):

@@ -38,6 +38,8 @@ ServiceError
 └── SealBroken                  a sealed blob does not open; says nothing more on purpose
 """
 
+from collections.abc import Sequence
+
 from service.errors.root import (
     KeyRefused as KeyRefused,
     ServiceError as ServiceError,
@@ -154,7 +156,14 @@ class Delayed(ServiceError):
 
 
 class TooManyAttempts(Delayed):
-    """A limit on attempts is reached; right credentials are refused as well."""
+    """A limit on attempts is reached; right credentials are refused as well.
+
+    `limits`: which of those that were asked, by their place, where that is known.
+    """
+
+    def __init__(self, retry_after: int, limits: Sequence[int] = ()) -> None:
+        super().__init__(retry_after)
+        self.limits = limits
 
 
 class Overloaded(Delayed):

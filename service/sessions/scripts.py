@@ -30,6 +30,7 @@ def open_session(
 @user_script(
     "sessions/living.lua",
     "sessions/records.lua",
+    "sessions/network.lua",
     "sessions/handoffs.lua",
     "sessions/rate_limit.lua",
     "sessions/rotate.lua",
@@ -98,3 +99,14 @@ def list_all(*, index: Key, tag: bytes, caller: bytes) -> Any:
 @script("sessions/others.lua", "sessions/count.lua", constants=CONSTANTS, acknowledged=False)
 def count(*, index: Key, tag: bytes) -> Any:
     """Count the sessions of a user."""
+
+
+@script(
+    "sessions/others.lua",
+    "sessions/network.lua",
+    "sessions/lives_in.lua",
+    constants=CONSTANTS,
+    acknowledged=False,
+)
+def lives_in(*, index: Key, tag: bytes, packed: bytes) -> Any:
+    """Tell whether a session of the user lives in the network of a client."""

@@ -92,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limit_network: Rate = Rate(300, timedelta(minutes=15))
     limit_signups: Rate = Rate(600, timedelta(hours=1))
     limit_codes: Rate = Rate(10, timedelta(minutes=15))
+    limit_codes_in_a_row: Annotated[int, integer(1, 10_000)] = 50
     limit_calls: Rate = Rate(60, timedelta(minutes=1))
     rate_limit: bool = True
     events_age: timedelta = timedelta(days=7)

@@ -90,7 +90,7 @@ class Enrolments:
         enrolment = await self._pending.find(user_id, enrolment_id) if enrolment_id else None
         if enrolment is None:
             raise await self._not_pending(user_id)
-        async with limited_codes(self._rate_limits, user_id):
+        async with limited_codes(self._rate_limits, user_id, code, "session"):
             step = totp.matching_step(enrolment.secret, code, self._clock())
             outcome = await self._pending.confirm(user_id, enrolment.id, step, origin)
             if outcome == "wrong":

@@ -43,7 +43,7 @@ class SecondFactorManagement:
             NotEnabled, InvalidCode, TooManyAttempts
         """
         factor = await self._enabled(user_id)
-        async with limited_codes(self._rate_limits, user_id):
+        async with limited_codes(self._rate_limits, user_id, code, "session"):
             await self._spend(user_id, factor, code, origin, recovery_too=True)
         version = await self._factors.disable(user_id, factor.enrolment_id)
         if version is None:  # turned off by somebody faster
@@ -59,7 +59,7 @@ class SecondFactorManagement:
             NotEnabled, InvalidCode, TooManyAttempts
         """
         factor = await self._enabled(user_id)
-        async with limited_codes(self._rate_limits, user_id):
+        async with limited_codes(self._rate_limits, user_id, code, "session"):
             await self._spend(user_id, factor, code, origin, recovery_too=False)
         codes = recovery_codes.new_codes()
         digests = [self._digests.of(user_id, factor.enrolment_id, minted) for minted in codes]

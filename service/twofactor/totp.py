@@ -25,12 +25,17 @@ def new_secret() -> bytes:
     return os.urandom(SECRET_BYTES)
 
 
+def is_code(text: str) -> bool:
+    """Tell whether this is spelt like a code: exactly six ASCII digits."""
+    return _CODE.fullmatch(text) is not None
+
+
 def matching_step(secret: bytes, code: str, now: datetime) -> int | None:
     """Find the step whose code this is: the present one, or one either side; `None`: of none.
 
     Exactly six ASCII digits are a code; anything else is not.
     """
-    if not _CODE.fullmatch(code):
+    if not is_code(code):
         return None
     totp = pyotp.TOTP(base64.b32encode(secret).decode())
     present = int(now.timestamp()) // STEP_SECONDS

@@ -37,10 +37,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): "who notes a generation (1 to 7) notes a rotation, too: the bits below are 8 at least",
     (
         "service/sessions/handoffs.lua",
-        "1 → 2 in local address, user_agent = client:sub(2, length + 1), client:sub(length + 2)",
-    ): "of an address only the first bytes count, and an unknown one is still like no other",
-    (
-        "service/sessions/handoffs.lua",
         "never one == other",
     ): "compares what is the same part by part",
     (

@@ -29,7 +29,7 @@ TARGETS: Sequence[Target] = (
     Target("service/authentication/owners.py", ("tests/sessions/test_owners.py",)),
     Target("service/authentication/*.py", ("tests/accounts", "tests/twofactor")),
     Target(
-        "service/rate_limits.py",
+        "service/rate_limits/*",
         ("tests/test_rate_limits.py", "tests/twofactor/test_code_limits.py"),
     ),
     Target("service/accounts/blocklist.py", ("tests/accounts/test_blocklist.py",)),

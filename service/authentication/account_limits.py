@@ -1,0 +1,71 @@
+"""The limits of one account: which are in force, and an end to all of them."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from service.accounts import emails
+from service.accounts.user_rows import User
+from service.authentication.password_attempts import account_subject, noted_of
+from service.rate_limits import Counter, RateLimits
+from service.redis.client import RedisClient
+from service.redis.keys import bucket
+from service.twofactor.limits import CodeCounters
+
+_CALLS = ("enable", "reauthenticate")
+
+
+class LimitInForce(msgspec.Struct, frozen=True):
+    """A limit that an account has reached, named as its setting, and how long it lasts, seconds."""
+
+    limit: str
+    retry_after: int
+
+
+class AccountLimits:
+    """Shows and forgives the limits of an account. Both may raise `StoreUnavailable`."""
+
+    def __init__(self, redis: RedisClient, rate_limits: RateLimits) -> None:
+        self._redis = redis
+        self._rate_limits = rate_limits
+
+    async def in_force(self, user: User) -> Sequence[LimitInForce]:
+        """List the limits on passwords and codes that the account has reached.
+
+        `account_network` stands once for each network that has reached it.
+        """
+        limits = self._rate_limits.limits
+        account, anywhere, noted = self._of_passwords(user)
+        subjects = await self._rate_limits.noted_subjects(account, noted)
+        networks = [Counter(limits.account_network, subject) for subject in subjects]
+        codes = CodeCounters.of(self._rate_limits, user.id).named()
+        waits = [
+            *await self._rate_limits.waits(account, [*networks, anywhere], noted),
+            *await self._rate_limits.waits(user.id, [*codes.values()]),
+        ]
+        names = [*["account_network"] * len(networks), "account", *codes]
+        return [
+            LimitInForce(name, wait) for name, wait in zip(names, waits, strict=True) if wait > 0
+        ]
+
+    async def forgive(self, user: User) -> None:
+        """Forget all attempts of the account, and the calls that were counted of it."""
+        calls = [self._rate_limits.of_calls(user.id, call) for call in _CALLS]
+        codes = CodeCounters.of(self._rate_limits, user.id).named()
+        await self._rate_limits.forgive_account(*self._of_passwords(user))
+        await self._rate_limits.forgive(user.id, [*codes.values(), *filter(None, calls)])
+        await self._forgive_calls_in_scripts(user.id)
+
+    async def _forgive_calls_in_scripts(self, user_id: bytes) -> None:
+        """Forget the calls that `sessions/rate_limit.lua` has counted."""
+        names = bucket(user_id)
+        index = await self._redis.execute("HGETALL", names.index + user_id)
+        rotations = [names.attempts + b"refresh:" + session_id for session_id in index[::2]]
+        everywhere = names.attempts + b"logout-all:" + user_id.hex().encode()
+        await self._redis.change("DEL", everywhere, *rotations)
+
+    def _of_passwords(self, user: User) -> tuple[bytes, Counter, Counter]:
+        """Return the account's home, its counter over all networks, and where those are noted."""
+        limits = self._rate_limits.limits
+        account = account_subject(self._rate_limits, emails.lookup_key(user.email))
+        return account, Counter(limits.account, account), noted_of(account, limits.account_network)
