@@ -146,7 +146,8 @@ def create_app(settings: Settings) -> ASGIApp:
     )
     answer_options_to_anybody(app)
     moved = {"/account/": "/account"} if settings.pages else None
-    return RequestMiddleware(app, moved, proxies)
+    over_tls = settings.issuer.lower().startswith("https://")
+    return RequestMiddleware(app, moved, proxies, over_tls)
 
 
 def from_environment() -> ASGIApp:

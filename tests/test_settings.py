@@ -31,6 +31,19 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "HOST": (["0.0.0.0", "::1", "localhost"], ["a\nb", " a"]),
     "PORT": (["0", "8000", "65535"], ["65536", "-1", "http", "8000.0", "０"]),
     "WORKERS": (["1", "256"], ["0", "257", "two"]),
+    "OPERATIONS_BIND": (
+        ["127.0.0.1:9000", "[::1]:0", "localhost:65535", "unix:/run/a b.sock"],
+        [
+            "9000",
+            ":9000",
+            "a:65536",
+            "::1:9000",
+            "unix:relative",
+            "unix:/" + "x" * 107,
+            "a:b",
+            " a:1",
+        ],
+    ),
     "DRAIN_DELAY": (["0", "5", "600"], ["601", "-1", "1.5", "soon"]),
     "DATA_DIR": (["var", "/tmp/x", "a b"], []),
     "REDIS_URL": (
@@ -76,6 +89,7 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "KMS_PKCS11_KEY": (["new,old"], ["a\nb", ","]),
     "KMS_PKCS11_PIN": ([SECRET], []),
     "KEY_AGE": SECONDS,
+    "REQUIRE_TLS": (["on", "off"], ["true", "ON", "1"]),
     "PAGES": (["on", "off"], ["true", "ON", "1"]),
     "TRUSTED_PROXIES": (["10.0.0.0/8", "10.0.0.1,fd00::/8", "::1"], ["10.0.0.1/8", "a", "1,,2"]),
     "PASSWORD_MIN": (["8", "15", "64"], ["7", "65", "0", "many"]),

@@ -10,7 +10,6 @@ place, process 1 of a container would miss a signal, and any other be ended half
 import argparse
 import gc
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from contextlib import ExitStack, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from service import streams
+from service import __version__, streams
 from service.errors import SettingsError, StartupError
 from service.serving.core_dumps import disable_core_dumps
 from service.serving.signals import Stop
@@ -77,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Refresh sessions in Redis, ended the moment a person logs out.",
         epilog="Settings are SERVICE_* environment variables; docs/settings.md lists them.",
     )
+    version = f"openshow-auth {__version__}"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
 
     serve = commands.add_parser(
@@ -125,13 +126,16 @@ def _serve(options: argparse.Namespace, stop: Stop) -> int:
     from service.embedded.client import server_url, wait_for_server
     from service.embedded.server import EmbeddedServer
     from service.redis.requirements import check_server
+    from service.serving.listeners import bind, bound_to
     from service.settings import Settings
 
     stop.defer()
     given = Settings.from_environment(os.environ)
     settings = read_settings()
     with ExitStack() as cleanup:
-        listener = cleanup.enter_context(_bind(settings.host, settings.port))
+        listeners = [cleanup.enter_context(bind(settings.host, settings.port))]
+        if place := settings.operations_bind:
+            listeners.append(cleanup.enter_context(bound_to(place, "SERVICE_OPERATIONS_BIND")))
         if stop():
             return 0
         if not settings.redis_url:
@@ -149,7 +153,7 @@ def _serve(options: argparse.Namespace, stop: Stop) -> int:
         migrate(settings.database_url.reveal())
         from service.serving.start import run  # the other commands do without the web framework
 
-        return run(settings, given, listener, stop)
+        return run(settings, given, listeners, stop)
 
 
 def _redis(_: argparse.Namespace, stop: Stop) -> int:
@@ -190,6 +194,10 @@ def read_settings() -> "Settings":
     from service.settings import Settings
 
     settings = Settings.from_environment(os.environ)
+    if settings.require_tls:
+        from service.cli.required_tls import refuse_what_is_in_clear
+
+        refuse_what_is_in_clear(settings, os.environ)
     if not settings.keeps_files:
         return settings
     directory = settings.data_dir.resolve()
@@ -201,20 +209,3 @@ def read_settings() -> "Settings":
         return settings
     os.environ["SERVICE_DATABASE_URL"] = "sqlite:///" + quote(str(directory / "service.db"))
     return Settings.from_environment(os.environ)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    """Bind a socket to the address without listening: nobody connects before all is ready."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except (OSError, UnicodeError) as error:  # the latter: it can be no host name
-        reason = error.strerror if isinstance(error, OSError) else "no host can have this name"
-        raise StartupError(
-            f"cannot serve on {host} port {port}: {reason}; "
-            "set SERVICE_HOST or SERVICE_PORT to another"
-        ) from None
-    return listener

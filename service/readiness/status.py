@@ -28,6 +28,10 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
     warning: bool = False
     """It serves, but somebody should see to it; the message says why."""
 
+    def in_short(self) -> "Part":
+        """Return what anybody may know: whether it serves."""
+        return Part(self.ok, "It can serve." if self.ok else "It cannot serve.")
+
 
 class Readiness(msgspec.Struct, frozen=True):
     """The state of all parts; ready when all are. `process` is there only while it stops."""

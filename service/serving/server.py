@@ -1,6 +1,7 @@
 """uvicorn's server, configured, and with an end at which no request is lost."""
 
 import asyncio
+import functools
 import signal
 import socket
 import time
@@ -15,6 +16,7 @@ from service.serving.acceptor import Acceptor
 from service.serving.connections import Connections
 from service.settings import Settings
 from service.web.deadlines import DEADLINES
+from service.web.listeners import LISTENER, LISTENERS
 from service.web.protocol import STOPPING, Protocol
 
 GRACE = 4  # seconds that open requests get to finish; the whole stop must take less than ten
@@ -54,6 +56,7 @@ class Server(uvicorn.Server):
         self._stop_asked = stop_asked
         self._acceptors: list[Acceptor] = []
         self._connections: Connections | None = None
+        self._states: list[dict[str, Any]] = []
 
     def stop_soon(self) -> None:
         """End without the delay."""
@@ -70,9 +73,19 @@ class Server(uvicorn.Server):
         await super().startup([])
         connections = Connections(self.server_state.connections, self.deadlines)
         self._connections = connections
+        listening = sockets or []
+        state = self.lifespan.state
+        self._states = [state]
+        if len(listening) > 1:  # each request says by which it came
+            self._states = [state | {LISTENER: name} for name in LISTENERS]
         self._acceptors = [
-            Acceptor(listener, self._protocol, self.is_its_turn, connections.make_room)
-            for listener in sockets or []
+            Acceptor(
+                listener,
+                functools.partial(self._protocol, state),
+                self.is_its_turn,
+                connections.make_room,
+            )
+            for listener, state in zip(listening, self._states, strict=False)
         ]
         for acceptor in self._acceptors:
             acceptor.start(self.config.backlog)
@@ -106,15 +119,14 @@ class Server(uvicorn.Server):
             self._connections.stop()
 
     def _ask_clients_to_leave(self) -> None:
-        self.lifespan.state[STOPPING] = True
+        for state in self._states:
+            state[STOPPING] = True
         for connection in self.server_state.connections:
             if isinstance(connection, Protocol):
                 connection.leave_after_answer()
 
-    def _protocol(self) -> asyncio.Protocol:
-        return Protocol(
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
+    def _protocol(self, state: dict[str, Any]) -> asyncio.Protocol:
+        return Protocol(config=self.config, server_state=self.server_state, app_state=state)
 
 
 def configuration(app: Any, settings: Settings) -> uvicorn.Config:

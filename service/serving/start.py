@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import os
 import socket
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,13 +14,21 @@ from litestar.types import ASGIApp
 from service.app import create_app
 from service.errors import ServiceError, StartupError
 from service.keyring.pin import SHARED as PIN_REFUSED
+from service.serving.listeners import address_of
 from service.serving.server import Server, StopAsked, configuration
 from service.serving.workers import Supervisor
 from service.settings import Settings
 
 
-def run(settings: Settings, given: Settings, listener: socket.socket, stop_asked: StopAsked) -> int:
-    """Serve until SIGTERM or SIGINT and return the exit code. The socket is closed afterwards.
+def run(
+    settings: Settings,
+    given: Settings,
+    listeners: Sequence[socket.socket],
+    stop_asked: StopAsked,
+) -> int:
+    """Serve until SIGTERM or SIGINT and return the exit code. The sockets are closed afterwards.
+
+    They are the public one and, if there is another, that of operators.
 
     `given` are the settings as they were before the embedded stores were put in their place.
 
@@ -33,16 +42,17 @@ def run(settings: Settings, given: Settings, listener: socket.socket, stop_asked
 
         def announce() -> None:
             with suppress(OSError):  # nobody reads it
-                address, port = listener.getsockname()[:2]
-                print(greeting(given, port, address), flush=True)
+                address, port = listeners[0].getsockname()[:2]
+                operations = address_of(listeners[1]) if len(listeners) > 1 else ""
+                print(greeting(given, port, address, operations), flush=True)
 
         if settings.workers == 1:
             config = configuration(create_app(settings), settings)
-            Server(config, settings.drain_delay, announce, stop_asked).run(sockets=[listener])
+            Server(config, settings.drain_delay, announce, stop_asked).run(sockets=[*listeners])
             return 0
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
         os.environ[PIN_REFUSED] = os.path.join(metrics, "pin-refused")  # one try for all of them
-        return Supervisor(settings, listener, announce, stop_asked).run()
+        return Supervisor(settings, listeners, announce, stop_asked).run()
 
 
 def _shared_directory() -> "TemporaryDirectory[str]":
@@ -90,10 +100,11 @@ async def _rehearse(app: ASGIApp) -> None:
         raise
 
 
-def greeting(given: Settings, port: int, address: str = "") -> str:
+def greeting(given: Settings, port: int, address: str = "", operations: str = "") -> str:
     """Tell the person who has started the service where it is, and what to try.
 
-    `address` is the one that is listened on, where the host of the settings is a name for it.
+    `address` is the one that is listened on, where the host of the settings is a name for it;
+    `operations` is where metrics are, if they are elsewhere.
     """
     host = given.host
     with suppress(ValueError):
@@ -103,13 +114,17 @@ def greeting(given: Settings, port: int, address: str = "") -> str:
     host = host.replace("%", "%25")  # before the zone of a link-local address (RFC 6874)
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     data = f" with its {kept} in {given.data_dir.resolve()}" if (kept := _kept(given)) else ""
+    described = f"All calls are listed at {url}/schema"
+    if operations:
+        schema = f"{operations}/schema" if operations.startswith("http") else "/schema"
+        described = f"Metrics, readiness and all calls ({schema}) are at {operations}"
     return f"""\
 OpenShow Auth serves on {url}{data}; Ctrl-C stops it. Try:
 
   curl {url}/auth/signup -H 'Content-Type: application/json' \\
     -d '{{"email": "ada@example.org", "password": "correct horse battery"}}'
 
-All calls are listed at {url}/schema; the README takes you on from here.
+{described}; the README takes you on from here.
 """
 
 

@@ -15,7 +15,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import allow_connection_pickling, get_context, resource_tracker
 from multiprocessing.connection import wait
@@ -39,6 +39,7 @@ _ABSENT = 2**30  # the connections of a worker that is not there: nobody leaves 
 
 log = structlog.get_logger()
 
+Listeners = Sequence[socket.socket]
 Loads = ctypes.Array[ctypes.c_int]
 """How many connections each worker has, in memory that all of them share."""
 
@@ -50,11 +51,11 @@ class Supervisor:
     """Starts the workers, replaces those that end or hang, stops all."""
 
     def __init__(
-        self, settings: Settings, listener: socket.socket, announce: Announce, stop_asked: StopAsked
+        self, settings: Settings, listeners: Listeners, announce: Announce, stop_asked: StopAsked
     ) -> None:
-        """Start nothing yet. `announce` is called once, when all workers listen on `listener`."""
+        """Start nothing yet. `announce` is called once, when all workers listen."""
         self._settings = settings
-        self._listener = listener
+        self._listeners = listeners
         self._announce = announce
         self._stop_asked = stop_asked
         self._workers: list[_Worker] = []
@@ -90,7 +91,7 @@ class Supervisor:
         due = [number for number, at in self._missing.items() if at <= time.monotonic()]
         for number in due:
             del self._missing[number]
-            self._workers.append(_Worker(number, self._listener, self._loads))
+            self._workers.append(_Worker(number, self._listeners, self._loads))
 
     def _listen_to_workers(self) -> None:
         wait([worker.channel for worker in self._workers], timeout=0.1)
@@ -116,7 +117,8 @@ class Supervisor:
 
     def _stop(self) -> None:
         # While it is open here, connections queue that no worker would accept any more.
-        self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         for worker in self._workers:
             worker.terminate()
         deadline = time.monotonic() + self._settings.drain_delay.total_seconds() + LONGEST_STOP
@@ -134,7 +136,7 @@ class Supervisor:
 class _Worker:
     """A worker process, as its parent sees it."""
 
-    def __init__(self, number: int, listener: socket.socket, loads: Loads) -> None:
+    def __init__(self, number: int, listeners: Listeners, loads: Loads) -> None:
         self.number = number
         self.channel, theirs = socket.socketpair()
         self.channel.setblocking(False)
@@ -142,7 +144,7 @@ class _Worker:
         self.cause = "hung"
         self._heard = time.monotonic()
         with theirs, _signals_held_back():
-            self._process = _spawn.Process(target=work, args=(listener, theirs, loads, number))
+            self._process = _spawn.Process(target=work, args=(listeners, theirs, loads, number))
             self._process.start()
         self.pid = self._process.pid
 
@@ -191,8 +193,8 @@ def _signals_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def work(listener: socket.socket, channel: socket.socket, loads: Loads, number: int) -> None:
-    """Be a worker: serve on `listener` until a signal comes or the parent is gone."""
+def work(listeners: Listeners, channel: socket.socket, loads: Loads, number: int) -> None:
+    """Be a worker: serve until a signal comes or the parent is gone."""
     gc.disable()  # until the app is there
     disable_core_dumps()
     streams.write_without_blocking()
@@ -203,7 +205,7 @@ def work(listener: socket.socket, channel: socket.socket, loads: Loads, number: 
         signal.signal(number, lambda *_: server.stop_soon())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
     threading.Thread(target=_end_with_parent, args=(channel, server), daemon=True).start()
-    server.run(sockets=[listener])
+    server.run(sockets=[*listeners])
 
 
 def _end_with_parent(channel: socket.socket, server: Server) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from service.errors import SettingsError
 from service.rates import Rate
+from service.settings.binds import Bind, bind
 from service.settings.values import (
     Network,
     Parser,
@@ -46,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Annotated[int, integer(0, 65_535)] = 8000
     workers: Annotated[int, integer(1, 256)] = 1
+    operations_bind: Annotated[Bind | None, bind] = None
     drain_delay: Annotated[timedelta, delay] = timedelta(0)
     data_dir: Path = Path("var")
     redis_url: Annotated[Secret, _REDIS] = Secret("")
@@ -83,6 +85,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kms_pkcs11_key: tuple[str, ...] = ()
     kms_pkcs11_pin: Secret = Secret("")
     key_age: timedelta = timedelta(days=90)
+    require_tls: bool = False
     pages: bool = False
     trusted_proxies: tuple[Network, ...] = ()
     password_min: Annotated[int, integer(8, 64)] = 8

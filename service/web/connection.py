@@ -9,6 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from service.web.deadlines import Deadlines
 from service.web.errors import FRAMEWORK, as_json
+from service.web.headers import NOSNIFF
 from service.web.middleware import mint_request_id
 
 _NEW = 1.0  # seconds in which whoever has connected may still be about to send its request
@@ -171,11 +172,12 @@ def _refusal(status: int) -> bytes:
     body = as_json(FRAMEWORK[status])
     return (
         b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-        b"x-request-id: %s\r\nconnection: close\r\n\r\n%s"
+        b"x-request-id: %s\r\n%s: %s\r\nconnection: close\r\n\r\n%s"
     ) % (
         status,
         HTTPStatus(status).phrase.encode(),
         len(body),
         mint_request_id().encode(),
+        *NOSNIFF,
         body,
     )

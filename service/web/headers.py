@@ -1,7 +1,12 @@
-"""Checks what headers may hold, and joins those that come more than once."""
+"""Checks what headers may hold, joins those that come more than once, and names those we add."""
 
 import re
 from collections.abc import Iterable
+
+Header = tuple[bytes, bytes]
+
+NOSNIFF: Header = b"x-content-type-options", b"nosniff"
+"""On every answer: what we say that a body is, it is."""
 
 _HOST = re.compile(  # uri-host [ ":" port ], RFC 3986, section 3.2.2
     rb"(?:\[(?:[0-9A-Fa-f:.]{2,45}|[vV][0-9A-Fa-f]+\.[\w.~!$&'()*+,;=:-]+)\]"

@@ -8,7 +8,7 @@ import base64
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -19,8 +19,9 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from service import logs
 from service.web.addresses import TrustedProxies
 from service.web.errors import FAILURE, FRAMEWORK, Answer, allow, as_json
-from service.web.headers import joined
+from service.web.headers import NOSNIFF, Header, joined
 from service.web.limits import LONGEST_PATH, LONGEST_QUERY, MOST_FIELDS
+from service.web.listeners import is_served
 from service.web.metrics import observe
 
 _ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
@@ -31,6 +32,7 @@ _MALFORMED_ID = "/auth/sessions/-"
 
 _STOPPING = Answer(503, "service_unavailable", "This process is stopping; try again.")
 
+_HSTS = b"strict-transport-security", b"max-age=31536000"
 _NO_FAILURE = None, None
 
 log = structlog.get_logger()
@@ -66,21 +68,23 @@ class RequestMiddleware:
         app: ASGIApp,
         moved: Mapping[str, str] | None = None,
         proxies: TrustedProxies | None = None,
+        over_tls: bool = False,
     ) -> None:
         """Wrap the app. `moved` has the new path of some that only resemble one of ours.
 
-        `proxies` are believed when they name a client.
+        `proxies` are believed when they name a client. `over_tls`: browsers reach us by https.
         """
         self._app = app
         self._moved = moved or {}
         self._proxies = proxies or TrustedProxies()
+        self._headers = (NOSNIFF, _HSTS) if over_tls else (NOSNIFF,)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; anything but HTTP passes through."""
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, send)
+        exchange = _Exchange(scope, send, self._headers)
         try:
             if (status := _refused(exchange.scope)) is None:
                 await self._app(exchange.scope, receive, exchange.send)
@@ -99,28 +103,30 @@ class RequestMiddleware:
 class _Exchange:
     """A request and its answer."""
 
-    __slots__ = ("_method", "_request_id", "_send", "_started", "_status", "scope")
+    __slots__ = ("_headers", "_method", "_request_id", "_send", "_started", "_status", "scope")
 
-    def __init__(self, scope: HTTPScope, send: Send) -> None:
+    def __init__(self, scope: HTTPScope, send: Send, headers: Sequence[Header]) -> None:
         self._started = time.perf_counter()
         self._send = send
         self._status = 0
         self._method = scope["method"]
         fields: list[tuple[bytes, bytes]] = scope["headers"]  # type: ignore[assignment]  # uvicorn's
-        headers = dict(fields)
-        if len(headers) < len(fields):
-            headers = joined(fields)
-        self._request_id = _request_id(headers.get(b"x-request-id"))
+        sent = dict(fields)
+        if len(sent) < len(fields):
+            sent = joined(fields)
+        self._request_id = _request_id(sent.get(b"x-request-id"))
+        self._headers = headers
         # HEAD is GET; the server, which keeps the scope as it was, leaves out the body.
         self.scope = scope.copy() if self._method == "HEAD" else scope
         if self._method == "HEAD":
             self.scope["method"] = HttpMethod.GET
-        self.scope["state"].update(request_id=self._request_id, headers=headers)
+        self.scope["state"].update(request_id=self._request_id, headers=sent)
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            headers = [*message["headers"], (b"x-request-id", self._request_id.encode())]
+            request_id = b"x-request-id", self._request_id.encode()
+            headers = [*message["headers"], request_id, *self._headers]
             if self._method == HttpMethod.OPTIONS:  # Litestar's own answer; it knows no HEAD
                 headers = [
                     (n, allow(v.decode()).encode() if n == b"allow" else v) for n, v in headers
@@ -194,7 +200,7 @@ def _refused(scope: HTTPScope) -> int | None:
         b"host", b""
     ):  # RFC 9112, section 3.2: one, and it has no comma
         return 400
-    if not _is_canonical(scope):
+    if not _is_canonical(scope) or not is_served(scope):
         return 404
     return None
 

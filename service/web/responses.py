@@ -10,7 +10,7 @@ from litestar.enums import MediaType
 from litestar.response.base import ASGIResponse
 from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 
-Header = tuple[bytes, bytes]
+from service.web.headers import Header
 
 
 class RouteResponse(Response[Any]):

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.program import _bind
 from service.errors import StartupError
+from service.serving.listeners import bind
 from service.serving.start import greeting
 from service.settings import Secret, Settings
 
@@ -66,5 +66,5 @@ def test_the_greeting_names_what_lies_in_the_data_directory(given: Settings, say
 def test_a_host_that_cannot_be_is_one_line(host: str) -> None:
     """Proves that whatever is wrong with SERVICE_HOST is told by its name, without a traceback."""
     with pytest.raises(StartupError, match=r"cannot serve on .*; set SERVICE_HOST") as refused:
-        _bind(host, 0)
+        bind(host, 0)
     assert "\n" not in str(refused.value)

@@ -41,6 +41,18 @@ async def test_the_keys_verify_a_token(http: httpx.AsyncClient, person: Person) 
         assert len(base64.urlsafe_b64decode(jwk["x"] + "=")) == 32
 
 
+async def test_nobody_sniffs(http: httpx.AsyncClient, wire: Wire) -> None:
+    """Every answer says that its body is what it says, refusals of the server's own included."""
+    for method, path in (("GET", "/health/live"), ("GET", "/schema"), ("GET", "/metrics"),
+                         ("POST", "/auth/login"), ("OPTIONS", "/auth/me"), ("GET", "/nothing"),
+                         ("HEAD", "/auth/me"), ("GET", "/schema/openapi.json")):  # fmt: skip
+        answer = await http.request(method, path)
+        assert answer.headers.get_list("x-content-type-options") == ["nosniff"], path
+        assert "strict-transport-security" not in answer.headers  # the issuer is http here
+    raw = wire.ask("GET / x")
+    assert (raw.status_code, raw.headers["x-content-type-options"]) == (400, "nosniff")
+
+
 async def test_ready(http: httpx.AsyncClient) -> None:
     """200, a line for each part, and how durable a revocation is."""
     answer = await http.get("/health/ready")

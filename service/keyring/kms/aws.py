@@ -64,6 +64,11 @@ class AwsKms:
     def __repr__(self) -> str:
         return f"AwsKms({list(self._keys)})"
 
+    @property
+    def endpoint(self) -> str:
+        """The URL of the key service."""
+        return str(self._client.meta.endpoint_url)
+
     def __str__(self) -> str:
         return f"the AWS KMS key {self._keys[0]}"
 

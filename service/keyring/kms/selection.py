@@ -32,6 +32,15 @@ def open_key_services(settings: Settings, environ: Mapping[str, str]) -> KeyServ
     return KeyServices(settings.kms, make)
 
 
+def aws_endpoint(settings: Settings) -> str:
+    """Return the URL that AWS KMS is asked at, by boto3's own chain of variables and files.
+
+    Raises:
+        SettingsError: as above.
+    """
+    return str(_library("aws").AwsKms(settings.kms_aws_key).endpoint)
+
+
 def _vault(settings: Settings, environ: Mapping[str, str]) -> KeyProvider:
     library = _library("vault")
     provider: KeyProvider = library.VaultTransit(

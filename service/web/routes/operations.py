@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from service.readiness.status import Readiness
 from service.web import openapi
 from service.web.authentication import PUBLIC
+from service.web.listeners import shows_details
 from service.web.metrics import exposition
 from service.web.protocol import STOPPING
 from service.web.requests import JsonRequest
@@ -81,6 +82,8 @@ async def live() -> LiveBody:
 async def ready(request: JsonRequest) -> Response[bytes]:
     """Report each part in a line: `redis` with the durability in force, `users`, `keyring`.
 
+    Where operators have a port of their own, reasons and versions are told there alone.
+
     A process that has been asked to stop is not ready, and says so in a line of its own. The
     status leaves out parts that the query names: `?ignore=users` is for load balancers, since
     without the user store sessions go on.
@@ -88,8 +91,9 @@ async def ready(request: JsonRequest) -> Response[bytes]:
     readiness = await services_of(request.app).readiness()
     if STOPPING in request.scope["state"]:
         readiness = readiness.stopping()
+    details = shows_details(request.scope)
     lines = ",\n".join(
-        f'  "{name}": {msgspec.json.encode(part).decode()}'
+        f'  "{name}": {msgspec.json.encode(part if details else part.in_short()).decode()}'
         for name, part in readiness.parts().items()
     )
     # Not `request.query_params`: Litestar keeps each query that it has parsed, and what it made.

@@ -1,0 +1,109 @@
+"""Finds connections that would leave the machine in clear: `SERVICE_REQUIRE_TLS` refuses them."""
+
+import ipaddress
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+
+from service.errors import SettingsError
+from service.settings import Settings
+
+
+class InClear(msgspec.Struct, frozen=True):
+    """A connection that leaves the machine in clear: the setting that makes it, and what to do."""
+
+    setting: str
+    advice: str
+
+
+def refuse_what_is_in_clear(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Refuse the settings if they require TLS and name a connection without.
+
+    Raises:
+        SettingsError: one line that names the connection's setting, and says what it must be.
+    """
+    if settings.require_tls and (found := connections_in_clear(settings, environ)):
+        raise SettingsError(
+            f"{found[0].setting} {found[0].advice}: it leaves this machine in clear, which"
+            " SERVICE_REQUIRE_TLS=on forbids"
+        )
+
+
+def connections_in_clear(settings: Settings, environ: Mapping[str, str]) -> list[InClear]:
+    """Find the connections that the settings make to other machines without TLS.
+
+    Raises:
+        SettingsError: a setting cannot be read.
+    """
+    found = [_redis(settings), _database(settings, environ), _vault(settings, environ)]
+    return [each for each in (*found, _aws(settings)) if each is not None]
+
+
+def is_here(host: str) -> bool:
+    """Tell whether a host is this machine: loopback, by number or by its name, or a socket file."""
+    if host.startswith(("/", "@")) or host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _redis(settings: Settings) -> InClear | None:
+    url = settings.redis_url.reveal()
+    if not url.startswith("redis"):  # the embedded one, or a socket file
+        return None
+    from redis.asyncio.connection import SSLConnection
+
+    from service.redis.url import RedisUrl
+
+    try:
+        parsed = RedisUrl.parse(url)
+    except ValueError as error:
+        raise SettingsError(f"SERVICE_REDIS_URL: {error}") from None
+    if parsed.connection_class is SSLConnection:
+        return None
+    # Sentinels and nodes name other servers, which may be anywhere.
+    if parsed.topology == "standalone" and all(is_here(host) for host, _ in parsed.hosts):
+        return None
+    scheme = url.partition("://")[0]
+    return InClear(
+        "SERVICE_REDIS_URL", f"must begin with {scheme.replace('redis', 'rediss', 1)}://"
+    )
+
+
+def _database(settings: Settings, environ: Mapping[str, str]) -> InClear | None:
+    from service.database.encryption import hosts_in_clear
+
+    hosts = hosts_in_clear(settings.database_url.reveal(), environ)
+    if all(is_here(host) for host in hosts):
+        return None
+    return InClear("SERVICE_DATABASE_URL", "must have sslmode=verify-full, verify-ca or require")
+
+
+def _vault(settings: Settings, environ: Mapping[str, str]) -> InClear | None:
+    credentials = (
+        settings.kms_vault_token_file, settings.kms_vault_role_id, environ.get("VAULT_TOKEN")
+    )  # fmt: skip
+    address = environ.get("VAULT_ADDR", "")
+    if (settings.kms != "vault" and not any(credentials)) or not _in_clear(address):
+        return None
+    return InClear("VAULT_ADDR", "must begin with https://")
+
+
+def _aws(settings: Settings) -> InClear | None:
+    if settings.kms != "aws" and not settings.kms_aws_key:
+        return None
+    from service.keyring.kms.selection import aws_endpoint
+
+    if not _in_clear(aws_endpoint(settings)):
+        return None
+    return InClear("AWS_ENDPOINT_URL_KMS", "must begin with https:// (SERVICE_KMS=aws)")
+
+
+def _in_clear(url: str) -> bool:
+    parts = urlsplit(url)
+    return bool(url) and parts.scheme.lower() != "https" and not is_here(parts.hostname or "")

@@ -1,0 +1,80 @@
+"""The sockets that the service listens on, bound before anything is started for them."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from service.errors import StartupError
+from service.settings.binds import Bind
+
+
+def bind(host: str, port: int, settings: str = "SERVICE_HOST or SERVICE_PORT") -> socket.socket:
+    """Bind a socket to the address without listening: nobody connects before all is ready.
+
+    Raises:
+        StartupError: that cannot be; names the `settings`.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except (OSError, UnicodeError) as error:  # the latter: it can be no host name
+        reason = error.strerror if isinstance(error, OSError) else "no host can have this name"
+        raise StartupError(
+            f"cannot serve on {host} port {port}: {reason}; set {settings} to another"
+        ) from None
+    return listener
+
+
+@contextmanager
+def bound_to(place: Bind, setting: str) -> Iterator[socket.socket]:
+    """Bind a socket to an address, or to a file that only our user may use, as long as it lasts.
+
+    Raises:
+        StartupError: that cannot be; names the `setting`.
+    """
+    if not place.path:
+        with bind(place.host, place.port, setting) as listener:
+            yield listener
+        return
+    path = Path(place.path)
+    with socket.socket(socket.AF_UNIX) as listener:
+        before = os.umask(0o177)
+        try:
+            _remove_left_over(path)
+            listener.bind(place.path)
+        except OSError as error:
+            raise StartupError(
+                f"cannot serve on {place}: {error.strerror}; set {setting} to another"
+            ) from None
+        finally:
+            os.umask(before)
+        try:
+            yield listener
+        finally:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _remove_left_over(path: Path) -> None:
+    """Remove the file of a socket on which nobody listens any more, as after SIGKILL."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+
+
+def address_of(listener: socket.socket) -> str:
+    """Spell where a socket listens: a URL, or `unix:` and a path."""
+    name = listener.getsockname()
+    if isinstance(name, str):
+        return f"unix:{name}"
+    host, port = name[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
