@@ -5,7 +5,7 @@ nothing; whoever follows a stream must know, as the server may be another one by
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any
 
@@ -18,10 +18,12 @@ from redis.driver_info import DriverInfo
 from ..redis.url import Address, RedisUrl
 
 Argument = bytes | str | int
+Command = Sequence[Argument]
 
 BROKEN = (exceptions.RedisError, OSError, TimeoutError)
 """What a connection may raise: by then it is closed, unless the server has merely refused."""
 
+_ASKING: Command = ("ASKING",)
 _OPTIONS: dict[str, Any] = {
     "protocol": 2,
     "retry": Retry(NoBackoff(), 0),
@@ -60,18 +62,36 @@ class Connection:
             redis.exceptions.ResponseError: the server refuses; the connection stays open.
             one of BROKEN: no reply in time, or the connection broke; it is closed.
         """
+        [reply] = await self.ask_all([command], patience=patience)
+        if isinstance(reply, exceptions.ResponseError):
+            raise reply
+        return reply
+
+    async def ask_all(self, commands: Sequence[Command], *, patience: float) -> list[Any]:
+        """Send commands in one write, and return their replies; a refusal is one of them.
+
+        Raises:
+            one of BROKEN, but no ResponseError: it is closed.
+        """
+        sent = [each for one in commands for each in (_ASKING, one)] if self._asking else commands
         try:
             async with asyncio.timeout(patience):
-                if self._asking:
-                    await self._connection.send_command("ASKING", check_health=False)
-                    await self._connection.read_response(timeout=inf)
-                await self._connection.send_command(*command, check_health=False)
-                return await self._connection.read_response(timeout=inf)
-        except exceptions.ResponseError:
-            raise
+                packed = self._connection.pack_commands(sent)
+                await self._connection.send_packed_command(packed, check_health=False)
+                replies = [await self._reply() for _ in sent]
         except BaseException:  # a cancelled one too: its reply would be taken for the next one's
             await self.close()
             raise
+        if not self._asking:
+            return replies
+        pairs = zip(replies[::2], replies[1::2], strict=True)
+        return [leave if isinstance(leave, exceptions.ResponseError) else it for leave, it in pairs]
+
+    async def _reply(self) -> Any:
+        try:
+            return await self._connection.read_response(timeout=inf)
+        except exceptions.ResponseError as refusal:
+            return refusal
 
     async def close(self) -> None:
         """Disconnect, without waiting for the other side."""

@@ -12,6 +12,8 @@ import msgspec
 _NEVER = -1
 """Before any session was opened."""
 _NONE: Mapping[bytes, int] = {}
+_MOST_DIGITS = 16
+"""More make no time and no number of an entry; and Python reads some thousands of them only."""
 
 
 class CutOff(msgspec.Struct, frozen=True, gc=False):
@@ -38,3 +40,8 @@ class CutOff(msgspec.Struct, frozen=True, gc=False):
             for session_id in self.kept.keys() | other.kept.keys()
         }
         return CutOff(at, {sid: until for sid, until in reached.items() if until < at} or _NONE)
+
+
+def whole_number(text: bytes) -> int | None:
+    """Read a time or number as the service writes it to Redis; None: it is none."""
+    return int(text) if text.isdigit() and len(text) <= _MOST_DIGITS else None

@@ -57,6 +57,14 @@ class PrimaryDiscovery:
             self._cluster.reached(bucket, address)
         return wire
 
+    async def connect_to_importing(self, address: Address) -> Connection:
+        """Connect to a node that is importing slots.
+
+        Raises:
+            one of BROKEN: it cannot be reached.
+        """
+        return await Connection.to(self._url, address, self._patience, asking=True)
+
     def is_importing(self, bucket: int) -> bool:
         """Tell whether what `find` has found is still importing the bucket's slot."""
         return self._cluster.is_importing(bucket)

@@ -16,14 +16,12 @@ from collections.abc import Sequence
 import msgspec
 
 from .cursor import Position
-from .cut_offs import CutOff
+from .cut_offs import CutOff, whole_number
 
 RawEntry = tuple[bytes, Sequence[bytes]]
 """An entry as Redis sends it: its id, and names and values in turn."""
 
 _USER_ID, _SESSION_ID = 16, 12
-_MOST_DIGITS = 16
-"""Of a number or time. More make none, and Python reads some thousands of them only."""
 _SHOWN = 40
 
 
@@ -54,9 +52,10 @@ Entry = tuple[Position, Said]
 
 def read_entry(id_: bytes, fields: Sequence[bytes]) -> Entry:
     """Read an entry. One that is malformed has number 0: whatever it was is missing."""
-    number = _number(fields[1]) if len(fields) > 1 and fields[0] == b"n" else 0
-    said = _said(fields) if number and len(fields) % 2 == 0 else None
-    return Position(id_, number if said is not None else 0), said
+    is_ours = len(fields) > 1 and len(fields) % 2 == 0 and fields[0] == b"n"
+    number = (whole_number(fields[1]) if is_ours else 0) or 0
+    said = _said(fields) if number else None
+    return Position(id_, 0 if said is None else number), said
 
 
 def _said(fields: Sequence[bytes]) -> Said:
@@ -64,26 +63,20 @@ def _said(fields: Sequence[bytes]) -> Said:
     match fields[2::2], fields[3::2]:
         case [b"s"], [session_id]:
             return session_id if len(session_id) == _SESSION_ID else None
-        case [b"u", b"t"], [user_id, at]:
-            return _user_cut_off(user_id, at, b"")
-        case [b"u", b"t", b"k"], [user_id, at, kept]:
-            return _user_cut_off(user_id, at, kept)
-        case [b"g", b"t"], [one, at]:
-            return BucketCutOff(int(at)) if one == b"1" and _is_number(at) else None
+        case [b"u", b"t"], [user_id, text]:
+            return _user_cut_off(user_id, text, b"")
+        case [b"u", b"t", b"k"], [user_id, text, kept]:
+            return _user_cut_off(user_id, text, kept)
+        case [b"g", b"t"], [which, text]:
+            at = whole_number(text) if which == b"1" else None
+            return None if at is None else BucketCutOff(at)
         case names, _:
             return UnknownKind(b" ".join(names)[:_SHOWN].decode("ascii", "backslashreplace"))
 
 
-def _user_cut_off(user_id: bytes, at: bytes, kept: bytes) -> UserCutOff | None:
-    if len(user_id) != _USER_ID or len(kept) % _SESSION_ID or not _is_number(at):
+def _user_cut_off(user_id: bytes, text: bytes, kept: bytes) -> UserCutOff | None:
+    at = whole_number(text)
+    if at is None or len(user_id) != _USER_ID or len(kept) % _SESSION_ID:
         return None
     ids = (kept[start : start + _SESSION_ID] for start in range(0, len(kept), _SESSION_ID))
-    return UserCutOff(user_id, CutOff.keeping(int(at), ids))
-
-
-def _is_number(text: bytes) -> bool:
-    return text.isdigit() and len(text) <= _MOST_DIGITS
-
-
-def _number(text: bytes) -> int:
-    return int(text) if _is_number(text) else 0
+    return UserCutOff(user_id, CutOff.keeping(at, ids))

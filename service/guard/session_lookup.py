@@ -1,14 +1,23 @@
-"""Asks Redis whether a session lives: for the mode `strict`, and where the feed is lost."""
+"""Asks Redis whether a session lives: for the mode `strict`, and where the feed is lost.
+
+It does where its user's index has it, and where it was opened after the last cut-off of everybody.
+Both are asked for in one write. In a cluster they may lie on two nodes while their slot moves key
+by key: a key that the node which has the slot does not have, and answers ASK for, is at the other
+one or nowhere. So each is asked for there first, never at the other node alone.
+"""
 
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
+from typing import Any
 
-from redis.exceptions import AskError, MovedError, ResponseError
+from redis.exceptions import AskError, MovedError, NoPermissionError, ResponseError
 
 from ..redis.keys import numbered
 from ..redis.url import Address, RedisUrl
-from .connection import BROKEN, Connection
+from .connection import BROKEN, Command, Connection
+from .cut_offs import whole_number
 from .discovery import PrimaryDiscovery
 from .errors import GuardUnavailable
 from .marks import Marks
@@ -21,6 +30,7 @@ _AT_ONCE = 64
 _RETRY_AFTER = 1
 
 _Place = tuple[Address | None, bool]
+"""A server, and whether it is asked for what it is importing."""
 
 
 class SessionLookup:
@@ -41,8 +51,8 @@ class SessionLookup:
         """By bucket: how long its mark, which was seen to be ours, need not be looked at again."""
         self._at_once = asyncio.Semaphore(_AT_ONCE)
 
-    async def lives(self, bucket: int, user_id: bytes, session_id: bytes) -> bool:
-        """Find out whether the user's session has not ended.
+    async def lives(self, bucket: int, user_id: bytes, session_id: bytes, opened_at: int) -> bool:
+        """Find out whether the user's session, which was opened at this time (ms), has not ended.
 
         Raises:
             GuardUnavailable: Redis does not say.
@@ -52,7 +62,7 @@ class SessionLookup:
             async with asyncio.timeout(2 * self._patience), self._at_once:
                 for _ in range(_ATTEMPTS):
                     try:
-                        return await self._ask(bucket, key, session_id)
+                        return await self._ask(bucket, key, session_id, opened_at)
                     except BROKEN as error:
                         await self._forget(bucket, error)
         except TimeoutError:
@@ -67,53 +77,71 @@ class SessionLookup:
         self._idle.clear()
         await self._primaries.aclose()
 
-    async def _ask(self, bucket: int, key: bytes, session_id: bytes) -> bool:
-        address = await self._find(bucket)
-        place = (address, self._primaries.is_importing(bucket))
-        idle = self._idle.setdefault(place, [])
-        wire = idle.pop() if idle else await self._primaries.connect(bucket, address)
-        try:
-            lives = bool(await wire.ask("HEXISTS", key, session_id, patience=self._patience))
-            # A "no" is believed for good, so the mark is looked at each time.
-            ours = await self._is_ours(wire, bucket, anew=not lives)
-        except ResponseError as refusal:
-            idle.append(wire)  # it is the server that refuses, the line is whole
-            if not self._primaries.redirected(bucket, refusal, address):
-                self._log_refusal(refusal)
-            raise
-        idle.append(wire)
-        self._logged = False
-        if not ours:
+    async def _ask(self, bucket: int, key: bytes, session_id: bytes, opened_at: int) -> bool:
+        is_there, before = await self._replies(
+            bucket, ("HEXISTS", key, session_id), ("GET", numbered(bucket).before)
+        )
+        lives = bool(is_there) and opened_at > _cut_off(before)
+        # A "no" is believed for good, so the mark is looked at each time.
+        if not await self._is_ours(bucket, anew=not lives):
             raise GuardUnavailable(_RETRY_AFTER)
+        self._logged = False
         return lives
 
-    async def _is_ours(self, wire: Connection, bucket: int, *, anew: bool) -> bool:
-        """Make sure that the feed there bears the mark of this guard's issuer.
-
-        While a slot moves key by key the mark may be elsewhere than the session. Then what was seen
-        before counts.
-        """
+    async def _is_ours(self, bucket: int, *, anew: bool) -> bool:
+        """Make sure that the feed there bears the mark of this guard's issuer."""
         if not anew and time.monotonic() < self._marked_until.get(bucket, float("-inf")):
             return True
         command = ("XREAD", "COUNT", 2, "STREAMS", numbered(bucket).issuer, b"0-0")
-        try:
-            reply = await wire.ask(*command, patience=self._patience)
-        except MovedError:  # which is a kind of AskError
-            raise
-        except AskError:
-            return bucket in self._marked_until
-        if not reply and self._primaries.is_importing(bucket) and bucket in self._marked_until:
-            return True
+        [reply] = await self._replies(bucket, command)
         if not self._marks.are_ours(reply[0][1] if reply else ()):
             self._marked_until.pop(bucket, None)
             return False
         self._marked_until[bucket] = time.monotonic() + self._trusted_for
         return True
 
-    def _log_refusal(self, refusal: ResponseError) -> None:
+    async def _replies(self, bucket: int, *commands: Command) -> list[Any]:
+        """Ask the bucket's primary, and for what it sends us on for, the node that it names."""
+        address = await self._find(bucket)
+        replies = await self._exchange(bucket, (address, False), commands)
+        for number, reply in enumerate(replies):
+            if _is_elsewhere(reply):
+                # An empty host is the same as was asked.
+                to = (reply.host or (address[0] if address else ""), reply.port)
+                moved = await self._exchange(bucket, (to, True), [commands[number]])
+                replies[number] = moved[0]
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, ResponseError):
+                if not (_is_elsewhere(reply) or self._primaries.redirected(bucket, reply, address)):
+                    self._log_refusal(command, reply)
+                raise reply
+        return replies
+
+    async def _exchange(self, bucket: int, place: _Place, commands: Sequence[Command]) -> list[Any]:
+        """Send commands to a server in one write, and return the replies."""
+        idle = self._idle.get(place)
+        wire = idle.pop() if idle else await self._connect(bucket, place)
+        replies = await wire.ask_all(commands, patience=self._patience)
+        self._idle.setdefault(place, []).append(wire)
+        return replies
+
+    async def _connect(self, bucket: int, place: _Place) -> Connection:
+        address, is_importing = place
+        if is_importing and address is not None:
+            return await self._primaries.connect_to_importing(address)
+        return await self._primaries.connect(bucket, address)
+
+    def _log_refusal(self, command: Command, refusal: ResponseError) -> None:
         """Log a failure once, until there is an answer: the guard's user may lack a right."""
         if not self._logged:
-            logger.warning("Redis does not answer whether a session lives: %s", refusal)
+            what = "Redis does not answer whether a session lives"
+            if isinstance(refusal, NoPermissionError):
+                line = "as openshow-guard-asking has it in redis.conf"
+                logger.error(
+                    "%s: the guard's user needs +%s, %s", what, str(command[0]).lower(), line
+                )
+            else:
+                logger.warning("%s: %s", what, refusal)
         self._logged = True
 
     async def _find(self, bucket: int) -> Address | None:
@@ -137,3 +165,23 @@ class SessionLookup:
         for wires in idle.values():
             for wire in wires:
                 await wire.close()
+
+
+def _is_elsewhere(reply: object) -> bool:
+    """Tell whether a key is not there, and if anywhere, where its slot is moving to."""
+    return isinstance(reply, AskError) and not isinstance(reply, MovedError)
+
+
+def _cut_off(reply: bytes | None) -> int:
+    """Read the time of the last cut-off of everybody; -1: there was none.
+
+    Raises:
+        GuardUnavailable: it is no time.
+    """
+    if reply is None:
+        return -1
+    at = whole_number(reply)
+    if at is None:
+        logger.error("the cut-off of everybody in Redis is no time")
+        raise GuardUnavailable(_RETRY_AFTER)
+    return at

@@ -228,7 +228,9 @@ class Verifier:
             raise GuardUnavailable(1)
         self.counters.asked += 1
         shard, session_id = verified.ends.shard, verified.session_id
-        if not await running.questions.lives(verified.bucket, verified.user_id, session_id):
+        if not await running.questions.lives(
+            verified.bucket, verified.user_id, session_id, verified.opened_at
+        ):
             shard.add(session_id)
             shard.turn(time.monotonic(), self._clock())
         # Somebody else may have had another answer while this one was on its way.

@@ -20,6 +20,8 @@ all atomically, on a cluster as well as on a standalone server.
 | `revoked:{b}`                  | stream | the feed: ends of sessions           | capped          |
 | `revocations:{b}`              | string | how many entries the feed has had    | permanent       |
 | `revoked:issuer:{b}`           | stream | the feed's mark (`feed_mark.py`)     | permanent       |
+| `revoked:before:{b}`           | string | cut-off of everybody: ms; sessions   | permanent       |
+|                                |        | opened by then have ended            |                 |
 | `barrier:{b}`                  | string | nothing; see `probe.lua`             | a minute        |
 
 An entry of the feed has `n`, its number, and what has ended before its time: `s`, the id of a
@@ -69,6 +71,7 @@ class Bucket:
 
     __slots__ = (
         "attempts",
+        "before",
         "challenge",
         "events",
         "index",
@@ -93,6 +96,7 @@ class Bucket:
         self.revoked = b"revoked:" + tag
         self.revocations = b"revocations:" + tag
         self.issuer = b"revoked:issuer:" + tag
+        self.before = b"revoked:before:" + tag
 
 
 EVERY_PENDING = b"pending2fa:*"

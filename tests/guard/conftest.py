@@ -10,6 +10,7 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.wheels import build_wheels, wheel_of
 
 from service.redis.client import RedisClient
+from tests.guard.feed_writer import FeedWriter
 from tests.guard.guards import Guards, marked
 
 
@@ -40,6 +41,16 @@ async def parts(keys: RedisServer) -> AsyncIterator[Parts]:
     redis_client = RedisClient(keys.url)
     async with marked(redis_client):
         yield Parts(redis_client)
+    await redis_client.aclose()
+
+
+@pytest.fixture
+async def feed(keys: RedisServer) -> AsyncIterator[FeedWriter]:
+    """The feed of a marked Redis without a service."""
+    redis_client = RedisClient(keys.url)
+    with keys.client() as client:
+        async with marked(redis_client):
+            yield FeedWriter(client)
     await redis_client.aclose()
 
 

@@ -62,7 +62,7 @@ async def test_a_node_without_slots_in_the_url(
     cluster: Cluster, parts: Parts, issuer: Issuer, alone: Node, rights: str
 ) -> None:
     """It is passed over, though it is the first that is asked, as in the service."""
-    user = "+@all" if rights == "may ask for the map" else "+xread +hexists +asking"
+    user = "+@all" if rights == "may ask for the map" else "+xread +get +hexists +asking"
     for node in (*cluster.nodes, alone):
         with node.client() as client:
             client.execute_command("ACL", "SETUSER", "guard", "on", ">s", "~*", *user.split())

@@ -37,7 +37,7 @@ class Leash:
         with server.client() as client:
             client.execute_command(
                 "ACL", "SETUSER", "guard", "reset", "on", ">secret",
-                "+xread", "+hexists", "~revoked:*", "~sessions:*",
+                "+xread", "+get", "+hexists", "~revoked:*", "~sessions:*",
             )  # fmt: skip
 
     @contextmanager

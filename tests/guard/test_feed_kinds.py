@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -14,24 +13,13 @@ from tools.testbed.waiting import eventually
 
 from service.guard import Verifier
 from service.guard.asgi import GuardMiddleware
-from service.redis.client import RedisClient
 from service.redis.keys import bucket
 from tests.guard.exchange import Socket, bearer
 from tests.guard.feed_writer import AT, NEIGHBOUR, OTHER, USER, FeedWriter, new_token
-from tests.guard.guards import Guards, marked, refuses, verdict
+from tests.guard.guards import Guards, refuses, verdict
 from tests.support.looking import ON_VALKEY
 
 pytestmark = ON_VALKEY
-
-
-@pytest.fixture
-async def feed(keys: RedisServer) -> AsyncIterator[FeedWriter]:
-    """The feed of a marked Redis without a service."""
-    redis_client = RedisClient(keys.url)
-    with keys.client() as client:
-        async with marked(redis_client):
-            yield FeedWriter(client)
-    await redis_client.aclose()
 
 
 async def verdicts(guard: Verifier, tokens: list[str]) -> list[str]:

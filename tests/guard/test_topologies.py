@@ -223,5 +223,53 @@ async def test_a_move_that_takes_its_time(several: Cluster, parts: Parts, guards
     assert guard.counters.feed_losses == 0
 
 
+@ON_CLUSTER
+async def test_asking_while_only_some_keys_have_moved(
+    several: Cluster, parts: Parts, guards: Guards
+) -> None:
+    """Of two users of one bucket one is there and one still here: both are judged by what is so.
+
+    What stands neither here nor there has ended; a cut-off of everybody counts on either side.
+    """
+    users = [bytes(15) + bytes((number,)) for number in (1, 2)]
+    moved, unmoved = [await parts.open(user) for user in users]
+    names = numbered(0)
+    slot = key_slot(names.revoked)
+    source = several.owner(slot)
+    to = next(n for n in several.nodes if n.role() == "master" and n is not source)
+    ended = await parts.open(users[0])
+    await end(parts, ended)
+    with source.client() as client:
+        client.set(names.before, 0)
+    strict = await guards.start(mode="strict")
+    await accepted(strict, moved, unmoved)
+    to.cluster("SETSLOT", slot, "IMPORTING", source.id)
+    source.cluster("SETSLOT", slot, "MIGRATING", to.id)
+    try:
+        with source.client() as here:
+            here.migrate("127.0.0.1", to.port, [names.index + users[0]], 0, 5000)
+            for _ in range(2):
+                for pair in (moved, unmoved):
+                    assert await verdict(strict, pair.access_token) == "accepted"
+                assert await refuses(strict, ended.access_token)
+            here.set(names.before, 2**50)
+            fresh = [await guards.start(mode="strict") for _ in range(2)]
+            assert await verdicts(fresh[0], moved, unmoved) == ["refused"] * 2
+            here.migrate("127.0.0.1", to.port, [names.before, names.issuer], 0, 5000)
+            assert await verdicts(fresh[1], moved, unmoved) == ["refused"] * 2
+    finally:
+        with source.client() as here:
+            keys = here.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100)
+            here.migrate("127.0.0.1", to.port, keys, 0, 5000)
+        for node in (to, source):
+            node.cluster("SETSLOT", slot, "NODE", to.id)
+        with to.client() as there:
+            there.delete(names.before)
+
+
+async def verdicts(guard: Verifier, *pairs: TokenPair) -> list[str]:
+    return [await verdict(guard, pair.access_token) for pair in pairs]
+
+
 async def later_than(moment: float) -> bool:
     return time.monotonic() > moment

@@ -1,0 +1,123 @@
+"""What a guard asks Redis: for each check in `strict`, and with `ask` while the feed is lost."""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from tools.testbed.access import ASKING_GUARD
+from tools.testbed.redis_server import RedisServer
+
+from service.guard import Verifier
+from service.guard.connection import Connection
+from service.redis.keys import bucket
+from tests.guard.feed_writer import AT, OTHER, USER, FeedWriter, new_token
+from tests.guard.guards import Guards, verdict
+from tests.support.looking import ON_VALKEY, watching
+
+pytestmark = ON_VALKEY
+IDS = [bytes((number,)) * 12 for number in range(4)]
+SESSION = IDS[0]
+
+
+@pytest.fixture(autouse=True)
+def living(keys: RedisServer, feed: FeedWriter) -> None:
+    """Sessions of each user, which are in their index."""
+    with keys.client() as client:
+        for user_id in (USER, OTHER):
+            key = bucket(user_id).index + user_id
+            client.hset(key, mapping=dict.fromkeys(IDS, bytes(16)))
+            client.expire(key, 60)
+
+
+async def start(guards: Guards, feed: FeedWriter, how: str, **more: Any) -> Verifier:
+    """Start a guard that has to ask."""
+    if how == "strict":
+        return await guards.start(mode="strict", **more)
+    for user_id in (USER, OTHER):
+        feed.add(user_id, "of a later service", "1")
+    return await guards.start(when_lost="ask", **more)
+
+
+@pytest.mark.parametrize("how", ["strict", "ask"])
+async def test_a_cut_off_of_everybody(
+    keys: RedisServer, feed: FeedWriter, guards: Guards, how: str
+) -> None:
+    """Ends what was opened by then, to the millisecond, in its bucket alone; and for good."""
+    guard = await start(guards, feed, how)
+    older, same, later = [new_token(USER, AT + more, IDS[more]) for more in (-1, 0, 1)]
+    other = new_token(OTHER, AT - 1, SESSION)
+    before = new_token(USER, None, IDS[2], auth_time=AT // 1000)
+    for token in (older, same, later, other, before):
+        assert await verdict(guard, token) == "accepted"
+    with keys.client() as client:
+        client.set(bucket(USER).before, AT)
+        assert await verdict(guard, later) == "accepted"
+        assert await verdict(guard, other) == "accepted"
+        told = [await verdict(guard, token) for token in (older, same, before)]
+        assert told == ["refused"] * 3
+        client.delete(bucket(USER).before)
+        assert await verdict(guard, older) == "refused"
+
+
+@pytest.mark.parametrize("wrong", ["", "now", "-1", "1.5", "1" * 17, "9" * 5000])
+async def test_a_cut_off_that_is_no_time(
+    keys: RedisServer, feed: FeedWriter, guards: Guards, wrong: str
+) -> None:
+    """Nobody can tell whom it ends."""
+    guard = await start(guards, feed, "strict")
+    with keys.client() as client:
+        client.set(bucket(USER).before, wrong)
+    assert await verdict(guard, new_token(USER, AT, SESSION)) == "unavailable"
+    assert await verdict(guard, new_token(OTHER, AT, SESSION)) == "accepted"
+
+
+async def test_both_are_asked_for_in_one_write(
+    keys: RedisServer, feed: FeedWriter, guards: Guards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a check in `strict` takes one round trip, as before there were cut-offs."""
+    guard, token = await start(guards, feed, "strict"), new_token(USER, AT, SESSION)
+    assert await verdict(guard, token) == "accepted"
+    writes = list[Sequence[Any]]()
+    ask_all = Connection.ask_all
+
+    async def counted(self: Connection, commands: Sequence[Any], **more: Any) -> Any:
+        writes.append(commands)
+        return await ask_all(self, commands, **more)
+
+    monkeypatch.setattr(Connection, "ask_all", counted)
+    with watching(keys) as seen:
+        assert await verdict(guard, token) == "accepted"
+    assert [name.upper() for name in seen.from_clients] == ["HEXISTS", "GET"]
+    assert len(writes) == 1
+
+
+@pytest.mark.parametrize("lacking", ["+get", "+hexists"])
+async def test_a_user_without_the_right(
+    keys: RedisServer,
+    feed: FeedWriter,
+    guards: Guards,
+    caplog: pytest.LogCaptureFixture,
+    lacking: str,
+) -> None:
+    """Lets nobody in, and the log says once which right it is."""
+    with keys.client() as client:
+        user = "guard-of-before"
+        client.execute_command(
+            "ACL", "SETUSER", user, "on", ">secret", "~revoked:*", "~sessions:*",
+            *{"+xread", "+get", "+hexists"} - {lacking},
+        )  # fmt: skip
+        try:
+            url = keys.url_of(ASKING_GUARD).reveal()
+            url = f"unix://{user}:secret@{url.rpartition('@')[2]}"
+            guard = await start(guards, feed, "strict", redis_url=url)
+            began = time.monotonic()
+            for _ in range(3):
+                assert await verdict(guard, new_token(USER, AT, SESSION)) == "unavailable"
+            assert time.monotonic() - began < 2, "at once"
+        finally:
+            client.execute_command("ACL", "DELUSER", user)
+    (told,) = [it for it in caplog.records if "needs" in it.getMessage()]
+    assert told.levelno == logging.ERROR
+    assert f"{lacking}, as openshow-guard-asking has it in redis.conf" in told.getMessage()
