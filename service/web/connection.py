@@ -36,6 +36,11 @@ class Connection(HttpToolsProtocol):
         self._number = next(_numbers)
         self.flow = Flow(transport)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.cycle is not None:  # else each keeps the other until somebody looks for cycles
+            self.cycle.transport = self.transport
+
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own signature
         """Keep the connection open while a whole request waits for its answer."""
         self._at_end = True

@@ -12,5 +12,9 @@ LONGEST_QUERY = 1024
 LONGEST_PATH = 256
 """Bytes; no route is longer, and Litestar keeps recent paths in memory."""
 
+FIELDS_PARSED = 1024
+"""Fields of a head after which it is not parsed on: 64 KiB have room for 16,384, which would keep
+everybody waiting for ten milliseconds."""
+
 BODY_LIMIT = 65_536
 """Bytes."""

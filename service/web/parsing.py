@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from service.web.connection import Connection
 from service.web.headers import is_host
+from service.web.limits import FIELDS_PARSED, LONGEST_QUERY
 
 _VERSIONS = ("1.1", "1.0")
 
@@ -31,9 +32,20 @@ class ParsingConnection(Connection):
         except httptools.HttpParserUpgrade:
             self._without_upgrade()
         except httptools.HttpParserError:
-            self._refuse(400)
+            if len(self.headers) < FIELDS_PARSED:
+                self._refuse(400)
+            else:
+                self._refuse(414 if self._has_long_query() else 431)
             return False
         return True
+
+    def _has_long_query(self, data: bytes = b"") -> bool:
+        """Tell whether the query leaves no room for what follows it.
+
+        `data` has the beginning of the head where none of it was parsed.
+        """
+        target = self.url if self._parsing else data.partition(b"\r\n")[0]
+        return len(target.partition(b"?")[2]) > LONGEST_QUERY + len(b" HTTP/1.1")
 
     def _without_upgrade(self) -> None:
         """Go on as if no upgrade were offered (RFC 9110, section 7.8): the body is to be read.
@@ -57,6 +69,8 @@ class ParsingConnection(Connection):
         self._has_host = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if len(self.headers) == FIELDS_PARSED:
+            raise ValueError
         name = name.lower()
         if name == b"host":  # one, and valid (RFC 9112, section 3.2)
             if self._has_host or not is_host(value):

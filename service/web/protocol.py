@@ -12,13 +12,17 @@ import httptools
 
 from service.web.chunks import ChunkedBody, Malformed, TooManyChunks, TooManyTrailers
 from service.web.connection import LingeringTransport
-from service.web.limits import LONGEST_HEAD, LONGEST_QUERY, MOST_FIELDS
+from service.web.limits import LONGEST_HEAD, MOST_FIELDS
 from service.web.parsing import ParsingConnection
 
 STOPPING = "stopping"
 """The name in the state of a request's scope that is there once the process is to stop."""
 
 _END_OF_HEAD = b"\r\n\r\n"
+
+_TURN = 2048
+"""Bytes of a chunked body that are read in one turn of the event loop. Thousands of chunks have
+room in one read, and would keep everybody waiting for ten milliseconds."""
 
 
 class Protocol(ParsingConnection):
@@ -59,7 +63,12 @@ class Protocol(ParsingConnection):
     def _take(self, data: bytes) -> None:
         while data and not self._refused:
             if self._in_body:
-                data = self._take_body(data)
+                turn = len(data) if self._chunks is None else _TURN
+                data = self._take_body(data[:turn]) + data[turn:]
+                if data and self._chunks is not None and not self._refused:
+                    self._hold(data)
+                    self.loop.call_soon(self._take_turn)
+                    break
             elif self._is_answering() or self.flow.write_paused:
                 self._hold(data)
                 return
@@ -69,6 +78,14 @@ class Protocol(ParsingConnection):
                 data = self._take_head(data)
         if self._in_body and self.cycle is not None and self.cycle.transport is self.transport:
             self.cycle.transport = LingeringTransport(self)  # type: ignore[assignment]  # all it needs
+
+    def _take_turn(self) -> None:
+        """Go on with a body of which there is more than is read in one turn."""
+        if self._in_body and self._held and not self.transport.is_closing():
+            held, self._held = self._held, b""
+            self._take(held)
+            if not self._held:
+                self.flow.release()
 
     def _hold(self, data: bytes) -> None:
         self._held = data
@@ -102,11 +119,6 @@ class Protocol(ParsingConnection):
             elif end >= 0:
                 self._begin_message()
         return rest
-
-    def _has_long_query(self, data: bytes) -> bool:
-        """Tell whether the query, as far as it was read, leaves no room for what follows it."""
-        target = self.url if self._parsing else data.partition(b"\r\n")[0]
-        return len(target.partition(b"?")[2]) > LONGEST_QUERY + len(b" HTTP/1.1")
 
     def _begin_message(self) -> None:
         self._tail = b""
