@@ -30,11 +30,14 @@ class Identities:
         `as_stored`: ask the user store in any case, for what is about to change the account.
 
         Raises:
-            InvalidAccessToken: the session has ended, or there is no such user any more.
+            InvalidAccessToken: the session has ended, or was opened before what has ended the
+                account's sessions; the account is disabled or there is none any more.
             StoreUnavailable
         """
         session = await self._sessions.current(caller)
         user = await self._users.get(caller.user_id, None if as_stored else session.user_version)
         if user is None:
+            raise InvalidAccessToken
+        if user.disabled_at is not None or session.row_version < user.sessions_from:
             raise InvalidAccessToken
         return Identity(user, session)

@@ -13,7 +13,8 @@ _KEYWORDS = (
     "true until while"
 )
 _LIBRARY = (
-    "error ipairs math next pairs redis select string struct table tonumber tostring type unpack"
+    "bit error ipairs math next pairs redis select string struct table tonumber tostring type "
+    "unpack"
 )
 """The globals that our scripts may use. `KEYS` and `ARGV` are not among them."""
 

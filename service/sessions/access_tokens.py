@@ -119,9 +119,10 @@ class AccessTokens:
             iat=now,
             jti=encode(os.urandom(15)).decode(),
             sid=session.id.hex(),
-            auth_time=int(session.opened_at.timestamp()),
+            auth_time=int(session.authenticated_at.timestamp()),
             amr=session.authentication.methods,
             client_id=self._audience,
+            sat=milliseconds(session.opened_at),
         )
         signed = self._header + encode(msgspec.json.encode(claims))
         token = signed + b"." + encode(key.sign(signed))

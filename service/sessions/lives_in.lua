@@ -5,8 +5,7 @@
 
 local here = network(packed)
 for _, session in ipairs((all_living())) do
-  local record = session[2]
-  if record:byte(1) == RECORD_VERSION and #record > PROOF + 1
-    and network(record:sub(PROOF + 2)) == here then return 1 end
+  local device_there = select(9, unpack_record(session[2]))
+  if device_there and network(device_there) == here then return 1 end
 end
 return 0

@@ -5,7 +5,8 @@
 -- authentication: 1 byte    device    idle_life, absolute_life: ms
 -- most: sessions that a user may have
 -- event: user.signedUp or user.loggedIn
--- read: version of the user row that the caller has read; '' of one that nobody can have changed
+-- read: version of the user row that the caller has read; '' of one that nobody can have changed. The
+-- session keeps it: whether it counts is told by that of the row from which on sessions do
 -- noted: what was noted in the index before the caller has read that row, '' if not known
 -- clock: the caller's, ms    valid_until: until when the access token would be valid, ms
 -- Outcomes:
@@ -30,8 +31,8 @@ if not in_time(clock, valid_until, expiry, now) then return {'clock'} end
 if redis.call('HLEN', index) >= most_living then
   local sessions, expired = all_living()
   for _, session in ipairs(sessions) do
-    if not is_known(session[2]) then unknown('the session record') end
-    session.opened = select(3, struct.unpack(HEADER, session[2]))
+    session.opened = select(2, unpack_record(session[2]))
+    if not session.opened then unknown('the session record') end
   end
   forget(expired)
   table.sort(sessions, function(a, b) return a.opened < b.opened end)
@@ -41,7 +42,8 @@ if redis.call('HLEN', index) >= most_living then
   end
 end
 
-local record = struct.pack(HEADER, RECORD_VERSION, 0, now, 0, life) .. authentication .. device
+local row = tonumber(read) or 0
+local record = pack_record(0, now, 0, life, authentication:byte(), 0, row, 0, device)
 keep(session_id, token_digest, record, expiry)
 -- A change that is under way (row_version.py) is not ours to call off.
 -- None is '0', as after a signup: most users never have another, and it would cost them memory.

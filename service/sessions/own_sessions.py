@@ -13,7 +13,7 @@ from service.redis.keys import bucket
 from service.sessions import scripts
 from service.sessions.access_tokens import Caller
 from service.sessions.origin import RequestOrigin
-from service.sessions.owner import Owners
+from service.sessions.owner import Owner, Owners
 from service.sessions.record import Session, read
 from service.sessions.refresh_tokens import RefreshToken, RefreshTokens
 
@@ -98,7 +98,7 @@ class OwnSessions:
         Raises:
             InvalidAccessToken: the caller's own has ended, or the user is gone.
         """
-        await self._refuse_if_gone(caller.user_id, origin)
+        owner = await self._owner(caller.user_id, origin)
         keys = bucket(caller.user_id)
         rows = await scripts.list_all(
             self._redis,
@@ -109,6 +109,8 @@ class OwnSessions:
         if rows is None:
             raise InvalidAccessToken
         sessions = [read(caller.user_id, *row) for row in rows]
+        if any(session.row_version < owner.sessions_from for session in sessions):
+            sessions = await self._without_older(caller, sessions, owner.sessions_from, origin)
         return sorted(sessions, key=lambda session: (session.opened_at, session.id), reverse=True)
 
     async def count(self, user_id: bytes) -> int:
@@ -124,12 +126,13 @@ class OwnSessions:
             InvalidAccessToken: the caller's own has ended.
             SessionNotFound: the caller has no such session.
         """
-        await self._refuse_if_gone(caller.user_id, origin)
+        owner = await self._owner(caller.user_id, origin)
         outcome = await scripts.revoke(
             self._redis,
             caller.user_id,
             origin,
             caller=caller.session_id,
+            since=owner.sessions_from,
             session_id=session_id,
             feed_life=self._feed_life,
         )
@@ -145,12 +148,13 @@ class OwnSessions:
             InvalidAccessToken: the caller's own had ended before.
             TooManyAttempts: it was called too often just now; nothing has ended.
         """
-        await self._refuse_if_gone(caller.user_id, origin)
+        owner = await self._owner(caller.user_id, origin)
         ended: int | list[int] = await scripts.revoke_all(
             self._redis,
             caller.user_id,
             origin,
             caller=caller.session_id,
+            since=owner.sessions_from,
             keep_own=int(keep_current),
             feed_life=self._feed_life,
         )
@@ -160,11 +164,25 @@ class OwnSessions:
             raise InvalidAccessToken
         return ended
 
-    async def _refuse_if_gone(self, user_id: bytes, origin: RequestOrigin) -> None:
-        """End all sessions of a user who is not there any more, and refuse the call."""
-        if not (await self._owners(user_id)).exists:
-            await self._end_all_of_gone(user_id, origin)
+    async def _without_older(
+        self, caller: Caller, sessions: list[Session], since: int, origin: RequestOrigin
+    ) -> list[Session]:
+        """End the sessions that were opened by a row from before `since`, and leave them out."""
+        for session in sessions:
+            if session.row_version < since:
+                await self._end(caller.user_id, session.id, origin)
+        counting = [session for session in sessions if session.row_version >= since]
+        if caller.session_id not in (session.id for session in counting):
             raise InvalidAccessToken
+        return counting
+
+    async def _owner(self, user_id: bytes, origin: RequestOrigin) -> Owner:
+        """Ask for the user. Of one who is gone or disabled all sessions end, and it is refused."""
+        owner = await self._owners(user_id)
+        if owner.exists and not owner.disabled:
+            return owner
+        await self._end_all_of_gone(user_id, origin)
+        raise InvalidAccessToken
 
     async def _end_all_of_gone(self, user_id: bytes, origin: RequestOrigin) -> None:
         await scripts.revoke_deleted_user(self._redis, user_id, origin, feed_life=self._feed_life)

@@ -1,7 +1,7 @@
 """The session record: what Redis keeps under a token's digest.
 
     offset  length  field
-    0       1       format version, 1
+    0       1       layout, 2
     1       4       generation of the token that is valid now
     5       6       opened at, ms since 1970
     11      5       last used, ms after it was opened
@@ -9,11 +9,16 @@
     21      1       how the person authenticated: bit 0 password, bit 1 TOTP, bit 2 recovery code;
                     bits 3 and 4 how many rotations in a row had a handoff to elsewhere, bits 5 to 7
                     the generation modulo 7, plus 1, of the last that had one (0: none)
-    22      …       device (`origin.py`)
+    22      5       last proof of identity, ms after it was opened
+    27      7       version of the user row by which it was opened
+    34      1       flags; none has a meaning yet, and all are copied
+    35      …       device (`origin.py`)
 
-All numbers big-endian. The scripts read and write offsets 0 to 21 (`records.lua`, `handoffs.lua`,
-`twofactor/proofs.lua`) and copy the rest. What bits 3 to 7 say is bound to a generation because
-versions that do not know these bits copy them from rotation to rotation.
+In layout 1, that of most records, the fields at 22 to 34 are 0 and left out: the device is at 22.
+
+All numbers big-endian. The scripts read and write offsets 0 to 34 (`records.lua`, `handoffs.lua`,
+`twofactor/proofs.lua`) and copy the rest. What bits 3 to 7 of offset 21 say is bound to a
+generation because versions that do not know these bits copy them from rotation to rotation.
 """
 
 from datetime import datetime
@@ -26,12 +31,12 @@ from service.errors import UnknownLayout
 from service.sessions import row_version
 from service.sessions.origin import unpack
 
-VERSION = 1
+_PLAIN, _FULL = 1, 2
 
 PROOF = 21
 """Offset of how the person authenticated, for the scripts that change it."""
 
-_DEVICE = PROOF + 1
+_DEVICES = {_PLAIN: PROOF + 1, _FULL: PROOF + 14}
 _PROOF_BITS = 0b111
 
 
@@ -60,8 +65,9 @@ class Authentication(IntFlag):
 class Session(msgspec.Struct, frozen=True):
     """A living session. `expires_at` is its key's own deadline in Redis.
 
-    `user_version` is that of the user row, as far as was noted beside the session: 0 as at signup,
-    `None` while the row changes.
+    `authenticated_at`: when the person last proved who they are. `row_version` is that of the user
+    row by which it was opened, 0 where none was noted. `user_version` is that of the user row now,
+    as far as was noted beside the session: 0 as at signup, `None` while the row changes.
     """
 
     user_id: bytes
@@ -73,6 +79,8 @@ class Session(msgspec.Struct, frozen=True):
     authentication: Authentication
     ip_address: str | None
     user_agent: str | None
+    authenticated_at: datetime
+    row_version: int = 0
     user_version: int | None = 0
 
 
@@ -89,15 +97,23 @@ def read(
 
     Raises:
         UnknownLayout: another version of this program has written it, or it is not whole. The
-            scripts judge that alike (`is_known` of records.lua).
+            scripts judge that alike (`unpack_record` of records.lua).
     """
-    if record[:1] != bytes((VERSION,)) or len(record) <= _DEVICE:
+    device = _DEVICES.get(record[0]) if record else None
+    if device is None or len(record) <= device:
         raise UnknownLayout("a session record")
     try:
-        ip_address, user_agent = unpack(record[_DEVICE:])
+        ip_address, user_agent = unpack(record[device:])
     except ValueError:
         raise UnknownLayout("the device of a session") from None
     opened = int.from_bytes(record[5:11])
+    last_proof, row = (
+        (int.from_bytes(record[22:27]), int.from_bytes(record[27:34]))
+        if record[0] == _FULL
+        else (0, 0)
+    )
+    if row > row_version.HIGHEST:
+        raise UnknownLayout("the version of a user row in a session record")
     return Session(
         user_id=user_id,
         id=session_id,
@@ -108,5 +124,7 @@ def read(
         authentication=Authentication(record[PROOF] & _PROOF_BITS),
         ip_address=ip_address,
         user_agent=user_agent,
+        authenticated_at=moment(opened + last_proof),
+        row_version=row,
         user_version=row_version.read(user_version),
     )

@@ -1,14 +1,32 @@
--- After prelude.lua, before the scripts that write a record.
+-- After prelude.lua, before the scripts that read or write a record.
 
--- Offsets 0 to 20 of a record (record.py): version, generation, opened, last used, life at the most.
-local HEADER, HEADER_BYTES = '>BI4I6I5I5', 21
+-- The two layouts of record.py up to the device, and where that begins.
+local PLAIN, FULL = '>BI4I6I5I5B', '>BI4I6I5I5BI5I7B'
+local PLAIN_DEVICE, FULL_DEVICE = 23, 36
 
--- A record of another version or length is neither theft nor expired: nothing is known of it. Behind
--- the header and one byte of authentication stands the address, after its length (origin.py).
-local function is_known(record)
-  local length = record:byte(HEADER_BYTES + 2)
-  return record:byte(1) == RECORD_VERSION and (length == 0 or length == 4 or length == 16)
-    and #record > HEADER_BYTES + 1 + length
+-- What a record says: generation, opened, last used, life, proof (authentication and handoffs), last
+-- proof of identity, version of the user row, flags, device. Nothing of one whose version or length is
+-- another: that is neither theft nor expired, nothing is known of it.
+local function unpack_record(record)
+  local layout, start = record:byte(1), PLAIN_DEVICE
+  if layout == 2 then start = FULL_DEVICE elseif layout ~= 1 then return nil end
+  local length = record:byte(start) -- of the address (origin.py)
+  if not (length == 0 or length == 4 or length == 16) or #record < start + length then return nil end
+  if layout == 1 then
+    local _, generation, opened, used, life, proof = struct.unpack(PLAIN, record)
+    return generation, opened, used, life, proof, 0, 0, 0, record:sub(start)
+  end
+  local _, generation, opened, used, life, proof, last_proof, row, flags = struct.unpack(FULL, record)
+  if row >= 2 ^ 53 then return nil end
+  return generation, opened, used, life, proof, last_proof, row, flags, record:sub(start)
+end
+
+-- Versions of this program from before layout 2 can read most records, and a plain one stays short.
+local function pack_record(generation, opened, used, life, proof, last_proof, row, flags, client)
+  if last_proof == 0 and row == 0 and flags == 0 then
+    return struct.pack(PLAIN, 1, generation, opened, used, life, proof) .. client
+  end
+  return struct.pack(FULL, 2, generation, opened, used, life, proof, last_proof, row, flags) .. client
 end
 
 -- Whether a process whose clock shows `theirs` may sign an access token, good until `last`, for a

@@ -1,9 +1,9 @@
 -- End one of the caller's sessions.
 --
--- caller, session_id: ids of the caller's own session, and of the one to end
+-- arguments as in caller.lua, and session_id: of the one to end
 -- Outcome: 'revoked' · 'unknown', no such session · 'unauthenticated', the caller's own has ended
 
-if not living(caller) then return 'unauthenticated' end
+if not is_authenticated() then return 'unauthenticated' end
 local record, key = living(session_id)
 if not record then return 'unknown' end
 finish(session_id, key)

@@ -1,10 +1,10 @@
 -- End all of the caller's sessions, or all but the caller's own.
 --
--- caller: id of the caller's own session    keep_own: '1' to keep it
+-- arguments as in caller.lua, and keep_own: '1' to keep the caller's own
 -- Outcome: how many have ended, or -1 when the caller's own had ended before; {ms} to
 -- wait when it was called too often
 
-if not living(caller) then return -1 end
+if not is_authenticated() then return -1 end
 local wait = count_call('logout-all:' .. user, now_ms())
 if wait then return {wait} end
 local ended, by, sessions, expired = 0, hex(caller), all_living()

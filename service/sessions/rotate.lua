@@ -5,13 +5,17 @@
 -- presented, presented_generation: digest and generation of the presented token
 -- next_digest: of the successor's    sealed: the successor, sealed under the presented token
 -- device    idle_life, grace: ms    clock, valid_until: as in open.lua
+-- proved: bits of authentication (record.py) that the person has proved just now; '' at a refresh
+-- sure: '1' of a caller who has asked the user store
 -- Outcomes:
 --   {'rotated', record, expires at}             the successor is valid from now on
 --   {'handoff', record, expires at, sealed}     spent a moment ago: here is the one successor
 --   {'reused'}                                  spent, and too late: theft, the session has ended
---   {'limited', ms}                            too often in a minute; nothing has changed
+--   {'limited', ms}                             too often in a minute; nothing has changed
 --   {'ended'}                                   no such session any more
 --   {'clock'}                                   as in open.lua
+--   {'changing'}                                the user row is: ask the user store whether the
+--                                               session counts, and be sure; nothing has changed
 --
 -- A handoff is kept per session, so spending the successor overwrites its predecessor's. A generation
 -- above the stored one means that Redis has lost writes; it falls under 'reused' and ends the session.
@@ -21,17 +25,25 @@
 -- had one is answered as theft is.
 
 local handoff_key = HANDOFF .. tag .. session_id
-local record, key = living(session_id)
+local record, key, noted = living(session_id)
 if not record then return {'ended'} end
-if not is_known(record) then unknown('the session record') end
-local version, generation, opened, _, life = struct.unpack(HEADER, record)
-local now, proof = now_ms(), record:byte(HEADER_BYTES + 1)
+local generation, opened, used, life, proof, last_proof, row, flags, its_device =
+  unpack_record(record)
+if not generation then unknown('the session record') end
+if noted and sure ~= '1' and noted:byte(1) == CHANGING_BYTE then return {'changing'} end
+local now = now_ms()
 
 local function theft()
   finish(session_id, key)
   emit('session.reuseDetected', 'session', session_hex, 'generation', presented_generation,
     'current', generation)
   return {'reused'}
+end
+
+-- What the person has proved is added to what they had; the other bits of `proof` stay.
+local function prove()
+  proof, last_proof = bit.bor(proof, proved), math.max(now - opened, 0)
+  emit('session.reauthenticated', 'session', session_hex)
 end
 
 if key ~= SESSION .. tag .. presented then
@@ -45,28 +57,33 @@ if key ~= SESSION .. tag .. presented then
   local expiry = redis.call('PEXPIRETIME', key)
   if not in_time(clock, valid_until, expiry, now) then return {'clock'} end
   local bits = generation_bits(generation)
-  if is_elsewhere(record:sub(HEADER_BYTES + 2), device) and noted_bits(proof) ~= bits then
+  local elsewhere = is_elsewhere(its_device, device) and noted_bits(proof) ~= bits
+  if elsewhere then
     local in_a_row = 1
     if noted_bits(proof) == generation_bits(generation - 1) then in_a_row = run_of(proof) + 1 end
     emit('session.handoffElsewhere', 'session', session_hex, 'generation', generation,
       'inARow', in_a_row)
     if in_a_row >= MOST_IN_A_ROW then return theft() end
-    record = record:sub(1, HEADER_BYTES) .. string.char(proof % 8 + in_a_row * 8 + bits * 32)
-      .. record:sub(HEADER_BYTES + 2)
+    proof = proof % 8 + in_a_row * 8 + bits * 32
+  end
+  if proved ~= '' then prove() end
+  if elsewhere or proved ~= '' then
+    record = pack_record(generation, opened, used, life, proof, last_proof, row, flags, its_device)
     redis.call('SET', key, record, 'KEEPTTL')
   end
   return {'handoff', record, expiry, handoff:sub(#presented + 1)}
 end
 
-local wait = count_rotation(session_id, record, opened, generation, now)
+local wait = count_rotation(session_id, opened + used, generation, now)
 if wait then return {'limited', wait} end
 local expiry = math.min(now + tonumber(idle_life), opened + life)
 if not in_time(clock, valid_until, expiry, now) then return {'clock'} end
 -- What was noted of handoffs counts for the next rotation, and for none after it.
 if noted_bits(proof) ~= generation_bits(generation) then proof = proof % 8 end
-local used = math.max(now - opened, 0) -- Redis' clock may have been put back
-local successor = struct.pack(HEADER, version, generation + 1, opened, used, life)
-  .. string.char(proof) .. device
+if proved ~= '' then prove() end
+used = math.max(now - opened, 0) -- Redis' clock may have been put back
+local successor =
+  pack_record(generation + 1, opened, used, life, proof, last_proof, row, flags, device)
 keep(session_id, next_digest, successor, expiry)
 redis.call('DEL', key)
 redis.call('SET', handoff_key, presented .. sealed, 'PX', grace)

@@ -42,11 +42,14 @@ from service.redis.keys import LONGEST_CHANGE
 
 FIELD = "v"
 _CHANGING = b"?"
+HIGHEST = 2**53 - 1
+"""The highest version that scripts can tell from its neighbours."""
 
 CONSTANTS: Mapping[str, str | int] = {
     "VERSION_FIELD": FIELD,
     "SETTLED": "^%d+$",
     "CHANGING": "^%?(%d+) (%d+) (%d+)$",
+    "CHANGING_BYTE": _CHANGING[0],
     "LONGEST_CHANGE": LONGEST_CHANGE // timedelta(milliseconds=1),
 }
 """Constants of scripts. The patterns are Lua's."""

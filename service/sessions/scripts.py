@@ -28,8 +28,8 @@ def open_session(
 
 
 @user_script(
-    "sessions/living.lua",
     "sessions/records.lua",
+    "sessions/living.lua",
     "sessions/network.lua",
     "sessions/handoffs.lua",
     "sessions/rate_limit.lua",
@@ -49,6 +49,8 @@ def rotate(
     grace: int,
     clock: int,
     valid_until: int,
+    proved: int | str,
+    sure: int,
     feed_life: int,
 ) -> Any:
     """Exchange a refresh token for its successor."""
@@ -59,19 +61,28 @@ def end(*, session_id: bytes, session_hex: str, feed_life: int) -> Any:
     """Log out."""
 
 
-@user_script("sessions/others.lua", "sessions/living.lua", "sessions/revoke.lua", feed=True)
-def revoke(*, caller: bytes, session_id: bytes, feed_life: int) -> Any:
+@user_script(
+    "sessions/records.lua",
+    "sessions/others.lua",
+    "sessions/living.lua",
+    "sessions/caller.lua",
+    "sessions/revoke.lua",
+    feed=True,
+)
+def revoke(*, caller: bytes, since: int, session_id: bytes, feed_life: int) -> Any:
     """End one of the caller's sessions."""
 
 
 @user_script(
+    "sessions/records.lua",
     "sessions/others.lua",
     "sessions/living.lua",
+    "sessions/caller.lua",
     "sessions/rate_limit.lua",
     "sessions/revoke_all.lua",
     feed=True,
 )
-def revoke_all(*, caller: bytes, keep_own: int, feed_life: int) -> Any:
+def revoke_all(*, caller: bytes, since: int, keep_own: int, feed_life: int) -> Any:
     """End all of the caller's sessions."""
 
 
@@ -102,6 +113,7 @@ def count(*, index: Key, tag: bytes) -> Any:
 
 
 @script(
+    "sessions/records.lua",
     "sessions/others.lua",
     "sessions/network.lua",
     "sessions/lives_in.lua",

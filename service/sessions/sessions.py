@@ -1,50 +1,29 @@
-"""The use cases of a session: open and refresh; what callers do with theirs: own_sessions.py.
+"""The use cases of a session. Here: open. Refresh: rotation.py; what callers do with theirs:
+own_sessions.py.
 
 One script, one round trip each.
 """
 
 import os
-from datetime import timedelta
 from typing import Literal
 
-import msgspec
-
-from service.errors import (
-    AccountChanged,
-    ClockWrong,
-    InvalidRefreshToken,
-    RefreshTokenReused,
-    TooManyAttempts,
-)
+from service.errors import AccountChanged, ClockWrong
 from service.redis.client import RedisClient
-from service.redis.keys import FEED_SKEW
 from service.sessions import scripts
 from service.sessions.access_tokens import AccessTokens
 from service.sessions.origin import RequestOrigin
-from service.sessions.own_sessions import OwnSessions
 from service.sessions.owner import Owners, unknown_owner
-from service.sessions.record import Authentication, Session, read
-from service.sessions.refresh_tokens import (
-    SESSION_ID,
-    RefreshToken,
-    RefreshTokens,
-    open_successor,
-    seal_successor,
-)
+from service.sessions.record import Authentication, read
+from service.sessions.refresh_tokens import SESSION_ID, RefreshTokens
+from service.sessions.rotation import Lives, SessionRotation
 from service.sessions.token_pair import Opened, TokenPair
+
+__all__ = ["Lives", "OpeningEvent", "Sessions"]
 
 OpeningEvent = Literal["user.signedUp", "user.loggedIn"]
 
 
-class Lives(msgspec.Struct, frozen=True):
-    """Lives: of a session since it was opened, and since its last refresh; of the grace."""
-
-    absolute: timedelta
-    idle: timedelta
-    grace: timedelta
-
-
-class Sessions(OwnSessions):
+class Sessions(SessionRotation):
     """Opens and refreshes sessions. Any method may raise `StoreUnavailable`."""
 
     def __init__(
@@ -56,12 +35,7 @@ class Sessions(OwnSessions):
         most_per_user: int,
         owners: Owners = unknown_owner,
     ) -> None:
-        # Once for a guard to know what may still matter, once more for its clock to be behind.
-        feed_life = _ms(timedelta(seconds=access_tokens.life) + 2 * FEED_SKEW)
-        super().__init__(redis, owners, refresh_tokens, feed_life)
-        self._access_tokens = access_tokens
-        self._idle, self._absolute = _ms(lives.idle), _ms(lives.absolute)
-        self._grace = _ms(lives.grace)
+        super().__init__(redis, refresh_tokens, access_tokens, lives, owners)
         self._most_per_user = most_per_user
 
     async def open(
@@ -139,80 +113,3 @@ class Sessions(OwnSessions):
         token = opened.token
         session = read(token.user_id, token.session_id, opened.record, opened.expires_at)
         return self._signed(token, session)
-
-    def _signed(self, token: RefreshToken, session: Session) -> TokenPair:
-        access_token, expires_in = self._access_tokens.mint(session)
-        return TokenPair(
-            access_token=access_token,
-            refresh_token=token.text,
-            expires_in=expires_in,
-            session_id=token.session_id,
-        )
-
-    async def refresh(self, presented: str, origin: RequestOrigin) -> TokenPair:
-        """Spend a refresh token for its successor.
-
-        Within the grace, whoever presents the same spent token gets the same successor. A user who
-        is not there any more has no sessions: all end.
-
-        Raises:
-            InvalidRefreshToken: not one of ours, its session lives no more, or its user is gone.
-            ClockWrong: nothing that this process signs would be valid. The token is not spent.
-            RefreshTokenReused: spent before; its session has ended by now.
-            TooManyAttempts: the session was refreshed too often just now; the token stays good.
-        """
-        token = self._refresh_tokens.recognise(presented)
-        asked = self._owners(token.user_id)  # answered while Redis rotates
-        now_valid, record, expires_at = await self._rotate(token, origin)
-        owner = await asked
-        if not owner.exists:
-            await self._end_all_of_gone(token.user_id, origin)
-            raise InvalidRefreshToken
-        session = read(token.user_id, token.session_id, record, expires_at)
-        if not owner.has_second_factor:
-            proved = session.authentication.without_second_factor
-            session = msgspec.structs.replace(session, authentication=proved)
-        return self._signed(now_valid, session)
-
-    async def _rotate(
-        self, token: RefreshToken, origin: RequestOrigin
-    ) -> tuple[RefreshToken, bytes, int]:
-        """Spend `token`. Return the one that is valid now, and the session's record and end."""
-        successor = self._refresh_tokens.mint(token.user_id, token.session_id, token.generation + 1)
-        clock, valid_until = self._access_tokens.window()
-        outcome, *answer = await scripts.rotate(
-            self._redis,
-            token.user_id,
-            origin,
-            session_id=token.session_id,
-            session_hex=token.session_id.hex(),
-            presented=token.digest,
-            presented_generation=token.generation,
-            next_digest=successor.digest,
-            sealed=seal_successor(token, successor),
-            device=origin.packed(),
-            idle_life=self._idle,
-            grace=self._grace,
-            clock=clock,
-            valid_until=valid_until,
-            feed_life=self._feed_life,
-        )
-        match outcome:
-            case b"rotated":
-                record, expires_at = answer
-                return successor, record, expires_at
-            case b"handoff":
-                record, expires_at, sealed = answer
-                return open_successor(token, sealed), record, expires_at
-            case b"limited":
-                raise TooManyAttempts(-(-answer[0] // 1000))
-            case b"reused":
-                raise RefreshTokenReused
-            case b"clock":
-                raise ClockWrong
-            case _:
-                raise InvalidRefreshToken
-
-
-def _ms(life: timedelta) -> int:
-    return life // timedelta(milliseconds=1)

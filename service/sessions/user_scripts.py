@@ -11,7 +11,7 @@ from service.redis.keys import ATTEMPTS, HANDOFF, SESSION, bucket
 from service.redis.scripts import Constants, Declared, Source, texts
 from service.sessions import row_version
 from service.sessions.origin import RequestOrigin
-from service.sessions.record import PROOF, VERSION
+from service.sessions.record import PROOF
 from service.sessions.refresh_tokens import DIGEST, SEALED_SUCCESSOR, SESSION_ID
 
 P = ParamSpec("P")
@@ -23,7 +23,6 @@ CONSTANTS: Constants = {
     "SESSION": SESSION,
     "HANDOFF": HANDOFF,
     "ATTEMPTS": ATTEMPTS,
-    "RECORD_VERSION": VERSION,
     "PROOF": PROOF,
     "SESSION_ID_BYTES": SESSION_ID,
     "HANDOFF_BYTES": DIGEST + SEALED_SUCCESSOR,

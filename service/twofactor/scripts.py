@@ -44,6 +44,7 @@ def begin(*, pending_key: Key, enrolment_id: bytes, sealed: bytes, life: int) ->
     "sessions/row_version.lua",
     "twofactor/pending.lua",
     "twofactor/watermark.lua",
+    "sessions/records.lua",
     "twofactor/proofs.lua",
     "twofactor/confirm.lua",
     constants=_CONSTANTS,
@@ -88,6 +89,7 @@ def spend(*, watermark_key: Key, code_step: int | str, clock: int) -> Any:
 
 @user_script(
     "sessions/row_version.lua",
+    "sessions/records.lua",
     "twofactor/proofs.lua",
     "twofactor/publish.lua",
     constants=_CONSTANTS,

@@ -41,7 +41,7 @@ async def test_a_good_token(guard: Verifier, claims: dict[str, Any]) -> None:
     identity = Identity(
         user_id=SESSION.user_id.hex(),
         session_id=SESSION.id.hex(),
-        auth_time=int(SESSION.opened_at.timestamp()),
+        auth_time=int(SESSION.authenticated_at.timestamp()),
         methods=("pwd",),
         expires_at=claims["exp"],
     )

@@ -45,10 +45,15 @@ def record(
     proof: int = 1,
     *,
     life: int = DAY,
+    last_proof: int = 0,
+    row: int = 0,
+    flags: int = 0,
     device: bytes = DEVICE,
 ) -> bytes:
-    """A session's record, field by field."""
-    numbers = ((1, 1), (generation, 4), (opened, 6), (used, 5), (life, 5), (proof, 1))
+    """A session's record, field by field; in the short layout where that says all."""
+    numbers = [(1, 1), (generation, 4), (opened, 6), (used, 5), (life, 5), (proof, 1)]
+    if last_proof or row or flags:
+        numbers = [(2, 1), *numbers[1:], (last_proof, 5), (row, 7), (flags, 1)]
     return b"".join(number.to_bytes(length) for number, length in numbers) + device
 
 
@@ -87,7 +92,8 @@ class Scripted:
             "presented": digest(number, generation), "presented_generation": generation,
             "next_digest": digest(number, generation + 1),
             "sealed": sealed(number, generation + 1), "device": DEVICE, "idle_life": HOUR,
-            "grace": GRACE, "clock": now, "valid_until": now + HOUR, "feed_life": FEED_LIFE,
+            "grace": GRACE, "clock": now, "valid_until": now + HOUR, "proved": "",
+            "sure": 0, "feed_life": FEED_LIFE,
         }  # fmt: skip
         return await scripts.rotate(self.clock, USER, CLIENT, **(usual | given))
 
@@ -97,16 +103,16 @@ class Scripted:
             session_id=sid(number), session_hex=sid(number).hex(), feed_life=FEED_LIFE,
         )  # fmt: skip
 
-    async def revoke(self, caller: int, number: int) -> Any:
+    async def revoke(self, caller: int, number: int, since: int = 0) -> Any:
         return await scripts.revoke(
             self.clock, USER, CLIENT,
-            caller=sid(caller), session_id=sid(number), feed_life=FEED_LIFE,
+            caller=sid(caller), since=since, session_id=sid(number), feed_life=FEED_LIFE,
         )  # fmt: skip
 
-    async def revoke_all(self, caller: int, *, keep_own: bool) -> Any:
+    async def revoke_all(self, caller: int, *, keep_own: bool, since: int = 0) -> Any:
         return await scripts.revoke_all(
             self.clock, USER, CLIENT,
-            caller=sid(caller), keep_own=int(keep_own), feed_life=FEED_LIFE,
+            caller=sid(caller), since=since, keep_own=int(keep_own), feed_life=FEED_LIFE,
         )  # fmt: skip
 
     async def revoke_deleted_user(self) -> Any:

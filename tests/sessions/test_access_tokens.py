@@ -15,6 +15,7 @@ from tools.testbed.tokens import SESSION, sign
 from tools.testbed.waiting import wait_until
 
 import service.sessions.access_tokens as access_tokens_module
+from service.clock import milliseconds
 from service.errors import InvalidAccessToken
 from service.keyring import signing
 from service.keyring.signing import SigningKey, SigningKeys
@@ -57,7 +58,8 @@ def test_header_and_claims(tokens: AccessTokens) -> None:
         "aud": "audience",
         "sub": SESSION.user_id.hex(),
         "sid": SESSION.id.hex(),
-        "auth_time": int(SESSION.opened_at.timestamp()),
+        "auth_time": int(SESSION.authenticated_at.timestamp()),
+        "sat": milliseconds(SESSION.opened_at),
         "amr": ["pwd"],
         "client_id": "audience",
     }

@@ -16,7 +16,7 @@ async def test_one_and_all(scripted: Scripted, keys: RedisServer) -> None:
         await scripted.open(number, read="7", idle_life=HOUR + number)
     with keys.client() as client:
         client.delete(key(3))
-    whole = record(0, now, 0)
+    whole = record(0, now, 0, row=7)
 
     async def listed(number: int) -> object:
         return await scripts.list_all(link, index=INDEX, tag=NAMES.tag, caller=sid(number))

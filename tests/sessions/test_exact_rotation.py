@@ -233,7 +233,7 @@ async def test_the_shortest_record(
     await scripted.open(1, device=packed(address, ""))
     with keys.client() as client:
         whole = client.get(key(1))
-        for other in (whole[:-1], b"\2" + whole[1:], whole[:22] + b"\1" + whole[23:], b""):
+        for other in (whole[:-1], b"\3" + whole[1:], whole[:22] + b"\1" + whole[23:], b""):
             client.set(key(1), other, keepttl=True)
             with pytest.raises(UnknownLayout):
                 await scripted.rotate(1, 0)

@@ -36,13 +36,17 @@ def change(server: RedisServer, key: bytes, to: Callable[[bytes], bytes]) -> Non
 
 
 OTHER_RECORDS: list[Callable[[bytes], bytes]] = [
-    lambda record: b"\x02" + record[1:],
+    lambda record: b"\x03" + record[1:],
+    lambda record: b"\x02" + record[1:22],
+    lambda record: b"\x02" + record[1:22] + bytes(13),
+    lambda record: b"\x02" + record[1:22] + bytes(13) + b"\x04",
+    lambda record: b"\x02" + record[1:22] + b"\xff" * 13 + record[22:],
     lambda record: b"\x00" + record[1:],
     lambda record: b"\xff",
     lambda record: b"",
     lambda record: record[:22],
     lambda record: b"\x02" + record[1:10],
-    lambda record: b"\x02" + record + b"more of it",
+    lambda record: b"\x03" + record + b"more of it",
     lambda record: record[:1],
     lambda record: record[:21],
     lambda record: record[:23],  # the address is missing

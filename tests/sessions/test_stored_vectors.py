@@ -59,7 +59,8 @@ async def test_a_session(parts: Parts, stored: RedisServer) -> None:
 
 
 async def test_a_session_as_it_is_written(parts: Parts, keys: RedisServer) -> None:
-    """The same kinds of keys, with values as long, and the same first bytes."""
+    """The same kinds of keys, with values as long; the record, in the layout that the previous
+    release does not have, says the same and the version of the row besides."""
     pair = await parts.sessions.open(
         USER, Authentication.PASSWORD | Authentication.TOTP, "user.loggedIn", CLIENT, 3
     )
@@ -71,13 +72,30 @@ async def test_a_session_as_it_is_written(parts: Parts, keys: RedisServer) -> No
         index = client.hgetall(bucket(USER).index + USER)
     [old_record] = [bytes.fromhex(v) for k, v in before.items() if k.startswith(b"session:")]
     [old_handoff] = [bytes.fromhex(v) for k, v in before.items() if k.startswith(b"handoff:")]
-    assert (record[:5], record[16:]) == (old_record[:5], old_record[16:])
-    assert len(record) == len(old_record)
+    assert (record[1:5], record[16:22]) == (old_record[1:5], old_record[16:22])
+    assert (record[22:35], record[35:]) == (bytes(11) + b"\3\0", old_record[22:])
     assert len(handoff) == len(old_handoff)
     [old_index] = [value for value in before.values() if isinstance(value, dict)]
     assert sorted((len(f), len(v)) for f, v in index.items()) == sorted(
         (len(f) // 2, len(v) // 2) for f, v in old_index.items()
     )
+
+
+async def test_a_plain_session_as_it_is_written(parts: Parts, keys: RedisServer) -> None:
+    """Of an account that has never changed: in the layout that the previous release has."""
+    pair = await parts.sessions.open(
+        USER, Authentication.PASSWORD | Authentication.TOTP, "user.loggedIn", CLIENT
+    )
+    await parts.sessions.refresh(pair.refresh_token, CLIENT)
+    with keys.client() as client:
+        [record] = [client.get(key) for key in client.scan_iter(session_prefix(USER) + b"*")]
+    [old_record] = [
+        bytes.fromhex(entry["value"])
+        for key, entry in VECTORS["keys"].items()
+        if bytes.fromhex(key).startswith(b"session:")
+    ]
+    assert (record[:5], record[16:]) == (old_record[:5], old_record[16:])
+    assert len(record) == len(old_record)
 
 
 async def test_a_pending_enrolment_and_a_challenge(parts: Parts, stored: RedisServer) -> None:

@@ -117,7 +117,7 @@ def restore(server: RedisServer, kept: dict[bytes, bytes]) -> None:
 async def test_a_record_of_another_version_is_left_alone(bob: Holder, keys: RedisServer) -> None:
     """Disabling goes through beside it."""
     await second_login(bob, bob.phone.code(1))
-    kept = {key: b"\x02" + record[1:] for key, record in records(keys, bob).items()}
+    kept = {key: b"\x03" + record[1:] for key, record in records(keys, bob).items()}
     restore(keys, kept)
     with keys.client() as client:
         index = bucket(bob.user_id).index + bob.user_id

@@ -32,7 +32,7 @@ async def test_the_keys_verify_a_token(http: httpx.AsyncClient, person: Person) 
     claims = jwt.decode(
         token, key, algorithms=["ES256"], audience="openshow", issuer="http://127.0.0.1:8000"
     )
-    assert " ".join(sorted(claims)) == "amr aud auth_time client_id exp iat iss jti sid sub"
+    assert " ".join(sorted(claims)) == "amr aud auth_time client_id exp iat iss jti sat sid sub"
     assert (claims["sid"], claims["amr"]) == (person.tokens["sessionId"], ["pwd"])
     assert claims["sub"] == person.tokens["user"]["id"]
     assert claims["exp"] - claims["iat"] == person.tokens["expiresIn"] == 900

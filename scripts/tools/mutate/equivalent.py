@@ -48,10 +48,6 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "< → <= in and redis.call('PEXPIRETIME', index) < expiry then",
     ): _SAME_LIFE,
     (
-        "service/twofactor/proofs.lua",
-        "16 → 17 in and #record > PROOF + 1 + (record:byte(PROOF + 2) or 16) then",
-    ): "a record without that byte is shorter than either",
-    (
         "service/sessions/row_version.lua",
         "< → <= in if redis.call('PTTL', index) < LONGEST_CHANGE then "
         "redis.call('PEXPIRE', index, LONGEST_CHANGE) end",

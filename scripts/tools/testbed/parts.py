@@ -10,6 +10,7 @@ from service.keyring.signing import SigningKeys
 from service.redis.client import RedisClient
 from service.sessions.access_tokens import AccessTokens
 from service.sessions.origin import RequestOrigin
+from service.sessions.owner import Owners, unknown_owner
 from service.sessions.record import Authentication
 from service.sessions.refresh_tokens import RefreshTokens
 from service.sessions.sessions import Lives, Sessions
@@ -43,13 +44,17 @@ class Parts:
     """The use cases on one Redis, and the parts that they are made of."""
 
     def __init__(
-        self, redis_client: RedisClient, lives: Lives = LIVES, most_per_user: int = 50
+        self,
+        redis_client: RedisClient,
+        lives: Lives = LIVES,
+        most_per_user: int = 50,
+        owners: Owners = unknown_owner,
     ) -> None:
         self.link = redis_client
         self.refresh_tokens = RefreshTokens(MAC_KEYS, 2)
         self.access_tokens = access_tokens()
         self.sessions = Sessions(
-            redis_client, self.refresh_tokens, self.access_tokens, lives, most_per_user
+            redis_client, self.refresh_tokens, self.access_tokens, lives, most_per_user, owners
         )
 
     async def open(self, user_id: bytes | None = None) -> TokenPair:

@@ -21,6 +21,7 @@ SESSION = Session(
     authentication=Authentication.PASSWORD,
     ip_address=None,
     user_agent=None,
+    authenticated_at=_NOW - timedelta(minutes=1),
 )
 
 

@@ -1,0 +1,193 @@
+"""The use cases that exchange a refresh token for its successor: refresh and reauthenticate."""
+
+from datetime import timedelta
+
+import msgspec
+
+from service.errors import (
+    ClockWrong,
+    InvalidRefreshToken,
+    RefreshTokenReused,
+    StoreUnavailable,
+    TooManyAttempts,
+)
+from service.redis.client import RedisClient
+from service.redis.keys import FEED_SKEW
+from service.sessions import scripts
+from service.sessions.access_tokens import AccessTokens, Caller
+from service.sessions.origin import RequestOrigin
+from service.sessions.own_sessions import OwnSessions
+from service.sessions.owner import Owner, Owners
+from service.sessions.record import Authentication, Session, read
+from service.sessions.refresh_tokens import (
+    RefreshToken,
+    RefreshTokens,
+    open_successor,
+    seal_successor,
+)
+from service.sessions.token_pair import TokenPair
+
+_NOTHING = Authentication(0)
+
+
+class Lives(msgspec.Struct, frozen=True):
+    """Lives: of a session since it was opened, and since its last refresh; of the grace."""
+
+    absolute: timedelta
+    idle: timedelta
+    grace: timedelta
+
+
+class SessionRotation(OwnSessions):
+    """Rotates the refresh tokens of sessions. Any method may raise `StoreUnavailable`."""
+
+    def __init__(
+        self,
+        redis: RedisClient,
+        refresh_tokens: RefreshTokens,
+        access_tokens: AccessTokens,
+        lives: Lives,
+        owners: Owners,
+    ) -> None:
+        # Once for a guard to know what may still matter, once more for its clock to be behind.
+        feed_life = _ms(timedelta(seconds=access_tokens.life) + 2 * FEED_SKEW)
+        super().__init__(redis, owners, refresh_tokens, feed_life)
+        self._access_tokens = access_tokens
+        self._idle, self._absolute = _ms(lives.idle), _ms(lives.absolute)
+        self._grace = _ms(lives.grace)
+
+    async def refresh(self, presented: str, origin: RequestOrigin) -> TokenPair:
+        """Spend a refresh token for its successor.
+
+        Within the grace, whoever presents the same spent token gets the same successor. A user who
+        is not there any more, or is disabled, has no sessions: all end. While the user's row
+        changes, nothing is rotated before the user store has said that the session counts.
+
+        Raises:
+            InvalidRefreshToken: not one of ours, its session lives no more, or its user is gone.
+            ClockWrong: nothing that this process signs would be valid. The token is not spent.
+            RefreshTokenReused: spent before; its session has ended by now.
+            TooManyAttempts: the session was refreshed too often just now; the token stays good.
+        """
+        return await self._exchange(self._refresh_tokens.recognise(presented), _NOTHING, origin)
+
+    async def reauthenticate(
+        self, caller: Caller, presented: str, proved: Authentication, origin: RequestOrigin
+    ) -> TokenPair:
+        """Rotate the caller's session and note that the person has `proved` who they are just now.
+
+        `presented` is the session's refresh token; a spent one is treated as at refresh.
+
+        Raises:
+            InvalidRefreshToken: it is not, or its session lives no more.
+            ClockWrong, RefreshTokenReused, TooManyAttempts: as `refresh`.
+        """
+        return await self._exchange(self.own_token(caller, presented), proved, origin)
+
+    def own_token(self, caller: Caller, presented: str) -> RefreshToken:
+        """Read a refresh token of the caller's own session.
+
+        Raises:
+            InvalidRefreshToken: it is not one of ours, or another session's.
+        """
+        token = self._refresh_tokens.recognise(presented)
+        if (token.user_id, token.session_id) != (caller.user_id, caller.session_id):
+            raise InvalidRefreshToken
+        return token
+
+    async def _exchange(
+        self, token: RefreshToken, proved: Authentication, origin: RequestOrigin
+    ) -> TokenPair:
+        asked = self._owners(token.user_id)  # answered while Redis rotates
+        rotated = await self._rotate(token, proved, origin, sure=False)
+        if rotated is None:
+            owner = await self._owners(token.user_id)
+            if not owner.is_known:
+                raise StoreUnavailable("the account is changing, and the user store is away")
+            await self._refuse_without_account(token.user_id, owner, origin)
+            rotated = await self._rotate(token, proved, origin, sure=True)
+            assert rotated is not None  # noqa: S101  as it was sure
+        else:
+            owner = await asked
+            await self._refuse_without_account(token.user_id, owner, origin)
+        now_valid, record, expires_at = rotated
+        session = read(token.user_id, token.session_id, record, expires_at)
+        if session.row_version < owner.sessions_from:
+            await self._end(token.user_id, token.session_id, origin)
+            raise InvalidRefreshToken
+        return self._signed(now_valid, _as_owned(session, owner))
+
+    async def _refuse_without_account(
+        self, user_id: bytes, owner: Owner, origin: RequestOrigin
+    ) -> None:
+        if owner.exists and not owner.disabled:
+            return
+        await self._end_all_of_gone(user_id, origin)
+        raise InvalidRefreshToken
+
+    def _signed(self, token: RefreshToken, session: Session) -> TokenPair:
+        access_token, expires_in = self._access_tokens.mint(session)
+        return TokenPair(
+            access_token=access_token,
+            refresh_token=token.text,
+            expires_in=expires_in,
+            session_id=token.session_id,
+        )
+
+    async def _rotate(
+        self, token: RefreshToken, proved: Authentication, origin: RequestOrigin, *, sure: bool
+    ) -> tuple[RefreshToken, bytes, int] | None:
+        """Spend `token`. Return the one that is valid now, and the session's record and end.
+
+        `sure`: also while the user's row changes; else nothing happens then, and it returns `None`.
+        """
+        successor = self._refresh_tokens.mint(token.user_id, token.session_id, token.generation + 1)
+        clock, valid_until = self._access_tokens.window()
+        outcome, *answer = await scripts.rotate(
+            self._redis,
+            token.user_id,
+            origin,
+            session_id=token.session_id,
+            session_hex=token.session_id.hex(),
+            presented=token.digest,
+            presented_generation=token.generation,
+            next_digest=successor.digest,
+            sealed=seal_successor(token, successor),
+            device=origin.packed(),
+            idle_life=self._idle,
+            grace=self._grace,
+            clock=clock,
+            valid_until=valid_until,
+            proved=int(proved) or "",
+            sure=int(sure),
+            feed_life=self._feed_life,
+        )
+        match outcome:
+            case b"rotated":
+                record, expires_at = answer
+                return successor, record, expires_at
+            case b"handoff":
+                record, expires_at, sealed = answer
+                return open_successor(token, sealed), record, expires_at
+            case b"changing":
+                return None
+            case b"limited":
+                raise TooManyAttempts(-(-answer[0] // 1000))
+            case b"reused":
+                raise RefreshTokenReused
+            case b"clock":
+                raise ClockWrong
+            case _:
+                raise InvalidRefreshToken
+
+
+def _as_owned(session: Session, owner: Owner) -> Session:
+    """Leave out what the session proves no more: a second factor that the account has not."""
+    if owner.has_second_factor:
+        return session
+    proved = session.authentication.without_second_factor
+    return msgspec.structs.replace(session, authentication=proved)
+
+
+def _ms(life: timedelta) -> int:
+    return life // timedelta(milliseconds=1)
