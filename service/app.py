@@ -39,7 +39,7 @@ from service.web.middleware import RequestMiddleware
 from service.web.pages.routes import ROUTES as PAGES
 from service.web.requests import JsonRequest, trusting
 from service.web.responses import RouteResponse
-from service.web.routes import accounts, operations, sessions, two_factor
+from service.web.routes import accounts, operations, own_account, sessions, two_factor
 from service.web.services import install
 
 _ROUTES = [
@@ -50,6 +50,7 @@ _ROUTES = [
     two_factor.verify,
     two_factor.disable,
     two_factor.renew_recovery_codes,
+    own_account.reauthenticate,
     sessions.refresh,
     sessions.me,
     sessions.logout,

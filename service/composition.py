@@ -14,6 +14,8 @@ from service.authentication.identity import Identities
 from service.authentication.owners import OwnerLookup
 from service.authentication.password import PasswordAuthentication
 from service.authentication.password_attempts import PasswordAttempts
+from service.authentication.reauthentication import Reauthentication
+from service.authentication.recent import RecentAuthentication
 from service.authentication.second_factor import SecondFactorAuthentication
 from service.clock import system_clock
 from service.keyring.keys import KeysInUse, ServiceKeys
@@ -33,6 +35,7 @@ from service.twofactor.challenges import Challenges
 from service.twofactor.enrolment import Enrolments
 from service.twofactor.management import SecondFactorManagement
 from service.twofactor.pending import PendingEnrolments
+from service.twofactor.proving import SecondFactorProofs
 from service.twofactor.recovery_codes import RecoveryDigests
 from service.web.services import Services
 
@@ -157,8 +160,9 @@ def create_services(
         challenges,
         system_clock,
     )
+    pending = PendingEnrolments(redis, keys.keyring, settings.enrollment_ttl)
     enrolments = Enrolments(
-        PendingEnrolments(redis, keys.keyring, settings.enrollment_ttl),
+        pending,
         factors,
         keys.keyring,
         digests,
@@ -167,8 +171,15 @@ def create_services(
         clock=system_clock,
     )
 
+    identities = Identities(sessions_, users)
+    recent = RecentAuthentication(redis, settings.reauth_ttl)
+    proofs = SecondFactorProofs(redis, factors, keys.keyring, digests, rate_limits, system_clock)
     return Services(
         accounts=authentication,
+        reauthentication=Reauthentication(
+            identities, users, passwords, attempts, proofs, rate_limits, sessions_
+        ),
+        before_enrolment=recent if settings.reauth_for_enrolment else None,
         second_step=SecondFactorAuthentication(
             redis,
             users,
@@ -180,7 +191,7 @@ def create_services(
             digests,
             system_clock,
         ),
-        identities=Identities(sessions_, users),
+        identities=identities,
         enrolments=enrolments,
         second_factor=SecondFactorManagement(
             redis, factors, keys.keyring, digests, rate_limits, system_clock

@@ -45,11 +45,7 @@ class PasswordPolicy:
             InvalidField: longer than 1,024 characters.
             WeakPassword: too short, or one that others try first; the message says which.
         """
-        if len(password) > LONGEST:  # before it is normalized, which takes its time
-            raise InvalidField("password", f"The password is longer than {LONGEST:,} characters.")
-        normal = unicodedata.normalize("NFKC", password)
-        if len(normal) > LONGEST:
-            raise InvalidField("password", f"The password is longer than {LONGEST:,} characters.")
+        normal = check_length(password)
         if min(len(password), len(normal)) < self._shortest:
             raise WeakPassword(
                 f"The password is too short: use at least {self._shortest} characters."
@@ -66,6 +62,21 @@ class PasswordPolicy:
             )
         if self._blocklist is not None and self._blocklist.holds(password, normal, text):
             raise WeakPassword("The password is known to others: choose another.")
+
+
+def check_length(password: str, field: str = "password") -> str:
+    """Refuse what is too long to be looked at, naming the `field`. Return it after NFKC.
+
+    Raises:
+        InvalidField: longer than 1,024 characters.
+    """
+    too_long = InvalidField(field, f"The password is longer than {LONGEST:,} characters.")
+    if len(password) > LONGEST:  # before it is normalized, which takes its time
+        raise too_long
+    normal = unicodedata.normalize("NFKC", password)
+    if len(normal) > LONGEST:
+        raise too_long
+    return normal
 
 
 def _words(app_name: str, email: str) -> Iterator[str]:

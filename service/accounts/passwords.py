@@ -33,6 +33,11 @@ class PasswordHash(msgspec.Struct, frozen=True):
         return f"PasswordHash(scheme={self.scheme}, value='***')"
 
     @property
+    def is_none(self) -> bool:
+        """Whether the account has no password: nothing is that of it."""
+        return not self.value
+
+    @property
     def cost(self) -> int:
         """bcrypt's cost, from the text: `$2b$12$...`."""
         return int(self.value[4:6])
@@ -105,6 +110,8 @@ class Passwords:
 
     def outdated(self, stored: PasswordHash) -> bool:
         """Tell whether `stored` has another pepper, or a lower cost, than a new hash would have."""
+        if stored.is_none:
+            return False
         return stored.scheme != self._scheme or stored.cost < self._cost
 
     def _hash(self, password: str, cost: int) -> PasswordHash:
@@ -113,6 +120,8 @@ class Passwords:
         return PasswordHash(self._scheme, value)
 
     def _matches(self, password: str, stored: PasswordHash | None) -> bool:
+        if stored is not None and stored.is_none:
+            stored = None
         if stored is not None:
             self.expect(stored.cost)
         highest = self._highest

@@ -1,4 +1,4 @@
-"""What can go wrong, in the words of the domain. Nothing here knows HTTP; `web/errors.py` maps it.
+"""What can go wrong, in the words of the domain. Nothing here knows HTTP; `web/answers.py` maps it.
 
 ServiceError
 ├── StartupError                the start stops; the message is the one line the operator reads
@@ -10,10 +10,13 @@ ServiceError
 ├── EmailTaken
 ├── WrongAnswer                 counts against the limits on attempts
 │   ├── InvalidCredentials      unknown e-mail or wrong password: one answer
+│   ├── InvalidPassword         wrong password of an account that is known
 │   ├── InvalidCode             wrong, odd or used TOTP or recovery code
 │   └── ChallengeFailed         the same at login
 ├── AccountDisabled             told to whoever has the right password
 ├── ChallengeNotFound           unknown, malformed, expired or used: one answer
+├── AuthenticationNotRecent     the caller's last proof is too old, or lacks the second factor
+├── FactorRequired              a password where a code is asked for, or the other way round
 ├── AlreadyEnabled              the second factor is on
 ├── NotEnabled                  the second factor is off
 ├── EnrollmentNotFound          unknown, replaced, expired or another's: one answer
@@ -88,6 +91,10 @@ class InvalidCredentials(WrongAnswer):
     """Unknown e-mail address or wrong password; which one is not told."""
 
 
+class InvalidPassword(WrongAnswer):
+    """The password is not that of the caller's account."""
+
+
 class InvalidCode(WrongAnswer):
     """The TOTP or recovery code is wrong, not a code at all, or was used before."""
 
@@ -102,6 +109,19 @@ class AccountDisabled(ServiceError):
 
 class ChallengeNotFound(ServiceError):
     """The login challenge is unknown, malformed, expired or used up; which one is not told."""
+
+
+class AuthenticationNotRecent(ServiceError):
+    """The session's last proof of identity is more than `max_age` seconds ago, or lacks the second
+    factor that the account has."""
+
+    def __init__(self, max_age: int) -> None:
+        super().__init__(f"the last proof is more than {max_age} s ago")
+        self.max_age = max_age
+
+
+class FactorRequired(ServiceError):
+    """The account asks for another proof than the one sent. The message says for which."""
 
 
 class AlreadyEnabled(ServiceError):

@@ -70,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     refresh_grace: timedelta = timedelta(seconds=10)
     enrollment_ttl: timedelta = timedelta(seconds=600)
     challenge_ttl: timedelta = timedelta(seconds=300)
+    reauth_ttl: timedelta = timedelta(seconds=600)
+    reauth_for_enrolment: bool = False
     max_sessions: Annotated[int, integer(1, 10_000)] = 50
     bcrypt_cost: Annotated[int, integer(4, 16)] = 12
     kms: Literal["local", "aws", "vault", "pkcs11"] = "local"

@@ -87,6 +87,11 @@ def spend(*, watermark_key: Key, code_step: int | str, clock: int) -> Any:
     """Spend a code as the leave to change the second factor."""
 
 
+@user_script("twofactor/watermark.lua", "twofactor/prove.lua", constants=_CONSTANTS)
+def prove(*, watermark_key: Key, code_step: int, clock: int) -> Any:
+    """Use a TOTP code up as a proof of identity."""
+
+
 @user_script(
     "sessions/row_version.lua",
     "sessions/records.lua",

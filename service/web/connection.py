@@ -7,8 +7,9 @@ from http import HTTPStatus
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from service.web.answers import FRAMEWORK
 from service.web.deadlines import Deadlines
-from service.web.errors import FRAMEWORK, as_json
+from service.web.errors import as_json
 from service.web.headers import NOSNIFF
 from service.web.middleware import mint_request_id
 

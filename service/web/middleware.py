@@ -18,7 +18,8 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from service import logs
 from service.web.addresses import TrustedProxies
-from service.web.errors import FAILURE, FRAMEWORK, Answer, allow, as_json
+from service.web.answers import FRAMEWORK, Answer
+from service.web.errors import FAILURE, allow, as_json
 from service.web.headers import NOSNIFF, Header, joined
 from service.web.limits import LONGEST_PATH, LONGEST_QUERY, MOST_FIELDS
 from service.web.listeners import is_served

@@ -16,7 +16,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from service import __version__
 from service.web import schema_page
-from service.web.errors import ErrorBody
+from service.web.answers import ErrorBody
 
 _KEY = "openapi"
 
@@ -24,7 +24,8 @@ _TEXT = {"type": "string"}
 _REQUEST_ID = {"schema": _TEXT, "description": "The request's own id if it is well-formed, or ours"}
 _CHALLENGE = {
     "schema": _TEXT,
-    "description": '`Bearer realm="…"`; `error="invalid_token"` if a token was sent and refused',
+    "description": '`Bearer realm="…"`; `error="invalid_token"` if a token was sent and refused; '
+    '`error="insufficient_user_authentication"` with `max_age` if the last proof is too old',
 }
 _RETRY_AFTER = {"schema": {"type": "integer"}, "description": "Whole seconds"}
 

@@ -7,6 +7,8 @@ from litestar import Litestar
 
 from service.authentication.identity import Identities
 from service.authentication.password import PasswordAuthentication
+from service.authentication.reauthentication import Reauthentication
+from service.authentication.recent import RecentAuthentication
 from service.authentication.second_factor import SecondFactorAuthentication
 from service.readiness.status import Readiness
 from service.sessions.access_tokens import AccessTokens
@@ -16,9 +18,14 @@ from service.twofactor.management import SecondFactorManagement
 
 
 class Services(msgspec.Struct, frozen=True):
-    """The use cases behind the routes."""
+    """The use cases behind the routes.
+
+    `before_enrolment`: what is demanded before a second factor is enrolled; `None`: nothing.
+    """
 
     accounts: PasswordAuthentication
+    reauthentication: Reauthentication
+    before_enrolment: RecentAuthentication | None
     second_step: SecondFactorAuthentication
     identities: Identities
     enrolments: Enrolments

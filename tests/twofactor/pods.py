@@ -62,6 +62,8 @@ class Fuse:
 
     def __init__(self) -> None:
         self.left: int | None = None
+        self.error: type[BaseException] = Killed
+        """What it ends a step with: a kill, unless a test wants what handlers can see."""
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
         """What others do at each step."""
 
@@ -72,7 +74,7 @@ class Fuse:
             await self.meanwhile()
         if self.left == 0:
             self.left = None
-            raise Killed
+            raise self.error
         self.left -= 1
 
 

@@ -11,7 +11,8 @@ import pytest
 from tools.testbed.redis_server import REPOSITORY, RedisServer
 from tools.testbed.service_process import PASSWORD, Person, ServiceProcess
 
-from service.web.errors import FRAMEWORK, TABLE
+from service.web.answers import FRAMEWORK, TABLE
+from tests.authentication.test_reauthentication import reauthenticate
 from tests.support.two_factor import Holder, let_steps_pass, new_holder
 from tests.web.wire import ROUTES, error_of
 
@@ -152,6 +153,10 @@ async def test_what_is_documented_is_what_is_answered(
         "POST /auth/signup": {"email": "another@example.com", "password": PASSWORD},
         "POST /auth/login": {"email": person.email, "password": PASSWORD},
         "POST /auth/refresh": {"refreshToken": person.tokens["refreshToken"]},
+        "POST /auth/reauthenticate": {
+            "refreshToken": person.tokens["refreshToken"],
+            "password": PASSWORD,
+        },
     }
     story = [call for call in operations(document) if "2fa" not in call]
     for call in (*story, *SECOND_FACTOR):
@@ -230,6 +235,8 @@ async def test_errors_of_its_own(
     right = {"email": person.email, "password": PASSWORD}
     without, enrolled = await new_holder(http), await (await new_holder(http)).enrol()
     await without.begin()
+    reused = await person.log_in()
+    await reused.holding((await reused.refresh()).json()).refresh()
     disabled = await new_holder(http)
     with closing(sqlite3.connect(service.directory / "var/service.db")) as database:
         database.execute("UPDATE users SET disabled_at = 1 WHERE email = ?", (disabled.email,))
@@ -254,6 +261,13 @@ async def test_errors_of_its_own(
         "POST /auth/2fa/disable": [await without.disable(""), await enrolled.disable("")],
         "POST /auth/2fa/recovery-codes": [await without.renew(""), await enrolled.renew("")],
         "POST /auth/refresh": [await person.refresh(spent + "x"), await other.refresh()],
+        "POST /auth/reauthenticate": [
+            await reauthenticate(person, password="wrong"),
+            await reauthenticate(enrolled, code=""),
+            await reauthenticate(enrolled, password=PASSWORD),
+            await reauthenticate(person, password=PASSWORD, refreshToken=""),
+            await reauthenticate(reused, password=PASSWORD),
+        ],
         "POST /auth/logout": [await person.log_out(spent + "x")],
         "DELETE /auth/sessions/{id}": [
             await http.delete("/auth/sessions/no-id", headers=person.bearer)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from service.web.errors import ErrorBody
+from service.web.answers import ErrorBody
 
 ROUTES = {
     "POST /auth/signup": "body",
@@ -17,6 +17,7 @@ ROUTES = {
     "POST /auth/2fa/disable": "bearer body",
     "POST /auth/2fa/recovery-codes": "bearer body",
     "POST /auth/refresh": "body",
+    "POST /auth/reauthenticate": "bearer body",
     "GET /auth/me": "bearer",
     "POST /auth/logout": "bearer body",
     "POST /auth/logout/all": "bearer body",

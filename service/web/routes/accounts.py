@@ -27,8 +27,8 @@ from service.web.routes.bodies import (
     SignedInBody,
     Timestamp,
     failures,
+    signed_in_body,
     timestamp,
-    user_body,
 )
 from service.web.services import services_of
 
@@ -74,7 +74,7 @@ class ChallengeAnswerBody(Body, frozen=True):
 async def signup(request: JsonRequest, data: CredentialsBody) -> SignedInBody:
     """Create an account and open its first session."""
     accounts = services_of(request.app).accounts
-    return _body(await accounts.sign_up(data.email, data.password, origin_of(request)))
+    return signed_in_body(await accounts.sign_up(data.email, data.password, origin_of(request)))
 
 
 @post(
@@ -102,7 +102,7 @@ async def login(request: JsonRequest, data: CredentialsBody) -> Response[SignedI
     accounts = services_of(request.app).accounts
     outcome = await accounts.log_in(data.email, data.password, origin_of(request))
     if isinstance(outcome, LoggedIn):
-        return Response(_body(outcome))
+        return Response(signed_in_body(outcome))
     challenge: Any = ChallengeBody(outcome.id, timestamp(outcome.expires_at))
     return Response(challenge, status_code=202)
 
@@ -126,15 +126,6 @@ async def login(request: JsonRequest, data: CredentialsBody) -> Response[SignedI
 async def login_second_step(request: JsonRequest, data: ChallengeAnswerBody) -> SignedInBody:
     """Answer a challenge with a TOTP or a recovery code. After five wrong ones it is gone."""
     second_step = services_of(request.app).second_step
-    return _body(await second_step.log_in(data.challenge_id, data.code, origin_of(request)))
-
-
-def _body(logged_in: LoggedIn) -> SignedInBody:
-    tokens = logged_in.tokens
-    return SignedInBody(
-        access_token=tokens.access_token,
-        refresh_token=tokens.refresh_token,
-        expires_in=tokens.expires_in,
-        session_id=tokens.session_id.hex(),
-        user=user_body(logged_in.user),
+    return signed_in_body(
+        await second_step.log_in(data.challenge_id, data.code, origin_of(request))
     )

@@ -8,10 +8,11 @@ import msgspec
 from litestar.openapi import ResponseSpec
 
 from service.accounts.user_rows import User
+from service.authentication.password import LoggedIn
 from service.errors import ServiceError
 from service.sessions.record import Session
 from service.sessions.token_pair import TokenPair
-from service.web.errors import FRAMEWORK, TABLE, Answer, ErrorBody
+from service.web.answers import FRAMEWORK, TABLE, Answer, ErrorBody
 
 Timestamp = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 """ISO 8601, UTC, with milliseconds and `Z`."""
@@ -92,6 +93,18 @@ def token_pair_body(tokens: TokenPair) -> TokenPairBody:
         refresh_token=tokens.refresh_token,
         expires_in=tokens.expires_in,
         session_id=tokens.session_id.hex(),
+    )
+
+
+def signed_in_body(logged_in: LoggedIn) -> SignedInBody:
+    """Make the body of tokens and whose they are."""
+    tokens = logged_in.tokens
+    return SignedInBody(
+        access_token=tokens.access_token,
+        refresh_token=tokens.refresh_token,
+        expires_in=tokens.expires_in,
+        session_id=tokens.session_id.hex(),
+        user=user_body(logged_in.user),
     )
 
 

@@ -6,6 +6,7 @@ from litestar import post
 
 from service.errors import (
     AlreadyEnabled,
+    AuthenticationNotRecent,
     EnrollmentNotFound,
     InvalidAccessToken,
     InvalidCode,
@@ -71,13 +72,20 @@ class RecoveryCodesBody(Body, frozen=True):
     summary="Begin to enable 2FA",
     response_description="What to scan; verify it within ten minutes",
     responses=failures(
-        AlreadyEnabled, TooManyAttempts, InvalidAccessToken, StoreUnavailable, RevocationUnconfirmed
+        AlreadyEnabled,
+        AuthenticationNotRecent,
+        TooManyAttempts,
+        InvalidAccessToken,
+        StoreUnavailable,
+        RevocationUnconfirmed,
     ),
 )
 async def enable(request: JsonRequest) -> EnrollmentBody:
     """Mint a secret for the authenticator app. It replaces one that is still to be verified."""
     services, origin = services_of(request.app), origin_of(request)
     identity = await services.identities.of(request.user, as_stored=True)
+    if services.before_enrolment is not None:
+        await services.before_enrolment.demand(identity)
     begun = await services.enrolments.begin(identity.user, origin)
     return EnrollmentBody(
         temp_secret_id=begun.enrolment_id.hex(),

@@ -1,0 +1,125 @@
+"""The one table that maps errors to answers, and the one shape that these have."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from service import errors
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """What is wrong with one field of the body. Never its value."""
+
+    field: str
+    message: str
+
+
+class ErrorDetail(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`code` is for programs, `message` for people."""
+
+    code: str
+    message: str
+    details: Sequence[FieldError] = ()
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """The shape of every error."""
+
+    error: ErrorDetail
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The answer to an error. Without a `message`, the error's own is shown."""
+
+    status: int
+    code: str
+    message: str | None = None
+
+
+TABLE: dict[type[errors.ServiceError], Answer] = {
+    errors.InvalidField: Answer(400, "bad_request"),
+    errors.MissingRefreshToken: Answer(
+        400, "bad_request", "Refresh token is required in the body for revocation."
+    ),
+    errors.WeakPassword: Answer(400, "weak_password"),
+    errors.EmailTaken: Answer(409, "email_taken", "An account with this e-mail address exists."),
+    errors.InvalidCredentials: Answer(
+        401, "invalid_credentials", "The e-mail address or the password is wrong."
+    ),
+    errors.AccountDisabled: Answer(
+        403, "account_disabled", "This account is disabled; ask whoever runs this service."
+    ),
+    errors.InvalidPassword: Answer(400, "invalid_password", "The password is wrong."),
+    errors.InvalidCode: Answer(
+        400, "invalid_code", "The code is wrong, or it was used before; try the next one."
+    ),
+    errors.ChallengeFailed: Answer(
+        401, "invalid_code", "The code is wrong, or it was used before; try the next one."
+    ),
+    errors.ChallengeNotFound: Answer(
+        401, "challenge_not_found", "The login has expired or was completed; log in again."
+    ),
+    errors.AuthenticationNotRecent: Answer(
+        401,
+        "insufficient_user_authentication",
+        "Prove anew who you are, with the password or, with 2FA on, a code; then ask again.",
+    ),
+    errors.FactorRequired: Answer(400, "factor_required"),
+    errors.AlreadyEnabled: Answer(
+        400, "already_enabled", "2FA is already enabled on this account."
+    ),
+    errors.NotEnabled: Answer(400, "not_enabled", "2FA is not enabled on this account."),
+    errors.EnrollmentNotFound: Answer(
+        400, "enrollment_not_found", "No such enrolment is pending; enable 2FA again."
+    ),
+    errors.Unauthenticated: Answer(
+        401, "unauthorized", "Send an access token: Authorization: Bearer <token>."
+    ),
+    errors.InvalidAccessToken: Answer(
+        401, "unauthorized", "The access token is not valid any more; refresh it or log in."
+    ),
+    errors.InvalidRefreshToken: Answer(
+        401, "invalid_refresh_token", "The refresh token is not valid; log in again."
+    ),
+    errors.RefreshTokenReused: Answer(
+        401,
+        "refresh_token_reused",
+        "The refresh token was used before. The session has been ended; log in again.",
+    ),
+    errors.NothingToRevoke: Answer(
+        400, "session_not_found", "Session not found or already revoked."
+    ),
+    errors.SessionNotFound: Answer(404, "session_not_found", "You have no such session."),
+    errors.TooManyAttempts: Answer(
+        429, "rate_limited", "Too many attempts; try again after the time in Retry-After."
+    ),
+    errors.Overloaded: Answer(
+        503, "service_unavailable", "The service is busy; try again after the time in Retry-After."
+    ),
+    errors.SealBroken: Answer(
+        503, "service_unavailable", "A stored secret cannot be opened at the moment; try again."
+    ),
+    errors.RevocationUnconfirmed: Answer(
+        503,
+        "revocation_unconfirmed",
+        "The change is not yet as durable as configured; try again until it is.",
+    ),
+    errors.StoreUnavailable: Answer(
+        503, "service_unavailable", "A store cannot be reached at the moment; try again."
+    ),
+}
+
+FRAMEWORK: dict[int, Answer] = {
+    400: Answer(400, "bad_request", "The request cannot be read."),
+    404: Answer(404, "not_found", "There is nothing at this address."),
+    405: Answer(405, "method_not_allowed", "This address does not take this method; see Allow."),
+    408: Answer(408, "request_timeout", "The request did not come in within the time for it."),
+    413: Answer(413, "payload_too_large", "The body is larger than 65,536 bytes."),
+    414: Answer(414, "uri_too_long", "The query is longer than 1,024 bytes."),
+    415: Answer(415, "unsupported_media_type", "The body must be JSON (application/json)."),
+    431: Answer(
+        431, "headers_too_large", "The headers are more than 100, or larger than 65,536 bytes."
+    ),
+    500: Answer(500, "server_error", "Something went wrong here. It has been logged."),
+}
+"""What the framework and the server themselves refuse."""
