@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import PASSWORD, Person, ServiceProcess, code_of, sign_up
@@ -21,9 +22,10 @@ from service.errors import (
     StoreUnavailable,
     TooManyAttempts,
 )
-from service.rate_limits import Counter, Limit, RateLimits
+from service.rate_limits import Counter, Limit, Limits, RateLimits
 from service.redis.client import RedisClient
 from service.sessions.origin import network
+from service.settings import Secret
 from tests.support.living import living
 from tests.support.looking import ON_VALKEY
 
@@ -95,6 +97,40 @@ async def test_a_refused_attempt_does_not_count(rate_limits: RateLimits) -> None
     counters = limited(rate_limits, 1, timedelta(milliseconds=400))
     assert await counts(rate_limits, counters)
     await eventually(lambda: counts(rate_limits, counters), seconds=5)
+
+
+def test_the_limits_in_force() -> None:
+    """Those of `docs/security.md`, unless a setting says otherwise."""
+    quarter, hour = timedelta(minutes=15), timedelta(hours=1)
+    assert {
+        limit.name: (limit.most, limit.window) for limit in msgspec.structs.astuple(Limits())
+    } == {
+        "account-network": (10, quarter),
+        "account": (100, hour),
+        "network": (300, quarter),
+        "signups": (600, hour),
+        "codes": (10, quarter),
+        "codes-in-a-row": (50, quarter),
+        "calls": (60, timedelta(minutes=1)),
+    }
+
+
+async def test_calls_are_limited(keys: RedisServer) -> None:
+    """Of one name and one user; where they are not limited, no Redis is asked."""
+    redis_client = RedisClient(keys.url)
+    limits = Limits(calls=Limit("calls", 2, timedelta(minutes=1)))
+    rate_limits = RateLimits(redis_client, b"k" * 32, limits)
+    for call in ("enable", "refresh"):
+        await rate_limits.count_call(HOME, call)
+        await rate_limits.count_call(HOME, call)
+        with pytest.raises(TooManyAttempts):
+            await rate_limits.count_call(HOME, call)
+    await rate_limits.count_call(b"b" * 16, "enable")
+    await redis_client.aclose()
+    nobody = RateLimits(RedisClient(Secret("redis://127.0.0.1:1")), b"k" * 32, Limits(calls=None))
+    await nobody.count_call(HOME, "enable")
+    async with nobody.limited(HOME, []):
+        pass
 
 
 async def test_all_limits_or_none(rate_limits: RateLimits, keys: RedisServer) -> None:

@@ -157,3 +157,31 @@ def test_the_epoch_of_another_version_is_not_read(blob: bytes) -> None:
     for other in (b"\x00" + blob[1:], b"\x02" + blob[1:], b"\xff" + blob[1:], blob[:32], b""):
         with pytest.raises(SealBroken):
             epoch_of(other)
+
+
+def test_the_epoch_of_the_shortest_blob(keyring: Keyring) -> None:
+    """Nothing sealed is still a blob, and names its epoch."""
+    assert epoch_of(keyring.seal(b"", purpose="totp", bound_to=USER)) == 2
+
+
+def test_an_unknown_epoch_is_asked_for(keyring: Keyring) -> None:
+    """Another process may have made it: whoever watches the keys is told, each time."""
+    asked: list[int] = []
+    keyring.on_unknown_epoch = lambda: asked.append(1)
+    later = Keyring({3: DATA_KEY}).seal(SECRET, purpose="totp", bound_to=USER)
+    assert refused(keyring, later)
+    assert asked == [1]
+
+
+def test_a_data_key_of_the_same_epoch_replaces_the_other(keyring: Keyring, blob: bytes) -> None:
+    """What was derived from the one before is forgotten with it, and nothing else is."""
+    older = Keyring({1: DATA_KEY}).seal(SECRET, purpose="totp", bound_to=USER)
+    assert not refused(keyring, blob)
+    assert not refused(keyring, older)
+    derived = keyring._subkeys[1, "totp"]
+    other = Keyring({1: DATA_KEY, 2: b"\x77" * 32})
+    keyring.adopt(other)
+    assert refused(keyring, blob)
+    assert not refused(keyring, other.seal(SECRET, purpose="totp", bound_to=USER))
+    assert not refused(other, keyring.seal(SECRET, purpose="totp", bound_to=USER))
+    assert keyring._subkeys[1, "totp"] is derived

@@ -24,6 +24,10 @@ def f(a: "int" = 1) -> bool:
     if a < 3 and not g(a):
         raise Wrong("at 4")
     return True
+
+
+class C(Struct, frozen=True):
+    n: int
 '''
 
 LUA = """\

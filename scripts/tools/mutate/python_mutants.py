@@ -1,7 +1,7 @@
 """Mutants of a Python module: comparisons, conditions, numbers, calls and raises.
 
 Docstrings, annotations, log lines and messages for people are left as they are: no security hangs
-on them.
+on them. So are the options of a class (`frozen=True`), which type checks hold.
 """
 
 import ast
@@ -46,6 +46,8 @@ def _left_alone(tree: ast.AST) -> Iterator[int]:
             parts.append(node.annotation)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.returns is not None:
             parts.append(node.returns)
+        elif isinstance(node, ast.ClassDef):
+            parts += node.keywords
         elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             parts += node.exc.args
         elif (
