@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 LONGEST_WAIT = timedelta(seconds=4.5)
 """How long `redis` waits for its clients. Process managers kill five seconds after they asked."""
 
+_DAY = 86_400  # seconds
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
@@ -106,7 +108,16 @@ def _parser() -> argparse.ArgumentParser:
     redis_commands.add_to(redis, read_settings)
 
     tables = commands.add_parser(
-        "migrate", help="bring the tables of the user store up to date, and exit"
+        "migrate",
+        help="bring the tables of the user store up to date, and exit",
+        description="Bring the tables of the user store up to date, and exit. Waits for another "
+        "process that does, and for transactions that use the tables, and says whose they are.",
+    )
+    tables.add_argument(
+        "--wait",
+        type=_seconds,
+        metavar="SECONDS",
+        help="how long to wait for each of them (default: 30)",
     )
     tables.set_defaults(run=_migrate)
     key_options.add_to(commands, read_settings)
@@ -176,11 +187,17 @@ def _redis(_: argparse.Namespace, stop: Stop) -> int:
     return 0
 
 
-def _migrate(_: argparse.Namespace) -> int:
+def _migrate(options: argparse.Namespace) -> int:
     from service.database.migration import migrate
 
-    migrate(read_settings().database_url.reveal())
+    migrate(read_settings().database_url.reveal(), options.wait)
     return 0
+
+
+def _seconds(text: str) -> float:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _DAY):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds, 1 to {_DAY}")
+    return int(text)
 
 
 def read_settings() -> "Settings":

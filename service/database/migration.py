@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-from sqlalchemy import Connection, NullPool, create_engine, func, select, text
+import structlog
+from sqlalchemy import Connection, NullPool, TextClause, create_engine, func, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,6 +25,8 @@ from service.errors import SettingsError, StartupError
 
 PATIENCE = 30.0
 """Seconds to wait for another process that is migrating, and for whoever uses the tables."""
+
+_LONGER = "`openshow-auth migrate --wait SECONDS` waits longer"
 
 _LOCK_PATIENCE = "200ms"
 """How long readers may be held up by a lock that waits before them."""
@@ -39,8 +42,7 @@ _KEY_FILE = "local.keys"  # that of `service.keyring.kms.local`, made at the fir
 _LOCK_NOT_AVAILABLE, _DEADLOCK = "55P03", "40P01"
 
 _SETTINGS = (  # of the session; a default of the role must not cut a migration short
-    "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;"
-    " SET lock_timeout = '{}s'"
+    "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = {}"
 )
 
 _OLDEST_TRANSACTION = text(
@@ -50,31 +52,42 @@ _OLDEST_TRANSACTION = text(
     " AND xact_start IS NOT NULL AND backend_type = 'client backend' ORDER BY xact_start LIMIT 1"
 )
 
+_MIGRATING = text(
+    "SELECT a.pid, coalesce(nullif(a.application_name, ''), 'unnamed'),"
+    " extract(epoch from now() - a.backend_start)::int"
+    " FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.granted"
+    " AND l.locktype = 'advisory' AND l.database = (SELECT oid FROM pg_database WHERE datname ="
+    " current_database()) AND (l.classid::bigint << 32 | l.objid::bigint) = :lock LIMIT 1"
+).bindparams(lock=_LOCK)
 
-def migrate(url: str) -> None:
+log = structlog.get_logger()
+
+
+def migrate(url: str, patience: float | None = None) -> None:
     """Bring the database at `url` to this code's version; create it when there is none.
 
     May be called by any number of processes at once, but not from within an event loop. Killed
     half-way, it leaves the version that was there before. A newer database is left as it is, if
-    programs of this version may use it.
+    programs of this version may use it. It waits `patience` seconds for each of who else migrates
+    and who uses the tables, and says that it does.
 
     Raises:
         StartupError: this program cannot serve from the database, or it cannot be opened and
             changed.
     """
     if is_postgresql(url):
-        asyncio.run(_migrate_postgresql(url))
+        asyncio.run(_migrate_postgresql(url, patience or PATIENCE))
     else:
-        _migrate_sqlite(database_file(url, make=True))
+        _migrate_sqlite(database_file(url, make=True), patience or PATIENCE)
 
 
-def _migrate_sqlite(file: Path) -> None:
+def _migrate_sqlite(file: Path, patience: float) -> None:
     engine = create_engine(
         sqlite_url("sqlite", file),
         poolclass=NullPool,
         # isolation_level None: the one transaction begins below. The driver itself begins none
         # for DDL, each statement would be final, and a crash would leave half a schema.
-        connect_args={"timeout": PATIENCE, "isolation_level": None},
+        connect_args={"timeout": patience, "isolation_level": None},
     )
     try:
         with engine.connect() as connection:
@@ -82,7 +95,7 @@ def _migrate_sqlite(file: Path) -> None:
             if behind:
                 _refuse_lost(connection, file)
             connection.rollback()  # ends what SQLAlchemy holds for a transaction
-            _use_write_ahead_log(connection)
+            _use_write_ahead_log(connection, patience)
             if not behind:
                 return
             with connection.begin():
@@ -90,7 +103,11 @@ def _migrate_sqlite(file: Path) -> None:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 versions.upgrade(connection)
     except DBAPIError as error:
-        raise StartupError(f"SERVICE_DATABASE_URL: {file} cannot be used: {error.orig}") from error
+        waited = getattr(error.orig, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+        longer = f", by another process, for {patience:g} s: {_LONGER}" if waited else ""
+        raise StartupError(
+            f"SERVICE_DATABASE_URL: {file} cannot be used: {error.orig}{longer}"
+        ) from error
 
 
 def _refuse_lost(connection: Connection, file: Path) -> None:
@@ -104,14 +121,14 @@ def _refuse_lost(connection: Connection, file: Path) -> None:
         )
 
 
-async def _migrate_postgresql(url: str) -> None:
+async def _migrate_postgresql(url: str, patience: float) -> None:
     """Migrate on PostgreSQL, whose DDL belongs to the transaction as well."""
     try:
         engine = open_for_migration(url, PATIENCE)
         await refuse_shared_sessions(url)
         try:
             async with engine.connect() as connection:
-                await _migrate_on(connection)
+                await _migrate_on(connection, patience)
         finally:
             await engine.dispose()
     except DBAPIError as error:
@@ -131,18 +148,15 @@ async def _migrate_postgresql(url: str) -> None:
         raise SettingsError("SERVICE_DATABASE_URL is not a database URL") from None
 
 
-async def _migrate_on(connection: AsyncConnection) -> None:
+async def _migrate_on(connection: AsyncConnection, patience: float) -> None:
     if not await connection.run_sync(versions.is_behind):
         return
     await connection.rollback()
     raw: Any = (await connection.get_raw_connection()).driver_connection
-    await raw.execute(_SETTINGS.format(int(PATIENCE)))
-    # Of the session, not of a transaction: it outlasts tries that fail. The only long wait, and
-    # nobody else waits for it but those who migrate. It ends with the connection at the latest.
-    await connection.execute(select(func.pg_advisory_lock(_LOCK)))
-    await connection.commit()
+    await raw.execute(_SETTINGS.format(max(int(patience * 1000), 1)))
+    await _wait_for_turn(connection, patience)
     try:
-        await _upgrade_giving_way(connection)
+        await _upgrade_giving_way(connection, patience)
     finally:
         if not connection.closed and not connection.invalidated:
             await connection.rollback()
@@ -150,9 +164,31 @@ async def _migrate_on(connection: AsyncConnection) -> None:
             await connection.commit()
 
 
-async def _upgrade_giving_way(connection: AsyncConnection) -> None:
+async def _wait_for_turn(connection: AsyncConnection, patience: float) -> None:
+    """Take the lock of those who migrate.
+
+    It is of the session, not of a transaction: it outlasts tries that fail. The only long wait, and
+    nobody else waits for it but those who migrate. It ends with the connection at the latest.
+    """
+    if not await connection.scalar(select(func.pg_try_advisory_lock(_LOCK))):
+        whose = await _told(connection, _MIGRATING)
+        await connection.commit()
+        log.warning("another process migrates: waiting for it", seconds=patience, whose=whose)
+        try:
+            await connection.execute(select(func.pg_advisory_lock(_LOCK)))
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+                raise
+            raise StartupError(
+                f"SERVICE_DATABASE_URL: another process{whose} has been migrating the tables for"
+                f" more than {patience:g} s: {_LONGER}"
+            ) from None
+    await connection.commit()
+
+
+async def _upgrade_giving_way(connection: AsyncConnection, patience: float) -> None:
     """Upgrade, trying again until every lock is free at once."""
-    deadline = time.monotonic() + PATIENCE
+    deadline, said = time.monotonic() + patience, False
     while True:
         try:
             async with connection.begin():
@@ -163,29 +199,34 @@ async def _upgrade_giving_way(connection: AsyncConnection) -> None:
             state = getattr(error.orig, "sqlstate", None)
             if state not in (_LOCK_NOT_AVAILABLE, _DEADLOCK):
                 raise
-        if time.monotonic() > deadline:
-            raise StartupError(await _held_by(connection))
+        over = time.monotonic() > deadline
+        if over or not said:
+            async with connection.begin():
+                whose = await _told(connection, _OLDEST_TRANSACTION, "the oldest: ")
+        if over:
+            raise StartupError(
+                f"SERVICE_DATABASE_URL: the tables cannot be migrated while other transactions use"
+                f" them{whose}, for {patience:g} s: try again when they have ended; {_LONGER}"
+            )
+        if not said:
+            log.warning("waiting for transactions on the tables", seconds=patience, whose=whose)
+            said = True
         await asyncio.sleep(_GIVE_WAY)
 
 
-async def _held_by(connection: AsyncConnection) -> str:
-    """Say which transaction keeps the tables from being changed, as far as can be seen."""
-    async with connection.begin():
-        oldest = (await connection.execute(_OLDEST_TRANSACTION)).first()
-    whose = f" (the oldest: pid {oldest[0]}, {oldest[1]}, open for {oldest[2]} s)" if oldest else ""
-    return (
-        f"SERVICE_DATABASE_URL: the tables cannot be migrated while other transactions use"
-        f" them{whose}: try again when they have ended"
-    )
+async def _told(connection: AsyncConnection, query: TextClause, which: str = "") -> str:
+    """Say who is in the way, as far as can be seen."""
+    found = (await connection.execute(query)).first()
+    return f" ({which}pid {found[0]}, {found[1]}, for {found[2]} s)" if found else ""
 
 
-def _use_write_ahead_log(connection: Connection) -> None:
+def _use_write_ahead_log(connection: Connection, patience: float) -> None:
     """Let readers go on while another writes. The file keeps the mode, so this happens once.
 
     The switch needs the file for itself and, unlike all else, does not wait for it: of processes
     that start at once all but one may be turned away, and try again.
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while True:
         try:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")

@@ -1,16 +1,21 @@
 """Migrating PostgreSQL while pods serve and others hold the tables: nobody is kept waiting."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
 
 import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 from tools.testbed.postgresql import PostgresServer
 
 from service.accounts import second_factor_statements
+from service.cli.program import _parser
 from service.database import migration
 from service.database.engine import open_database, ping, store_errors
 from service.database.migration import migrate
@@ -73,6 +78,59 @@ async def test_who_is_in_the_way_is_told(
     with pytest.raises(StartupError, match=r"other transactions use them.*nightly dump") as refused:
         await asyncio.to_thread(migrate, behind)
     assert "\n" not in str(refused.value)
+
+
+async def test_who_migrates_is_told(behind: str) -> None:
+    """Proves that the operator reads at once whom it waits for, and then how to wait longer."""
+    holder = await asyncpg.connect(behind, server_settings={"application_name": "other pod"})
+    await holder.execute(f"SELECT pg_advisory_lock({migration._LOCK})")
+    with capture_logs() as lines:
+        with pytest.raises(StartupError, match=r"other pod.*more than 1 s.*--wait SECONDS"):
+            await asyncio.to_thread(migrate, behind, 1)
+        assert len(lines) == 1
+        waiting = asyncio.create_task(asyncio.to_thread(migrate, behind, 60))
+        while len(lines) < 2:  # noqa: ASYNC110  another thread appends to it
+            await asyncio.sleep(0.01)
+        await holder.close()
+        await waiting
+    assert [(line["seconds"], "other pod" in line["whose"]) for line in lines] == [
+        (1, True),
+        (60, True),
+    ]
+    found = await asyncpg.connect(behind)
+    assert await found.fetchval("SELECT version_num FROM openshow_schema") > "0002"
+    await found.close()
+
+
+async def test_what_is_waited_for_is_told_once(
+    behind: str, reader: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proves that the wait for a transaction is said before it is over, not with each try."""
+    monkeypatch.setattr(migration, "_GIVE_WAY", 0.05)
+    await reader.execute("SET application_name = 'nightly dump'")
+    with capture_logs() as lines, pytest.raises(StartupError, match=r"for 1 s.*--wait SECONDS"):
+        await asyncio.to_thread(migrate, behind, 1)
+    assert ["nightly dump" in line["whose"] for line in lines] == [True]
+
+
+def test_a_held_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proves the same of SQLite, where nobody can tell who it is."""
+    url = f"sqlite:///{tmp_path / 'service.db'}"
+    migrate_to(url, "0002", monkeypatch)
+    with closing(sqlite3.connect(tmp_path / "service.db")) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StartupError, match=r"locked, by another process, for 1 s.*--wait"):
+            migrate(url, 1)
+
+
+@pytest.mark.parametrize("wait", ["0", "-1", "1.5", "x", "", "86401", "9" * 5000])
+def test_a_wrong_wait_is_refused(wait: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Proves that usage is told, and that the number that is right arrives."""
+    with pytest.raises(SystemExit, match="2"):
+        _parser().parse_args(["migrate", "--wait", wait])
+    assert "1 to 86400" in capsys.readouterr().err
+    assert _parser().parse_args(["migrate", "--wait", "86400"]).wait == 86_400
+    assert _parser().parse_args(["migrate"]).wait is None
 
 
 async def test_a_start_with_nothing_to_migrate_waits_for_nobody(postgres: PostgresServer) -> None:
