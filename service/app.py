@@ -51,6 +51,7 @@ _ROUTES = [
     two_factor.disable,
     two_factor.renew_recovery_codes,
     own_account.reauthenticate,
+    own_account.export_account,
     sessions.refresh,
     sessions.me,
     sessions.logout,

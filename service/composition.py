@@ -5,12 +5,14 @@ from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.account_lifecycle.export import AccountExports
 from service.accounts.blocklist import Blocklist
 from service.accounts.password_policy import PasswordPolicy
 from service.accounts.passwords import Passwords
 from service.accounts.second_factors import SecondFactors
 from service.accounts.users import Users
 from service.authentication.identity import Identities
+from service.authentication.own_account import OwnAccount
 from service.authentication.owners import OwnerLookup
 from service.authentication.password import PasswordAuthentication
 from service.authentication.password_attempts import PasswordAttempts
@@ -180,6 +182,13 @@ def create_services(
             identities, users, passwords, attempts, proofs, rate_limits, sessions_
         ),
         before_enrolment=recent if settings.reauth_for_enrolment else None,
+        own_account=OwnAccount(
+            identities,
+            recent,
+            sessions_,
+            rate_limits,
+            AccountExports(redis, users, system_clock),
+        ),
         second_step=SecondFactorAuthentication(
             redis,
             users,

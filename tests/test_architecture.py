@@ -23,9 +23,16 @@ ROOMS = {
     "app": EVERYTHING,
     "composition": EVERYTHING,
     # all that knows HTTP
-    "web": "authentication sessions twofactor readiness accounts errors logs streams",
+    "web": (
+        "authentication account_lifecycle sessions twofactor readiness accounts clock errors logs "
+        "streams"
+    ),
     # use cases
-    "authentication": "rate_limits sessions twofactor tickets accounts keyring redis clock errors",
+    "authentication": (
+        "account_lifecycle rate_limits sessions twofactor tickets accounts keyring redis clock "
+        "errors"
+    ),
+    "account_lifecycle": "sessions twofactor tickets accounts redis clock errors",
     "twofactor": "rate_limits sessions accounts keyring redis clock errors",
     "tickets": "sessions keyring redis clock errors",
     "sessions": "access_tokens keyring redis clock errors",

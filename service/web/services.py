@@ -6,6 +6,7 @@ import msgspec
 from litestar import Litestar
 
 from service.authentication.identity import Identities
+from service.authentication.own_account import OwnAccount
 from service.authentication.password import PasswordAuthentication
 from service.authentication.reauthentication import Reauthentication
 from service.authentication.recent import RecentAuthentication
@@ -26,6 +27,7 @@ class Services(msgspec.Struct, frozen=True):
     accounts: PasswordAuthentication
     reauthentication: Reauthentication
     before_enrolment: RecentAuthentication | None
+    own_account: OwnAccount
     second_step: SecondFactorAuthentication
     identities: Identities
     enrolments: Enrolments

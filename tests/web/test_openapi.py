@@ -114,6 +114,8 @@ def test_the_same_fields(document: Any) -> None:
         "CodeBody": "{code}",
         "RecoveryCodesBody": "{recoveryCodes}",
         "UserBody": "{id, email, twoFA: {enabled, recoveryCodesLeft}, createdAt}",
+        "ExportBody": "{exportedAt, account, sessions, factors, events}",
+        "AccountBody": "{id, email, emailVerified, createdAt, passwordChangedAt}",
         "SessionBody": "{id, createdAt, lastUsedAt, expiresAt, ipAddress, userAgent, current}",
     }.items():
         assert text in PAGE, name

@@ -18,6 +18,7 @@ ROUTES = {
     "POST /auth/2fa/recovery-codes": "bearer body",
     "POST /auth/refresh": "body",
     "POST /auth/reauthenticate": "bearer body",
+    "GET /auth/account/export": "bearer",
     "GET /auth/me": "bearer",
     "POST /auth/logout": "bearer body",
     "POST /auth/logout/all": "bearer body",

@@ -1,9 +1,15 @@
 """What people do with their own account, beyond sessions and the second factor."""
 
-import msgspec
-from litestar import post
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
+import msgspec
+from litestar import get, post
+
+from service.account_lifecycle.export import Export
+from service.clock import moment
 from service.errors import (
+    AuthenticationNotRecent,
     FactorRequired,
     InvalidAccessToken,
     InvalidCode,
@@ -20,11 +26,42 @@ from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import (
     NO_STORE,
     Body,
+    SessionBody,
+    Timestamp,
     TokenPairBody,
     failures,
+    session_body,
+    timestamp,
     token_pair_body,
 )
 from service.web.services import services_of
+
+
+class FactorBody(Body, frozen=True, omit_defaults=True):
+    """A factor besides the password, without its secret; of recovery codes, how many are left."""
+
+    type: Literal["totp", "recovery_code"]
+    left: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class AccountBody(Body, frozen=True):
+    """The row of an account, without the hash of its password."""
+
+    id: str
+    email: str
+    email_verified: bool
+    created_at: Timestamp
+    password_changed_at: Timestamp | None
+
+
+class ExportBody(Body, frozen=True):
+    """All that is kept of an account; events are oldest first, each as it is in the stream."""
+
+    exported_at: Timestamp
+    account: AccountBody
+    sessions: Sequence[SessionBody]
+    factors: Sequence[FactorBody]
+    events: Sequence[Mapping[str, str]]
 
 
 class ReauthenticateBody(Body, frozen=True):
@@ -69,3 +106,48 @@ async def reauthenticate(request: JsonRequest, data: ReauthenticateBody) -> Toke
     else:
         raise InvalidField("password", "The field password or code is required.")
     return token_pair_body(tokens)
+
+
+@get(
+    "/auth/account/export",
+    response_headers=NO_STORE,
+    security=BEARER,
+    summary="Export the account",
+    response_description="All that is kept of it, but for secrets",
+    responses=failures(
+        AuthenticationNotRecent,
+        TooManyAttempts,
+        InvalidAccessToken,
+        StoreUnavailable,
+        RevocationUnconfirmed,
+    ),
+)
+async def export_account(request: JsonRequest) -> ExportBody:
+    """Return all that is kept of the caller's account, once an hour."""
+    caller = request.user
+    export = await services_of(request.app).own_account.export(caller, origin_of(request))
+    return _export_body(export, caller.session_id)
+
+
+def _export_body(export: Export, current: bytes) -> ExportBody:
+    user = export.user
+    factors = []
+    if user.two_fa_enabled:
+        factors = [FactorBody("totp"), FactorBody("recovery_code", user.recovery_codes_left)]
+    changed_at = user.password_changed_at
+    return ExportBody(
+        exported_at=timestamp(export.at),
+        account=AccountBody(
+            id=user.id.hex(),
+            email=user.email,
+            email_verified=user.email_verified_at is not None,
+            created_at=timestamp(user.created_at),
+            password_changed_at=timestamp(changed_at) if changed_at else None,
+        ),
+        sessions=[session_body(session, current) for session in export.sessions],
+        factors=factors,
+        events=[
+            {"id": event.id, "at": timestamp(moment(event.at)), **event.fields}
+            for event in export.events
+        ],
+    )

@@ -1,0 +1,58 @@
+"""What people may do with their account as a whole, after a recent proof of who they are."""
+
+from datetime import timedelta
+
+from service.account_lifecycle.export import AccountExports, Export
+from service.authentication.identity import Identities
+from service.authentication.recent import RecentAuthentication
+from service.errors import InvalidAccessToken
+from service.rate_limits import Counter, Limit, RateLimits
+from service.sessions.access_tokens import Caller
+from service.sessions.origin import RequestOrigin
+from service.sessions.sessions import Sessions
+
+_EXPORTS = Limit("exports", 1, timedelta(hours=1))
+
+
+class OwnAccount:
+    """Exports the caller's own account. May raise `StoreUnavailable`, and:
+
+    InvalidAccessToken: the caller's session has ended.
+    AuthenticationNotRecent: its last proof is too old, or lacks the second factor.
+    """
+
+    def __init__(
+        self,
+        identities: Identities,
+        recent: RecentAuthentication,
+        sessions: Sessions,
+        rate_limits: RateLimits,
+        exports: AccountExports,
+    ) -> None:
+        self._identities = identities
+        self._recent = recent
+        self._sessions = sessions
+        self._rate_limits = rate_limits
+        self._exports = exports
+
+    async def export(self, caller: Caller, origin: RequestOrigin) -> Export:
+        """Collect all that is kept of the caller's account, once an hour.
+
+        Raises:
+            TooManyAttempts
+        """
+        await self._recent.demand(await self._identities.of(caller, as_stored=True))
+        subject = self._rate_limits.subject("exports", caller.user_id.hex())
+        counters = [Counter(_EXPORTS, subject)]
+        ticket = await self._rate_limits.count(caller.user_id, counters)
+        try:
+            sessions = await self._sessions.all_of(caller, origin)
+            export = await self._exports.export(
+                caller.user_id, sessions, origin, by=caller.session_id.hex()
+            )
+        except Exception:  # nobody got it, so it must not keep them from it
+            await self._rate_limits.take_back(caller.user_id, counters, ticket)
+            raise
+        if export is None:  # deleted a moment ago
+            raise InvalidAccessToken
+        return export
