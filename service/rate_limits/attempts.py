@@ -126,8 +126,8 @@ class RateLimits:
         try:
             ticket = await self.count(home, counters, noted)
         except TooManyAttempts as refused:
-            alone = [counters[place] for place in refused.limits]
-            if exempt is None or alone != [exempt.counter] or not await exempt.applies():
+            refusing = [counters[place] for place in refused.limits]
+            if exempt is None or exempt.counter not in refusing or not await exempt.applies():
                 raise
             counted = [counter for counter in counters if counter != exempt.counter]
             ticket = await self.count(home, counted, noted)

@@ -59,7 +59,7 @@ class Counter(msgspec.Struct, frozen=True):
 class Exemption(msgspec.Struct, frozen=True):
     """Who is neither counted under a counter nor refused by it.
 
-    `applies` is asked only where that counter alone refuses, or has counted a wrong attempt.
+    `applies` is asked only where that counter refuses, or has counted a wrong attempt.
     """
 
     counter: Counter

@@ -253,10 +253,12 @@ class Pods:
 
 @asynccontextmanager
 async def running(
-    watch: Watch, url: Secret, store: UserStore, directory: Path, count: int = 2
+    watch: Watch, url: Secret, store: UserStore, directory: Path, count: int = 2, **more: Any
 ) -> AsyncIterator[Pods]:
-    """Pods whose key file lies in `directory`."""
-    settings = Settings(env="test", bcrypt_cost=4, redis_url=url, database_url=Secret(store.url))
+    """Pods whose key file lies in `directory`. `more`: settings."""
+    settings = Settings(
+        env="test", bcrypt_cost=4, redis_url=url, database_url=Secret(store.url), **more
+    )
     pods, pool = Pods(watch, store), HashingPool()
     links: list[RedisClient] = []
     engines: list[AsyncEngine] = []
