@@ -71,7 +71,7 @@ async def test_one_limit_over_all_doors(
 
 
 @ON_VALKEY
-@pytest.mark.parametrize("odd", ["", "12345", "1234567", "123456 ", "\uff11" * 6, "ABCD-EFGH"])
+@pytest.mark.parametrize("odd", ["", "1234567", "123456 ", "\uff11" * 6])
 async def test_what_is_not_six_digits_counts_as_a_recovery_code(
     bob: Holder, elsewhere: httpx.AsyncClient, odd: str
 ) -> None:
