@@ -2,6 +2,7 @@
 
 import unicodedata
 
+import email_validator
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
@@ -111,6 +112,24 @@ def test_invalid_addresses_are_refused_without_an_echo(address: str) -> None:
     )
     assert refused.value.__cause__ is None
     assert refused.value.__suppress_context__
+
+
+def test_a_long_address_never_reaches_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proves that checks which are quadratic see 254 characters at most."""
+    seen: list[int] = []
+    validate = email_validator.validate_email
+
+    def watched(address: str, **options: bool) -> object:
+        seen.append(len(address))
+        return validate(address, **options)
+
+    monkeypatch.setattr(email_validator, "validate_email", watched)
+    local = "a" * (LONGEST - len("@" + LONG_DOMAIN))
+    assert normalize(f" {local}@{LONG_DOMAIN} ").key
+    for length in (LONGEST + 1, 60_000):
+        with pytest.raises(InvalidField):
+            normalize("a" * (length - 12) + "@example.com")
+    assert seen == [LONGEST]
 
 
 @pytest.mark.parametrize("address", INVALID, ids=lambda address: ascii(address)[:40])

@@ -40,6 +40,12 @@ def test_a_range_of_networks_takes_one_turn() -> None:
     assert order(queue).index("10.2.1.0/24") == 1
 
 
+def test_networks_of_an_area_take_turns() -> None:
+    """Proves that a neighbour of whoever fills the queue is served second, too."""
+    queue = filled(*["10.1.1.0/24"] * 3, "10.1.2.0/24")
+    assert order(queue) == ["10.1.1.0/24", "10.1.2.0/24", *["10.1.1.0/24"] * 2]
+
+
 def test_of_one_network_the_oldest_comes_first() -> None:
     """Proves that within a network nothing is overtaken."""
     queue = filled("a", "a", "a")
@@ -60,6 +66,10 @@ def test_within_an_area_networks_are_equal() -> None:
     """Proves that a neighbour in the heaviest area gets a place from the one that fills it."""
     queue = filled(*["10.1.1.0/24"] * 4)
     assert queue.make_room("10.1.2.0/24") == "10.1.1.0/24 3"
+    queue.put("new", "10.1.2.0/24")
+    assert queue.yields_to("10.1.2.0/24"), "three against one"
+    assert queue.make_room("10.1.2.0/24") == "10.1.1.0/24 2"
+    assert not queue.yields_to("10.1.2.0/24"), "two against one would only change places"
 
 
 def test_removed_items_are_not_served() -> None:
