@@ -1,16 +1,19 @@
 """The guard as ASGI middleware: for Starlette, FastAPI, Django, Litestar and any other ASGI app.
 
-    app = GuardMiddleware(app, verifier=Verifier(...), public=["/health", "/static/"])
+    app = GuardMiddleware(app, verifier=Verifier(...), public=["/health", "/static/"],
+                          require={"/admin/": Requirement(methods={"otp"}, max_age=600)})
 
 It starts and stops the verifier with the app, so the server must speak the lifespan protocol.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from .asgi_types import ASGIApp, Message, Receive, Scope, Send
 from .gate import Gate
 from .options import check_verifier
-from .public_paths import PublicPaths
+from .path_rules import PathRules
+from .rules import Requirement
 from .verifier import Verifier
 
 
@@ -23,23 +26,31 @@ class GuardMiddleware:
         *,
         verifier: Verifier,
         public: Iterable[str] = (),
+        optional: Iterable[str] = (),
+        require: Mapping[str, Requirement] = MappingProxyType({}),
         allow_preflight: bool = False,
     ) -> None:
         """Wrap an app. Nothing is started yet.
 
         Args:
             public: paths that need no token: `/health` itself, `/static/` and all below it.
+            optional: paths that may be asked for without a credential; one that is sent has to be
+                good.
+            require: what the login must have been like, by path: `/pay` itself, `/admin/` and all
+                below it, `/` everything; of several that fit, all.
             allow_preflight: let CORS preflights through, for an app that answers them inside.
 
         Raises:
-            ValueError: a public path is not one, or another argument cannot be used.
+            ValueError: what is listed is no path, two lists contradict each other, or another
+                argument cannot be used.
         """
         check_verifier(verifier)
         if not isinstance(allow_preflight, bool):
             raise ValueError("allow_preflight is True or False")
         self._app = app
         self._verifier = verifier
-        self._gate = Gate(app, verifier, PublicPaths(public), allow_preflight=allow_preflight)
+        rules = PathRules(public, optional, require)
+        self._gate = Gate(app, verifier, rules, allow_preflight=allow_preflight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a scope. One of an unknown type is refused, since nobody can say what it may do."""

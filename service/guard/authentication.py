@@ -101,6 +101,20 @@ async def identify(verifier: Verifier, headers: Headers) -> Identity:
         raise Refused(_unavailable(error)) from error
 
 
+async def identify_if_any(verifier: Verifier, headers: Headers) -> Identity | None:
+    """Find out who sent a request, or return None where it has no credential.
+
+    Raises:
+        Refused: it has one that does not count, or it cannot be known at the moment.
+    """
+    try:
+        return await identify(verifier, headers)
+    except Refused as refused:
+        if refused.answer is NO_CREDENTIAL:
+            return None
+        raise
+
+
 def check_authentication(
     identity: Identity, methods: frozenset[str], max_age: timedelta | None
 ) -> None:

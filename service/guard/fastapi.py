@@ -22,9 +22,10 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
-from .authentication import Answer, Refused, check_authentication, identify
+from .authentication import Answer, Refused, identify, identify_if_any
 from .identity import Identity
-from .options import check_verifier, login_methods, seconds
+from .options import check_verifier
+from .rules import Requirement, check_optional
 from .verifier import Verifier
 
 
@@ -47,40 +48,43 @@ def install(app: FastAPI, verifier: Verifier) -> None:
 
 
 def require(
-    verifier: Verifier, *, methods: Iterable[str] = (), max_age: timedelta | float | None = None
+    verifier: Verifier,
+    *,
+    methods: Iterable[str] = (),
+    max_age: timedelta | float | None = None,
+    optional: bool = False,
 ) -> "Required":
     """Make a dependency that yields the `Identity` of the caller, for HTTP and WebSocket routes.
 
     With `methods`, such as `{"otp"}`, the login must have used all of these (`amr`, RFC 8176); with
     `max_age`, a timedelta or seconds, it must not be longer ago. Else the client is told to log in
-    again (RFC 9470).
+    again (RFC 9470). With `optional` it yields `None` for a request without a credential.
 
     Raises:
         ValueError: an argument, which it names, cannot be used.
     """
     check_verifier(verifier)
-    if max_age is not None:
-        max_age = timedelta(seconds=seconds("max_age", max_age, zero=True))
-    return Required(verifier, login_methods(methods), max_age)
+    requirement = Requirement(methods=methods, max_age=max_age)
+    check_optional(optional, requirement)
+    return Required(verifier, requirement, optional=optional)
 
 
 class Required(SecurityBase):
     """What `require` makes. As a `SecurityBase`, it shows in the OpenAPI document."""
 
-    def __init__(
-        self, verifier: Verifier, methods: frozenset[str], max_age: timedelta | None
-    ) -> None:
+    def __init__(self, verifier: Verifier, requirement: Requirement, *, optional: bool) -> None:
         self.scheme_name = "bearer"
         self.model = HTTPBearer(bearerFormat="JWT")
         self._verifier = verifier
-        self._methods = methods
-        self._max_age = max_age
+        self._requirement = requirement
+        self._identify = identify_if_any if optional else identify
 
-    async def __call__(self, connection: HTTPConnection) -> Identity:
+    async def __call__(self, connection: HTTPConnection) -> Identity | None:
         scope = connection.scope
         try:
-            identity = await identify(self._verifier, scope["headers"])
-            check_authentication(identity, self._methods, self._max_age)
+            identity = await self._identify(self._verifier, scope["headers"])
+            if identity is not None:
+                self._requirement.check(identity)
         except Refused as refused:
             answer = refused.answer
             if scope["type"] == "websocket" and not _can_be_answered(scope):

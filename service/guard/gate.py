@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from .asgi_types import ASGIApp, Message, Receive, Scope, Send
-from .authentication import Answer, Refused, identify
+from .authentication import Answer, Refused, identify, identify_if_any
 from .identity import Identity
+from .rules import CLOSED, OPTIONAL, PUBLIC, Rule
 from .verifier import Verifier
 
 
@@ -13,30 +14,35 @@ class SessionEnded(OSError):
 
 
 class Gate:
-    """Lets requests pass that bear an access token of a living session, or are public.
+    """Lets requests pass that bring what their rule asks for.
 
-    The app finds the identity in `scope["state"]["identity"]`, and `None` there on public paths.
+    The app finds the identity in `scope["state"]["identity"]`, and `None` there where a request is
+    public, or has no credential and need not have one.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         verifier: Verifier,
-        is_public: Callable[[Scope], bool],
+        rule_of: Callable[[Scope], Rule],
         *,
         allow_preflight: bool = False,
     ) -> None:
         self._app = app
         self._verifier = verifier
-        self._is_public = is_public
+        self._rule_of = rule_of
         self._allow_preflight = allow_preflight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a scope of the type `http` or `websocket`."""
         identity: Identity | None = None
-        if not self._is_public(scope) and not (self._allow_preflight and _is_preflight(scope)):
+        rule = self._rule_of(scope)
+        if rule is not PUBLIC and not (self._allow_preflight and _is_preflight(scope)):
             try:
-                identity = await identify(self._verifier, scope["headers"])
+                if rule is CLOSED:  # as most are, so without another call
+                    identity = await identify(self._verifier, scope["headers"])
+                else:
+                    identity = await self._identify(rule, scope)
             except Refused as refused:
                 await _refuse(refused.answer, scope, receive, send)
                 return
@@ -47,6 +53,14 @@ class Gate:
         else:
             socket = _WatchedSocket(self._verifier, scope, receive, send)
             await self._app(scope, socket.receive, socket.send)
+
+    async def _identify(self, rule: Rule, scope: Scope) -> Identity | None:
+        """Find out who calls, as far as the rule asks for it, and hold it against the rule."""
+        if rule is OPTIONAL:
+            return await identify_if_any(self._verifier, scope["headers"])
+        identity = await identify(self._verifier, scope["headers"])
+        rule.requirement.check(identity)
+        return identity
 
 
 class _WatchedSocket:

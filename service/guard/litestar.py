@@ -3,8 +3,10 @@
     app = Litestar(routes, plugins=[GuardPlugin(Verifier(...))])
 
 Every route needs an access token, but those (or their controller, router) with `opt={"public":
-True}`. A handler with a parameter `identity: NamedDependency[Identity]` is told who called. An
-address that does not exist is 404 without a token: Litestar's middleware runs for routes only.
+True}`. Others say with `opt={"optional": True}` that they may be called without one, or with
+`opt={"methods": {"otp"}, "max_age": 600}` what the login must have been like (RFC 9470). A handler
+with a parameter `identity: NamedDependency[Identity]` is told who called. An address that does not
+exist is 404 without a token: Litestar's middleware runs for routes only.
 """
 
 from collections.abc import AsyncIterator
@@ -17,13 +19,14 @@ from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins import InitPlugin, ReceiveRoutePlugin
-from litestar.routes import BaseRoute, HTTPRoute
+from litestar.routes import ASGIRoute, BaseRoute, HTTPRoute, WebSocketRoute
 from litestar.types import ASGIApp, Scope
 
 from . import asgi_types
 from .gate import Gate
 from .identity import Identity
 from .options import check_verifier
+from .rules import CLOSED, OPTIONAL, PUBLIC, Requirement, Rule, check_optional
 from .verifier import Verifier
 
 _SCHEME = "bearer"
@@ -36,6 +39,7 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
         """Leave it to the app to start and stop the verifier. Raises ValueError if it is none."""
         check_verifier(verifier)
         self._verifier = verifier
+        self._rules: dict[Any, Rule] = {}
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         app_config.lifespan = [self._running, *(app_config.lifespan or ())]
@@ -46,12 +50,20 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
         return app_config
 
     def receive_route(self, route: BaseRoute) -> None:
-        """Close what Litestar adds by itself; tell the OpenAPI document what needs a token."""
+        """Read what the route asks for; tell the OpenAPI document what needs a token.
+
+        Raises:
+            ValueError: its `opt` says what cannot be, or two things that contradict each other.
+        """
         if isinstance(route, HTTPRoute):
-            _close_options(route)
-            for handler in route.route_handlers:
-                if not _is_public(handler):
-                    handler.security = [*(handler.security or ()), {_SCHEME: []}]
+            own = [it for it in route.route_handlers if it.fn.__module__.startswith("litestar.")]
+            theirs = {it: _rule(it) for it in route.route_handlers if it not in own}
+            rules = theirs | {it: _rule_of_own(it, list(theirs.values())) for it in own}
+            self._rules |= rules
+            for handler, rule in rules.items():
+                _describe_handler(handler, rule)
+        elif isinstance(route, WebSocketRoute | ASGIRoute):
+            self._rules[route.route_handler] = _rule(route.route_handler)
 
     @asynccontextmanager
     async def _running(self, _: Litestar) -> AsyncIterator[None]:
@@ -60,26 +72,44 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
 
     def _middleware(self, app: ASGIApp) -> ASGIApp:
         inner = cast("asgi_types.ASGIApp", app)  # the same protocol, typed scope by scope
-        return cast("ASGIApp", Gate(inner, self._verifier, _leads_to_public_route))
+        return cast("ASGIApp", Gate(inner, self._verifier, self._rule_of))
+
+    def _rule_of(self, scope: asgi_types.Scope) -> Rule:
+        handler = scope["route_handler"]
+        return self._rules.get(handler) or _rule(handler)
 
 
-def _leads_to_public_route(scope: asgi_types.Scope) -> bool:
-    return _is_public(scope["route_handler"])
+def _rule(handler: Any) -> Rule:
+    """Read the `opt` of a handler and of what is above it."""
+    opt = handler.opt
+    try:
+        requirement = Requirement(methods=opt.get("methods", ()), max_age=opt.get("max_age"))
+        check_optional(optional := opt.get("optional", False), requirement)
+        if opt.get("public") is not True:
+            closed = Rule(requirement=requirement) if requirement else CLOSED
+            return OPTIONAL if optional else closed
+        if requirement or optional:
+            raise ValueError("public: nobody is looked at there; no methods, max_age or optional")
+    except ValueError as fault:
+        raise ValueError(f"opt of {handler}: {fault}") from None
+    return PUBLIC
 
 
-def _is_public(handler: Any) -> bool:
-    return handler.opt.get("public") is True
+def _rule_of_own(handler: Any, others: list[Rule]) -> Rule:
+    """Close what Litestar adds by itself as far as each other method of the path is.
 
-
-def _close_options(route: HTTPRoute) -> None:
-    """Answer OPTIONS without a token only where each other method of the path needs none.
-
-    Litestar's own handler for it takes over the `opt` of the controller, not of the handlers.
+    Its own handler for OPTIONS takes over the `opt` of the controller, not of the handlers.
     """
-    own = [it for it in route.route_handlers if it.fn.__module__.startswith("litestar.")]
-    if not all(_is_public(handler) for handler in route.route_handlers if handler not in own):
-        for handler in own:
-            handler.opt = {**handler.opt, "public": False}
+    rule = _rule(handler)
+    if any(other.credential == "required" for other in others):
+        return rule if rule.credential == "required" else CLOSED
+    return OPTIONAL if rule is PUBLIC and OPTIONAL in others else rule
+
+
+def _describe_handler(handler: Any, rule: Rule) -> None:
+    if rule is not PUBLIC:
+        without: list[dict[str, list[str]]] = [{}] if rule is OPTIONAL else []
+        handler.security = [*(handler.security or ()), {_SCHEME: []}, *without]
 
 
 def _identity(scope: Scope) -> Identity | None:

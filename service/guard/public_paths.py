@@ -1,4 +1,5 @@
-"""Decides which paths need no access token: those that are listed, in their one spelling.
+"""Decides which paths need no access token, or may go without: those that are listed, in their one
+spelling.
 
 What lies between a client and a handler may read a path in ways of its own: a proxy that resolves
 `..`, a framework that folds `//`, a server that decodes `%2F`. A path that has two readings is
@@ -15,26 +16,28 @@ _PLAIN = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?")
 
 
 class PublicPaths:
-    """The list of public paths; called with a scope, it tells whether the path is on the list."""
+    """A list of paths; called with a scope, it tells whether the path is on the list."""
 
-    def __init__(self, paths: Iterable[str]) -> None:
+    def __init__(self, paths: Iterable[str], name: str = "public") -> None:
         """Take a list: `/health` is that path only, `/static/` all below it, `/` the root only.
+
+        `name`: of the argument that it is.
 
         Raises:
             ValueError: a path that no request could match, or that is not one.
         """
-        fault = ValueError("public is a list of paths")
+        fault = ValueError(f"{name} is a list of paths")
         if isinstance(paths, str):
             raise fault
         try:
-            listed = [_plain(path) for path in paths]
+            self.listed = [plain(path) for path in paths]
         except TypeError:
             raise fault from None
-        self._exact = frozenset(path for path in listed if path == "/" or path[-1] != "/")
-        self._prefixes = tuple(path for path in listed if path != "/" and path[-1] == "/")
+        self._exact = frozenset(path for path in self.listed if path == "/" or path[-1] != "/")
+        self._prefixes = tuple(path for path in self.listed if path != "/" and path[-1] == "/")
 
     def __call__(self, scope: Scope) -> bool:
-        path = _below_root(scope)
+        path = below_root(scope)
         if path not in self._exact and not (
             path.startswith(self._prefixes) and _PLAIN.fullmatch(path)
         ):
@@ -43,13 +46,14 @@ class PublicPaths:
         return b"%" not in raw or b"%" not in raw.partition(b"?")[0]
 
 
-def _plain(path: object) -> str:
+def plain(path: object) -> str:
+    """Make sure that it is a path, in one spelling. Raises ValueError."""
     if not isinstance(path, str) or not path.startswith("/") or not _PLAIN.fullmatch(path):
         raise ValueError(f"not a plain path: {path!r}")
     return path
 
 
-def _below_root(scope: Scope) -> str:
+def below_root(scope: Scope) -> str:
     """Return the path as the app's own routes see it: without the prefix of its mount."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")

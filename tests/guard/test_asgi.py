@@ -1,11 +1,15 @@
 """The middleware, message by message."""
 
+import time
+from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from service.guard.asgi import GuardMiddleware
-from tests.guard.exchange import ANN, Answered, KnownTokens, ask, bearer, http_scope
+from service.guard.rules import Requirement
+from tests.guard.exchange import ANN, Answered, KnownTokens, Socket, ask, bearer, http_scope
 
 INVALID = 'Bearer error="invalid_token"'
 PREFLIGHT = [(b"origin", b"https://x"), (b"access-control-request-method", b"PUT")]
@@ -149,6 +153,91 @@ async def test_preflights(app: Any, inner: Inner) -> None:
     assert refused(await ask(lenient, "/orders", *PREFLIGHT, method="GET"), inner, "Bearer")
     assert (await ask(lenient, "/orders", *PREFLIGHT, method="OPTIONS")).status == 200
     assert inner.identities == [None]
+
+
+@pytest.fixture
+def demanding(inner: Inner, verifier: KnownTokens) -> GuardMiddleware:
+    """Known by heart: `second` has a second factor, `recent` is a minute old, `both` is both."""
+    recent, otp = int(time.time()) - 60, ("pwd", "otp", "mfa")
+    verifier.living |= {
+        "recent": msgspec.structs.replace(ANN, auth_time=recent),
+        "second": msgspec.structs.replace(ANN, methods=otp),
+        "both": msgspec.structs.replace(ANN, methods=otp, auth_time=recent),
+    }
+    require = {
+        "/admin/": Requirement(methods={"otp"}, max_age=timedelta(minutes=10)),
+        "/pay": Requirement(max_age=600),
+    }
+    return GuardMiddleware(
+        inner, verifier=verifier, public=["/admin/logo"], optional=["/"], require=require
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "accepted"),
+    [
+        ("/admin/users", ["both"]),
+        ("/admin/", ["both"]),
+        ("/pay", ["both", "recent"]),
+        ("//admin/users", ["both"]),
+        ("/x/..", ["both"]),
+        ("/orders", ["both", "good", "recent", "second"]),
+    ],
+)
+async def test_what_a_path_requires(
+    demanding: Any, inner: Inner, path: str, accepted: list[str]
+) -> None:
+    """RFC 9470: the token is good, the login was not enough, and the client learns why."""
+    answers = {
+        token: await ask(demanding, path, bearer(token))
+        for token in ("both", "good", "recent", "second")
+    }
+    assert [token for token, answer in answers.items() if answer.status == 200] == accepted
+    assert len(inner.identities) == len(accepted)
+    for token, answer in answers.items():
+        if token not in accepted:
+            assert (answer.status, answer.code) == (401, "insufficient_user_authentication")
+            challenge = answer.headers["www-authenticate"]
+            assert challenge.startswith('Bearer error="insufficient_user_authentication", ')
+            if token in ("both", "second") or path == "/pay":
+                assert challenge.endswith(', max_age="600"')
+            else:
+                assert 'error_description="log in with otp"' in challenge
+    answer = await ask(demanding, path)
+    assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert (await ask(demanding, path, bearer("bad"))).code == "unauthorized"
+
+
+async def test_a_public_path_below_what_is_required(demanding: Any, inner: Inner) -> None:
+    """Is an exception."""
+    assert (await ask(demanding, "/admin/logo")).status == 200
+    assert inner.identities == [None]
+
+
+async def test_a_web_socket_on_a_path_that_requires(demanding: Any, inner: Inner) -> None:
+    """Is refused at the handshake."""
+    socket = Socket(bearer())
+    socket.scope["path"] = "/admin/feed"
+    await demanding(socket.scope, socket.receive, socket.send)
+    assert socket.outgoing[0]["status"] == 401
+    assert b"insufficient_user_authentication" in socket.outgoing[1]["body"]
+    assert not inner.identities
+
+
+async def test_an_optional_path(demanding: Any, inner: Inner, verifier: KnownTokens) -> None:
+    """Without a credential nobody calls; one that is sent has to be good."""
+    assert (await ask(demanding, "/")).status == 200
+    assert (await ask(demanding, "/", (b"authorization", b"Basic x"))).status == 200
+    assert (await ask(demanding, "/", bearer())).status == 200
+    assert inner.identities == [None, None, ANN]
+    for headers in ([bearer("bad")], [bearer(), bearer()], [bearer(), (b"authorization", b"")]):
+        answer = await ask(demanding, "/", *headers)
+        assert (answer.status, answer.headers["www-authenticate"]) == (401, INVALID)
+    verifier.lost = True
+    answer = await ask(demanding, "/", bearer())
+    assert (answer.status, answer.code) == (503, "service_unavailable")
+    assert (await ask(demanding, "/")).status == 200
+    assert inner.identities == [None, None, ANN, None]
 
 
 async def test_unknown_scopes_are_refused(app: Any, inner: Inner) -> None:

@@ -54,6 +54,12 @@ def make(verifier: KnownTokens) -> FastAPI:
     ) -> bool:
         return True
 
+    @app.get("/greeting")
+    async def greeting(
+        caller: Annotated[Identity | None, Depends(require(verifier, optional=True))],
+    ) -> str:
+        return caller.user_id if caller else "nobody"
+
     @app.websocket("/feed")
     async def feed(socket: WebSocket, identity: Annotated[Identity, caller]) -> None:
         await socket.accept()
@@ -115,6 +121,19 @@ async def test_a_recent_login_can_be_required(app: FastAPI) -> None:
     assert answer.headers["www-authenticate"].endswith(', max_age="300"')
 
 
+async def test_an_optional_credential(app: FastAPI, verifier: KnownTokens) -> None:
+    """None without one; one that is sent has to be good."""
+    assert (await ask(app, "/greeting")).body == b'"nobody"'
+    assert (await ask(app, "/greeting", (b"authorization", b"Basic x"))).body == b'"nobody"'
+    assert msgspec.json.decode((await ask(app, "/greeting", bearer())).body) == ANN.user_id
+    for headers in ([bearer("bad")], [bearer(), bearer()]):
+        answer = await ask(app, "/greeting", *headers)
+        assert (answer.status, answer.code) == (401, "unauthorized")
+    verifier.lost = True
+    assert (await ask(app, "/greeting", bearer())).status == 503
+    assert (await ask(app, "/greeting")).status == 200
+
+
 async def test_websockets(app: FastAPI) -> None:
     """Refused at the handshake without a token, in either way that a server knows."""
     socket = Socket()
@@ -141,4 +160,4 @@ def test_the_openapi_document(app: FastAPI) -> None:
     scheme = document["components"]["securitySchemes"]["bearer"]
     assert scheme == {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     needs = {path for path, item in document["paths"].items() if "security" in item["get"]}
-    assert needs == {"/orders", "/transfer", "/password"}
+    assert needs == {"/orders", "/transfer", "/password", "/greeting"}

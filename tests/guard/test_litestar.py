@@ -1,7 +1,10 @@
 """The Litestar plugin."""
 
+import time
+from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from litestar import Controller, Litestar, Router, WebSocket, get, post, websocket
 from litestar.config.cors import CORSConfig
@@ -55,6 +58,25 @@ class Counter(Controller):
     async def write(self) -> None: ...
 
 
+@get("/greeting", opt={"optional": True})
+async def greeting(identity: NamedDependency[Identity | None]) -> str:
+    return identity.user_id if identity else "nobody"
+
+
+class Admin(Controller):
+    path = "/admin"
+    opt = {"methods": {"otp"}, "max_age": timedelta(minutes=10)}  # noqa: RUF012
+
+    @get("/users")
+    async def users(self) -> None: ...
+
+    @get("/orders", opt={"methods": (), "max_age": None})
+    async def orders(self) -> None: ...
+
+    @websocket("/feed")
+    async def feed(self, socket: WebSocket[Any, Any, Any]) -> None: ...
+
+
 @websocket("/feed")
 async def feed(socket: WebSocket[Any, Any, Any], identity: NamedDependency[Identity]) -> None:
     await socket.accept()
@@ -71,7 +93,7 @@ def verifier() -> KnownTokens:
 def app(verifier: KnownTokens) -> Litestar:
     documents = Router("/schema", route_handlers=[], opt={"public": True})
     return Litestar(
-        [orders, health, nearly, Shop, Counter, feed],
+        [orders, health, nearly, greeting, Admin, Shop, Counter, feed],
         plugins=[GuardPlugin(verifier)],
         openapi_config=OpenAPIConfig("Shop", "1", openapi_router=documents),
         cors_config=CORSConfig(allow_origins=["https://x"]),
@@ -125,13 +147,79 @@ async def test_preflights_are_answered(app: Litestar) -> None:
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("/shop/till", 401), ("/counter/both", 401), ("/orders", 401), ("/shop/window", 204)],
+    [
+        ("/shop/till", 401),
+        ("/counter/both", 401),
+        ("/orders", 401),
+        ("/shop/window", 204),
+        ("/greeting", 401),
+    ],
 )
 async def test_options_are_as_open_as_the_path(app: Litestar, path: str, status: int) -> None:
     """Those that Litestar answers by itself: one closed method closes them, whatever is above."""
     assert (await ask(app, path, method="OPTIONS")).status == status
     assert (await ask(app, path, bearer(), method="OPTIONS")).status == 204
     assert (await ask(app, path, method="HEAD")).status in (401, 405)
+
+
+async def test_what_a_route_requires(app: Litestar, verifier: KnownTokens) -> None:
+    """By its own `opt` or that of its controller (RFC 9470)."""
+    recent, otp = int(time.time()) - 60, ("pwd", "otp", "mfa")
+    verifier.living |= {
+        "recent": msgspec.structs.replace(ANN, auth_time=recent),
+        "second": msgspec.structs.replace(ANN, methods=otp),
+        "both": msgspec.structs.replace(ANN, methods=otp, auth_time=recent),
+    }
+    assert (await ask(app, "/admin/users", bearer("both"))).status == 200
+    for token, challenge in (("recent", "log in with otp"), ("second", ', max_age="600"')):
+        answer = await ask(app, "/admin/users", bearer(token))
+        assert (answer.status, answer.code) == (401, "insufficient_user_authentication")
+        assert challenge in answer.headers["www-authenticate"]
+        assert (await ask(app, "/admin/orders", bearer(token))).status == 200
+    assert (await ask(app, "/admin/orders")).status == 401
+    socket = Socket(bearer("second"))
+    socket.scope["path"], socket.scope["raw_path"] = "/admin/feed", b"/admin/feed"
+    await app(socket.scope, socket.receive, socket.send)
+    assert socket.outgoing[0]["status"] == 401
+
+
+async def test_an_optional_route(app: Litestar, verifier: KnownTokens) -> None:
+    """Nobody calls without a credential; one that is sent has to be good."""
+    assert (await ask(app, "/greeting")).body == b"nobody"
+    assert (await ask(app, "/greeting", bearer())).body == ANN.user_id.encode()
+    assert (await ask(app, "/greeting", bearer("bad"))).status == 401
+    verifier.lost = True
+    assert (await ask(app, "/greeting", bearer())).status == 503
+    assert (await ask(app, "/greeting")).status == 200
+
+
+@pytest.mark.parametrize("wrong", [
+    {"methods": "otp"}, {"methods": None}, {"methods": [7]}, {"max_age": "600"}, {"max_age": -1},
+    {"max_age": True}, {"optional": "yes"}, {"optional": None}, {"optional": 1},
+    {"optional": True, "methods": {"otp"}}, {"optional": True, "max_age": 600},
+    {"public": True, "methods": {"otp"}}, {"public": True, "max_age": 0},
+    {"public": True, "optional": True},
+])  # fmt: skip
+@pytest.mark.parametrize("make", [get, websocket])
+def test_a_mistake_is_told_when_the_app_is_made(make: Any, wrong: dict[str, Any]) -> None:
+    """A ValueError that names the handler and what is wrong with its `opt`."""
+
+    @make("/x", opt=wrong)
+    async def handler(socket: WebSocket[Any, Any, Any]) -> None: ...
+
+    @get("/x", opt=wrong)
+    async def plain() -> None: ...
+
+    with pytest.raises(ValueError, match=r"^opt of .*(handler|plain).*(methods|max_age|optional)"):
+        Litestar([plain if make is get else handler], plugins=[GuardPlugin(KnownTokens())])
+
+
+async def test_documents_are_closed_unless_they_are_said_to_be_public() -> None:
+    """Those that Litestar adds by itself, too."""
+    app = Litestar([orders], plugins=[GuardPlugin(KnownTokens())])
+    for path in ("/schema", "/schema/openapi.json"):
+        assert (await ask(app, path)).status == 401
+        assert (await ask(app, path, method="OPTIONS")).status == 401
 
 
 async def test_websockets(app: Litestar) -> None:
@@ -156,6 +244,9 @@ def test_the_openapi_document(app: Litestar) -> None:
     }
     assert needs == {
         "/orders": [{"bearer": []}],
+        "/greeting": [{"bearer": []}, {}],
+        "/admin/users": [{"bearer": []}],
+        "/admin/orders": [{"bearer": []}],
         "/nearly": [{"bearer": []}],
         "/shop/till": [{"bearer": []}],
         "/shop/window": None,

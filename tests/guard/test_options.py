@@ -14,6 +14,7 @@ from service.guard import TokenRefused, Verifier
 from service.guard.asgi import GuardMiddleware
 from service.guard.fastapi import install, require
 from service.guard.litestar import GuardPlugin
+from service.guard.rules import Requirement
 from tests.guard.guards import Guards, verdict
 
 GOOD: dict[str, Any] = {
@@ -120,6 +121,8 @@ def test_what_are_no_methods(wrong: Any) -> None:
     """A single text is not taken for its letters, which no login has."""
     with pytest.raises(ValueError, match=r"^methods must be"):
         require(GUARD, methods=wrong)
+    with pytest.raises(ValueError, match=r"^methods must be"):
+        Requirement(methods=wrong)
 
 
 def test_other_arguments() -> None:
@@ -127,12 +130,18 @@ def test_other_arguments() -> None:
     for wrong in ("60", True, -1, float("nan"), b"", [60]):
         with pytest.raises(ValueError, match=r"^max_age must be"):
             require(GUARD, max_age=wrong)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=r"^max_age must be"):
+            Requirement(max_age=wrong)  # type: ignore[arg-type]
+    for wrong in ("no", 0, None, []):
+        with pytest.raises(ValueError, match=r"^optional is True or False"):
+            require(GUARD, optional=wrong)  # type: ignore[arg-type]
+    for asked in ({"methods": {"otp"}}, {"max_age": 600}):
+        with pytest.raises(ValueError, match=r"^optional: "):
+            require(GUARD, optional=True, **asked)  # type: ignore[arg-type]
     for wrong in ("no", 0, None, []):
         with pytest.raises(ValueError, match=r"^allow_preflight is"):
             GuardMiddleware(FastAPI(), verifier=GUARD, allow_preflight=wrong)  # type: ignore[arg-type]
-    assert (
-        require(GUARD, max_age=60)._max_age == require(GUARD, max_age=timedelta(minutes=1))._max_age
-    )
+    assert require(GUARD, max_age=60)._requirement.max_age == timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(
