@@ -17,7 +17,12 @@ from service.accounts.password_costs import PasswordCosts
 from service.accounts.passwords import Passwords
 from service.accounts.users import Users
 from service.clock import system_clock
-from service.composition import create_password_policy, create_redis_client, create_services
+from service.composition import (
+    create_password_policy,
+    create_redis_client,
+    create_services,
+    metric_sources,
+)
 from service.database.engine import open_database
 from service.errors import StoreUnavailable
 from service.keyring.kms.selection import open_key_services
@@ -30,11 +35,12 @@ from service.readiness.status import Problems, SharedStatus
 from service.redis.event_streams import EventStreams
 from service.redis.feed_marking import FeedMarking
 from service.settings import Settings
-from service.web import metrics, openapi
+from service.web import openapi
 from service.web.addresses import TrustedProxies
 from service.web.authentication import answer_options_to_anybody, authenticate
 from service.web.errors import HANDLERS
 from service.web.limits import BODY_LIMIT
+from service.web.metrics.gauges import EVENTS_DROPPED, Gauges, install_gauges
 from service.web.middleware import RequestMiddleware
 from service.web.pages.routes import ROUTES as PAGES
 from service.web.requests import JsonRequest, trusting
@@ -104,14 +110,17 @@ def create_app(settings: Settings) -> ASGIApp:
         install(
             app, create_services(settings, redis, engine, passwords, policy, keys, ready, users)
         )
-        streams = EventStreams(redis, settings.events_age, metrics.EVENTS_DROPPED.inc)
+        gauges = Gauges(metric_sources(pool, watch, ready))
+        install_gauges(app, gauges)
+        streams = EventStreams(redis, settings.events_age, EVENTS_DROPPED.inc)
         tasks = (
             streams.run(),
             watch.run(),
             marking.run(),
             costs.follow(passwords),
             users.keep_confirmed(),
-            ready.begin(),
+            ready.keep_looking(),
+            gauges.run(),
         )
         background = [asyncio.create_task(task) for task in tasks]
         # What exists now lives on; leaving it out of every collection halves the slowest requests.

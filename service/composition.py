@@ -5,8 +5,10 @@ from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service import __version__
 from service.account_lifecycle.export import AccountExports
 from service.accounts.blocklist import Blocklist
+from service.accounts.hashing import HashingPool
 from service.accounts.password_policy import PasswordPolicy
 from service.accounts.passwords import Passwords
 from service.accounts.second_factors import SecondFactors
@@ -21,6 +23,7 @@ from service.authentication.recent import RecentAuthentication
 from service.authentication.second_factor import SecondFactorAuthentication
 from service.clock import system_clock
 from service.keyring.keys import KeysInUse, ServiceKeys
+from service.keyring.watch import KeyWatch
 from service.rate_limits import Limit, Limits, RateLimits
 from service.readiness.checks import Parts
 from service.readiness.status import Readiness, SharedStatus
@@ -39,6 +42,7 @@ from service.twofactor.management import SecondFactorManagement
 from service.twofactor.pending import PendingEnrolments
 from service.twofactor.proving import SecondFactorProofs
 from service.twofactor.recovery_codes import RecoveryDigests
+from service.web.metrics.gauges import Sources
 from service.web.services import Services
 
 _LONGEST_WAIT = timedelta(days=1)
@@ -121,6 +125,11 @@ def create_password_policy(settings: Settings) -> PasswordPolicy:
     return PasswordPolicy(
         settings.password_min, settings.app_name, Blocklist(file) if file else None
     )
+
+
+def metric_sources(pool: HashingPool, watch: KeyWatch, ready: SharedStatus) -> Sources:
+    """Name where the metrics of this process find their figures."""
+    return Sources(__version__, pool.queue, watch.ages, lambda: ready.last)
 
 
 def create_services(

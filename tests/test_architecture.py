@@ -25,7 +25,7 @@ ROOMS = {
     # all that knows HTTP
     "web": (
         "authentication account_lifecycle sessions twofactor readiness accounts clock errors logs "
-        "streams"
+        "streams reply_times"
     ),
     # use cases
     "authentication": (
@@ -45,7 +45,7 @@ ROOMS = {
     "keyring": "database settings clock errors",
     "access_tokens": "",
     "embedded": "settings redis errors",
-    "redis": "settings rates errors",
+    "redis": "settings rates reply_times errors",
     "database": "errors",
     "settings": "rates errors",
     "rates": "",
@@ -53,6 +53,7 @@ ROOMS = {
     "console_log": "",
     "streams": "line_writer",
     "line_writer": "",
+    "reply_times": "",
     "clock": "",
     "errors": "",
 }

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from tools.testbed.cluster import Cluster
 from tools.testbed.redis_server import RedisServer, available
 from tools.testbed.sentinel import SentinelTrio
 from tools.testbed.service_process import ServiceProcess, code_of
-from tools.testbed.waiting import wait_until
+from tools.testbed.waiting import eventually, wait_until
 
 from service.readiness.checks import Parts, clock_part
 from service.readiness.status import Part, Probe, Readiness, SharedStatus
@@ -185,6 +186,9 @@ def test_a_wrong_clock(
         assert abs(int(parts["clock"]["facts"]["skewMs"]) - shift * 1000) < 900
         assert parts["clock"]["warning"]
         wait_until(lambda: '"part":"clock"' in pod.output())
+        metrics = httpx.get(f"{pod.url}/metrics", timeout=20).text
+        [told] = re.findall(r"^openshow_clock_skew_seconds (\S+)$", metrics, re.MULTILINE)
+        assert abs(float(told) - shift) < 5
     finally:
         pod.stop()
 
@@ -396,6 +400,34 @@ async def test_who_asks_together_shares_a_look() -> None:
     going.set()
     assert all(each.ok for each in await asyncio.gather(*asking[1:]))
     assert asked_for == 1
+
+
+async def test_what_is_wrong_is_told_unasked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The log has it once, though nobody asks for readiness, and after a look that failed, too."""
+    monkeypatch.setattr(SharedStatus, "EVERY", 0.001)
+    looks = 0
+
+    async def look() -> Readiness:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            raise ZeroDivisionError
+        return Readiness(FINE, FINE, FINE, clock_part(-7.0))
+
+    shared = SharedStatus(look)
+    looking = asyncio.create_task(shared.keep_looking())
+
+    async def looked() -> bool:
+        return looks >= 5
+
+    await eventually(looked)
+    looking.cancel()
+    assert shared.last == Readiness(FINE, FINE, FINE, clock_part(-7.0))
+    said = capsys.readouterr().out
+    assert said.count("7 s behind") == 1
+    assert said.count("\nZeroDivisionError\n") == 1
 
 
 async def test_what_hangs_is_asked_once() -> None:

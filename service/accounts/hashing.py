@@ -133,6 +133,12 @@ class HashingPool:
         result: T = await asyncio.wrap_future(job.future)
         return result
 
+    def queue(self) -> tuple[int, int]:
+        """Count the hashes that wait, and those that are being computed."""
+        with self._lock:
+            waiting = len(self._waiting)
+            return waiting, self._jobs - waiting
+
     async def close(self) -> None:
         """Drop what waits and wait for what runs. Call it when no request is left."""
         with self._lock:

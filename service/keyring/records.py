@@ -1,9 +1,11 @@
 """The rows of keys in the database, and which of them are in use at a given moment."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
+
+from service.clock import milliseconds
 
 SIGNING, REFRESH_MAC, PEPPER, EMAIL_DIGEST = "signing", "refresh-mac", "pepper", "email-digest"
 
@@ -63,6 +65,18 @@ def current_epoch(data_keys: Sequence[DataKey], now: int) -> int:
     """Find the epoch that seals: the newest active one. With a clock far behind, the oldest."""
     active = [key.epoch for key in data_keys if key.active_from <= now]
     return max(active, default=min(key.epoch for key in data_keys))
+
+
+def ages(stored: KeyRecords, moment: datetime, lives: KeyLives) -> dict[str, float]:
+    """Return the ages of the keys in use, in seconds: of the data key (`data`), and by use."""
+    now = milliseconds(moment)
+    current = current_epoch(stored.data_keys, now)
+    [data_key] = [key for key in stored.data_keys if key.epoch == current]
+    made = {"data": data_key.created_at}
+    for use, keys in stored.sealed_keys.items():
+        if keys:
+            made[use] = in_use(keys, now, lives.after(use))[1].created_at
+    return {use: max(0.0, (now - at) / 1000) for use, at in made.items()}
 
 
 def in_use(

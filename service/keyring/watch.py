@@ -18,7 +18,7 @@ from service.errors import (
 )
 from service.keyring.keys import KeysInUse
 from service.keyring.kms.provider import KeyProvider
-from service.keyring.records import KeyLives, KeyRecords
+from service.keyring.records import KeyLives, KeyRecords, ages
 from service.keyring.store import KeyStore
 from service.keyring.token_key_rotation import TokenKeyRotation
 from service.keyring.unsealing import UnsealedKeys, public_only
@@ -84,6 +84,11 @@ class KeyWatch:
         """
         usable = self._open and self._open.refused and not self._failed
         return "" if usable else self.problem
+
+    def ages(self) -> dict[str, float]:
+        """Return the ages of the keys in use, in seconds, by use; nothing while none is open."""
+        stored = self._open.stored if self._open else None
+        return ages(stored, self._clock(), self._lives) if stored else {}
 
     async def start(self) -> KeysInUse:
         """Load the keys of this process, open if the key service answers.

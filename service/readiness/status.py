@@ -115,6 +115,7 @@ class SharedStatus:
     """Looks at all parts, at most `RATE` times a second for a while, whoever asks how often."""
 
     RATE, BURST = 2.0, 10.0
+    EVERY = 30.0  # seconds between looks that nobody has asked for
 
     def __init__(self, look: Callable[[], Awaitable[Readiness]]) -> None:
         self._look = look
@@ -133,9 +134,20 @@ class SharedStatus:
             self._looking = asyncio.create_task(self._run())
         return await asyncio.shield(self._looking)
 
-    async def begin(self) -> None:
-        """Look once, unasked, so that the log tells what is wrong."""
-        await self()
+    async def keep_looking(self) -> None:
+        """Look unasked, at once and then now and then, so that log and metrics tell what is wrong
+        though nobody asks. It ends when it is cancelled."""
+        while True:
+            try:
+                await self()
+            except Exception as error:  # a defect here must not end the task, and so the looking
+                log.error("readiness", exc_info=error)
+            await asyncio.sleep(self.EVERY)
+
+    @property
+    def last(self) -> Readiness | None:
+        """The last look, if there was one."""
+        return self._last
 
     async def aclose(self) -> None:
         """End a look that is under way."""

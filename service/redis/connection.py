@@ -23,6 +23,7 @@ from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
 from service.errors import RevocationUnconfirmed
+from service.reply_times import REPLY_TIMES
 
 log = structlog.get_logger()
 
@@ -106,7 +107,8 @@ class MultiplexedConnection:
                 answer = error
             if not self._waiting:
                 raise exceptions.InvalidResponse("a reply that nobody waits for")
-            _, reply = self._waiting.popleft()
+            asked_at, reply = self._waiting.popleft()
+            REPLY_TIMES.add(time.monotonic() - asked_at)
             self._answer(reply, answer)
 
     def _answer(self, reply: "asyncio.Future[Any]", answer: Any) -> None:

@@ -29,6 +29,7 @@ from service.serving.core_dumps import disable_core_dumps
 from service.serving.server import LONGEST_STOP, Announce, Server, StopAsked, configuration
 from service.serving.signals import HELD, STOPS, be_a_worker
 from service.settings import Settings
+from service.web.metrics.exposition import forget_process
 
 HUNG = 15.0
 """Seconds without a beat. On a machine that is merely busy an event loop turns more often."""
@@ -110,6 +111,7 @@ class Supervisor:
             pause = min(2.0**self._failures - 1, _LONGEST_PAUSE)
             self._missing[worker.number] = time.monotonic() + pause
             self._loads[worker.number] = _ABSENT
+            forget_process(worker.pid)
             planned.append((worker, pause))
         for worker, pause in planned:  # first act, then tell
             log.error("worker lost", pid=worker.pid, cause=worker.cause, replaced_in=pause)

@@ -23,7 +23,7 @@ from service.web.errors import FAILURE, allow, as_json
 from service.web.headers import NOSNIFF, Header, joined
 from service.web.limits import LONGEST_PATH, LONGEST_QUERY, MOST_FIELDS
 from service.web.listeners import is_served
-from service.web.metrics import observe
+from service.web.metrics.requests import observe
 
 _ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 
@@ -34,7 +34,7 @@ _MALFORMED_ID = "/auth/sessions/-"
 _STOPPING = Answer(503, "service_unavailable", "This process is stopping; try again.")
 
 _HSTS = b"strict-transport-security", b"max-age=31536000"
-_NO_FAILURE = None, None
+_NO_FAILURE = "", ""
 
 log = structlog.get_logger()
 
@@ -57,8 +57,8 @@ class RequestLine(msgspec.Struct, omit_defaults=True, tag_field="event", tag="re
     ip: str | None = None
     user: str | None = None
     session: str | None = None
-    code: str | None = None
-    reason: str | None = None
+    code: str = ""
+    reason: str = ""
 
 
 class RequestMiddleware:
@@ -167,12 +167,13 @@ class _Exchange:
         seconds = time.perf_counter() - self._started
         scope = self.scope
         route = scope.get("path_template") or "-"
-        observe(route, self._method, self._status, seconds)
+        state = scope["state"]
+        code, reason = state.get(FAILURE, _NO_FAILURE)
+        observe(route, self._method, self._status, seconds, code)
         if not logs.shows_requests():
             return
-        caller, state = scope.get("user"), scope["state"]
+        caller = scope.get("user")
         peer, forwarded = scope.get("client"), state["headers"].get(b"x-forwarded-for", b"")
-        code, reason = state.get(FAILURE, _NO_FAILURE)
         logs.write(
             RequestLine(
                 level="info",

@@ -49,6 +49,17 @@ async def test_work_is_done_elsewhere(small_pool: HashingPool) -> None:
         await small_pool.run(int, "x")
 
 
+async def test_the_queue_can_be_counted(small_pool: HashingPool) -> None:
+    """Those that wait and those that run, and none of them once they are done."""
+    gate = Gate()
+    assert small_pool.queue() == (0, 0)
+    tasks = await fill(small_pool, gate, 3)
+    assert small_pool.queue() == (2, 1)
+    gate.opened.set()
+    await asyncio.gather(*tasks)
+    assert small_pool.queue() == (0, 0)
+
+
 async def test_a_full_queue_refuses_at_once(small_pool: HashingPool) -> None:
     """Proves that one runs, two wait, the fourth is refused unbegun, and places come free again."""
     gate = Gate()

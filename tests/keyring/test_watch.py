@@ -58,6 +58,20 @@ async def test_key_service_is_asked_once_for_each_data_key(
     assert flaky.unwrapped == 2
 
 
+async def test_ages_are_those_of_the_keys_in_use(data_dir: DataDir, set_clock: SetClock) -> None:
+    """Each grows with time; that of a data key begins anew when the next one seals."""
+    pod = await Pod(data_dir, set_clock, data_dir.provider).start()
+    before = pod.watch.ages()
+    assert set(before) == {"data", "signing", "refresh-mac", "pepper", "email-digest"}
+    await DataKeyRotation(data_dir.engine, data_dir.provider, set_clock).begin()
+    set_clock.advance(DELAY + timedelta(seconds=5))
+    await pod.look()
+    after = pod.watch.ages()
+    passed = (DELAY + timedelta(seconds=5)).total_seconds()
+    assert after["data"] == passed
+    assert after["signing"] - before["signing"] == passed
+
+
 async def test_key_service_is_away_for_a_new_epoch(data_dir: DataDir, set_clock: SetClock) -> None:
     """A pod that cannot open a new data key goes on with the old one and is not ready; then it is.
 

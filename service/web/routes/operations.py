@@ -11,7 +11,8 @@ from service.readiness.status import Readiness
 from service.web import openapi
 from service.web.authentication import PUBLIC
 from service.web.listeners import shows_details
-from service.web.metrics import exposition
+from service.web.metrics.exposition import exposition
+from service.web.metrics.gauges import gauges_of
 from service.web.protocol import STOPPING
 from service.web.requests import JsonRequest
 from service.web.routes.bodies import REFUSALS, Body, failures
@@ -110,8 +111,9 @@ async def ready(request: JsonRequest) -> Response[bytes]:
     summary="Metrics",
     responses={200: ResponseSpec(str, False, "Prometheus text", "text/plain")} | failures(),
 )
-async def metrics() -> Response[bytes]:
-    """Return counts and times of requests, as Prometheus text."""
+async def metrics(request: JsonRequest) -> Response[bytes]:
+    """Return counts and times of requests, what they came to, queues, keys and clocks."""
+    gauges_of(request.app).look()
     return Response(exposition(), media_type=CONTENT_TYPE_LATEST)
 
 

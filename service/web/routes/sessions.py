@@ -16,6 +16,7 @@ from service.errors import (
     TooManyAttempts,
 )
 from service.web.authentication import BEARER, PUBLIC
+from service.web.metrics.outcomes import ended
 from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import (
     NO_STORE,
@@ -139,9 +140,9 @@ async def logout(request: JsonRequest, data: LogoutBody) -> None:
 async def logout_all(request: JsonRequest, data: LogoutAllBody) -> RevokedBody:
     """End all sessions of the caller, or all others with `keepCurrent`."""
     sessions = services_of(request.app).sessions
-    return RevokedBody(
-        await sessions.revoke_all(request.user, data.keep_current, origin_of(request))
-    )
+    revoked = await sessions.revoke_all(request.user, data.keep_current, origin_of(request))
+    ended("all", revoked)
+    return RevokedBody(revoked)
 
 
 @get(

@@ -1,0 +1,24 @@
+"""Spells all metrics as Prometheus text."""
+
+import os
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from service.web.metrics.requests import count_dropped_lines
+
+
+def exposition() -> bytes:
+    """Spell all metrics of the service as Prometheus text."""
+    count_dropped_lines()
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest()
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+def forget_process(pid: int | None) -> None:
+    """Leave out what a worker that has ended has told of itself; what it has counted stays."""
+    if pid is not None:
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]

@@ -1,0 +1,114 @@
+"""Gauges and counters of what goes on beside requests: each process looks at its own now and then.
+
+The parts count for themselves, in plain numbers, and know nothing of Prometheus. What they have
+counted is brought over every few seconds, and before the process that is asked tells its metrics.
+"""
+
+import asyncio
+import platform
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+import structlog
+from litestar import Litestar
+from prometheus_client import Counter, Gauge, Histogram
+
+from service.readiness.status import Readiness
+from service.reply_times import BOUNDS, REPLY_TIMES, ReplyTimes
+
+_EVERY = 5.0
+"""Seconds between two looks: what other workers tell is as old as that."""
+
+log = structlog.get_logger()
+
+
+def _gauge(name: str, text: str, labels: Sequence[str] = (), mode: str = "livemostrecent") -> Gauge:
+    return Gauge(name, text, labels, multiprocess_mode=mode)  # type: ignore[arg-type]  # a Literal
+
+
+EVENTS_DROPPED = Counter(
+    "openshow_events_dropped", "Audit events dropped before their time, to make room."
+)
+_BUILD = _gauge("openshow_build_info", "Always 1.", ("version", "python"))
+_WORKERS = _gauge("openshow_workers", "Worker processes that serve.", mode="livesum")
+_WAITING = _gauge("openshow_hashes_waiting", "Password hashes that wait.", mode="livesum")
+_RUNNING = _gauge("openshow_hashes_running", "Password hashes being computed.", mode="livesum")
+_READY = _gauge("openshow_ready", "Whether a part can serve (1) or not (0).", ("part",), "livemin")
+_SKEW = _gauge("openshow_clock_skew_seconds", "How far this clock is ahead of Redis'.")
+_AGES = _gauge("openshow_key_age_seconds", "Age of the key of each kind in use.", ("key",))
+_REPLIES = Histogram(
+    "openshow_redis_reply_seconds",
+    "Time from asking Redis to its reply, that in the queue included.",
+    buckets=BOUNDS,
+)
+
+
+class Sources(msgspec.Struct, frozen=True):
+    """Where the figures of this process are."""
+
+    version: str
+    hashes: Callable[[], tuple[int, int]]
+    """How many wait, and how many run."""
+    key_ages: Callable[[], Mapping[str, float]]
+    """In seconds, by the kind of key; empty while they are not open."""
+    readiness: Callable[[], Readiness | None]
+    """The last look."""
+
+
+class Gauges:
+    """Brings the figures of one process over."""
+
+    def __init__(self, sources: Sources, replies: ReplyTimes = REPLY_TIMES) -> None:
+        self._sources = sources
+        self._replies = replies
+        self._counts, self._seconds = [0] * len(replies.counts), 0.0  # brought over by now
+        _BUILD.labels(sources.version, platform.python_version()).set(1)
+        _WORKERS.set(1)
+
+    async def run(self) -> None:
+        """Look again and again, until it is cancelled."""
+        while True:
+            try:
+                self.look()
+            except Exception as error:  # a defect here must not end the task, and so the looking
+                log.error("metrics", exc_info=error)
+            await asyncio.sleep(_EVERY)
+
+    def look(self) -> None:
+        """Bring everything up to date."""
+        waiting, running = self._sources.hashes()
+        _WAITING.set(waiting)
+        _RUNNING.set(running)
+        for kind, age in self._sources.key_ages().items():
+            _AGES.labels(kind).set(age)
+        if (readiness := self._sources.readiness()) is not None:
+            for name, part in readiness.parts().items():
+                if name != "process":
+                    _READY.labels(name).set(part.ok)
+            if skew := readiness.clock.facts.get("skewMs"):
+                _SKEW.set(int(skew) / 1000)
+        self._count_replies()
+
+    def _count_replies(self) -> None:
+        """Add what has come since the last look to the histogram, in one step a bucket."""
+        counts, seconds = [*self._replies.counts], self._replies.seconds
+        # Its `observe` takes one at a time, and 2 µs: more than all else that a reply costs here.
+        buckets = _REPLIES._buckets
+        for bucket, count, before in zip(buckets, counts, self._counts, strict=True):
+            bucket.inc(count - before)
+        _REPLIES._sum.inc(seconds - self._seconds)
+        self._counts, self._seconds = counts, seconds
+
+
+_GAUGES = "gauges"
+
+
+def install_gauges(app: Litestar, gauges: Gauges) -> None:
+    """Give `gauges` to the route of `app` that tells metrics."""
+    app.state[_GAUGES] = gauges
+
+
+def gauges_of(app: Litestar) -> Gauges:
+    """Return the gauges that were installed."""
+    gauges: Gauges = app.state[_GAUGES]
+    return gauges
