@@ -112,6 +112,7 @@ def test_the_limits_in_force() -> None:
         "codes": (10, quarter),
         "codes-in-a-row": (50, quarter),
         "calls": (60, timedelta(minutes=1)),
+        "exports": (1, hour),
     }
 
 

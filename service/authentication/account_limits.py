@@ -30,7 +30,7 @@ class AccountLimits:
         self._rate_limits = rate_limits
 
     async def in_force(self, user: User) -> Sequence[LimitInForce]:
-        """List the limits on passwords and codes that the account has reached.
+        """List the limits that the account has reached, but for those on calls, which are short.
 
         `account_network` stands once for each network that has reached it.
         """
@@ -38,12 +38,12 @@ class AccountLimits:
         account, anywhere, noted = self._of_passwords(user)
         subjects = await self._rate_limits.noted_subjects(account, noted)
         networks = [Counter(limits.account_network, subject) for subject in subjects]
-        codes = CodeCounters.of(self._rate_limits, user.id).named()
+        others = self._of_user(user)
         waits = [
             *await self._rate_limits.waits(account, [*networks, anywhere], noted),
-            *await self._rate_limits.waits(user.id, [*codes.values()]),
+            *await self._rate_limits.waits(user.id, [*others.values()]),
         ]
-        names = [*["account_network"] * len(networks), "account", *codes]
+        names = [*["account_network"] * len(networks), "account", *others]
         return [
             LimitInForce(name, wait) for name, wait in zip(names, waits, strict=True) if wait > 0
         ]
@@ -51,9 +51,9 @@ class AccountLimits:
     async def forgive(self, user: User) -> None:
         """Forget all attempts of the account, and the calls that were counted of it."""
         calls = [self._rate_limits.of_calls(user.id, call) for call in _CALLS]
-        codes = CodeCounters.of(self._rate_limits, user.id).named()
+        counters = [*self._of_user(user).values(), *filter(None, calls)]
         await self._rate_limits.forgive_account(*self._of_passwords(user))
-        await self._rate_limits.forgive(user.id, [*codes.values(), *filter(None, calls)])
+        await self._rate_limits.forgive(user.id, counters)
         await self._forgive_calls_in_scripts(user.id)
 
     async def _forgive_calls_in_scripts(self, user_id: bytes) -> None:
@@ -63,6 +63,10 @@ class AccountLimits:
         rotations = [names.attempts + b"refresh:" + session_id for session_id in index[::2]]
         everywhere = names.attempts + b"logout-all:" + user_id.hex().encode()
         await self._redis.change("DEL", everywhere, *rotations)
+
+    def _of_user(self, user: User) -> dict[str, Counter]:
+        exports = self._rate_limits.of_user(self._rate_limits.limits.exports, user.id)
+        return CodeCounters.of(self._rate_limits, user.id).named() | {"exports": exports}
 
     def _of_passwords(self, user: User) -> tuple[bytes, Counter, Counter]:
         """Return the account's home, its counter over all networks, and where those are noted."""

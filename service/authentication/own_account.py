@@ -1,17 +1,13 @@
 """What people may do with their account as a whole, after a recent proof of who they are."""
 
-from datetime import timedelta
-
 from service.account_lifecycle.export import AccountExports, Export
 from service.authentication.identity import Identities
 from service.authentication.recent import RecentAuthentication
 from service.errors import InvalidAccessToken
-from service.rate_limits import Counter, Limit, RateLimits
+from service.rate_limits import RateLimits
 from service.sessions.access_tokens import Caller
 from service.sessions.origin import RequestOrigin
 from service.sessions.sessions import Sessions
-
-_EXPORTS = Limit("exports", 1, timedelta(hours=1))
 
 
 class OwnAccount:
@@ -42,8 +38,7 @@ class OwnAccount:
             TooManyAttempts
         """
         await self._recent.demand(await self._identities.of(caller, as_stored=True))
-        subject = self._rate_limits.subject("exports", caller.user_id.hex())
-        counters = [Counter(_EXPORTS, subject)]
+        counters = [self._rate_limits.of_user(self._rate_limits.limits.exports, caller.user_id)]
         ticket = await self._rate_limits.count(caller.user_id, counters)
         try:
             sessions = await self._sessions.all_of(caller, origin)

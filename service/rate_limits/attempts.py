@@ -17,7 +17,7 @@ from service.errors import (
     WrongAnswer,
 )
 from service.rate_limits import scripts
-from service.rate_limits.limits import Counter, Exemption, Limits
+from service.rate_limits.limits import Counter, Exemption, Limit, Limits
 from service.redis.client import RedisClient
 from service.redis.keys import bucket
 
@@ -84,6 +84,10 @@ class RateLimits:
         if self.limits.calls is None:
             return None
         return Counter(self.limits.calls, self.subject("call", call, user_id.hex()))
+
+    def of_user(self, limit: Limit, user_id: bytes) -> Counter:
+        """Make the counter of a user, for a limit of which they have one."""
+        return Counter(limit, self.subject(limit.name, user_id.hex()))
 
     async def take_back(
         self,

@@ -47,6 +47,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     codes: Limit = Limit("codes", 10, timedelta(minutes=15))
     codes_in_a_row: Limit = Limit("codes-in-a-row", 50, timedelta(minutes=15), timedelta(days=1))
     calls: Limit | None = Limit("calls", 60, timedelta(minutes=1))
+    exports: Limit = Limit("exports", 1, timedelta(hours=1))
 
 
 class Counter(msgspec.Struct, frozen=True):

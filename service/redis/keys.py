@@ -14,7 +14,8 @@ all atomically, on a cluster as well as on a standalone server.
 | `challenge:{b}:<sha256>:row`   | string | version of the user row behind it    | the challenge's |
 | `ticket:{b}:<purpose>:<uid>`   | string | a ticket (`tickets/tickets.py`)      | the ticket's    |
 | `totp:{b}:<enrolment id>`      | string | last accepted step                   | a few steps     |
-| `attempts:{b}:<what>:<digest>` | list   | times of attempts, µs                | limit's window  |
+| `attempts:{b}:<what>:<digest>` | list   | times of attempts, µs; what there    | limit's window  |
+|                                |        | is stands in `docs/limits.md`        |                 |
 | `events:{b}`                   | stream | audit events (`docs/events.md`)      | capped          |
 | `events:{b}:dropped`           | string | how many went before their time      | a week          |
 | `revoked:{b}`                  | stream | the feed: ends of sessions           | capped          |

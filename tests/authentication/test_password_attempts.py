@@ -230,10 +230,16 @@ async def test_codes_and_calls_are_forgiven(ann: Account, keys: RedisServer) -> 
     await bounded.aclose()
     for call in ("enable", "reauthenticate"):
         await rate_limits.count_call(user.id, call)
+    await rate_limits.count(user.id, [rate_limits.of_user(rate_limits.limits.exports, user.id)])
     with keys.client() as client:
         counted = {key.split(b":")[2] for key in client.scan_iter("attempts:*")}
         assert {b"calls", b"refresh", b"logout-all", b"codes", b"codes-in-a-row"} <= counted
-    assert list(await ann.in_force()) == ["codes.login", "codes.session", "codes.recovery"]
+    assert list(await ann.in_force()) == [
+        "codes.login",
+        "codes.session",
+        "codes.recovery",
+        "exports",
+    ]
     await ann.limits.forgive(user)
     with keys.client() as client:
         left = {key.split(b":")[2] for key in client.scan_iter("attempts:*")}
