@@ -1,11 +1,9 @@
 """SERVICE_REQUIRE_TLS: what leaves the machine in clear stops the start, and nothing else does."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from tools.testbed.redis_server import REPOSITORY
+from tools.testbed.forked import run_command
 
 from service.cli.required_tls import connections_in_clear, is_here, refuse_what_is_in_clear
 from service.errors import SettingsError
@@ -136,20 +134,13 @@ def test_what_is_this_machine(host: str, here: bool) -> None:
 @pytest.mark.parametrize("command", [["serve"], ["migrate"], ["keys", "status"]])
 def test_each_command_stops(tmp_path: Path, command: list[str]) -> None:
     """With exit code 2 and one line, before anything is made or connected to."""
-    done = subprocess.run(
-        [sys.executable, "-m", "service", *command],
-        cwd=REPOSITORY,
-        env={
-            "PATH": "/usr/bin:/bin",
-            "SERVICE_DATA_DIR": str(tmp_path / "var"),
-            "SERVICE_REDIS_URL": f"redis://u:{SECRET}@192.0.2.1",
-            "SERVICE_REQUIRE_TLS": "on",
-        },
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "SERVICE_DATA_DIR": str(tmp_path / "var"),
+        "SERVICE_REDIS_URL": f"redis://u:{SECRET}@192.0.2.1",
+        "SERVICE_REQUIRE_TLS": "on",
+    }
+    done = run_command(command, environment)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert "SERVICE_REDIS_URL" in line

@@ -2,13 +2,13 @@
 
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from tools.testbed.forked import run_command
 from tools.testbed.redis_server import REPOSITORY, RedisServer, available
 from tools.testbed.service_process import ServiceProcess, sign_up
 from tools.testbed.waiting import eventually
@@ -236,15 +236,7 @@ def shown(value: object) -> str:
 
 def run(**variables: str) -> subprocess.CompletedProcess[str]:
     """`python -m service serve` until it ends."""
-    return subprocess.run(
-        [sys.executable, "-m", "service", "serve"],
-        cwd=REPOSITORY,
-        env={"PATH": "/usr/bin:/bin", **variables},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    return run_command(["serve"], {"PATH": "/usr/bin:/bin", **variables})
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,9 @@ Litestar describes the routes; here the document gets what it does not know: the
 answers carry, and that validation errors have our shape.
 """
 
+import asyncio
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -44,15 +46,22 @@ class Pages(msgspec.Struct, frozen=True):
 
 
 def state(routes: Sequence[HTTPRouteHandler]) -> State:
-    """Make the app state that holds the pages of these routes."""
-    document = describe(routes)
-    return State({_KEY: Pages(msgspec.json.encode(document), schema_page.render(document))})
+    """Make the app state by which `pages_of` finds the pages of these routes.
+
+    They are made when somebody asks first: it takes more CPU than all the rest of a start.
+    """
+
+    @cache
+    def make() -> Pages:
+        document = describe(routes)
+        return Pages(msgspec.json.encode(document), schema_page.render(document))
+
+    return State({_KEY: make})
 
 
-def pages_of(app: Litestar) -> Pages:
-    """Return the pages in the app's state."""
-    pages: Pages = app.state[_KEY]
-    return pages
+async def pages_of(app: Litestar) -> Pages:
+    """Return the pages of the app."""
+    return await asyncio.to_thread(app.state[_KEY])
 
 
 def describe(routes: Sequence[HTTPRouteHandler]) -> dict[str, Any]:

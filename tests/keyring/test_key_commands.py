@@ -19,6 +19,7 @@ import httpx
 import jwt
 import pytest
 from sqlalchemy import insert
+from tools.testbed.forked import run_command
 from tools.testbed.postgresql import PostgresServer
 from tools.testbed.redis_server import REPOSITORY, RedisServer, available
 from tools.testbed.service_process import ServiceProcess, sign_up
@@ -74,9 +75,10 @@ class Operator:
 
     async def run(self, *arguments: str, status: int = 0) -> str:
         """What the command prints; it must end with this status."""
-        process = self.begin(*arguments)
-        printed, _ = await asyncio.to_thread(process.communicate, None, 120)
-        assert process.returncode == status, printed
+        command = ["keys", *arguments]
+        done = await asyncio.to_thread(run_command, command, self._environment, 120)
+        printed = done.stdout + done.stderr
+        assert done.returncode == status, printed
         assert "Traceback" not in printed
         return printed
 

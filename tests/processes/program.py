@@ -5,14 +5,15 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import mkstemp
 from typing import Any
 
 import httpx
+from tools.testbed.forked import ForkedProgram, Running
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0  # seconds after which something that should have happened counts as failed
@@ -50,23 +51,32 @@ class Program:
         environment |= {"SERVICE_ENV": "test", "SERVICE_BCRYPT_COST": "4", "SERVICE_PORT": "0"}
         environment |= {"SERVICE_DATA_DIR": str(data_dir), "PYTHONUNBUFFERED": "1"} | settings
         self.data_dir = data_dir
-        self.output = ""
-        self._process = subprocess.Popen(
+        descriptor, path = mkstemp(".log", "program-", data_dir.parent)
+        self._log = Path(path)
+        self._process = self._launched(command, environment, descriptor)
+        os.close(descriptor)
+        self.pid = self._process.pid
+
+    def _launched(
+        self, command: Sequence[str], environment: Mapping[str, str], log: int
+    ) -> Running:
+        if not command and environment.get("SERVICE_WORKERS", "1") == "1":
+            return ForkedProgram(
+                "service", ["serve"], REPOSITORY, environment, self._log, own_session=True
+            )
+        return subprocess.Popen(
             [sys.executable, *(command or ("-m", "service", "serve"))],
             cwd=REPOSITORY,
             env=environment,
-            stdout=subprocess.PIPE,
+            stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self.pid = self._process.pid
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.output += line.decode()
+    @property
+    def output(self) -> str:
+        """All that it has printed so far."""
+        return self._log.read_text(encoding="utf-8")
 
     def wait_for(self, pattern: str) -> str:
         """Wait for the pattern in the output; returns its first group, or all that matched."""
@@ -89,9 +99,7 @@ class Program:
 
     def exit_code(self) -> int:
         """Wait for the end."""
-        code = self._process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
-        return code
+        return self._process.wait(PATIENCE)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop and wait for the end."""
@@ -101,7 +109,7 @@ class Program:
     def clear_away(self) -> None:
         """After a test that may have failed: leave no process behind."""
         if self._process.poll() is None:
-            self._process.terminate()
+            self._process.send_signal(signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(10)
         with suppress(ProcessLookupError):  # workers may have outlived it
@@ -109,6 +117,3 @@ class Program:
         self._process.wait()
         with suppress(FileNotFoundError, ValueError, ProcessLookupError):
             os.kill(server_pid(self.data_dir), signal.SIGKILL)
-        self._reader.join(PATIENCE)
-        assert self._process.stdout is not None
-        self._process.stdout.close()

@@ -1,28 +1,19 @@
 """Exit codes of commands: 0 done, already so, or a dry run; 1 not there, refused, failed; 2 usage
 or settings."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tools.testbed.forked import run_command
 from tools.testbed.redis_server import RedisServer
 
 from service.cli.program import _parser
-from tests.processes.program import REPOSITORY
 
 
 def run(data_dir: Path, *arguments: str, **settings: str) -> tuple[int, str]:
     """The exit code of a command, and what it says on standard error."""
-    done = subprocess.run(
-        [sys.executable, "-m", "service", *arguments],
-        cwd=REPOSITORY,
-        env={"PATH": "/usr/bin:/bin", "SERVICE_DATA_DIR": str(data_dir), **settings},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    environment = {"PATH": "/usr/bin:/bin", "SERVICE_DATA_DIR": str(data_dir), **settings}
+    done = run_command(arguments, environment)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr
 

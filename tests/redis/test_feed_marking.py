@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, suppress
@@ -15,7 +13,8 @@ import pytest
 from redis.exceptions import MovedError
 from tools.testbed.access import SERVICE, url_as
 from tools.testbed.cluster import Cluster
-from tools.testbed.redis_server import REPOSITORY, NetworkServer, RedisServer
+from tools.testbed.forked import run_command
+from tools.testbed.redis_server import NetworkServer, RedisServer
 from tools.testbed.sentinel import SentinelTrio
 from tools.testbed.service_process import ServiceProcess
 from tools.testbed.waiting import eventually, wait_until
@@ -143,15 +142,7 @@ def test_the_service_marks_at_its_start(tmp_path: Path, kind: str) -> None:
 
 def claim(service: ServiceProcess, *arguments: str) -> tuple[int, str]:
     """Run `redis claim` with the settings of a service."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "service", "redis", "claim", *arguments],
-        cwd=REPOSITORY,
-        env=service._environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    ran = run_command(["redis", "claim", *arguments], service._environment)
     assert ran.stderr == ""
     return ran.returncode, ran.stdout
 

@@ -1,11 +1,11 @@
 """A server as a process: started, waited for, held still, and ended one way or another."""
 
 import signal
-import subprocess
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Self
 
+from tools.testbed.forked import Running
 from tools.testbed.waiting import PATIENCE, wait_until
 
 
@@ -15,12 +15,12 @@ class ServerProcess(ABC):
     def __init__(self, directory: Path, log: str) -> None:
         """`log` is the file in there that tells why it has ended, should it end by itself."""
         self.directory = directory
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Running | None = None
         self.frozen = False
         self._log = directory / log
 
     @abstractmethod
-    def _popen(self) -> "subprocess.Popen[bytes]":
+    def _popen(self) -> Running:
         """Start the program."""
 
     @abstractmethod
@@ -38,7 +38,7 @@ class ServerProcess(ABC):
         wait_until(self._is_up, patience)
         return self
 
-    def _launch(self) -> "subprocess.Popen[bytes]":
+    def _launch(self) -> Running:
         self.process, self.frozen = self._popen(), False
         return self.process
 

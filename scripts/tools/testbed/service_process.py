@@ -14,6 +14,7 @@ import httpx
 import jwt
 
 from service.settings import Secret
+from tools.testbed.forked import ForkedProgram, Running, can_fork
 from tools.testbed.redis_server import REPOSITORY
 from tools.testbed.server_process import ServerProcess
 
@@ -47,15 +48,18 @@ class HttpProcess(ServerProcess):
         self.process = None
         return code, self.output()
 
-    def _popen(self) -> "subprocess.Popen[bytes]":
+    def _popen(self) -> Running:
         with self._open_log() as log:
-            return subprocess.Popen(
-                [sys.executable, *self.arguments],
-                cwd=REPOSITORY,
-                env=self._environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+            return self._launched(log)
+
+    def _launched(self, log: IO[bytes]) -> Running:
+        return subprocess.Popen(
+            [sys.executable, *self.arguments],
+            cwd=REPOSITORY,
+            env=self._environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
 
     def _open_log(self) -> IO[bytes]:
         """Open what a new process writes to."""
@@ -98,6 +102,16 @@ class ServiceProcess(HttpProcess):
         super().__init__((*program, "serve"), directory / "service.log", environment)
         self.redis_url = redis_url
         self._made.add(self)
+
+    def _launched(self, log: IO[bytes]) -> Running:
+        is_itself = tuple(self.arguments) == ("-m", "service", "serve")
+        if (
+            is_itself
+            and self._environment.get("SERVICE_WORKERS", "1") == "1"
+            and can_fork(self._environment)
+        ):
+            return ForkedProgram("service", ["serve"], REPOSITORY, self._environment, self._log)
+        return super()._launched(log)
 
     @classmethod
     def running(cls) -> list["ServiceProcess"]:

@@ -127,7 +127,7 @@ async def metrics(request: JsonRequest) -> Response[bytes]:
 )
 async def schema_page(request: JsonRequest) -> bytes:
     """Show this document as a page. It loads nothing from anywhere."""
-    return openapi.pages_of(request.app).page
+    return (await openapi.pages_of(request.app)).page
 
 
 @get(
@@ -139,4 +139,4 @@ async def schema_page(request: JsonRequest) -> bytes:
 )
 async def schema_document(request: JsonRequest) -> bytes:
     """Return this document (OpenAPI 3.1)."""
-    return openapi.pages_of(request.app).document
+    return (await openapi.pages_of(request.app)).document
