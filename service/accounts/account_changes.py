@@ -9,8 +9,9 @@ All may raise `StoreUnavailable`.
 
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+import msgspec
+from sqlalchemy import Delete, Update, bindparam, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.accounts.passwords import PasswordHash
 from service.accounts.versions import step
@@ -64,6 +65,13 @@ _FORGET_CODES = delete(recovery_codes).where(recovery_codes.c.user_id == bindpar
 _DELETE = delete(users).where(users.c.id == bindparam("user_id"))
 
 
+class RowChange(msgspec.Struct, frozen=True):
+    """The version of the row after a change, and whether it was `made`, or had been before."""
+
+    version: int
+    made: bool
+
+
 class AccountChanges:
     """Changes accounts in the database behind `engine`."""
 
@@ -90,41 +98,22 @@ class AccountChanges:
             async with self._engine.begin() as connection:
                 if (await connection.execute(_SET_PASSWORD, change)).rowcount == 0:
                     return None
-                return await _version(connection, user_id)
+                return int((await connection.execute(_VERSION, {"user_id": user_id})).scalar_one())
 
-    async def disable(self, user_id: bytes, now: datetime) -> int | None:
-        """Let nobody log in or go on with a session.
+    async def disable(self, user_id: bytes, now: datetime) -> RowChange | None:
+        """Let nobody log in or go on with a session. `None`: there is no such user."""
+        return await self._change(_DISABLE, {"user_id": user_id, "now": milliseconds(now)})
 
-        Returns the row's version, unchanged if the account is disabled already; `None`: there is no
-        such user.
+    async def enable(self, user_id: bytes) -> RowChange | None:
+        """Let the person log in again; sessions of before stay ended. `None`: no such user."""
+        return await self._change(_ENABLE, {"user_id": user_id})
+
+    async def turn_off_second_factor(self, user_id: bytes) -> RowChange | None:
+        """Take the second factor away, and end the sessions. `None`: there is no such user.
+
+        The recovery codes go with it.
         """
-        change = {"user_id": user_id, "now": milliseconds(now), "step": step()}
-        with store_errors():
-            async with self._engine.begin() as connection:
-                await connection.execute(_DISABLE, change)
-                return await _version(connection, user_id)
-
-    async def enable(self, user_id: bytes) -> int | None:
-        """Let the person log in again. Sessions of before stay ended.
-
-        Returns as `disable`.
-        """
-        with store_errors():
-            async with self._engine.begin() as connection:
-                await connection.execute(_ENABLE, {"user_id": user_id, "step": step()})
-                return await _version(connection, user_id)
-
-    async def turn_off_second_factor(self, user_id: bytes) -> int | None:
-        """Take the second factor away with its recovery codes, and end the sessions.
-
-        Returns the row's version, unchanged if there is no second factor; `None`: no such user.
-        """
-        with store_errors():
-            async with self._engine.begin() as connection:
-                change = {"user_id": user_id, "step": step()}
-                if (await connection.execute(_TURN_OFF_SECOND_FACTOR, change)).rowcount:
-                    await connection.execute(_FORGET_CODES, {"user_id": user_id})
-                return await _version(connection, user_id)
+        return await self._change(_TURN_OFF_SECOND_FACTOR, {"user_id": user_id}, _FORGET_CODES)
 
     async def delete(self, user_id: bytes) -> bool:
         """Delete the account with its second factor. Tell whether there was one."""
@@ -134,7 +123,16 @@ class AccountChanges:
                 await connection.execute(_FORGET_CODES, {"user_id": user_id})
                 return (await connection.execute(_DELETE, {"user_id": user_id})).rowcount == 1
 
-
-async def _version(connection: AsyncConnection, user_id: bytes) -> int | None:
-    row = (await connection.execute(_VERSION, {"user_id": user_id})).first()
-    return None if row is None else int(row.version)
+    async def _change(
+        self, statement: Update, values: dict[str, object], *further: Delete
+    ) -> RowChange | None:
+        """Make a change of one row and, if there was something to change, what belongs to it."""
+        user_id = {"user_id": values["user_id"]}
+        with store_errors():
+            async with self._engine.begin() as connection:
+                result = await connection.execute(statement, values | {"step": step()})
+                if result.rowcount:
+                    for each in further:
+                        await connection.execute(each, user_id)
+                version = (await connection.execute(_VERSION, user_id)).scalar()
+        return None if version is None else RowChange(int(version), result.rowcount == 1)

@@ -1,13 +1,14 @@
 """Changes of an account in the user store, by those who make them at the same time."""
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.accounts.account_changes import AccountChanges
+from service.accounts.account_changes import AccountChanges, RowChange
 from service.accounts.emails import normalize
 from service.accounts.passwords import PasswordHash
 from service.accounts.second_factors import SecondFactor, SecondFactors
@@ -30,6 +31,14 @@ def changes(engine: AsyncEngine) -> AccountChanges:
 @pytest.fixture
 async def user_id(engine: AsyncEngine) -> bytes:
     return (await Users(engine).add(normalize("Ada@example.com"), OLD, NOW)).id
+
+
+async def made(change: Awaitable[RowChange | None]) -> int:
+    """The version of a row that was changed."""
+    changed = await change
+    assert changed is not None
+    assert changed.made
+    return changed.version
 
 
 async def row_of(engine: AsyncEngine, user_id: bytes) -> Credentials:
@@ -88,14 +97,14 @@ async def test_disabling_and_enabling(
     engine: AsyncEngine, changes: AccountChanges, user_id: bytes
 ) -> None:
     """Each raises the version once; what is so already stays as it is. Only one ends sessions."""
-    disabled = await changes.disable(user_id, NOW)
-    assert disabled == await changes.disable(user_id, NOW + timedelta(days=1))
+    disabled = await made(changes.disable(user_id, NOW))
+    again = await changes.disable(user_id, NOW + timedelta(days=1))
+    assert again == RowChange(disabled, made=False)
     row = (await row_of(engine, user_id)).user
     assert (row.disabled_at, row.version, row.sessions_from) == (NOW, disabled, disabled)
-    enabled = await changes.enable(user_id)
-    assert enabled is not None
-    assert disabled is not None
-    assert enabled == await changes.enable(user_id) > disabled
+    enabled = await made(changes.enable(user_id))
+    assert enabled > disabled
+    assert await changes.enable(user_id) == RowChange(enabled, made=False)
     row = (await row_of(engine, user_id)).user
     assert (row.disabled_at, row.version, row.sessions_from) == (None, enabled, disabled)
 
@@ -105,9 +114,9 @@ async def test_turning_the_second_factor_off(
 ) -> None:
     """It goes with its recovery codes, and sessions count from then on; once."""
     on = await turn_on(engine, user_id)
-    off = await changes.turn_off_second_factor(user_id)
-    assert off is not None
-    assert off == await changes.turn_off_second_factor(user_id) > on
+    off = await made(changes.turn_off_second_factor(user_id))
+    assert off > on
+    assert await changes.turn_off_second_factor(user_id) == RowChange(off, made=False)
     row = await row_of(engine, user_id)
     assert (row.enrolment_id, row.user.two_fa_enabled, row.user.recovery_codes_left) == (
         None,
@@ -159,10 +168,9 @@ async def test_sessions_from_is_never_lowered(
     engine: AsyncEngine, changes: AccountChanges, user_id: bytes
 ) -> None:
     """It is that of the last change that ends sessions, whatever version others have made since."""
-    first = await changes.disable(user_id, NOW)
+    first = await made(changes.disable(user_id, NOW))
     async with engine.begin() as connection:
         await connection.execute(update(tables.users).values(version=tables.users.c.version + 5))
     second = await changes.set_password(user_id, OLD, NEW, NOW)
-    assert first is not None
     assert second is not None
     assert (await row_of(engine, user_id)).user.sessions_from == second > first + 5
