@@ -7,6 +7,7 @@ of its own: each turn of a thread costs more than the read, so all of it is done
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -16,6 +17,7 @@ import asyncpg
 import msgspec
 from sqlalchemy import Select, event
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import await_only
 
 from service.database.file_identity import FileIdentity, identity_of
 
@@ -32,6 +34,10 @@ class AccountState(msgspec.Struct, frozen=True):
     has_second_factor: bool
     is_disabled: bool
     sessions_from: int
+
+
+_ENDING = 1.0
+"""Seconds that the end of the thread of a connection to SQLite is waited for."""
 
 
 class Reader(Protocol):
@@ -89,6 +95,13 @@ class _PostgresReader:
                 raise
 
 
+async def _stopped(connection: aiosqlite.Connection) -> None:
+    with suppress(TimeoutError):  # what it still does may hang
+        async with asyncio.timeout(_ENDING):
+            if (stopped := connection.stop()) is not None:
+                await stopped
+
+
 class _SqliteReader:
     """Reads one row for all users: the thread releases the GIL for each row that it fetches."""
 
@@ -108,7 +121,7 @@ class _SqliteReader:
             size: self._STATES.format(",".join("?" * size))
             for size in (1 << power for power in range(MOST_USERS.bit_length()))
         }
-        event.listen(engine.sync_engine, "engine_disposed", self._close)
+        event.listen(engine.sync_engine, "engine_disposed", self._dispose)
 
     def spell(self, statement: Select[Any]) -> str:
         return str(statement.compile(dialect=self._engine.dialect))
@@ -154,7 +167,13 @@ class _SqliteReader:
             self._connection, self._identity = opened, identity
             return opened
 
-    def _close(self, _: object = None) -> None:
+    def _close(self) -> None:
         if self._connection is not None:
             self._connection.stop()
             self._connection = None
+
+    def _dispose(self, _: object) -> None:
+        """Close with the engine. Its thread tells the event loop, which must not end before."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await_only(_stopped(connection))

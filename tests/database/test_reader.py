@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 from tools.testbed.postgresql import PostgresServer
-from tools.testbed.waiting import eventually
+from tools.testbed.waiting import eventually, wait_until
 
 from service.database.engine import open_database, ping, store_errors
 from service.database.migration import migrate
@@ -270,3 +271,22 @@ async def test_a_read_of_a_file_that_is_cancelled(tmp_path: Path) -> None:
             with pytest.raises(StoreUnavailable), store_errors():
                 await reader.one("SELECT nothing FROM nowhere WHERE 1 = ?", one)
     await engine.dispose()
+
+
+def test_the_loop_may_end_with_the_engine(tmp_path: Path) -> None:
+    """Once the engine is disposed of, no thread tells a loop that is closed, as a command's is."""
+    store, tracebacks = SqliteStore(tmp_path), []
+
+    async def read_once() -> None:
+        engine = store.open()
+        await read(open_reader(engine), secrets.token_bytes(16))
+        await engine.dispose()
+
+    before, threading.excepthook = threading.excepthook, tracebacks.append
+    try:
+        for _ in range(20):
+            asyncio.run(read_once())
+        wait_until(lambda: not any("worker_thread" in t.name for t in threading.enumerate()))
+    finally:
+        threading.excepthook = before
+    assert tracebacks == []
