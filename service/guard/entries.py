@@ -52,6 +52,10 @@ Entry = tuple[Position, Said]
 
 def read_entry(id_: bytes, fields: Sequence[bytes]) -> Entry:
     """Read an entry. One that is malformed has number 0: whatever it was is missing."""
+    match fields:  # as most are, in storms above all
+        case [b"n", text, b"s", session_id] if len(session_id) == _SESSION_ID:
+            if number := whole_number(text):
+                return Position(id_, number), session_id
     is_ours = len(fields) > 1 and len(fields) % 2 == 0 and fields[0] == b"n"
     number = (whole_number(fields[1]) if is_ours else 0) or 0
     said = _said(fields) if number else None

@@ -49,17 +49,18 @@ class Stream:
         Of one that the guard does not understand nobody knows whose session it ends, so for as long
         as it matters nothing is sure.
         """
-        match entry:
-            case _, bytes(session_id):
-                self.shard.add(session_id)
-            case _, UserCutOff(user_id, cut_off):
-                self.shard.cut_off(user_id, cut_off)
-            case _, BucketCutOff(at):
-                self.shard.cut_off_everybody(at)
-            case position, UnknownKind(name):
+        position, said = entry
+        match said:
+            case bytes():
+                self.shard.add(said)
+            case UserCutOff():
+                self.shard.cut_off(said.user_id, said.cut_off)
+            case BucketCutOff():
+                self.shard.cut_off_everybody(said.at)
+            case UnknownKind():
                 if (left := self._matters_for(position.milliseconds)) > 0:
                     self.set_incomplete(left)
-                    self._on_unknown_kind(self, name)
+                    self._on_unknown_kind(self, said.name)
 
     def goes_on(self, entries: list[Entry]) -> bool:
         """Take what stands after `cursor.before_last`. False: the last known entry is not there."""

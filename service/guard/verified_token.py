@@ -26,17 +26,20 @@ class VerifiedToken(msgspec.Struct, gc=False):
         """The id of the user."""
         return bytes.fromhex(self.identity.user_id)
 
-    def has_ended(self) -> bool:
-        """Tell whether its session has ended, as far as is known, and compare it with all cut-offs.
-
-        If not, `ends` is the current one of its shard.
-        """
+    def is_cut_off(self) -> bool:
+        """Tell whether a cut-off that is known by now has ended its session."""
         shard = self.ends.shard
-        if self.session_id in shard or shard.is_cut_off(
-            self.user_id, self.session_id, self.opened_at
-        ):
+        return shard.is_cut_off(self.user_id, self.session_id, self.opened_at)
+
+    def has_ended(self) -> bool:
+        """Tell whether its session has ended, as far as is known; if not, `ends` is the latest."""
+        shard = self.ends.shard
+        if self.session_id in shard:
             return True
-        self.ends = shard.ends
+        if self.ends is not shard.ends:
+            if self.is_cut_off():
+                return True
+            self.ends = shard.ends
         return False
 
     @classmethod

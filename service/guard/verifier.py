@@ -205,16 +205,15 @@ class Verifier:
                 longest,
             )
             raise TokenRefused
-        verified = VerifiedToken.of(claims, number, self._shards[number])
-        if verified.has_ended():
+        if (verified := VerifiedToken.of(claims, number, self._shards[number])).is_cut_off():
             raise TokenRefused
         return verified
 
     async def _look_again(self, verified: VerifiedToken) -> None:
         """Compare a token with new cut-offs. Then go by the mode, where the feed does not tell."""
-        if verified.has_ended():
+        if (mode := self._options.mode) != "offline" and verified.has_ended():
             raise TokenRefused
-        if self._options.mode == "offline" or time.monotonic() < verified.ends.known_until:
+        if mode == "offline" or time.monotonic() < verified.ends.known_until:
             return
         running, when_lost = self._lifecycle.current(), self._options.when_lost
         if running.feed is not None:
