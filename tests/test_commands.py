@@ -27,6 +27,7 @@ def test_commands_exist(place: Path) -> None:
     assert _NOBODYS.search(written) is None
     for found in _OURS.finditer(" ".join(written.split())):
         words = [word for word in shlex.split(found[1])[1:] if word != "..."]
+        words = ["1" if word.isupper() else word for word in words]  # whatever stands for a value
         if any(mark in found[1] for mark in "{<|…["):
             continue  # a pattern, not a command
         if words == ["keys"]:

@@ -72,6 +72,7 @@ def _run(arguments: Sequence[str] | None, stop: Stop) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from service.cli import key_options, redis_commands
+    from service.cli.doctor import options as doctor_options
 
     parser = argparse.ArgumentParser(
         prog="openshow-auth",
@@ -121,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     tables.set_defaults(run=_migrate)
     key_options.add_to(commands, read_settings)
+    doctor_options.add_to(commands)
     return parser
 
 
