@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -14,6 +15,7 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import PASSWORD, Person, ServiceProcess, code_of, sign_up
 from tools.testbed.waiting import eventually
 
+from service import composition
 from service.errors import (
     InvalidCredentials,
     KeyServiceUnavailable,
@@ -23,9 +25,10 @@ from service.errors import (
     TooManyAttempts,
 )
 from service.rate_limits import Counter, Limit, Limits, RateLimits
+from service.rates import Rate
 from service.redis.client import RedisClient
 from service.sessions.origin import network
-from service.settings import Secret
+from service.settings import Secret, Settings
 from tests.support.living import living
 from tests.support.looking import ON_VALKEY
 
@@ -114,6 +117,31 @@ def test_the_limits_in_force() -> None:
         "calls": (60, timedelta(minutes=1)),
         "exports": (1, hour),
     }
+
+
+def test_each_setting_sets_its_own(keys: RedisServer) -> None:
+    """And no other; what may be off is off with `SERVICE_RATE_LIMIT=off`, and nothing else is."""
+    rates: dict[str, Any] = {
+        f"limit_{name}": Rate(number, timedelta(minutes=number))
+        for number, name in enumerate(
+            ("account_network", "account", "network", "signups", "codes", "calls"), start=2
+        )
+    }
+    for on in (True, False):
+        settings = Settings(**rates, limit_codes_in_a_row=20, rate_limit=on)
+        limits = composition._limits(settings)
+        day = timedelta(days=1)
+        assert limits.codes_in_a_row == Limit("codes-in-a-row", 20, timedelta(minutes=6), day)
+        for name, rate in rates.items():
+            limit = getattr(limits, name.removeprefix("limit_"))
+            if not on and name in ("limit_network", "limit_signups", "limit_calls"):
+                assert limit is None
+            else:
+                assert (limit.most, limit.window) == (rate.most, rate.window)
+        client = composition.create_redis_client(
+            msgspec.structs.replace(settings, redis_url=keys.url)
+        )
+        assert f"= 20000, {7 if on else 0}, " in client.before_changing, "calls in scripts"
 
 
 async def test_calls_are_limited(keys: RedisServer) -> None:
@@ -343,6 +371,9 @@ async def test_an_account_has_a_limit_over_all_networks(proxied: httpx.AsyncClie
     answer = await log_in(proxied, person.email, PASSWORD, "203.0.113.1")
     assert code_of(answer) == LIMITED
     assert 3500 <= int(answer.headers["retry-after"]) <= 3600
+    at_home = {"email": person.email, "password": PASSWORD}
+    answer = await proxied.post("/auth/login", json=at_home)
+    assert answer.status_code == 200, "where the session lives that signing up has opened"
 
 
 async def test_without_a_trusted_proxy_the_header_is_ignored(person: Person) -> None:

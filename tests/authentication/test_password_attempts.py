@@ -91,7 +91,8 @@ async def test_a_network_with_a_session_is_not_shut_out(ann: Account) -> None:
     assert await ann.tries("203.0.113.1", PASSWORD) in range(3590, 3601)
     assert await ann.tries("192.0.2.200") is False, "wrong passwords stay wrong"
     assert await ann.tries("192.0.2.201", PASSWORD) is True
-    assert await ann.tries("::ffff:192.0.2.3", PASSWORD) is True
+    for inside in ("::ffff:192.0.2.3", "64:ff9b::192.0.2.3"):
+        assert await ann.tries(inside, PASSWORD) is True
     assert await ann.tries("192.0.3.7", PASSWORD) in range(3590, 3601), "the next network"
     await ann.sessions.revoke_all(ann.somebody.caller, False, at(HOME))
     assert await ann.tries(HOME, PASSWORD) in range(3590, 3601)

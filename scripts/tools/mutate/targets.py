@@ -27,10 +27,18 @@ TARGETS: Sequence[Target] = (
     Target("service/sessions/*.py", ("tests/sessions",)),
     Target("service/twofactor/*.py", ("tests/twofactor",)),
     Target("service/authentication/owners.py", ("tests/sessions/test_owners.py",)),
-    Target("service/authentication/*.py", ("tests/accounts", "tests/twofactor")),
+    Target(
+        "service/authentication/*.py",
+        ("tests/accounts", "tests/authentication", "tests/twofactor"),
+    ),
     Target(
         "service/rate_limits/*",
-        ("tests/test_rate_limits.py", "tests/twofactor/test_code_limits.py"),
+        (
+            "tests/test_rate_limits.py",
+            "tests/twofactor/test_code_limits.py",
+            "tests/twofactor/test_codes_in_a_row.py",
+            "tests/authentication/test_password_attempts.py",
+        ),
     ),
     Target("service/accounts/blocklist.py", ("tests/accounts/test_blocklist.py",)),
     Target("service/accounts/emails.py", ("tests/accounts/test_emails.py",)),
