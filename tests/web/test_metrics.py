@@ -15,9 +15,11 @@ from tools.testbed.redis_server import RedisServer, available
 from tools.testbed.service_process import PASSWORD, Person, ServiceProcess
 from tools.testbed.waiting import wait_until
 
+from service import app
 from service.readiness.checks import clock_part
 from service.readiness.status import Part, Readiness
 from service.reply_times import ReplyTimes
+from service.web.metrics import outcomes
 from service.web.metrics.gauges import Gauges, Sources
 from tests.processes.test_workers import _children
 
@@ -168,6 +170,24 @@ def _has_begun(directory: Path, worker: int) -> bool:
         values = MmapedDict.read_all_values_from_file(str(file))
         return any("openshow_workers" in name and value == 1 for name, value, *_ in values)
     return False
+
+
+PROOFS = ("credentials", "password", "code", "refresh_token", "reset_token", "grant")
+
+
+def test_whatever_proves_something_is_counted() -> None:
+    """A route that can answer that a proof is wrong has a row in the table of outcomes."""
+    codes = {f"`invalid_{proof}`" for proof in PROOFS}
+    asking = {
+        path
+        for handler in app._ROUTES
+        for path in handler.paths
+        if codes
+        & set(", ".join(str(r.description) for r in handler.responses.values()).split(", "))
+    }
+    assert {"/auth/login", "/auth/refresh"} <= asking
+    missing = asking - set(outcomes._DOORS)
+    assert not missing, "add a row to service/web/metrics/outcomes.py, and to docs/deploy/README.md"
 
 
 def value(name: str, **labels: str) -> float:

@@ -10,6 +10,9 @@ from prometheus_client import Counter
 _LOGINS = Counter("openshow_logins", "Logins with a password, by what they came to.", ("outcome",))
 _SIGNUPS = Counter("openshow_signups", "Sign-ups, by what they came to.", ("outcome",))
 _REFRESHES = Counter("openshow_refreshes", "Refreshes, by what they came to.", ("outcome",))
+_REAUTHENTICATIONS = Counter(
+    "openshow_reauthentications", "Proofs anew, by what they came to.", ("outcome",)
+)
 _CODES = Counter(
     "openshow_second_factors",
     "Codes of a second factor, by what they were for and what they came to.",
@@ -28,6 +31,7 @@ _DOORS: dict[str, _Door] = {
     "/auth/signup": (_SIGNUPS, ()),
     "/auth/login": (_LOGINS, ()),
     "/auth/refresh": (_REFRESHES, ()),
+    "/auth/reauthenticate": (_REAUTHENTICATIONS, ()),
     "/auth/login/2fa": (_CODES, ("login",)),
     "/auth/2fa/verify": (_CODES, ("enrolment",)),
     "/auth/2fa/disable": (_CODES, ("disable",)),
@@ -54,6 +58,7 @@ _EXPECTED = {
         _SUCCESS, "invalid_refresh_token", "refresh_token_reused", "rate_limited",
         "service_unavailable",
     ),
+    _REAUTHENTICATIONS: (_SUCCESS, "invalid_password", "invalid_code", "rate_limited"),
     _CODES: (_SUCCESS, "invalid_code", "rate_limited", "service_unavailable"),
 }  # fmt: skip
 """Outcomes that are told from the start, as 0: a rate over a series that just began is none."""
