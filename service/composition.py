@@ -32,7 +32,7 @@ from service.redis.node import Timing
 from service.redis.preamble import Bounds
 from service.redis.probe import refuse_without_rights
 from service.sessions.access_tokens import AccessTokens
-from service.sessions.owner import Owners
+from service.sessions.owner import Owners, unknown_owner
 from service.sessions.refresh_tokens import RefreshTokens
 from service.sessions.sessions import Lives, Sessions
 from service.settings import Settings
@@ -92,7 +92,8 @@ def create_sessions(
         access_tokens,
         Lives(settings.refresh_ttl, settings.refresh_idle_ttl, settings.refresh_grace),
         settings.max_sessions,
-        *([owners] if owners else []),
+        owners or unknown_owner,
+        settings.feed_kinds,
     )
 
 

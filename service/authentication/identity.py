@@ -6,6 +6,7 @@ from service.accounts.user_rows import User
 from service.accounts.users import Users
 from service.errors import InvalidAccessToken
 from service.sessions.access_tokens import Caller
+from service.sessions.origin import NOBODY
 from service.sessions.record import Session
 from service.sessions.sessions import Sessions
 
@@ -38,6 +39,11 @@ class Identities:
         user = await self._users.get(caller.user_id, None if as_stored else session.user_version)
         if user is None:
             raise InvalidAccessToken
-        if user.disabled_at is not None or session.row_version < user.sessions_from:
+        if user.disabled_at is not None:
+            await self._sessions.cut_offs.end_all(user.id, NOBODY, reason="disabled")
+            raise InvalidAccessToken
+        if session.row_version < user.sessions_from:
+            since = user.sessions_from
+            await self._sessions.cut_offs.end_older(user.id, since, NOBODY, reason="accountChanged")
             raise InvalidAccessToken
         return Identity(user, session)

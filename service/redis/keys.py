@@ -7,7 +7,7 @@ all atomically, on a cluster as well as on a standalone server.
 | ------------------------------ | ------ | ------------------------------------ | --------------- |
 | `session:{b}:<token digest>`   | string | a session record (`record.py`)       | idle, absolute  |
 | `sessions:{b}:<uid>`           | hash   | session id → digest of its token;    | longest session |
-|                                |        | `v` → version of the user row        |                 |
+|                                |        | `v`, `c`, `d`: see `row_version.py`  |                 |
 | `handoff:{b}:<sid>`            | string | digest spent, sealed successor       | the grace       |
 | `pending2fa:{b}:<uid>`         | string | enrolment id, wrong tries, sealed    | the enrolment's |
 | `challenge:{b}:<sha256>`       | string | user, enrolment, wrong tries         | the challenge's |
@@ -58,6 +58,9 @@ SESSION, HANDOFF, ATTEMPTS = "session:", "handoff:", "attempts:"
 """What these keys begin with, for the scripts that find out which ones they need: they go on with
 `Bucket.tag`."""
 
+BEFORE = "revoked:before:"
+"""The same for `Bucket.before`, which goes on with the tag alone."""
+
 BARRIER = "barrier:"
 BARRIER_LIFE = 60_000
 """The life of a key written only so that replicas have something to acknowledge; ms."""
@@ -97,7 +100,7 @@ class Bucket:
         self.revoked = b"revoked:" + tag
         self.revocations = b"revocations:" + tag
         self.issuer = b"revoked:issuer:" + tag
-        self.before = b"revoked:before:" + tag
+        self.before = BEFORE.encode() + tag
 
 
 EVERY_PENDING = b"pending2fa:*"

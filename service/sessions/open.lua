@@ -17,8 +17,11 @@
 -- is written, so a number that still stands is one that a restored user store does not have. Whether an
 -- announced change was written by now, only the user store knows: such a caller asks it afterwards.
 
+local MOST_MEANWHILE = 128 -- ids of sessions, noted for a cut-off while the row changes
+
 local now, most_living = now_ms(), tonumber(most)
-local known = redis.call('HGET', index, VERSION_FIELD)
+local known, last_cut_off, meanwhile =
+  unpack(redis.call('HMGET', index, VERSION_FIELD, CUT_OFF_FIELD, MEANWHILE_FIELD))
 if known and not known:match(SETTLED) and not known:match(CHANGING) then
   unknown('the version of the user row')
 end
@@ -42,14 +45,21 @@ if redis.call('HLEN', index) >= most_living then
   end
 end
 
+-- Of a session and a cut-off in one millisecond each is on its side.
+local before = redis.call('GET', BEFORE .. tag:sub(1, 4))
+local opened = math.max(now, (last_cut_off or 0) + 1, (before or 0) + 1)
 local row = tonumber(read) or 0
-local record = pack_record(0, now, 0, life, authentication:byte(), 0, row, 0, device)
+local record = pack_record(0, opened, 0, life, authentication:byte(), 0, row, 0, device)
 keep(session_id, token_digest, record, expiry)
 -- A change that is under way (row_version.py) is not ours to call off.
 -- None is '0', as after a signup: most users never have another, and it would cost them memory.
 if (not known and read ~= '' and read ~= '0')
   or (known and read ~= '' and known ~= read and known:match(SETTLED)) then
   redis.call('HSET', index, VERSION_FIELD, read)
+end
+if known and known:match(CHANGING) then
+  meanwhile = ((meanwhile or '') .. session_id):sub(-SESSION_ID_BYTES * MOST_MEANWHILE)
+  redis.call('HSET', index, MEANWHILE_FIELD, meanwhile)
 end
 emit(event, 'session', session_hex)
 return {'opened', record, expiry}

@@ -63,6 +63,10 @@ class RequestOrigin(msgspec.Struct, frozen=True):
         return bytes((len(address),)) + address + _deflate(self.user_agent[:USER_AGENT_KEPT])
 
 
+NOBODY = RequestOrigin(None, "", "")
+"""The origin of what the service does by itself, not because it was asked."""
+
+
 def plain(address: Address) -> Address:
     """Return the IPv4 address inside an IPv6 address, or the address itself.
 

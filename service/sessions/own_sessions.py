@@ -12,6 +12,7 @@ from service.redis.client import RedisClient
 from service.redis.keys import bucket
 from service.sessions import scripts
 from service.sessions.access_tokens import Caller
+from service.sessions.cut_offs import CutOffs, FeedKinds
 from service.sessions.origin import RequestOrigin
 from service.sessions.owner import Owner, Owners
 from service.sessions.record import Session, read
@@ -22,9 +23,16 @@ class OwnSessions:
     """Reads and ends a caller's sessions. Any method may raise `StoreUnavailable`."""
 
     def __init__(
-        self, redis: RedisClient, owners: Owners, refresh_tokens: RefreshTokens, feed_life: int
+        self,
+        redis: RedisClient,
+        owners: Owners,
+        refresh_tokens: RefreshTokens,
+        feed_life: int,
+        feed_kinds: FeedKinds,
     ) -> None:
         """Take the stores. `feed_life`: how long the feed keeps the end of a session, in ms."""
+        self.cut_offs = CutOffs(redis, feed_life, feed_kinds)
+        self._feed_kinds = feed_kinds
         self._redis = redis
         self._owners = owners
         self._refresh_tokens = refresh_tokens
@@ -156,6 +164,7 @@ class OwnSessions:
             caller=caller.session_id,
             since=owner.sessions_from,
             keep_own=int(keep_current),
+            kinds=self._feed_kinds,
             feed_life=self._feed_life,
         )
         if isinstance(ended, list):
@@ -168,9 +177,7 @@ class OwnSessions:
         self, caller: Caller, sessions: list[Session], since: int, origin: RequestOrigin
     ) -> list[Session]:
         """End the sessions that were opened by a row from before `since`, and leave them out."""
-        for session in sessions:
-            if session.row_version < since:
-                await self._end(caller.user_id, session.id, origin)
+        await self.cut_offs.end_older(caller.user_id, since, origin, reason="accountChanged")
         counting = [session for session in sessions if session.row_version >= since]
         if caller.session_id not in (session.id for session in counting):
             raise InvalidAccessToken
@@ -181,8 +188,11 @@ class OwnSessions:
         owner = await self._owners(user_id)
         if owner.exists and not owner.disabled:
             return owner
-        await self._end_all_of_gone(user_id, origin)
+        await self._end_all_without_account(user_id, owner, origin)
         raise InvalidAccessToken
 
-    async def _end_all_of_gone(self, user_id: bytes, origin: RequestOrigin) -> None:
-        await scripts.revoke_deleted_user(self._redis, user_id, origin, feed_life=self._feed_life)
+    async def _end_all_without_account(
+        self, user_id: bytes, owner: Owner, origin: RequestOrigin
+    ) -> None:
+        reason = "disabled" if owner.exists else "userGone"
+        await self.cut_offs.end_all(user_id, origin, reason=reason)

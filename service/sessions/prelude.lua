@@ -17,8 +17,10 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- Append an event about the user; `...`: its further fields.
+-- Append an event about the user; `...`: its further fields. Return its id.
 local function emit(what, ...)
-  redis.call('XADD', events, '*', 'type', what, 'user', user, 'ip', ip, 'request', request, ...)
+  local id =
+    redis.call('XADD', events, '*', 'type', what, 'user', user, 'ip', ip, 'request', request, ...)
   if redis.call('XLEN', events) > EVENTS_MAX then make_room(events) end
+  return id
 end

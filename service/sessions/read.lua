@@ -7,6 +7,12 @@
 local found = redis.call('HMGET', index, session_id, VERSION_FIELD)
 if not found[1] then return nil end
 local key = SESSION .. tag .. found[1]
-local record = redis.call('GET', key)
-if not record then return nil end
+local stored = redis.call('MGET', key, BEFORE .. tag:sub(1, 4))
+local record = stored[1]
+if not record then
+  redis.call('GET', key) -- an error where something else is there, for which MGET answers nothing
+  return nil
+end
+local before = stored[2] -- as in everybody.lua
+if before and #record > 10 and struct.unpack('>I6', record, 6) <= tonumber(before) then return nil end
 return {record, redis.call('PEXPIRETIME', key), found[2]}

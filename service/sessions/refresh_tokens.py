@@ -44,8 +44,8 @@ _LAST_GENERATION = 2**32 - 1
 DIGEST = 16
 """Bytes of a digest."""
 
-SESSION_ID = 12
-"""Bytes of a session's id."""
+USER_ID, SESSION_ID = 16, 12
+"""Bytes of the ids of a user and of a session."""
 
 SEALED_SUCCESSOR = _NONCE + _BYTES + 16
 """Bytes of what `seal_successor` makes."""

@@ -7,13 +7,5 @@
 if not is_authenticated() then return -1 end
 local wait = count_call('logout-all:' .. user, now_ms())
 if wait then return {wait} end
-local ended, by, sessions, expired = 0, hex(caller), all_living()
-forget(expired)
-for _, session in ipairs(sessions) do
-  if not (keep_own == '1' and session[1] == caller) then
-    finish(session[1], session[3])
-    emit('session.revoked', 'session', hex(session[1]), 'reason', 'all', 'by', by)
-    ended = ended + 1
-  end
-end
-return ended
+local kept = keep_own == '1' and caller or ''
+return cut_off(kept, '', '', 'user.sessionsEnded', 'reason', 'all', 'by', hex(caller))

@@ -15,6 +15,7 @@ from service.redis.client import RedisClient
 from service.redis.keys import FEED_SKEW
 from service.sessions import scripts
 from service.sessions.access_tokens import AccessTokens, Caller
+from service.sessions.cut_offs import FeedKinds
 from service.sessions.origin import RequestOrigin
 from service.sessions.own_sessions import OwnSessions
 from service.sessions.owner import Owner, Owners
@@ -48,10 +49,11 @@ class SessionRotation(OwnSessions):
         access_tokens: AccessTokens,
         lives: Lives,
         owners: Owners,
+        feed_kinds: FeedKinds,
     ) -> None:
         # Once for a guard to know what may still matter, once more for its clock to be behind.
         feed_life = _ms(timedelta(seconds=access_tokens.life) + 2 * FEED_SKEW)
-        super().__init__(redis, owners, refresh_tokens, feed_life)
+        super().__init__(redis, owners, refresh_tokens, feed_life, feed_kinds)
         self._access_tokens = access_tokens
         self._idle, self._absolute = _ms(lives.idle), _ms(lives.absolute)
         self._grace = _ms(lives.grace)
@@ -113,7 +115,8 @@ class SessionRotation(OwnSessions):
         now_valid, record, expires_at = rotated
         session = read(token.user_id, token.session_id, record, expires_at)
         if session.row_version < owner.sessions_from:
-            await self._end(token.user_id, token.session_id, origin)
+            since = owner.sessions_from
+            await self.cut_offs.end_older(token.user_id, since, origin, reason="accountChanged")
             raise InvalidRefreshToken
         return self._signed(now_valid, _as_owned(session, owner))
 
@@ -122,7 +125,7 @@ class SessionRotation(OwnSessions):
     ) -> None:
         if owner.exists and not owner.disabled:
             return
-        await self._end_all_of_gone(user_id, origin)
+        await self._end_all_without_account(user_id, owner, origin)
         raise InvalidRefreshToken
 
     def _signed(self, token: RefreshToken, session: Session) -> TokenPair:

@@ -27,5 +27,6 @@ local function publish(version)
   local state = string.format('%.0f', highest)
   if count > 1 then state = string.format('?%.0f %.0f %s', count - 1, highest, began) end
   redis.call('HSET', index, VERSION_FIELD, state)
+  if count <= 1 then redis.call('HDEL', index, MEANWHILE_FIELD) end
   return highest > before
 end

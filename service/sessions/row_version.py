@@ -26,6 +26,10 @@ which version they have read: `open.lua` refuses where that is not the one that 
 what is. A caller who then reads the same row again knows better than Redis, as after a restore of
 the user store, and what they have read is noted.
 
+Two more fields are there only when there is something to say: `d`, while `v` is changing, has the
+ids of the sessions that were opened meanwhile (the latest 128, joined), for a cut-off that has to
+tell which of them are by the new row (`cut_off.lua`); `c` is the time of the last cut-off, ms.
+
 Anything else in `v` is `UnknownLayout`; but what begins with `?` is enough for who asks who the
 caller is, since the user store is right whatever follows. The Lua of it: `row_version.lua` reads
 and writes all states, `open.lua` compares; both have the patterns below as constants.
@@ -40,13 +44,15 @@ from datetime import timedelta
 from service.errors import UnknownLayout
 from service.redis.keys import LONGEST_CHANGE
 
-FIELD = "v"
+FIELD, CUT_OFF_FIELD, MEANWHILE_FIELD = "v", "c", "d"
 _CHANGING = b"?"
 HIGHEST = 2**53 - 1
 """The highest version that scripts can tell from its neighbours."""
 
 CONSTANTS: Mapping[str, str | int] = {
     "VERSION_FIELD": FIELD,
+    "CUT_OFF_FIELD": CUT_OFF_FIELD,
+    "MEANWHILE_FIELD": MEANWHILE_FIELD,
     "SETTLED": "^%d+$",
     "CHANGING": "^%?(%d+) (%d+) (%d+)$",
     "CHANGING_BYTE": _CHANGING[0],

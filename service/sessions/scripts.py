@@ -6,7 +6,13 @@ from service.redis.scripts import Key, script
 from service.sessions.user_scripts import CONSTANTS, user_script
 
 
-@user_script("sessions/records.lua", "sessions/others.lua", "sessions/open.lua", feed=True)
+@user_script(
+    "sessions/records.lua",
+    "sessions/everybody.lua",
+    "sessions/others.lua",
+    "sessions/open.lua",
+    feed=True,
+)
 def open_session(
     *,
     session_id: bytes,
@@ -29,6 +35,7 @@ def open_session(
 
 @user_script(
     "sessions/records.lua",
+    "sessions/everybody.lua",
     "sessions/living.lua",
     "sessions/network.lua",
     "sessions/handoffs.lua",
@@ -63,6 +70,7 @@ def end(*, session_id: bytes, session_hex: str, feed_life: int) -> Any:
 
 @user_script(
     "sessions/records.lua",
+    "sessions/everybody.lua",
     "sessions/others.lua",
     "sessions/living.lua",
     "sessions/caller.lua",
@@ -73,22 +81,67 @@ def revoke(*, caller: bytes, since: int, session_id: bytes, feed_life: int) -> A
     """End one of the caller's sessions."""
 
 
+_CUT_OFF = ("sessions/row_version.lua", "sessions/cut_off.lua")
+"""Files of a script that cuts off, after records.lua and everybody.lua; with `kinds` and `feed`."""
+
+
 @user_script(
     "sessions/records.lua",
+    "sessions/everybody.lua",
     "sessions/others.lua",
     "sessions/living.lua",
     "sessions/caller.lua",
     "sessions/rate_limit.lua",
+    *_CUT_OFF,
     "sessions/revoke_all.lua",
     feed=True,
 )
-def revoke_all(*, caller: bytes, since: int, keep_own: int, feed_life: int) -> Any:
+def revoke_all(*, caller: bytes, since: int, keep_own: int, kinds: int, feed_life: int) -> Any:
     """End all of the caller's sessions."""
 
 
-@user_script("sessions/others.lua", "sessions/revoke_deleted_user.lua", feed=True)
-def revoke_deleted_user(*, feed_life: int) -> Any:
-    """End all sessions of a user who is not there any more."""
+@user_script("sessions/row_version.lua", "sessions/announce.lua")
+def announce() -> Any:
+    """Announce a change of the user row."""
+
+
+@user_script(
+    "sessions/records.lua", "sessions/everybody.lua", *_CUT_OFF, "sessions/end_all.lua", feed=True
+)
+def end_all(
+    *,
+    keep_id: bytes,
+    from_version: int | str,
+    row_version: int | str,
+    event: str,
+    reason: str,
+    by: str,
+    kinds: int,
+    feed_life: int,
+) -> Any:
+    """End all sessions of a user, or all but few."""
+
+
+@script(
+    "sessions/prelude.lua",
+    "sessions/feed.lua",
+    "sessions/cut_off_everybody.lua",
+    constants=CONSTANTS,
+)
+def cut_off_everybody(
+    *,
+    events: Key,
+    before: Key,
+    revoked: Key,
+    revocations: Key,
+    user: str,
+    ip: str,
+    request: str,
+    reason: str,
+    by: str,
+    feed_life: int,
+) -> Any:
+    """End the sessions of everybody in a bucket."""
 
 
 @script("sessions/read.lua", constants=CONSTANTS, acknowledged=False)
@@ -97,6 +150,7 @@ def read(*, index: Key, tag: bytes, session_id: bytes) -> Any:
 
 
 @script(
+    "sessions/everybody.lua",
     "sessions/others.lua",
     "sessions/living.lua",
     "sessions/list.lua",
@@ -107,13 +161,20 @@ def list_all(*, index: Key, tag: bytes, caller: bytes) -> Any:
     """List the sessions of the caller."""
 
 
-@script("sessions/others.lua", "sessions/count.lua", constants=CONSTANTS, acknowledged=False)
+@script(
+    "sessions/everybody.lua",
+    "sessions/others.lua",
+    "sessions/count.lua",
+    constants=CONSTANTS,
+    acknowledged=False,
+)
 def count(*, index: Key, tag: bytes) -> Any:
     """Count the sessions of a user."""
 
 
 @script(
     "sessions/records.lua",
+    "sessions/everybody.lua",
     "sessions/others.lua",
     "sessions/network.lua",
     "sessions/lives_in.lua",

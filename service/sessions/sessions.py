@@ -11,6 +11,7 @@ from service.errors import AccountChanged, ClockWrong
 from service.redis.client import RedisClient
 from service.sessions import scripts
 from service.sessions.access_tokens import AccessTokens
+from service.sessions.cut_offs import FeedKinds
 from service.sessions.origin import RequestOrigin
 from service.sessions.owner import Owners, unknown_owner
 from service.sessions.record import Authentication, read
@@ -34,8 +35,9 @@ class Sessions(SessionRotation):
         lives: Lives,
         most_per_user: int,
         owners: Owners = unknown_owner,
+        feed_kinds: FeedKinds = 2,
     ) -> None:
-        super().__init__(redis, refresh_tokens, access_tokens, lives, owners)
+        super().__init__(redis, refresh_tokens, access_tokens, lives, owners, feed_kinds)
         self._most_per_user = most_per_user
 
     async def open(

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any, Generic, ParamSpec
 
 from service.redis.client import RedisClient
-from service.redis.keys import ATTEMPTS, HANDOFF, SESSION, bucket
+from service.redis.keys import ATTEMPTS, BEFORE, HANDOFF, SESSION, bucket
 from service.redis.scripts import Constants, Declared, Source, texts
 from service.sessions import row_version
 from service.sessions.origin import RequestOrigin
 from service.sessions.record import PROOF
-from service.sessions.refresh_tokens import DIGEST, SEALED_SUCCESSOR, SESSION_ID
+from service.sessions.refresh_tokens import DIGEST, SEALED_SUCCESSOR, SESSION_ID, USER_ID
 
 P = ParamSpec("P")
 
@@ -23,8 +23,10 @@ CONSTANTS: Constants = {
     "SESSION": SESSION,
     "HANDOFF": HANDOFF,
     "ATTEMPTS": ATTEMPTS,
+    "BEFORE": BEFORE,
     "PROOF": PROOF,
     "SESSION_ID_BYTES": SESSION_ID,
+    "USER_ID_BYTES": USER_ID,
     "HANDOFF_BYTES": DIGEST + SEALED_SUCCESSOR,
     **row_version.CONSTANTS,
 }
@@ -84,11 +86,11 @@ def user_script(
 ) -> Callable[[Callable[P, Any]], UserScript[P]]:
     """Declare such a script in files of `service/`, run after `prelude.lua`.
 
-    `feed`: after `feed.lua`, too. `alone`: after neither.
+    `feed`: after `feed.lua` and `finish.lua`, too. `alone`: after neither.
     """
     before: list[str] = [] if alone else ["sessions/prelude.lua"]
     if feed and not alone:
-        before.append("sessions/feed.lua")
+        before += ["sessions/feed.lua", "sessions/finish.lua"]
 
     def declare(function: Callable[P, Any]) -> UserScript[P]:
         return UserScript(function, *before, *paths, feed=feed, constants=constants or {})

@@ -72,6 +72,7 @@ class Scripted:
 
     def __init__(self, clock: ScriptClock) -> None:
         self.clock = clock
+        self.kinds = 2
 
     async def open(self, number: int, **given: Any) -> Any:
         now = self.clock.now
@@ -112,8 +113,27 @@ class Scripted:
     async def revoke_all(self, caller: int, *, keep_own: bool, since: int = 0) -> Any:
         return await scripts.revoke_all(
             self.clock, USER, CLIENT,
-            caller=sid(caller), since=since, keep_own=int(keep_own), feed_life=FEED_LIFE,
+            caller=sid(caller), since=since, keep_own=int(keep_own),
+            kinds=self.kinds, feed_life=FEED_LIFE,
         )  # fmt: skip
 
-    async def revoke_deleted_user(self) -> Any:
-        return await scripts.revoke_deleted_user(self.clock, USER, CLIENT, feed_life=FEED_LIFE)
+    async def announce(self) -> None:
+        await scripts.announce(self.clock, USER, CLIENT)
+
+    async def end_all(self, **given: Any) -> Any:
+        usual: dict[str, Any] = {
+            "keep_id": b"", "from_version": "", "row_version": "", "event": "user.sessionsEnded",
+            "reason": "test", "by": "", "kinds": self.kinds, "feed_life": FEED_LIFE,
+        }  # fmt: skip
+        return await scripts.end_all(self.clock, USER, CLIENT, **(usual | given))
+
+    async def publish(self, version: int) -> Any:
+        """End the sessions of rows before this version, which is that of the row now."""
+        return await self.end_all(from_version=version, row_version=version)
+
+    async def cut_off_everybody(self) -> Any:
+        return await scripts.cut_off_everybody(
+            self.clock, events=NAMES.events, before=NAMES.before, revoked=NAMES.revoked,
+            revocations=NAMES.revocations, user="", ip="192.0.2.7", request="request-1",
+            reason="test", by="cli", feed_life=FEED_LIFE,
+        )  # fmt: skip

@@ -89,18 +89,21 @@ async def test_logging_out(ann: Person, keys: RedisServer) -> None:
 
 
 async def test_ending_one_and_all(ann: Person, keys: RedisServer) -> None:
-    """`session.revoked` says why, and by which session of the user's."""
+    """`session.revoked` says why, and by which session of the user's; of all at once one event
+    tells, and how many they were."""
     second, third = await ann.log_in(), await ann.log_in()
     await ann.end(second.session_id)
     await ann.end(second.session_id)
     await ann.log_out_everywhere(keepCurrent=True)
     await ann.log_out_everywhere()
-    common = {"type": "session.revoked", "by": ann.session_id}
+    by = {"by": ann.session_id}
+    ended = {"type": "user.sessionsEnded", "count": "1", "reason": "all"} | by
     assert told(keys, ann)[2:] == [
-        common | {"session": second.session_id, "reason": "user"},
-        common | {"session": third.session_id, "reason": "all"},
-        common | {"session": ann.session_id, "reason": "all"},
+        {"type": "session.revoked", "session": second.session_id, "reason": "user"} | by,
+        ended,
+        ended,
     ]
+    assert third.session_id not in str(told(keys, ann)[3:])
 
 
 async def test_the_cap(strict: Person, keys: RedisServer) -> None:

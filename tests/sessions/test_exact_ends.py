@@ -6,7 +6,7 @@ import pytest
 from tools.testbed.redis_server import RedisServer
 
 from service.redis.preamble import Bounds
-from tests.sessions.scripted import FEED_LIFE, INDEX, NAMES, Scripted, key, sid, told
+from tests.sessions.scripted import FEED_LIFE, INDEX, NAMES, USER, Scripted, key, sid, told
 from tests.support.looking import ON_VALKEY, session_keys
 from tests.support.script_clock import ScriptClock
 
@@ -17,6 +17,16 @@ def feed(server: RedisServer) -> list[tuple[int, bytes]]:
     with server.client() as client:
         entries = client.xrange(NAMES.revoked)
     return [(int(entry[b"n"]), entry[b"s"]) for _, entry in entries]
+
+
+def cut_offs(server: RedisServer) -> list[tuple[int, bytes, int, *tuple[bytes, ...]]]:
+    """The feed of cut-offs: number, user, time, and the ids that are kept, if any."""
+    with server.client() as client:
+        entries = client.xrange(NAMES.revoked)
+    return [
+        (int(entry.pop(b"n")), entry.pop(b"u"), int(entry.pop(b"t")), *entry.values())
+        for _, entry in entries
+    ]
 
 
 def index(server: RedisServer) -> set[bytes]:
@@ -79,29 +89,16 @@ async def test_ending_all(scripted: Scripted, keys: RedisServer, keep_own: bool)
     assert await scripted.revoke_all(2, keep_own=keep_own) == -1
     ended = {3, 5} if keep_own else {1, 3, 5}
     assert await scripted.revoke_all(1, keep_own=keep_own) == len(ended)
-    assert index(keys) == {b"w"} | ({sid(1)} if keep_own else set())
+    assert index(keys) == {b"w", b"c"} | ({sid(1)} if keep_own else set())
     assert left(keys) == ({sid(1)} if keep_own else set())
-    event = {"type": "session.revoked", "reason": "all", "by": sid(1).hex()}
-    ids = [entry for _, entry in feed(keys)]
-    assert told(keys)[before:] == [event | {"session": each.hex()} for each in ids]
-    assert set(ids) == {sid(number) for number in ended}
-    assert [number for number, _ in feed(keys)] == list(range(1, len(ended) + 1))
+    event = {"type": "user.sessionsEnded", "reason": "all", "by": sid(1).hex()}
+    assert told(keys)[before:] == [event | {"count": str(len(ended))}]
+    [(number, user, at, *kept)] = cut_offs(keys)
+    assert (number, user, kept) == (1, USER, [sid(1)] if keep_own else [])
+    assert at >= scripted.clock.now
     assert await scripted.revoke_all(1, keep_own=True) == (0 if keep_own else -1)
-
-
-async def test_ending_those_of_a_user_who_is_gone(scripted: Scripted, keys: RedisServer) -> None:
-    """All of them, and both that have expired are forgotten; said of each that has lived."""
-    await opened(scripted, 4)
-    with keys.client() as client:
-        for number in (1, 3):
-            client.delete(key(number, 1), *client.scan_iter(b"handoff:*" + sid(number)))
-    before = len(told(keys))
-    await scripted.revoke_deleted_user()
-    assert index(keys) == left(keys) == set()
-    ids = [entry for _, entry in feed(keys)]
-    assert sorted(ids) == [sid(2), sid(4)]
-    event = {"type": "session.revoked", "reason": "userGone"}
-    assert told(keys)[before:] == [event | {"session": each.hex()} for each in ids]
+    assert len(cut_offs(keys)) == 1
+    assert len(told(keys)) == before + 1, "what ends nothing writes nothing"
 
 
 @pytest.mark.parametrize("how", ["end", "revoke"])

@@ -7,6 +7,7 @@ import jwt
 import pytest
 from tools.testbed.parts import CLIENT, LIVES, Parts
 from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import claims_of
 from tools.testbed.waiting import wait_until
 
 from service.errors import NothingToRevoke, RefreshTokenReused
@@ -15,6 +16,11 @@ from service.sessions.sessions import Lives
 from tests.support.looking import ON_VALKEY
 
 USER = bytes(16)
+
+
+def sat(access_token: str) -> int:
+    """When the session of a token was opened, as guards compare it, ms."""
+    return int(claims_of(access_token)["sat"])
 
 
 def feed(server: RedisServer) -> list[tuple[int, bytes]]:
@@ -26,7 +32,8 @@ def feed(server: RedisServer) -> list[tuple[int, bytes]]:
 
 
 async def test_each_end_is_one_entry(parts: Parts, keys: RedisServer) -> None:
-    """Logout, one, all others, all: an entry each with the next number; a repetition is none."""
+    """Logout and one are an entry each, all others and all, too: one for all of them, with the time
+    by which they were opened and who stays. A repetition is none."""
     sessions = parts.sessions
     pairs = [await parts.open(USER) for _ in range(5)]
     first = parts.access_tokens.verify(pairs[0].access_token)
@@ -36,11 +43,18 @@ async def test_each_end_is_one_entry(parts: Parts, keys: RedisServer) -> None:
     await sessions.revoke(first, pairs[2].session_id, CLIENT)
     assert await sessions.revoke_all(first, True, CLIENT) == 2
     assert await sessions.revoke_all(first, False, CLIENT) == 1
-    entries = feed(keys)
-    assert [number for number, _ in entries] == [1, 2, 3, 4, 5]
-    assert [entries[0][1], entries[1][1]] == [pairs[1].session_id, pairs[2].session_id]
-    assert {sid for _, sid in entries[2:4]} == {pairs[3].session_id, pairs[4].session_id}
-    assert entries[4][1] == pairs[0].session_id
+    with keys.client() as client:
+        entries = [entry for _, entry in client.xrange(bucket(USER).revoked)]
+    times = [int(entry.pop(b"t")) for entry in entries[2:]]
+    assert entries == [
+        {b"n": b"1", b"s": pairs[1].session_id},
+        {b"n": b"2", b"s": pairs[2].session_id},
+        {b"n": b"3", b"u": USER, b"k": pairs[0].session_id},
+        {b"n": b"4", b"u": USER},
+    ]
+    opened = [sat(pair.access_token) for pair in pairs]
+    assert max(opened) <= times[0] < times[1]
+    assert sat((await parts.open(USER)).access_token) > times[1]
 
 
 async def test_reuse_is_an_entry(parts: Parts, keys: RedisServer) -> None:

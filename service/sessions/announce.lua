@@ -1,0 +1,3 @@
+-- Announce a change of the user row, before the user store is written (row_version.py).
+
+announce_change()

@@ -1,0 +1,182 @@
+-- After feed.lua, records.lua, everybody.lua and row_version.lua, before the scripts that end all
+-- sessions of a user but few, at once.
+--
+-- argument kinds: those of feed entries that guards know; '1': none but the end of one session
+
+-- Sessions that are looked at one by one. With more, nothing is done that takes longer with their
+-- number: their records stay until they expire, and nothing finds them. (What other versions of this
+-- program keep in such an index goes, too.)
+local MOST_LOOKED_AT = 128
+
+-- The user's sessions as {sid, key}, and fields that are another version's; or, of too many, only those
+-- named in `ids`. Then how many there are.
+local function sessions_in_index(is_whole, ids)
+  local sessions, others, entries = {}, {}, {}
+  if is_whole then
+    entries = redis.call('HGETALL', index)
+  elseif #ids > 0 then
+    local digests = redis.call('HMGET', index, unpack(ids))
+    for i, digest in ipairs(digests) do
+      if digest then entries[#entries + 1], entries[#entries + 2] = ids[i], digest end
+    end
+  end
+  for i = 1, #entries, 2 do
+    local name, value = entries[i], entries[i + 1]
+    if #name == SESSION_ID_BYTES then
+      sessions[#sessions + 1] = {name, SESSION .. tag .. value, value}
+    elseif name ~= VERSION_FIELD and name ~= CUT_OFF_FIELD and name ~= MEANWHILE_FIELD then
+      others[#others + 1], others[#others + 2] = name, value
+    end
+  end
+  return sessions, others
+end
+
+local function split(ids)
+  local each = {}
+  for start = 1, #ids, SESSION_ID_BYTES do
+    each[#each + 1] = ids:sub(start, start + SESSION_ID_BYTES - 1)
+  end
+  return each
+end
+
+-- Which of these sessions live and were opened by the version `least` of the row or a later one; and
+-- `kept`, which counts as opened by that version from now on.
+local function staying(sessions, kept, least, before)
+  local stay = {}
+  for start = 1, #sessions, 100 do
+    local keys = {}
+    for i = start, math.min(start + 99, #sessions) do keys[#keys + 1] = sessions[i][2] end
+    for i, record in ipairs(redis.call('MGET', unpack(keys))) do
+      local session = sessions[start + i - 1]
+      local generation, opened, used, life, proof, last_proof, row, flags, client
+      if record and not is_over(record, before) then
+        generation, opened, used, life, proof, last_proof, row, flags, client = unpack_record(record)
+      end
+      if row and (row >= least or session[1] == kept) then
+        stay[session[1]] = true
+        if row < least then
+          redis.call('SET', session[2], pack_record(generation, opened, used, life, proof, last_proof,
+            least, flags, client), 'KEEPTTL')
+        end
+      end
+    end
+  end
+  return stay
+end
+
+-- End these sessions. Return how many of them have lived.
+local function end_each(ended, before)
+  local keys, handoffs, over = {}, {}, 0
+  for i, session in ipairs(ended) do
+    keys[i], handoffs[i] = session[2], HANDOFF .. tag .. session[1]
+  end
+  if #keys == 0 then return 0 end
+  if before then
+    for _, record in ipairs(redis.call('MGET', unpack(keys))) do
+      if record and is_over(record, before) then over = over + 1 end
+    end
+  end
+  redis.call('UNLINK', unpack(handoffs))
+  return redis.call('UNLINK', unpack(keys)) - over
+end
+
+-- The same, told to guards that know of single sessions only.
+local function end_one_by_one(ended)
+  local count = 0
+  for _, session in ipairs(ended) do
+    redis.call('DEL', HANDOFF .. tag .. session[1])
+    if redis.call('DEL', session[2]) == 1 then
+      tell_guards('s', session[1])
+      count = count + 1
+    end
+  end
+  return count
+end
+
+-- Write the user's index anew. It lives as long as the one before, or as somebody may still sign in by
+-- a row that was read before the change.
+local function write_index(now, fields, has_sessions)
+  local expiry = now + LONGEST_CHANGE
+  if has_sessions then expiry = math.max(expiry, redis.call('PEXPIRETIME', index)) end
+  redis.call('UNLINK', index)
+  for start = 1, #fields, 1000 do
+    redis.call('HSET', index, unpack(fields, start, math.min(start + 999, #fields)))
+  end
+  redis.call('PEXPIREAT', index, string.format('%.0f', expiry))
+end
+
+-- End the user's sessions, but for the one with the id `kept` ('' for none) and those that were opened
+-- by the version `least` of their row or a later one ('' for none). `version`: that of the row, which
+-- is published in the same step; '' where it is not known. Then write the event `what`, with the count
+-- and further fields. Return how many have ended; where none has and no version is told, nothing is written.
+--
+-- Guards know no rows. They are told a time, and refuse the user's sessions that were opened by then,
+-- but for those that stay: T is at least that of any session that has ended, and open.lua stamps each
+-- later one with more. It is that of the event's id, which goes on where Redis' clock was put back.
+local function cut_off(kept, least, version, what, ...)
+  local now = now_ms()
+  if version ~= '' then version_state() end -- that it can be read, before anything is written
+  local size = redis.call('HLEN', index)
+  local known = redis.call('HMGET', index, VERSION_FIELD, CUT_OFF_FIELD, MEANWHILE_FIELD)
+  local last, meanwhile = tonumber(known[2] or 0), known[3] or ''
+  local own_fields = (known[1] and 1 or 0) + (known[2] and 1 or 0) + (known[3] and 1 or 0)
+  local is_small = size - own_fields <= MOST_LOOKED_AT
+  -- While the row changes, the sessions opened by the new one are noted; afterwards they are any.
+  local may_be_any = least ~= '' and (version == '' or not (known[1] or ''):match(CHANGING))
+  local ids = least ~= '' and split(meanwhile) or {}
+  if kept ~= '' then ids[#ids + 1] = kept end
+  local is_whole = is_small or may_be_any or kinds == '1'
+  local sessions, fields = sessions_in_index(is_whole, ids)
+  local before = redis.call('GET', BEFORE .. tag:sub(1, 4))
+  local stay = least ~= '' and staying(sessions, kept, tonumber(least), before) or {[kept] = true}
+
+  local ended, stay_ids, noted_ids = {}, {}, {}
+  for _, session in ipairs(sessions) do
+    if stay[session[1]] then
+      stay_ids[#stay_ids + 1] = session[1]
+      fields[#fields + 1], fields[#fields + 2] = session[1], session[3]
+    else
+      ended[#ended + 1] = session
+    end
+  end
+  local count
+  if kinds == '1' then
+    count = end_one_by_one(ended)
+  elseif is_small then
+    count = end_each(ended, before)
+  else
+    count = is_whole and #ended or size - own_fields - #stay_ids
+  end
+  if count == 0 and version == '' then return 0 end
+
+  local noted = known[1]
+  if version ~= '' then
+    publish(version)
+    noted = redis.call('HGET', index, VERSION_FIELD) or version
+  end
+  local at = emit(what, 'count', count, ...):match('^%d+')
+  at = math.max(now, tonumber(at), last + 1, (before or 0) + 1)
+  local t = string.format('%.0f', at)
+  if kinds ~= '1' then
+    local uid = index:sub(-USER_ID_BYTES)
+    if #stay_ids > 0 then
+      tell_guards('u', uid, 't', t, 'k', table.concat(stay_ids))
+    else
+      tell_guards('u', uid, 't', t)
+    end
+  end
+
+  local has_more = #fields > 0
+  fields[#fields + 1], fields[#fields + 2] = CUT_OFF_FIELD, t
+  if noted then
+    fields[#fields + 1], fields[#fields + 2] = VERSION_FIELD, noted
+    for _, id in ipairs(split(meanwhile)) do
+      if stay[id] then noted_ids[#noted_ids + 1] = id end
+    end
+    if noted:match(CHANGING) and #noted_ids > 0 then
+      fields[#fields + 1], fields[#fields + 2] = MEANWHILE_FIELD, table.concat(noted_ids)
+    end
+  end
+  write_index(now, fields, has_more)
+  return count
+end

@@ -1,0 +1,126 @@
+"""Cut-offs: the end of all sessions of a user, or of everybody's, each in one step.
+
+A change of an account that ends its sessions goes so, whatever it is (`row_version.py`):
+
+1. `announce`. Nobody opens a session by a row that they read before, and nothing is refreshed
+   before the user store was asked.
+2. The user store is written: the new version of the row, and `sessions_from`, the same. A session
+   remembers by which version it was opened; below that one it is over, whoever finds out. No clock
+   says so: a time that was taken before the write could not tell a login by the old row that opens
+   its session after it.
+3. `end_all` with that version: the index goes, guards are told a time, the version is published.
+
+Whoever is killed between leaves the row changing: all others ask the user store, and whoever then
+meets a session from before calls `end_older`, which does what is left of the third step.
+"""
+
+from typing import Literal
+
+from service.errors import SettingsError
+from service.redis.client import RedisClient
+from service.redis.keys import BUCKETS, numbered
+from service.sessions import scripts
+from service.sessions.origin import RequestOrigin
+from service.sessions.row_version import HIGHEST
+
+FeedKinds = Literal[1, 2]
+"""Kinds of feed entries that guards know. 1: the end of one session; 2: cut-offs besides."""
+
+
+class CutOffs:
+    """Ends all sessions at once. Any method may raise `StoreUnavailable`."""
+
+    def __init__(self, redis: RedisClient, feed_life: int, kinds: FeedKinds) -> None:
+        """Take the store, how long the feed keeps an entry (ms), and what guards understand."""
+        self._redis = redis
+        self._feed_life = feed_life
+        self._kinds = kinds
+
+    async def announce(self, user_id: bytes, origin: RequestOrigin) -> None:
+        """Announce a change of the user's row: before the user store is written."""
+        await scripts.announce(self._redis, user_id, origin)
+
+    async def end_all(
+        self,
+        user_id: bytes,
+        origin: RequestOrigin,
+        *,
+        reason: str,
+        by: str = "",
+        event: str = "user.sessionsEnded",
+        keep: bytes | None = None,
+        row_version: int | None = None,
+        deleted: bool = False,
+    ) -> int:
+        """End a user's sessions, but for `keep`, and return how many have ended.
+
+        `row_version` is that of a change that was announced, and is published in the same step;
+        sessions that were opened by that row or a later one stay. `deleted`: there is no row any
+        more, and nobody who has read it before opens a session. Without either, where no session
+        has ended nothing is written, no event either.
+        """
+        version: int | str = HIGHEST if deleted else "" if row_version is None else row_version
+        return await self._end(user_id, origin, keep or b"", version, version, event, reason, by)
+
+    async def end_older(
+        self, user_id: bytes, sessions_from: int, origin: RequestOrigin, *, reason: str
+    ) -> int:
+        """End the sessions from before this version of the user's row. Return how many have ended.
+
+        For whoever finds one: what was to end them was killed on the way.
+        """
+        event = "user.sessionsEnded"
+        return await self._end(user_id, origin, b"", sessions_from, "", event, reason, "")
+
+    async def _end(
+        self,
+        user_id: bytes,
+        origin: RequestOrigin,
+        keep: bytes,
+        from_version: int | str,
+        row_version: int | str,
+        event: str,
+        reason: str,
+        by: str,
+    ) -> int:
+        ended: int = await scripts.end_all(
+            self._redis,
+            user_id,
+            origin,
+            keep_id=keep,
+            from_version=from_version,
+            row_version=row_version,
+            event=event,
+            reason=reason,
+            by=by,
+            kinds=self._kinds,
+            feed_life=self._feed_life,
+        )
+        return ended
+
+    async def everybody(self, origin: RequestOrigin, *, reason: str, by: str) -> None:
+        """End everybody's sessions, bucket by bucket: who is killed on the way does it again.
+
+        Raises:
+            SettingsError: guards of before would not hear of it.
+        """
+        if self._kinds == 1:
+            raise SettingsError(
+                "SERVICE_FEED_KINDS=1: guards of before know no cut-off of everybody;"
+                " set it to 2 once all guards are new"
+            )
+        for number in range(BUCKETS):
+            keys = numbered(number)
+            await scripts.cut_off_everybody(
+                self._redis,
+                events=keys.events,
+                before=keys.before,
+                revoked=keys.revoked,
+                revocations=keys.revocations,
+                user="",
+                ip=origin.address_text,
+                request=origin.request_id,
+                reason=reason,
+                by=by,
+                feed_life=self._feed_life,
+            )

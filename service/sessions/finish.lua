@@ -1,0 +1,8 @@
+-- After feed.lua, before the scripts that may end a session.
+
+-- End a session: nothing of it stays, so no token of its family can do anything any more.
+local function finish(sid, key)
+  redis.call('HDEL', index, sid)
+  redis.call('DEL', key, HANDOFF .. tag .. sid)
+  tell_guards('s', sid)
+end
