@@ -136,6 +136,8 @@ async def test_closing_drops_what_waits() -> None:
     first, *waiting = await fill(pool, gate, 3)
     closing = asyncio.create_task(pool.close())
     await asyncio.gather(*waiting, return_exceptions=True)
+    await asyncio.wait({closing}, timeout=0.05)
+    assert not closing.done(), "a hash runs still"
     gate.opened.set()
     await asyncio.gather(first, closing)
     assert gate.begun == 1
@@ -144,6 +146,31 @@ async def test_closing_drops_what_waits() -> None:
 def test_a_core_is_usable() -> None:
     """Proves that there is a worker even where the machine does not tell its cores."""
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(("told", "cores"), [(6, 6), (1, 1), (None, 1)])
+def test_where_nobody_says_which_cores_are_ours(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: int | None, cores: int
+) -> None:
+    """Proves that all of the machine's count then, and one where it does not tell."""
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: told)
+    assert usable_cores(tmp_path / "no limit") == cores
+
+
+async def test_the_places_are_those_of_the_docs() -> None:
+    """Proves that 16 may wait for each worker, and that half of all is the share of a network."""
+    pool, gate = HashingPool(workers=2), Gate()
+    tasks = [asyncio.create_task(pool.run_for(HERE, gate.work)) for _ in range(17)]
+    tasks += [asyncio.create_task(pool.run(gate.work)) for _ in range(17)]
+    assert await asyncio.to_thread(gate.reached.wait, 30)
+    with pytest.raises(Overloaded):
+        await pool.run_for(HERE, gate.work)
+    with pytest.raises(Overloaded):
+        await pool.run(gate.work)
+    gate.opened.set()
+    await asyncio.gather(*tasks)
+    await pool.close()
 
 
 @pytest.mark.parametrize(

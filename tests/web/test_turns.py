@@ -2,67 +2,25 @@
 
 import asyncio
 import gc
-import socket
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import uvicorn
-from uvicorn.server import ServerState
 
 from service.serving.connections import Connections
 from service.web.connection import Connection
 from service.web.deadlines import DEADLINES, Deadlines
 from service.web.protocol import Protocol
+from tests.web.in_process import Receive, Send, answer, connected, read, respond
 from tests.web.wire import error_of, parse
 
 POST = b"POST / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-
 
 async def echo(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """An app that answers with the length of the body."""
-    length, more = 0, True
-    while more:
-        message = await receive()
-        length += len(message.get("body", b""))
-        more = message.get("more_body", False)
-    body = b"%d" % length
-    headers = [(b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-@asynccontextmanager
-async def connected() -> AsyncIterator[tuple[Protocol, socket.socket]]:
-    """Connect a client to the service's protocol."""
-    config = uvicorn.Config(echo, http=Protocol, log_config=None, lifespan="off")
-    config.load()
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    loop = asyncio.get_running_loop()
-    protocol = Protocol(config=config, server_state=ServerState(), app_state={})
-    transport, _ = await loop.connect_accepted_socket(lambda: protocol, theirs)
-    try:
-        yield protocol, ours
-    finally:
-        transport.abort()
-        ours.close()
-
-
-async def answer(client: socket.socket, sent: bytes) -> bytes:
-    loop, received = asyncio.get_running_loop(), b""
-    await loop.sock_sendall(client, sent)
-    client.shutdown(socket.SHUT_WR)
-    async with asyncio.timeout(10):
-        while more := await loop.sock_recv(client, 65_536):
-            received += more
-    return received
+    await respond(send, b"%d" % len(await read(receive)))
 
 
 class Turns:
@@ -105,7 +63,7 @@ async def test_chunks_are_read_in_turns(monkeypatch: pytest.MonkeyPatch) -> None
         on_body(self, body)
 
     monkeypatch.setattr(Protocol, "on_body", counted)
-    async with connected() as (_, client):
+    async with connected(echo) as (_, client):
         sent = CHUNKED + b"1\r\nx\r\n" * 4000 + b"0\r\n\r\n"
         assert parse(await answer(client, sent)).text == "4000"
     turns.stop()
@@ -118,7 +76,7 @@ async def test_chunks_are_read_in_turns(monkeypatch: pytest.MonkeyPatch) -> None
 )
 async def test_what_follows_waits_for_its_turn(behind: bytes) -> None:
     """A request behind many chunks in the same read, and a client that sends no more then."""
-    async with connected() as (_, client):
+    async with connected(echo) as (_, client):
         sent = CHUNKED.replace(b"Connection: close\r\n", b"") + b"1\r\nx\r\n" * 2000 + b"0\r\n\r\n"
         received = await answer(client, sent + behind)
     bodies = [part.rpartition(b"\r\n\r\n")[2] for part in received.split(b"HTTP/1.1 200 OK")[1:]]
@@ -140,7 +98,7 @@ async def test_a_head_of_many_fields_is_not_read_on(
         on_header(self, name, value)
 
     monkeypatch.setattr(Protocol, "on_header", counted)
-    async with connected() as (_, client):
+    async with connected(echo) as (_, client):
         head = POST.replace(b" / ", b" /" + query + b" ")
         found = parse(await answer(client, head + b"a:\r\n" * 15_000 + b"\r\n"))
         assert (found.status_code, error_of(found)) == (status, code)
@@ -155,7 +113,7 @@ async def test_who_goes_leaves_no_cycle(sent: bytes) -> None:
     gc.collect()
     gc.disable()
     try:
-        async with connected() as (protocol, client):
+        async with connected(echo) as (protocol, client):
             await loop.sock_sendall(client, sent)
             ended = weakref.ref(protocol)
             del protocol
