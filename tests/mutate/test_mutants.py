@@ -155,3 +155,25 @@ def test_what_cannot_be_collected_is_said(tmp_path: Path) -> None:
     file.write_text("raise RuntimeError\n")
     with pytest.raises(RuntimeError, match="cannot be collected"):
         Collected(tmp_path, "kept", (str(file),))
+
+
+def test_what_ran_before_the_mutant_makes_it_unsure(tmp_path: Path) -> None:
+    """Of a function that runs at import a fork cannot tell; of any other it can, at once."""
+    (tmp_path / "copy").symlink_to(ROOT)
+    module = tmp_path / "service" / "some_module.py"
+    module.parent.mkdir()
+    source = "def early():\n    return 1\n\ndef late():\n    return 2\n\nONE = early()\n"
+    module.write_text(source)
+    file = tmp_path / "test_it.py"
+    file.write_text(
+        f"import sys\nsys.path.append({str(module.parent)!r})\nimport some_module\n"
+        "def test_it(): assert some_module.ONE == 1\n"
+    )
+    collected = Collected(tmp_path, "kept", (str(file),))
+    try:
+        for number, unsure in ((1, True), (2, False)):
+            mutant = source.replace(f"return {number}", "return 9")
+            order = Order(str(module), source, mutant, (), 60)
+            assert collected.run(order) == Report("survived", (), unsure)
+    finally:
+        collected.close()

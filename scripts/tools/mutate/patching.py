@@ -12,42 +12,43 @@ from types import CodeType, FunctionType
 from service.redis.scripts import Source
 
 
-def patch(path: Path, original: str, source: str) -> bool:
+def patch(path: Path, original: str, source: str) -> frozenset[str]:
     """Make this process run `source` instead of `original`, which `path` held when it was imported.
 
-    False, with nothing changed, where that cannot be done: what runs at import has run already.
+    Returns what is another now: functions by name, or `script`. Nothing, with nothing changed,
+    where that cannot be done: what runs at import has run already.
     """
     if path.suffix == ".lua":
         return _patch_scripts(original, source)
     return _patch_functions(path, original, source)
 
 
-def _patch_scripts(original: str, source: str) -> bool:
+def _patch_scripts(original: str, source: str) -> frozenset[str]:
     found = [it for it in gc.get_objects() if type(it) is Source and original in it._source]
     for script in found:
         script._source = script._source.replace(original, source)
         script._spelt.clear()
-    return bool(found)
+    return frozenset({"script"} if found else ())
 
 
-def _patch_functions(path: Path, original: str, source: str) -> bool:
+def _patch_functions(path: Path, original: str, source: str) -> frozenset[str]:
     before, after = _parts(path, original), _parts(path, source)
     if before is None or after is None or before.keys() != after.keys():
-        return False
+        return frozenset()
     changed = [name for name in before if not _same(before[name], after[name])]
     if not changed or "<module>" in changed:
-        return False
+        return frozenset()
     live = _live(path)
     if any(len(live.get(name, ())) == 0 for name in changed):
-        return False
+        return frozenset()
     if any(
         it.__code__.co_freevars != after[name].co_freevars for name in changed for it in live[name]
     ):
-        return False
+        return frozenset()
     for name in changed:
         for function in live[name]:
             function.__code__ = after[name]
-    return True
+    return frozenset(changed)
 
 
 def _live(path: Path) -> dict[str, list[FunctionType]]:

@@ -8,6 +8,10 @@ import os
 import pytest
 
 from tools.mutate import serving
+from tools.mutate.imports import CALLED
+
+if serving.PIPES in os.environ:
+    CALLED.start()
 
 IN_PROCESS = "MUTATION_IN_PROCESS"
 """The variable that leaves out all tests that start a process of the service."""

@@ -60,9 +60,13 @@ TARGETS: Sequence[Target] = (
     Target("service/web/headers.py", ("tests/web/test_several_headers.py", "tests/web")),
     Target("service/web/authentication.py", ("tests/web/test_credentials.py", "tests/web")),
     Target("service/web/requests.py", ("tests/web/test_requests.py", "tests/web")),
-    Target("service/web/chunks.py", ("tests/web/test_framing.py",)),
+    Target("service/web/chunks.py", ("tests/web/test_chunks.py", "tests/web/test_framing.py")),
     Target("service/web/protocol.py", ("tests/web",)),
     Target("service/web/parsing.py", ("tests/web",)),
+    Target("service/web/connection.py", ("tests/web",)),
+    Target(
+        "service/serving/connections.py", ("tests/web/test_turns.py", "tests/web/test_crowd.py")
+    ),
 )
 
 

@@ -58,8 +58,8 @@ class Workspace:
     def judge(self, mutant: Mutant, tests: tuple[str, ...], patience: float) -> Outcome:
         """Run the tests on a mutant. `hung`: they did not end within `patience` seconds.
 
-        In a fork of a process that has the original; where that says nothing, or that the mutant of
-        a module has survived, in one of a process that has imported the mutant.
+        In a fork of a process that has the original; where that says nothing, or that a mutant has
+        survived of what runs at import, in one of a process that has imported the mutant.
         """
         collected, path = self._of(tests), self._copy / mutant.path
         original = path.read_text(encoding="utf-8")
@@ -68,7 +68,7 @@ class Workspace:
         try:
             report = collected.run(Order(str(path), original, mutant.source, first, patience))
             verdict = report.verdict
-            if verdict == "unpatched" or (verdict == "survived" and path.suffix == ".py"):
+            if verdict == "unpatched" or report.unsure:
                 report = self._run_anew(tests, Order("", "", "", first, patience))
         finally:
             self._write(path, original)
