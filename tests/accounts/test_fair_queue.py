@@ -60,6 +60,15 @@ def test_the_heaviest_makes_room() -> None:
     assert not queue.yields_to("10.2.1.0/24"), "two against one would only change places"
     assert queue.yields_to("10.4.1.0/24")
     assert queue.make_room("10.1.1.0/24") is None, "not for the heaviest itself"
+    assert len(queue) == 4
+    assert order(queue) == ["10.1.1.0/24", "10.3.1.0/24", "new", "10.1.1.0/24"]
+
+
+def test_nobody_makes_room_in_an_empty_queue() -> None:
+    """Proves that there is none to be had."""
+    queue: FairQueue[str] = FairQueue()
+    assert not queue.yields_to("10.1.1.0/24")
+    assert queue.make_room("10.1.1.0/24") is None
 
 
 def test_within_an_area_networks_are_equal() -> None:

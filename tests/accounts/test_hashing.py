@@ -184,7 +184,50 @@ def test_a_container_s_limit_counts(tmp_path: Path, limit: str, cores: int | Non
     assert usable_cores(file) == (cores or len(os.sched_getaffinity(0)))
 
 
+def test_the_cores_are_those_of_this_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Proves that nobody else's count."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2} if pid == 0 else {0})
+    assert usable_cores(tmp_path / "no limit") == 3
+
+
 HERE, THERE = "192.0.2.0/24", "198.51.100.0/24"
+
+
+async def test_all_that_is_counted_is_counted_off() -> None:
+    """Proves that places come back one by one: of jobs that are done, were cancelled, or could not
+    be begun as the pool had closed."""
+    pool, gate = HashingPool(workers=1, queue_limit=3), Gate()
+    running = asyncio.create_task(pool.run_for(HERE, gate.work))
+    assert await asyncio.to_thread(gate.reached.wait, 30)
+    left = asyncio.create_task(pool.run_for(HERE, gate.work))
+    await asyncio.sleep(0)
+    left.cancel()
+    await asyncio.gather(left, return_exceptions=True)
+    assert (pool._jobs, pool._held, len(pool._waiting)) == (1, {HERE: 1}, 0)
+    gate.opened.set()
+    await running
+    assert (pool._jobs, pool._held, len(pool._waiting)) == (0, {}, 0)
+    await pool.close()
+    with pytest.raises(RuntimeError):
+        await pool.run_for(HERE, gate.work)
+    assert (pool._jobs, pool._held, len(pool._waiting)) == (0, {}, 0)
+    assert HashingPool()._workers == usable_cores()
+
+
+@pytest.mark.parametrize(("places", "share"), [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2)])
+async def test_how_much_the_share_is(places: int, share: int) -> None:
+    """Proves that it is half of the places, rounded down, and one at least."""
+    pool, gate = HashingPool(workers=1, queue_limit=places - 1), Gate()
+    tasks = [asyncio.create_task(pool.run_for(HERE, gate.work)) for _ in range(share)]
+    assert await asyncio.to_thread(gate.reached.wait, 30)
+    with pytest.raises(Overloaded):
+        pool.check_room(HERE)
+    gate.opened.set()
+    await asyncio.gather(*tasks)
+    pool.check_room(HERE)
+    await pool.close()
 
 
 async def test_a_network_has_its_share() -> None:
@@ -237,6 +280,7 @@ async def test_many_networks_of_a_range_do_not_keep_others_out() -> None:
     gate.opened.set()
     await asyncio.gather(first, one)
     outcomes = await asyncio.gather(*many, return_exceptions=True)
-    assert [isinstance(outcome, Overloaded) for outcome in outcomes].count(True) == 6
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Overloaded)]
+    assert [each.retry_after for each in refused] == [1] * 6, "four waited, a quarter second each"
     assert gate.begun == 5
     await pool.close()

@@ -1,8 +1,11 @@
 """The policy for new passwords: what is refused, and that nothing else is."""
 
+from pathlib import Path
+
 import pytest
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
+from service.accounts.blocklist import Blocklist
 from service.accounts.password_policy import PasswordPolicy, common_passwords
 from service.errors import InvalidField, WeakPassword
 
@@ -162,3 +165,14 @@ def test_nothing_is_guessed_from_nothing() -> None:
     """Proves that an empty app name or local part is not found in every password."""
     PasswordPolicy(8, "").check("8463910573", "")
     PasswordPolicy(8, "!").check("8463910573", "@example.com")
+
+
+def test_a_file_of_the_operator(tmp_path: Path) -> None:
+    """Refuses what it has, and nothing without it; eight characters are the default."""
+    file = tmp_path / "known"
+    file.write_text("zq7!kfwm-known\n")
+    with pytest.raises(WeakPassword, match="known to others"):
+        PasswordPolicy(blocklist=Blocklist(file)).check("zq7!kfwm-known")
+    PasswordPolicy(blocklist=Blocklist(file)).check("zq7!kfwm-other")
+    PasswordPolicy().check("zq7!kfwm-known")
+    PasswordPolicy().check("zq7!kfwm")

@@ -51,14 +51,14 @@ def test_each_python_mutant_changes_one_thing() -> None:
     """Comparison, condition, number, negation, raise: each is turned around once."""
     found = {mutant.change: mutant.source for mutant in python_mutants.mutants("f.py", PYTHON)}
     assert set(found) == {
-        "1 + 1",
+        '1 + 1 in def f(a: "int" = 1) -> bool:',
         "never a < 3 and (not g(a))",
         "a < 3 and (not g(a)) with or",
         "a < 3 with LtE",
-        "3 + 1",
+        "3 + 1 in if a < 3 and not g(a):",
         "not g(a) without not",
         "without raise Wrong('at 4')",
-        "True negated",
+        "True negated in return True",
     }
     original = ast.unparse(ast.parse(PYTHON)) + "\n"
     for source in found.values():

@@ -4,9 +4,30 @@ from tools.mutate.mutant import Mutant
 
 _SAME_LIFE = "gives an index the life that it has"
 _ONE_MORE_READ = "reads an entry more than it looks at"
+_KEPT_IN_A_CACHE = "a cache of one entry more"
 _NO_SUCH_HANDOFF = "a handoff needs a rotation before it: none is noted at generation 0, or below"
 
 EQUIVALENT: dict[tuple[str, str], str] = {
+    (
+        "service/accounts/fair_queue.py",
+        "4096 + 1 in @functools.lru_cache(maxsize=4096)",
+    ): _KEPT_IN_A_CACHE,
+    (
+        "service/accounts/emails.py",
+        "without raise InvalidField('email', 'The e-mail address is not valid.') fro..., place 2",
+    ): "the second of two: the library has refused what the first does not, by the same tables",
+    (
+        "service/accounts/hashing.py",
+        "never job is None",
+    ): "the thread pool keeps an error that nobody asks for",
+    (
+        "service/accounts/hashing.py",
+        "True negated in await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)",
+    ): "what is left in the line of the thread pool finds nothing to do",
+    (
+        "service/keyring/envelope.py",
+        "1 + 1 in keyring = cls({1: bytes(DATA_KEY_SIZE)})",
+    ): "the data key of that epoch is taken out again at once",
     (
         "service/sessions/end.lua",
         "1 → 2 in local newest = call('XREVRANGE', revoked, before, '-', 'COUNT', 1)[1]",

@@ -6,6 +6,7 @@ on them. So are the options of a class (`frozen=True`), which type checks hold.
 
 import ast
 import copy
+from collections import Counter
 from collections.abc import Iterator
 
 from tools.mutate.mutant import Mutant
@@ -23,7 +24,8 @@ _SILENT = ("log", "logger", "logging")
 
 def mutants(path: str, source: str) -> Iterator[Mutant]:
     """Make every mutant of a module."""
-    tree = ast.parse(source)
+    tree, lines = ast.parse(source), source.splitlines()
+    seen: Counter[str] = Counter()
     skipped = set(_left_alone(tree))
     for parent in ast.walk(tree):
         for name, value in ast.iter_fields(parent):
@@ -36,7 +38,12 @@ def mutants(path: str, source: str) -> Iterator[Mutant]:
                     setattr(parent, name, changed if isinstance(value, list) else new)
                     text = ast.unparse(tree) + "\n"
                     setattr(parent, name, value)
-                    yield Mutant(path, getattr(node, "lineno", 0), what, text)
+                    number = getattr(node, "lineno", 0)
+                    if isinstance(node, ast.Constant):
+                        what += f" in {lines[number - 1].strip()}"
+                    seen[what] += 1
+                    place = f", place {seen[what]}" if seen[what] > 1 else ""
+                    yield Mutant(path, number, what + place, text)
 
 
 def _left_alone(tree: ast.AST) -> Iterator[int]:
