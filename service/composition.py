@@ -172,6 +172,7 @@ def create_services(
         challenges,
         system_clock,
     )
+    ahead = settings.totp_ahead
     pending = PendingEnrolments(redis, keys.keyring, settings.enrollment_ttl)
     enrolments = Enrolments(
         pending,
@@ -181,11 +182,13 @@ def create_services(
         rate_limits,
         app_name=settings.app_name,
         clock=system_clock,
+        totp_ahead=ahead,
     )
 
     identities = Identities(sessions_, users)
     recent = RecentAuthentication(redis, settings.reauth_ttl)
-    proofs = SecondFactorProofs(redis, factors, keys.keyring, digests, rate_limits, system_clock)
+    codes = redis, factors, keys.keyring, digests, rate_limits, system_clock
+    proofs = SecondFactorProofs(*codes, totp_ahead=ahead)
     return Services(
         accounts=authentication,
         reauthentication=Reauthentication(
@@ -209,12 +212,11 @@ def create_services(
             keys.keyring,
             digests,
             system_clock,
+            totp_ahead=ahead,
         ),
         identities=identities,
         enrolments=enrolments,
-        second_factor=SecondFactorManagement(
-            redis, factors, keys.keyring, digests, rate_limits, system_clock
-        ),
+        second_factor=SecondFactorManagement(*codes, totp_ahead=ahead),
         sessions=sessions_,
         access_tokens=access_tokens,
         jwks=lambda: keys.now.signing.jwks(),

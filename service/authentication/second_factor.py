@@ -36,6 +36,8 @@ class SecondFactorAuthentication:
         keyring: Keyring,
         digests: RecoveryDigests,
         clock: Clock,
+        *,
+        totp_ahead: bool,
     ) -> None:
         self._redis = redis
         self._users = users
@@ -46,6 +48,7 @@ class SecondFactorAuthentication:
         self._keyring = keyring
         self._digests = digests
         self._clock = clock
+        self._totp_ahead = totp_ahead
 
     async def log_in(self, challenge_id: str, code: str, origin: RequestOrigin) -> LoggedIn:
         """Answer a challenge with a TOTP or a recovery code, and open the session.
@@ -84,7 +87,13 @@ class SecondFactorAuthentication:
         right.
         """
         given = classify(
-            self._keyring, self._digests, challenge.user_id, factor, code, self._clock()
+            self._keyring,
+            self._digests,
+            challenge.user_id,
+            factor,
+            code,
+            self._clock(),
+            ahead=self._totp_ahead,
         )
         match given:
             case TotpCode(step):

@@ -72,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     challenge_ttl: timedelta = timedelta(seconds=300)
     reauth_ttl: timedelta = timedelta(seconds=600)
     reauth_for_enrolment: bool = False
+    totp_ahead: bool = True
     max_sessions: Annotated[int, integer(1, 10_000)] = 50
     bcrypt_cost: Annotated[int, integer(4, 16)] = 12
     kms: Literal["local", "aws", "vault", "pkcs11"] = "local"

@@ -43,8 +43,12 @@ def classify(
     factor: SecondFactor,
     code: str,
     now: datetime,
+    *,
+    ahead: bool = True,
 ) -> TotpCode | RecoveryCode | None:
     """Tell what `code` is for this user; `None`: a wrong TOTP code, or no code at all.
+
+    `ahead`: the code of the next step counts, too.
 
     Raises:
         SealBroken: the stored secret does not open.
@@ -53,7 +57,7 @@ def classify(
     secret = keyring.open(
         factor.totp_sealed, purpose=_PURPOSE, bound_to=user_id + factor.enrolment_id
     )
-    step = totp.matching_step(secret, code, now)
+    step = totp.matching_step(secret, code, now, ahead=ahead)
     if step is not None:
         return TotpCode(step)
     typed = recovery_codes.read(code)

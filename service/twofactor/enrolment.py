@@ -50,6 +50,7 @@ class Enrolments:
         *,
         app_name: str,
         clock: Clock,
+        totp_ahead: bool,
     ) -> None:
         self._pending = pending
         self._factors = factors
@@ -58,6 +59,7 @@ class Enrolments:
         self._rate_limits = rate_limits
         self._app_name = app_name
         self._clock = clock
+        self._totp_ahead = totp_ahead
 
     async def begin(self, user: User, origin: RequestOrigin) -> Begun:
         """Mint a secret and keep it sealed until a code confirms it. Replaces the one before.
@@ -91,7 +93,8 @@ class Enrolments:
         if enrolment is None:
             raise await self._not_pending(user_id)
         async with limited_codes(self._rate_limits, user_id, code, "session"):
-            step = totp.matching_step(enrolment.secret, code, self._clock())
+            now, ahead = self._clock(), self._totp_ahead
+            step = totp.matching_step(enrolment.secret, code, now, ahead=ahead)
             outcome = await self._pending.confirm(user_id, enrolment.id, step, origin)
             if outcome == "wrong":
                 raise InvalidCode

@@ -28,6 +28,8 @@ class SecondFactorManagement:
         digests: RecoveryDigests,
         rate_limits: RateLimits,
         clock: Clock,
+        *,
+        totp_ahead: bool,
     ) -> None:
         self._redis = redis
         self._factors = factors
@@ -35,6 +37,7 @@ class SecondFactorManagement:
         self._digests = digests
         self._rate_limits = rate_limits
         self._clock = clock
+        self._totp_ahead = totp_ahead
 
     async def disable(self, user_id: bytes, code: str, origin: RequestOrigin) -> None:
         """Turn the second factor off, with a TOTP or a recovery code. Open challenges end with it.
@@ -85,7 +88,7 @@ class SecondFactorManagement:
         recovery_too: bool,
     ) -> None:
         """Use a code up, or raise `InvalidCode`."""
-        match classify(self._keyring, self._digests, user_id, factor, code, self._clock()):
+        match self._classify(user_id, factor, code):
             case TotpCode(step):
                 if not await self._let_spend(user_id, factor, step, origin):
                     raise InvalidCode
@@ -113,3 +116,9 @@ class SecondFactorManagement:
                 clock=clock_ms(),
             )
         )
+
+    def _classify(
+        self, user_id: bytes, factor: SecondFactor, code: str
+    ) -> TotpCode | RecoveryCode | None:
+        now, ahead = self._clock(), self._totp_ahead
+        return classify(self._keyring, self._digests, user_id, factor, code, now, ahead=ahead)

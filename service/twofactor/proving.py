@@ -26,6 +26,8 @@ class SecondFactorProofs:
         digests: RecoveryDigests,
         rate_limits: RateLimits,
         clock: Clock,
+        *,
+        totp_ahead: bool,
     ) -> None:
         self._redis = redis
         self._factors = factors
@@ -33,6 +35,7 @@ class SecondFactorProofs:
         self._digests = digests
         self._rate_limits = rate_limits
         self._clock = clock
+        self._totp_ahead = totp_ahead
 
     async def prove(self, user_id: bytes, code: str, origin: RequestOrigin) -> Authentication:
         """Use a TOTP or a recovery code up, and return which of the two it was.
@@ -44,7 +47,7 @@ class SecondFactorProofs:
         if factor is None:
             raise NotEnabled
         async with limited_codes(self._rate_limits, user_id, code, "session"):
-            match classify(self._keyring, self._digests, user_id, factor, code, self._clock()):
+            match self._classify(user_id, factor, code):
                 case TotpCode(step):
                     await self._use_step(user_id, factor, step, origin)
                     return Authentication.TOTP
@@ -84,3 +87,9 @@ class SecondFactorProofs:
         if version is None:
             raise InvalidCode
         await publish(self._redis, user_id, version, "twoFA.recoveryCodeUsed", origin)
+
+    def _classify(
+        self, user_id: bytes, factor: SecondFactor, code: str
+    ) -> TotpCode | RecoveryCode | None:
+        now, ahead = self._clock(), self._totp_ahead
+        return classify(self._keyring, self._digests, user_id, factor, code, now, ahead=ahead)

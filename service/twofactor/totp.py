@@ -30,10 +30,12 @@ def is_code(text: str) -> bool:
     return _CODE.fullmatch(text) is not None
 
 
-def matching_step(secret: bytes, code: str, now: datetime) -> int | None:
+def matching_step(secret: bytes, code: str, now: datetime, *, ahead: bool = True) -> int | None:
     """Find the step whose code this is: the present one, or one either side; `None`: of none.
 
-    Exactly six ASCII digits are a code; anything else is not.
+    Exactly six ASCII digits are a code; anything else is not. Without `ahead` the next step counts
+    for nothing: RFC 6238, section 5.2, asks for one step for the way at most, and only a phone that
+    runs fast needs the other.
     """
     if not is_code(code):
         return None
@@ -41,7 +43,7 @@ def matching_step(secret: bytes, code: str, now: datetime) -> int | None:
     present = int(now.timestamp()) // STEP_SECONDS
     found = None
     for step in (present - 1, present, present + 1):  # all three, so that the time tells nothing
-        if hmac.compare_digest(totp.generate_otp(step), code):
+        if hmac.compare_digest(totp.generate_otp(step), code) and (ahead or step <= present):
             found = step
     return found
 

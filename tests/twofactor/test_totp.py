@@ -51,6 +51,13 @@ def test_one_step_either_side() -> None:
         assert totp.matching_step(RFC_SECRET, code_of(PRESENT + away), NOW) is None
 
 
+def test_a_step_ahead_can_be_refused() -> None:
+    """Then a code is good in its own step and the next."""
+    for away, found in ((-2, None), (-1, PRESENT - 1), (0, PRESENT), (1, None)):
+        code = code_of(PRESENT + away)
+        assert totp.matching_step(RFC_SECRET, code, NOW, ahead=False) == found
+
+
 @pytest.mark.parametrize("seconds", [0, 29.999])
 def test_the_edges_of_a_step(seconds: float) -> None:
     """First and last moment of a step are of that step."""
