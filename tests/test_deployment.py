@@ -54,7 +54,7 @@ def translated(directory: Path) -> dict[str, str]:
     (mount,) = (m["mountPath"] for m in CONTAINER["volumeMounts"] if m["name"] == "secrets")
     moved = {name: value.replace(mount, str(directory)) for name, value in ENVIRONMENT.items()}
     ours = {"SERVICE_HOST": "127.0.0.1", "SERVICE_PORT": "0", "SERVICE_TRUSTED_PROXIES": INGRESS}
-    return moved | ours
+    return moved | ours | {"SERVICE_OPERATIONS_BIND": "127.0.0.1:0"}
 
 
 def keep_secrets(directory: Path, **texts: str) -> None:
@@ -207,6 +207,8 @@ def test_ports_and_labels_fit_together() -> None:
     assert {probe["port"] for probe in PROBES.values()} == {port["name"]}
     policy = MANIFEST["NetworkPolicy"]["spec"]
     assert policy["ingress"][0]["ports"] == [{"port": port["name"]}]
+    [operations] = policy["ingress"][1]["ports"]
+    assert ENVIRONMENT["SERVICE_OPERATIONS_BIND"] == f"0.0.0.0:{operations['port']}"
     labels = DEPLOYMENT["template"]["metadata"]["labels"]
     assert MANIFEST["Service"]["spec"]["selector"] == labels
     selectors = [
@@ -292,6 +294,7 @@ def test_it_runs_with_just_that(pod: Pod) -> None:
             assert client.get(probe["path"]).status_code == 200, name
         facts = client.get("/health/ready").json()["redis"]
         assert facts["ok"], facts
+        assert client.get("/metrics").status_code == 404
         body = {"email": "ada@example.org", "password": PASSWORD}
         answer = client.post("/auth/signup", json=body)
         assert answer.status_code == 201, answer.text
