@@ -57,6 +57,8 @@ _ROUTES = [
     two_factor.disable,
     two_factor.renew_recovery_codes,
     own_account.reauthenticate,
+    own_account.change_password,
+    own_account.delete_account,
     own_account.export_account,
     sessions.refresh,
     sessions.me,

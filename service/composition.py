@@ -6,7 +6,9 @@ from datetime import timedelta
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service import __version__
+from service.account_lifecycle.deletion import AccountDeletion
 from service.account_lifecycle.export import AccountExports
+from service.accounts.account_changes import AccountChanges
 from service.accounts.blocklist import Blocklist
 from service.accounts.hashing import HashingPool
 from service.accounts.password_policy import PasswordPolicy
@@ -14,10 +16,12 @@ from service.accounts.passwords import Passwords
 from service.accounts.second_factors import SecondFactors
 from service.accounts.users import Users
 from service.authentication.identity import Identities
+from service.authentication.opening import SessionOpening
 from service.authentication.own_account import OwnAccount
 from service.authentication.owners import OwnerLookup
 from service.authentication.password import PasswordAuthentication
 from service.authentication.password_attempts import PasswordAttempts
+from service.authentication.password_change import PasswordChange
 from service.authentication.reauthentication import Reauthentication
 from service.authentication.recent import RecentAuthentication
 from service.authentication.second_factor import SecondFactorAuthentication
@@ -172,7 +176,7 @@ def create_services(
         challenges,
         system_clock,
     )
-    ahead = settings.totp_ahead
+    ahead, cut_offs = settings.totp_ahead, sessions_.cut_offs
     pending = PendingEnrolments(redis, keys.keyring, settings.enrollment_ttl)
     enrolments = Enrolments(
         pending,
@@ -187,6 +191,7 @@ def create_services(
 
     identities = Identities(sessions_, users)
     recent = RecentAuthentication(redis, settings.reauth_ttl)
+    changes = AccountChanges(engine)
     codes = redis, factors, keys.keyring, digests, rate_limits, system_clock
     proofs = SecondFactorProofs(*codes, totp_ahead=ahead)
     return Services(
@@ -195,11 +200,24 @@ def create_services(
             identities, users, passwords, attempts, proofs, rate_limits, sessions_
         ),
         before_enrolment=recent if settings.reauth_for_enrolment else None,
+        password_change=PasswordChange(
+            identities,
+            recent,
+            users,
+            passwords,
+            policy,
+            attempts,
+            changes,
+            cut_offs,
+            SessionOpening(users, sessions_),
+            system_clock,
+        ),
         own_account=OwnAccount(
             identities,
             recent,
             sessions_,
             rate_limits,
+            AccountDeletion(redis, changes, cut_offs, sessions_, pending),
             AccountExports(redis, users, system_clock),
         ),
         second_step=SecondFactorAuthentication(

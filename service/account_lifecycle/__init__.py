@@ -1,1 +1,1 @@
-"""All that is kept of an account: for its owner, and for operators."""
+"""The end of an account, and all that is kept of one: for its owner, and for operators."""

@@ -8,7 +8,7 @@ from service.errors import AccountChanged
 from service.sessions.origin import RequestOrigin
 from service.sessions.record import Authentication
 from service.sessions.row_version import is_changing
-from service.sessions.sessions import Sessions
+from service.sessions.sessions import OpeningEvent, Sessions
 from service.sessions.token_pair import TokenPair
 
 _MOST_TRIES = 5
@@ -35,6 +35,7 @@ class SessionOpening:
         is_right: Callable[[Credentials], bool],
         authentication: Authentication,
         origin: RequestOrigin,
+        event: OpeningEvent = "user.loggedIn",
     ) -> tuple[User, TokenPair] | None:
         """Open a session for the user whose row was `read`, at `version`.
 
@@ -48,7 +49,7 @@ class SessionOpening:
         for _ in range(_MOST_TRIES):
             try:
                 tokens = await self._sessions.open(
-                    read.user.id, authentication, "user.loggedIn", origin, version, noted=noted
+                    read.user.id, authentication, event, origin, version, noted=noted
                 )
             except AccountChanged as changed:
                 noted = changed.noted

@@ -1,5 +1,6 @@
 """What people may do with their account as a whole, after a recent proof of who they are."""
 
+from service.account_lifecycle.deletion import AccountDeletion
 from service.account_lifecycle.export import AccountExports, Export
 from service.authentication.identity import Identities
 from service.authentication.recent import RecentAuthentication
@@ -11,7 +12,7 @@ from service.sessions.sessions import Sessions
 
 
 class OwnAccount:
-    """Exports the caller's own account. May raise `StoreUnavailable`, and:
+    """Deletes and exports the caller's own account. Both may raise `StoreUnavailable`, and:
 
     InvalidAccessToken: the caller's session has ended.
     AuthenticationNotRecent: its last proof is too old, or lacks the second factor.
@@ -23,13 +24,20 @@ class OwnAccount:
         recent: RecentAuthentication,
         sessions: Sessions,
         rate_limits: RateLimits,
+        deletion: AccountDeletion,
         exports: AccountExports,
     ) -> None:
         self._identities = identities
         self._recent = recent
         self._sessions = sessions
         self._rate_limits = rate_limits
+        self._deletion = deletion
         self._exports = exports
+
+    async def delete(self, caller: Caller, origin: RequestOrigin) -> None:
+        """Delete the caller's account. All its sessions have ended."""
+        await self._recent.demand(await self._identities.of(caller, as_stored=True))
+        await self._deletion.delete(caller.user_id, origin, by=caller.session_id.hex())
 
     async def export(self, caller: Caller, origin: RequestOrigin) -> Export:
         """Collect all that is kept of the caller's account, once an hour.

@@ -7,6 +7,8 @@ ServiceError
 ├── InvalidField                a field of the request cannot be used; names it, never its value
 ├── MissingRefreshToken         logout without the token to revoke
 ├── WeakPassword                too short, or among the most common
+├── PasswordUnchanged           the new password is the current one
+├── NoPassword                  the account has none to change
 ├── EmailTaken
 ├── WrongAnswer                 counts against the limits on attempts
 │   ├── InvalidCredentials      unknown e-mail or wrong password: one answer
@@ -77,6 +79,14 @@ class MissingRefreshToken(ServiceError):
 
 class WeakPassword(ServiceError):
     """The password is too short or among the most common. The message says which."""
+
+
+class PasswordUnchanged(ServiceError):
+    """The new password is the current one."""
+
+
+class NoPassword(ServiceError):
+    """The account has no password that could be changed."""
 
 
 class EmailTaken(ServiceError):

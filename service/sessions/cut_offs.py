@@ -40,6 +40,10 @@ class CutOffs:
         """Announce a change of the user's row: before the user store is written."""
         await scripts.announce(self._redis, user_id, origin)
 
+    async def call_off(self, user_id: bytes, origin: RequestOrigin) -> None:
+        """Publish that an announced change was not made: the row is as it was."""
+        await scripts.call_off(self._redis, user_id, origin)
+
     async def end_all(
         self,
         user_id: bytes,

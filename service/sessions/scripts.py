@@ -105,6 +105,11 @@ def announce() -> Any:
     """Announce a change of the user row."""
 
 
+@user_script("sessions/row_version.lua", "sessions/call_off.lua")
+def call_off() -> Any:
+    """Publish that a change of the user row was not made, though it was announced."""
+
+
 @user_script(
     "sessions/records.lua", "sessions/everybody.lua", *_CUT_OFF, "sessions/end_all.lua", feed=True
 )

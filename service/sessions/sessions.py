@@ -21,7 +21,7 @@ from service.sessions.token_pair import Opened, TokenPair
 
 __all__ = ["Lives", "OpeningEvent", "Sessions"]
 
-OpeningEvent = Literal["user.signedUp", "user.loggedIn"]
+OpeningEvent = Literal["user.signedUp", "user.loggedIn", "user.passwordChanged"]
 
 
 class Sessions(SessionRotation):

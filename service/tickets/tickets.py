@@ -127,16 +127,17 @@ class Tickets:
             raise TicketNotFound
         return self._read(token, record)
 
-    async def forget(self, user_id: bytes) -> None:
-        """Delete all tickets of a user who is not there any more."""
-        await self._redis.change("DEL", *(_key(purpose, user_id) for purpose in PURPOSES))
-
     def _read(self, token: Token, record: bytes) -> Ticket:
         sealed = record[SHORTEST:]
         bound = b""
         if sealed:
             bound = self._keyring.open(sealed, purpose=_SEALED_FOR, bound_to=_bound_to(token))
         return Ticket(token.user_id, int.from_bytes(record[_ROW_VERSION]), bound)
+
+
+async def forget_tickets(redis: RedisClient, user_id: bytes) -> None:
+    """Delete all tickets of a user who is not there any more. Raises `StoreUnavailable`."""
+    await redis.change("DEL", *(_key(purpose, user_id) for purpose in PURPOSES))
 
 
 def _key(purpose: Purpose, user_id: bytes) -> bytes:

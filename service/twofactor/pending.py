@@ -121,6 +121,10 @@ class PendingEnrolments:
             case _:
                 return "gone"
 
+    async def forget(self, user_id: bytes) -> None:
+        """Delete the enrolment of a user who is not there any more."""
+        await self._redis.change("DEL", bucket(user_id).pending + user_id)
+
     async def complete(
         self, user_id: bytes, enrolment_id: bytes, version: int, origin: RequestOrigin
     ) -> None:

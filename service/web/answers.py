@@ -42,6 +42,10 @@ TABLE: dict[type[errors.ServiceError], Answer] = {
         400, "bad_request", "Refresh token is required in the body for revocation."
     ),
     errors.WeakPassword: Answer(400, "weak_password"),
+    errors.PasswordUnchanged: Answer(
+        400, "password_unchanged", "The new password is the current one: choose another."
+    ),
+    errors.NoPassword: Answer(400, "no_password", "This account has no password."),
     errors.EmailTaken: Answer(409, "email_taken", "An account with this e-mail address exists."),
     errors.InvalidCredentials: Answer(
         401, "invalid_credentials", "The e-mail address or the password is wrong."

@@ -8,6 +8,7 @@ from litestar import Litestar
 from service.authentication.identity import Identities
 from service.authentication.own_account import OwnAccount
 from service.authentication.password import PasswordAuthentication
+from service.authentication.password_change import PasswordChange
 from service.authentication.reauthentication import Reauthentication
 from service.authentication.recent import RecentAuthentication
 from service.authentication.second_factor import SecondFactorAuthentication
@@ -27,6 +28,7 @@ class Services(msgspec.Struct, frozen=True):
     accounts: PasswordAuthentication
     reauthentication: Reauthentication
     before_enrolment: RecentAuthentication | None
+    password_change: PasswordChange
     own_account: OwnAccount
     second_step: SecondFactorAuthentication
     identities: Identities

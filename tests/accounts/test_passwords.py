@@ -49,6 +49,16 @@ async def test_the_right_password_and_no_other(passwords: Passwords) -> None:
     assert await passwords.hash(RIGHT) != stored
 
 
+async def test_an_account_without_a_password(passwords: Passwords) -> None:
+    """Proves that nothing lets anybody in, and that there is no hash to be renewed."""
+    nothing = PasswordHash(0, "")
+    assert nothing.is_none
+    assert not (await passwords.hash(RIGHT)).is_none
+    for password in ("", RIGHT, "\x00"):
+        assert not await passwords.verify(password, nothing)
+    assert not passwords.outdated(nothing)
+
+
 @pytest.mark.parametrize(("one", "other"), SAME)
 async def test_normalized_passwords_are_the_same(
     passwords: Passwords, one: str, other: str

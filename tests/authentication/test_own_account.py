@@ -10,6 +10,7 @@ import pytest
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import PASSWORD, Person, code_of
 
+from service.redis.keys import bucket
 from tests.authentication.test_reauthentication import renewed
 from tests.support.looking import ON_VALKEY, events
 from tests.support.proofs import let_time_pass
@@ -20,11 +21,15 @@ pytestmark = ON_VALKEY
 NOT_RECENT = (401, "insufficient_user_authentication")
 
 
+async def delete(person: Person) -> httpx.Response:
+    return await person.client.post("/auth/account/delete", headers=person.bearer)
+
+
 async def export(person: Person) -> httpx.Response:
     return await person.client.get("/auth/account/export", headers=person.bearer)
 
 
-@pytest.mark.parametrize("call", [export])
+@pytest.mark.parametrize("call", [delete, export])
 async def test_it_must_be_recent(ann: Holder, bob: Holder, keys: RedisServer, call: Any) -> None:
     """By the second factor where there is one; a refresh is no proof."""
     let_time_pass(keys, ann, 601)
@@ -37,6 +42,48 @@ async def test_it_must_be_recent(ann: Holder, bob: Holder, keys: RedisServer, ca
         )
     assert (await call(await renewed(refreshed, password=PASSWORD))).status_code < 300
     assert (await call(await renewed(bob, code=bob.recovery_codes[0]))).status_code < 300
+
+
+async def test_after_deleting(bob: Holder, keys: RedisServer) -> None:
+    """Sessions, factor, challenges and pending enrolments are gone; the address is free."""
+    other, challenge = await renewed(bob, code=bob.phone.code(1)), await bob.challenge()
+    deleting = await renewed(other, code=bob.recovery_codes[0])
+    answer = await delete(deleting)
+    assert (answer.status_code, answer.content) == (204, b"")
+    for person in (bob, deleting):
+        assert code_of(await person.me()) == (401, "unauthorized")
+        assert code_of(await person.sessions()) == (401, "unauthorized")
+    assert code_of(await deleting.refresh()) == (401, "invalid_refresh_token")
+    assert code_of(await delete(deleting)) == (401, "unauthorized")
+    assert code_of(await bob.password()) == (401, "invalid_credentials")
+    wanted = (401, "challenge_not_found")
+    assert code_of(await bob.answer(challenge, bob.recovery_codes[1])) == wanted
+    again = await new_holder(bob.client, bob.email)
+    assert again.user_id != bob.user_id
+    assert await again.two_fa() == (False, 0)
+    told = events(keys, bob.user_id)
+    assert told[-1]["type"] == "user.deleted", "the events stay"
+    assert told[-1]["by"] == deleting.session_id
+
+
+async def test_a_pending_enrolment_goes_too(ann: Holder, keys: RedisServer) -> None:
+    """And with it its sealed secret."""
+    await ann.begin()
+    assert (await delete(ann)).status_code == 204
+    with keys.client() as client:
+        assert not client.exists(bucket(ann.user_id).pending + ann.user_id)
+    assert (await ann.verify()).status_code == 401
+
+
+async def test_deleting_races_with_logins(ann: Holder) -> None:
+    """Whoever was let in by the old row is outside afterwards."""
+    answers = await asyncio.gather(*(ann.password() for _ in range(6)), delete(ann))
+    assert answers[-1].status_code == 204
+    for answer in answers[:-1]:
+        assert answer.status_code in (200, 401, 503), answer.text
+        if answer.status_code == 200:
+            assert (await ann.holding(answer.json()).me()).status_code == 401
+            assert (await ann.holding(answer.json()).refresh()).status_code == 401
 
 
 async def test_what_is_exported(bob: Holder, keys: RedisServer) -> None:
@@ -115,3 +162,13 @@ async def test_racing_exports(ann: Holder) -> None:
     """One of twenty."""
     answers = await asyncio.gather(*(export(ann) for _ in range(20)))
     assert [answer.status_code for answer in answers].count(200) == 1
+
+
+async def test_before_anything_has_happened(ann: Holder) -> None:
+    """An account without a factor has none to show; a changed password says when."""
+    body = {"currentPassword": PASSWORD, "newPassword": "a wholly different phrase"}
+    answer = await ann.client.post("/auth/password/change", json=body, headers=ann.bearer)
+    changed = ann.holding(answer.json())
+    exported = (await export(changed)).json()
+    assert exported["factors"] == []
+    assert exported["account"]["passwordChangedAt"] >= exported["account"]["createdAt"]

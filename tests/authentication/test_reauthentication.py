@@ -1,17 +1,24 @@
 """Proving anew who one is: the same session, a new `auth_time`, all that it has proved in `amr`."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
+from tools.testbed.parts import CLIENT
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import PASSWORD, Person, claims_of, code_of
 
+from service.errors import TooManyAttempts
+from service.rate_limits import Limit
 from service.redis.keys import bucket
+from tests.authentication.test_password_change_races import Client, client_of
 from tests.support.looking import ON_VALKEY, events
 from tests.support.proofs import let_time_pass
 from tests.support.two_factor import Holder, let_steps_pass
+from tests.twofactor.pods import Pod, Pods
 
 pytestmark = ON_VALKEY
 
@@ -161,6 +168,30 @@ async def test_wrong_codes_count_as_elsewhere(bob: Holder, keys: RedisServer) ->
     answer = await reauthenticate(proved, code=bob.recovery_codes[1])
     assert code_of(answer) == (429, "rate_limited")
     assert await bob.two_fa() == (True, 9)
+
+
+async def test_calls_are_limited(pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over all pods and sessions of a user, before the password is looked at."""
+    ann = await client_of(pods)
+    other = await client_of(pods)
+    for pod in pods:
+        limits = pod.services.reauthentication._rate_limits
+        few = Limit("calls", 3, timedelta(minutes=1))
+        monkeypatch.setattr(limits, "limits", msgspec.structs.replace(limits.limits, calls=few))
+
+    async def by_password(client: Client, pod: Pod, password: str = PASSWORD) -> None:
+        client.tokens = await pod.services.reauthentication.by_password(
+            client.caller, client.tokens.refresh_token, password, CLIENT
+        )
+
+    for number in range(3):
+        await by_password(ann, pods.all[number % 2])
+    for pod in pods:
+        for password in (PASSWORD, "wrong"):
+            with pytest.raises(TooManyAttempts):
+                await by_password(ann, pod, password)
+    await by_password(other, pods.all[0])
+    assert await ann.refresh(pods.all[0])
 
 
 async def test_the_token_must_be_the_sessions(ann: Holder, bob: Holder, keys: RedisServer) -> None:

@@ -14,7 +14,7 @@ from service.errors import SealBroken, TicketNotFound, UnknownLayout
 from service.keyring.envelope import Keyring
 from service.redis.client import RedisClient
 from service.redis.keys import bucket
-from service.tickets.tickets import Issued, Tickets
+from service.tickets.tickets import Issued, Tickets, forget_tickets
 from service.tickets.tokens import PASSWORD_RESET, Purpose, TicketTokens, Token
 from tests.support.looking import events
 
@@ -180,9 +180,11 @@ async def test_its_event(tickets: Tickets, keys: RedisServer) -> None:
     }  # fmt: skip
 
 
-async def test_forgetting(tickets: Tickets) -> None:
+async def test_forgetting(tickets: Tickets, keys: RedisServer) -> None:
     """All tickets of one user go, and nobody else's."""
     mine, other = await issue(tickets), await issue(tickets, OTHER)
-    await tickets.forget(USER)
+    redis = RedisClient(keys.url)
+    await forget_tickets(redis, USER)
+    await redis.aclose()
     assert await gone(tickets, token_of(tickets, mine))
     await tickets.take(token_of(tickets, other), CLIENT)

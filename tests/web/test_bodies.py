@@ -14,7 +14,10 @@ SECRET = "SeCrEt-ThAt-NoBoDy-MaY-rEpEaT"
 
 TAKING_BODY = [call.split()[1] for call, takes in ROUTES.items() if "body" in takes]
 
-FIELDS = ["refreshToken", "email", "password", "tempSecretId", "challengeId", "code"]
+FIELDS = [
+    *("refreshToken", "email", "password", "tempSecretId", "challengeId", "code"),
+    *("currentPassword", "newPassword"),
+]
 
 
 def all_fields(value: bytes) -> bytes:

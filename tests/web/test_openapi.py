@@ -12,6 +12,7 @@ from tools.testbed.redis_server import REPOSITORY, RedisServer
 from tools.testbed.service_process import PASSWORD, Person, ServiceProcess
 
 from service.web.answers import FRAMEWORK, TABLE
+from tests.authentication.test_password_change import NEW, change
 from tests.authentication.test_reauthentication import reauthenticate
 from tests.support.two_factor import Holder, let_steps_pass, new_holder
 from tests.web.wire import ROUTES, error_of
@@ -112,6 +113,7 @@ def test_the_same_fields(document: Any) -> None:
         "VerifyBody": "{tempSecretId, code}",
         "EnabledBody": "{enabled, recoveryCodes}",
         "CodeBody": "{code}",
+        "PasswordChangeBody": "{currentPassword, newPassword}",
         "RecoveryCodesBody": "{recoveryCodes}",
         "UserBody": "{id, email, twoFA: {enabled, recoveryCodesLeft}, createdAt}",
         "ExportBody": "{exportedAt, account, sessions, factors, events}",
@@ -159,6 +161,7 @@ async def test_what_is_documented_is_what_is_answered(
             "refreshToken": person.tokens["refreshToken"],
             "password": PASSWORD,
         },
+        "POST /auth/password/change": {"currentPassword": PASSWORD, "newPassword": NEW},
     }
     story = [call for call in operations(document) if "2fa" not in call]
     for call in (*story, *SECOND_FACTOR):
@@ -166,6 +169,8 @@ async def test_what_is_documented_is_what_is_answered(
         who: Person = holder if call in SECOND_FACTOR else person
         if "/logout" in call:
             who = await person.log_in()
+        if call in ("POST /auth/password/change", "POST /auth/account/delete"):
+            who = await new_holder(http)
         body = bodies.get(call, {"refreshToken": who.tokens["refreshToken"]})
         if call in SECOND_FACTOR:
             body = await holder_body(holder, call)
@@ -237,11 +242,14 @@ async def test_errors_of_its_own(
     right = {"email": person.email, "password": PASSWORD}
     without, enrolled = await new_holder(http), await (await new_holder(http)).enrol()
     await without.begin()
+    without_password = await new_holder(http)
     reused = await person.log_in()
     await reused.holding((await reused.refresh()).json()).refresh()
     disabled = await new_holder(http)
     with closing(sqlite3.connect(service.directory / "var/service.db")) as database:
         database.execute("UPDATE users SET disabled_at = 1 WHERE email = ?", (disabled.email,))
+        forget = "UPDATE users SET password_hash = '' WHERE email = ?"
+        database.execute(forget, (without_password.email,))
         database.commit()
     seen = {
         "POST /auth/signup": [
@@ -262,6 +270,12 @@ async def test_errors_of_its_own(
         ],
         "POST /auth/2fa/disable": [await without.disable(""), await enrolled.disable("")],
         "POST /auth/2fa/recovery-codes": [await without.renew(""), await enrolled.renew("")],
+        "POST /auth/password/change": [
+            await change(without, "wrong", NEW),
+            await change(without, PASSWORD, "short"),
+            await change(without, PASSWORD, PASSWORD),
+            await change(without_password, "", NEW),
+        ],
         "POST /auth/refresh": [await person.refresh(spent + "x"), await other.refresh()],
         "POST /auth/reauthenticate": [
             await reauthenticate(person, password="wrong"),

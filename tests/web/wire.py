@@ -18,6 +18,8 @@ ROUTES = {
     "POST /auth/2fa/recovery-codes": "bearer body",
     "POST /auth/refresh": "body",
     "POST /auth/reauthenticate": "bearer body",
+    "POST /auth/password/change": "bearer body",
+    "POST /auth/account/delete": "bearer",
     "GET /auth/account/export": "bearer",
     "GET /auth/me": "bearer",
     "POST /auth/logout": "bearer body",

@@ -16,10 +16,13 @@ from service.errors import (
     InvalidField,
     InvalidPassword,
     InvalidRefreshToken,
+    NoPassword,
+    PasswordUnchanged,
     RefreshTokenReused,
     RevocationUnconfirmed,
     StoreUnavailable,
     TooManyAttempts,
+    WeakPassword,
 )
 from service.web.authentication import BEARER
 from service.web.requests import JsonRequest, origin_of
@@ -27,14 +30,23 @@ from service.web.routes.bodies import (
     NO_STORE,
     Body,
     SessionBody,
+    SignedInBody,
     Timestamp,
     TokenPairBody,
     failures,
     session_body,
+    signed_in_body,
     timestamp,
     token_pair_body,
 )
 from service.web.services import services_of
+
+
+class PasswordChangeBody(Body, frozen=True):
+    """The password as it is and as it is to be."""
+
+    current_password: str
+    new_password: str
 
 
 class FactorBody(Body, frozen=True, omit_defaults=True):
@@ -106,6 +118,51 @@ async def reauthenticate(request: JsonRequest, data: ReauthenticateBody) -> Toke
     else:
         raise InvalidField("password", "The field password or code is required.")
     return token_pair_body(tokens)
+
+
+@post(
+    "/auth/password/change",
+    status_code=200,
+    response_headers=NO_STORE,
+    security=BEARER,
+    summary="Change the password",
+    response_description="A token pair of a new session, and whose it is; all others have ended",
+    responses=failures(
+        InvalidPassword,
+        WeakPassword,
+        PasswordUnchanged,
+        NoPassword,
+        AuthenticationNotRecent,
+        TooManyAttempts,
+        InvalidAccessToken,
+        StoreUnavailable,
+        RevocationUnconfirmed,
+        body=True,
+    ),
+)
+async def change_password(request: JsonRequest, data: PasswordChangeBody) -> SignedInBody:
+    """Replace the password. All sessions end, the caller's included, and a new one is opened."""
+    use_case = services_of(request.app).password_change
+    return signed_in_body(
+        await use_case.change(
+            request.user, data.current_password, data.new_password, origin_of(request)
+        )
+    )
+
+
+@post(
+    "/auth/account/delete",
+    status_code=204,
+    security=BEARER,
+    summary="Delete the account",
+    response_description="Account, factors and sessions are gone",
+    responses=failures(
+        AuthenticationNotRecent, InvalidAccessToken, StoreUnavailable, RevocationUnconfirmed
+    ),
+)
+async def delete_account(request: JsonRequest) -> None:
+    """Delete the caller's account, after a recent proof of who they are."""
+    await services_of(request.app).own_account.delete(request.user, origin_of(request))
 
 
 @get(
