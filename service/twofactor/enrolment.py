@@ -16,6 +16,7 @@ from service.clock import Clock
 from service.errors import AlreadyEnabled, EnrollmentNotFound, InvalidCode
 from service.keyring.envelope import Keyring, epoch_of
 from service.rate_limits import RateLimits
+from service.sessions.cut_offs import CutOffs
 from service.sessions.origin import RequestOrigin
 from service.twofactor import recovery_codes, totp
 from service.twofactor.codes import seal_secret
@@ -47,6 +48,7 @@ class Enrolments:
         keyring: Keyring,
         digests: RecoveryDigests,
         rate_limits: RateLimits,
+        cut_offs: CutOffs,
         *,
         app_name: str,
         clock: Clock,
@@ -57,6 +59,7 @@ class Enrolments:
         self._keyring = keyring
         self._digests = digests
         self._rate_limits = rate_limits
+        self._cut_offs = cut_offs
         self._app_name = app_name
         self._clock = clock
         self._totp_ahead = totp_ahead
@@ -75,11 +78,18 @@ class Enrolments:
         return Begun(enrolment.id, uri, expires_at)
 
     async def verify(
-        self, user_id: bytes, temp_secret_id: str, code: str, origin: RequestOrigin
+        self,
+        user_id: bytes,
+        temp_secret_id: str,
+        code: str,
+        origin: RequestOrigin,
+        *,
+        keep: bytes | None = None,
     ) -> Sequence[str]:
         """Turn the second factor on, confirmed by a code, and return the recovery codes.
 
-        `temp_secret_id` is the enrolment's id in hex, or whatever was sent for it.
+        `temp_secret_id` is the enrolment's id in hex, or whatever was sent for it. `keep` is the
+        session that asks, if all others end with the change.
 
         Raises:
             AlreadyEnabled: wins over all others.
@@ -100,14 +110,27 @@ class Enrolments:
                 raise InvalidCode
         if outcome == "gone":
             raise await self._not_pending(user_id)
-        await self._turn_on(user_id, enrolment, origin)
+        version = await self._turn_on(user_id, enrolment)
+        if keep is not None:
+            await self._cut_offs.end_all(
+                user_id,
+                origin,
+                reason="twoFA.enabled",
+                by=keep.hex(),
+                keep=keep,
+                row_version=version,
+            )
+        await self._pending.complete(
+            user_id, enrolment.id, version if keep is None else None, origin
+        )
         return [recovery_codes.spell(minted) for minted in enrolment.recovery_codes]
 
     async def _not_pending(self, user_id: bytes) -> AlreadyEnabled | EnrollmentNotFound:
         """Say why there is nothing to confirm: a racing call may have turned 2FA on just now."""
         return AlreadyEnabled() if await self._factors.get(user_id) else EnrollmentNotFound()
 
-    async def _turn_on(self, user_id: bytes, enrolment: Enrolment, origin: RequestOrigin) -> None:
+    async def _turn_on(self, user_id: bytes, enrolment: Enrolment) -> int:
+        """Write the user row, and return its version."""
         sealed = seal_secret(self._keyring, user_id, enrolment.id, enrolment.secret)
         digests = [
             self._digests.of(user_id, enrolment.id, code) for code in enrolment.recovery_codes
@@ -117,7 +140,7 @@ class Enrolments:
         )
         if version is None:  # another enrolment of this user was faster
             raise AlreadyEnabled
-        await self._pending.complete(user_id, enrolment.id, version, origin)
+        return version
 
 
 def _enrolment_id(temp_secret_id: str) -> bytes | None:

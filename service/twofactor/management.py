@@ -9,16 +9,20 @@ from service.keyring.envelope import Keyring
 from service.rate_limits import RateLimits
 from service.redis.client import RedisClient
 from service.redis.keys import bucket
+from service.sessions.cut_offs import CutOffs
 from service.sessions.origin import RequestOrigin
 from service.twofactor import recovery_codes
 from service.twofactor.codes import RecoveryCode, TotpCode, classify
 from service.twofactor.limits import limited_codes
 from service.twofactor.recovery_codes import RecoveryDigests
-from service.twofactor.scripts import clock_ms, publish, spend
+from service.twofactor.scripts import ChangeEvent, clock_ms, publish, spend
 
 
 class SecondFactorManagement:
-    """Changes that a code allows. Both methods may raise `StoreUnavailable` or `SealBroken`."""
+    """Changes that a code allows. Both methods may raise `StoreUnavailable` or `SealBroken`.
+
+    `keep` is the session that asks, if all others end with the change.
+    """
 
     def __init__(
         self,
@@ -28,6 +32,7 @@ class SecondFactorManagement:
         digests: RecoveryDigests,
         rate_limits: RateLimits,
         clock: Clock,
+        cut_offs: CutOffs,
         *,
         totp_ahead: bool,
     ) -> None:
@@ -36,10 +41,13 @@ class SecondFactorManagement:
         self._keyring = keyring
         self._digests = digests
         self._rate_limits = rate_limits
+        self._cut_offs = cut_offs
         self._clock = clock
         self._totp_ahead = totp_ahead
 
-    async def disable(self, user_id: bytes, code: str, origin: RequestOrigin) -> None:
+    async def disable(
+        self, user_id: bytes, code: str, origin: RequestOrigin, *, keep: bytes | None = None
+    ) -> None:
         """Turn the second factor off, with a TOTP or a recovery code. Open challenges end with it.
 
         Raises:
@@ -51,10 +59,10 @@ class SecondFactorManagement:
         version = await self._factors.disable(user_id, factor.enrolment_id)
         if version is None:  # turned off by somebody faster
             raise NotEnabled
-        await publish(self._redis, user_id, version, "twoFA.disabled", origin)
+        await self._tell(user_id, version, "twoFA.disabled", origin, keep)
 
     async def renew_recovery_codes(
-        self, user_id: bytes, code: str, origin: RequestOrigin
+        self, user_id: bytes, code: str, origin: RequestOrigin, *, keep: bytes | None = None
     ) -> Sequence[str]:
         """Replace all recovery codes, with a TOTP code. Return the new ones.
 
@@ -69,8 +77,26 @@ class SecondFactorManagement:
         version = await self._factors.replace_codes(user_id, factor.enrolment_id, digests)
         if version is None:
             raise NotEnabled
-        await publish(self._redis, user_id, version, "twoFA.recoveryCodesRenewed", origin)
+        await self._tell(user_id, version, "twoFA.recoveryCodesRenewed", origin, keep)
         return [recovery_codes.spell(minted) for minted in codes]
+
+    async def _tell(
+        self,
+        user_id: bytes,
+        version: int,
+        event: ChangeEvent,
+        origin: RequestOrigin,
+        keep: bytes | None,
+    ) -> None:
+        """Publish the row's new version, and end all sessions but the one to keep, if there is one.
+
+        The script that ends them publishes it, so nobody is let in by the old row after that.
+        """
+        if keep is not None:
+            await self._cut_offs.end_all(
+                user_id, origin, reason=event, by=keep.hex(), keep=keep, row_version=version
+            )
+        await publish(self._redis, user_id, version if keep is None else None, event, origin)
 
     async def _enabled(self, user_id: bytes) -> SecondFactor:
         factor = await self._factors.get(user_id)

@@ -126,14 +126,17 @@ class PendingEnrolments:
         await self._redis.change("DEL", bucket(user_id).pending + user_id)
 
     async def complete(
-        self, user_id: bytes, enrolment_id: bytes, version: int, origin: RequestOrigin
+        self, user_id: bytes, enrolment_id: bytes, version: int | None, origin: RequestOrigin
     ) -> None:
-        """Consume the enrolment that the user row, now at `version`, says is on."""
+        """Consume the enrolment that the user row, now at `version`, says is on.
+
+        `None`: that version is published already.
+        """
         await scripts.complete(
             self._redis,
             user_id,
             origin,
             pending_key=bucket(user_id).pending + user_id,
             enrolment_id=enrolment_id,
-            row_version=version,
+            row_version="" if version is None else version,
         )

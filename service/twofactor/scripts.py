@@ -61,7 +61,7 @@ def confirm(
 
 
 @user_script("sessions/row_version.lua", "twofactor/complete.lua", constants=_CONSTANTS)
-def complete(*, pending_key: Key, enrolment_id: bytes, row_version: int) -> Any:
+def complete(*, pending_key: Key, enrolment_id: bytes, row_version: int | str) -> Any:
     """Consume the pending enrolment."""
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from litestar import post
 
+from service.authentication.identity import Identity
 from service.errors import (
     AlreadyEnabled,
     AuthenticationNotRecent,
@@ -43,12 +44,14 @@ class VerifyBody(Body, frozen=True):
 
     temp_secret_id: str
     code: str
+    end_other_sessions: bool = False
 
 
 class CodeBody(Body, frozen=True):
-    """A TOTP code or, where the call says so, a recovery code."""
+    """A TOTP code or, where the call says so, a recovery code. Whether all other sessions end."""
 
     code: str
+    end_other_sessions: bool = False
 
 
 class EnabledBody(Body, frozen=True):
@@ -113,11 +116,11 @@ async def enable(request: JsonRequest) -> EnrollmentBody:
     ),
 )
 async def verify(request: JsonRequest, data: VerifyBody) -> EnabledBody:
-    """Turn 2FA on with a code of the app. Ends no session. The code is spent."""
+    """Turn 2FA on with a code of the app. Ends no session unless asked to. The code is spent."""
     services, origin = services_of(request.app), origin_of(request)
     identity = await services.identities.of(request.user)
     codes = await services.enrolments.verify(
-        identity.user.id, data.temp_secret_id, data.code, origin
+        identity.user.id, data.temp_secret_id, data.code, origin, keep=_kept(identity, data)
     )
     return EnabledBody(enabled=True, recovery_codes=codes)
 
@@ -142,7 +145,9 @@ async def disable(request: JsonRequest, data: CodeBody) -> None:
     """Turn 2FA off with a TOTP or a recovery code. Logins that wait for a code end."""
     services, origin = services_of(request.app), origin_of(request)
     identity = await services.identities.of(request.user)
-    await services.second_factor.disable(identity.user.id, data.code, origin)
+    await services.second_factor.disable(
+        identity.user.id, data.code, origin, keep=_kept(identity, data)
+    )
 
 
 @post(
@@ -166,5 +171,12 @@ async def renew_recovery_codes(request: JsonRequest, data: CodeBody) -> Recovery
     """Replace all recovery codes, with a TOTP code."""
     services, origin = services_of(request.app), origin_of(request)
     identity = await services.identities.of(request.user)
-    codes = await services.second_factor.renew_recovery_codes(identity.user.id, data.code, origin)
+    codes = await services.second_factor.renew_recovery_codes(
+        identity.user.id, data.code, origin, keep=_kept(identity, data)
+    )
     return RecoveryCodesBody(recovery_codes=codes)
+
+
+def _kept(identity: Identity, data: VerifyBody | CodeBody) -> bytes | None:
+    """Return the id of the session that stays if all others end; `None`: none ends."""
+    return identity.session.id if data.end_other_sessions else None
