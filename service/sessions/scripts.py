@@ -180,7 +180,6 @@ def count(*, index: Key, tag: bytes) -> Any:
 @script(
     "sessions/records.lua",
     "sessions/everybody.lua",
-    "sessions/others.lua",
     "sessions/network.lua",
     "sessions/lives_in.lua",
     constants=CONSTANTS,

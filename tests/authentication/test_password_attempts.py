@@ -187,7 +187,29 @@ async def test_records_of_another_version(ann: Account, keys: RedisServer) -> No
         client.set(key, whole, keepttl=True)
         index = bucket(user.id).index + user.id
         client.hset(index, "something else", "x")
-    assert await lives_in_network(redis, user.id, at(HOME))
+        assert await lives_in_network(redis, user.id, at(HOME))
+        opened = int.from_bytes(whole[5:11])
+        for cut_off, lives in ((opened - 1, True), (opened, False)):
+            client.set(bucket(user.id).before, cut_off)
+            assert await lives_in_network(redis, user.id, at(HOME)) == lives
+
+
+async def test_one_of_many_sessions(ann: Account, keys: RedisServer) -> None:
+    """The first and the last of 1,010: they are read a thousand at a time."""
+    user, link = os.urandom(16), ann.limits._redis
+    many = Parts(link, most_per_user=2000)
+    networks = {}
+    for number in range(1010):
+        network = f"10.{number // 250}.{number % 250}"
+        pair = await many.sessions.open(
+            user, Authentication.PASSWORD, "user.loggedIn", at(f"{network}.1")
+        )
+        networks[pair.session_id] = network
+    with keys.client() as client:
+        listed = client.hkeys(bucket(user).index + user)
+    for session_id in (listed[0], listed[999], listed[1000], listed[-1]):
+        assert await lives_in_network(link, user, at(networks[session_id] + ".200"))
+    assert not await lives_in_network(link, user, at("10.200.1.1"))
 
 
 async def test_limits_in_force_are_shown_and_forgiven(ann: Account) -> None:
