@@ -1,7 +1,6 @@
 """The service as an ASGI app: its routes, and what begins and ends with it."""
 
 import asyncio
-import gc
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -125,14 +124,6 @@ def create_app(settings: Settings) -> ASGIApp:
             gauges.run(),
         )
         background = [asyncio.create_task(task) for task in tasks]
-        # What exists now lives on; leaving it out of every collection halves the slowest requests.
-        # A request makes few cycles: looking for them less often takes 4 % from each. What lives
-        # when it is looked for is seldom looked at again: a thousand requests that wait for their
-        # bodies take a tenth of a second, and leave no cycles (`Connection.connection_lost`).
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(10_000, 200, 20)
-        gc.enable()
         yield
         for task in background:
             task.cancel()

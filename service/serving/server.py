@@ -14,6 +14,7 @@ import uvicorn
 
 from service.serving.acceptor import Acceptor
 from service.serving.connections import Connections
+from service.serving.memory import settle
 from service.settings import Settings
 from service.web.deadlines import DEADLINES
 from service.web.listeners import LISTENER, LISTENERS
@@ -71,6 +72,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
+        settle()
         connections = Connections(self.server_state.connections, self.deadlines)
         self._connections = connections
         listening = sockets or []

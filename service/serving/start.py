@@ -15,6 +15,7 @@ from service.app import create_app
 from service.errors import ServiceError, StartupError
 from service.keyring.pin import SHARED as PIN_REFUSED
 from service.serving.listeners import address_of
+from service.serving.memory import settle
 from service.serving.server import Server, StopAsked, configuration
 from service.serving.workers import Supervisor
 from service.settings import Settings
@@ -38,7 +39,8 @@ def run(
     with ExitStack() as cleanup:
         if settings.workers > 1:  # before keys are made for a service that cannot start
             metrics = cleanup.enter_context(_shared_directory())
-        asyncio.run(_rehearse(create_app(settings)))
+        app = create_app(settings)
+        asyncio.run(_rehearse(app))
 
         def announce() -> None:
             with suppress(OSError):  # nobody reads it
@@ -47,9 +49,10 @@ def run(
                 print(greeting(given, port, address, operations), flush=True)
 
         if settings.workers == 1:
-            config = configuration(create_app(settings), settings)
+            config = configuration(app, settings)
             Server(config, settings.drain_delay, announce, stop_asked).run(sockets=[*listeners])
             return 0
+        settle()
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
         os.environ[PIN_REFUSED] = os.path.join(metrics, "pin-refused")  # one try for all of them
         return Supervisor(settings, listeners, announce, stop_asked).run()
