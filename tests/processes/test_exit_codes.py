@@ -79,7 +79,7 @@ def test_settings_of_a_key_service(tmp_path: Path, kind: str, names: str) -> Non
     assert (code, said.count("\n"), names in said) == (2, 1, True), said
 
 
-def test_what_is_not_there_or_fails(redis_server: RedisServer, tmp_path: Path) -> None:
+def test_what_is_not_there_or_fails(keys: RedisServer, tmp_path: Path) -> None:
     """1, whether it is a database, a file, a server or a key; 0 where nothing was to do."""
     away = {
         "SERVICE_DATABASE_URL": "postgresql://tests@/x?host=/nowhere",
@@ -96,7 +96,7 @@ def test_what_is_not_there_or_fails(redis_server: RedisServer, tmp_path: Path) -
     for command in ("rotate", "rewrap", "retire", "revoke signing 1"):
         code, said = run(tmp_path, "keys", *command.split())
         assert (code, "no keys yet" in said or "no epoch" in said) == (1, True), said
-    claim = {"SERVICE_REDIS_URL": redis_server.url.reveal(), "SERVICE_ISSUER": "http://x"}
+    claim = {"SERVICE_REDIS_URL": keys.url.reveal(), "SERVICE_ISSUER": "http://x"}
     for options in ((), ("--yes",), ("--yes",)):
         assert run(tmp_path, "redis", "claim", *options, **claim) == (0, "")
     (tmp_path / "service.db").write_text("no database of ours")
