@@ -4,8 +4,7 @@ from itertools import pairwise
 from typing import get_args
 
 import pytest
-from tools.chaos.controls import CONTROLS
-from tools.chaos.schedule import Topology, UserStore, plan, topology_of
+from tools.chaos.schedule import CONTROLS, Topology, UserStore, plan, topology_of
 
 TOPOLOGIES: tuple[Topology, ...] = get_args(Topology)
 EXPECTED = [

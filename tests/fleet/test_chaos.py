@@ -8,8 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.chaos.controls import CONTROLS, Control
-from tools.chaos.schedule import Topology, UserStore
+from tools.chaos.schedule import CONTROLS, Control, Topology, UserStore
 from tools.chaos.stage import raised
 from tools.chaos.trial import Trial, Verdict, run
 

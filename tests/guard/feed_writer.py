@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import redis
-from tools.testbed.tokens import sign
+from tools.testbed.parts import sign
 
 from service.redis.keys import bucket
 from tests.guard.guards import ISSUER

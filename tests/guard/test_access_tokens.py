@@ -8,8 +8,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tools.testbed.issuer import Issuer
-from tools.testbed.parts import SIGNING_KEYS, access_tokens
-from tools.testbed.tokens import SESSION, sign
+from tools.testbed.parts import SESSION, SIGNING_KEYS, access_tokens, sign
 
 from service.guard import Identity, Verifier
 from service.keyring import signing

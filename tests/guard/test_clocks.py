@@ -8,10 +8,9 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from tools.testbed.parts import Parts, access_tokens
+from tools.testbed.parts import SESSION, Parts, access_tokens
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import ServiceProcess, claims_of, sign_up
-from tools.testbed.tokens import SESSION
 from tools.testbed.waiting import eventually
 
 from service.guard import Verifier

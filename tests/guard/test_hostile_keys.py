@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 from tools.testbed.issuer import Issuer
-from tools.testbed.parts import SIGNING_KEYS, access_tokens
-from tools.testbed.tokens import SESSION
+from tools.testbed.parts import SESSION, SIGNING_KEYS, access_tokens
 from tools.testbed.waiting import eventually
 
 from service.guard import jwks

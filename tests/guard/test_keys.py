@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, generate_private_key
 from tools.testbed.issuer import Issuer
-from tools.testbed.parts import SIGNING_KEYS, access_tokens
-from tools.testbed.tokens import SESSION
+from tools.testbed.parts import SESSION, SIGNING_KEYS, access_tokens
 from tools.testbed.waiting import eventually
 
 from service.guard import Verifier

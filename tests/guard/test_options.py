@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from tools.testbed.issuer import Issuer
-from tools.testbed.parts import access_tokens
-from tools.testbed.tokens import SESSION
+from tools.testbed.parts import SESSION, access_tokens
 
 from service.guard import TokenRefused, Verifier
 from service.guard.asgi import GuardMiddleware

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from fastapi import Depends, FastAPI
 from tools.testbed.issuer import Issuer
-from tools.testbed.parts import SIGNING_KEYS, Parts, access_tokens
-from tools.testbed.tokens import SESSION
+from tools.testbed.parts import SESSION, SIGNING_KEYS, Parts, access_tokens
 from tools.testbed.waiting import eventually
 
 from service.guard import NotStarted, TokenRefused, Verifier

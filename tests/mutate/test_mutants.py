@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tools.mutate import lua_mutants, python_mutants
 from tools.mutate.__main__ import ROOT, _mutants
 from tools.mutate.equivalent import EQUIVALENT
+from tools.mutate.mutants import of_module, of_script
 from tools.mutate.patching import patch
 from tools.mutate.serving import Order, Report
 from tools.mutate.targets import TARGETS, chosen
@@ -49,7 +49,7 @@ def test_b(): pass
 
 def test_each_python_mutant_changes_one_thing() -> None:
     """Comparison, condition, number, negation, raise: each is turned around once."""
-    found = {mutant.change: mutant.source for mutant in python_mutants.mutants("f.py", PYTHON)}
+    found = {mutant.change: mutant.source for mutant in of_module("f.py", PYTHON)}
     assert set(found) == {
         '1 + 1 in def f(a: "int" = 1) -> bool:',
         "never a < 3 and (not g(a))",
@@ -69,7 +69,7 @@ def test_each_python_mutant_changes_one_thing() -> None:
 
 def test_each_lua_mutant_changes_one_line() -> None:
     """The places of arguments, and comments, stay as they are."""
-    found = {mutant.change: mutant.source for mutant in lua_mutants.mutants("f.lua", LUA)}
+    found = {mutant.change: mutant.source for mutant in of_script("f.lua", LUA)}
     assert set(found) == {
         "== → ~= in if a == 'x' then",
         "never a == 'x'",

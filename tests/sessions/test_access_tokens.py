@@ -10,8 +10,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm
-from tools.testbed.parts import SIGNING_KEYS, access_tokens
-from tools.testbed.tokens import SESSION, sign
+from tools.testbed.parts import SESSION, SIGNING_KEYS, access_tokens, sign
 from tools.testbed.waiting import wait_until
 
 import service.sessions.access_tokens as access_tokens_module

@@ -23,8 +23,7 @@ from service.settings import Secret
 from tools.bench.processes import EMPTY_SCRIPT, RedisServer
 from tools.bench.results import Row
 from tools.report.progress import StatusLine
-from tools.testbed.parts import SIGNING_KEYS, access_tokens
-from tools.testbed.tokens import SESSION
+from tools.testbed.parts import SESSION, SIGNING_KEYS, access_tokens
 
 _TOKENS = 500
 _WARM_UP = 50

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from statistics import median
 
 from tools.bench.calls import BY_NAME, Call
-from tools.bench.harness import WARM_UP, Generator, Place, place
+from tools.bench.harness import Generator, Place, place
 from tools.bench.processes import embedded
 from tools.bench.results import Found, Row, Sample, middle, rows_of
 from tools.bench.seeding import fill
@@ -78,8 +78,6 @@ async def _compare(stores: tuple[Place, Place], told: Namespace, pairs: Pairs) -
     with Generator() as generator, smallest.service() as one, store.service() as other:
         places = (smallest, one), (store, other)
         for call in _CALLS:
-            for where in places:
-                await generator.call(*where, call, told.connections, WARM_UP)
             for turn in range(_TURNS):
                 found: dict[int, Sample] = {}
                 for which in (0, 1) if turn % 2 == 0 else (1, 0):

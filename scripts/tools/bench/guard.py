@@ -29,8 +29,7 @@ from tools.bench.results import Found, Row
 from tools.http_load.proc import resident
 from tools.report.progress import StatusLine
 from tools.testbed.issuer import Issuer
-from tools.testbed.parts import SIGNING_KEYS, access_tokens
-from tools.testbed.tokens import SESSION
+from tools.testbed.parts import SESSION, SIGNING_KEYS, access_tokens
 
 _BATCHES = 40
 _CHECKS, _SIGNATURES = 2000, 50

@@ -3,7 +3,7 @@
 import asyncio
 import multiprocessing
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, Self
 import msgspec
 
 from service.settings import Settings
-from tools.bench.calls import Call
+from tools.bench.calls import BY_NAME, Call
 from tools.bench.processes import (
     FLOOR_REDIS_URL,
     HOST,
@@ -23,7 +23,7 @@ from tools.bench.processes import (
     Start,
     embedded,
 )
-from tools.bench.results import Sample
+from tools.bench.results import Row, Sample
 from tools.bench.seeding import Seeder, seeding
 from tools.http_load.loops import (
     Lane,
@@ -37,8 +37,10 @@ from tools.http_load.proc import cpu
 from tools.http_load.quantiles import quantile
 from tools.testbed.ports import free_port
 
-WARM_UP = 10
+_WARM_UP = 10
 """Requests on each connection: caches fill, connections to the stores open."""
+_PER_SECOND = 50.0  # of each call in a trickle
+_LANES = 10  # connections of each of these
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -111,18 +113,19 @@ class Generator(AbstractContextManager["Generator"]):
     async def call(
         self, place: Place, server: Server, call: Call, connections: int, requests: int
     ) -> Sample:
-        """Send a call in a closed loop, and read what it costs. Raises `BenchmarkError`."""
-        lanes = await call.prepare(place.seeder, connections, requests)
-        return await self.closed(place, server, lanes, call.status)
-
-    async def closed(
-        self, place: Place, server: Server, lanes: Sequence[Lane], status: int
-    ) -> Sample:
-        """Send lanes in closed loops, and read what a request costs.
+        """Send a call in closed loops, first to warm up, and read what a request costs.
 
         Raises:
             BenchmarkError: an answer was not as expected.
         """
+        for count in (_WARM_UP, requests):
+            lanes = await call.prepare(place.seeder, connections, count)
+            sample = await self._closed(place, server, lanes, call.status)
+        return sample
+
+    async def _closed(
+        self, place: Place, server: Server, lanes: Sequence[Lane], status: int
+    ) -> Sample:
         redis_before, cpu_before = place.redis.costs(), server.cpu_by_process()
         timing = await self._run(server, closed, server.endpoint, lanes, status)
         cpu_after, redis = server.cpu_by_process(), place.redis.costs()
@@ -169,3 +172,49 @@ class Generator(AbstractContextManager["Generator"]):
             return await loop.run_in_executor(self._pool, load, *arguments)
         except UnexpectedAnswer as error:
             raise BenchmarkError(f"{error}\n{server.last_error()}") from None
+
+
+async def trickles(seeder: Seeder, names: Sequence[str], seconds: float) -> Sequence[OpenLoop]:
+    """Prepare a trickle of each call, for so many seconds."""
+    count, calls = max(1, round(_PER_SECOND * seconds / _LANES)), [BY_NAME[name] for name in names]
+    return [
+        OpenLoop(call.name, await call.prepare(seeder, _LANES, count), call.status, _PER_SECOND)
+        for call in calls
+    ]
+
+
+async def alone(
+    generator: Generator, here: Place, service: Server, names: Sequence[str], seconds: float
+) -> Outcome:
+    """Send a trickle of each call, with nothing beside it."""
+    return await generator.open(service, await trickles(here.seeder, names, seconds))
+
+
+def compared(
+    names: Sequence[str],
+    idle: Sequence[Outcome],
+    loud: Sequence[Outcome],
+    like: Row,
+    limit: float | None = 3,
+) -> Iterator[Row]:
+    """Tell what each call felt, all rounds together. `limit`: p99 in multiples of the idle one."""
+    for name in names:
+        row = msgspec.structs.replace(like, call=name)
+        found = {
+            f"{prefix}p{share}": milliseconds(_latencies(name, rounds), share / 100)
+            for prefix, rounds in (("idle ", idle), ("", loud))
+            for share in (50, 99)
+        }
+        for metric, value in found.items():
+            yield row.figure(metric, value, "ms")
+        ratio = round(found["p99"] / found["idle p99"], 2)
+        yield row.figure("p99 × idle", ratio, limit=limit)
+
+
+def milliseconds(seconds: Sequence[float], share: float) -> float:
+    """Find a quantile of these, in milliseconds."""
+    return round(quantile(sorted(seconds), share) * 1e3, 3)
+
+
+def _latencies(name: str, rounds: Sequence[Outcome]) -> list[float]:
+    return [seconds for each in rounds for seconds in each.latencies[name]]

@@ -13,10 +13,9 @@ from statistics import median
 
 import msgspec
 
-from tools.bench.harness import Generator, Place, place
+from tools.bench.harness import Generator, Place, alone, compared, place, trickles
 from tools.bench.processes import Server, embedded
 from tools.bench.results import Found, Row
-from tools.bench.trickles import compared, trickles
 from tools.http_load.connection import Endpoint
 from tools.http_load.loops import Outcome
 from tools.http_load.proc import resident
@@ -70,11 +69,11 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
     crowd = told.storm_connections * _CROWD
     async with place(embedded(told.redis)) as here:
         with here.service() as service, Generator() as others:
-            run = _Run(here, service, others, told.seconds)
+            run = _Run(here, service, others)
             for kind in _KINDS:  # what is made once is made before memory is looked at
                 await run.beside(kind, crowd, _WARM_UP)
             for step in tell.rounds(told.storm_rounds, "hostile requests"):
-                idle.append(await run.alone())
+                idle.append(await alone(others, here, service, _CALLS, told.seconds))
                 for kind in _KINDS:
                     tell(f"{step}, {kind.name}")
                     before = resident(service.pid)
@@ -96,13 +95,6 @@ class _Run(msgspec.Struct, frozen=True):
     here: Place
     service: Server
     others: Generator
-    seconds: float
-
-    async def alone(self) -> Outcome:
-        """Send the other calls alone."""
-        return await self.others.open(
-            self.service, await trickles(self.here.seeder, _CALLS, self.seconds)
-        )
 
     async def beside(self, kind: _Kind, crowd: int, seconds: float) -> Outcome:
         """Send the other calls beside a crowd."""

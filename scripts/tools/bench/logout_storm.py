@@ -13,10 +13,9 @@ from statistics import median
 import msgspec
 
 from tools.bench.calls import BY_NAME
-from tools.bench.harness import Generator, Place, place
+from tools.bench.harness import Generator, Place, alone, compared, milliseconds, place, trickles
 from tools.bench.processes import Server, embedded
 from tools.bench.results import Found, Row
-from tools.bench.trickles import compared, milliseconds, trickles
 from tools.http_load.loops import OpenLoop, Outcome
 from tools.report.progress import StatusLine
 
@@ -59,12 +58,12 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
         with here.service() as service, Generator() as logouts, Generator() as others:
             run = _Run(here, service, logouts, others, told)
             tell("a storm of logouts: what one worker can do")
-            await run.idle(_WARM_UP)
+            await alone(others, here, service, _CALLS, _WARM_UP)
             capacity = (
                 await logouts.call(here, service, _LOGOUT, told.storm_connections, _CLOSED_LOOP)
             ).per_second
             for step in tell.rounds(told.storm_rounds, "a storm of logouts"):
-                idle.append(await run.idle(told.seconds))
+                idle.append(await alone(others, here, service, _CALLS, told.seconds))
                 for form, found in storms.items():
                     tell(f"{step}, {form.share:.0%} of {capacity:.0f} a second")
                     found.append(await run.raging(form, capacity))
@@ -84,11 +83,6 @@ class _Run(msgspec.Struct, frozen=True):
     storm: Generator
     others: Generator
     told: Namespace
-
-    async def idle(self, seconds: float) -> Outcome:
-        """Send the other calls alone."""
-        loops = await trickles(self.here.seeder, _CALLS, seconds)
-        return await self.others.open(self.service, loops)
 
     async def raging(self, form: _Form, capacity: float) -> _Storm:
         """Send all together."""

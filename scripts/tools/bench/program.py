@@ -1,18 +1,40 @@
-"""What `scripts/bench` does: measure, print, keep."""
+"""What `scripts/bench` does: measure one part after the other, print, keep."""
 
+import argparse
 import asyncio
+import os
+import platform
 import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 
 from service import logs
 from service.errors import StartupError, StoreUnavailable
-from tools.bench import options, run
+from tools.bench import (
+    flood,
+    growth,
+    guard,
+    hostile,
+    logout_storm,
+    memory,
+    options,
+    propagation,
+    sealing,
+    speed,
+    topologies,
+    workers,
+)
+from tools.bench.calls import BY_NAME
 from tools.bench.charts import CHARTS
-from tools.bench.processes import BenchmarkError
-from tools.bench.results import Report
+from tools.bench.processes import BenchmarkError, embedded
+from tools.bench.results import Found, Report
 from tools.bench.tables import refreshed, shown
+from tools.report.progress import StatusLine
 
 
 def main() -> int:
@@ -22,7 +44,7 @@ def main() -> int:
     kept, old = _read(told.kept), _read(told.compare)
     told.parts = set(told.only or (() if kept else options.PARTS))
     try:
-        report = asyncio.run(run.measure(told, kept)) if told.parts or not kept else kept
+        report = asyncio.run(measure(told, kept)) if told.parts or not kept else kept
     except (BenchmarkError, StartupError, StoreUnavailable) as error:
         print(f"scripts/bench: {error}", file=sys.stderr)
         return 1
@@ -42,3 +64,51 @@ def main() -> int:
 
 def _read(file: Path | None) -> Report | None:
     return msgspec.json.decode(file.read_bytes(), type=Report) if file else None
+
+
+_PARTS: dict[str, Callable[[argparse.Namespace, StatusLine], Awaitable[Found]]] = {
+    "connections": speed.connections,
+    "growth": growth.measure,
+    "workers": workers.measure,
+    "flood": flood.measure,
+    "storm": logout_storm.measure,
+    "hostile": hostile.measure,
+    "topologies": topologies.measure,
+    "guard": guard.measure,
+    "propagation": propagation.measure,
+    "seal": sealing.measure,
+    "memory": memory.measure,
+}
+
+
+async def measure(told: argparse.Namespace, old: Report | None) -> Report:
+    """Measure the parts that are asked for. What else an `old` report has is kept."""
+    tell = StatusLine(logged=True)
+    with TemporaryDirectory() as name, embedded(told.redis)(Path(name)) as redis:
+        server = redis.version
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    report = Report(now, _machine(), _software(), server)
+    if old is not None:
+        report = msgspec.structs.replace(report, rows=old.rows, notes=old.notes)
+    if told.parts & set(BY_NAME):
+        report = report.updated(await speed.calls(told, tell))
+    for name, part in _PARTS.items():
+        if name in told.parts:
+            report = report.updated(await part(told, tell))
+    tell.end()
+    return report
+
+
+def _machine() -> str:
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+        model = next((line.partition(": ")[2] for line in lines if "model name" in line), model)
+    return f"{os.cpu_count()} × {model}"
+
+
+def _software() -> str:
+    packages = ("litestar", "uvicorn", "uvloop", "httptools")
+    versions = (f"{package} {version(package)}" for package in packages)
+    return ", ".join((f"Python {platform.python_version()}", *versions))

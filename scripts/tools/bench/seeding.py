@@ -76,7 +76,7 @@ class Seeder:
 async def seeding(settings: Settings) -> AsyncIterator[Seeder]:
     """Open a seeder on the stores that `settings` name, which are founded if they are new."""
     migrate(settings.database_url.reveal())
-    async with open_stores(settings, founding=True) as stores:
+    async with open_stores(_patient(settings), founding=True) as stores:
         yield Seeder(stores)
 
 
@@ -96,9 +96,12 @@ async def fill(settings: Settings, count: int, progress: Progress) -> None:
             await gather(open_one, batch, AT_ONCE)
             progress.advance(len(batch))
 
-    patient = msgspec.structs.replace(settings, redis_reply_timeout_ms=_PATIENCE_MS)
-    async with seeding(settings), open_stores(patient, lanes=LANES) as stores:
+    async with open_stores(_patient(settings), lanes=LANES) as stores:
         await together(lane(sessions) for sessions in stores.lanes)
+
+
+def _patient(settings: Settings) -> Settings:
+    return msgspec.structs.replace(settings, redis_reply_timeout_ms=_PATIENCE_MS)
 
 
 def _address() -> EmailAddress:

@@ -14,7 +14,7 @@ import msgspec
 
 from tools.bench import bare
 from tools.bench.calls import BY_NAME, CALLS, FLOOR, Call
-from tools.bench.harness import WARM_UP, Generator, Place, place
+from tools.bench.harness import Generator, Place, place
 from tools.bench.processes import Server, embedded
 from tools.bench.results import Found, Row, Sample, middle, rows_of
 from tools.report.progress import StatusLine
@@ -89,12 +89,10 @@ async def _compare(
     """Measure the floor and, right after it, the call. `servers` are the service and the floor."""
     service, empty = servers
     server = empty if case.call.on_floor else service
-    for requests in (WARM_UP, case.requests):
-        pair = (  # the floor gets twice as many: it is done so much sooner
-            await generator.call(here, empty, FLOOR, case.connections, 2 * requests),
-            await generator.call(here, server, case.call, case.connections, requests),
-        )
-    return pair
+    return (  # the floor gets twice as many: it is done so much sooner
+        await generator.call(here, empty, FLOOR, case.connections, 2 * case.requests),
+        await generator.call(here, server, case.call, case.connections, case.requests),
+    )
 
 
 def _medians(

@@ -7,7 +7,7 @@ from statistics import median
 
 from service.embedded.files import find_binary
 from tools.bench.calls import BY_NAME
-from tools.bench.harness import WARM_UP, Generator, place
+from tools.bench.harness import Generator, place
 from tools.bench.processes import Start, of_testbed
 from tools.bench.results import Found, Row
 from tools.report.progress import StatusLine
@@ -38,10 +38,9 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
                 tell(f"{step}: {topology}")
                 with here.service() as service:
                     for call in _CALLS:
-                        for requests in (WARM_UP, told.requests):
-                            sample = await generator.call(
-                                here, service, call, told.connections, requests
-                            )
+                        sample = await generator.call(
+                            here, service, call, told.connections, told.requests
+                        )
                         costs.setdefault((topology, call.name), []).append(sample.cpu)
     return Found(list(_rows(costs)))
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from statistics import median
 
 from tools.bench.calls import BY_NAME
-from tools.bench.harness import WARM_UP, Generator, Place, place
+from tools.bench.harness import Generator, Place, place
 from tools.bench.processes import embedded
 from tools.bench.results import Found, Row, Sample
 from tools.report.progress import StatusLine
@@ -30,10 +30,9 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
 
 
 async def _run(here: Place, generator: Generator, told: Namespace, workers: int) -> Sample:
-    call, connections = BY_NAME["refresh"], told.connections * workers
+    connections = told.connections * workers
     with here.service(workers) as service:
-        await generator.call(here, service, call, connections, WARM_UP)
-        return await generator.call(here, service, call, connections, told.requests)
+        return await generator.call(here, service, BY_NAME["refresh"], connections, told.requests)
 
 
 def _rows(found: dict[int, list[Sample]]) -> Iterator[Row]:

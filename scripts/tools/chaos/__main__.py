@@ -9,8 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tools.chaos import command_line
-from tools.chaos.controls import CONTROLS, Control
-from tools.chaos.schedule import topology_of
+from tools.chaos.schedule import CONTROLS, Control, topology_of
 from tools.chaos.stage import Stage, raised
 from tools.chaos.trial import Trial, Verdict, run
 from tools.report.progress import StatusLine

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import get_args
 
-from tools.chaos.controls import CONTROLS
-from tools.chaos.schedule import TOPOLOGIES, UserStore
+from tools.chaos.schedule import CONTROLS, TOPOLOGIES, UserStore
 from tools.report import arguments
 from tools.report.arguments import Parser
 

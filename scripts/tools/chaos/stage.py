@@ -7,10 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from tools.chaos.controls import Control
 from tools.chaos.pods import Pods
 from tools.chaos.redis_topologies import ClusterServers, Redis, SentinelServers, Standalone
-from tools.chaos.schedule import Topology, UserStore
+from tools.chaos.schedule import Control, Topology, UserStore
 from tools.testbed.postgresql import PostgresServer
 from tools.testbed.user_store_copy import PostgresCopy, SqliteCopy, UserStoreCopy
 

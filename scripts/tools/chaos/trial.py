@@ -10,13 +10,12 @@ import msgspec
 from tools.chaos import probing, workload
 from tools.chaos.checker import check
 from tools.chaos.client import Person
-from tools.chaos.controls import Control
 from tools.chaos.evidence import Terms, Violation
 from tools.chaos.history import Fault, History
 from tools.chaos.nemesis import Nemesis
 from tools.chaos.pods import PODS
 from tools.chaos.requests import Requests
-from tools.chaos.schedule import Planned, Topology, UserStore, plan
+from tools.chaos.schedule import Control, Planned, Topology, UserStore, plan
 from tools.chaos.stage import ACCESS_LIFE, GRACE, Stage, Tell
 
 _BETWEEN_CHECKS = 20.0

@@ -12,9 +12,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 
-from tools.mutate import lua_mutants, python_mutants
 from tools.mutate.equivalent import is_equivalent
-from tools.mutate.mutant import Mutant
+from tools.mutate.mutants import Mutant, of_module, of_script
 from tools.mutate.selection import IN_PROCESS
 from tools.mutate.targets import Target, chosen
 from tools.mutate.trial import Outcome, Workspace
@@ -35,7 +34,7 @@ scripts/tools/mutate/equivalent.py, with the reason).
 _EPILOG = """\
   scripts/mutate --list sessions/rotate.lua   the mutants of one script, without running anything
   scripts/mutate sessions/ twofactor/         those of two rooms
-  scripts/mutate --lua --sample 50            fifty of all scripts
+  scripts/mutate .lua --sample 50             fifty of all scripts
   scripts/mutate --under 95                   fails below 95 %
 """
 
@@ -59,8 +58,6 @@ def main() -> int:
 def _parser() -> Parser:
     made = arguments.parser("mutate", _DESCRIPTION, _EPILOG)
     made.add_argument("only", nargs="*", help="parts of paths; none: everything critical")
-    made.flag("--lua", "scripts only")
-    made.flag("--python", "modules only")
     made.flag("--list", "name the mutants, run nothing")
     made.option("--sample", int, "N", "so many, chosen by --seed")
     made.option("--seed", int, None, "of the sample (default: 1)", 1)
@@ -75,8 +72,6 @@ def _work(options: argparse.Namespace) -> Sequence[tuple[Mutant, Target]]:
     found = [
         (mutant, target)
         for path, target in chosen(ROOT, options.only)
-        if not (options.lua and path.suffix != ".lua")
-        and not (options.python and path.suffix != ".py")
         for mutant in _mutants(path)
         if not is_equivalent(mutant)
     ]
@@ -88,7 +83,7 @@ def _work(options: argparse.Namespace) -> Sequence[tuple[Mutant, Target]]:
 
 def _mutants(path: Path) -> Iterator[Mutant]:
     source = (ROOT / path).read_text(encoding="utf-8")
-    make = lua_mutants.mutants if path.suffix == ".lua" else python_mutants.mutants
+    make = of_script if path.suffix == ".lua" else of_module
     return make(str(path), source)
 
 

@@ -1,6 +1,6 @@
 """Mutants that change nothing anybody could notice, each with the reason."""
 
-from tools.mutate.mutant import Mutant
+from tools.mutate.mutants import Mutant
 
 _SAME_LIFE = "gives an index the life that it has"
 _ONE_MORE_READ = "reads an entry more than it looks at"

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from tools.mutate.mutant import Mutant
+from tools.mutate.mutants import Mutant
 from tools.mutate.serving import PIPES, Order, Report
 
 Outcome = Literal["killed", "survived", "hung"]

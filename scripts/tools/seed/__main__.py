@@ -28,8 +28,7 @@ from tools.seed.accounts import Refused, agree_on_login, check_prefix
 from tools.seed.consent import elsewhere
 from tools.seed.export import Export
 from tools.seed.filling import LANES, Filling, Plan
-from tools.seed.growth import holdings
-from tools.seed.report import exported, report
+from tools.seed.report import exported, holdings, report
 from tools.seed.stores import open_stores
 
 _REPOSITORY = Path(__file__).resolve().parents[3]

@@ -2,7 +2,10 @@
 
 import ipaddress
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
 
 from service.clock import system_clock
 from service.keyring import signing
@@ -11,7 +14,7 @@ from service.redis.client import RedisClient
 from service.sessions.access_tokens import AccessTokens
 from service.sessions.origin import RequestOrigin
 from service.sessions.owner import Owners, unknown_owner
-from service.sessions.record import Authentication
+from service.sessions.record import Authentication, Session
 from service.sessions.refresh_tokens import RefreshTokens
 from service.sessions.sessions import Lives, Sessions
 from service.sessions.token_pair import TokenPair
@@ -61,3 +64,26 @@ class Parts:
         """Open a session of this user, or of a new one."""
         user_id = user_id or os.urandom(16)
         return await self.sessions.open(user_id, Authentication.PASSWORD, "user.loggedIn", CLIENT)
+
+
+_NOW = datetime.now(UTC)
+
+SESSION = Session(
+    user_id=os.urandom(16),
+    id=os.urandom(12),
+    generation=0,
+    opened_at=_NOW - timedelta(hours=1),
+    last_used_at=_NOW,
+    expires_at=_NOW + timedelta(days=1),
+    authentication=Authentication.PASSWORD,
+    ip_address=None,
+    user_agent=None,
+    authenticated_at=_NOW - timedelta(minutes=1),
+)
+
+
+def sign(claims: dict[str, Any], **header: Any) -> str:
+    """Make a token with the issuer's own key, and whatever claims and header."""
+    key = SIGNING_KEYS.active
+    header = {"typ": "at+jwt", "kid": key.kid} | header
+    return jwt.encode(claims, key.private_key, "ES256", headers=header)

@@ -1,15 +1,88 @@
-"""Mutants of a Python module: comparisons, conditions, numbers, calls and raises.
-
-Docstrings, annotations, log lines and messages for people are left as they are: no security hangs
-on them. So are the options of a class (`frozen=True`), which type checks hold.
-"""
+"""Mutants of a script or module: one thing changed in each."""
 
 import ast
 import copy
+import re
 from collections import Counter
 from collections.abc import Iterator
 
-from tools.mutate.mutant import Mutant
+import msgspec
+
+
+class Mutant(msgspec.Struct, frozen=True):
+    """`path` is relative to the repository; `source` is all of the file as the mutant has it."""
+
+    path: str
+    line: int
+    change: str
+    source: str
+
+    @property
+    def name(self) -> str:
+        """Where it is and what it does, on one line."""
+        return f"{self.path}:{self.line}: {self.change}"
+
+
+_SWAPS = [
+    (r" == ", " ~= "),
+    (r" ~= ", " == "),
+    (r" < ", " <= "),
+    (r" <= ", " < "),
+    (r" > ", " >= "),
+    (r" >= ", " > "),
+    (r" and ", " or "),
+    (r" or ", " and "),
+    (r"\bnot ", ""),
+    (r" \+ ", " - "),
+    (r" - ", " + "),
+    (r"math\.min", "math.max"),
+    (r"math\.max", "math.min"),
+    (r", 'GT'", ""),
+    (r", 'KEEPTTL'", ""),
+    (r", 'NX'", ""),
+    (r"'PXAT'", "'PX'"),
+    (r"'MINID'", "'MAXLEN'"),
+    (r"\btrue\b", "false"),
+    (r"\bfalse\b", "true"),
+]
+_NUMBER = re.compile(
+    r"(?<![\w.'%])(?<!ARGV\[)(?<!KEYS\[)(\d+)(?![\w.'])"
+)  # not the place of an argument
+_STATEMENT = re.compile(r"^\s*(redis\.call|call|emit|finish|forget|keep|announce_change)\(.*\)$")
+_CONDITION = re.compile(r"\bif (.+?) then\b")
+
+
+def of_script(path: str, source: str) -> Iterator[Mutant]:
+    """Make every mutant of a Lua script: comparisons, conditions, numbers, options, statements."""
+    lines = source.split("\n")
+    for number, line in enumerate(lines):
+        code, dashes, comment = line.partition("--")
+        seen: Counter[str] = Counter()
+        for change, changed in _changes_of_line(code):
+            rest = [*lines[:number], changed + dashes + comment, *lines[number + 1 :]]
+            seen[change] += 1
+            place = f", place {seen[change]}" if seen[change] > 1 else ""
+            yield Mutant(path, number + 1, change + place, "\n".join(rest))
+
+
+def _changes_of_line(code: str) -> Iterator[tuple[str, str]]:
+    for pattern, other in _SWAPS:
+        for found in re.finditer(pattern, code):
+            yield (
+                f"{found[0].strip()} → {other.strip() or 'nothing'} in {code.strip()}",
+                code[: found.start()] + other + code[found.end() :],
+            )
+    for found in _NUMBER.finditer(code):
+        more = str(int(found[1]) + 1)
+        yield (
+            f"{found[1]} → {more} in {code.strip()}",
+            code[: found.start()] + more + code[found.end() :],
+        )
+    for found in _CONDITION.finditer(code):
+        yield f"never {found[1]}", code[: found.start(1)] + "false" + code[found.end(1) :]
+    if _STATEMENT.match(code):
+        yield f"without {code.strip()}", ""
+
 
 _PAIRS: list[tuple[type[ast.AST], type[ast.AST]]] = [
     (ast.Eq, ast.NotEq), (ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.In, ast.NotIn),
@@ -22,8 +95,12 @@ _SILENT = ("log", "logger", "logging")
 """Calls on these tell people something and change nothing."""
 
 
-def mutants(path: str, source: str) -> Iterator[Mutant]:
-    """Make every mutant of a module."""
+def of_module(path: str, source: str) -> Iterator[Mutant]:
+    """Make every mutant of a Python module: comparisons, conditions, numbers, calls and raises.
+
+    Docstrings, annotations, log lines and messages for people are left as they are: no security
+    hangs on them. So are the options of a class (`frozen=True`), which type checks hold.
+    """
     tree, lines = ast.parse(source), source.splitlines()
     seen: Counter[str] = Counter()
     skipped = set(_left_alone(tree))
@@ -33,7 +110,7 @@ def mutants(path: str, source: str) -> Iterator[Mutant]:
             for at, node in enumerate(nodes):
                 if not isinstance(node, ast.AST) or id(node) in skipped:
                     continue
-                for what, new in _changes(node):
+                for what, new in _changes_of_node(node):
                     changed = [*nodes[:at], new, *nodes[at + 1 :]]
                     setattr(parent, name, changed if isinstance(value, list) else new)
                     text = ast.unparse(tree) + "\n"
@@ -72,7 +149,7 @@ def _is_silent(call: ast.AST) -> bool:
     return isinstance(call.func.value, ast.Name) and call.func.value.id in _SILENT
 
 
-def _changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+def _changes_of_node(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     """Find what may stand in the place of a node, and what that changes."""
     match node:
         case ast.Compare(ops=ops):
