@@ -10,7 +10,7 @@ import pytest
 from tools.mutate import serving
 from tools.mutate.imports import CALLED
 
-if serving.PIPES in os.environ:
+if serving.ORDERS in os.environ:
     CALLED.start()
 
 IN_PROCESS = "MUTATION_IN_PROCESS"
@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Run them as often as is asked for, where somebody asks."""
-    if serving.PIPES not in os.environ or session.testsfailed:
+    if serving.ORDERS not in os.environ or session.testsfailed:
         return None
     serving.serve(session)
     return True

@@ -4,10 +4,11 @@ Collecting and importing take seconds, which a mutant that dies at its first tes
 """
 
 import os
-import select
 import signal
-import time
 from contextlib import suppress
+from itertools import zip_longest
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal
 
@@ -19,11 +20,8 @@ from tools.mutate.patching import patch
 
 Verdict = Literal["killed", "survived", "hung", "unpatched"]
 
-PIPES = "MUTATION_PIPES"
-"""The variable that names two file descriptors: where orders come from, where reports go to."""
-
-_UNPATCHED = 77
-_SURE, _UNSURE = _PASSED = "passed", "passed, maybe"
+ORDERS = "MUTATION_ORDERS"
+"""The variable that names the descriptor where orders come from, and reports go to."""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -40,78 +38,54 @@ class Report(msgspec.Struct, frozen=True):
     """What came of it, and which tests have failed."""
 
     verdict: Verdict
-    failed: tuple[str, ...]
+    failed: tuple[str, ...] = ()
     unsure: bool = False
     """It has survived, but what had run before it was there may have hidden it."""
 
 
 def serve(session: pytest.Session) -> None:
-    """Take orders until there are no more."""
+    """Take orders until there are no more. The first message says that tests are collected."""
     CALLED.stop()
-    reading, writing = map(int, os.environ[PIPES].split())
-    with os.fdopen(reading) as orders, os.fdopen(writing, "w") as reports:
-        reports.write("collected\n")
-        reports.flush()
-        for line in orders:
-            report = _carry_out(session, msgspec.json.decode(line, type=Order))
-            reports.write(msgspec.json.encode(report).decode() + "\n")
-            reports.flush()
+    with Connection(int(os.environ[ORDERS])) as orders, suppress(EOFError):
+        orders.send("collected")
+        while True:
+            orders.send(_carry_out(session, orders.recv()))
 
 
 def _carry_out(session: pytest.Session, order: Order) -> Report:
-    reading, writing = os.pipe()
+    told, telling = Pipe(duplex=False)
     child = os.fork()
     if child == 0:
         os.setsid()
-        os.close(reading)
-        _run_and_exit(session, order, writing)
-    os.close(writing)
-    told, ended = _read(reading, time.monotonic() + order.patience)
-    os.close(reading)
+        _run_and_exit(session, order, telling)
+    telling.close()
+    report = Report("hung")
+    with told, suppress(EOFError):
+        if told.poll(order.patience):
+            report = Report("killed")  # unless it has ended with a word
+            report = told.recv()
     with suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)  # the servers that the tests have started, too
-    _, status = os.waitpid(child, 0)
-    failed = tuple(told.decode().splitlines())
-    if not ended:
-        return Report("hung", failed)
-    if os.waitstatus_to_exitcode(status) == _UNPATCHED:
-        return Report("unpatched", ())
-    if failed and failed[-1] in _PASSED:
-        return Report("survived", (), failed[-1] == _UNSURE)
-    return Report("killed", failed)
+    os.waitpid(child, 0)
+    return report
 
 
-def _read(pipe: int, until: float) -> tuple[bytes, bool]:
-    """Read what comes out of a pipe, and whether it was closed before the time."""
-    found = b""
-    while select.select([pipe], [], [], max(until - time.monotonic(), 0))[0]:
-        more = os.read(pipe, 65536)
-        if not more:
-            return found, True
-        found += more
-    return found, False
-
-
-def _run_and_exit(session: pytest.Session, order: Order, writing: int) -> None:
-    """Run the tests until one fails, and never return."""
-    code, passed = 1, _SURE
+def _run_and_exit(session: pytest.Session, order: Order, telling: Connection) -> None:
+    """Run the tests until one fails, tell what came of it, and never return."""
     try:
-        changed = patch(Path(order.path), order.original, order.source) if order.path else ()
-        if any((order.path, name) in CALLED for name in changed):
-            passed = _UNSURE
-        if order.path and not changed:
-            code = _UNPATCHED
-        else:
-            rank = {test: at for at, test in enumerate(order.first)}
-            items = sorted(session.items, key=lambda it: rank.get(it.nodeid, len(rank)))
-            for at, item in enumerate(items):
-                after = items[at + 1] if at + 1 < len(items) else None
-                item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
-                if session.testsfailed:
-                    os.write(writing, item.nodeid.encode() + b"\n")
-                    break
-            else:
-                os.write(writing, passed.encode() + b"\n")
-                code = 0
+        telling.send(_run(session, order))
     finally:
-        os._exit(code)
+        os._exit(0)
+
+
+def _run(session: pytest.Session, order: Order) -> Report:
+    changed = patch(Path(order.path), order.original, order.source) if order.path else ()
+    if order.path and not changed:
+        return Report("unpatched")
+    rank = {test: at for at, test in enumerate(order.first)}
+    items = sorted(session.items, key=lambda it: rank.get(it.nodeid, len(rank)))
+    for item, after in zip_longest(items, items[1:]):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
+        if session.testsfailed:
+            return Report("killed", (item.nodeid,))
+    return Report("survived", unsure=any((order.path, name) in CALLED for name in changed))

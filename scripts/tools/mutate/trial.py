@@ -1,19 +1,17 @@
 """Running tests on a copy of the repository in which one thing is changed."""
 
 import os
-import select
 import shutil
 import subprocess
 import sys
 import time
 from collections import Counter
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
 from tools.mutate.mutants import Mutant
-from tools.mutate.serving import PIPES, Order, Report
+from tools.mutate.serving import ORDERS, Order, Report
 
 Outcome = Literal["killed", "survived", "hung"]
 
@@ -93,9 +91,9 @@ class Workspace:
         try:
             anew = Collected(self._directory, "anew", tests)
         except RuntimeError:
-            return Report("killed", ())
+            return Report("killed")
         except TimeoutError:
-            return Report("hung", ())
+            return Report("hung")
         try:
             return anew.run(order)
         finally:
@@ -114,10 +112,9 @@ class Collected:
         """
         copy, temporary = directory / "copy", directory / f"{name}-tmp"
         self._output = directory / f"{name}-output"
-        orders, self._orders = os.pipe()
-        self._reports, reports = os.pipe()
+        self._orders, theirs = Pipe()
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        with self._output.open("wb") as output:
+        with self._output.open("wb") as output, theirs:
             self._process = subprocess.Popen(
                 [*command, "-p", "tools.mutate.selection", f"--basetemp={temporary}", *tests],
                 cwd=copy,
@@ -125,22 +122,22 @@ class Collected:
                 | {
                     "PYTHONPATH": os.pathsep.join((str(copy), str(copy / "scripts"))),
                     "PYTHONPYCACHEPREFIX": str(directory / "pyc"),
-                    PIPES: f"{orders} {reports}",
+                    ORDERS: f"{theirs.fileno()}",
                 },
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                pass_fds=(orders, reports),
+                pass_fds=[theirs.fileno()],
             )
-        os.close(orders)
-        os.close(reports)
-        self._lines = os.fdopen(self._reports, "rb")
-        if not select.select([self._lines], [], [], _COLLECTING)[0]:
+        if not self._orders.poll(_COLLECTING):
             self._process.kill()
             self.close()
             raise TimeoutError
-        if not self._lines.readline():
+        try:
+            self._orders.recv()
+        except EOFError:
             self.close()
-            raise RuntimeError(f"the tests cannot be collected:\n{self.output()[-3000:]}")
+            said = self.output()[-3000:]
+            raise RuntimeError(f"the tests cannot be collected:\n{said}") from None
 
     def output(self) -> str:
         """Read what the tests have written."""
@@ -148,11 +145,11 @@ class Collected:
 
     def run(self, order: Order) -> Report:
         """Run the tests once."""
-        os.write(self._orders, msgspec.json.encode(order) + b"\n")
-        return msgspec.json.decode(self._lines.readline(), type=Report)
+        self._orders.send(order)
+        report: Report = self._orders.recv()
+        return report
 
     def close(self) -> None:
         """Have it end."""
-        os.close(self._orders)
-        self._lines.close()
+        self._orders.close()
         self._process.wait()
