@@ -63,7 +63,7 @@ def _ask(where: Target, asked: Namespace) -> None:
     """Raise UnusableError, unless it is this machine or somebody says yes."""
     if where.is_loopback or asked.yes:
         return
-    what = f"{where.url} ({where.address}) is not this machine"
+    what = f"{where.url} ({where.endpoint.address}) is not this machine"
     load = f"It would be loaded with {asked.plan.mix.name}, {asked.plan.rate:g} arrivals a second."
     if not (answer := agreed(f"{what}. {load}")):
         unasked = f"{what}; --yes loads it all the same"

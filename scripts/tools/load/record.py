@@ -2,6 +2,7 @@
 
 from array import array
 from collections import Counter
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -25,6 +26,8 @@ class Record:
 
     def __init__(self, started: float) -> None:
         self.started = started
+        self.began = datetime.now(UTC)
+        """When that was, by the clock."""
         self.traces: dict[str, Trace] = {}
         self.failures = Counter[tuple[str, str, bool]]()
         """By call, what it was, and whether it was due during the warm-up."""

@@ -5,7 +5,6 @@ import gc
 import time
 from argparse import Namespace
 from contextlib import suppress
-from datetime import UTC, datetime
 
 from tools.http_load.connection import ConnectionPool
 from tools.load import provisioning
@@ -15,7 +14,7 @@ from tools.load.figures import Summary
 from tools.load.record import Record
 from tools.load.scenarios import Scenarios
 from tools.load.status import follow
-from tools.load.summing import Made, summarise
+from tools.load.summing import summarise
 from tools.load.target import Target, UnusableError
 from tools.load.thresholds import Thresholds
 from tools.load.tokens import TokenFile
@@ -70,7 +69,7 @@ class Runs:
         """
         gc.collect()
         gc.freeze()  # users and tokens: the collector need not walk through them again and again
-        began, watch = datetime.now(UTC), Watch(self._watched)
+        watch = Watch(self._watched)
         record = self._calls.record = Record(time.perf_counter())
         record.counts_from = plan.warm_up
         loop = OpenLoop(plan, self._scenarios, record, self._patience + 1)
@@ -84,4 +83,4 @@ class Runs:
                     await task
         if not record.traces:
             raise UnusableError("no arrival was answered; a longer --duration or a higher --rate?")
-        return summarise(Made(loop, self.target, watch, self._at_once, began), thresholds)
+        return summarise(loop, self.target, watch, self._at_once, thresholds)

@@ -3,11 +3,8 @@
 import os
 from array import array
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from itertools import chain, pairwise
 from typing import TypeVar
-
-import msgspec
 
 from tools.http_load.quantiles import quantile
 from tools.load.arrivals import OpenLoop, Plan
@@ -30,19 +27,11 @@ _MOST_BUCKETS = 120
 _T = TypeVar("_T")
 
 
-class Made(msgspec.Struct, frozen=True):
-    """What a run has left behind."""
-
-    loop: OpenLoop
-    target: Target
-    watch: Watch
-    people: int
-    began: datetime
-
-
-def summarise(made: Made, thresholds: Thresholds) -> Summary:
-    """Put the run into figures, and judge them."""
-    plan, record = made.loop.plan, made.loop.record
+def summarise(
+    loop: OpenLoop, target: Target, watch: Watch, people: int, thresholds: Thresholds
+) -> Summary:
+    """Put into figures what a run has left behind, and judge them."""
+    plan, record = loop.plan, loop.record
     traces = dict(sorted(record.traces.items(), key=lambda entry: -len(entry[1].due)))
     everything = Trace(*(
         array("d", chain.from_iterable(getattr(trace, name) for trace in traces.values()))
@@ -50,18 +39,18 @@ def summarise(made: Made, thresholds: Thresholds) -> Summary:
     ))  # fmt: skip
     total = _call("all", everything, plan)
     calls = [_call(name, trace, plan) for name, trace in traces.items()]
-    generator = _generator(made, total, thresholds.late_ms)
+    generator = _generator(loop, target, total, thresholds.late_ms)
     samples = {
         name: [(sample.at - record.started, sample) for sample in several]
-        for name, several in made.watch.samples.items()
+        for name, several in watch.samples.items()
     }
     watched = [_watched(name, several, plan) for name, several in samples.items()]
     verdict, verdicts = thresholds.judge(total, calls, generator, watched)
     return Summary(
-        mix=plan.mix.name, weights=plan.mix.weights, host=made.target.url,
-        started_at=made.began.astimezone(UTC).isoformat(timespec="seconds"),
+        mix=plan.mix.name, weights=plan.mix.weights, host=target.url,
+        started_at=record.began.isoformat(timespec="seconds"),
         rate=plan.rate, spacing="even" if plan.even else "Poisson",
-        warm_up=plan.warm_up, duration=plan.duration, people=made.people,
+        warm_up=plan.warm_up, duration=plan.duration, people=people,
         verdict=verdict, verdicts=verdicts, total=total, calls=calls,
         failures=[
             Failure(call, what, count, warm)
@@ -84,8 +73,7 @@ def _counted(due: Iterable[float], values: Iterable[float], plan: Plan) -> list[
     return [value for at, value in zip(due, values, strict=True) if at >= plan.warm_up]
 
 
-def _generator(made: Made, total: Call, limit_ms: float) -> Generator:
-    loop = made.loop
+def _generator(loop: OpenLoop, target: Target, total: Call, limit_ms: float) -> Generator:
     return Generator(
         late=latencies(_counted(*loop.record.late, loop.plan)),
         late_limit_ms=limit_ms,
@@ -93,7 +81,7 @@ def _generator(made: Made, total: Call, limit_ms: float) -> Generator:
         most_under_way=loop.most_under_way,
         cpu_us_per_request=round(loop.cpu / max(1, total.requests + total.shed) * 1e6, 1),
         cpu_share=round(loop.cpu / loop.plan.duration, 3),
-        shares_the_machine=made.target.is_loopback,
+        shares_the_machine=target.is_loopback,
         load_average=round(os.getloadavg()[0], 2),
         cores=os.cpu_count() or 1,
     )

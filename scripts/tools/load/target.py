@@ -17,25 +17,13 @@ class Target(msgspec.Struct, frozen=True):
     """Where requests go. The name was looked up once: what was asked about is what is loaded."""
 
     url: str
-    tls: bool
-    name: str
-    address: str
-    port: int
+    endpoint: Endpoint
+    host_header: str
 
     @property
     def is_loopback(self) -> bool:
         """Whether nothing but this machine is loaded."""
-        return ipaddress.ip_address(self.address.partition("%")[0]).is_loopback
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """Where connections go."""
-        return Endpoint(self.address, self.port, self.name if self.tls else None)
-
-    @property
-    def host_header(self) -> str:
-        name = f"[{self.name}]" if ":" in self.name else self.name
-        return name if self.port == (443 if self.tls else 80) else f"{name}:{self.port}"
+        return ipaddress.ip_address(self.endpoint.address.partition("%")[0]).is_loopback
 
 
 def find(url: str) -> Target:
@@ -46,9 +34,10 @@ def find(url: str) -> Target:
     """
     try:
         parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        usual = 443 if parts.scheme == "https" else 80
+        port = parts.port or usual
     except ValueError:
-        parts, port = urlsplit(""), 0
+        parts, port, usual = urlsplit(""), 0, 0
     plain = not (parts.username or parts.query or parts.fragment) and parts.path in ("", "/")
     if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
         raise UnusableError("--host must be like http://127.0.0.1:8000, without a path or a user")
@@ -56,6 +45,10 @@ def find(url: str) -> Target:
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise UnusableError(f"--host {parts.hostname}: {error.strerror or error}") from None
-    address = str(found[0][4][0])
-    return Target(f"{parts.scheme}://{parts.netloc}", parts.scheme == "https", parts.hostname,
-                  address, port)  # fmt: skip
+    tls = parts.hostname if parts.scheme == "https" else None
+    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return Target(
+        f"{parts.scheme}://{parts.netloc}",
+        Endpoint(str(found[0][4][0]), port, tls),
+        name if port == usual else f"{name}:{port}",
+    )
