@@ -40,6 +40,7 @@ from service.web.authentication import answer_options_to_anybody, authenticate
 from service.web.errors import HANDLERS
 from service.web.limits import BODY_LIMIT
 from service.web.metrics.gauges import EVENTS_DROPPED, Gauges, install_gauges
+from service.web.metrics.outcomes import ended
 from service.web.middleware import RequestMiddleware
 from service.web.pages.routes import ROUTES as PAGES
 from service.web.requests import JsonRequest, trusting
@@ -108,9 +109,9 @@ def create_app(settings: Settings) -> ASGIApp:
         parts = Parts(redis, engine, settings.kms, problems)
         ready = SharedStatus(parts)
         users = Users(engine)
-        install(
-            app, create_services(settings, redis, engine, passwords, policy, keys, ready, users)
-        )
+        services = create_services(settings, redis, engine, passwords, policy, keys, ready, users)
+        install(app, services)
+        services.sessions.cut_offs.on_ended = ended
         gauges = Gauges(metric_sources(pool, watch, ready))
         install_gauges(app, gauges)
         streams = EventStreams(redis, settings.events_age, EVENTS_DROPPED.inc)

@@ -14,6 +14,7 @@ Whoever is killed between leaves the row changing: all others ask the user store
 meets a session from before calls `end_older`, which does what is left of the third step.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 from service.errors import SettingsError
@@ -27,6 +28,10 @@ FeedKinds = Literal[1, 2]
 """Kinds of feed entries that guards know. 1: the end of one session; 2: cut-offs besides."""
 
 
+def _tell_nobody(reason: str, sessions: int) -> None:
+    """Do nothing."""
+
+
 class CutOffs:
     """Ends all sessions at once. Any method may raise `StoreUnavailable`."""
 
@@ -35,6 +40,8 @@ class CutOffs:
         self._redis = redis
         self._feed_life = feed_life
         self._kinds = kinds
+        self.on_ended: Callable[[str, int], None] = _tell_nobody
+        """Called with the reason, or the event where there is none, and the number of sessions."""
 
     async def announce(self, user_id: bytes, origin: RequestOrigin) -> None:
         """Announce a change of the user's row: before the user store is written."""
@@ -100,6 +107,7 @@ class CutOffs:
             kinds=self._kinds,
             feed_life=self._feed_life,
         )
+        self.on_ended(reason or event, ended)
         return ended
 
     async def everybody(self, origin: RequestOrigin, *, reason: str, by: str) -> None:

@@ -122,6 +122,34 @@ async def test_a_wrong_code_and_the_need_of_one_count(
     assert after[name] == before[name] + 1
 
 
+async def test_sessions_that_end_at_once(http: httpx.AsyncClient, person: Person) -> None:
+    """A changed password and a deleted account end as many as there were, under their reasons."""
+    for _ in range(2):
+        await person.log_in()
+    before = read((await http.get("/metrics")).text)
+    body = {"currentPassword": PASSWORD, "newPassword": "another " + PASSWORD}
+    changed = await http.post("/auth/password/change", json=body, headers=person.bearer)
+    assert changed.status_code == 200, changed.text
+    person.tokens = changed.json()
+    gone = await http.post("/auth/account/delete", headers=person.bearer)
+    assert gone.status_code == 204, gone.text
+    after = read((await http.get("/metrics")).text)
+    for name, number in (
+        (key("password_changes_total", "success"), 1),
+        (key("sessions_opened_total", "password_change"), 1),
+        (key("sessions_ended_total", "passwordChanged"), 3),
+        (key("sessions_ended_total", "user.deleted"), 1),
+    ):
+        assert after[name] - before[name] == number, name
+
+
+def test_what_an_operator_has_written_is_no_label() -> None:
+    """Reasons of theirs are free text: all of them are one series."""
+    before = value("sessions_ended_total", reason="operator")
+    outcomes.ended("ticket 4711: she has lost her phone", 2)
+    assert value("sessions_ended_total", reason="operator") == before + 2
+
+
 @pytest.fixture
 def two_workers(tmp_path: Path) -> Iterator[ServiceProcess]:
     server = RedisServer(available()["valkey"], tmp_path).start()

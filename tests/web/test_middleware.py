@@ -197,6 +197,7 @@ async def test_no_secret_is_logged(service: ServiceProcess, person: Person, wire
     assert {line["route"] for line in lines(service) if line["event"] == "request"} <= {
         "-", "/auth/signup", "/auth/login", "/auth/login/2fa", "/auth/2fa/enable",
         "/auth/2fa/verify", "/auth/2fa/disable", "/auth/2fa/recovery-codes", "/auth/refresh",
+        "/auth/reauthenticate", "/auth/account/export",
         "/auth/me", "/auth/logout", "/auth/logout/all", "/auth/sessions", "/auth/sessions/{id}",
         "/health/live",
         "/health/ready", "/metrics", "/schema", "/schema/openapi.json", "/.well-known/jwks.json",

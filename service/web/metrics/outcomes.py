@@ -13,6 +13,9 @@ _REFRESHES = Counter("openshow_refreshes", "Refreshes, by what they came to.", (
 _REAUTHENTICATIONS = Counter(
     "openshow_reauthentications", "Proofs anew, by what they came to.", ("outcome",)
 )
+_PASSWORD_CHANGES = Counter(
+    "openshow_password_changes", "Changes of a password, by what they came to.", ("outcome",)
+)
 _CODES = Counter(
     "openshow_second_factors",
     "Codes of a second factor, by what they were for and what they came to.",
@@ -25,6 +28,8 @@ _SUCCESS, _NEEDS_CODE = "success", "second_factor_needed"
 _OTHER = "error"
 """The outcome of a failure without a code: the process has failed, or was stopped."""
 
+_OPERATOR = "operator"
+
 _Door = tuple[Counter, tuple[str, ...]]
 
 _DOORS: dict[str, _Door] = {
@@ -32,6 +37,7 @@ _DOORS: dict[str, _Door] = {
     "/auth/login": (_LOGINS, ()),
     "/auth/refresh": (_REFRESHES, ()),
     "/auth/reauthenticate": (_REAUTHENTICATIONS, ()),
+    "/auth/password/change": (_PASSWORD_CHANGES, ()),
     "/auth/login/2fa": (_CODES, ("login",)),
     "/auth/2fa/verify": (_CODES, ("enrolment",)),
     "/auth/2fa/disable": (_CODES, ("disable",)),
@@ -43,6 +49,7 @@ _OPENINGS = {
     ("/auth/signup", 201): "signup",
     ("/auth/login", 200): "login",
     ("/auth/login/2fa", 200): "second_factor",
+    ("/auth/password/change", 200): "password_change",
 }
 _ENDINGS = {
     ("/auth/logout", 204, ""): "logout",
@@ -50,6 +57,10 @@ _ENDINGS = {
     ("/auth/refresh", 401, "refresh_token_reused"): "reuse",
 }
 """What ends one session. `ended` counts what ends several."""
+
+_REASONS = ("all", "passwordChanged", "user.deleted", "userGone", "disabled", "accountChanged",
+            "twoFA.enabled", "twoFA.disabled", "twoFA.recoveryCodesRenewed")  # fmt: skip
+"""Reasons of cut-offs, as events have them."""
 
 _EXPECTED = {
     _SIGNUPS: (_SUCCESS, "email_taken", "weak_password", "rate_limited"),
@@ -59,6 +70,7 @@ _EXPECTED = {
         "service_unavailable",
     ),
     _REAUTHENTICATIONS: (_SUCCESS, "invalid_password", "invalid_code", "rate_limited"),
+    _PASSWORD_CHANGES: (_SUCCESS, "invalid_password", "weak_password", "rate_limited"),
     _CODES: (_SUCCESS, "invalid_code", "rate_limited", "service_unavailable"),
 }  # fmt: skip
 """Outcomes that are told from the start, as 0: a rate over a series that just began is none."""
@@ -70,7 +82,7 @@ def _begin_at_zero() -> None:
             counter.labels(*labels, outcome)
     for by in _OPENINGS.values():
         _OPENED.labels(by)
-    for reason in (*_ENDINGS.values(), "all"):
+    for reason in (*_ENDINGS.values(), *_REASONS, _OPERATOR):
         _ENDED.labels(reason)
 
 
@@ -91,8 +103,8 @@ def counters_of(route: str, method: str, status: int, code: str) -> tuple[Counte
 
 
 def ended(reason: str, sessions: int) -> None:
-    """Count so many sessions that one call has ended. `reason` is a constant."""
-    _ENDED.labels(reason).inc(sessions)
+    """Count so many sessions that have ended at once. What an operator has written is no label."""
+    _ENDED.labels(reason if reason in _REASONS else _OPERATOR).inc(sessions)
 
 
 def _outcome(status: int, code: str) -> str:
