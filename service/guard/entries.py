@@ -52,21 +52,24 @@ Entry = tuple[Position, Said]
 
 def read_entry(id_: bytes, fields: Sequence[bytes]) -> Entry:
     """Read an entry. One that is malformed has number 0: whatever it was is missing."""
-    match fields:  # as most are, in storms above all
-        case [b"n", text, b"s", session_id] if len(session_id) == _SESSION_ID:
-            if number := whole_number(text):
-                return Position(id_, number), session_id
-    is_ours = len(fields) > 1 and len(fields) % 2 == 0 and fields[0] == b"n"
-    number = (whole_number(fields[1]) if is_ours else 0) or 0
-    said = _said(fields) if number else None
-    return Position(id_, 0 if said is None else number), said
+    said: Said
+    match fields:
+        case [b"n", text, b"s", said] if len(said) == _SESSION_ID:
+            pass  # as most are, in storms above all
+        case [b"n", text, *rest] if len(rest) % 2 == 0:
+            said = _said(rest)
+        case _:
+            return Position(id_, 0), None
+    if said is None or not (number := whole_number(text)):
+        return Position(id_, 0), None
+    return Position(id_, number), said
 
 
 def _said(fields: Sequence[bytes]) -> Said:
-    """Read what stands after the number."""
-    match fields[2::2], fields[3::2]:
-        case [b"s"], [session_id]:
-            return session_id if len(session_id) == _SESSION_ID else None
+    """Read what stands after the number, if it is not the end of one session."""
+    match fields[::2], fields[1::2]:
+        case [b"s"], _:
+            return None
         case [b"u", b"t"], [user_id, text]:
             return _user_cut_off(user_id, text, b"")
         case [b"u", b"t", b"k"], [user_id, text, kept]:

@@ -1,8 +1,9 @@
 """Cut-offs of one user add up: whom one of them refuses, all together do."""
 
+import pytest
 from hypothesis import given, strategies as st
 
-from service.guard.cut_offs import CutOff
+from service.guard.cut_offs import CutOff, whole_number
 from service.guard.revocations import Shard
 
 USER, OTHER = bytes(16), bytes(15) + b"\1"
@@ -35,3 +36,13 @@ def test_it_keeps_no_more_than_one_of_them_says(told: list[tuple[int, set[bytes]
         shard.cut_off(USER, CutOff.keeping(at, kept))
     assert len(shard) == 1
     assert len(shard._young[USER].kept) <= max(len(kept) for _, kept in told)
+
+
+@pytest.mark.parametrize(("text", "number"), [
+    (b"0", 0), (b"1", 1), (b"007", 7), (b"9" * 16, 10**16 - 1), (b"9" * 17, None), (b"", None),
+    (b"-1", None), (b"1.0", None), (b"x", None), (b" 1", None), (b"1_0", None), (b"\xb2", None),
+    (b"9" * 9999, None),
+])  # fmt: skip
+def test_numbers_as_the_service_writes_them(text: bytes, number: int | None) -> None:
+    """Digits, and not too many."""
+    assert whole_number(text) == number

@@ -50,6 +50,17 @@ TARGETS: Sequence[Target] = (
     Target("service/keyring/envelope.py", ("tests/keyring/test_envelope.py",)),
     Target("service/access_tokens/*.py", ("tests/sessions/test_access_tokens.py", "tests/guard")),
     Target("service/guard/cursor.py", ("tests/guard/test_cursor.py", "tests/guard/test_feed.py")),
+    Target("service/guard/entries.py", ("tests/guard/test_entries.py",)),
+    Target("service/guard/cut_offs.py", ("tests/guard/test_cut_offs.py",)),
+    Target(
+        "service/guard/revocations.py",
+        (
+            "tests/guard/test_revocations.py",
+            "tests/guard/test_cut_offs.py",
+            "tests/guard/test_clocks.py",
+        ),
+    ),
+    Target("service/guard/path_rules.py", ("tests/guard/test_path_rules.py",)),
     Target("service/guard/*.py", ("tests/guard",)),
     Target("service/redis/refusals.py", ("tests/redis/test_refusals.py",)),
     Target("service/redis/election.py", ("tests/redis/test_election.py",)),
