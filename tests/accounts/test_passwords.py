@@ -77,6 +77,18 @@ async def test_every_character_counts(passwords: Passwords, one: str, other: str
     assert not await passwords.verify(one, await passwords.hash(other))
 
 
+@pytest.mark.parametrize(("length", "counts"), [(0, False), (1, True), (1024, True), (1025, False)])
+async def test_how_long_a_password_is(passwords: Passwords, length: int, counts: bool) -> None:
+    """Proves that 1 to 1,024 characters are looked at, whatever was hashed."""
+    stored = await passwords.hash("x" * length)
+    assert await passwords.verify("x" * length, stored) == counts
+
+
+def test_a_decoy_is_as_long_as_a_hash(passwords: Passwords) -> None:
+    """Proves that it is looked at as one."""
+    assert len(passwords._decoy(4).value) == 60
+
+
 async def test_what_is_stored_is_what_is_documented(passwords: Passwords) -> None:
     """Proves the scheme by another spelling of it: whoever changes it must give it a new number."""
     stored = await passwords.hash("Ångström Ⅸ")

@@ -25,6 +25,10 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "True negated in await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)",
     ): "what is left in the line of the thread pool finds nothing to do",
     (
+        "service/accounts/passwords.py",
+        "0 + 1 in self._scheme = max(self._peppers, default=0)",
+    ): "without a pepper nothing is hashed",
+    (
         "service/keyring/envelope.py",
         "1 + 1 in keyring = cls({1: bytes(DATA_KEY_SIZE)})",
     ): "the data key of that epoch is taken out again at once",
