@@ -56,6 +56,27 @@ def test_the_last_that_is_no_proxy(peer: str, forwarded: bytes, client: str | No
     """What stands before it, the client may have written itself. What is no address is unknown."""
     found = PROXIES.client(peer, forwarded)
     assert (str(found) if found else None) == client
+    assert PROXIES.client_text(peer, forwarded) == client
+
+
+@pytest.mark.parametrize(("length", "address"), [(64, "192.0.2.1"), (65, None)])
+def test_how_long_an_address_is(length: int, address: str | None) -> None:
+    """64 characters with its zone are one; more are none, and are not kept."""
+    found = parse("192.0.2.1%".ljust(length, "z"))
+    assert (str(found) if found else None) == address
+
+
+def test_who_is_asked_without_an_address() -> None:
+    """Nobody's, as on a socket in the file system, is nobody's text either."""
+    assert PROXIES.client_text("", b"") is None
+    assert PROXIES.client_text("127.0.0.1", b"unknown") is None
+
+
+def test_a_network_that_is_more_than_ipv4() -> None:
+    """It is one of IPv6, which no address of IPv4 lies in."""
+    proxies = TrustedProxies([ipaddress.ip_network("64:ff9b::/64")])
+    assert str(proxies.client("64:ff9b::192.0.2.1", b"198.51.100.9")) == "192.0.2.1"
+    assert str(proxies.client("64:ff9b:0:0:1::1", b"198.51.100.9")) == "198.51.100.9"
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,18 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "0 + 1 in self._scheme = max(self._peppers, default=0)",
     ): "without a pepper nothing is hashed",
     (
+        "service/web/addresses.py",
+        "1024 + 1 in @functools.lru_cache(maxsize=1024)",
+    ): _KEPT_IN_A_CACHE,
+    (
+        "service/web/addresses.py",
+        "1024 + 1 in @functools.lru_cache(maxsize=1024), place 2",
+    ): _KEPT_IN_A_CACHE,
+    (
+        "service/web/addresses.py",
+        "never not forwarded",
+    ): "a shorter way to the same",
+    (
         "service/keyring/envelope.py",
         "1 + 1 in keyring = cls({1: bytes(DATA_KEY_SIZE)})",
     ): "the data key of that epoch is taken out again at once",
