@@ -68,9 +68,28 @@ TARGETS: Sequence[Target] = (
     Target("service/redis/rights.py", ("tests/redis/test_rights.py",)),
     Target("service/redis/feed_mark*.py", ("tests/redis/test_feed_marking.py",)),
     Target("service/web/addresses.py", ("tests/web/test_forwarded.py",)),
-    Target("service/web/headers.py", ("tests/web/test_several_headers.py", "tests/web")),
-    Target("service/web/authentication.py", ("tests/web/test_credentials.py", "tests/web")),
-    Target("service/web/requests.py", ("tests/web/test_requests.py", "tests/web")),
+    Target(
+        "service/web/headers.py",
+        ("tests/web/test_header_values.py", "tests/web/test_several_headers.py"),
+    ),
+    Target(
+        "service/web/authentication.py",
+        (
+            "tests/web/test_order.py",
+            "tests/web/test_headers.py",
+            "tests/web/test_public.py",
+            "tests/web/test_requests.py",
+            "tests/web/test_several_headers.py",
+        ),
+    ),
+    Target(
+        "service/web/requests.py",
+        (
+            "tests/web/test_requests.py",
+            "tests/web/test_several_headers.py",
+            "tests/web/test_middleware.py",
+        ),
+    ),
     Target("service/web/chunks.py", ("tests/web/test_chunks.py", "tests/web/test_framing.py")),
     Target("service/web/protocol.py", ("tests/web",)),
     Target("service/web/parsing.py", ("tests/web",)),
