@@ -49,7 +49,7 @@ FEED_SKEW = timedelta(seconds=60)
 """What clocks may differ by. An entry of the feed matters for an access token's life and this."""
 
 CLOCK_SKEW = timedelta(minutes=1)
-"""A process whose clock is so far from Redis' judges no codes."""
+"""A process whose clock is so far from Redis' judges no codes and signs no access tokens."""
 
 LONGEST_CHANGE = timedelta(seconds=60)
 """The longest that a change of a user row takes: who has not published it by then was killed."""

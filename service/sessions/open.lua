@@ -12,7 +12,8 @@
 -- Outcomes:
 --   {'opened', record, expires at in ms}
 --   {'changed', noted}   the row is not, or not for sure, the one that was read: read it again
---   {'clock'}     by the caller's clock the session, or by Redis' the access token, is over already
+--   {'clock'}     the caller's clock is a minute off Redis', or by it the session, or by Redis' the
+--                 access token, is over already
 -- Whoever has read the row after its version was noted knows better: a change is announced before it
 -- is written, so a number that still stands is one that a restored user store does not have. Whether an
 -- announced change was written by now, only the user store knows: such a caller asks it afterwards.

@@ -30,9 +30,10 @@ local function pack_record(generation, opened, used, life, proof, last_proof, ro
 end
 
 -- Whether a process whose clock shows `theirs` may sign an access token, good until `last`, for a
--- session that ends at `expiry`: it must neither have ended for that process, nor for everybody else.
+-- session that ends at `expiry`: it must neither have ended for that process, nor for everybody else,
+-- and a process whose clock is a minute off is not to be believed in what it signs.
 local function in_time(theirs, last, expiry, now)
-  return expiry > tonumber(theirs) and tonumber(last) > now
+  return math.abs(theirs - now) < CLOCK_SKEW and expiry > tonumber(theirs) and tonumber(last) > now
 end
 
 -- Keep `record` under `digest` until `expiry` (ms since 1970); the index lives as long as its longest.

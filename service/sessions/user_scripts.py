@@ -4,10 +4,11 @@ All take the same keys and arguments first, those of `prelude.lua`, which stands
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, Generic, ParamSpec
 
 from service.redis.client import RedisClient
-from service.redis.keys import ATTEMPTS, BEFORE, HANDOFF, SESSION, bucket
+from service.redis.keys import ATTEMPTS, BEFORE, CLOCK_SKEW, HANDOFF, SESSION, bucket
 from service.redis.scripts import Constants, Declared, Source, texts
 from service.sessions import row_version
 from service.sessions.origin import RequestOrigin
@@ -25,6 +26,7 @@ CONSTANTS: Constants = {
     "ATTEMPTS": ATTEMPTS,
     "BEFORE": BEFORE,
     "PROOF": PROOF,
+    "CLOCK_SKEW": CLOCK_SKEW // timedelta(milliseconds=1),
     "SESSION_ID_BYTES": SESSION_ID,
     "USER_ID_BYTES": USER_ID,
     "HANDOFF_BYTES": DIGEST + SEALED_SUCCESSOR,

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from service.keyring.envelope import SEALED_BYTES
 from service.redis.client import RedisClient
-from service.redis.keys import CLOCK_SKEW, WATERMARK_LIFE
+from service.redis.keys import WATERMARK_LIFE
 from service.redis.scripts import Constants, Key
 from service.sessions.origin import RequestOrigin
 from service.sessions.user_scripts import user_script
@@ -29,7 +29,6 @@ _CONSTANTS: Constants = {
     "CHALLENGE_BYTES": CHALLENGE_BYTES,
     "CHALLENGE_ROW": CHALLENGE_ROW.decode(),
     "PENDING_BYTES": PENDING_BYTES,
-    "CLOCK_SKEW": CLOCK_SKEW // timedelta(milliseconds=1),
     "STEP": STEP_SECONDS * 1000,  # ms
     "WATERMARK_LIFE": WATERMARK_LIFE // timedelta(milliseconds=1),
 }

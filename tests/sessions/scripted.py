@@ -19,6 +19,14 @@ DEVICE = CLIENT.packed()
 HOUR, DAY, GRACE = 3_600_000, 86_400_000, 30_000
 FEED_LIFE = 1_000_000
 
+CLOCKS = [
+    (30_000, 29_999, 1, True), (30_000, 30_000, 1, False), (30_000, 0, 0, False),
+    (HOUR, 59_999, 1, True), (HOUR, 60_000, 1, False),
+    (HOUR, -59_999, 1, True), (HOUR, -60_000, 1, False),
+]  # fmt: skip
+"""Lives of a session, how far a process is ahead of Redis, how long an access token would be valid,
+all in ms; and whether that process may sign it."""
+
 
 def sid(number: int) -> bytes:
     return b"%012d" % number

@@ -7,6 +7,7 @@ from tools.testbed.redis_server import RedisServer
 
 from service.redis.preamble import Bounds
 from tests.sessions.scripted import (
+    CLOCKS,
     HOUR,
     INDEX,
     NAMES,
@@ -50,15 +51,18 @@ async def test_the_shorter_life_counts(scripted: Scripted, absolute: int, ends: 
 
 
 @pytest.mark.parametrize(
-    ("clock", "valid_until", "outcome"),
-    [(HOUR - 1, 1, b"opened"), (HOUR, 1, b"clock"), (HOUR - 1, 0, b"clock")],
+    ("life", "clock", "valid_until", "outcome"),
+    [(*case, b"opened" if signs else b"clock") for *case, signs in CLOCKS],
 )
 async def test_a_clock_of_a_process(
-    scripted: Scripted, keys: RedisServer, clock: int, valid_until: int, outcome: bytes
+    scripted: Scripted, keys: RedisServer, life: int, clock: int, valid_until: int, outcome: bytes
 ) -> None:
-    """It sees a session that lives, and Redis an access token that is valid, for 1 ms at least."""
+    """It sees a session that lives, and Redis an access token that is valid, for 1 ms at least; it
+    is less than a minute off."""
     now = scripted.clock.now
-    opened = await scripted.open(1, clock=now + clock, valid_until=now + valid_until)
+    opened = await scripted.open(
+        1, idle_life=life, clock=now + clock, valid_until=now + valid_until
+    )
     assert opened[0] == outcome
     with keys.client() as client:
         assert client.exists(key(1), INDEX) == (2 if outcome == b"opened" else 0)

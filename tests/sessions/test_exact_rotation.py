@@ -8,6 +8,7 @@ from tools.testbed.redis_server import RedisServer
 from service.errors import UnknownLayout
 from service.sessions.origin import RequestOrigin
 from tests.sessions.scripted import (
+    CLOCKS,
     DAY,
     DEVICE,
     GRACE,
@@ -70,19 +71,25 @@ async def test_the_end_of_the_absolute_life(scripted: Scripted) -> None:
 
 
 @pytest.mark.parametrize("handed", [False, True])
-@pytest.mark.parametrize(
-    ("clock", "valid_until", "signs"), [(HOUR - 1, 1, True), (HOUR, 1, False), (HOUR - 1, 0, False)]
-)
+@pytest.mark.parametrize(("life", "clock", "valid_until", "signs"), CLOCKS)
 async def test_a_clock_of_a_process(
-    scripted: Scripted, keys: RedisServer, handed: bool, clock: int, valid_until: int, signs: bool
+    scripted: Scripted,
+    keys: RedisServer,
+    handed: bool,
+    life: int,
+    clock: int,
+    valid_until: int,
+    signs: bool,
 ) -> None:
     """As at opening, for rotation and handoff; what is refused changes nothing."""
     now = scripted.clock.now
     await scripted.open(1)
     if handed:
-        await scripted.rotate(1, 0)
+        await scripted.rotate(1, 0, idle_life=life)
     before = told(keys)
-    outcome = await scripted.rotate(1, 0, clock=now + clock, valid_until=now + valid_until)
+    outcome = await scripted.rotate(
+        1, 0, idle_life=life, clock=now + clock, valid_until=now + valid_until
+    )
     assert outcome[0] == ((b"handoff" if handed else b"rotated") if signs else b"clock")
     assert len(told(keys)) == len(before) + (signs and not handed)
     with keys.client() as client:

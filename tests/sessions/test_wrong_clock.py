@@ -1,4 +1,4 @@
-"""A process whose clock is wrong by weeks signs nothing, and spends nothing."""
+"""A process whose clock is wrong by a minute or by weeks signs nothing, and spends nothing."""
 
 from datetime import timedelta
 
@@ -11,14 +11,14 @@ from service.errors import ClockWrong
 pytestmark = pytest.mark.one_server("the clock is the process's own")
 
 
-@pytest.mark.parametrize("days", [40, -40])
-async def test_no_tokens(parts: Parts, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
+@pytest.mark.parametrize("seconds", [61, -61, 40 * 86_400, -40 * 86_400])
+async def test_no_tokens(parts: Parts, monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
     """Neither for a login nor for a refresh nor for a handoff; the refresh token stays good."""
     pair = await parts.open()
     user_id = parts.access_tokens.verify(pair.access_token).user_id
 
     def wrong() -> None:
-        ahead = timedelta(days=days)
+        ahead = timedelta(seconds=seconds)
         monkeypatch.setattr(parts.access_tokens, "_clock", lambda: system_clock() + ahead)
 
     wrong()
@@ -34,3 +34,16 @@ async def test_no_tokens(parts: Parts, monkeypatch: pytest.MonkeyPatch, days: in
         await parts.sessions.refresh(pair.refresh_token, CLIENT)
     monkeypatch.undo()
     assert (await parts.sessions.refresh(fresh.refresh_token, CLIENT)).expires_in == 900
+
+
+@pytest.mark.parametrize("seconds", [57, -59])
+async def test_less_than_a_minute(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    """Serves: who is ready, by its clock, signs."""
+    ahead = timedelta(seconds=seconds)
+    monkeypatch.setattr(parts.access_tokens, "_clock", lambda: system_clock() + ahead)
+    pair = await parts.open()
+    fresh = await parts.sessions.refresh(pair.refresh_token, CLIENT)
+    assert (await parts.sessions.refresh(pair.refresh_token, CLIENT)).expires_in == 900
+    assert fresh.expires_in == 900

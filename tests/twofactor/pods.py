@@ -275,6 +275,8 @@ async def running(
         services = composition.create_services(
             settings, links[-1], engine, passwords, PasswordPolicy(), keys, users=users
         )
+        # The watch is for codes. Who signs tokens must not be a minute off Redis' time.
+        services.access_tokens._clock = system_clock
         pods.all.append(Pod(services, fuse))
     yield pods
     await pool.close()

@@ -46,13 +46,15 @@ def _hung(fault: Fault, operations: list[Operation]) -> Iterator[Violation]:
 
 
 def _served_by_a_wrong_clock(fault: Fault, asked: list[Operation]) -> Iterator[Violation]:
-    """Check that a pod whose clock is wrong is not ready, and judges no TOTP code."""
+    """Check that a pod whose clock is wrong is not ready, judges no code, and signs nothing."""
     for each in asked:
         if not _is_at(each, fault) or each.outcome != "ok":
             continue
         if each.kind == "ready" and each.started >= fault.since + _NOTICES:
             says = f"with a clock that is {fault.ahead:g} s ahead"
             yield violation("a pod with a wrong clock was ready", says, each)
+        if each.life:
+            yield violation("a wrong clock signed a token", f"{fault.ahead:g} s ahead", each)
         if each.step:
             yield violation("a wrong clock judged a code", f"{fault.ahead:g} s ahead", each)
 
