@@ -57,6 +57,7 @@ async def test_a_thief_who_follows_is_found_at_the_third_rotation(
         assert client.xlen(b"revoked:{%02x}" % (person.user_id[0] & 63)) == 1
 
 
+@pytest.mark.one_server("what a script decides is the same on any")
 @pytest.mark.parametrize("before", range(9))
 async def test_only_rotations_in_a_row_count(parts: Parts, keys: RedisServer, before: int) -> None:
     """A rotation without such a handoff begins anew, at every generation."""
@@ -83,6 +84,7 @@ def at(address: str | None, user_agent: str = "a browser") -> RequestOrigin:
     )
 
 
+@pytest.mark.one_server("what a script decides is the same on any")
 @pytest.mark.parametrize(
     ("rotating", "asking", "elsewhere"),
     [
@@ -112,6 +114,7 @@ async def test_what_another_network_is(
     assert told(keys, user_id) == [("session.handoffElsewhere", "1")] * elsewhere
 
 
+@pytest.mark.one_server("what a script decides is the same on any")
 @pytest.mark.parametrize("asking", ["another browser", "a browse", ""])
 async def test_another_user_agent(parts: Parts, keys: RedisServer, asking: str) -> None:
     """From the same network; the event names the session, the address and the request."""

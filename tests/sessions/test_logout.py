@@ -93,6 +93,7 @@ async def test_everything_else_is_401_after_the_end(person: Person) -> None:
     assert (await other.me()).status_code == 200
 
 
+@pytest.mark.one_server("it is turned down before Redis is asked")
 @pytest.mark.parametrize("body", [{}, {"refreshToken": None}, {"refreshToken": ""}, None])
 async def test_the_token_must_be_in_the_body(person: Person, body: object) -> None:
     """T5.2: absent, null and empty are the literal message; nothing is ended."""
@@ -120,6 +121,7 @@ async def test_anothers_token_is_refused_and_stays_alive(person: Person) -> None
     assert (await person.me()).status_code == 200
 
 
+@pytest.mark.one_server("it is turned down before Redis is asked")
 @pytest.mark.parametrize("junk", ["x", "osr_" + "A" * 120, "🙂", " "])
 async def test_junk_is_nothing_to_revoke(person: Person, junk: str) -> None:
     """Malformed and unknown are one answer, and end nothing."""
@@ -127,6 +129,7 @@ async def test_junk_is_nothing_to_revoke(person: Person, junk: str) -> None:
     assert (await person.me()).status_code == 200
 
 
+@pytest.mark.one_server("it is turned down before Redis is asked")
 async def test_an_access_token_is_needed(person: Person) -> None:
     """Without one, or with junk for one, the refresh token alone ends nothing."""
     body = {"refreshToken": person.tokens["refreshToken"]}

@@ -51,6 +51,7 @@ async def test_only_living_sessions_count(parts: Parts, keys: RedisServer) -> No
 CHANGING = b"?1 5 1700000000000"
 
 
+@pytest.mark.one_server("what a script decides is the same on any")
 @pytest.mark.parametrize(
     ("before", "read", "noted", "after"),
     [
@@ -87,6 +88,7 @@ async def test_what_the_index_notes_of_the_row(
         assert client.hlen(index) == 1 + (after is not None)
 
 
+@pytest.mark.one_server("what a script decides is the same on any")
 @pytest.mark.parametrize(
     ("before", "read", "noted", "error"),
     [

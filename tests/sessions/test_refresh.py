@@ -122,6 +122,7 @@ async def test_an_authorization_header_is_ignored(person: Person) -> None:
     assert answer.status_code == 200
 
 
+@pytest.mark.one_server("it is turned down before Redis is asked")
 @pytest.mark.parametrize("junk", ["", "osr_", "x" * 124, "osr_" + "A" * 120, "osr_" + "é" * 120])
 async def test_junk_is_an_invalid_refresh_token(person: Person, junk: str) -> None:
     """What is not one of our tokens is 401, whatever its shape."""
