@@ -23,8 +23,8 @@ class GuardMiddleware:
     def __init__(
         self,
         app: ASGIApp,
-        *,
         verifier: Verifier,
+        *,
         public: Iterable[str] = (),
         optional: Iterable[str] = (),
         require: Mapping[str, Requirement] = MappingProxyType({}),

@@ -168,9 +168,7 @@ def demanding(inner: Inner, verifier: KnownTokens) -> GuardMiddleware:
         "/admin/": Requirement(methods={"otp"}, max_age=timedelta(minutes=10)),
         "/pay": Requirement(max_age=600),
     }
-    return GuardMiddleware(
-        inner, verifier=verifier, public=["/admin/logo"], optional=["/"], require=require
-    )
+    return GuardMiddleware(inner, verifier, public=["/admin/logo"], optional=["/"], require=require)
 
 
 @pytest.mark.parametrize(
