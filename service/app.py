@@ -45,13 +45,21 @@ from service.web.middleware import RequestMiddleware
 from service.web.pages.routes import ROUTES as PAGES
 from service.web.requests import JsonRequest, trusting
 from service.web.responses import RouteResponse
-from service.web.routes import accounts, operations, own_account, sessions, two_factor
+from service.web.routes import (
+    accounts,
+    operations,
+    own_account,
+    password_reset,
+    sessions,
+    two_factor,
+)
 from service.web.services import install
 
 _ROUTES = [
     accounts.signup,
     accounts.login,
     accounts.login_second_step,
+    password_reset.reset_password,
     two_factor.enable,
     two_factor.verify,
     two_factor.disable,
@@ -94,7 +102,9 @@ def create_app(settings: Settings) -> ASGIApp:
             open_key_services(settings, os.environ),
             system_clock,
             KeyLives(
-                access=settings.access_ttl, refresh=settings.refresh_ttl, age=settings.key_age
+                access=settings.access_ttl,
+                refresh=settings.mac_keys_matter,
+                age=settings.key_age,
             ),
             TokenKeyRotation(engine, system_clock),
         )

@@ -26,3 +26,8 @@ def milliseconds(moment: datetime) -> int:
 def moment(milliseconds_since_epoch: int) -> datetime:
     """Return the time so many milliseconds after 1970, in UTC: the inverse of `milliseconds`."""
     return _EPOCH + milliseconds_since_epoch * _MILLISECOND
+
+
+def timestamp(moment: datetime) -> str:
+    """Spell a moment in ISO 8601 as UTC, with milliseconds and `Z`."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -22,13 +22,14 @@ from service.authentication.owners import OwnerLookup
 from service.authentication.password import PasswordAuthentication
 from service.authentication.password_attempts import PasswordAttempts
 from service.authentication.password_change import PasswordChange
+from service.authentication.password_reset import PasswordReset
 from service.authentication.reauthentication import Reauthentication
 from service.authentication.recent import RecentAuthentication
 from service.authentication.second_factor import SecondFactorAuthentication
 from service.clock import system_clock
 from service.keyring.keys import KeysInUse, ServiceKeys
 from service.keyring.watch import KeyWatch
-from service.rate_limits import Limit, Limits, RateLimits
+from service.limit_composition import create_rate_limits
 from service.readiness.checks import Parts
 from service.readiness.status import Readiness, SharedStatus
 from service.redis.client import RedisClient
@@ -40,6 +41,8 @@ from service.sessions.owner import Owners, unknown_owner
 from service.sessions.refresh_tokens import RefreshTokens
 from service.sessions.sessions import Lives, Sessions
 from service.settings import Settings
+from service.tickets.tickets import Tickets
+from service.tickets.tokens import TicketTokens
 from service.twofactor.challenges import Challenges
 from service.twofactor.enrolment import Enrolments
 from service.twofactor.management import SecondFactorManagement
@@ -48,9 +51,6 @@ from service.twofactor.proving import SecondFactorProofs
 from service.twofactor.recovery_codes import RecoveryDigests
 from service.web.metrics.gauges import Sources
 from service.web.services import Services
-
-_LONGEST_WAIT = timedelta(days=1)
-"""Of those who have entered many wrong codes in a row."""
 
 
 def create_redis_client(settings: Settings) -> RedisClient:
@@ -101,27 +101,11 @@ def create_sessions(
     )
 
 
-def create_rate_limits(settings: Settings, redis: RedisClient, keys: ServiceKeys) -> RateLimits:
-    """Create what counts attempts."""
-    return RateLimits(redis, keys.email_digest_key, _limits(settings))
-
-
-def _limits(settings: Settings) -> Limits:
-    on = settings.rate_limit
-    return Limits(
-        account_network=Limit.at("account-network", settings.limit_account_network),
-        account=Limit.at("account", settings.limit_account),
-        network=Limit.at("network", settings.limit_network) if on else None,
-        signups=Limit.at("signups", settings.limit_signups) if on else None,
-        codes=Limit.at("codes", settings.limit_codes),
-        codes_in_a_row=Limit(
-            "codes-in-a-row",
-            settings.limit_codes_in_a_row,
-            settings.limit_codes.window,
-            _LONGEST_WAIT,
-        ),
-        calls=Limit.at("calls", settings.limit_calls) if on else None,
-    )
+def create_tickets(redis: RedisClient, keys: KeysInUse) -> Tickets:
+    """Create the tickets in this Redis. They follow `keys` when these change."""
+    tokens = TicketTokens(keys.now.refresh_mac_keys, keys.now.refresh_mac_current)
+    keys.follow(lambda now: tokens.use(now.refresh_mac_keys, now.refresh_mac_current))
+    return Tickets(redis, tokens, keys.keyring)
 
 
 def create_password_policy(settings: Settings) -> PasswordPolicy:
@@ -220,6 +204,16 @@ def create_services(
             rate_limits,
             AccountDeletion(redis, changes, cut_offs, sessions_, pending),
             AccountExports(redis, users, system_clock),
+        ),
+        password_reset=PasswordReset(
+            users,
+            passwords,
+            policy,
+            attempts,
+            changes,
+            cut_offs,
+            create_tickets(redis, keys),
+            system_clock,
         ),
         second_step=SecondFactorAuthentication(
             redis,

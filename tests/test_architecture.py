@@ -21,13 +21,18 @@ ROOMS = {
     "cli": EVERYTHING,
     "serving": EVERYTHING,
     "app": EVERYTHING,
+    "operator_composition": EVERYTHING,
     "composition": EVERYTHING,
+    "limit_composition": EVERYTHING,
     # all that knows HTTP
     "web": (
         "authentication account_lifecycle sessions twofactor readiness accounts clock errors logs "
         "streams reply_times"
     ),
     # use cases
+    "operators": (
+        "authentication account_lifecycle sessions twofactor tickets accounts redis clock errors"
+    ),
     "authentication": (
         "account_lifecycle rate_limits sessions twofactor tickets accounts keyring redis clock "
         "errors"
@@ -71,7 +76,7 @@ LIBRARIES = {
     "alembic": "database",
     "asyncpg": "database",
     "aiosqlite": "database",
-    "sqlalchemy": "database accounts keyring readiness composition cli",
+    "sqlalchemy": "database accounts keyring readiness composition operator_composition cli",
     "bcrypt": "accounts",
     "email_validator": "accounts",
     "idna": "accounts database",

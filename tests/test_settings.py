@@ -77,6 +77,7 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "REAUTH_TTL": SECONDS,
     "REAUTH_FOR_ENROLMENT": (["on", "off"], ["true", "ON", "1"]),
     "TOTP_AHEAD": (["on", "off"], ["true", "ON", "0"]),
+    "RESET_TTL": SECONDS,
     "MAX_SESSIONS": (["1", "10000"], ["0", "10001", "many"]),
     "BCRYPT_COST": (["10", "16"], ["3", "17", "4", "9", SECRET]),
     "KMS": (["local", "aws", "vault", "pkcs11"], ["gcp", "AWS", SECRET]),

@@ -58,7 +58,7 @@ class _Keys:
         self.factors = SecondFactors(engine)
         self.epochs = DataKeyRotation(engine, self.services, system_clock)
         self.rotation = TokenKeyRotation(engine, system_clock)
-        self.lives = KeyLives(access=settings.access_ttl, refresh=settings.refresh_ttl)
+        self.lives = KeyLives(access=settings.access_ttl, refresh=settings.mac_keys_matter)
 
     async def open(self) -> UnsealedKeys:
         """Open all keys. Never makes any: that is for the first start."""

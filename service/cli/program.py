@@ -71,7 +71,7 @@ def _run(arguments: Sequence[str] | None, stop: Stop) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from service.cli import key_options, redis_commands
+    from service.cli import account_options, key_options, redis_commands
     from service.cli.doctor import options as doctor_options
 
     parser = argparse.ArgumentParser(
@@ -123,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     tables.set_defaults(run=_migrate)
     key_options.add_to(commands, read_settings)
     doctor_options.add_to(commands)
+    account_options.add_to(commands, read_settings)
     return parser
 
 

@@ -23,6 +23,8 @@ ServiceError
 ├── NotEnabled                  the second factor is off
 ├── EnrollmentNotFound          unknown, replaced, expired or another's: one answer
 ├── TicketNotFound              unknown, expired, used, replaced, of another purpose: one answer
+├── InvalidResetToken           unknown, expired, used, replaced, not one at all: one answer
+├── UserNotFound                an operator has named an account that is not there
 ├── Unauthenticated             no credential where one is needed
 │   └── InvalidAccessToken      one was sent and is refused: malformed, expired, foreign, ended
 ├── InvalidRefreshToken         unknown, malformed, expired, revoked: one answer
@@ -151,6 +153,17 @@ class TicketNotFound(ServiceError):
 
     Use cases make the error of their own of it.
     """
+
+
+class InvalidResetToken(ServiceError):
+    """The token for a new password is none, or not any more; which one is not told."""
+
+
+class UserNotFound(ServiceError):
+    """There is no such account, or not any more. Told to operators alone."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such account")
 
 
 class Unauthenticated(ServiceError):

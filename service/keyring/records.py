@@ -44,7 +44,10 @@ class KeyRecords(msgspec.Struct, frozen=True):
 
 
 class KeyLives(msgspec.Struct, frozen=True, kw_only=True):
-    """The lives of what keys make, and the age at which a key gets its successor."""
+    """The lives of what keys make, and the age at which a key gets its successor.
+
+    `refresh` is that of refresh tokens or of tickets, whichever is longer: their MAC keys are one.
+    """
 
     access: timedelta = timedelta(minutes=15)
     refresh: timedelta = timedelta(days=30)

@@ -38,6 +38,11 @@ class OwnSessions:
         self._refresh_tokens = refresh_tokens
         self._feed_life = feed_life
 
+    @property
+    def feed_life(self) -> int:
+        """How long the feed keeps the end of a session, in ms."""
+        return self._feed_life
+
     async def log_out(self, caller: Caller, presented: str, origin: RequestOrigin) -> None:
         """End the session of a refresh token of the caller's, spent or not.
 

@@ -73,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reauth_ttl: timedelta = timedelta(seconds=600)
     reauth_for_enrolment: bool = False
     totp_ahead: bool = True
+    reset_ttl: timedelta = timedelta(seconds=600)
     max_sessions: Annotated[int, integer(1, 10_000)] = 50
     bcrypt_cost: Annotated[int, integer(4, 16)] = 12
     kms: Literal["local", "aws", "vault", "pkcs11"] = "local"
@@ -117,6 +118,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Whether something lies in `data_dir`, which a pod without a disk must not need."""
         key_is_elsewhere = self.kms != "local" or self.kms_local_key_file is not None
         return not (self.redis_url and self.database_url and key_is_elsewhere)
+
+    @property
+    def mac_keys_matter(self) -> timedelta:
+        """How long what refresh tokens and tickets are authenticated by matters at the most."""
+        return max(self.refresh_ttl, self.reset_ttl)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":

@@ -76,6 +76,9 @@ TABLE: dict[type[errors.ServiceError], Answer] = {
     errors.EnrollmentNotFound: Answer(
         400, "enrollment_not_found", "No such enrolment is pending; enable 2FA again."
     ),
+    errors.InvalidResetToken: Answer(
+        400, "invalid_reset_token", "The link is not valid any more; ask for another one."
+    ),
     errors.Unauthenticated: Answer(
         401, "unauthorized", "Send an access token: Authorization: Bearer <token>."
     ),

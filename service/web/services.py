@@ -9,6 +9,7 @@ from service.authentication.identity import Identities
 from service.authentication.own_account import OwnAccount
 from service.authentication.password import PasswordAuthentication
 from service.authentication.password_change import PasswordChange
+from service.authentication.password_reset import PasswordReset
 from service.authentication.reauthentication import Reauthentication
 from service.authentication.recent import RecentAuthentication
 from service.authentication.second_factor import SecondFactorAuthentication
@@ -30,6 +31,7 @@ class Services(msgspec.Struct, frozen=True):
     before_enrolment: RecentAuthentication | None
     password_change: PasswordChange
     own_account: OwnAccount
+    password_reset: PasswordReset
     second_step: SecondFactorAuthentication
     identities: Identities
     enrolments: Enrolments

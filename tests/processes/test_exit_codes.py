@@ -22,7 +22,9 @@ def run(data_dir: Path, *arguments: str, **settings: str) -> tuple[int, str]:
     "arguments",
     [
         "", "nosuch", "keys", "keys rotate nosuch", "keys retire one", "keys revoke signing",
-        "migrate more", "redis nosuch", "serve --nosuch",
+        "migrate more", "redis nosuch", "serve --nosuch", "users", "users nosuch", "users find",
+        "users disable x", "users disable --reason x", "users delete x --reason x --force",
+        "sessions", "sessions end x --reason x", "sessions list", "cutoff", "cutoff --yes",
     ],
 )  # fmt: skip
 def test_usage(capsys: pytest.CaptureFixture[str], arguments: str) -> None:

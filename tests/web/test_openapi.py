@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from tools.testbed.redis_server import REPOSITORY, RedisServer
-from tools.testbed.service_process import PASSWORD, Person, ServiceProcess
+from tools.testbed.service_process import PASSWORD, Person, ServiceProcess, sign_up
 
 from service.web.answers import FRAMEWORK, TABLE
 from tests.authentication.test_password_change import NEW, change
@@ -100,6 +100,7 @@ def test_the_same_fields(document: Any) -> None:
     schemas = document["components"]["schemas"]
     for name, text in {
         "CredentialsBody": "{email, password}",
+        "PasswordResetBody": "{token, password}",
         "RefreshBody": "{refreshToken}",
         "LogoutBody": "{refreshToken}",
         "LogoutAllBody": "{keepCurrent: false}",
@@ -149,7 +150,11 @@ def test_every_reference_leads_somewhere(document: Any) -> None:
 
 
 async def test_what_is_documented_is_what_is_answered(
-    http: httpx.AsyncClient, document: Any, person: Person, keys: RedisServer
+    service: ServiceProcess,
+    http: httpx.AsyncClient,
+    document: Any,
+    person: Person,
+    keys: RedisServer,
 ) -> None:
     """Each call as documented gives its success, with the fields of the schema that is named."""
     holder = await new_holder(http)
@@ -162,6 +167,10 @@ async def test_what_is_documented_is_what_is_answered(
             "password": PASSWORD,
         },
         "POST /auth/password/change": {"currentPassword": PASSWORD, "newPassword": NEW},
+        "POST /auth/password/reset": {
+            "token": reset_token(service, (await sign_up(http)).email),
+            "password": "another good password",
+        },
     }
     story = [call for call in operations(document) if "2fa" not in call]
     for call in (*story, *SECOND_FACTOR):
@@ -188,6 +197,12 @@ async def test_what_is_documented_is_what_is_answered(
             holder.scan(answer.json())
         if call.endswith("/logout/all"):
             person = await person.log_in()
+
+
+def reset_token(service: ServiceProcess, email: str) -> str:
+    """The token of a link that an operator has printed."""
+    printed = service.command("users", "reset-password", email, "--reason", "a test")
+    return printed.split()[0].partition("#reset=")[2]
 
 
 SECOND_FACTOR = [
@@ -247,10 +262,11 @@ async def test_errors_of_its_own(
     await reused.holding((await reused.refresh()).json()).refresh()
     disabled = await new_holder(http)
     with closing(sqlite3.connect(service.directory / "var/service.db")) as database:
-        database.execute("UPDATE users SET disabled_at = 1 WHERE email = ?", (disabled.email,))
         forget = "UPDATE users SET password_hash = '' WHERE email = ?"
         database.execute(forget, (without_password.email,))
         database.commit()
+    service.command("users", "disable", disabled.email, "--reason", "a test", "--yes")
+    reset = reset_token(service, person.email)
     seen = {
         "POST /auth/signup": [
             await http.post("/auth/signup", json=new | {"password": "password"}),
@@ -275,6 +291,10 @@ async def test_errors_of_its_own(
             await change(without, PASSWORD, "short"),
             await change(without, PASSWORD, PASSWORD),
             await change(without_password, "", NEW),
+        ],
+        "POST /auth/password/reset": [
+            await http.post("/auth/password/reset", json={"token": token, "password": password})
+            for token, password in ((reset, "password"), ("x", PASSWORD))
         ],
         "POST /auth/refresh": [await person.refresh(spent + "x"), await other.refresh()],
         "POST /auth/reauthenticate": [

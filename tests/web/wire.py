@@ -16,6 +16,7 @@ ROUTES = {
     "POST /auth/2fa/verify": "bearer body",
     "POST /auth/2fa/disable": "bearer body",
     "POST /auth/2fa/recovery-codes": "bearer body",
+    "POST /auth/password/reset": "body",
     "POST /auth/refresh": "body",
     "POST /auth/reauthenticate": "bearer body",
     "POST /auth/password/change": "bearer body",

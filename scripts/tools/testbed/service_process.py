@@ -118,6 +118,19 @@ class ServiceProcess(HttpProcess):
         """List all that this process has started and that have not ended."""
         return [each for each in cls._made if each.process and each.process.poll() is None]
 
+    def command(self, *arguments: str) -> str:
+        """Run a command with the settings of this process, and return what it prints."""
+        done = subprocess.run(
+            [sys.executable, "-m", "service", *arguments],
+            cwd=REPOSITORY,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=90,
+        )
+        return done.stdout
+
     def beside(self, directory: Path, **settings: str) -> "ServiceProcess":
         """Make another process on the same Redis and the same data, which logs to `directory`."""
         url = Secret(self._environment["SERVICE_REDIS_URL"])

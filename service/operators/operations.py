@@ -1,0 +1,21 @@
+"""The use cases of operators, for whatever takes their orders."""
+
+import msgspec
+
+from service.account_lifecycle.export import AccountExports
+from service.authentication.account_limits import AccountLimits
+from service.authentication.password_reset import ResetLinks
+from service.operators.accounts import AccountAdministration
+from service.operators.lookup import AccountLookup
+from service.operators.sessions import SessionAdministration
+
+
+class Operations(msgspec.Struct, frozen=True):
+    """What operators can do. `limits` and `reset_links` need the keys to be open."""
+
+    lookup: AccountLookup
+    accounts: AccountAdministration
+    sessions: SessionAdministration
+    limits: AccountLimits
+    reset_links: ResetLinks
+    exports: AccountExports

@@ -1,0 +1,43 @@
+"""Setting a password by the token of a link."""
+
+from litestar import post
+
+from service.errors import (
+    InvalidField,
+    InvalidResetToken,
+    RevocationUnconfirmed,
+    StoreUnavailable,
+    WeakPassword,
+)
+from service.web.authentication import PUBLIC
+from service.web.requests import JsonRequest, origin_of
+from service.web.routes.bodies import Body, failures
+from service.web.services import services_of
+
+
+class PasswordResetBody(Body, frozen=True):
+    """The token of the link, which stands there behind `#reset=`, and the password to be."""
+
+    token: str
+    password: str
+
+
+@post(
+    "/auth/password/reset",
+    opt=PUBLIC,
+    status_code=204,
+    summary="Set a password by a link",
+    response_description="The password is set; all sessions of the account have ended",
+    responses=failures(
+        InvalidField,
+        InvalidResetToken,
+        WeakPassword,
+        StoreUnavailable,
+        RevocationUnconfirmed,
+        body=True,
+    ),
+)
+async def reset_password(request: JsonRequest, data: PasswordResetBody) -> None:
+    """Set the password, once. A second factor stays on; nobody is logged in by this."""
+    reset = services_of(request.app).password_reset
+    await reset.reset(data.token, data.password, origin_of(request))
