@@ -60,6 +60,20 @@ def bound_to(place: Bind, setting: str) -> Iterator[socket.socket]:
                 path.unlink()
 
 
+def refuse_same(public: socket.socket, other: socket.socket, setting: str) -> None:
+    """Refuse two sockets for one port: the system lets both be bound, and one of them listen.
+
+    Raises:
+        StartupError: names the `setting` of the `other` one.
+    """
+    names = public.getsockname(), other.getsockname()
+    if any(isinstance(name, str) for name in names):
+        return
+    (host, port, *_), (other_host, other_port, *_) = names
+    if port == other_port and (host == other_host or {host, other_host} & {"0.0.0.0", "::"}):  # noqa: S104  compared, not bound
+        raise StartupError(f"{setting} is the port of SERVICE_PORT; set one of them to another")
+
+
 def _remove_left_over(path: Path) -> None:
     """Remove the file of a socket on which nobody listens any more, as after SIGKILL."""
     if not path.is_socket():

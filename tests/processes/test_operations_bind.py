@@ -1,6 +1,7 @@
 """The socket of operators: what is served there, and no longer to the public."""
 
 import re
+import signal
 import socket
 import stat
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tools.testbed.ports import free_port
 
 from service.errors import StartupError
 from service.serving.listeners import bound_to
@@ -55,6 +57,25 @@ def test_operators_have_a_port_of_their_own(start: Start) -> None:
     assert program.stop() == 0
 
 
+def test_both_ports_say_that_it_stops(start: Start) -> None:
+    """From SIGTERM on neither is ready, and both serve on until the delay is over."""
+    program = start(SERVICE_OPERATIONS_BIND="127.0.0.1:0", SERVICE_DRAIN_DELAY="5")
+    operations = program.wait_for(r"are at (http://\S+?);")
+    with program.client() as public, httpx.Client(base_url=operations, timeout=30) as ours:
+        assert (public.get("/health/ready").status_code, ours.get("/health/ready").status_code) == (
+            200,
+            200,
+        )
+        program.send(signal.SIGTERM)
+        wait_until(lambda: ours.get("/health/ready").status_code == 503, "it says that it stops")
+        told = ours.get("/health/ready").json()
+        assert "stopping" in told["process"]["message"]
+        assert public.get("/health/ready").status_code == 503
+        assert public.get("/health/live").headers["connection"] == "close"
+        assert ours.get("/metrics").headers["connection"] == "close"
+    assert program.exit_code() == 0
+
+
 def test_a_socket_file(start: Start, tmp_path: Path) -> None:
     """It serves by a file that only its user may use, and which is gone afterwards."""
     path = tmp_path / "operations.sock"
@@ -99,6 +120,16 @@ def test_a_port_that_is_taken_is_one_line(start: Start) -> None:
         assert program.exit_code() == 2
     [line] = program.output.splitlines()
     assert "SERVICE_OPERATIONS_BIND" in line
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:{}", "0.0.0.0:{}"])
+def test_one_port_for_both_is_refused(start: Start, place: str) -> None:
+    """The system would let both be bound, and fail once they listen."""
+    port = free_port()
+    program = start(SERVICE_PORT=str(port), SERVICE_OPERATIONS_BIND=place.format(port))
+    assert program.exit_code() == 2
+    [line] = program.output.splitlines()
+    assert "SERVICE_OPERATIONS_BIND is the port of SERVICE_PORT" in line
 
 
 def test_the_version(start: Start) -> None:
