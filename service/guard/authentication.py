@@ -18,6 +18,8 @@ Headers = Iterable[tuple[bytes, bytes]]
 """As in an ASGI scope: names in lower case."""
 
 _AUTHORIZATION = b"authorization"
+_CHALLENGE = 'Bearer realm="openshow"'
+"""As the service has it. RFC 6750, section 3: there is one parameter at least."""
 _UNAUTHORIZED, _TRY_AGAIN = 4401, 1013
 """Codes that close a WebSocket: 401 in the range for applications, and "try again later"."""
 
@@ -45,13 +47,13 @@ NO_CREDENTIAL = Answer(
     401,
     "unauthorized",
     "Send an access token: Authorization: Bearer <token>.",
-    [("WWW-Authenticate", "Bearer")],
+    [("WWW-Authenticate", _CHALLENGE)],
 )
 INVALID_TOKEN = Answer(
     401,
     "unauthorized",
     "The access token is not valid any more; refresh it or log in.",
-    [("WWW-Authenticate", 'Bearer error="invalid_token"')],
+    [("WWW-Authenticate", f'{_CHALLENGE}, error="invalid_token"')],
 )
 
 
@@ -145,5 +147,10 @@ def _insufficient(what: str, parameter: str = "") -> Answer:
         401,
         code,
         f"This needs another login: {what}.",
-        [("WWW-Authenticate", f'Bearer error="{code}", error_description="{what}"{parameter}')],
+        [
+            (
+                "WWW-Authenticate",
+                f'{_CHALLENGE}, error="{code}", error_description="{what}"{parameter}',
+            )
+        ],
     )

@@ -11,7 +11,7 @@ from service.guard.asgi import GuardMiddleware
 from service.guard.rules import Requirement
 from tests.guard.exchange import ANN, Answered, KnownTokens, Socket, ask, bearer, http_scope
 
-INVALID = 'Bearer error="invalid_token"'
+INVALID = 'Bearer realm="openshow", error="invalid_token"'
 PREFLIGHT = [(b"origin", b"https://x"), (b"access-control-request-method", b"PUT")]
 
 
@@ -73,7 +73,7 @@ async def test_a_living_session_passes(app: Any, inner: Inner, scheme: str) -> N
 )
 async def test_no_credential(app: Any, inner: Inner, headers: Any) -> None:
     """401 without an error code: there was no token to find fault with (RFC 6750, section 3.1)."""
-    assert refused(await ask(app, "/orders", *headers), inner, "Bearer")
+    assert refused(await ask(app, "/orders", *headers), inner, 'Bearer realm="openshow"')
 
 
 @pytest.mark.parametrize("token", ["bad", "good, Bearer good", "good good", "\xff", "x" * 60_000])
@@ -93,7 +93,7 @@ async def test_two_credentials_are_none(app: Any, inner: Inner, other: bytes) ->
 async def test_never_from_the_query_string(app: Any, inner: Inner) -> None:
     """Addresses end up in logs (RFC 6750, section 2.3)."""
     query = b"access_token=good&authorization=Bearer%20good"
-    assert refused(await ask(app, "/orders", query_string=query), inner, "Bearer")
+    assert refused(await ask(app, "/orders", query_string=query), inner, 'Bearer realm="openshow"')
 
 
 async def test_when_nobody_can_tell(app: Any, inner: Inner, verifier: KnownTokens) -> None:
@@ -118,8 +118,12 @@ async def test_public_paths(app: Any, inner: Inner, verifier: KnownTokens, path:
 @pytest.mark.parametrize("path", ["/", "/static/../orders", "/static//orders", "/health/"])
 async def test_all_else_is_closed(app: Any, inner: Inner, path: str) -> None:
     """Without a list, everything is."""
-    assert refused(await ask(app, path), inner, "Bearer")
-    assert refused(await ask(GuardMiddleware(inner, verifier=KnownTokens()), path), inner, "Bearer")
+    assert refused(await ask(app, path), inner, 'Bearer realm="openshow"')
+    assert refused(
+        await ask(GuardMiddleware(inner, verifier=KnownTokens()), path),
+        inner,
+        'Bearer realm="openshow"',
+    )
 
 
 @pytest.mark.parametrize("state", [{}, {"identity": "mallory", "db": 1}, None])
@@ -147,10 +151,18 @@ async def test_head_has_no_body(app: Any) -> None:
 
 async def test_preflights(app: Any, inner: Inner) -> None:
     """Pass without a credential if that was asked for; any other OPTIONS never does."""
-    assert refused(await ask(app, "/orders", *PREFLIGHT, method="OPTIONS"), inner, "Bearer")
+    assert refused(
+        await ask(app, "/orders", *PREFLIGHT, method="OPTIONS"), inner, 'Bearer realm="openshow"'
+    )
     lenient = GuardMiddleware(inner, verifier=KnownTokens(), allow_preflight=True)
-    assert refused(await ask(lenient, "/orders", *PREFLIGHT[:1], method="OPTIONS"), inner, "Bearer")
-    assert refused(await ask(lenient, "/orders", *PREFLIGHT, method="GET"), inner, "Bearer")
+    assert refused(
+        await ask(lenient, "/orders", *PREFLIGHT[:1], method="OPTIONS"),
+        inner,
+        'Bearer realm="openshow"',
+    )
+    assert refused(
+        await ask(lenient, "/orders", *PREFLIGHT, method="GET"), inner, 'Bearer realm="openshow"'
+    )
     assert (await ask(lenient, "/orders", *PREFLIGHT, method="OPTIONS")).status == 200
     assert inner.identities == [None]
 
@@ -196,13 +208,15 @@ async def test_what_a_path_requires(
         if token not in accepted:
             assert (answer.status, answer.code) == (401, "insufficient_user_authentication")
             challenge = answer.headers["www-authenticate"]
-            assert challenge.startswith('Bearer error="insufficient_user_authentication", ')
+            assert challenge.startswith(
+                'Bearer realm="openshow", error="insufficient_user_authentication", '
+            )
             if token in ("both", "second") or path == "/pay":
                 assert challenge.endswith(', max_age="600"')
             else:
                 assert 'error_description="log in with otp"' in challenge
     answer = await ask(demanding, path)
-    assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert (answer.status, answer.headers["www-authenticate"]) == (401, 'Bearer realm="openshow"')
     assert (await ask(demanding, path, bearer("bad"))).code == "unauthorized"
 
 

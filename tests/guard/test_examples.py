@@ -49,7 +49,9 @@ async def test_a_logout_reaches_the_pod(pod: PodProcess, person: Person) -> None
 
         await eventually(refused)
         answer = await orders.get("/orders", headers=person.bearer)
-        assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+        assert (
+            answer.headers["www-authenticate"] == 'Bearer realm="openshow", error="invalid_token"'
+        )
         assert answer.json()["error"]["code"] == "unauthorized"
         assert (await orders.get("/orders", headers=other.bearer)).status_code == 200
     pod.stop()

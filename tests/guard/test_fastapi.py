@@ -88,9 +88,9 @@ async def test_a_route_with_the_dependency(app: FastAPI, verifier: KnownTokens) 
     answer = await ask(app, "/orders", bearer())
     assert (answer.status, msgspec.json.decode(answer.body)) == (200, ANN.user_id)
     for headers, challenge in [
-        ([], "Bearer"),
-        ([bearer("bad")], 'Bearer error="invalid_token"'),
-        ([bearer(), bearer()], 'Bearer error="invalid_token"'),
+        ([], 'Bearer realm="openshow"'),
+        ([bearer("bad")], 'Bearer realm="openshow", error="invalid_token"'),
+        ([bearer(), bearer()], 'Bearer realm="openshow", error="invalid_token"'),
     ]:
         answer = await ask(app, "/orders", *headers)
         assert (answer.status, answer.code) == (401, "unauthorized")
@@ -108,7 +108,8 @@ async def test_a_second_factor_can_be_required(app: FastAPI) -> None:
     answer = await ask(app, "/transfer", bearer())
     assert (answer.status, answer.code) == (401, "insufficient_user_authentication")
     assert answer.headers["www-authenticate"] == (
-        'Bearer error="insufficient_user_authentication", error_description="log in with otp"'
+        'Bearer realm="openshow", error="insufficient_user_authentication", '
+        'error_description="log in with otp"'
     )
     assert (await ask(app, "/transfer", bearer("bad"))).code == "unauthorized"
 
@@ -151,7 +152,7 @@ async def test_without_install_nothing_is_open(verifier: KnownTokens) -> None:
     """Only the shape is FastAPI's own."""
     answer = await ask(make(verifier), "/orders")
     assert answer.status == 401
-    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["www-authenticate"] == 'Bearer realm="openshow"'
 
 
 def test_the_openapi_document(app: FastAPI) -> None:

@@ -113,7 +113,7 @@ async def test_routes_are_closed(app: Litestar, path: str) -> None:
     """Also those of a public controller that say so, and however the path is spelt."""
     answer = await ask(app, path)
     assert (answer.status, answer.code) == (401, "unauthorized")
-    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["www-authenticate"] == 'Bearer realm="openshow"'
     assert (await ask(app, path, bearer("bad"))).status == 401
     assert (await ask(app, path, bearer())).status == 200
 
