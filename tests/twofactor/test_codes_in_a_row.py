@@ -161,3 +161,26 @@ async def test_a_right_one_does_not_end_those_after_it(login: Login, keys: Redis
     with keys.client() as client:
         (key,) = client.scan_iter("attempts:*:codes-in-a-row:*")
         assert client.llen(key) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "waits", "kept"), [(6, (6, 12, 24, 24, 24), 5), (48, (24, 24, 24), 4)]
+)
+async def test_the_list_is_as_long_as_the_wait_asks_for(
+    clock: ScriptClock, keys: RedisServer, first: int, waits: tuple[int, ...], kept: int
+) -> None:
+    """Where a doubled wait is just a day, and where the first is longer than a day."""
+    hours = timedelta(hours=1)
+    limits = Limits(
+        codes=Limit("codes", 100, hours),
+        codes_in_a_row=Limit("codes-in-a-row", 3, first * hours, 24 * hours),
+    )
+    login = Login(clock, limits)
+    assert [await login.enters() for _ in range(3)] == [0, 0, 0]
+    for wait in waits:
+        assert await login.enters() == wait * 60 * MINUTE
+        login.pass_time(wait * 60 * MINUTE)
+        assert await login.enters() == 0
+    with keys.client() as client:
+        lengths = {key.split(b":")[2]: client.llen(key) for key in client.scan_iter("attempts:*")}
+    assert lengths == {b"codes-in-a-row": kept, b"codes": 1}
