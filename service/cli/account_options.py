@@ -73,7 +73,9 @@ def _add_sessions(commands: Any, run: Callable[[argparse.Namespace], int]) -> No
     sessions = commands.add_parser("sessions", help=text, description=_sentence(text))
     verbs = sessions.add_subparsers(title="verbs", required=True, metavar="VERB")
     listing = _parser(verbs, "list", "list the living sessions of an account", run, "sessions list")
-    listing.add_argument("user", metavar="USER", help=_USER)
+    whose = listing.add_mutually_exclusive_group(required=True)
+    whose.add_argument("user", metavar="USER", nargs="?", help=_USER)
+    whose.add_argument("--user", dest="user_option", metavar="USER", help="the same")
     text = "end one session of an account"
     end = verbs.add_parser("end", help=text, description=_sentence(text), epilog=_EXIT_CODES)
     end.add_argument("session", metavar="SID", help="id of the session, 24 hex digits")

@@ -10,6 +10,8 @@ from service.sessions.refresh_tokens import SESSION_ID
 
 async def list_sessions(command: AccountCommand) -> int:
     """List the living sessions of an account."""
+    if command.options.user is None:
+        command.options.user = command.options.user_option
     sessions = await command.does.sessions.of(await command.user())
     return command.tell(
         {"sessions": [texts.session(each) for each in sessions]}, *texts.session_lines(sessions)

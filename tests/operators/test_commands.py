@@ -210,7 +210,7 @@ async def test_sessions(pods: Pods, ann: Somebody, keys: RedisServer) -> None:
     assert sorted(session["id"] for session in document["sessions"]) == sorted(ids)
     created = [session["createdAt"] for session in document["sessions"]]
     assert created == sorted(created, reverse=True)
-    listed = await command("sessions", "list", ann.id.hex())
+    listed = await command("sessions", "list", "--user", ann.id.hex())
     assert all(session_id in listed.out for session_id in ids)
     end = ("sessions", "end", ids[0], "--user", ann.user.email)
     dry = await command(*end, *WHY)

@@ -24,9 +24,13 @@ TARGETS: Sequence[Target] = (
         "service/redis/probe.lua",
         ("tests/redis/test_probe.py", "tests/redis/test_rights.py", "tests/test_readiness.py"),
     ),
+    Target("service/tickets/*", ("tests/tickets",)),
+    Target("service/operators/*", ("tests/operators",)),
     Target("service/sessions/*.py", ("tests/sessions",)),
     Target("service/twofactor/*.py", ("tests/twofactor",)),
     Target("service/authentication/owners.py", ("tests/sessions/test_owners.py",)),
+    Target("service/authentication/password_reset.py", ("tests/operators",)),
+    Target("service/accounts/account_changes.py", ("tests/accounts/test_account_changes.py",)),
     Target(
         "service/authentication/*.py",
         ("tests/accounts", "tests/authentication", "tests/twofactor"),

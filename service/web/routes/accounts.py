@@ -7,6 +7,7 @@ from litestar import Response, post
 from litestar.openapi import ResponseSpec
 
 from service.authentication.password import LoggedIn
+from service.clock import timestamp
 from service.errors import (
     AccountDisabled,
     ChallengeFailed,
@@ -28,7 +29,6 @@ from service.web.routes.bodies import (
     Timestamp,
     failures,
     signed_in_body,
-    timestamp,
 )
 from service.web.services import services_of
 

@@ -1,7 +1,6 @@
 """Bodies that several routes share, with the spelling of times and ids."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -9,6 +8,7 @@ from litestar.openapi import ResponseSpec
 
 from service.accounts.user_rows import User
 from service.authentication.password import LoggedIn
+from service.clock import timestamp
 from service.errors import ServiceError
 from service.sessions.record import Session
 from service.sessions.token_pair import TokenPair
@@ -67,11 +67,6 @@ class SessionBody(Body, frozen=True):
     ip_address: str | None
     user_agent: str | None
     current: bool
-
-
-def timestamp(moment: datetime) -> str:
-    """Spell a moment as the contract does."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def user_body(user: User) -> UserBody:

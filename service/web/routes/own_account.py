@@ -7,7 +7,7 @@ import msgspec
 from litestar import get, post
 
 from service.account_lifecycle.export import Export
-from service.clock import moment
+from service.clock import moment, timestamp
 from service.errors import (
     AuthenticationNotRecent,
     FactorRequired,
@@ -36,7 +36,6 @@ from service.web.routes.bodies import (
     failures,
     session_body,
     signed_in_body,
-    timestamp,
     token_pair_body,
 )
 from service.web.services import services_of

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from litestar import post
 
 from service.authentication.identity import Identity
+from service.clock import timestamp
 from service.errors import (
     AlreadyEnabled,
     AuthenticationNotRecent,
@@ -23,7 +24,6 @@ from service.web.routes.bodies import (
     Body,
     Timestamp,
     failures,
-    timestamp,
 )
 from service.web.services import services_of
 
