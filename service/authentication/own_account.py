@@ -1,10 +1,12 @@
 """What people may do with their account as a whole, after a recent proof of who they are."""
 
+from contextlib import suppress
+
 from service.account_lifecycle.deletion import AccountDeletion
 from service.account_lifecycle.export import AccountExports, Export
 from service.authentication.identity import Identities
 from service.authentication.recent import RecentAuthentication
-from service.errors import InvalidAccessToken
+from service.errors import InvalidAccessToken, StoreUnavailable
 from service.rate_limits import RateLimits
 from service.sessions.access_tokens import Caller
 from service.sessions.origin import RequestOrigin
@@ -54,7 +56,8 @@ class OwnAccount:
                 caller.user_id, sessions, origin, by=caller.session_id.hex()
             )
         except Exception:  # nobody got it, so it must not keep them from it
-            await self._rate_limits.take_back(caller.user_id, counters, ticket)
+            with suppress(StoreUnavailable):
+                await self._rate_limits.take_back(caller.user_id, counters, ticket)
             raise
         if export is None:  # deleted a moment ago
             raise InvalidAccessToken

@@ -5,7 +5,6 @@ import ipaddress
 import itertools
 import random
 from collections.abc import Awaitable
-from functools import partial
 from typing import Any
 
 import pytest
@@ -87,12 +86,11 @@ async def client_of(pods: Pods) -> Client:
     return client
 
 
-def is_new(pods: Pods, client: Client) -> bool:
+async def is_new(pod: Pod, client: Client) -> bool:
     """Whether the row has another password than at sign-up."""
-    [(at,)] = pods.store.ask(
-        "SELECT password_changed_at FROM users WHERE id = $1", client.somebody.id
-    )
-    return at is not None
+    row = await pod.services.password_change._users.credentials(client.somebody.id)
+    assert row is not None
+    return row.user.password_changed_at is not None
 
 
 async def ended_by(call: Awaitable[Any], error: type[BaseException]) -> bool:
@@ -103,8 +101,12 @@ async def ended_by(call: Awaitable[Any], error: type[BaseException]) -> bool:
     return False
 
 
-@pytest.mark.parametrize("error", [Killed, asyncio.CancelledError, StoreUnavailable])
-@pytest.mark.parametrize("watched", [True, False])
+@pytest.mark.parametrize(
+    ("error", "watched"),
+    [
+        (Killed, True), (Killed, False), (asyncio.CancelledError, True), (StoreUnavailable, False)
+    ],
+)  # fmt: skip
 async def test_ended_at_each_step(pods: Pods, error: type[BaseException], watched: bool) -> None:
     """Old password with its sessions, or new one without them: at no moment anything else, also
     while the old session refreshes at the other pod at each step; nor where nobody has asked
@@ -117,9 +119,9 @@ async def test_ended_at_each_step(pods: Pods, error: type[BaseException], watche
         assert other is not None
 
         async def goes_on(ann: Client = ann, other: Client = other) -> None:
-            was_new = is_new(pods, ann)
+            was_new = await is_new(there, ann)
             went_on = await other.refresh(there)
-            if was_new or not is_new(pods, ann):
+            if was_new or not await is_new(there, ann):
                 assert went_on == (not was_new)
 
         here.fuse.left, here.fuse.error = point, error
@@ -127,7 +129,7 @@ async def test_ended_at_each_step(pods: Pods, error: type[BaseException], watche
         assert await other.shows(there)
         failed = await ended_by(ann.change(here), error)
         here.fuse.left = None
-        new = is_new(pods, ann)
+        new = await is_new(there, ann)
         outcomes.add(new)
         for client in (ann, other):
             assert await client.shows(there) == await client.shows(here) == (not new), point
@@ -145,12 +147,12 @@ async def test_ended_at_each_step(pods: Pods, error: type[BaseException], watche
     assert outcomes == {False, True}
 
 
-async def test_200_changes_against_logins(pods: Pods) -> None:
-    """Four logins with the old password at two pods, at whatever moment: nobody is inside after
-    the change. Who logs in with the new one meanwhile stays inside."""
+async def test_changes_against_logins(pods: Pods) -> None:
+    """A hundred times on each user store, three logins with the old password at two pods, at
+    whatever moment: nobody is inside after the change, but for who logs in with the new one."""
     dice = random.Random(14)
     inside, refused = 0, 0
-    for _ in range(200):
+    for _ in range(100):
         ann = await client_of(pods)
 
         async def later(call: Awaitable[Any], longest: float) -> Any:
@@ -160,7 +162,7 @@ async def test_200_changes_against_logins(pods: Pods) -> None:
         news: list[Client | None] = []
 
         async def with_the_new_one(ann: Client = ann, news: list[Any] = news) -> None:
-            for pod in itertools.islice(itertools.cycle(pods), 6):
+            for pod in itertools.islice(itertools.cycle(pods), 4):
                 try:
                     news.append(await log_in(pods, pod, ann.somebody, NEW, anywhere(dice)))
                 except AccountChanged:
@@ -169,7 +171,7 @@ async def test_200_changes_against_logins(pods: Pods) -> None:
 
         olds = [
             later(log_in(pods, pod, ann.somebody, PASSWORD, anywhere(dice)), 0.02)
-            for pod in [*pods.all, *pods.all]
+            for pod in [*pods.all, pods.all[0]]
         ]
         changed, _, *opened = await asyncio.gather(
             later(ann.change(pods.all[dice.randrange(2)]), 0.005),
@@ -189,13 +191,13 @@ async def test_200_changes_against_logins(pods: Pods) -> None:
             assert await client.shows(pods.all[1])
             assert await client.refresh(pods.all[0])
         assert await pods.all[0].services.sessions.count(ann.somebody.id) == len(living)
-    assert inside > 20, "some were opened before the change"
-    assert refused > 20, "some came after it"
+    assert inside > 10, "some were opened before the change"
+    assert refused > 10, "some came after it"
 
 
 async def test_changes_against_changes(pods: Pods) -> None:
     """By two of the person's sessions at two pods: one wins, and one session lives."""
-    for _ in range(30):
+    for _ in range(15):
         ann = await client_of(pods)
         other = await log_in(pods, pods.all[1], ann.somebody, PASSWORD)
         assert other is not None
@@ -319,7 +321,7 @@ async def test_the_user_store_is_away(pods: Pods) -> None:
         await ann.change(here)
     assert await ann.shows(there)
     assert await ann.refresh(there)
-    assert partial(is_new, pods, ann)() is False
+    assert not await is_new(there, ann)
     with pytest.raises(ServiceError):
         await ann.change(here, current="wrong")
     assert isinstance(await ann.change(here), LoggedIn)
