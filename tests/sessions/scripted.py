@@ -128,6 +128,9 @@ class Scripted:
     async def announce(self) -> None:
         await scripts.announce(self.clock, USER, CLIENT)
 
+    async def call_off(self) -> None:
+        await scripts.call_off(self.clock, USER, CLIENT)
+
     async def end_all(self, **given: Any) -> Any:
         usual: dict[str, Any] = {
             "keep_id": b"", "from_version": "", "row_version": "", "event": "user.sessionsEnded",

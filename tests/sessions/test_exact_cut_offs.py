@@ -156,6 +156,27 @@ async def test_of_two_changes_at_once(scripted: Scripted, keys: RedisServer) -> 
     assert index(keys)[b"v"] == b"9"
 
 
+async def test_a_change_that_was_not_made(scripted: Scripted, keys: RedisServer) -> None:
+    """One of two is called off, then the other: the version is the highest of before, nobody has
+    ended, and nothing is told."""
+    await scripted.open(1, read=5)
+    await scripted.announce()
+    await scripted.announce()
+    await scripted.open(2, read=5, noted=index(keys)[b"v"])
+    await scripted.call_off()
+    assert index(keys)[b"v"].startswith(b"?1 5 ")
+    assert index(keys)[b"d"] == sid(2)
+    await scripted.call_off()
+    assert index(keys) == {sid(1): digest(1), sid(2): digest(2), b"v": b"5"}
+    assert feed(keys) == []
+    assert [row for row in told(keys) if "Ended" in row] == []
+    with keys.client() as client:
+        client.hset(INDEX, "v", "of another version")
+        with pytest.raises(UnknownLayout):
+            await scripted.call_off()
+        assert client.hget(INDEX, "v") == b"of another version"
+
+
 async def test_the_latest_of_those_opened_meanwhile(scripted: Scripted, keys: RedisServer) -> None:
     """Are noted, 128 of them, and none where nothing changes."""
     await scripted.open(0)

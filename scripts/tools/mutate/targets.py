@@ -19,10 +19,15 @@ TARGETS: Sequence[Target] = (
         ("tests/sessions/test_row_version.py", "tests/twofactor"),
     ),
     Target("service/sessions/*.lua", ("tests/sessions",)),
+    Target("service/twofactor/prov*", ("tests/authentication/test_reauthentication.py",)),
     Target("service/twofactor/*.lua", ("tests/twofactor",)),
     Target(
         "service/redis/probe.lua",
         ("tests/redis/test_probe.py", "tests/redis/test_rights.py", "tests/test_readiness.py"),
+    ),
+    Target(
+        "service/account_lifecycle/*",
+        ("tests/account_lifecycle", "tests/authentication/test_own_account.py"),
     ),
     Target("service/tickets/*", ("tests/tickets",)),
     Target("service/operators/*", ("tests/operators",)),
