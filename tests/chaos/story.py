@@ -63,7 +63,7 @@ class Story:
         return {violation.rule for violation in check(self.history, self._terms)}
 
     def _add(self, kind: Any, at: float, lasts: float, **facts: Any) -> "Story":
-        if kind in ("refresh", "logout", "revoke"):
+        if kind in ("refresh", "logout", "revoke", "reauthenticate"):
             facts.setdefault("session", "s")
         facts.setdefault("person", "ada")
         operation = Operation(

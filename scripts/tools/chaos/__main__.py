@@ -1,12 +1,15 @@
 """`scripts/chaos`: break things, and see what the answers were worth."""
 
 import asyncio
+import logging
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import structlog
 
 from tools.chaos import command_line
 from tools.chaos.schedule import CONTROLS, Control, topology_of
@@ -18,6 +21,7 @@ from tools.report.progress import StatusLine
 def main() -> int:
     """Run as told and return the exit code: 1 where a promise was broken."""
     options = command_line.parser().parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     control = CONTROLS.get(options.control, Control())
     trials = [
         Trial(

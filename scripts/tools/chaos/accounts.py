@@ -4,21 +4,28 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from tools.chaos.evidence import Violation, violation
+from tools.chaos.evidence import Violation, may_have_worked, violation
 from tools.chaos.history import History, Operation
 from tools.chaos.restores import Restores
+from tools.chaos.sweeps import DELETIONS
 
 _MOST_WRONG_TRIES = 10
+_CALLS = (
+    "signup", "login", "answer", "enable", "verify", "me", "reauthenticate", "password_change",
+    "users_disable", *DELETIONS,
+)  # fmt: skip
+_PASSWORDS, _CODES = ("login", "password_change"), ("answer", "verify")
+_NOT_FOUND = ("challenge_not_found", "enrollment_not_found")
+_WRONG = ("invalid_code", "invalid_credentials", "invalid_password")
 
 
 def check(history: History, restores: Restores) -> Iterator[Violation]:
     """Find all that went wrong with the accounts."""
     people: dict[str, list[Operation]] = defaultdict(list)
     for each in history.operations:
-        if each.kind in ("signup", "login", "answer", "enable", "verify", "me"):
+        if each.kind in _CALLS:
             people[each.person].append(each)
     for operations in people.values():
-        yield from _account_lost(operations, restores)
         yield from _second_factor_changed_by_itself(operations, restores)
         yield from _stale_rows(operations, restores)
         yield from _counted_twice(operations, restores)
@@ -28,23 +35,13 @@ def check(history: History, restores: Restores) -> Iterator[Violation]:
         yield from _locked_out(operations)
 
 
-def _account_lost(operations: Sequence[Operation], restores: Restores) -> Iterator[Violation]:
-    """Check that the password of an acknowledged account is right until the account is lost."""
-    known = _first(o for o in operations if o.kind in ("signup", "login") and o.outcome == "ok")
-    for each in operations:
-        if not known or each.code != "invalid_credentials" or each.started < known.ended:
-            continue
-        if not restores.may_have_lost_account(each):
-            yield violation("an account was lost", "its password is wrong", known, each)
-
-
 def _second_factor_changed_by_itself(
     operations: Sequence[Operation], restores: Restores
 ) -> Iterator[Violation]:
     """Check that it is on from when a verification was answered, unless that was lost, and not
     before one was tried. So nobody goes by what the row has now."""
     verified = [o for o in operations if o.kind == "verify" and o.outcome == "ok"]
-    tried = [o for o in operations if o.kind == "verify" and _may_have_worked(o)]
+    tried = [o for o in operations if o.kind == "verify" and may_have_worked(o)]
     for each in operations:
         goes_by = each.kind == "enable" or (each.kind == "login" and not each.challenge)
         if each.outcome == "ok" and goes_by:
@@ -65,7 +62,7 @@ def _stale_rows(operations: Sequence[Operation], restores: Restores) -> Iterator
             continue
         if made and restores.have_long_lost(made, each):
             yield violation("a lost account lives on", "a pod remembers its row", made, each)
-        tried = [o for o in operations if o.kind == "verify" and _may_have_worked(o)]
+        tried = [o for o in operations if o.kind == "verify" and may_have_worked(o)]
         tried = [o for o in tried if o.started < each.ended]
         if each.shows == "on" and all(restores.have_long_lost(o, each) for o in tried):
             says = "a pod remembers its row"
@@ -80,10 +77,10 @@ def _counted_twice(operations: Sequence[Operation], restores: Restores) -> Itera
     """
     uses: dict[tuple[str, ...], dict[object, Operation]] = defaultdict(dict)
     for each in operations:
-        if each.outcome != "ok" or each.kind not in ("answer", "verify"):
+        if each.outcome != "ok" or each.kind not in ("answer", "verify", "reauthenticate"):
             continue
         if each.step:
-            use = each.number if each.kind == "answer" else "verify"
+            use = "verify" if each.kind == "verify" else each.number
             uses["a TOTP step", each.secret, str(each.step)][use] = each
         if each.kind == "answer":
             uses["a challenge", each.challenge][each.number] = each
@@ -117,23 +114,30 @@ def _refused_without_cause(
 ) -> Iterator[Violation]:
     """Check that a challenge, an enrolment or a recovery code is there until something may have
     used it up, or the second factor that it belongs to was lost."""
-    verified = [o for o in operations if o.kind == "verify" and _may_have_worked(o)]
+    verified = [o for o in operations if o.kind == "verify" and may_have_worked(o)]
+    ended = [
+        o
+        for o in operations
+        if o.kind in ("password_change", "users_disable", *DELETIONS) and may_have_worked(o)
+    ]
     for each in operations:
+        if each.code in _NOT_FOUND and _any_before(ended, each):
+            continue
         if any(restores.may_have_lost(o, each) for o in verified):
             continue
         if restores.may_have_lost_account(each):
             continue
         others = [o for o in operations if o is not each and o.started < each.ended]
-        used = [o for o in others if _may_have_worked(o)]
+        used = [o for o in others if may_have_worked(o)]
         spent = {o.recovery for o in used}
         if each.code == "challenge_not_found":
             tries = [o for o in others if o.challenge == each.challenge and o.kind == "answer"]
-            if len(tries) < 5 and not any(map(_may_have_worked, tries)):
+            if len(tries) < 5 and not any(map(may_have_worked, tries)):
                 yield violation("a challenge was lost", "nobody had answered it", each)
         if each.code == "enrollment_not_found":
             tries = [o for o in others if o.secret == each.secret and o.kind == "verify"]
             causes = [o for o in used if o.kind in ("verify", "enable") and o.secret != each.secret]
-            if len(tries) < 5 and not causes and not any(map(_may_have_worked, tries)):
+            if len(tries) < 5 and not causes and not any(map(may_have_worked, tries)):
                 yield violation("an enrolment was lost", "nothing can have ended it", each)
         if each.recovery and each.code == "invalid_code" and each.recovery not in spent:
             yield violation("a recovery code was lost", "nobody had used it", each)
@@ -153,12 +157,14 @@ def _locked_out(operations: Sequence[Operation]) -> Iterator[Violation]:
     for each in operations:
         if each.code != "rate_limited":
             continue
-        doors = ("login",) if each.kind == "login" else ("answer", "verify")
+        doors: tuple[str, ...] = _PASSWORDS if each.kind in _PASSWORDS else _CODES
+        if each.kind == "reauthenticate":
+            doors = (*_PASSWORDS, *_CODES)
         tries = [
             o
             for o in operations
-            if o.kind in doors and o is not each and o.started < each.ended
-            and (o.outcome == "unknown" or o.code == "invalid_code" or o.ended > each.started)
+            if o.kind in (*doors, "reauthenticate") and o is not each and o.started < each.ended
+            and (o.outcome == "unknown" or o.code in _WRONG or o.ended > each.started)
         ]  # fmt: skip
         if len(tries) < _MOST_WRONG_TRIES:
             yield violation("locked out", f"after {len(tries)} wrong tries", *tries, each)
@@ -170,7 +176,3 @@ def _first(operations: Iterator[Operation]) -> Operation | None:
 
 def _any_before(operations: Sequence[Operation], then: Operation) -> bool:
     return any(o is not then and o.started < then.ended for o in operations)
-
-
-def _may_have_worked(operation: Operation) -> bool:
-    return operation.outcome in ("ok", "unknown")

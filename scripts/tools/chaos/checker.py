@@ -6,8 +6,9 @@ certain; an `unknown` operation may have happened or not, and never breaks a rul
 
 from collections.abc import Iterator
 
-from tools.chaos import accounts, families, pod_rules
-from tools.chaos.evidence import Terms, Violation, sessions_of, violation
+from tools.chaos import account_states, accounts, families, pod_rules
+from tools.chaos.evidence import Terms, Violation, violation
+from tools.chaos.gathering import sessions_of
 from tools.chaos.history import History
 from tools.chaos.restores import Restores
 
@@ -16,6 +17,7 @@ def check(history: History, terms: Terms) -> list[Violation]:
     """Find all violations, those of the earliest operation first."""
     restores = Restores(history)
     found = [*_answers(history), *accounts.check(history, restores)]
+    found.extend(account_states.check(history, restores))
     found.extend(pod_rules.check(history, terms))
     for session in sessions_of(history, terms, restores):
         found.extend(families.check(session))
@@ -29,6 +31,6 @@ def _answers(history: History) -> Iterator[Violation]:
             yield violation("defect", f"{each.kind} was answered {each.status} {each.code}", each)
         if each.whose and each.whose != each.person:
             yield violation("mixed up", f"{each.kind} got the answer for {each.whose}", each)
-        expected = each.session if each.kind == "refresh" else each.caller
+        expected = each.session if each.kind in ("refresh", "reauthenticate") else each.caller
         if each.which and each.which != expected:
             yield violation("mixed up", f"{each.kind} got the answer for {each.which}", each)

@@ -11,11 +11,13 @@ _DESCRIPTION = """\
 Clients of three pods go on while their servers are killed, stopped, cut off, moved and restored.
 
 Starts Redis servers behind proxies, one user store and three service processes, all on loopback and
-in a temporary directory. People sign up, log in, refresh, log out and enrol, some of them
-dishonestly, while a schedule of faults that follows from the seed runs. Every answer is noted as
+in a temporary directory. People sign up, log in, refresh, log out, enrol and change their
+passwords, some of them dishonestly, operators disable and delete accounts and end sessions, while a
+schedule of faults that follows from the seed runs. Every answer is noted as
 ok, refused or unknown. When all is healed, everything is asked for once more, and the whole history
 is checked: no revoked session comes back, none is lost without a cause, no family has two live
-refresh tokens, no code counts twice, no account is lost.
+refresh tokens, no code counts twice, no account is lost, and no new password goes with an old
+session.
 """
 
 _EPILOG = """\

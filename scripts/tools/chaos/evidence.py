@@ -5,12 +5,12 @@ when it was sent, or never: a request may lie in the buffer of a stopped process
 when that goes on, long after its client has given up and asked elsewhere.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from tools.chaos.history import Fault, History, Operation
+from tools.chaos import sweeps
+from tools.chaos.history import Fault, Operation
 from tools.chaos.restores import Restores
 
 _LINGER = 2.5
@@ -19,13 +19,19 @@ _LINGER = 2.5
 _CLOCKS = 0.05
 """Seconds by which Redis' clock, in whole milliseconds, and ours may disagree on a grace."""
 
-_READS = ("me", "list", "enable", "verify")
+_READS = (
+    "me", "list", "enable", "verify", "reauthenticate", "password_change", "account_delete",
+)  # fmt: skip
 """Calls that look at the caller's session by a read, which waits for no replica."""
 
-_ABOUT = ("refresh", "logout", "revoke")
+ROTATIONS = ("refresh", "reauthenticate")
+"""Calls that exchange a refresh token."""
+
+ABOUT = (*ROTATIONS, "logout", "revoke")
 """Calls about one session, which may be another than the caller's."""
 
 _GONE = {
+    "reauthenticate": "invalid_refresh_token",
     "logout": "session_not_found",
     "revoke": "session_not_found",
     "refresh": "invalid_refresh_token",
@@ -65,16 +71,27 @@ class SessionEvidence:
     """All operations that say something about one session."""
 
     def __init__(
-        self, opened: Operation, terms: Terms, faults: Sequence[Fault], restores: Restores
+        self,
+        opened: Operation,
+        password: str,
+        terms: Terms,
+        faults: Sequence[Fault],
+        restores: Restores,
     ) -> None:
+        """Gather nothing yet. `password` is the one by which it was opened."""
         self.opened = opened
+        self.password = password
         self.id = opened.session
         self.asked: list[Operation] = []
         """With its access token."""
         self.about: list[Operation] = []
         """That would refresh or end it."""
         self.swept: list[Operation] = []
-        """`logout_all` of its owner."""
+        """What ends all sessions of its owner, but for few."""
+        self.enabled: list[Operation] = []
+        """That let its owner log in again."""
+        self.proving: list[Operation] = []
+        """That were let in by a password of after it was opened: so it has ended."""
         self.generation = {opened.received: 0}
         """Of each refresh token that somebody has received."""
         self._terms = terms
@@ -82,19 +99,26 @@ class SessionEvidence:
         self._restores = restores
 
     def refreshes(self) -> Iterator[Operation]:
-        return (each for each in self.about if each.kind == "refresh")
+        return (each for each in self.about if each.kind in ROTATIONS)
 
     def may_have_ended(self, by: Operation) -> bool:
-        """Whether anything may have ended it by the end of `by`; the loss of its account, too."""
-        return self._restores.may_have_lost_account(by) or any(
+        """Whether anything may have ended it by the end of `by`: the loss of its account, too, or
+        that a restore has disabled it again."""
+        if self._restores.may_have_lost_account(by):
+            return True
+        if any(self._restores.may_have_lost(each, by) for each in self.enabled):
+            return True
+        return any(
             each.started < by.ended and self._may_end(each) for each in (*self.about, *self.swept)
         )
 
     def says_ended(self, operation: Operation) -> bool:
         """Whether the answer says that the session is over, through this very call or before."""
         is_ok = operation.outcome == "ok"
-        if operation.kind == "logout_all" and is_ok:
-            return self._was_swept(operation)
+        if is_ok and sweeps.is_sweep(operation):
+            return sweeps.has_ended(operation, self.opened, self.password, self._enabling)
+        if operation in self.proving:
+            return True
         if operation.session == self.id:
             if is_ok and operation.kind in ("logout", "revoke"):
                 return True
@@ -108,13 +132,15 @@ class SessionEvidence:
         Who is turned away for want of an account may have been let in by a pod that has not
         noticed yet: the session ends at its next refresh.
         """
+        if operation.outcome == "ok":
+            return True
         if self._turned_away(operation) and self._restores.may_have_lost_account(operation):
             return False
         return operation.kind not in _READS or self._terms.reads_are_final
 
     def accepted(self, operation: Operation) -> bool:
         """Whether the answer proves that the session lived at some moment of the call."""
-        is_about = operation.session == self.id and operation.kind in _ABOUT
+        is_about = operation.session == self.id and operation.kind in ABOUT
         if is_about and operation.outcome == "ok":
             return True
         return (
@@ -122,6 +148,7 @@ class SessionEvidence:
             and operation.kind != "logout"  # does not look at the caller's session
             and operation.outcome in ("ok", "refused")
             and not self._turned_away(operation)
+            and not (operation.kind == "reauthenticate" and self.says_ended(operation))
         )
 
     def justifies_reuse(self, judged: Operation) -> bool:
@@ -138,65 +165,58 @@ class SessionEvidence:
                 return True
         return False
 
+    def may_be_undone(self, ending: Operation, by: Operation) -> bool:
+        """Whether the end that `ending` proves may be undone by `by`: that the user store has
+        another password ends its sessions, and a restore may come before they are met."""
+        return ending in self.proving and self._restores.came_between(self.opened, by)
+
     def grace_was_over(self, first: Operation, again: Operation) -> bool:
         """Whether a token spent in `first` was presented again when its grace had surely passed."""
         return again.started > first.ended + self._terms.grace + _CLOCKS
 
     def _may_end(self, operation: Operation) -> bool:
-        if operation.kind == "refresh":
+        if operation.kind in ROTATIONS:
             if operation.outcome == "unknown":
                 return self.justifies_reuse(operation)
             return is_reuse(operation)
-        if operation.outcome not in ("ok", "unknown"):
+        if not may_have_worked(operation):
             return False
-        if operation.kind == "logout_all" and self._over(operation) <= self.opened.started:
+        if not sweeps.is_sweep(operation):
+            return True
+        if self._over(operation) <= self.opened.started:
             return False
-        return not self._is_spared(operation)
+        return not sweeps.spares(operation, self.opened, self.password)
 
-    def _was_swept(self, operation: Operation) -> bool:
-        return self.opened.ended <= operation.started and not self._is_spared(operation)
-
-    def _is_spared(self, operation: Operation) -> bool:
-        return operation.kind == "logout_all" and operation.keeps and operation.caller == self.id
+    def _enabling(self, sweep: Operation) -> bool:
+        """Whether the account may have been enabled while it was disabled."""
+        return any(
+            each.started < sweep.ended and self._over(each) > sweep.started for each in self.enabled
+        )
 
     def _turned_away(self, operation: Operation) -> bool:
         return operation.caller == self.id and operation.code == "unauthorized"
 
     def _over(self, operation: Operation) -> float:
-        """Find from when on an operation can have no effect any more."""
-        if operation.outcome != "unknown":
-            return operation.ended
-        overlapping = (
-            fault.ended
-            for fault in self._faults
-            if fault.started < operation.ended and fault.ended > operation.started
-        )
-        return max(operation.ended, *overlapping, 0.0) + _LINGER
+        return over(operation, self._faults)
+
+
+def over(operation: Operation, faults: Sequence[Fault]) -> float:
+    """Find from when on an operation can have no effect any more."""
+    if operation.outcome != "unknown":
+        return operation.ended
+    overlapping = (
+        fault.ended
+        for fault in faults
+        if fault.started < operation.ended and fault.ended > operation.started
+    )
+    return max(operation.ended, *overlapping, 0.0) + _LINGER
+
+
+def may_have_worked(operation: Operation) -> bool:
+    """Whether it has had its effect, or may have had it."""
+    return operation.outcome in ("ok", "unknown")
 
 
 def is_reuse(operation: Operation) -> bool:
     """Whether the answer was that the token had been used before."""
     return operation.code == "refresh_token_reused"
-
-
-def sessions_of(history: History, terms: Terms, restores: Restores) -> list[SessionEvidence]:
-    """Gather the evidence on every session whose opening was answered."""
-    found: dict[str, SessionEvidence] = {}
-    of_person: dict[str, list[SessionEvidence]] = defaultdict(list)
-    for each in history.operations:
-        if each.kind in ("signup", "login", "answer") and each.session:
-            session = SessionEvidence(each, terms, history.faults, restores)
-            found[each.session] = session
-            of_person[each.person].append(session)
-    for each in history.operations:
-        if each.caller in found:
-            found[each.caller].asked.append(each)
-        if each.kind in _ABOUT and each.session in found:
-            found[each.session].about.append(each)
-        if each.kind == "refresh" and each.received and each.session in found:
-            generations = found[each.session].generation
-            generations.setdefault(each.received, generations[each.presented] + 1)
-        if each.kind == "logout_all":
-            for session in of_person[each.person]:
-                session.swept.append(each)
-    return list(found.values())

@@ -19,17 +19,26 @@ def check(session: SessionEvidence) -> Iterator[Violation]:
 
 def _came_back(session: SessionEvidence) -> Iterator[Violation]:
     """Check that what an answer has said to be over is over: for every token, on every pod."""
-    everything = {each.number: each for each in (*session.about, *session.asked, *session.swept)}
+    found = (*session.about, *session.asked, *session.swept, *session.proving)
+    everything = {each.number: each for each in found}
     endings = [
         each for each in everything.values() if session.says_ended(each) and session.is_final(each)
     ]
-    if not endings:
-        return
-    first = min(endings, key=lambda each: each.ended)
     for each in everything.values():
-        if each.started >= first.ended and session.accepted(each):
+        before = [
+            ending
+            for ending in endings
+            if ending.ended <= each.started and not session.may_be_undone(ending, each)
+        ]
+        if not before or not session.accepted(each):
+            continue
+        first = min(before, key=lambda ending: ending.ended)
+        if first not in session.proving:
             says = f"{each.kind} was accepted after {first.kind} had said that the session is over"
             yield violation("a revoked session came back", says, first, each)
+        elif each.kind not in ("logout", "revoke"):  # to end it again is no use of it
+            says = f"{each.kind} was accepted, and the password had been changed since it began"
+            yield violation("a new password with an old session", says, first, each)
 
 
 def _ended_twice(session: SessionEvidence) -> Iterator[Violation]:

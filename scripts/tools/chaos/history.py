@@ -14,7 +14,10 @@ import msgspec
 Kind = Literal[
     "signup", "login", "answer", "refresh", "me", "list",
     "logout", "logout_all", "revoke", "enable", "verify", "live", "ready",
+    "reauthenticate", "password_change", "account_delete",
+    "users_logout", "users_disable", "users_enable", "users_delete", "cutoff",
 ]  # fmt: skip
+"""Calls of people, and from `users_logout` on of operators. A `cutoff` is of everybody."""
 
 Outcome = Literal["ok", "refused", "unknown", "unsent"]
 """`ok` and `refused` were answered. `unknown`: there was no answer, or 503, so it may have had its
@@ -27,8 +30,10 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     number: int
     kind: Kind
     person: str
-    """The e-mail address of who asks; empty for `live` and `ready`."""
+    """The e-mail address of who asks, or whom an operator asks about; empty for `live`, `ready` and
+    `cutoff`."""
     pod: int
+    """-1: the operators' process."""
     started: float
     ended: float
     outcome: Outcome
@@ -40,7 +45,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     session: str = ""
     """The session that is opened, refreshed or ended."""
     keeps: bool = False
-    """`logout_all` that spares the caller's own session."""
+    """`logout_all` that spares the caller's own session; `verify` that ends all others."""
+    password: str = ""
+    """The password sent."""
+    new_password: str = ""
+    """The one that is to be right from now on."""
     presented: str = ""
     """The refresh token sent."""
     received: str = ""

@@ -7,7 +7,7 @@ from functools import partial
 
 from tools.chaos import second_factor
 from tools.chaos.authenticator import Phone
-from tools.chaos.client import PASSWORD, Held, Person
+from tools.chaos.client import Held, Person
 from tools.chaos.requests import Answer, Requests
 from tools.http_load.concurrently import gather
 
@@ -84,12 +84,16 @@ async def _living(person: Person, held: Held, pods: int) -> None:
 
 
 async def _account(person: Person, email: str) -> None:
-    """Use an account: its password is right, and its recovery codes are good, each once."""
-    credentials = {"email": email, "password": PASSWORD}
+    """Use an account: its password is right, those of before are wrong, and its recovery codes are
+    good, each once."""
+    passwords = list(person.passwords[email])
 
     async def log_in() -> str:
         """Ask for the challenge, if there is one."""
-        answer = await _until_known(lambda: person.send("login", credentials, email=email))
+        answer = await _until_known(lambda: person.log_in(passwords[0], email=email))
+        while answer.code == "invalid_credentials" and len(passwords) > 1:
+            passwords.pop(0)
+            answer = await _until_known(lambda: person.log_in(passwords[0], email=email))
         return str(answer.body.get("challengeId", ""))
 
     phone: Phone | None = person.phones.get(email)
@@ -98,6 +102,8 @@ async def _account(person: Person, email: str) -> None:
     if challenge and shown:
         await second_factor.present(person, challenge, shown, email)
         await second_factor.present(person, await log_in(), shown, email)
+    for password in passwords[1:]:
+        await _until_known(partial(person.log_in, password, email=email))
 
 
 async def _until_known(ask: Callable[[], Awaitable[Answer]]) -> Answer:

@@ -1,7 +1,7 @@
 """One request to one pod, and the note of it in the history."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import httpx
@@ -89,16 +89,31 @@ class Requests:
         **known: Any,
     ) -> Answer:
         """Send it once, with the access token of `by`. `known` are facts for the history."""
+        known |= {"caller": by.session} if by else {}
+
+        async def ask(begun: Operation) -> tuple[int, Answer]:
+            return await self._ask(begun, body, by)
+
+        return await self.record(kind, person, pod, ask, **known)
+
+    async def record(
+        self,
+        kind: Kind,
+        person: str,
+        pod: int,
+        ask: Callable[[Operation], Awaitable[tuple[int, Answer]]],
+        **known: Any,
+    ) -> Answer:
+        """Write down what is asked for, have it asked, and write down what was answered."""
         self._sent += 1
         number, started = self._sent, self.now()
-        known |= {"caller": by.session} if by else {}
         begun = Operation(
             number=number, kind=kind, person=person, pod=pod, started=started, ended=started,
             outcome="unknown", **known,
         )  # fmt: skip
         self._open[number] = begun
         asked_at = time.time()
-        status, answer = await self._ask(begun, body, by)
+        status, answer = await ask(begun)
         del self._open[number]
         learnt = {"ended": self.now(), "outcome": answer.outcome, "code": answer.code}
         if answer.is_ok:
@@ -155,7 +170,7 @@ def _facts(kind: Kind, body: Mapping[str, Any]) -> dict[str, Any]:
     if "refreshToken" not in body:
         return {}
     facts = {"received": fingerprint(body["refreshToken"])}
-    if kind == "refresh":
+    if kind in ("refresh", "reauthenticate"):
         return facts | {"which": body["sessionId"]}
     return facts | {"session": body["sessionId"], "whose": body["user"]["email"]}
 

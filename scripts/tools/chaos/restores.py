@@ -27,7 +27,7 @@ class Restores:
         self._away = [fault for fault in history.faults if fault.kind in _STORE_AWAY]
         self._accounts: dict[str, list[Operation]] = defaultdict(list)
         for each in history.operations:
-            if each.kind in ("signup", "login") and each.outcome == "ok":
+            if each.kind in ("signup", "login", "password_change") and each.outcome == "ok":
                 self._accounts[each.person].append(each)
 
     def may_have_lost(self, written: Operation, by: Operation) -> bool:
@@ -40,11 +40,20 @@ class Restores:
     def may_have_lost_account(self, by: Operation) -> bool:
         """Whether the account may be gone when `by` is answered: it need not have been there when
         a copy was taken, and was not seen since that was restored."""
-        seen = self._accounts[by.person]
+        return self.may_have_forgotten(self._accounts[by.person], by)
+
+    def may_have_forgotten(self, seen: Iterable[Operation], by: Operation) -> bool:
+        """Whether what these have `seen` in the store may be gone when `by` is answered: it need
+        not have been there when a copy was taken, and was not seen since that was restored."""
+        seen = tuple(seen)
         return any(
             not any(s.ended <= fault.started or s.started >= fault.ended for s in seen)
             for fault in self._before(by)
         )
+
+    def came_between(self, first: Operation, by: Operation) -> bool:
+        """Whether the store may have gone back since `first` began, before `by` was answered."""
+        return any(fault.ended > first.started for fault in self._before(by))
 
     def have_long_lost(self, written: Operation, by: Operation) -> bool:
         """Whether what `written` has stored was surely gone, and known to be, when `by` began."""

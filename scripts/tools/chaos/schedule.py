@@ -138,5 +138,6 @@ CONTROLS = {
     "blocking-log": Control("standalone", ("stop a log reader",), without="blocking-log"),
     "old-rows": Control("standalone", ("restore the user store",), without="old-rows"),
     "any-clock": Control("standalone", ("skew a pod's clock",), without="any-clock"),
+    "no-sessions-from": Control("standalone", ("kill a pod",), without="no-sessions-from"),
 }
 """By name."""

@@ -19,9 +19,12 @@ async def enrol(person: Person) -> None:
     step = phone.fresh_step()
     assert step  # noqa: S101  there always is one for a new secret
     shown = phone.show(step)
-    body = {"tempSecretId": phone.secret, "code": shown.code}
-    answer = await person.send_until_known("verify", body, by=device, **shown.facts)
+    alone = person.chance.random() < 0.5
+    body = {"tempSecretId": phone.secret, "code": shown.code, "endOtherSessions": alone}
+    answer = await person.send_until_known("verify", body, by=device, keeps=alone, **shown.facts)
     if answer.is_ok:
+        if alone:
+            person.end_all(but=device)
         phone.recovery_codes = list(answer.body["recoveryCodes"])
         person.phone = person.phones[person.email] = phone
     elif not person.stopped:

@@ -1,7 +1,7 @@
 """The servers and pods of one topology, up for one run after the other."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -31,6 +31,8 @@ class Stage(msgspec.Struct, frozen=True):
     postgres: PostgresServer | None
     """The user store, unless that is a SQLite file."""
     copy: UserStoreCopy
+    environment: Mapping[str, str]
+    """That of a process on the same stores."""
 
     async def heal(self) -> None:
         """Have all serve, whatever was done to them."""
@@ -68,7 +70,14 @@ async def raised(
         pods = Pods(directory, redis.url, settings, control.without)
         stack.push_async_callback(pods.stop)
         await pods.start()
-        yield Stage(redis, pods, postgres, copy)
+        own = {
+            "SERVICE_ENV": "test",
+            "SERVICE_BCRYPT_COST": "4",
+            "SERVICE_DATA_DIR": str(directory / "var"),
+            "SERVICE_REDIS_URL": redis.url.reveal(),
+            "SERVICE_DATABASE_URL": f"sqlite:///{directory / 'var' / 'service.db'}",
+        }
+        yield Stage(redis, pods, postgres, copy, own | settings)
 
 
 def _settings(redis: Redis) -> dict[str, str]:

@@ -13,6 +13,7 @@ from tools.chaos.client import Person
 from tools.chaos.evidence import Terms, Violation
 from tools.chaos.history import Fault, History
 from tools.chaos.nemesis import Nemesis
+from tools.chaos.operators import Operators, at_work
 from tools.chaos.pods import PODS
 from tools.chaos.requests import Requests
 from tools.chaos.schedule import Control, Planned, Topology, UserStore, plan
@@ -52,15 +53,23 @@ async def run(trial: Trial, stage: Stage, tell: Tell = lambda step: None) -> Ver
     requests = Requests(History([], []), lambda pod: stage.pods[pod].url, PODS)
     lost_before = stage.redis.replies_lost()
     try:
-        violations = await _run(trial, stage, requests, tell)
+        async with at_work(stage.environment, requests) as operators:
+            violations = await _run(trial, stage, requests, operators, tell)
     finally:
         await requests.aclose()
     return Verdict(violations, requests.history, stage.redis.replies_lost() - lost_before)
 
 
-async def _run(trial: Trial, stage: Stage, requests: Requests, tell: Tell) -> list[Violation]:
+async def _run(
+    trial: Trial, stage: Stage, requests: Requests, operators: Operators, tell: Tell
+) -> list[Violation]:
     people = [
-        Person(f"p{number}.of{trial.seed}", requests, random.Random(f"{trial.seed} {number}"))
+        Person(
+            f"p{number}.of{trial.seed}",
+            requests,
+            operators,
+            random.Random(f"{trial.seed} {number}"),
+        )
         for number in range(trial.people)
     ]
     nemesis = Nemesis(stage, requests)

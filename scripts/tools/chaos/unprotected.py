@@ -6,13 +6,18 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any
 
-from service.accounts import users
+from sqlalchemy import Update
+
+from service.accounts import account_changes, users as accounts
+from service.database.tables import users
 from service.errors import StoreUnavailable
 from service.line_writer import Writer
 from service.readiness import checks
 from service.redis.client import RedisClient
 from service.redis.cluster import Cluster
 from service.redis.connection import Argument
+from service.sessions.cut_offs import CutOffs
+from service.sessions.origin import RequestOrigin
 
 _TIMES = 10
 
@@ -58,16 +63,36 @@ def _wait_for_the_log() -> None:
 def _remember_rows() -> None:
     """Never ask the user store whether a row in memory still is what it has."""
 
-    async def never_confirm(_: users.Users) -> None:
+    async def never_confirm(_: accounts.Users) -> None:
         pass
 
-    users._GOOD_FOR = inf
-    users.Users.confirm = never_confirm  # type: ignore[assignment,method-assign]
+    accounts._GOOD_FOR = inf
+    accounts.Users.confirm = never_confirm  # type: ignore[assignment,method-assign]
 
 
 def _take_any_clock() -> None:
     """Be ready whatever the time is."""
     checks.CLOCK_LIMIT = inf
+
+
+def _leave_older_sessions() -> None:
+    """Change rows without saying from which version on sessions count, and be killed, as it were,
+    before the last step of each change, which ends them in Redis."""
+    end_all = CutOffs.end_all
+
+    async def publish_alone(
+        cut_offs: CutOffs, user_id: bytes, origin: RequestOrigin, **change: Any
+    ) -> int:
+        if change.get("row_version") is None:
+            return await end_all(cut_offs, user_id, origin, **change)
+        await cut_offs.call_off(user_id, origin)
+        return 0
+
+    CutOffs.end_all = publish_alone  # type: ignore[assignment,method-assign]
+    for name in ("_SET_PASSWORD", "_DISABLE"):
+        statement: Update = getattr(account_changes, name)
+        as_before = statement.values(sessions_from=users.c.sessions_from)
+        setattr(account_changes, name, as_before)
 
 
 PROTECTIONS: Mapping[str, Callable[[], None]] = {
@@ -76,5 +101,6 @@ PROTECTIONS: Mapping[str, Callable[[], None]] = {
     "blocking-log": _wait_for_the_log,
     "old-rows": _remember_rows,
     "any-clock": _take_any_clock,
+    "no-sessions-from": _leave_older_sessions,
 }
 """What takes each away, by the name of the control."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from tools.chaos import second_factor
+from tools.chaos import account_habits, second_factor
 from tools.chaos.client import Held, Person
 from tools.chaos.history import Kind
 from tools.chaos.requests import Answer, Device
@@ -23,13 +23,19 @@ async def live(person: Person) -> None:
 def _next(person: Person) -> Callable[[Person], Awaitable[None]]:
     if not person.devices:
         return log_in
-    weights = {
+    weights: dict[Callable[[Person], Awaitable[None]], float] = {
         refresh: 30,
         look: 20,
         log_in: 16 if len(person.devices) < _MOST_DEVICES else 0,
         log_out: 12,
         revoke: 5,
         log_out_everywhere: 2,
+        account_habits.prove: 5,
+        account_habits.change_password: 5,
+        account_habits.be_disabled: 2,
+        account_habits.be_logged_out: 1,
+        account_habits.delete: 1,
+        account_habits.see_everybody_cut_off: 0.1,
         present_spent: 2,
         try_ended: 12 if person.over else 0,
         second_factor.enrol: 12 if person.phone is None else 0,
@@ -40,9 +46,11 @@ def _next(person: Person) -> Callable[[Person], Awaitable[None]]:
 
 async def log_in(person: Person) -> None:
     """Open another session. Whoever is locked out signs up for another account."""
-    answer = await person.log_in()
+    answer = await person.log_in_somehow()
     if answer.is_open:
         await person.pause()
+    elif answer.code == "account_disabled":  # and nobody has learnt of it
+        await person.have_done("users_enable")
     elif "challengeId" in answer.body:
         await second_factor.answer(person, answer.body["challengeId"])
     elif answer.is_ok:
@@ -111,9 +119,8 @@ async def log_out_everywhere(person: Person) -> None:
     body = {"keepCurrent": keeps}
     answer = await person.send_until_known("logout_all", body, by=by, keeps=keeps)
     person.note(by, answer)
-    for device in tuple(person.devices):
-        if answer.is_ok and not (keeps and device is by):
-            person.end(device)
+    if answer.is_ok:
+        person.end_all(but=by if keeps else None)
 
 
 async def present_spent(person: Person) -> None:

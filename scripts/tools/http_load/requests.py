@@ -15,6 +15,9 @@ ROUTES = {
     "enable": ("POST", "/auth/2fa/enable", 200),
     "verify": ("POST", "/auth/2fa/verify", 200),
     "disable": ("POST", "/auth/2fa/disable", 204),
+    "reauthenticate": ("POST", "/auth/reauthenticate", 200),
+    "password_change": ("POST", "/auth/password/change", 200),
+    "account_delete": ("POST", "/auth/account/delete", 204),
     "live": ("GET", "/health/live", 200),
     "ready": ("GET", "/health/ready", 200),
 }
