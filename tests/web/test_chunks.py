@@ -15,7 +15,7 @@ BODIES = {
     "empty": (b"0\r\n\r\n", 2),
     "one chunk": (b"2\r\n{}\r\n0\r\n\r\n", 2),
     "two chunks": (b"1\r\n{\r\n1\r\n}\r\n0\r\n\r\n", 2),
-    "in hexadecimal": (b"1a\r\n" + b"x" * 26 + b"\r\n00A\r\n" + b"\n" * 10 + b"\r\n0\r\n\r\n", 2),
+    "in hexadecimal": (b"1a\r\n" + b"x" * 26 + b"\r\nA\r\n" + b"\n" * 10 + b"\r\n0\r\n\r\n", 2),
     "extensions": (b'1;a="b";c\r\n{\r\n1;\r\n}\r\n00;x\r\n\r\n', 2),
     "trailers": (b"1\r\n{\r\n0\r\nA: b\r\nx-y_z!: \t\x80\xff\r\nc:\r\n\r\n", 25),
     "a chunk that looks like the end": (b"7\r\n0\r\n\r\n0\r\r\n0\r\n\r\n", 2),

@@ -37,6 +37,10 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "1024 + 1 in @functools.lru_cache(maxsize=1024), place 2",
     ): _KEPT_IN_A_CACHE,
     (
+        "service/web/chunks.py",
+        "0 + 1 in self.trailers = 0",
+    ): "set anew before it is read",
+    (
         "service/web/addresses.py",
         "never not forwarded",
     ): "a shorter way to the same",
