@@ -5,6 +5,7 @@ is cut is `Protocol`'s.
 """
 
 import asyncio
+import re
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
@@ -15,6 +16,7 @@ from service.web.headers import is_host
 from service.web.limits import FIELDS_PARSED, LONGEST_QUERY
 
 _VERSIONS = ("1.1", "1.0")
+_VERSION_BEHIND = re.compile(rb" HTTP/[0-9.]*$")
 
 
 class ParsingConnection(Connection):
@@ -40,12 +42,13 @@ class ParsingConnection(Connection):
         return True
 
     def _has_long_query(self, data: bytes = b"") -> bool:
-        """Tell whether the query leaves no room for what follows it.
+        """Tell whether the query, as far as it has come, is too long.
 
         `data` has the beginning of the head where none of it was parsed.
         """
-        target = self.url if self._parsing else data.partition(b"\r\n")[0]
-        return len(target.partition(b"?")[2]) > LONGEST_QUERY + len(b" HTTP/1.1")
+        line = data.partition(b"\r\n")[0]
+        target = self.url if self._parsing else _VERSION_BEHIND.sub(b"", line)
+        return len(target.partition(b"?")[2]) > LONGEST_QUERY
 
     def _without_upgrade(self) -> None:
         """Go on as if no upgrade were offered (RFC 9110, section 7.8): the body is to be read.

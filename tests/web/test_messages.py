@@ -68,6 +68,7 @@ async def test_a_request(step: int) -> None:
         (b"http://test", "/", ""),
         (b"/?", "/", ""),
         (b"/a?b?c", "/a", "b?c"),
+        (b"//a/b", "//a/b", ""),
         (b"*", "/", ""),
     ],
 )
@@ -173,6 +174,39 @@ async def test_the_room_of_a_head_is_its_own() -> None:
     for trailers, statuses in ((48, [200, 200]), (49, [431])):
         sent = many + b"a:\r\n" * trailers + b"\r\n" + LAST
         assert [status for status, *_ in await ask(sent, end=False)] == statuses
+
+
+@pytest.mark.parametrize("step", [0, 1000, 4000])
+@pytest.mark.parametrize(("query", "status"), [(1024, 431), (1025, 414)])
+@pytest.mark.parametrize("fields", [b"X: ".ljust(70_000, b"x"), b"a:\r\n" * 2000 + b"\r\n"])
+async def test_a_long_query_comes_before_long_fields(
+    step: int, query: int, status: int, fields: bytes
+) -> None:
+    """To the byte, whether the rest is too long or of too many fields, and however it arrives."""
+    sent = b"GET /?" + b"q" * query + b" HTTP/1.1\r\n" + fields
+    assert [found for found, *_ in await ask(sent, step)] == [status]
+
+
+@pytest.mark.parametrize(("length", "paused"), [(65_536, False), (65_537, True)])
+async def test_a_body_that_the_app_does_not_take(length: int, paused: bool) -> None:
+    """Waits at the client's end beyond 64 KiB, until the app takes it."""
+    taken = asyncio.Event()
+
+    async def late(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await taken.wait()
+        await respond(send, b"%d" % len(await read(receive)))
+
+    loop = asyncio.get_running_loop()
+    async with connected(late) as (protocol, client):
+        head = POST + CLOSE + b"Content-Length: %d\r\n\r\n" % (length + 1)
+        async with asyncio.timeout(10):
+            await loop.sock_sendall(client, head + b"x" * length)
+            while len(getattr(protocol.cycle, "body", b"")) < length:  # noqa: ASYNC110  the parser sets no event
+                await asyncio.sleep(0)
+        assert protocol.flow.read_paused is paused
+        taken.set()
+        [(status, _, told)] = answers(await answer(client, b"x", end=False))
+        assert (status, told) == (200, length + 1)
 
 
 async def test_expectations() -> None:

@@ -41,6 +41,15 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "0 + 1 in self.trailers = 0",
     ): "set anew before it is read",
     (
+        "service/web/parsing.py",
+        "False negated in _has_host = False",
+    ): "set anew with each message",
+    (
+        "service/web/parsing.py",
+        "False negated in _stand_in = False  # the parser knows the body only, see "
+        "`_without_upgrade`",
+    ): "makes one more parser, of the same kind",
+    (
         "service/web/addresses.py",
         "never not forwarded",
     ): "a shorter way to the same",
