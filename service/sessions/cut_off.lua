@@ -31,10 +31,12 @@ local function sessions_in_index(is_whole, ids)
   return sessions, others
 end
 
-local function split(ids)
+-- Each of the joined `ids` but `other`.
+local function split(ids, other)
   local each = {}
   for start = 1, #ids, SESSION_ID_BYTES do
-    each[#each + 1] = ids:sub(start, start + SESSION_ID_BYTES - 1)
+    local id = ids:sub(start, start + SESSION_ID_BYTES - 1)
+    if id ~= other then each[#each + 1] = id end
   end
   return each
 end
@@ -121,9 +123,12 @@ local function cut_off(kept, least, version, what, ...)
   local last, meanwhile = tonumber(known[2] or 0), known[3] or ''
   local own_fields = (known[1] and 1 or 0) + (known[2] and 1 or 0) + (known[3] and 1 or 0)
   local is_small = size - own_fields <= MOST_LOOKED_AT
-  -- While the row changes, the sessions opened by the new one are noted; afterwards they are any.
-  local may_be_any = least ~= '' and (version == '' or not (known[1] or ''):match(CHANGING))
-  local ids = least ~= '' and split(meanwhile) or {}
+  -- Those opened by the new row are noted while it changes; once it has, or if they are too many, they
+  -- may be any.
+  local are_noted = version ~= '' and (known[1] or ''):match(CHANGING)
+    and #meanwhile < SESSION_ID_BYTES * MOST_MEANWHILE
+  local may_be_any = least ~= '' and not are_noted
+  local ids = least ~= '' and split(meanwhile, kept) or {}
   if kept ~= '' then ids[#ids + 1] = kept end
   local is_whole = is_small or may_be_any or kinds == '1'
   local sessions, fields = sessions_in_index(is_whole, ids)

@@ -18,8 +18,6 @@
 -- is written, so a number that still stands is one that a restored user store does not have. Whether an
 -- announced change was written by now, only the user store knows: such a caller asks it afterwards.
 
-local MOST_MEANWHILE = 128 -- ids of sessions, noted for a cut-off while the row changes
-
 local now, most_living = now_ms(), tonumber(most)
 local known, last_cut_off, meanwhile =
   unpack(redis.call('HMGET', index, VERSION_FIELD, CUT_OFF_FIELD, MEANWHILE_FIELD))

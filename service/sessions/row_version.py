@@ -28,7 +28,8 @@ the user store, and what they have read is noted.
 
 Two more fields are there only when there is something to say: `d`, while `v` is changing, has the
 ids of the sessions that were opened meanwhile (the latest 128, joined), for a cut-off that has to
-tell which of them are by the new row (`cut_off.lua`); `c` is the time of the last cut-off, ms.
+tell which of them are by the new row (`cut_off.lua`, which looks at all once these are so many);
+`c` is the time of the last cut-off, ms.
 
 Anything else in `v` is `UnknownLayout`; but what begins with `?` is enough for who asks who the
 caller is, since the user store is right whatever follows. The Lua of it: `row_version.lua` reads
@@ -46,6 +47,7 @@ from service.redis.keys import LONGEST_CHANGE
 
 FIELD, CUT_OFF_FIELD, MEANWHILE_FIELD = "v", "c", "d"
 _CHANGING = b"?"
+_MOST_MEANWHILE = 128
 HIGHEST = 2**53 - 1
 """The highest version that scripts can tell from its neighbours."""
 
@@ -53,6 +55,7 @@ CONSTANTS: Mapping[str, str | int] = {
     "VERSION_FIELD": FIELD,
     "CUT_OFF_FIELD": CUT_OFF_FIELD,
     "MEANWHILE_FIELD": MEANWHILE_FIELD,
+    "MOST_MEANWHILE": _MOST_MEANWHILE,
     "SETTLED": "^%d+$",
     "CHANGING": "^%?(%d+) (%d+) (%d+)$",
     "CHANGING_BYTE": _CHANGING[0],

@@ -150,11 +150,13 @@ async def test_logouts_cap_a_stream_as_well(keys: RedisServer) -> None:
 
 
 def test_the_page_lists_what_the_scripts_write() -> None:
-    """Each event that a script of the sessions emits has a row in docs/events.md, and no other."""
-    package = Path(scripts.__file__).parent
-    sources = "".join(path.read_text() for path in package.iterdir() if path.is_file())
-    emitted = set(re.findall(r"[\"']((?:user|session)\.[a-z]+[A-Z]?[A-Za-z]*)[\"']", sources))
+    """Each event about users and sessions that is emitted has a row in docs/events.md, and no
+    other."""
+    package = Path(scripts.__file__).parent.parent
+    files = [path for kind in ("*.lua", "*.py") for path in package.rglob(kind)]
+    sources = "".join(path.read_text() for path in files)
+    emitted = set(re.findall(r"[\"']((?:user|sessions?)\.[a-z]+[A-Z]?[A-Za-z]*)[\"']", sources))
     page = (REPOSITORY / "docs" / "events.md").read_text()
-    listed = set(re.findall(r"^\| `((?:user|session)\.[A-Za-z]+)`", page, re.MULTILINE))
+    listed = set(re.findall(r"^\| `((?:user|sessions?)\.[A-Za-z]+)`", page, re.MULTILINE))
     assert emitted == listed
     assert len(listed) >= 6

@@ -4,10 +4,12 @@ of the same millisecond is."""
 from typing import Any
 
 import pytest
+from tools.testbed.parts import CLIENT
 from tools.testbed.redis_server import RedisServer
 
 from service.errors import UnknownLayout
 from service.redis.keys import LONGEST_CHANGE
+from service.twofactor.scripts import publish_row
 from tests.sessions.scripted import (
     HOUR,
     INDEX,
@@ -177,6 +179,22 @@ async def test_a_change_that_was_not_made(scripted: Scripted, keys: RedisServer)
         assert client.hget(INDEX, "v") == b"of another version"
 
 
+@pytest.mark.parametrize("changes", [1, 2])
+async def test_a_change_that_ends_nobody(
+    scripted: Scripted, keys: RedisServer, changes: int
+) -> None:
+    """Once the row has settled, nobody has been opened meanwhile; while another change goes on,
+    they have."""
+    await scripted.open(1)
+    for _ in range(changes):
+        await scripted.announce()
+    await scripted.open(2, read=0, noted=index(keys)[b"v"])
+    event = "twoFA.recoveryCodeUsed"
+    await publish_row(scripted.clock, USER, CLIENT, row_version=7, event=event)
+    assert index(keys).get(b"d") == (sid(2) if changes == 2 else None)
+    assert index(keys).keys() - {b"d"} == {sid(1), sid(2), b"v"}
+
+
 async def test_the_latest_of_those_opened_meanwhile(scripted: Scripted, keys: RedisServer) -> None:
     """Are noted, 128 of them, and none where nothing changes."""
     await scripted.open(0)
@@ -200,6 +218,33 @@ async def test_the_one_that_is_kept(scripted: Scripted, keys: RedisServer, row: 
         assert client.get(key(1)) == record(0, opened, 0, 5, row=7)
         assert client.pexpiretime(key(1)) == ends
     assert await living(scripted, 1) == [1]
+
+
+async def test_the_one_that_is_kept_among_those_opened_meanwhile(
+    scripted: Scripted, keys: RedisServer
+) -> None:
+    """It is told of once, and counted once, however many others there are."""
+    for number in range(100, 100 + MANY):
+        await scripted.open(number, most=1_000)
+    await scripted.announce()
+    noted = index(keys)[b"v"]
+    for number in (1, 2):
+        await scripted.open(number, read=7, noted=noted, most=1_000)
+    assert await scripted.end_all(keep_id=sid(1), from_version=7, row_version=7) == MANY
+    kept = feed(keys)[0][b"k"]
+    assert sorted((kept[:12], kept[12:])) == [sid(1), sid(2)]
+    assert index(keys).keys() == {sid(1), sid(2), b"c", b"v"}
+
+
+async def test_more_than_are_noted(scripted: Scripted, keys: RedisServer) -> None:
+    """Where so many are opened meanwhile that not all are noted, all are looked at."""
+    await scripted.open(0, read=0)
+    await scripted.announce()
+    noted = index(keys)[b"v"]
+    for number in range(1, 131):
+        await scripted.open(number, read=7, noted=noted, most=1_000)
+    assert await scripted.publish(7) == 1
+    assert len(feed(keys)[0][b"k"]) == 130 * 12
 
 
 async def test_one_that_has_ended_is_not_kept(scripted: Scripted, keys: RedisServer) -> None:
