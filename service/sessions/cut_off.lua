@@ -42,9 +42,11 @@ local function split(ids, other)
 end
 
 -- Which of these sessions live and were opened by the version `least` of the row or a later one; and
--- `kept`, which counts as opened by that version from now on.
-local function staying(sessions, kept, least, before)
-  local stay = {}
+-- `kept`, which counts as opened by that version from now on. Later ones are those of `meanwhile`, if it
+-- is known who came meanwhile: in a user store that has gone back, a number above is not a later one.
+local function staying(sessions, kept, least, before, meanwhile)
+  local stay, came = {}, {}
+  for _, id in ipairs(meanwhile or {}) do came[id] = true end
   for start = 1, #sessions, 100 do
     local keys = {}
     for i = start, math.min(start + 99, #sessions) do keys[#keys + 1] = sessions[i][2] end
@@ -54,7 +56,8 @@ local function staying(sessions, kept, least, before)
       if record and not is_over(record, before) then
         generation, opened, used, life, proof, last_proof, row, flags, client = unpack_record(record)
       end
-      if row and (row >= least or session[1] == kept) then
+      local counts = row and (row == least or row > least and (not meanwhile or came[session[1]]))
+      if row and (counts or session[1] == kept) then
         stay[session[1]] = true
         if row < least then
           redis.call('SET', session[2], pack_record(generation, opened, used, life, proof, last_proof,
@@ -133,7 +136,9 @@ local function cut_off(kept, least, version, what, ...)
   local is_whole = is_small or may_be_any or kinds == '1'
   local sessions, fields = sessions_in_index(is_whole, ids)
   local before = redis.call('GET', BEFORE .. tag:sub(1, 4))
-  local stay = least ~= '' and staying(sessions, kept, tonumber(least), before) or {[kept] = true}
+  local came = not may_be_any and ids or nil
+  local stay = least ~= '' and staying(sessions, kept, tonumber(least), before, came)
+    or {[kept] = true}
 
   local ended, stay_ids, noted_ids = {}, {}, {}
   for _, session in ipairs(sessions) do

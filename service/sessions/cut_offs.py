@@ -66,9 +66,9 @@ class CutOffs:
         """End a user's sessions, but for `keep`, and return how many have ended.
 
         `row_version` is that of a change that was announced, and is published in the same step;
-        sessions that were opened by that row or a later one stay. `deleted`: there is no row any
-        more, and nobody who has read it before opens a session. Without either, where no session
-        has ended nothing is written, no event either.
+        sessions that were opened by that row, or meanwhile by a later one, stay. `deleted`: there
+        is no row any more, and nobody who has read it before opens a session. Without either, where
+        no session has ended nothing is written, no event either.
         """
         version: int | str = HIGHEST if deleted else "" if row_version is None else row_version
         return await self._end(user_id, origin, keep or b"", version, version, event, reason, by)

@@ -141,6 +141,21 @@ async def test_who_stays_of_a_change(
     assert await living(scripted, 1, 2, 3, 4) == [3, 4]
 
 
+@pytest.mark.parametrize("beside", [0, MANY])
+async def test_versions_that_a_restored_store_has_not(
+    scripted: Scripted, keys: RedisServer, beside: int
+) -> None:
+    """A session of before the change ends, though it was opened by a row with a higher version: the
+    user store has gone back since."""
+    for number in range(100, 100 + beside):
+        await scripted.open(number, read=9, most=1_000)
+    await scripted.open(1, read=9, most=1_000)
+    await scripted.announce()
+    await scripted.open(2, read=7, noted=index(keys)[b"v"], most=1_000)
+    assert await scripted.publish(7) == 1 + beside
+    assert await living(scripted, 1, 2) == [2]
+
+
 async def test_of_two_changes_at_once(scripted: Scripted, keys: RedisServer) -> None:
     """The row goes on changing for the other one; who was opened meanwhile is not forgotten."""
     await scripted.open(1)
