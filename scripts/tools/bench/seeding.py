@@ -25,7 +25,6 @@ from tools.seed.stores import Stores, open_stores
 
 _AT_ONCE = 32
 _BATCH = 1000  # of a lane
-_PATIENCE_MS = 30_000  # for a reply: nobody waits, and the queue is long
 
 
 class Signed(msgspec.Struct, frozen=True):
@@ -76,7 +75,7 @@ class Seeder:
 async def seeding(settings: Settings) -> AsyncIterator[Seeder]:
     """Open a seeder on the stores that `settings` name, which are founded if they are new."""
     migrate(settings.database_url.reveal())
-    async with open_stores(_patient(settings), founding=True) as stores:
+    async with open_stores(settings, founding=True) as stores:
         yield Seeder(stores)
 
 
@@ -96,12 +95,8 @@ async def fill(settings: Settings, count: int, progress: Progress) -> None:
             await gather(open_one, batch, AT_ONCE)
             progress.advance(len(batch))
 
-    async with open_stores(_patient(settings), lanes=LANES) as stores:
+    async with open_stores(settings, lanes=LANES) as stores:
         await together(lane(sessions) for sessions in stores.lanes)
-
-
-def _patient(settings: Settings) -> Settings:
-    return msgspec.structs.replace(settings, redis_reply_timeout_ms=_PATIENCE_MS)
 
 
 def _address() -> EmailAddress:
