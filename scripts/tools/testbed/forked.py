@@ -140,6 +140,7 @@ def _run(
     os.environ.update(environment)
     sys.argv = [module, *arguments]
     gc.enable()
+    gc.freeze()  # what is imported lives on: the collection at a start need not look at it
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
