@@ -154,7 +154,13 @@ def create_app(settings: Settings) -> ASGIApp:
         request_class=JsonRequest,
         response_class=RouteResponse,
         exception_handlers=HANDLERS,
-        state=State({**openapi.state(_ROUTES), **trusting(proxies)}),
+        state=State(
+            {
+                **openapi.state(_ROUTES),
+                **trusting(proxies),
+                "password_min": settings.password_min,
+            }
+        ),
         openapi_config=None,  # its own pages answer in another shape when they find nothing
         request_max_body_size=BODY_LIMIT,
         logging_config=None,

@@ -1,7 +1,9 @@
 """The sessions of the page: listed, ended, renewed by itself."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +20,8 @@ IPHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 "
     "(KHTML, like Gecko) Version/17.0 Mobile/15E148 Safari/604.1"
 )
+Visit = Callable[..., Any]
+
 STORED = "sessionStorage.getItem('refreshToken')"
 
 
@@ -43,23 +47,29 @@ async def test_listing_and_ending(visitor: Visitor, http: httpx.AsyncClient) -> 
     rows = ada.page.locator("#sessions li")
     await expect(rows).to_have_count(4)
     shown = await rows.locator("strong").all_inner_texts()
-    assert shown == ["curl", "Safari on iPhone", "Firefox on Windows", "Chrome on Linux"]
-    await expect(rows.nth(0)).to_contain_text("127.0.0.1")
+    assert shown == ["Chrome on Linux", "curl", "Safari on iPhone", "Firefox on Windows"]
+    await expect(rows.nth(1)).to_contain_text("127.0.0.1")
     for time in await rows.locator("time").all():
         moment = await time.get_attribute("datetime")
         told = "moment => new Intl.DateTimeFormat('en-GB', {dateStyle: 'medium', timeStyle: 'short'"
-        assert await time.inner_text() == await ada.page.evaluate(
+        assert await time.get_attribute("title") == await ada.page.evaluate(
             f"{told}}}).format(new Date(moment))", moment
         )
-    await expect(rows.nth(3)).to_contain_text("This one")
-    await expect(rows.nth(3).locator("button")).to_have_count(0)
+        assert await time.inner_text() == "just now"
+    await expect(rows.nth(0)).to_contain_text("This one")
+    await expect(rows.nth(0).locator("button")).to_have_count(0)
 
     await ada.press("End the session of Firefox on Windows at 127.0.0.1")
+    await ada.agree("End this session?", "Cancel")
+    assert [(await one.me()).status_code for one in people] == [200, 200, 200]
+    await ada.press("End the session of Firefox on Windows at 127.0.0.1")
+    await ada.agree("End this session?", "End session")
     await expect(rows).to_have_count(3)
     await ada.sees("#notice", "Session ended.")
     await ada.has_focus("sessions-heading")
     assert [(await one.me()).status_code for one in people] == [401, 200, 200]
     await ada.press("End all other sessions")
+    await ada.agree("End all other sessions?", "End them")
     await expect(rows).to_have_count(1)
     await ada.sees("#notice", "2 sessions ended.")
     await expect(ada.page.locator("#end-others")).to_be_hidden()
@@ -92,8 +102,41 @@ async def test_a_session_ended_elsewhere(visitor: Visitor, http: httpx.AsyncClie
     await ada.sees("#factor-off")
 
 
-async def test_a_reload_stays_signed_in_and_a_new_tab_is_not(visitor: Visitor) -> None:
-    """The refresh token belongs to the tab; the access token is nowhere but in memory."""
+async def test_signing_out_everywhere(visitor: Visitor, http: httpx.AsyncClient) -> None:
+    """This session and the others end, and the page asks to sign in."""
+    ada = await visitor.sign_up()
+    other = await elsewhere(http, ada.email, FIREFOX)
+    await ada.press("Sign out everywhere")
+    await ada.agree("Sign out everywhere?", "Sign out everywhere")
+    await ada.sees("#sign-in")
+    await ada.sees("#notice", "You are signed out everywhere.")
+    assert (await other.me()).status_code == 401
+    assert await ada.page.evaluate(STORED) is None
+
+
+async def test_how_long_ago(visitor: Visitor) -> None:
+    """Times are told as people tell them."""
+    ada = await visitor.sign_up()
+    ages = {0: "just now", 58: "just now", 60: "1 minute ago", 7_300: "2 hours ago"}
+    ages |= {90_000: "yesterday", 3 * 86_400: "3 days ago", 40 * 86_400: "last month"}
+    remaining = iter(ages)
+
+    async def age(route: Route) -> None:
+        answer = await route.fetch()
+        body = await answer.json()
+        made = datetime.now(UTC) - timedelta(seconds=next(remaining) + 0.2)
+        body["sessions"][0]["createdAt"] = made.isoformat()
+        await route.fulfill(response=answer, json=body)
+
+    await ada.page.route("**/auth/sessions", age)
+    for told in ages.values():
+        await ada.page.reload()
+        await ada.sees("#sessions .since", told)
+
+
+async def test_tabs_share_one_session(visitor: Visitor) -> None:
+    """A reload stays signed in; a new tab takes the session of the first over, and signing out in
+    one ends it for both. The access token is nowhere but in memory."""
     ada = await visitor.sign_up()
     kept = await ada.page.evaluate("Object.values(sessionStorage)")
     assert [token[:4] for token in kept] == ["osr_"]
@@ -101,7 +144,21 @@ async def test_a_reload_stays_signed_in_and_a_new_tab_is_not(visitor: Visitor) -
     await ada.sees("#home", ada.email)
     fresh = ada.at(await ada.context.new_page())
     await fresh.page.goto("/account")
-    await fresh.sees("#sign-in")
+    await fresh.sees("#home", ada.email)
+    await expect(fresh.page.locator("#sessions li")).to_have_count(1)
+    assert await fresh.page.evaluate(STORED) == await ada.page.evaluate(STORED)
+    await fresh.sign_out()
+    await ada.sees("#sign-in")
+    await ada.sees("#notice", "You are signed out.")
+    await fresh.page.close()
+    await ada.page.reload()
+    await ada.sees("#sign-in")
+
+
+async def test_a_profile_of_its_own_shares_nothing(visit: Visit) -> None:
+    """Another browser profile has to sign in."""
+    await (await visit()).sign_up()
+    await (await visit()).sees("#sign-in")
 
 
 async def test_two_calls_at_once_renew_once(visitor: Visitor) -> None:
@@ -130,6 +187,7 @@ async def test_two_calls_at_once_renew_once(visitor: Visitor) -> None:
     await ada.page.evaluate(
         "for (const id of ['enable', 'end-others']) document.getElementById(id).click()"
     )
+    await ada.agree("End all other sessions?", "End them")
     await ada.sees("#qr svg")
     await ada.sees("#notice", "0 sessions ended.")
     assert len(refused) == 2

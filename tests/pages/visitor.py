@@ -60,6 +60,12 @@ class Visitor:
         """Press the button that is called this."""
         await self.page.get_by_role("button", name=name, exact=True).click()
 
+    async def agree(self, question: str, button: str) -> None:
+        """Press the button of the question that is on the screen."""
+        await self.sees("#question-heading", question)
+        await self.page.click(f"#question button:text-is('{button}')")
+        await expect(self.page.locator("#question")).to_be_hidden()
+
     async def sign_up(self) -> "Visitor":
         """Go to the form, and create an account."""
         await self.page.click("text=Create an account")

@@ -37,6 +37,9 @@ HEADERS = {
 
 PAGE = "account.html"
 
+PASSWORD_MIN = b"{{password_min}}"
+"""What stands in the page for the length of the shortest password."""
+
 
 class File(msgspec.Struct, frozen=True):
     """A file, ready to be sent. `tag` is its ETag (RFC 9110, section 8.8.3).

@@ -15,7 +15,7 @@ from litestar.exceptions import NotFoundException
 
 from service.errors import InvalidField, Overloaded
 from service.web.authentication import PUBLIC
-from service.web.pages.files import FILES, HEADERS, PAGE
+from service.web.pages.files import FILES, HEADERS, PAGE, PASSWORD_MIN
 from service.web.requests import JsonRequest, headers_of
 from service.web.routes.bodies import NO_STORE, Body
 from service.web.services import services_of
@@ -41,9 +41,11 @@ class QrBody(Body, frozen=True):
 
 
 @get("/account", opt=PUBLIC, response_headers=HEADERS | NO_STORE, include_in_schema=False)
-async def page() -> Response[bytes]:
+async def page(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Serve the account page. It is the same for everybody."""
-    return Response(FILES[PAGE].content, media_type=FILES[PAGE].media_type)
+    shortest = str(request.app.state.password_min).encode()
+    content = FILES[PAGE].content.replace(PASSWORD_MIN, shortest)
+    return Response(content, media_type=FILES[PAGE].media_type)
 
 
 @get("/account/{name:str}", opt=PUBLIC, response_headers=HEADERS | _FRESH, include_in_schema=False)

@@ -1,11 +1,13 @@
 // The page: who is here decides what it shows.
 
-import { callSignedIn, forget, isSignedIn, signOut } from "./api.js";
+import { adoptFromOtherTab, callSignedIn, forget, isSignedIn, signOut } from "./api.js";
+import { setUpDialogs } from "./dialogs.js";
 import { onPress } from "./forms.js";
 import { element, notify, showScreen } from "./screens.js";
 import { setUpSecondFactor, showSecondFactor } from "./second_factor.js";
 import { setUpSessions, showSessions } from "./sessions.js";
 import { setUpSigningIn, showSignIn } from "./signing_in.js";
+import { closePasswordForm, setUpYourAccount, showResetIfAsked } from "./your_account.js";
 
 async function reload() {
   const { body } = await callSignedIn("GET", "/auth/me");
@@ -30,23 +32,30 @@ function showTrouble(error) {
 
 setUpSigningIn(enter);
 setUpSecondFactor(reload);
-setUpSessions();
+setUpSessions(leave);
+setUpYourAccount(reload, leave);
+setUpDialogs();
 
 element("try-again").addEventListener("click", enter);
 onPress(element("sign-out"), element("notice"), async () => {
   await signOut();
   leave("You are signed out.");
 });
-window.addEventListener("signedout", () => leave("Your session has ended. Sign in again."));
+window.addEventListener("expired", () => leave("Your session has ended. Sign in again."));
+window.addEventListener("signedout", () => leave("You are signed out."));
 
 function leave(text) {
   forget();
   showSecondFactor({ enabled: false, recoveryCodesLeft: 0 }); // no secret stays behind
   element("sessions").replaceChildren();
   element("email").textContent = "";
+  closePasswordForm();
   showSignIn();
   notify(text);
 }
 
-if (isSignedIn()) await enter();
-else showSignIn({ focus: false });
+if (!showResetIfAsked()) {
+  if (!isSignedIn()) await adoptFromOtherTab();
+  if (isSignedIn()) await enter();
+  else showSignIn({ focus: false });
+}

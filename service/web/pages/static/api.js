@@ -1,18 +1,36 @@
 // Talks to the service and keeps the tokens; nothing else on the page sees one.
 
 // The access token lives in memory only. The refresh token is in sessionStorage: it survives a
-// reload, belongs to this tab, and is gone when the tab is closed. Other sites cannot read it, and a
-// script of theirs cannot get in here: the Content-Security-Policy lets only our own files run.
+// reload and is gone when the last tab is closed. Other sites cannot read it, and a script of theirs
+// cannot get in here: the Content-Security-Policy lets only our own files run.
 const STORED = "refreshToken";
+const OTHER_TABS_ANSWER_WITHIN = 200; // ms
 let accessToken = null;
 let renewal = null;
+let adopt = null; // while this tab asks the others
+let askForProof = null;
 
-// A tab that is duplicated takes a copy of sessionStorage along. What one tab renews, it tells those
-// that hold the same token: spent again later, it would count as stolen and end the session.
+// All tabs share one session. A new one asks the others for it; what one renews it tells the rest,
+// as a token that is spent again later would count as stolen; and one that signs out ends it for all.
 const tabs = new BroadcastChannel("account");
-tabs.onmessage = ({ data: { spent, tokens } }) => {
-  if (sessionStorage.getItem(STORED) === spent) keep(tokens);
+tabs.onmessage = ({ data: { wanted, offered, spent, tokens, over } }) => {
+  const held = sessionStorage.getItem(STORED);
+  if (wanted && held) tabs.postMessage({ offered: { accessToken, refreshToken: held } });
+  else if (offered && adopt) adopt(offered);
+  else if (tokens && held === spent) keep(tokens);
+  else if (over && held === over) end("signedout");
 };
+
+// Takes over the session of another tab of this browser, if there is one.
+export async function adoptFromOtherTab() {
+  const offered = await new Promise((resolve) => {
+    adopt = resolve;
+    setTimeout(resolve, OTHER_TABS_ANSWER_WITHIN);
+    tabs.postMessage({ wanted: true });
+  });
+  adopt = null;
+  if (offered) keep(offered);
+}
 
 // `field` is the one that the message is about, if any; `status` is 0 when no answer came. `isTold`
 // when the page has reacted already: the session is over.
@@ -44,6 +62,19 @@ export function forget() {
   sessionStorage.removeItem(STORED);
 }
 
+// Keeps the tokens that this session goes on with, here and in the other tabs.
+export function replace(tokens) {
+  const spent = sessionStorage.getItem(STORED);
+  keep(tokens);
+  tabs.postMessage({ spent, tokens });
+}
+
+// The session is over: forgets it, here and in the other tabs.
+export function forgetEverywhere() {
+  tabs.postMessage({ over: sessionStorage.getItem(STORED) });
+  forget();
+}
+
 // Calls without a token. Answers {status, body}; throws ApiError for every error.
 export const call = async (method, path, body) => read(await send(method, path, body));
 
@@ -68,13 +99,38 @@ export async function signOut() {
     const hasEnded = error.status === 401 || error.code === "session_not_found";
     if (!hasEnded) throw error;
   }
-  forget();
+  forgetEverywhere();
+}
+
+// `ask(factorNeeded)` lets the person prove anew who they are; it throws where they do not want to.
+export function onProofNeeded(ask) {
+  askForProof = ask;
+}
+
+// Proves by `{password}` or `{code}` that it is still the same person.
+export async function reauthenticate(proof) {
+  const request = (token) => {
+    const refreshToken = sessionStorage.getItem(STORED);
+    return send("POST", "/auth/reauthenticate", { ...proof, refreshToken }, token);
+  };
+  replace((await read(await renewing(request))).body);
 }
 
 async function authorized(request) {
+  const answer = await renewing(request);
+  if (!wantsProof(answer)) return answer;
+  await askForProof();
+  return renewing(request);
+}
+
+const wantsProof = (answer) =>
+  answer.status === 401 &&
+  answer.headers?.get("WWW-Authenticate")?.includes("insufficient_user_authentication");
+
+async function renewing(request) {
   const token = accessToken ?? (await renewed());
   const answer = await request(token);
-  if (answer.status !== 401) return answer;
+  if (answer.status !== 401 || wantsProof(answer)) return answer;
   // Whoever noticed first has renewed it already.
   return request(accessToken && accessToken !== token ? accessToken : await renewed());
 }
@@ -91,17 +147,20 @@ async function renew() {
   const spent = sessionStorage.getItem(STORED);
   try {
     const { body: tokens } = await call("POST", "/auth/refresh", { refreshToken: spent ?? "" });
-    keep(tokens);
-    tabs.postMessage({ spent, tokens });
+    replace(tokens);
     return accessToken;
   } catch (error) {
     if (error.status === 401) {
-      forget();
       error.isTold = true;
-      window.dispatchEvent(new Event("signedout"));
+      end("expired");
     }
     throw error;
   }
+}
+
+function end(how) {
+  forget();
+  window.dispatchEvent(new Event(how));
 }
 
 async function send(method, path, body, token) {

@@ -1,17 +1,22 @@
 // Forms and buttons: what is typed goes out, and what comes back wrong is said where it belongs.
 
 // Which field an error is about, where the API does not name one.
-const FIELD_OF = {
-  invalid_credentials: "password",
-  weak_password: "password",
-  email_taken: "email",
-  invalid_code: "code",
+const FIELDS_OF = {
+  invalid_credentials: ["password"],
+  invalid_password: ["currentPassword", "password"],
+  weak_password: ["newPassword", "password"],
+  password_unchanged: ["newPassword"],
+  email_taken: ["email"],
+  invalid_code: ["code"],
 };
+
+const FIELDS = "input:not([type=checkbox])";
 
 // Calls `send(values)` when the form is submitted, once at a time. A form of one code is emptied
 // when that was wrong: it is typed anew, not mended.
 export function onSubmit(form, send) {
-  for (const input of form.querySelectorAll("input")) addErrorLine(input);
+  for (const input of form.querySelectorAll(FIELDS)) addErrorLine(input);
+  for (const input of form.querySelectorAll("[type=password]")) addReveal(input);
   const line = errorLine(`${form.closest("[id]").id}-error`);
   form.append(line);
   form.addEventListener("submit", async (event) => {
@@ -23,8 +28,8 @@ export function onSubmit(form, send) {
       complain(empty, "Please fill this in.");
       return;
     }
-    await busy(form, () => send(Object.fromEntries(new FormData(form))), (error) => {
-      const input = form.elements[error.field ?? FIELD_OF[error.code]];
+    await busy(form, () => send(valuesOf(form)), (error) => {
+      const input = fieldOf(form, error);
       if (input?.name === "code") input.value = "";
       if (input) complain(input, error.message);
       else say(line, error.message);
@@ -44,10 +49,50 @@ export function onPress(button, line, act) {
 export function reset(form) {
   form.reset();
   clear(form, form.lastElementChild);
+  for (const button of form.querySelectorAll(".reveal")) reveal(button, false);
+}
+
+// Saves text as a file.
+export function save(name, type, text) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
 }
 
 // Authenticator apps show a code as "123 456"; the service takes it without the space.
 export const withoutSpaces = (code) => code.replace(/\s/g, "");
+
+// What is typed, by the names of the fields; of a box whether it is ticked.
+function valuesOf(form) {
+  const values = Object.fromEntries(new FormData(form));
+  for (const box of form.querySelectorAll("[type=checkbox]")) values[box.name] = box.checked;
+  return values;
+}
+
+function fieldOf(form, error) {
+  const names = error.field ? [error.field] : (FIELDS_OF[error.code] ?? []);
+  return names.map((name) => form.elements[name]).find(Boolean);
+}
+
+// A button that shows the password, as long as nothing else is done with the form.
+function addReveal(input) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "link reveal";
+  button.setAttribute("aria-controls", input.id);
+  input.parentElement.append(button);
+  reveal(button, false);
+  button.addEventListener("click", () => reveal(button, input.type === "password"));
+}
+
+function reveal(button, isShown) {
+  const input = document.getElementById(button.getAttribute("aria-controls"));
+  input.type = isShown ? "text" : "password";
+  button.textContent = isShown ? "Hide" : "Show";
+  button.ariaLabel = `${button.textContent} ${input.labels[0].textContent.toLowerCase()}`;
+}
 
 async function busy(element, act, refuse) {
   element.ariaBusy = "true";
@@ -89,7 +134,7 @@ function say(line, message) {
 
 function clear(form, line) {
   line.textContent = "";
-  for (const input of form.querySelectorAll("input")) {
+  for (const input of form.querySelectorAll(FIELDS)) {
     input.ariaInvalid = null;
     input.nextElementSibling.textContent = "";
   }

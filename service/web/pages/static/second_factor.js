@@ -1,7 +1,8 @@
 // Turning the second factor on and off, and its recovery codes.
 
 import { callSignedIn, qrCode } from "./api.js";
-import { onPress, onSubmit, reset, withoutSpaces } from "./forms.js";
+import { expectSecondFactor } from "./dialogs.js";
+import { onPress, onSubmit, reset, save, withoutSpaces } from "./forms.js";
 import { copy, element, notify, showPart } from "./screens.js";
 
 let enrolment = null;
@@ -19,13 +20,14 @@ export function setUpSecondFactor(reload) {
     element("enable").focus();
   });
 
-  onSubmit(element("renew-codes"), async ({ code }) => {
-    const body = { code: withoutSpaces(code) };
+  onSubmit(element("renew-codes"), async ({ code, endOtherSessions }) => {
+    const body = { code: withoutSpaces(code), endOtherSessions };
     const answer = await callSignedIn("POST", "/auth/2fa/recovery-codes", body);
     showCodes(answer.body.recoveryCodes, "Your new recovery codes");
   });
-  onSubmit(element("disable"), async ({ code }) => {
-    await callSignedIn("POST", "/auth/2fa/disable", { code: withoutSpaces(code) });
+  onSubmit(element("disable"), async ({ code, endOtherSessions }) => {
+    const body = { code: withoutSpaces(code), endOtherSessions };
+    await callSignedIn("POST", "/auth/2fa/disable", body);
     await reload();
     element("second-factor-heading").focus();
     notify("Two-factor authentication is off.");
@@ -63,6 +65,7 @@ function showState(enabled) {
   const badge = element("second-factor-state");
   badge.textContent = enabled ? "On" : "Off";
   badge.classList.toggle("on", enabled);
+  expectSecondFactor(enabled);
 }
 
 async function enrol() {
@@ -76,6 +79,7 @@ async function enrol() {
   svg.setAttribute("aria-label", "QR code for your authenticator app");
   element("qr").replaceChildren(document.importNode(svg, true));
   element("secret").textContent = secret.match(/.{1,4}/g).join(" ");
+  element("open-app").href = body.otpauthUrl;
   const until = element("enrol-until");
   until.dateTime = body.expiresAt;
   until.textContent = new Date(body.expiresAt).toLocaleTimeString([], { timeStyle: "short" });
@@ -84,9 +88,9 @@ async function enrol() {
   element("enrol-heading").focus();
 }
 
-async function verify({ code }) {
+async function verify({ code, endOtherSessions }) {
   const { tempSecretId } = enrolment;
-  const body = { tempSecretId, code: withoutSpaces(code) };
+  const body = { tempSecretId, code: withoutSpaces(code), endOtherSessions };
   let answer;
   try {
     answer = await callSignedIn("POST", "/auth/2fa/verify", body);
@@ -111,6 +115,7 @@ function stopEnrolling() {
   enrolment = null;
   element("qr").replaceChildren();
   element("secret").textContent = "";
+  element("open-app").removeAttribute("href");
 }
 
 function showCodes(fresh, heading) {
@@ -130,10 +135,6 @@ function showCodes(fresh, heading) {
 function download() {
   const head = `Recovery codes of ${element("email").textContent} for ${location.host}`;
   const text = `${head}\nMade ${new Date().toLocaleString()}. Each works once.\n\n${codes.join("\n")}\n`;
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
-  link.download = "recovery-codes.txt";
-  link.click();
-  URL.revokeObjectURL(link.href);
+  save("recovery-codes.txt", "text/plain", text);
   notify("Recovery codes saved as a file.");
 }

@@ -1,8 +1,9 @@
 // Signing up and signing in, with the second step.
 
-import { call, keep } from "./api.js";
+import { call, isSignedIn, keep } from "./api.js";
 import { onSubmit, reset, withoutSpaces } from "./forms.js";
 import { element, notify, showScreen } from "./screens.js";
+import { showResetIfAsked } from "./your_account.js";
 
 let challengeId = null;
 
@@ -48,7 +49,9 @@ export function setUpSigningIn(enter) {
   });
   element("start-again").addEventListener("click", () => showSignIn());
   window.addEventListener("hashchange", () => {
-    if (element("home").hidden) showSignIn();
+    if (showResetIfAsked() || !element("home").hidden) return;
+    if (isSignedIn()) enter();
+    else showSignIn();
   });
 }
 
