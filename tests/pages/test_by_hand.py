@@ -122,6 +122,38 @@ async def test_the_qr_code_is_the_url(visit: Visit, address: str, scheme: str) -
     assert ada.phone.totp.name == ada.email
 
 
+async def test_on_the_phone_itself(visit: Visit) -> None:
+    """Who reads this on the phone that has the app gets a link to it, others do not."""
+    ada = await visit(is_mobile=True, has_touch=True, viewport={"width": 390, "height": 844})
+    await ada.sign_up()
+    scanned = await ada.begin_enrolment()
+    link = ada.page.locator("#open-app")
+    await expect(link).to_be_visible()
+    assert await link.get_attribute("href") == scanned
+    await ada.press("Cancel")
+    assert await link.get_attribute("href") is None
+
+    desk = await (await visit()).sign_up()
+    await desk.begin_enrolment()
+    await expect(desk.page.locator("#open-app")).to_be_hidden()
+
+
+async def test_showing_what_is_typed(visitor: Visitor) -> None:
+    """Each password can be shown, and is hidden again once the form was sent."""
+    field = visitor.page.locator("#sign-in-password")
+    await field.fill(PASSWORD)
+    await expect(field).to_have_attribute("type", "password")
+    await visitor.page.get_by_role("button", name="Show password", exact=True).first.click()
+    await expect(field).to_have_attribute("type", "text")
+    await visitor.page.get_by_role("button", name="Hide password", exact=True).first.click()
+    await expect(field).to_have_attribute("type", "password")
+    await visitor.page.get_by_role("button", name="Show password", exact=True).first.click()
+    await visitor.page.click("text=Create an account")
+    await visitor.sign_up_here()
+    await visitor.sign_out()
+    await expect(field).to_have_attribute("type", "password")
+
+
 async def test_cancelling_leaves_no_secret(visitor: Visitor) -> None:
     """Neither key nor QR code stays in the page; set up again, they are others."""
     ada = await visitor.sign_up()
