@@ -55,10 +55,14 @@ TABLE: dict[type[errors.ServiceError], Answer] = {
     ),
     errors.InvalidPassword: Answer(400, "invalid_password", "The password is wrong."),
     errors.InvalidCode: Answer(
-        400, "invalid_code", "The code is wrong, or it was used before; try the next one."
+        400,
+        "invalid_code",
+        "The code is wrong, or it was used before; wait up to 30 seconds for the next one.",
     ),
     errors.ChallengeFailed: Answer(
-        401, "invalid_code", "The code is wrong, or it was used before; try the next one."
+        401,
+        "invalid_code",
+        "The code is wrong, or it was used before; wait up to 30 seconds for the next one.",
     ),
     errors.ChallengeNotFound: Answer(
         401, "challenge_not_found", "The login has expired or was completed; log in again."
