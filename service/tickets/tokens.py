@@ -112,15 +112,13 @@ class TicketTokens:
 
 def _read(text: str, purpose: Purpose) -> bytes:
     prefix = purpose.prefix
-    if len(text) != len(prefix) + _BYTES * 4 // 3 or not text.startswith(prefix):
-        raise TicketNotFound
-    if not text.isascii():
+    if len(text) != len(prefix) + _BYTES * 4 // 3 or not text.isascii():
         raise TicketNotFound
     try:
         secret = base64.urlsafe_b64decode(text[len(prefix) :])
     except binascii.Error:
         raise TicketNotFound from None
-    if len(secret) != _BYTES or _spell(purpose, secret) != text:
+    if len(secret) != _BYTES or _spell(purpose, secret) != text:  # another prefix, or not canonical
         raise TicketNotFound
     if (secret[0], secret[2]) != (_VERSION, purpose.code):
         raise TicketNotFound

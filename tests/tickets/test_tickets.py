@@ -140,6 +140,21 @@ async def test_nothing_at_rest_tells_it(tickets: Tickets, keys: RedisServer) -> 
     assert issued.token not in repr(issued)
 
 
+async def test_the_layout(tickets: Tickets, keys: RedisServer) -> None:
+    """Version, digest and row version, then what is bound in an envelope: pods beside read it."""
+    token = token_of(tickets, await issue(tickets))
+    with keys.client() as client:
+        assert 50_000 < client.pttl(KEY) <= 60_000
+        assert client.get(KEY) == b"\x01" + token.digest + (2**53 - 1).to_bytes(7)
+        token = token_of(tickets, await issue(tickets, bound=b"to be kept secret"))
+        stored = client.get(KEY)
+    assert stored[:24] == b"\x01" + token.digest + (2**53 - 1).to_bytes(7)
+    opened = Keyring({1: bytes(32)}).open(
+        stored[24:], purpose="ticket", bound_to=b"\x01" + USER + token.digest
+    )
+    assert opened == b"to be kept secret"
+
+
 async def test_what_is_bound_belongs_to_it(tickets: Tickets, keys: RedisServer) -> None:
     """Moved to another user's ticket, it does not open."""
     await issue(tickets, bound=b"to be kept secret")
