@@ -98,16 +98,43 @@ local function end_one_by_one(ended)
   return count
 end
 
--- Write the user's index anew. It lives as long as the one before, or as somebody may still sign in by
--- a row that was read before the change.
-local function write_index(now, fields, has_sessions)
+-- Tell the guards of the bucket that this user's sessions that were opened by `t` have ended, but few.
+local function tell_of_cut_off(t, stay_ids)
+  local uid = index:sub(-USER_ID_BYTES)
+  if #stay_ids == 0 then return tell_guards('u', uid, 't', t) end
+  tell_guards('u', uid, 't', t, 'k', table.concat(stay_ids))
+end
+
+-- Write the user's index anew: these fields, the time of the cut-off, and what is `noted` of the row. It
+-- lives as long as the one before, or as somebody may still sign in by a row that was read before the
+-- change.
+local function write_index(now, fields, t, noted, meanwhile)
   local expiry = now + LONGEST_CHANGE
-  if has_sessions then expiry = math.max(expiry, redis.call('PEXPIRETIME', index)) end
+  if #fields > 0 then expiry = math.max(expiry, redis.call('PEXPIRETIME', index)) end
+  fields[#fields + 1], fields[#fields + 2] = CUT_OFF_FIELD, t
+  if noted then fields[#fields + 1], fields[#fields + 2] = VERSION_FIELD, noted end
+  if #meanwhile > 0 then fields[#fields + 1], fields[#fields + 2] = MEANWHILE_FIELD, meanwhile end
   redis.call('UNLINK', index)
   for start = 1, #fields, 1000 do
     redis.call('HSET', index, unpack(fields, start, math.min(start + 999, #fields)))
   end
   redis.call('PEXPIREAT', index, string.format('%.0f', expiry))
+end
+
+-- Publish the version, if there is one. Return what is noted of the row then, and the ids of those that
+-- stay of the sessions that were opened while it goes on changing.
+local function published(version, noted, meanwhile, stay)
+  local left = {}
+  if version ~= '' then
+    publish(version)
+    noted = redis.call('HGET', index, VERSION_FIELD) or version
+  end
+  if noted and noted:match(CHANGING) then
+    for _, id in ipairs(split(meanwhile)) do
+      if stay[id] then left[#left + 1] = id end
+    end
+  end
+  return noted, table.concat(left)
 end
 
 -- End the user's sessions, but for the one with the id `kept` ('' for none) and those that were opened
@@ -140,7 +167,7 @@ local function cut_off(kept, least, version, what, ...)
   local stay = least ~= '' and staying(sessions, kept, tonumber(least), before, came)
     or {[kept] = true}
 
-  local ended, stay_ids, noted_ids = {}, {}, {}
+  local ended, stay_ids = {}, {}
   for _, session in ipairs(sessions) do
     if stay[session[1]] then
       stay_ids[#stay_ids + 1] = session[1]
@@ -159,34 +186,10 @@ local function cut_off(kept, least, version, what, ...)
   end
   if count == 0 and version == '' then return 0 end
 
-  local noted = known[1]
-  if version ~= '' then
-    publish(version)
-    noted = redis.call('HGET', index, VERSION_FIELD) or version
-  end
+  local noted, meanwhile_left = published(version, known[1], meanwhile, stay)
   local at = emit(what, 'count', count, ...):match('^%d+')
-  at = math.max(now, tonumber(at), last + 1, (before or 0) + 1)
-  local t = string.format('%.0f', at)
-  if kinds ~= '1' then
-    local uid = index:sub(-USER_ID_BYTES)
-    if #stay_ids > 0 then
-      tell_guards('u', uid, 't', t, 'k', table.concat(stay_ids))
-    else
-      tell_guards('u', uid, 't', t)
-    end
-  end
-
-  local has_more = #fields > 0
-  fields[#fields + 1], fields[#fields + 2] = CUT_OFF_FIELD, t
-  if noted then
-    fields[#fields + 1], fields[#fields + 2] = VERSION_FIELD, noted
-    for _, id in ipairs(split(meanwhile)) do
-      if stay[id] then noted_ids[#noted_ids + 1] = id end
-    end
-    if noted:match(CHANGING) and #noted_ids > 0 then
-      fields[#fields + 1], fields[#fields + 2] = MEANWHILE_FIELD, table.concat(noted_ids)
-    end
-  end
-  write_index(now, fields, has_more)
+  local t = string.format('%.0f', math.max(now, tonumber(at), last + 1, (before or 0) + 1))
+  if kinds ~= '1' then tell_of_cut_off(t, stay_ids) end
+  write_index(now, fields, t, noted, meanwhile_left)
   return count
 end
