@@ -183,7 +183,8 @@ def test_a_wrong_clock(
         wait_until(lambda: asked(pod)[1]["redis"]["ok"] and asked(pod)[1]["users"]["ok"])
         found, parts = asked(pod)
         assert (found, parts["clock"]["ok"]) == (status, status == 200)
-        assert abs(int(parts["clock"]["facts"]["skewMs"]) - shift * 1000) < 900
+        # As exact as the round trip on a busy machine; twenty-one or fifty-nine would not do.
+        assert abs(int(parts["clock"]["facts"]["skewMs"]) - shift * 1000) < 1_500
         assert parts["clock"]["warning"]
         wait_until(lambda: '"part":"clock"' in pod.output())
         metrics = httpx.get(f"{pod.url}/metrics", timeout=20).text

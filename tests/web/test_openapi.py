@@ -25,6 +25,7 @@ Codes = set[tuple[str, str]]
 @pytest.fixture(scope="module")
 def document(shared_service: ServiceProcess) -> Any:
     """As the service serves it."""
+    shared_service.resume()  # a test of another module may have held it
     return httpx.get(f"{shared_service.url}/schema/openapi.json").raise_for_status().json()
 
 
