@@ -61,14 +61,16 @@ async def connected(
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     loop = asyncio.get_running_loop()
+    server = ServerState()
     protocol = Protocol(
-        config=config, server_state=ServerState(), app_state={} if state is None else state
+        config=config, server_state=server, app_state={} if state is None else state
     )
     transport, _ = await loop.connect_accepted_socket(lambda: protocol, theirs)
     try:
         yield protocol, ours
     finally:
-        transport.abort()
+        if protocol in server.connections:  # else it is closed, and knows no loop any more
+            transport.abort()
         ours.close()
 
 

@@ -364,6 +364,18 @@ async def test_who_went_is_known_to_the_app() -> None:
             assert await told == b"abgone"
 
 
+async def test_a_slow_reader_gets_all() -> None:
+    """What was held back while it had not read goes on once it has."""
+
+    async def large(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await respond(send, b"1" * 500_000)
+
+    async with connected(large) as (_, client):
+        received = await answer(client, (GET + b"\r\n") * 5 + LAST, end=False)
+    assert received.count(b"HTTP/1.1 200 OK") == 6
+    assert len(received) > 3_000_000
+
+
 async def test_an_unread_answer_stops_the_reading() -> None:
     """While a client takes no answers, no more of its requests are begun or read."""
     begun = 0

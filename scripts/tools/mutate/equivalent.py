@@ -50,6 +50,30 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "`_without_upgrade`",
     ): "makes one more parser, of the same kind",
     (
+        "service/web/protocol.py",
+        "0 + 1 in _left = 0  # bytes of a body of known length that are to come",
+    ): "set anew before it is read",
+    (
+        "service/web/protocol.py",
+        "never self._held",
+    ): "nothing is read while something is held",
+    (
+        "service/web/protocol.py",
+        "1 + 1 in self._answered += 1",
+    ): "asked for whether there were any",
+    (
+        "service/web/protocol.py",
+        "never self._is_answering() or self.flow.write_paused or self.transport.is...",
+    ): "what is taken too early is held again",
+    (
+        "service/web/protocol.py",
+        "self._is_answering() or self.flow.write_paused or self.transport.is... with and",
+    ): "what is taken too early is held again",
+    (
+        "service/web/protocol.py",
+        "self._in_body and self._held and (not self.transport.is_closing()) with or",
+    ): "takes nothing, or what is held again",
+    (
         "service/web/addresses.py",
         "never not forwarded",
     ): "a shorter way to the same",

@@ -100,9 +100,21 @@ TARGETS: Sequence[Target] = (
         ),
     ),
     Target("service/web/chunks.py", ("tests/web/test_chunks.py", "tests/web/test_framing.py")),
-    Target("service/web/protocol.py", ("tests/web",)),
-    Target("service/web/parsing.py", ("tests/web",)),
-    Target("service/web/connection.py", ("tests/web",)),
+    *(
+        Target(
+            f"service/web/{module}.py",
+            (
+                "tests/web/test_messages.py",
+                "tests/web/test_turns.py",
+                "tests/web/test_framing.py",
+                "tests/web/test_limits.py",
+                "tests/web/test_pipelining.py",
+                "tests/web/test_deadlines.py",
+                "tests/web/test_crowd.py",
+            ),
+        )
+        for module in ("protocol", "parsing", "connection")
+    ),
     Target(
         "service/serving/connections.py", ("tests/web/test_turns.py", "tests/web/test_crowd.py")
     ),
