@@ -12,7 +12,7 @@ import pytest
 from tools.testbed.parts import CLIENT, LIVES, Parts
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import Person, claims_of, code_of
-from tools.testbed.waiting import wait_until
+from tools.testbed.waiting import eventually, wait_until
 
 from service.accounts.passwords import PasswordHash
 from service.accounts.user_rows import Credentials, User
@@ -99,6 +99,15 @@ class Crowd:
             self.newest[pair.session_id] = pair
             await asyncio.sleep(0.002)
 
+    async def more(self) -> None:
+        """Wait until so many have signed in that some have begun after this."""
+        wanted = len(self.newest) + 2 * len(ORIGINS)
+
+        async def have_signed_in() -> bool:
+            return len(self.newest) >= wanted
+
+        await eventually(have_signed_in)
+
     async def refresh(self, number: int) -> None:
         sessions = self.pods[number].sessions
         while not self.is_over:
@@ -129,10 +138,10 @@ async def test_nothing_older_lives_and_everything_younger_does(
             for number in range(3):
                 people.create_task(crowd.refresh(number))
             for number in range(4):
-                await asyncio.sleep(0.02)
+                await crowd.more()
                 cut_offs = pods[number % 3].sessions.cut_offs
                 counts.append(await cut_offs.end_all(USER, CLIENT, reason="test"))
-            await asyncio.sleep(0.02)
+            await crowd.more()
             crowd.is_over = True
         entries = feed(keys)
         assert [entry.keys() for entry in entries] == [{b"n", b"u", b"t"}] * 4

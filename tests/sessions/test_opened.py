@@ -75,7 +75,8 @@ async def test_what_the_index_notes_of_the_row(
     noted: bytes,
     after: bytes | None,
 ) -> None:
-    """The version that was read, unless it says nothing; a change that is announced stays so."""
+    """The version that was read, unless it says nothing; a change that is announced stays so, and
+    the session is noted as opened meanwhile."""
     user_id = os.urandom(16)
     index = bucket(user_id).index + user_id
     with keys.client() as client:
@@ -85,7 +86,8 @@ async def test_what_the_index_notes_of_the_row(
             user_id, Authentication.PASSWORD, "user.loggedIn", CLIENT, read, noted=noted
         )
         assert client.hget(index, "v") == after
-        assert client.hlen(index) == 1 + (after is not None)
+        is_noted = before == CHANGING  # that it was opened meanwhile
+        assert client.hlen(index) == 1 + (after is not None) + is_noted
 
 
 @pytest.mark.one_server("what a script decides is the same on any")
