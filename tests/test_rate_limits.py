@@ -15,7 +15,7 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import PASSWORD, Person, ServiceProcess, code_of, sign_up
 from tools.testbed.waiting import eventually
 
-from service import composition
+from service import composition, limit_composition
 from service.errors import (
     InvalidCredentials,
     KeyServiceUnavailable,
@@ -129,7 +129,7 @@ def test_each_setting_sets_its_own(keys: RedisServer) -> None:
     }
     for on in (True, False):
         settings = Settings(**rates, limit_codes_in_a_row=20, rate_limit=on)
-        limits = composition._limits(settings)
+        limits = limit_composition._limits(settings)
         day = timedelta(days=1)
         assert limits.codes_in_a_row == Limit("codes-in-a-row", 20, timedelta(minutes=6), day)
         for name, rate in rates.items():

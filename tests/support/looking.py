@@ -1,5 +1,6 @@
 """Looking into Redis from outside, past the service."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -41,6 +42,13 @@ MARKS = numbered(0).issuer.partition(b"{")[0]
 """Beginning of the keys that a service looks at every few seconds, and writes if they are gone."""
 
 
+_CONNECTING = {"ACL", "AUTH", "CLIENT", "HELLO", "SELECT"}
+"""What a connection begins with; one that a busy machine has lost is made anew."""
+
+_TRIMMING = re.compile(r"EVALSHA \w+ \d+ events:", re.IGNORECASE)
+"""What a service does every ten seconds: no script of a user has such a key first."""
+
+
 def is_mark(key: bytes) -> bool:
     """Whether it says whose feed it is: written in the background, whatever is called meanwhile."""
     return key.startswith(MARKS)
@@ -50,9 +58,10 @@ def is_mark(key: bytes) -> bool:
 def watching(server: RedisServer) -> Iterator[Commands]:
     """Every command between beginning and end, as MONITOR tells them; filled in at the end.
 
-    Those by which a service keeps its marks are none of the caller's, and left out.
+    Those by which a service keeps its marks and trims its events are none of the caller's, and left
+    out.
     """
-    seen = Commands()
+    seen, unasked = Commands(), False
     with server.client() as client, client.monitor() as monitor:
         yield seen
         with server.client() as other:
@@ -63,7 +72,11 @@ def watching(server: RedisServer) -> Iterator[Commands]:
                 return
             if MARKS.decode() in line["command"]:
                 continue
+            if line["client_type"] != "lua":  # its script's commands follow it
+                unasked = bool(_TRIMMING.match(line["command"]))
+            if unasked:
+                continue
             if line["client_type"] == "lua":
                 seen.in_scripts.append(command)
-            elif command not in {"CLIENT", "HELLO", "SELECT"}:
+            elif command not in _CONNECTING:
                 seen.from_clients.append(command)

@@ -24,6 +24,7 @@ PUBLIC = {
     "GET /schema/openapi.json",
     "POST /auth/login",
     "POST /auth/login/2fa",
+    "POST /auth/password/reset",
     "POST /auth/refresh",
     "POST /auth/signup",
 }

@@ -16,6 +16,9 @@ _REAUTHENTICATIONS = Counter(
 _PASSWORD_CHANGES = Counter(
     "openshow_password_changes", "Changes of a password, by what they came to.", ("outcome",)
 )
+_PASSWORD_RESETS = Counter(
+    "openshow_password_resets", "Links for a new password, by what they came to.", ("outcome",)
+)
 _CODES = Counter(
     "openshow_second_factors",
     "Codes of a second factor, by what they were for and what they came to.",
@@ -38,6 +41,7 @@ _DOORS: dict[str, _Door] = {
     "/auth/refresh": (_REFRESHES, ()),
     "/auth/reauthenticate": (_REAUTHENTICATIONS, ()),
     "/auth/password/change": (_PASSWORD_CHANGES, ()),
+    "/auth/password/reset": (_PASSWORD_RESETS, ()),
     "/auth/login/2fa": (_CODES, ("login",)),
     "/auth/2fa/verify": (_CODES, ("enrolment",)),
     "/auth/2fa/disable": (_CODES, ("disable",)),
@@ -58,8 +62,9 @@ _ENDINGS = {
 }
 """What ends one session. `ended` counts what ends several."""
 
-_REASONS = ("all", "passwordChanged", "user.deleted", "userGone", "disabled", "accountChanged",
-            "twoFA.enabled", "twoFA.disabled", "twoFA.recoveryCodesRenewed")  # fmt: skip
+_REASONS = ("all", "passwordChanged", "reset", "user.deleted", "userGone", "disabled",
+            "accountChanged", "twoFA.enabled", "twoFA.disabled",
+            "twoFA.recoveryCodesRenewed")  # fmt: skip
 """Reasons of cut-offs, as events have them."""
 
 _EXPECTED = {
@@ -71,6 +76,7 @@ _EXPECTED = {
     ),
     _REAUTHENTICATIONS: (_SUCCESS, "invalid_password", "invalid_code", "rate_limited"),
     _PASSWORD_CHANGES: (_SUCCESS, "invalid_password", "weak_password", "rate_limited"),
+    _PASSWORD_RESETS: (_SUCCESS, "invalid_reset_token", "weak_password"),
     _CODES: (_SUCCESS, "invalid_code", "rate_limited", "service_unavailable"),
 }  # fmt: skip
 """Outcomes that are told from the start, as 0: a rate over a series that just began is none."""
