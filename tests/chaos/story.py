@@ -18,7 +18,7 @@ class Story:
     def __init__(self, *, reads_are_final: bool = True) -> None:
         self.history = History([], [])
         self._numbers = count()
-        self._terms = Terms(GRACE, reads_are_final, ACCESS_LIFE)
+        self._terms = Terms(GRACE, reads_are_final, access_life=ACCESS_LIFE)
         self.ok("signup", 0.0, session="s", received="t0")
 
     def ok(self, kind: Any, at: float, lasts: float = 0.1, **facts: Any) -> "Story":

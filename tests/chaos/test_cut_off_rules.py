@@ -178,6 +178,10 @@ BROKEN = {
         LET_IN,
         story().ok("account_delete", 1, caller="s").ok("login", 2, session="x", received="x0"),
     ),
+    "a guard has not heard of it for long": (
+        CAME_BACK,
+        changed().ok("guard", 8, caller="s"),
+    ),
     "nobody has disabled it": (BY_ITSELF, story().refused("login", 1, "account_disabled")),
     "it was enabled": (
         BY_ITSELF,
@@ -216,6 +220,13 @@ LEGAL = {
         .ok("me", 2, caller="s")
         .refused("login", 2, WRONG, password="p")
         .ok("login", 3, session="x", received="x0")
+    ),
+    "a guard has not heard of it yet": changed().ok("guard", 6, caller="s"),
+    "a guard has heard of what is undone": (
+        story().unknown("logout", 1).refused("guard", 2, AWAY, caller="s").ok("me", 3, caller="s")
+    ),
+    "a guard is not told of a change that had no answer": (
+        changed_perhaps().ok("login", 2, **NEW).ok("guard", 20, caller="s")
     ),
     "an old session is ended once more": (
         changed_perhaps().ok("login", 2, **NEW).ok("logout", 3)

@@ -16,6 +16,7 @@ SMALLEST = (
     "--rounds", "1", "--requests", "2", "--connections", "4",
     "--sessions", "100", "--sessions-most", "1000", "--storm-connections", "4",
     "--storm-rounds", "1", "--seconds", "1", "--revocations", "10000", "--logouts", "3",
+    "--cut-offs", "2", "--user-sessions", "200",
 )  # fmt: skip
 
 CHARTS = ("performance", "performance-growth", "performance-connections", "performance-storm")
@@ -108,6 +109,9 @@ def check_the_rest(report: Report) -> None:
     assert value("guard", "guard", "memory of a cut-off") > 0
     assert value("propagation", "logout", "accepted again") == 0
     assert value("propagation", "logout", "p50") > 0
+    assert value("propagation", "cut-off of everybody", "p99") > 0
+    assert value("cutoffs", "cut-off of a user", "the script") > 0
+    assert value("cutoffs", "cut-off of a user", "feed entries") == 1
     hostile = report.of("hostile")
     assert len(hostile) == 8 * (2 * 5 + 1)
     assert all(row.value > 0 for row in hostile if row.metric != "resident")

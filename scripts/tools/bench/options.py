@@ -26,7 +26,8 @@ What can be measured, each by itself:
   storm         logouts at rates that do not wait, and me and refresh beside them
   hostile       requests that are not meant well, what me and refresh feel, and the memory kept
   topologies    one server, Sentinels, a cluster
-  guard propagation   what an app pod pays, and when it knows of a logout
+  guard propagation   what an app pod pays, and when it knows of a logout or a cut-off
+  cutoffs       the end of all sessions of a user who has many
   seal memory   the keyring; bytes for a session
 """
 
@@ -52,18 +53,20 @@ _AMOUNTS = (
     ("--requests", 100, "on each connection in a round"),
     ("--rounds", 5, "of fresh processes"),
     ("--sessions", 20_000, "for the memory of one"),
-    ("--sessions-most", 1_000_000, "for growth, in the largest store"),
+    ("--sessions-most", 1_000_000, "for growth and propagation, in the largest store"),
+    ("--user-sessions", 10_000, "of a user whose sessions are all ended"),
     ("--revocations", 1_000_000, "in a guard"),
     ("--storm-connections", 64, "of a flood or a storm, and a sixteenth of a hostile crowd"),
     ("--storm-rounds", 3, "of flood, storm and hostile crowds"),
     ("--seconds", 6, "that each of them lasts"),
     ("--logouts", 1000, "that app pods are to see"),
+    ("--cut-offs", 200, "of everybody, that they are to see"),
 )
 
 PARTS = (
     *(call.name for call in CALLS),
     *("connections", "growth", "workers", "flood", "storm", "hostile"),
-    *("topologies", "guard", "propagation", "seal", "memory"),
+    *("topologies", "guard", "propagation", "cutoffs", "seal", "memory"),
 )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from tools.chaos.app_pod import AppPod
 from tools.chaos.authenticator import Phone
 from tools.chaos.history import Kind, fingerprint
 from tools.chaos.operators import Operators
@@ -32,10 +33,16 @@ class Person:
     """One account after another: whoever is locked out of one signs up for the next."""
 
     def __init__(
-        self, name: str, requests: Requests, operators: Operators, chance: random.Random
+        self,
+        name: str,
+        requests: Requests,
+        operators: Operators,
+        app_pod: AppPod,
+        chance: random.Random,
     ) -> None:
         self.chance = chance
         self.operators = operators
+        self.app_pod = app_pod
         self.email = ""
         self.emails: list[str] = []
         self.devices: list[Device] = []

@@ -48,6 +48,9 @@ class Terms(msgspec.Struct, frozen=True):
     """Whether nothing that was read can be undone: with one server that syncs each write, but not
     with replicas, where a read may show what no replica has acknowledged yet."""
 
+    guard_bound: float = 6.0
+    """Seconds after which a guard has heard of what has ended."""
+
     access_life: int = 86_400
     """Seconds that an access token is good for at most."""
 
@@ -140,6 +143,8 @@ class SessionEvidence:
 
     def accepted(self, operation: Operation) -> bool:
         """Whether the answer proves that the session lived at some moment of the call."""
+        if operation.kind == "guard":
+            return operation.outcome == "ok"
         is_about = operation.session == self.id and operation.kind in ABOUT
         if is_about and operation.outcome == "ok":
             return True
@@ -164,6 +169,13 @@ class SessionEvidence:
             if rotated_then and each.started + self._terms.grace < until + _CLOCKS:
                 return True
         return False
+
+    def must_know(self, ending: Operation, by: Operation) -> bool:
+        """Whether whoever is asked in `by` must know of what `ending` has said: guards only of what
+        was told to them, and a while later."""
+        if by.kind != "guard":
+            return ending.ended <= by.started
+        return ending not in self.proving and ending.ended + self._terms.guard_bound <= by.started
 
     def may_be_undone(self, ending: Operation, by: Operation) -> bool:
         """Whether the end that `ending` proves may be undone by `by`: that the user store has
@@ -194,6 +206,8 @@ class SessionEvidence:
         )
 
     def _turned_away(self, operation: Operation) -> bool:
+        if operation.kind == "guard":
+            return False  # it may have heard of what is undone later
         return operation.caller == self.id and operation.code == "unauthorized"
 
     def _over(self, operation: Operation) -> float:

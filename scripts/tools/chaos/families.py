@@ -28,7 +28,7 @@ def _came_back(session: SessionEvidence) -> Iterator[Violation]:
         before = [
             ending
             for ending in endings
-            if ending.ended <= each.started and not session.may_be_undone(ending, each)
+            if session.must_know(ending, each) and not session.may_be_undone(ending, each)
         ]
         if not before or not session.accepted(each):
             continue

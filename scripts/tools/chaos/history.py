@@ -15,9 +15,10 @@ Kind = Literal[
     "signup", "login", "answer", "refresh", "me", "list",
     "logout", "logout_all", "revoke", "enable", "verify", "live", "ready",
     "reauthenticate", "password_change", "account_delete",
-    "users_logout", "users_disable", "users_enable", "users_delete", "cutoff",
+    "users_logout", "users_disable", "users_enable", "users_delete", "cutoff", "guard",
 ]  # fmt: skip
-"""Calls of people, and from `users_logout` on of operators. A `cutoff` is of everybody."""
+"""Calls of people, and from `users_logout` on of operators. A `cutoff` is of everybody; `guard` is
+asking a guard whether an access token counts."""
 
 Outcome = Literal["ok", "refused", "unknown", "unsent"]
 """`ok` and `refused` were answered. `unknown`: there was no answer, or 503, so it may have had its
@@ -33,7 +34,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The e-mail address of who asks, or whom an operator asks about; empty for `live`, `ready` and
     `cutoff`."""
     pod: int
-    """-1: the operators' process."""
+    """-1: the operators' process; -2: an app pod with a guard."""
     started: float
     ended: float
     outcome: Outcome

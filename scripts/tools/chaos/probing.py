@@ -53,11 +53,12 @@ async def until_ready(requests: Requests) -> None:
 
 
 async def _ended(person: Person, held: Held, pods: int) -> None:
-    """Ask each pod with both tokens of a session that is over."""
+    """Ask each pod, and an app, with both tokens of a session that is over."""
     device = held.device
     for pod in range(pods):
         await _until_known(partial(person.send, "me", by=device, email=held.email, pod=pod))
     await _until_known(lambda: person.present(device, device.refresh, email=held.email))
+    await person.app_pod.send(held.email, device)
 
 
 async def _living(person: Person, held: Held, pods: int) -> None:

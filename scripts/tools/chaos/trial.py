@@ -8,18 +8,23 @@ from math import inf
 import msgspec
 
 from tools.chaos import probing, workload
+from tools.chaos.app_pod import guarded
 from tools.chaos.checker import check
 from tools.chaos.client import Person
 from tools.chaos.evidence import Terms, Violation
 from tools.chaos.history import Fault, History
 from tools.chaos.nemesis import Nemesis
-from tools.chaos.operators import Operators, at_work
+from tools.chaos.operators import at_work
 from tools.chaos.pods import PODS
 from tools.chaos.requests import Requests
 from tools.chaos.schedule import Control, Planned, Topology, UserStore, plan
 from tools.chaos.stage import ACCESS_LIFE, GRACE, Stage, Tell
 
 _BETWEEN_CHECKS = 20.0
+_GUARD_BOUND = 6.0
+"""Seconds: five, and what a busy machine takes."""
+_GUARD_BOUND_REPLICATED = 20.0
+"""The same where a primary that was replaced may go on for a while."""
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -37,7 +42,8 @@ class Trial(msgspec.Struct, frozen=True):
         return plan(self.seed, self.topology, self.users, self.seconds, self.control.faults)
 
     def terms(self) -> Terms:
-        return Terms(GRACE, self.topology == "standalone", ACCESS_LIFE)
+        alone = self.topology == "standalone"
+        return Terms(GRACE, alone, _GUARD_BOUND if alone else _GUARD_BOUND_REPLICATED, ACCESS_LIFE)
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -53,25 +59,29 @@ async def run(trial: Trial, stage: Stage, tell: Tell = lambda step: None) -> Ver
     requests = Requests(History([], []), lambda pod: stage.pods[pod].url, PODS)
     lost_before = stage.redis.replies_lost()
     try:
-        async with at_work(stage.environment, requests) as operators:
-            violations = await _run(trial, stage, requests, operators, tell)
+        async with (
+            at_work(stage.environment, requests) as operators,
+            guarded(stage, requests) as app_pod,
+        ):
+            people = [
+                Person(
+                    f"p{number}.of{trial.seed}",
+                    requests,
+                    operators,
+                    app_pod,
+                    random.Random(f"{trial.seed} {number}"),
+                )
+                for number in range(trial.people)
+            ]
+            violations = await _run(trial, stage, requests, people, tell)
     finally:
         await requests.aclose()
     return Verdict(violations, requests.history, stage.redis.replies_lost() - lost_before)
 
 
 async def _run(
-    trial: Trial, stage: Stage, requests: Requests, operators: Operators, tell: Tell
+    trial: Trial, stage: Stage, requests: Requests, people: Sequence[Person], tell: Tell
 ) -> list[Violation]:
-    people = [
-        Person(
-            f"p{number}.of{trial.seed}",
-            requests,
-            operators,
-            random.Random(f"{trial.seed} {number}"),
-        )
-        for number in range(trial.people)
-    ]
     nemesis = Nemesis(stage, requests)
     found = await _live_through(trial, people, nemesis, requests, tell)
     tell("healing")

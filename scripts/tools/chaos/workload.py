@@ -89,8 +89,11 @@ def _settled(person: Person, device: Device, answers: list[Answer]) -> bool:
 
 
 async def look(person: Person) -> None:
-    """Ask who one is, or for all sessions."""
+    """Ask who one is, or for all sessions, or an app."""
     device = person.choose()
+    if person.chance.random() < 0.2:
+        await person.app_pod.send(person.email, device)
+        return
     kind: Kind = "list" if person.chance.random() < 0.3 else "me"
     person.note(device, await person.send(kind, by=device))
 
@@ -138,6 +141,9 @@ async def try_ended(person: Person) -> None:
 async def use(person: Person, held: Held, pod: int | None = None) -> Answer:
     """Ask for something with one of the tokens of a device."""
     device = held.device
-    if person.chance.random() < 0.4:
+    chance = person.chance.random()
+    if chance < 0.4:
         return await person.present(device, device.refresh, email=held.email, pod=pod)
+    if chance < 0.6:
+        return await person.app_pod.send(held.email, device)
     return await person.send("me", by=device, email=held.email, pod=pod)
