@@ -171,7 +171,8 @@ async def _reset_password(command: AccountCommand) -> int:
     return command.tell(
         {"user": user.id.hex(), "link": link, "expiresAt": until},
         link,
-        f"It sets the password of {texts.name(user)}, once, until {until}; one before it is void.",
+        f"By this link {texts.name(user)} can set a new password, once, until {until}. "
+        "Links from before are void.",
     )
 
 

@@ -61,7 +61,7 @@ def _add_users(commands: Any, run: Callable[[argparse.Namespace], int]) -> None:
     ):
         parser = _parser(verbs, verb, text, run, f"users {verb}")
         parser.add_argument("user", metavar="USER", help=_USER)
-        _reason(parser, required=False)
+        _reason(parser, required=False, kept=verb == "export")
     for verb, kind, text in _VERBS:
         parser = verbs.add_parser(verb, help=text, description=_sentence(text), epilog=_EXIT_CODES)
         parser.add_argument("user", metavar="USER", help=_USER)
@@ -101,20 +101,20 @@ def _change(
     *,
     destroys: bool,
 ) -> None:
-    _reason(parser, required=True)
-    text = "do it; else tell what would be done" if destroys else "nothing is asked anyway"
+    _reason(parser, required=True, kept=True)
+    text = "do it; else tell what would be done" if destroys else "not needed: it is done anyway"
     parser.add_argument("--yes", action="store_true", help=text)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run, action=action)
 
 
-def _reason(parser: argparse.ArgumentParser, *, required: bool) -> None:
+def _reason(parser: argparse.ArgumentParser, *, required: bool, kept: bool) -> None:
     parser.add_argument(
         "--reason",
         metavar="TEXT",
         type=_read_reason,
         required=required,
-        help="why, for the audit event",
+        help="why, for the audit event" if kept else "passed over: no audit event is written",
     )
 
 

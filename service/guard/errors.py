@@ -14,9 +14,11 @@ __all__ = ["GuardError", "GuardUnavailable", "NotStarted", "TokenRefused"]
 class GuardUnavailable(GuardError):
     """It cannot be found out now whether the session lives, or whose signature it is."""
 
-    def __init__(self, retry_after: int) -> None:
+    def __init__(
+        self, retry_after: int, message: str = "access tokens cannot be checked now"
+    ) -> None:
         """Say when to retry. `retry_after`: whole seconds, at least 1."""
-        super().__init__("access tokens cannot be checked now")
+        super().__init__(message)
         self.retry_after = retry_after
 
 
@@ -24,4 +26,7 @@ class NotStarted(GuardUnavailable):
     """The verifier does not run: nobody has entered it, or its event loop was closed."""
 
     def __init__(self) -> None:
-        super().__init__(retry_after=1)
+        super().__init__(
+            retry_after=1,
+            message="the Verifier does not run: enter it first (`async with verifier:`)",
+        )

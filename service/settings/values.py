@@ -123,7 +123,8 @@ def url(*schemes: str) -> Callable[[str], Secret]:
 
     def parse(text: str) -> Secret:
         if not text.startswith(schemes):
-            raise ValueError("must begin with " + " or ".join(schemes))
+            *others, last = schemes
+            raise ValueError(f"must begin with {', '.join(others)} or {last}")
         return Secret(text)
 
     return parse

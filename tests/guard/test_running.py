@@ -52,7 +52,7 @@ async def test_it_works_more_than_once(parts: Parts, guards: Guards, mode: str) 
                 if await verdict(guard, first.access_token) == "accepted":
                     await log_out(parts, first)
                 await eventually(lambda: refuses(guard, first.access_token))
-        with pytest.raises(NotStarted):
+        with pytest.raises(NotStarted, match="async with verifier"):
             await guard.verify(second.access_token)
         assert guard.feed_lost == (mode == "feed")
 
