@@ -80,7 +80,10 @@ def database_file(url: str, *, make: bool) -> Path:
     except OSError as error:
         problem = f"cannot be used: {error.strerror}"
         if isinstance(error, FileNotFoundError) and not make:
-            problem = f"is not set up: run `openshow-auth migrate`; it {problem}"
+            problem = (
+                "is not set up: run `openshow-auth migrate`, or name another place by "
+                f"SERVICE_DATA_DIR or SERVICE_DATABASE_URL; it {problem}"
+            )
         raise StartupError(f"SERVICE_DATABASE_URL: {file} {problem}") from error
     return file
 

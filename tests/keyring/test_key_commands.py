@@ -336,7 +336,9 @@ async def test_what_an_operator_reads(redis: RedisServer, tmp_path: Path) -> Non
     """Before the first start, with a lost key file, and with a key that does not exist: one line
     that says what is wrong, and the exit status 1; `test` says that all is well when it is."""
     operator = Operator(tmp_path / "var", redis.url)
-    assert "is not set up: run `openshow-auth migrate`" in await operator.run("status", status=1)
+    said = await operator.run("status", status=1)
+    assert "is not set up: run `openshow-auth migrate`" in said
+    assert "name another place by SERVICE_DATA_DIR" in said
     pod = ServiceProcess(tmp_path, redis.url).start()
     assert pod.stop() == 0
     printed = await operator.run("test")
