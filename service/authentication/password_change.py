@@ -74,17 +74,17 @@ class PasswordChange:
         """Replace the password `current` by `new`, and return the only session that lives then.
 
         Raises:
-            InvalidField: the new one is too long.
             InvalidAccessToken: the caller's session has ended, at the latest by another change.
             AuthenticationNotRecent: a second factor is on, and was not proved a short while ago.
+            InvalidField: the new one is too long.
             NoPassword: the account has none.
             TooManyAttempts, InvalidPassword: as at login.
             WeakPassword, PasswordUnchanged
         """
-        check_length(new, "newPassword")
         identity = await self._identities.of(caller, as_stored=True)
         if identity.user.two_fa_enabled:
             await self._recent.demand(identity)
+        check_length(new, "newPassword")
         place = self._attempts.place(origin)
         for _ in range(_MOST_READINGS):
             account = await self._account(caller)

@@ -11,7 +11,7 @@ from service.errors import InvalidAccessToken, Unauthenticated
 from service.web.errors import UnsupportedMediaType
 from service.web.json_body import is_json
 from service.web.limits import BODY_LIMIT
-from service.web.requests import headers_of
+from service.web.requests import demand_session, headers_of
 from service.web.services import services_of
 
 PUBLIC = {"public": True}
@@ -37,6 +37,7 @@ async def authenticate(request: Request[Any, Any, Any]) -> None:
     if handler.opt.get("public") is not True:
         scope["user"] = services_of(request.app).access_tokens.verify(_bearer(headers))
     if handler.parsed_data_field and not is_json(headers.get(b"content-type")):
+        await demand_session(request)
         raise UnsupportedMediaType
 
 

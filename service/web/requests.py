@@ -1,7 +1,8 @@
 """Checks and reads a request before its handler runs.
 
 The order is the contract's: 414 and 431 (`RequestMiddleware`) → 404 and 405 (the router) → 413 →
-401 → 415 → 400 (the body).
+401 → 415 → 400 (the body). Whether the session lives is asked of Redis where it decides: by the use
+case, or before a request is refused for its body.
 """
 
 from collections.abc import Mapping
@@ -12,12 +13,14 @@ from litestar.datastructures import State
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import Scope
 
+from service.errors import InvalidField
 from service.sessions.access_tokens import Caller
 from service.sessions.origin import RequestOrigin
 from service.web.addresses import TrustedProxies
 from service.web.errors import ClientGone
 from service.web.json_body import decode
 from service.web.limits import BODY_LIMIT
+from service.web.services import services_of
 
 _PROXIES = "proxies"
 
@@ -48,10 +51,15 @@ class JsonRequest(Request[Caller, Any, State]):
 
         Raises:
             InvalidField: the body is not JSON, or not of that form.
+            InvalidAccessToken: so it is, and the caller's session has ended.
         """
         field = self.route_handler.parsed_data_field
         assert field  # noqa: S101  Litestar asks for the JSON of those handlers only
-        return decode(await self.body(), field.annotation)
+        try:
+            return decode(await self.body(), field.annotation)
+        except InvalidField:
+            await demand_session(self)
+            raise
 
     async def _receive_body(self) -> bytes:
         received = b""
@@ -64,6 +72,20 @@ class JsonRequest(Request[Caller, Any, State]):
                 raise RequestEntityTooLarge
             if not message.get("more_body"):
                 return received
+
+
+async def demand_session(request: Request[Any, Any, Any]) -> None:
+    """Refuse a caller whose session has ended: before anything is said about the body.
+
+    Not on public routes, nor where the tokens of an ended session have an answer of their own.
+
+    Raises:
+        InvalidAccessToken
+        StoreUnavailable
+    """
+    opt = request.route_handler.opt
+    if opt.get("public") is not True and opt.get("ended_session") is not True:
+        await services_of(request.app).sessions.current(request.user)
 
 
 def trusting(proxies: TrustedProxies) -> State:

@@ -116,7 +116,8 @@ async def test_the_qr_code_is_drawn_for_the_caller_only(
     assert code_of(anonymous) == (401, "unauthorized")
     assert code_of(await http.get("/account/qr")) == (405, "method_not_allowed")
     await person.log_out()
-    assert code_of(await draw(person, URL)) == (401, "unauthorized")
+    for url in (URL, "no such URL", 7):
+        assert code_of(await draw(person, url)) == (401, "unauthorized")
 
 
 @pytest.mark.parametrize(

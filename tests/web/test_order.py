@@ -29,6 +29,41 @@ def test_the_credential_comes_before_the_body(wire: Wire, call: str) -> None:
     assert (answer.status_code, error_of(answer)) == (401, "unauthorized")
 
 
+LOGOUT = "POST /auth/logout"
+_REFUSED_FOR_ITS_BODY: list[tuple[str, str]] = [
+    (call, body)
+    for call, takes in ROUTES.items()
+    if takes == "bearer body" and call != LOGOUT
+    for body in ("{", "[]", '{"code": 1, "keepCurrent": 1}')
+] + [
+    ("POST /auth/reauthenticate", '{"refreshToken": "x"}'),
+    ("POST /auth/reauthenticate", '{"refreshToken": "x", "password": "y", "code": "z"}'),
+    (
+        "POST /auth/password/change",
+        '{"currentPassword": "x", "newPassword": "%s"}' % ("y" * 1025),
+    ),
+]
+
+
+async def test_an_ended_session_comes_before_the_body(wire: Wire, person: Person) -> None:
+    """401 from the moment the session has ended, whatever is wrong with the body or its type."""
+    bearer = f"Authorization: {person.bearer['Authorization']}"
+
+    def ask(call: str, body: str, media_type: str) -> tuple[int, str]:
+        headers = (bearer, f"Content-Type: {media_type}", f"Content-Length: {len(body)}")
+        answer = wire.ask(call, *headers, body=body.encode())
+        return answer.status_code, error_of(answer)
+
+    for call, body in _REFUSED_FOR_ITS_BODY:
+        assert ask(call, body, "application/json") == (400, "bad_request")
+    await person.log_out()
+    for call, body in _REFUSED_FOR_ITS_BODY:
+        assert ask(call, body, "application/json") == (401, "unauthorized"), (call, body)
+        assert ask(call, body, "text/plain") == (401, "unauthorized"), call
+    assert ask(LOGOUT, "{", "application/json") == (400, "bad_request")
+    assert ask(LOGOUT, "{}", "text/plain") == (415, "unsupported_media_type")
+
+
 @pytest.mark.parametrize("call", [call for call, takes in ROUTES.items() if "body" in takes])
 async def test_the_media_type_comes_before_the_body(wire: Wire, person: Person, call: str) -> None:
     """415 for what is not JSON by name, before anybody tries to read it."""

@@ -77,11 +77,11 @@ async def qr_code(request: JsonRequest, data: QrBody) -> Response[bytes]:
         InvalidField: not an `otpauth://` URL, or one that is longer than any of ours.
         Overloaded: too many codes are being drawn.
     """
+    await services_of(request.app).sessions.current(request.user)
     url = data.otpauth_url
     fits = len(url) <= _MOST_CHARACTERS
     if not (fits and url.isascii() and url.isprintable() and url.startswith("otpauth://")):
         raise InvalidField("otpauthUrl", "The field otpauthUrl must be the URL that enable gave.")
-    await services_of(request.app).sessions.current(request.user)
     return Response(await _drawing.draw(url), media_type="image/svg+xml")
 
 

@@ -25,7 +25,7 @@ from service.errors import (
     WeakPassword,
 )
 from service.web.authentication import BEARER
-from service.web.requests import JsonRequest, origin_of
+from service.web.requests import JsonRequest, demand_session, origin_of
 from service.web.routes.bodies import (
     NO_STORE,
     Body,
@@ -110,11 +110,13 @@ async def reauthenticate(request: JsonRequest, data: ReauthenticateBody) -> Toke
     caller, origin = request.user, origin_of(request)
     if isinstance(password, str):
         if isinstance(code, str):
+            await demand_session(request)
             raise InvalidField("code", "Send either password or code, not both.")
         tokens = await use_case.by_password(caller, data.refresh_token, password, origin)
     elif isinstance(code, str):
         tokens = await use_case.by_code(caller, data.refresh_token, code, origin)
     else:
+        await demand_session(request)
         raise InvalidField("password", "The field password or code is required.")
     return token_pair_body(tokens)
 

@@ -105,6 +105,7 @@ async def me(request: JsonRequest) -> MeBody:
 
 @post(
     "/auth/logout",
+    opt={"ended_session": True},
     status_code=204,
     security=BEARER,
     summary="Log out",
