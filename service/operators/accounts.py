@@ -68,6 +68,7 @@ class AccountAdministration:
         """
         cut_short = user.sessions_from == user.version and await self._sessions.is_changing(user.id)
         if not user.two_fa_enabled and not cut_short:
+            await self._pending.forget(user.id)
             await self._note(user, "twoFA.disabled", request, made=False)
             return False
         await self._cut_offs.announce(user.id, request.origin)

@@ -33,6 +33,6 @@ def reason(text: str) -> str:
         raise InvalidField("reason", "The reason must say something.")
     if len(stripped) > LONGEST_REASON:
         raise InvalidField("reason", f"The reason must have at most {LONGEST_REASON} characters.")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in stripped):
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in stripped):
         raise InvalidField("reason", "The reason must be one line of text.")
     return stripped

@@ -99,13 +99,15 @@ async def test_reset_second_factor(pods: Pods, desk: Desk, keys: RedisServer) ->
 async def test_a_pending_enrolment_goes_with_the_second_factor(
     pods: Pods, desk: Desk, keys: RedisServer
 ) -> None:
-    """Nobody who had begun one goes on with it."""
+    """Nobody who had begun one goes on with it, where no second factor is on yet as well."""
     ann = await pods.enrolled()
     pending = bucket(ann.id).pending + ann.id
     with keys.client() as client:
-        client.set(pending, b"of another version", px=60_000)
-        await desk.does.accounts.reset_second_factor(await user_of(desk, ann), REQUEST)
-        assert not client.exists(pending)
+        for changed in (True, False):
+            client.set(pending, b"of another version", px=60_000)
+            user = await user_of(desk, ann)
+            assert await desk.does.accounts.reset_second_factor(user, REQUEST) is changed
+            assert not client.exists(pending)
 
 
 async def test_unlock(pods: Pods, desk: Desk, keys: RedisServer) -> None:

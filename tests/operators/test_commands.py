@@ -283,6 +283,7 @@ async def test_a_reason_is_asked_for(ann: Somebody, keys: RedisServer, verb: str
         ("--reason",),
         ("--reason", " "),
         ("--reason", "a\nb"),
+        ("--reason", "a\u2028b"),
         ("--reason", "x" * 501),
     ):
         refused = await command("users", verb, ann.user.email, *given, "--yes")
