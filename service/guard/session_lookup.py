@@ -78,31 +78,31 @@ class SessionLookup:
         await self._primaries.aclose()
 
     async def _ask(self, bucket: int, key: bytes, session_id: bytes, opened_at: int) -> bool:
+        address = await self._find(bucket)
         is_there, before = await self._replies(
-            bucket, ("HEXISTS", key, session_id), ("GET", numbered(bucket).before)
+            bucket, address, ("HEXISTS", key, session_id), ("GET", numbered(bucket).before)
         )
         lives = bool(is_there) and opened_at > _cut_off(before)
-        # A "no" is believed for good, so the mark is looked at each time.
-        if not await self._is_ours(bucket, anew=not lives):
+        # A "no" is believed for good, so the mark is looked at each time, where the "no" came from.
+        if not await self._is_ours(bucket, address, anew=not lives):
             raise GuardUnavailable(_RETRY_AFTER)
         self._logged = False
         return lives
 
-    async def _is_ours(self, bucket: int, *, anew: bool) -> bool:
+    async def _is_ours(self, bucket: int, address: Address | None, *, anew: bool) -> bool:
         """Make sure that the feed there bears the mark of this guard's issuer."""
         if not anew and time.monotonic() < self._marked_until.get(bucket, float("-inf")):
             return True
         command = ("XREAD", "COUNT", 2, "STREAMS", numbered(bucket).issuer, b"0-0")
-        [reply] = await self._replies(bucket, command)
+        [reply] = await self._replies(bucket, address, command)
         if not self._marks.are_ours(reply[0][1] if reply else ()):
             self._marked_until.pop(bucket, None)
             return False
         self._marked_until[bucket] = time.monotonic() + self._trusted_for
         return True
 
-    async def _replies(self, bucket: int, *commands: Command) -> list[Any]:
+    async def _replies(self, bucket: int, address: Address | None, *commands: Command) -> list[Any]:
         """Ask the bucket's primary, and for what it sends us on for, the node that it names."""
-        address = await self._find(bucket)
         replies = await self._exchange(bucket, (address, False), commands)
         for number, reply in enumerate(replies):
             if _is_elsewhere(reply):

@@ -10,10 +10,15 @@ from tools.testbed.access import ASKING_GUARD
 from tools.testbed.redis_server import RedisServer
 
 from service.guard import Verifier
-from service.guard.connection import Connection
+from service.guard.connection import Command, Connection
+from service.guard.errors import GuardUnavailable
+from service.guard.marks import Marks
+from service.guard.rate_limited_log import RateLimitedLog
+from service.guard.session_lookup import SessionLookup
 from service.redis.keys import bucket
+from service.redis.url import Address, RedisUrl
 from tests.guard.feed_writer import AT, OTHER, USER, FeedWriter, new_token
-from tests.guard.guards import Guards, verdict
+from tests.guard.guards import ISSUER, Guards, verdict
 from tests.support.looking import ON_VALKEY, watching
 
 pytestmark = ON_VALKEY
@@ -121,3 +126,31 @@ async def test_a_user_without_the_right(
     (told,) = [it for it in caplog.records if "needs" in it.getMessage()]
     assert told.levelno == logging.ERROR
     assert f"{lacking}, as openshow-guard-asking has it in redis.conf" in told.getMessage()
+
+
+async def test_a_no_of_a_server_that_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mark is that of the server that has said no, though the map names another one by then."""
+    foreign, ours = ("foreign", 1), ("ours", 2)
+    found = iter([foreign, *[ours] * 20])
+    asked: list[Any] = []
+
+    async def find(_: SessionLookup, number: int) -> Address:
+        return next(found)
+
+    async def exchange(
+        _: SessionLookup, number: int, place: Any, commands: Sequence[Command]
+    ) -> list[Any]:
+        asked.append((place[0], commands[0][0]))
+        if commands[0][0] == "HEXISTS":
+            return [0, None]
+        mark = [(b"1-0", [b"iss", ISSUER.encode()])]
+        return [[(b"mark", mark)] if place[0] == ours else None]
+
+    monkeypatch.setattr(SessionLookup, "_find", find)
+    monkeypatch.setattr(SessionLookup, "_exchange", exchange)
+    url = RedisUrl.parse("redis+cluster://foreign:1,ours:2")
+    lookup = SessionLookup(url, 1, 1, Marks(ISSUER, RateLimitedLog()))
+    with pytest.raises(GuardUnavailable):
+        await lookup.lives(0, USER, SESSION, AT)
+    assert asked == [(foreign, "HEXISTS"), (foreign, "XREAD")]
+    assert await lookup.lives(0, USER, SESSION, AT) is False, "of the one that is ours"
