@@ -117,7 +117,7 @@ def test_the_same_fields(document: Any) -> None:
         "CodeBody": "{code, endOtherSessions: false}",
         "PasswordChangeBody": "{currentPassword, newPassword}",
         "RecoveryCodesBody": "{recoveryCodes}",
-        "UserBody": "{id, email, twoFA: {enabled, recoveryCodesLeft}, createdAt}",
+        "UserBody": "{id, email, emailVerified, twoFA: {enabled, recoveryCodesLeft}, createdAt}",
         "ExportBody": "{exportedAt, account, sessions, factors, events}",
         "AccountBody": "{id, email, emailVerified, createdAt, passwordChangedAt}",
         "SessionBody": "{id, createdAt, lastUsedAt, expiresAt, ipAddress, userAgent, current}",

@@ -37,6 +37,7 @@ class UserBody(Body, frozen=True):
 
     id: str
     email: str
+    email_verified: bool
     two_fa: TwoFactorBody = msgspec.field(name="twoFA")
     created_at: Timestamp
 
@@ -74,6 +75,7 @@ def user_body(user: User) -> UserBody:
     return UserBody(
         id=user.id.hex(),
         email=user.email,
+        email_verified=user.email_verified_at is not None,
         two_fa=TwoFactorBody(
             enabled=user.two_fa_enabled, recovery_codes_left=user.recovery_codes_left
         ),
