@@ -19,6 +19,7 @@ from service.errors import (
     InvalidField,
     InvalidRefreshToken,
     InvalidResetToken,
+    Overloaded,
     WeakPassword,
 )
 from service.twofactor.challenges import Issued
@@ -102,7 +103,10 @@ async def test_a_weak_password_leaves_it_good(pods: Pods, desk: Desk) -> None:
 
 
 async def test_racers(pods: Pods, desk: Desk) -> None:
-    """Fifty with one link and passwords of their own: one wins, and it is his that is stored."""
+    """Fifty with one link and passwords of their own: one wins, and it is his that is stored.
+
+    They come from one network, so some find no place for their hash, and may try again: in vain.
+    """
     ann = await pods.sign_up()
     token = await link_of(desk, ann)
     passwords = [f"password of number {number}" for number in range(50)]
@@ -113,9 +117,10 @@ async def test_racers(pods: Pods, desk: Desk) -> None:
         ),
         return_exceptions=True,
     )
-    assert [type(outcome) for outcome in outcomes if outcome is not None] == [
-        InvalidResetToken
-    ] * 49
+    losers = [type(outcome) for outcome in outcomes if outcome is not None]
+    assert len(losers) == 49
+    assert set(losers) <= {InvalidResetToken, Overloaded}
+    await refused(pods, token)
     winner = passwords[outcomes.index(None)]
     assert isinstance(await log_in(pods.all[0], ann, winner), LoggedIn)
 
