@@ -110,7 +110,11 @@ class KeyStore:
         """Read both tables. Raises `StoreUnavailable`, and `StartupError` for an impossible id."""
         with store_errors():
             async with self._engine.connect() as connection:
-                return await self.read_on(connection)
+                records = await self.read_on(connection)
+                if records.data_keys and not any(records.sealed_keys.values()):
+                    # The first keys were made between the two statements; or they are lost.
+                    records = await self.read_on(connection)
+                return records
 
     async def read_on(self, connection: AsyncConnection) -> KeyRecords:
         """Read both tables within a transaction of the caller's."""

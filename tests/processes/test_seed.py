@@ -126,8 +126,9 @@ def test_says_what_a_session_costs(service: Program) -> None:
     """Bytes a session and keys a user, without the streams of events."""
     code, output = Seed(service, *plan("cost", 1000, 2)).run()
     assert code == 0, output
-    assert "keys            3,000 more: 1.00 a session\n" in output
-    assert "3.00 a user, of whom 1,000 had none" in output
+    # And at most one for each bucket that the service itself has written to meanwhile (`barrier`).
+    assert re.search(r"^keys +3,0\d\d more: 1\.0[0-3] a session$", output, re.MULTILINE)
+    assert re.search(r"3\.0\d a user, of whom 1,000 had none", output)
     told = re.search(r"bytes +([\d.]+) a session", output)
     assert told
     assert 100 < float(told[1]) < 500
