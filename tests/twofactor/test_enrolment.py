@@ -122,7 +122,8 @@ async def test_fifty_racing_enables(ann: Holder, elsewhere: httpx.AsyncClient) -
     )
     codes = [code_of(answer) for answer in verified]
     assert codes.count((200, "")) == 1
-    assert set(codes) <= {(200, ""), GONE, ON}
+    # On a slow disk SQLite may be busy for longer than a call waits: who is told so has lost, too.
+    assert set(codes) <= {(200, ""), GONE, ON, (503, "service_unavailable")}
     ann.phone = Phone(begun[codes.index((200, ""))]["otpauthUrl"])
     assert (await ann.answer(await ann.challenge(), ann.phone.code(1))).status_code == 200
 
