@@ -52,13 +52,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=_servers)
 
 
-def _servers(item: pytest.Item) -> tuple[str, str]:
+LONGEST = {"test_bench.py", "test_chaos.py"}
+"""Files with tests of a minute or two, most of it waiting."""
+
+
+def _servers(item: pytest.Item) -> tuple[bool, str, str]:
     """What a test needs: those that need the same stand together, so that it starts once.
 
-    Where several processes test, each takes a stretch of this order (`--dist worksteal`).
+    Where several processes test, each takes a stretch of this order (`--dist worksteal`). The
+    longest come first, lest one process ends with them while the others have nothing to do.
     """
     server, store = _pair(item)
-    return server or "", store or ""
+    return item.path.name not in LONGEST, server or "", store or ""
 
 
 def _kept(item: pytest.Item) -> bool:
