@@ -32,7 +32,9 @@ async def test_an_idle_session_ends(brief: Person) -> None:
     assert at(before["expiresAt"]) - at(before["createdAt"]) == timedelta(seconds=1)
     await eventually(lambda: ended(brief))
     assert code_of(await brief.refresh()) == INVALID
-    assert code_of(await brief.log_out()) == (400, "session_not_found")
+    # The access token ends with the session, to the second: on a busy machine it is over by now.
+    over = (400, "session_not_found"), (401, "unauthorized")
+    assert code_of(await brief.log_out()) in over
 
 
 @pytest.mark.one_server("expiry is each server's own")
