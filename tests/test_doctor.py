@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from tools.testbed.access import SERVICE, users
@@ -23,7 +23,13 @@ from service.cli.doctor.command import examine
 from service.cli.doctor.findings import Finding
 from service.cli.doctor.redis_server import ADVICE, check_redis
 from service.database.migration import migrate
-from service.errors import KeyServiceUnavailable, SettingsError, StartupError, StoreRefuses
+from service.errors import (
+    KeyServiceUnavailable,
+    Refusal,
+    SettingsError,
+    StartupError,
+    StoreRefuses,
+)
 from service.redis.probe import Written
 from service.redis.requirements import ServerReport
 from service.redis.rights import LOADING_LINE
@@ -275,6 +281,11 @@ def test_buckets_without_a_server() -> None:
     refused = StoreRefuses("cluster", "The cluster does not serve this slot now")
     findings = [*redis_server._writing(Written((), 0.0, (refused, refused)))]
     found(findings, "redis", "fault", "2 of 64 buckets", "CLUSTER SHARDS")
+
+
+def test_every_refusal_has_its_advice() -> None:
+    """A new reason for which Redis refuses needs a word on what to do."""
+    assert set(ADVICE) == set(get_args(Refusal))
 
 
 @pytest.mark.parametrize("refusal", ADVICE)

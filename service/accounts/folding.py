@@ -1,8 +1,13 @@
-"""The form in which texts are compared that look alike."""
+"""The forms in which texts are compared that look alike."""
 
 import unicodedata
 
 
+def normal(text: str) -> str:
+    """Return `text` after NFKC: what passwords are compared by."""
+    return unicodedata.normalize("NFKC", text)
+
+
 def folded(text: str) -> str:
     """Return `text` after NFKC and case folding: what people take for the same is the same."""
-    return unicodedata.normalize("NFKC", text).casefold()
+    return normal(text).casefold()

@@ -1,13 +1,12 @@
 """The policy for new passwords. Nothing here decides about a login."""
 
 import functools
-import unicodedata
 from collections.abc import Iterator
 
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from service.accounts.blocklist import Blocklist
-from service.accounts.folding import folded
+from service.accounts.folding import folded, normal
 from service.errors import InvalidField, WeakPassword
 
 SHORTEST = 8
@@ -45,8 +44,8 @@ class PasswordPolicy:
             InvalidField: longer than 1,024 characters.
             WeakPassword: too short, or one that others try first; the message says which.
         """
-        normal = check_length(password)
-        if min(len(password), len(normal)) < self._shortest:
+        spelt = check_length(password)
+        if min(len(password), len(spelt)) < self._shortest:
             raise WeakPassword(
                 f"The password is too short: use at least {self._shortest} characters."
             )
@@ -60,7 +59,7 @@ class PasswordPolicy:
                 "The password is the e-mail address or the name of this app, with little more:"
                 " choose another."
             )
-        if self._blocklist is not None and self._blocklist.holds(password, normal, text):
+        if self._blocklist is not None and self._blocklist.holds(password, spelt, text):
             raise WeakPassword("The password is known to others: choose another.")
 
 
@@ -73,10 +72,10 @@ def check_length(password: str, field: str = "password") -> str:
     too_long = InvalidField(field, f"The password is longer than {LONGEST:,} characters.")
     if len(password) > LONGEST:  # before it is normalized, which takes its time
         raise too_long
-    normal = unicodedata.normalize("NFKC", password)
-    if len(normal) > LONGEST:
+    spelt = normal(password)
+    if len(spelt) > LONGEST:
         raise too_long
-    return normal
+    return spelt
 
 
 def _words(app_name: str, email: str) -> Iterator[str]:

@@ -7,12 +7,12 @@ pepper, which is not in the users table, a stolen table cannot even be guessed a
 
 import base64
 import hmac
-import unicodedata
 from collections.abc import Mapping
 
 import bcrypt
 import msgspec
 
+from service.accounts.folding import normal
 from service.accounts.hashing import HashingPool
 from service.errors import KeyServiceUnavailable
 
@@ -147,5 +147,5 @@ class Passwords:
 
     def _digest(self, scheme: int, password: str) -> bytes:
         # surrogatepass: a lone surrogate is a wrong password like any other, not a crash.
-        text = unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
+        text = normal(password).encode("utf-8", "surrogatepass")
         return base64.b64encode(hmac.digest(self._peppers[scheme], text, "sha384"))

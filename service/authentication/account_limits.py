@@ -10,6 +10,7 @@ from service.authentication.password_attempts import account_subject, noted_of
 from service.rate_limits import Counter, RateLimits
 from service.redis.client import RedisClient
 from service.redis.keys import bucket
+from service.sessions.refresh_tokens import SESSION_ID
 from service.twofactor.limits import CodeCounters
 
 _CALLS = ("enable", "reauthenticate")
@@ -60,7 +61,8 @@ class AccountLimits:
         """Forget the calls that `sessions/rate_limit.lua` has counted."""
         names = bucket(user_id)
         index = await self._redis.execute("HGETALL", names.index + user_id)
-        rotations = [names.attempts + b"refresh:" + session_id for session_id in index[::2]]
+        session_ids = [name for name in index[::2] if len(name) == SESSION_ID]
+        rotations = [names.attempts + b"refresh:" + session_id for session_id in session_ids]
         everywhere = names.attempts + b"logout-all:" + user_id.hex().encode()
         await self._redis.change("DEL", everywhere, *rotations)
 

@@ -11,11 +11,11 @@ sessions, or the new one without them:
 """
 
 import asyncio
-import unicodedata
 from functools import partial
 
 from service.accounts import emails
 from service.accounts.account_changes import AccountChanges
+from service.accounts.folding import normal
 from service.accounts.password_policy import PasswordPolicy, check_length
 from service.accounts.passwords import PasswordHash, Passwords
 from service.accounts.user_rows import Credentials
@@ -94,7 +94,7 @@ class PasswordChange:
                     raise InvalidPassword
             # It may read a large file.
             await asyncio.to_thread(self._policy.check, new, account.user.email)
-            if _normal(new) == _normal(current):
+            if normal(new) == normal(current):
                 raise PasswordUnchanged
             hashed = await self._passwords.hash(new, place)
             version = await self._store(account, hashed, origin)
@@ -157,8 +157,3 @@ def _is_as_written(account: Credentials, hashed: PasswordHash, now: Credentials)
         and now.enrolment_id == account.enrolment_id
         and now.user.disabled_at is None
     )
-
-
-def _normal(password: str) -> str:
-    """Spell a password as it is compared."""
-    return unicodedata.normalize("NFKC", password)

@@ -108,7 +108,7 @@ async def _disable(command: AccountCommand) -> int:
         living = len(await command.does.sessions.of(user))
         return command.dry_run(
             {"user": user.id.hex(), "sessions": living},
-            f"{texts.name(user)} is disabled, and {texts.count(living)} end",
+            f"{texts.name(user)} is disabled, and {texts.ending(living)}",
         )
     changed = await command.does.accounts.disable(user, command.request)
     return _told(
@@ -135,12 +135,12 @@ async def _log_out(command: AccountCommand) -> int:
         living = len(await command.does.sessions.of(user))
         return command.dry_run(
             {"user": user.id.hex(), "sessions": living},
-            f"{texts.count(living)} of {texts.name(user)} end",
+            f"of {texts.name(user)} {texts.ending(living)}",
         )
     ended = await command.does.sessions.end_all(user.id, command.request)
     return command.tell(
         {"user": user.id.hex(), "revoked": ended},
-        f"{texts.count(ended)} of {texts.name(user)} have ended.",
+        f"{texts.count(ended)} of {texts.name(user)} ended.",
     )
 
 
@@ -152,7 +152,7 @@ async def _reset_second_factor(command: AccountCommand) -> int:
         return command.dry_run(
             {"user": user.id.hex(), "twoFA": user.two_fa_enabled, "sessions": living},
             f"{texts.name(user)} {has}"
-            + (f", and {texts.count(living)} end" if user.two_fa_enabled else ""),
+            + (f", and {texts.ending(living)}" if user.two_fa_enabled else ""),
         )
     changed = await command.does.accounts.reset_second_factor(user, command.request)
     done = "has no second factor and no session any more"
@@ -195,14 +195,8 @@ async def _delete(command: AccountCommand) -> int:
 
 
 def _told(command: AccountCommand, user: User, changed: bool, done: str, already: str) -> int:
-    what = (
-        f"{done}."
-        if changed
-        else f"{already} already."
-        if already == "was disabled"
-        else f"{already}."
-    )
-    return command.tell({"user": user.id.hex(), "changed": changed}, f"{texts.name(user)} {what}")
+    line = f"{texts.name(user)} {done if changed else already}."
+    return command.tell({"user": user.id.hex(), "changed": changed}, line)
 
 
 _ACTIONS: dict[str, Callable[[AccountCommand], Awaitable[int]]] = {

@@ -113,6 +113,11 @@ def count(sessions: int) -> str:
     return "1 session" if sessions == 1 else f"{sessions:,} sessions"
 
 
+def ending(sessions: int) -> str:
+    """Say that so many sessions end."""
+    return f"{count(sessions)} {'ends' if sessions == 1 else 'end'}"
+
+
 def account_line(user: User) -> str:
     """Say in one line who it is."""
     state = "disabled" if user.disabled_at else "enabled"

@@ -22,12 +22,12 @@ async def end_session(command: AccountCommand) -> int:
     """End one session of an account."""
     user = await command.user()
     named = command.options.session.lower()
-    lives = named in [each.id.hex() for each in await command.does.sessions.of(user)]
     document: dict[str, object] = {"user": user.id.hex(), "session": named}
     session_id = _session_id(named)
     if session_id is None:
         raise StartupError("that is no id of a session: it has 24 hex digits")
     if not command.options.yes:
+        lives = session_id in [each.id for each in await command.does.sessions.of(user)]
         what = "is ended" if lives else "has ended already"
         return command.dry_run({**document, "lives": lives}, f"the session {named} {what}")
     ended = await command.does.sessions.end(user.id, session_id, command.request)

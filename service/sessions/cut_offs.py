@@ -14,6 +14,7 @@ Whoever is killed between leaves the row changing: all others ask the user store
 meets a session from before calls `end_older`, which does what is left of the third step.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Literal
 
@@ -111,7 +112,7 @@ class CutOffs:
         return ended
 
     async def everybody(self, origin: RequestOrigin, *, reason: str, by: str) -> None:
-        """End everybody's sessions, bucket by bucket: who is killed on the way does it again.
+        """End everybody's sessions, all buckets at once: who is killed on the way does it again.
 
         Raises:
             SettingsError: guards of before would not hear of it.
@@ -121,18 +122,20 @@ class CutOffs:
                 "SERVICE_FEED_KINDS=1: guards of before know no cut-off of everybody;"
                 " set it to 2 once all guards are new"
             )
-        for number in range(BUCKETS):
-            keys = numbered(number)
-            await scripts.cut_off_everybody(
-                self._redis,
-                events=keys.events,
-                before=keys.before,
-                revoked=keys.revoked,
-                revocations=keys.revocations,
-                user="",
-                ip=origin.address_text,
-                request=origin.request_id,
-                reason=reason,
-                by=by,
-                feed_life=self._feed_life,
-            )
+        await asyncio.gather(*(self._bucket(each, origin, reason, by) for each in range(BUCKETS)))
+
+    async def _bucket(self, number: int, origin: RequestOrigin, reason: str, by: str) -> None:
+        keys = numbered(number)
+        await scripts.cut_off_everybody(
+            self._redis,
+            events=keys.events,
+            before=keys.before,
+            revoked=keys.revoked,
+            revocations=keys.revocations,
+            user="",
+            ip=origin.address_text,
+            request=origin.request_id,
+            reason=reason,
+            by=by,
+            feed_life=self._feed_life,
+        )

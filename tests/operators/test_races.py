@@ -57,11 +57,31 @@ async def later(turns: int, call: Awaitable[Any]) -> Any:
 async def race(
     pods: Pods, calls: list[Awaitable[Any]], change: Awaitable[Any], chance: random.Random
 ) -> list[LoggedIn]:
-    """Run the change among the calls. Those that have got in."""
-    together = [later(chance.randrange(40), call) for call in calls]
-    outcomes = await asyncio.gather(
-        later(chance.randrange(40), change), *together, return_exceptions=True
-    )
+    """Run the change among the calls. Those that have got in.
+
+    In half of all cases somebody is inside before it begins, or it is over before anybody comes, so
+    that both are there on any machine.
+    """
+    order = chance.choice(("together", "together", "somebody inside", "change over"))
+    inside_first, over_first = asyncio.Event(), asyncio.Event()
+
+    async def called(call: Awaitable[Any]) -> Any:
+        if order == "change over":
+            await over_first.wait()
+        try:
+            return await later(chance.randrange(40), call)
+        finally:
+            inside_first.set()
+
+    async def changed() -> Any:
+        if order == "somebody inside":
+            await inside_first.wait()
+        try:
+            return await later(chance.randrange(40), change)
+        finally:
+            over_first.set()
+
+    outcomes = await asyncio.gather(changed(), *map(called, calls), return_exceptions=True)
     assert not isinstance(outcomes[0], BaseException), outcomes[0]
     inside = [outcome for outcome in outcomes[1:] if isinstance(outcome, LoggedIn)]
     errors = [outcome for outcome in outcomes[1:] if isinstance(outcome, BaseException)]
