@@ -44,6 +44,7 @@ from service.settings import Settings
 from service.tickets.tickets import Tickets
 from service.tickets.tokens import TicketTokens
 from service.twofactor.challenges import Challenges
+from service.twofactor.codes import CodeReader
 from service.twofactor.enrolment import Enrolments
 from service.twofactor.management import SecondFactorManagement
 from service.twofactor.pending import PendingEnrolments
@@ -177,8 +178,8 @@ def create_services(
     identities = Identities(sessions_, users)
     recent = RecentAuthentication(redis, settings.reauth_ttl)
     changes = AccountChanges(engine)
-    codes = redis, factors, keys.keyring, digests, rate_limits, system_clock
-    proofs = SecondFactorProofs(*codes, totp_ahead=ahead)
+    codes = CodeReader(keys.keyring, digests, system_clock, totp_ahead=ahead)
+    proofs = SecondFactorProofs(redis, factors, codes, rate_limits)
     return Services(
         accounts=authentication,
         reauthentication=Reauthentication(
@@ -222,14 +223,11 @@ def create_services(
             challenges,
             rate_limits,
             sessions_,
-            keys.keyring,
-            digests,
-            system_clock,
-            totp_ahead=ahead,
+            codes,
         ),
         identities=identities,
         enrolments=enrolments,
-        second_factor=SecondFactorManagement(*codes, cut_offs, totp_ahead=ahead),
+        second_factor=SecondFactorManagement(redis, factors, codes, digests, rate_limits, cut_offs),
         sessions=sessions_,
         access_tokens=access_tokens,
         jwks=lambda: keys.now.signing.jwks(),

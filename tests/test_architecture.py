@@ -39,8 +39,8 @@ ROOMS = {
     ),
     "account_lifecycle": "sessions twofactor tickets accounts redis clock errors",
     "twofactor": "rate_limits sessions accounts keyring redis clock errors",
-    "tickets": "sessions keyring redis clock errors",
-    "sessions": "access_tokens keyring redis clock errors",
+    "tickets": "sessions keyring redis opaque_tokens clock errors",
+    "sessions": "access_tokens keyring redis opaque_tokens clock errors",
     "rate_limits": "redis rates errors",
     # what app pods mount: see also `test_the_guard_stands_alone`
     "guard": "access_tokens redis",
@@ -54,6 +54,7 @@ ROOMS = {
     "database": "errors",
     "settings": "rates errors",
     "rates": "",
+    "opaque_tokens": "",
     "logs": "streams console_log",
     "console_log": "",
     "streams": "line_writer",

@@ -7,18 +7,15 @@ from service.accounts.user_rows import Credentials
 from service.accounts.users import Users
 from service.authentication.opening import SessionOpening
 from service.authentication.password import LoggedIn
-from service.clock import Clock
 from service.errors import ChallengeFailed, ChallengeNotFound
-from service.keyring.envelope import Keyring
 from service.rate_limits import RateLimits
 from service.redis.client import RedisClient
 from service.sessions.origin import RequestOrigin
 from service.sessions.record import Authentication
 from service.sessions.sessions import Sessions
 from service.twofactor.challenges import Challenge, Challenges
-from service.twofactor.codes import RecoveryCode, TotpCode, classify
+from service.twofactor.codes import CodeReader, RecoveryCode, TotpCode
 from service.twofactor.limits import limited_codes
-from service.twofactor.recovery_codes import RecoveryDigests
 from service.twofactor.scripts import publish
 
 
@@ -33,11 +30,7 @@ class SecondFactorAuthentication:
         challenges: Challenges,
         rate_limits: RateLimits,
         sessions: Sessions,
-        keyring: Keyring,
-        digests: RecoveryDigests,
-        clock: Clock,
-        *,
-        totp_ahead: bool,
+        codes: CodeReader,
     ) -> None:
         self._redis = redis
         self._users = users
@@ -45,10 +38,7 @@ class SecondFactorAuthentication:
         self._challenges = challenges
         self._rate_limits = rate_limits
         self._opening = SessionOpening(users, sessions)
-        self._keyring = keyring
-        self._digests = digests
-        self._clock = clock
-        self._totp_ahead = totp_ahead
+        self._codes = codes
 
     async def log_in(self, challenge_id: str, code: str, origin: RequestOrigin) -> LoggedIn:
         """Answer a challenge with a TOTP or a recovery code, and open the session.
@@ -86,16 +76,7 @@ class SecondFactorAuthentication:
         Returns how the person has authenticated, and the version of the user row by which that was
         right.
         """
-        given = classify(
-            self._keyring,
-            self._digests,
-            challenge.user_id,
-            factor,
-            code,
-            self._clock(),
-            ahead=self._totp_ahead,
-        )
-        match given:
+        match self._codes.read(challenge.user_id, factor, code):
             case TotpCode(step):
                 if await self._challenges.answer(challenge, "totp", step, origin):
                     return Authentication.PASSWORD | Authentication.TOTP, factor.version

@@ -20,9 +20,6 @@ find another text with the same half takes 2^128 tries, and that has no MAC yet.
 that share one are not to be expected among 10^18. The other half would cost 32 bytes a session.
 """
 
-import base64
-import binascii
-import hashlib
 import hmac
 import os
 from collections.abc import Mapping
@@ -31,18 +28,14 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from service import opaque_tokens
 from service.errors import InvalidRefreshToken, KeyServiceUnavailable
 
 PREFIX = "osr_"
 _VERSION = 1
-_BODY = 66
 _BYTES = 90
-_TEXT = len(PREFIX) + _BYTES * 4 // 3
 _NONCE = 12
 _LAST_GENERATION = 2**32 - 1
-
-DIGEST = 16
-"""Bytes of a digest."""
 
 USER_ID, SESSION_ID = 16, 12
 """Bytes of the ids of a user and of a session."""
@@ -67,7 +60,7 @@ class RefreshToken(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         """What the client holds."""
-        return _spell(self.secret)
+        return opaque_tokens.spell(PREFIX, self.secret)
 
 
 class RefreshTokens:
@@ -99,7 +92,7 @@ class RefreshTokens:
                 os.urandom(32),
             )
         )
-        return _token(body + _mac(self._mac_keys[self._current], body))
+        return _token(body + opaque_tokens.mac(self._mac_keys[self._current], body))
 
     def recognise(self, text: str) -> RefreshToken:
         """Read `text` if it is a token of ours, spelt canonically. Asks neither Redis nor SQL.
@@ -110,10 +103,7 @@ class RefreshTokens:
         """
         token = self.read(text)
         self._refuse_if_closed()
-        key = self._mac_keys.get(token.secret[1])
-        if key is None or not hmac.compare_digest(
-            _mac(key, token.secret[:_BODY]), token.secret[_BODY:]
-        ):
+        if not opaque_tokens.is_minted_by(self._mac_keys.get(token.secret[1]), token.secret):
             raise InvalidRefreshToken
         return token
 
@@ -123,13 +113,8 @@ class RefreshTokens:
         Raises:
             InvalidRefreshToken: anything else.
         """
-        if len(text) != _TEXT or not text.startswith(PREFIX) or not text.isascii():
-            raise InvalidRefreshToken
-        try:
-            secret = base64.urlsafe_b64decode(text[len(PREFIX) :])
-        except binascii.Error:
-            raise InvalidRefreshToken from None
-        if len(secret) != _BYTES or _spell(secret) != text or secret[0] != _VERSION:
+        secret = opaque_tokens.read(text, PREFIX, _BYTES)
+        if secret is None or secret[0] != _VERSION:
             raise InvalidRefreshToken
         return _token(secret)
 
@@ -162,17 +147,9 @@ def _token(secret: bytes) -> RefreshToken:
         user_id=secret[2:18],
         session_id=secret[18:30],
         generation=int.from_bytes(secret[30:34]),
-        digest=hashlib.sha256(_spell(secret).encode()).digest()[:DIGEST],
+        digest=opaque_tokens.digest(opaque_tokens.spell(PREFIX, secret)),
         secret=secret,
     )
-
-
-def _spell(secret: bytes) -> str:
-    return PREFIX + base64.urlsafe_b64encode(secret).decode()
-
-
-def _mac(key: bytes, body: bytes) -> bytes:
-    return hmac.digest(key, body, "sha256")[: _BYTES - _BODY]
 
 
 def _handoff_key(spent: RefreshToken) -> bytes:

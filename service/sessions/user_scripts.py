@@ -7,13 +7,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec
 
+from service.opaque_tokens import DIGEST
 from service.redis.client import RedisClient
 from service.redis.keys import ATTEMPTS, BEFORE, CLOCK_SKEW, HANDOFF, SESSION, bucket
 from service.redis.scripts import Constants, Declared, Source, texts
 from service.sessions import row_version
 from service.sessions.origin import RequestOrigin
 from service.sessions.record import PROOF
-from service.sessions.refresh_tokens import DIGEST, SEALED_SUCCESSOR, SESSION_ID, USER_ID
+from service.sessions.refresh_tokens import SEALED_SUCCESSOR, SESSION_ID, USER_ID
 
 P = ParamSpec("P")
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from service.opaque_tokens import DIGEST
 from service.redis.scripts import Constants, Key
 from service.sessions.user_scripts import user_script
-from service.tickets.tokens import DIGEST
 
 VERSION = 1
 ROW_VERSION = 7

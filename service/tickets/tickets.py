@@ -18,12 +18,13 @@ import msgspec
 from service.clock import moment
 from service.errors import TicketNotFound, UnknownLayout
 from service.keyring.envelope import Keyring
+from service.opaque_tokens import DIGEST
 from service.redis.client import RedisClient
 from service.redis.keys import bucket
 from service.sessions.origin import RequestOrigin
 from service.tickets import scripts
 from service.tickets.scripts import ROW_VERSION, SHORTEST, VERSION
-from service.tickets.tokens import DIGEST, PURPOSES, Purpose, TicketTokens, Token
+from service.tickets.tokens import PURPOSES, Purpose, TicketTokens, Token
 
 _SEALED_FOR = "ticket"
 _DIGEST = slice(1, 1 + DIGEST)

@@ -15,25 +15,18 @@ tokens, which are rotated, and can be revoked. Redis holds the first 16 bytes of
 token's text (`sessions/refresh_tokens.py` says why that is enough).
 """
 
-import base64
-import binascii
-import hashlib
-import hmac
 import os
 from collections.abc import Mapping
 
 import msgspec
 
+from service import opaque_tokens
 from service.errors import KeyServiceUnavailable, TicketNotFound
 from service.keyring.derivation import derive
 
 _VERSION = 1
-_BODY = 51
 _BYTES = 75
 _KEY_OF_TICKETS = b"openshow tickets, version 1"
-
-DIGEST = 16
-"""Bytes of a digest."""
 
 
 class Purpose(msgspec.Struct, frozen=True):
@@ -65,7 +58,7 @@ class Token(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         """What the person holds."""
-        return _spell(self.purpose, self.secret)
+        return opaque_tokens.spell(self.purpose.prefix, self.secret)
 
 
 class TicketTokens:
@@ -87,7 +80,7 @@ class TicketTokens:
         """
         self._refuse_if_closed()
         body = bytes((_VERSION, self._current, purpose.code)) + user_id + os.urandom(32)
-        return _token(purpose, body + _mac(self._mac_keys[self._current], body))
+        return _token(purpose, body + opaque_tokens.mac(self._mac_keys[self._current], body))
 
     def recognise(self, text: str, purpose: Purpose) -> Token:
         """Read `text` if it is a token of ours for this purpose, spelt canonically.
@@ -98,10 +91,11 @@ class TicketTokens:
             TicketNotFound: anything else.
             KeyServiceUnavailable: spelt like one, and the MAC keys are not open yet.
         """
-        secret = _read(text, purpose)
+        secret = opaque_tokens.read(text, purpose.prefix, _BYTES)
+        if secret is None or (secret[0], secret[2]) != (_VERSION, purpose.code):
+            raise TicketNotFound
         self._refuse_if_closed()
-        key = self._mac_keys.get(secret[1])
-        if key is None or not hmac.compare_digest(_mac(key, secret[:_BODY]), secret[_BODY:]):
+        if not opaque_tokens.is_minted_by(self._mac_keys.get(secret[1]), secret):
             raise TicketNotFound
         return _token(purpose, secret)
 
@@ -110,29 +104,6 @@ class TicketTokens:
             raise KeyServiceUnavailable("the keys of tickets are not open yet")
 
 
-def _read(text: str, purpose: Purpose) -> bytes:
-    prefix = purpose.prefix
-    if len(text) != len(prefix) + _BYTES * 4 // 3 or not text.isascii():
-        raise TicketNotFound
-    try:
-        secret = base64.urlsafe_b64decode(text[len(prefix) :])
-    except binascii.Error:
-        raise TicketNotFound from None
-    if len(secret) != _BYTES or _spell(purpose, secret) != text:  # another prefix, or not canonical
-        raise TicketNotFound
-    if (secret[0], secret[2]) != (_VERSION, purpose.code):
-        raise TicketNotFound
-    return secret
-
-
 def _token(purpose: Purpose, secret: bytes) -> Token:
-    digest = hashlib.sha256(_spell(purpose, secret).encode()).digest()[:DIGEST]
+    digest = opaque_tokens.digest(opaque_tokens.spell(purpose.prefix, secret))
     return Token(purpose, secret[3:19], digest, secret)
-
-
-def _spell(purpose: Purpose, secret: bytes) -> str:
-    return purpose.prefix + base64.urlsafe_b64encode(secret).decode()
-
-
-def _mac(key: bytes, body: bytes) -> bytes:
-    return hmac.digest(key, body, "sha256")[: _BYTES - _BODY]

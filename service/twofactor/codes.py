@@ -1,11 +1,11 @@
 """Tells which of the two kinds of code a person has typed, and whether it could be right."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 import msgspec
 
 from service.accounts.second_factors import SecondFactor
+from service.clock import Clock
 from service.keyring.envelope import Keyring
 from service.twofactor import recovery_codes, totp
 from service.twofactor.recovery_codes import RecoveryDigests
@@ -36,31 +36,34 @@ def reseal_secret(keyring: Keyring, user_id: bytes, enrolment_id: bytes, sealed:
     return seal_secret(keyring, user_id, enrolment_id, secret)
 
 
-def classify(
-    keyring: Keyring,
-    digests: RecoveryDigests,
-    user_id: bytes,
-    factor: SecondFactor,
-    code: str,
-    now: datetime,
-    *,
-    ahead: bool = True,
-) -> TotpCode | RecoveryCode | None:
-    """Tell what `code` is for this user; `None`: a wrong TOTP code, or no code at all.
+class CodeReader:
+    """Reads the codes that people type, at every door alike."""
 
-    `ahead`: the code of the next step counts, too.
+    def __init__(
+        self, keyring: Keyring, digests: RecoveryDigests, clock: Clock, *, totp_ahead: bool
+    ) -> None:
+        """Judge by this clock. `totp_ahead`: the code of the next step counts, too."""
+        self._keyring = keyring
+        self._digests = digests
+        self._clock = clock
+        self._totp_ahead = totp_ahead
 
-    Raises:
-        SealBroken: the stored secret does not open.
-        KeyServiceUnavailable: the keys are not open yet.
-    """
-    secret = keyring.open(
-        factor.totp_sealed, purpose=_PURPOSE, bound_to=user_id + factor.enrolment_id
-    )
-    step = totp.matching_step(secret, code, now, ahead=ahead)
-    if step is not None:
-        return TotpCode(step)
-    typed = recovery_codes.read(code)
-    if typed is not None:
-        return RecoveryCode(digests.candidates(user_id, factor.enrolment_id, typed))
-    return None
+    def read(
+        self, user_id: bytes, factor: SecondFactor, code: str
+    ) -> TotpCode | RecoveryCode | None:
+        """Tell what `code` is for this user; `None`: a wrong TOTP code, or no code at all.
+
+        Raises:
+            SealBroken: the stored secret does not open.
+            KeyServiceUnavailable: the keys are not open yet.
+        """
+        secret = self._keyring.open(
+            factor.totp_sealed, purpose=_PURPOSE, bound_to=user_id + factor.enrolment_id
+        )
+        step = totp.matching_step(secret, code, self._clock(), ahead=self._totp_ahead)
+        if step is not None:
+            return TotpCode(step)
+        typed = recovery_codes.read(code)
+        if typed is not None:
+            return RecoveryCode(self._digests.candidates(user_id, factor.enrolment_id, typed))
+        return None

@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 
 from service.accounts.second_factors import SecondFactor, SecondFactors
-from service.clock import Clock
 from service.errors import InvalidCode, NotEnabled
-from service.keyring.envelope import Keyring
 from service.rate_limits import RateLimits
 from service.redis.client import RedisClient
 from service.redis.keys import bucket
 from service.sessions.cut_offs import CutOffs
 from service.sessions.origin import RequestOrigin
 from service.twofactor import recovery_codes
-from service.twofactor.codes import RecoveryCode, TotpCode, classify
+from service.twofactor.codes import CodeReader, RecoveryCode, TotpCode
 from service.twofactor.limits import limited_codes
 from service.twofactor.recovery_codes import RecoveryDigests
 from service.twofactor.scripts import ChangeEvent, clock_ms, publish, spend
@@ -28,22 +26,17 @@ class SecondFactorManagement:
         self,
         redis: RedisClient,
         factors: SecondFactors,
-        keyring: Keyring,
+        codes: CodeReader,
         digests: RecoveryDigests,
         rate_limits: RateLimits,
-        clock: Clock,
         cut_offs: CutOffs,
-        *,
-        totp_ahead: bool,
     ) -> None:
         self._redis = redis
         self._factors = factors
-        self._keyring = keyring
+        self._codes = codes
         self._digests = digests
         self._rate_limits = rate_limits
         self._cut_offs = cut_offs
-        self._clock = clock
-        self._totp_ahead = totp_ahead
 
     async def disable(
         self, user_id: bytes, code: str, origin: RequestOrigin, *, keep: bytes | None = None
@@ -114,7 +107,7 @@ class SecondFactorManagement:
         recovery_too: bool,
     ) -> None:
         """Use a code up, or raise `InvalidCode`."""
-        match self._classify(user_id, factor, code):
+        match self._codes.read(user_id, factor, code):
             case TotpCode(step):
                 if not await self._let_spend(user_id, factor, step, origin):
                     raise InvalidCode
@@ -142,9 +135,3 @@ class SecondFactorManagement:
                 clock=clock_ms(),
             )
         )
-
-    def _classify(
-        self, user_id: bytes, factor: SecondFactor, code: str
-    ) -> TotpCode | RecoveryCode | None:
-        now, ahead = self._clock(), self._totp_ahead
-        return classify(self._keyring, self._digests, user_id, factor, code, now, ahead=ahead)

@@ -1,17 +1,14 @@
 """Proving a second factor in a session that lives: a code is used up, and nothing else changes."""
 
 from service.accounts.second_factors import SecondFactor, SecondFactors
-from service.clock import Clock
 from service.errors import InvalidCode, NotEnabled
-from service.keyring.envelope import Keyring
 from service.rate_limits import RateLimits
 from service.redis.client import RedisClient
 from service.redis.keys import bucket
 from service.sessions.origin import RequestOrigin
 from service.sessions.record import Authentication
-from service.twofactor.codes import RecoveryCode, TotpCode, classify
+from service.twofactor.codes import CodeReader, RecoveryCode, TotpCode
 from service.twofactor.limits import limited_codes
-from service.twofactor.recovery_codes import RecoveryDigests
 from service.twofactor.scripts import clock_ms, prove, publish, spend
 
 
@@ -22,20 +19,13 @@ class SecondFactorProofs:
         self,
         redis: RedisClient,
         factors: SecondFactors,
-        keyring: Keyring,
-        digests: RecoveryDigests,
+        codes: CodeReader,
         rate_limits: RateLimits,
-        clock: Clock,
-        *,
-        totp_ahead: bool,
     ) -> None:
         self._redis = redis
         self._factors = factors
-        self._keyring = keyring
-        self._digests = digests
+        self._codes = codes
         self._rate_limits = rate_limits
-        self._clock = clock
-        self._totp_ahead = totp_ahead
 
     async def prove(self, user_id: bytes, code: str, origin: RequestOrigin) -> Authentication:
         """Use a TOTP or a recovery code up, and return which of the two it was.
@@ -47,7 +37,7 @@ class SecondFactorProofs:
         if factor is None:
             raise NotEnabled
         async with limited_codes(self._rate_limits, user_id, code, "session"):
-            match self._classify(user_id, factor, code):
+            match self._codes.read(user_id, factor, code):
                 case TotpCode(step):
                     await self._use_step(user_id, factor, step, origin)
                     return Authentication.TOTP
@@ -87,9 +77,3 @@ class SecondFactorProofs:
         if version is None:
             raise InvalidCode
         await publish(self._redis, user_id, version, "twoFA.recoveryCodeUsed", origin)
-
-    def _classify(
-        self, user_id: bytes, factor: SecondFactor, code: str
-    ) -> TotpCode | RecoveryCode | None:
-        now, ahead = self._clock(), self._totp_ahead
-        return classify(self._keyring, self._digests, user_id, factor, code, now, ahead=ahead)
