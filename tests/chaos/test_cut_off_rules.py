@@ -201,6 +201,12 @@ BROKEN = {
 }  # fmt: skip
 
 LEGAL = {
+    "a change that has ended the session and opened none": (
+        story()
+        .refused("password_change", 1, AWAY, caller="s", new_password="p")
+        .refused("me", 2, AWAY, caller="s")
+        .ok("login", 3, **NEW)
+    ),
     "a change, and a change back to work": (
         changed()
         .refused("me", 2, AWAY, caller="s")

@@ -53,8 +53,6 @@ def _lost(session: SessionEvidence) -> Iterator[Violation]:
     for each in {e.number: e for e in (*session.about, *session.asked)}.values():
         if is_reuse(each) or each.outcome == "ok" or not session.says_ended(each):
             continue
-        if each.kind == "password_change":
-            continue  # it may have ended the session itself, and could not open the new one
         if not session.may_have_ended(each):
             says = f"{each.kind} says that the session is over, and nothing can have ended it"
             yield violation("a session was lost", says, session.opened, each)
