@@ -1,20 +1,16 @@
 """A process that is killed in the middle of a change of the password."""
 
-import asyncio
-import json
-import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import PASSWORD, Person, ServiceProcess, code_of, sign_up
-from tools.testbed.waiting import wait_until
+from tools.testbed.service_process import PASSWORD, Person, code_of, sign_up
 
 from service.redis.keys import bucket
 from tests.authentication.test_password_change import NEW, change, log_in
+from tests.support.killing import Fragile, fragile_service, kill_around_the_row, post_unanswered
 from tests.support.looking import ON_VALKEY
 from tests.support.user_stores import UserStore
 
@@ -22,22 +18,14 @@ pytestmark = ON_VALKEY
 
 
 @pytest.fixture
-def fragile(
-    tmp_path: Path, redis_server: RedisServer, user_store: UserStore
-) -> Iterator[tuple[RedisServer, ServiceProcess]]:
-    """A server and a process that may be killed."""
-    (tmp_path / "redis").mkdir()
-    server = RedisServer(redis_server.binary, tmp_path / "redis").start()
-    service = ServiceProcess(tmp_path, server.url, **user_store.settings).start()
-    yield server, service
-    service.stop()
-    server.heal()
-    server.stop()
+def fragile(tmp_path: Path, redis_server: RedisServer, user_store: UserStore) -> Iterator[Fragile]:
+    with fragile_service(tmp_path, redis_server.binary, user_store) as both:
+        yield both
 
 
 @pytest.mark.parametrize("written", [False, True], ids=["before the row", "after the row"])
 async def test_kill_minus_9(
-    fragile: tuple[RedisServer, ServiceProcess],
+    fragile: Fragile,
     user_store: UserStore,
     tmp_path: Path,
     written: bool,
@@ -48,19 +36,16 @@ async def test_kill_minus_9(
     async with httpx.AsyncClient(base_url=service.url, timeout=30) as http:
         ann = await sign_up(http)
         other = await ann.log_in()
-        with ExitStack() as lock:
-            lock.enter_context(user_store.held())
-            writer = await _send_change(ann)
-            wait_until(lambda: _is_announced(server, ann))
-            if written:
-                server.freeze()
-                lock.close()
-                wait_until(lambda: _is_written(user_store, ann))
-            service.stop(signal.SIGKILL)
-            if written:  # with what it was sent last still unread
-                server.kill()
-                server.start()
-        writer.close()
+        await kill_around_the_row(
+            fragile,
+            user_store,
+            lambda: post_unanswered(
+                http, "/auth/password/change", ann.bearer, currentPassword=PASSWORD, newPassword=NEW
+            ),
+            lambda: _is_announced(server, ann),
+            lambda: _is_written(user_store, ann),
+            written=written,
+        )
     after = service.beside(tmp_path).start()
     try:
         async with httpx.AsyncClient(base_url=after.url, timeout=30) as http:
@@ -77,19 +62,6 @@ async def test_kill_minus_9(
             assert (await again.me()).status_code == 401
     finally:
         assert after.stop() == 0
-
-
-async def _send_change(ann: Person) -> asyncio.StreamWriter:
-    """On a connection of its own, for an answer that will never come."""
-    body = json.dumps({"currentPassword": PASSWORD, "newPassword": NEW}).encode()
-    url = ann.client.base_url
-    _, writer = await asyncio.open_connection(url.host, url.port)
-    writer.write(
-        b"POST /auth/password/change HTTP/1.1\r\nHost: test\r\nAuthorization: %b\r\n"
-        b"Content-Length: %d\r\n\r\n%b" % (ann.bearer["Authorization"].encode(), len(body), body)
-    )
-    await writer.drain()
-    return writer
 
 
 def _is_announced(server: RedisServer, ann: Person) -> bool:

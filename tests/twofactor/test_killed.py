@@ -1,22 +1,18 @@
 """Killed between user row and Redis, at each point in turn: the retry completes, no flag lies."""
 
-import asyncio
 import itertools
-import json
-import signal
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import ServiceProcess, code_of
-from tools.testbed.waiting import wait_until
+from tools.testbed.service_process import code_of
 
 from service.errors import NotEnabled
 from service.redis.keys import bucket
+from tests.support.killing import Fragile, fragile_service, kill_around_the_row, post_unanswered
 from tests.support.looking import ON_VALKEY, events
 from tests.support.two_factor import Holder, new_holder
 from tests.support.user_stores import UserStore
@@ -116,23 +112,15 @@ async def test_later_changes(
 
 
 @pytest.fixture
-def fragile(
-    tmp_path: Path, redis_server: RedisServer, user_store: UserStore
-) -> Iterator[tuple[RedisServer, ServiceProcess]]:
-    """A server and a process that may be killed."""
-    (tmp_path / "redis").mkdir()
-    server = RedisServer(redis_server.binary, tmp_path / "redis").start()
-    service = ServiceProcess(tmp_path, server.url, **user_store.settings).start()
-    yield server, service
-    service.stop()
-    server.heal()
-    server.stop()
+def fragile(tmp_path: Path, redis_server: RedisServer, user_store: UserStore) -> Iterator[Fragile]:
+    with fragile_service(tmp_path, redis_server.binary, user_store) as both:
+        yield both
 
 
 @ON_VALKEY
 @pytest.mark.parametrize("written", [False, True], ids=["before the row", "after the row"])
 async def test_kill_minus_9(
-    fragile: tuple[RedisServer, ServiceProcess],
+    fragile: Fragile,
     user_store: UserStore,
     tmp_path: Path,
     written: bool,
@@ -144,19 +132,16 @@ async def test_kill_minus_9(
         ann = await new_holder(http)
         await ann.begin()
         code = ann.phone.code()
-        with ExitStack() as lock:
-            lock.enter_context(user_store.held())
-            writer = await _send_verify(ann, code)
-            wait_until(lambda: _confirmed(server, ann))
-            if written:
-                server.freeze()
-                lock.close()
-                wait_until(lambda: _row(user_store, ann))
-            service.stop(signal.SIGKILL)
-            if written:  # with what it was sent last still unread
-                server.kill()
-                server.start()
-        writer.close()
+        await kill_around_the_row(
+            fragile,
+            user_store,
+            lambda: post_unanswered(
+                http, "/auth/2fa/verify", ann.bearer, tempSecretId=ann.temp_secret_id, code=code
+            ),
+            lambda: _confirmed(server, ann),
+            lambda: _row(user_store, ann),
+            written=written,
+        )
     after = service.beside(tmp_path).start()
     try:
         async with httpx.AsyncClient(base_url=after.url, timeout=30) as http:
@@ -173,19 +158,6 @@ async def test_kill_minus_9(
             assert [row["type"] for row in events(server, ann.user_id)].count("twoFA.enabled") == 1
     finally:
         assert after.stop() == 0
-
-
-async def _send_verify(ann: Holder, code: str) -> asyncio.StreamWriter:
-    """On a connection of its own, for an answer that will never come."""
-    body = json.dumps({"tempSecretId": ann.temp_secret_id, "code": code}).encode()
-    url = ann.client.base_url
-    _, writer = await asyncio.open_connection(url.host, url.port)
-    writer.write(
-        b"POST /auth/2fa/verify HTTP/1.1\r\nHost: test\r\nAuthorization: %b\r\n"
-        b"Content-Length: %d\r\n\r\n%b" % (ann.bearer["Authorization"].encode(), len(body), body)
-    )
-    await writer.drain()
-    return writer
 
 
 def _confirmed(server: RedisServer, ann: Holder) -> bool:
