@@ -16,12 +16,8 @@ from service.accounts.password_costs import PasswordCosts
 from service.accounts.passwords import Passwords
 from service.accounts.users import Users
 from service.clock import system_clock
-from service.composition import (
-    create_password_policy,
-    create_redis_client,
-    create_services,
-    metric_sources,
-)
+from service.composition.people import create_services, metric_sources
+from service.composition.shared import create_password_policy, create_redis_client, create_shared
 from service.database.engine import open_database
 from service.errors import StoreUnavailable
 from service.keyring.kms.selection import open_key_services
@@ -56,30 +52,12 @@ from service.web.routes import (
 from service.web.services import install
 
 _ROUTES = [
-    accounts.signup,
-    accounts.login,
-    accounts.login_second_step,
-    password_reset.reset_password,
-    two_factor.enable,
-    two_factor.verify,
-    two_factor.disable,
-    two_factor.renew_recovery_codes,
-    own_account.reauthenticate,
-    own_account.change_password,
-    own_account.delete_account,
-    own_account.export_account,
-    sessions.refresh,
-    sessions.me,
-    sessions.logout,
-    sessions.logout_all,
-    sessions.list_sessions,
-    sessions.end_session,
-    operations.jwks,
-    operations.live,
-    operations.ready,
-    operations.metrics,
-    operations.schema_page,
-    operations.schema_document,
+    *accounts.ROUTES,
+    *password_reset.ROUTES,
+    *two_factor.ROUTES,
+    *own_account.ROUTES,
+    *sessions.ROUTES,
+    *operations.ROUTES,
 ]
 
 
@@ -119,7 +97,8 @@ def create_app(settings: Settings) -> ASGIApp:
         parts = Parts(redis, engine, settings.kms, problems)
         ready = SharedStatus(parts)
         users = Users(engine)
-        services = create_services(settings, redis, engine, passwords, policy, keys, ready, users)
+        shared = create_shared(settings, redis, engine, keys, passwords, policy, users)
+        services = create_services(shared, ready)
         install(app, services)
         services.sessions.cut_offs.on_ended = ended
         gauges = Gauges(metric_sources(pool, watch, ready))

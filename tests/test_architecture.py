@@ -21,9 +21,7 @@ ROOMS = {
     "cli": EVERYTHING,
     "serving": EVERYTHING,
     "app": EVERYTHING,
-    "operator_composition": EVERYTHING,
     "composition": EVERYTHING,
-    "limit_composition": EVERYTHING,
     # all that knows HTTP
     "web": (
         "authentication account_lifecycle sessions twofactor readiness accounts clock errors logs "
@@ -77,7 +75,7 @@ LIBRARIES = {
     "alembic": "database",
     "asyncpg": "database",
     "aiosqlite": "database",
-    "sqlalchemy": "database accounts keyring readiness composition operator_composition cli",
+    "sqlalchemy": "database accounts keyring readiness composition cli",
     "bcrypt": "accounts",
     "email_validator": "accounts",
     "idna": "accounts database",

@@ -15,7 +15,8 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import PASSWORD, Person, ServiceProcess, code_of, sign_up
 from tools.testbed.waiting import eventually
 
-from service import composition, limit_composition
+from service.composition import limits as composed_limits
+from service.composition.shared import create_redis_client
 from service.errors import (
     InvalidCredentials,
     KeyServiceUnavailable,
@@ -129,7 +130,7 @@ def test_each_setting_sets_its_own(keys: RedisServer) -> None:
     }
     for on in (True, False):
         settings = Settings(**rates, limit_codes_in_a_row=20, rate_limit=on)
-        limits = limit_composition._limits(settings)
+        limits = composed_limits._limits(settings)
         day = timedelta(days=1)
         assert limits.codes_in_a_row == Limit("codes-in-a-row", 20, timedelta(minutes=6), day)
         for name, rate in rates.items():
@@ -138,9 +139,7 @@ def test_each_setting_sets_its_own(keys: RedisServer) -> None:
                 assert limit is None
             else:
                 assert (limit.most, limit.window) == (rate.most, rate.window)
-        client = composition.create_redis_client(
-            msgspec.structs.replace(settings, redis_url=keys.url)
-        )
+        client = create_redis_client(msgspec.structs.replace(settings, redis_url=keys.url))
         assert f"= 20000, {7 if on else 0}, " in client.before_changing, "calls in scripts"
 
 

@@ -9,13 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.accounts.user_rows import User
 from service.cli import account_texts as texts
 from service.clock import system_clock
+from service.composition.operators import create_operations
 from service.errors import KeyRefused
 from service.keyring.keys import KeysInUse, ServiceKeys
 from service.keyring.kms.selection import open_key_services
 from service.keyring.records import KeyLives
 from service.keyring.signing import SigningKeys
 from service.keyring.store import KeyStore
-from service.operator_composition import create_operations
 from service.operators.operations import Operations
 from service.operators.request import CLI, OperatorRequest
 from service.redis.client import RedisClient

@@ -15,7 +15,7 @@ from service.cli import account_texts as texts
 from service.cli.account_command import AccountCommand
 from service.cli.session_commands import cut_off, end_session, list_sessions
 from service.clock import timestamp
-from service.composition import create_redis_client
+from service.composition.shared import create_redis_client
 from service.database.engine import open_database
 from service.embedded.client import server_url
 from service.errors import (

@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 from tools.testbed.redis_server import RedisServer
 
-from service import composition
 from service.clock import system_clock
+from service.composition.operators import create_operations
 from service.keyring.keys import KeysInUse
 from service.keyring.kms.local import LocalKeyFile
 from service.keyring.store import KeyStore
-from service.operator_composition import create_operations
 from service.operators.operations import Operations
 from service.operators.request import OperatorRequest
 from service.sessions.origin import RequestOrigin
@@ -48,12 +47,9 @@ class Desk:
 
 
 @pytest.fixture
-async def pods(
-    keys: RedisServer, user_store: UserStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Pods]:
+async def pods(keys: RedisServer, user_store: UserStore, tmp_path: Path) -> AsyncIterator[Pods]:
     """Two pods in this process."""
     watch = Watch()
-    monkeypatch.setattr(composition, "system_clock", watch)
     async with running(watch, keys.url, user_store, tmp_path) as pods:
         yield pods
 

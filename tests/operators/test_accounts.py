@@ -8,6 +8,7 @@ from tools.testbed.redis_server import RedisServer
 
 from service.accounts.user_rows import User
 from service.clock import system_clock
+from service.composition.operators import create_operations
 from service.errors import (
     AccountDisabled,
     ChallengeNotFound,
@@ -21,7 +22,6 @@ from service.errors import (
 from service.keyring.keys import KeysInUse
 from service.keyring.kms.local import LocalKeyFile
 from service.keyring.store import KeyStore
-from service.operator_composition import create_operations
 from service.redis.client import RedisClient
 from service.redis.keys import bucket
 from service.settings import Secret, Settings

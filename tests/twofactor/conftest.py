@@ -10,7 +10,6 @@ from tools.testbed.access import SERVICE
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import ServiceProcess
 
-from service import composition
 from tests.support.both_user_stores import more_pods, shared_service, shared_store  # noqa: F401
 from tests.support.living import living
 from tests.support.script_clock import ScriptClock
@@ -89,12 +88,9 @@ async def brief(shared_brief: ServiceProcess, keys: RedisServer) -> AsyncIterato
 
 
 @pytest.fixture
-async def pods(
-    keys: RedisServer, user_store: UserStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Pods]:
+async def pods(keys: RedisServer, user_store: UserStore, tmp_path: Path) -> AsyncIterator[Pods]:
     """Two pods in this process."""
     watch = Watch()
-    monkeypatch.setattr(composition, "system_clock", watch)
     async with running(watch, keys.url, user_store, tmp_path) as pods:
         yield pods
 

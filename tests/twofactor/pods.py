@@ -1,4 +1,4 @@
-"""Pods in this process: the services as `composition.py` makes them, under a clock of the test's.
+"""Pods in this process: the services as `service/composition` makes them, by a clock of the test.
 
 Each can be killed, or held, at any step that it takes to a store.
 """
@@ -15,13 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tools.testbed.parts import CLIENT
 from tools.testbed.service_process import PASSWORD
 
-from service import composition
 from service.accounts.hashing import HashingPool
 from service.accounts.password_policy import PasswordPolicy
 from service.accounts.passwords import Passwords
 from service.accounts.user_rows import User
 from service.accounts.users import Users
 from service.clock import system_clock
+from service.composition.people import create_services
+from service.composition.shared import create_shared
 from service.database.reader import AccountState, Reader, open_reader
 from service.errors import AlreadyEnabled
 from service.keyring.keys import KeysInUse
@@ -272,12 +273,11 @@ async def running(
         passwords = Passwords(pool, keys.now.peppers, 4)
         users = Users(engine)
         users._reader = FusedReader(open_reader(engines[-1]), fuse)
-        services = composition.create_services(
-            settings, links[-1], engine, passwords, PasswordPolicy(), keys, users=users
-        )
         # The watch is for codes. Who signs tokens must not be a minute off Redis' time.
-        services.access_tokens._clock = system_clock
-        pods.all.append(Pod(services, fuse))
+        shared = create_shared(
+            settings, links[-1], engine, keys, passwords, PasswordPolicy(), users, clock=watch
+        )
+        pods.all.append(Pod(create_services(shared), fuse))
     yield pods
     await pool.close()
     await asyncio.gather(*(redis_client.aclose() for redis_client in links))

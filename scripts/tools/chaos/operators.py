@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from service.composition import create_redis_client
+from service.composition.operators import create_operations
+from service.composition.shared import create_redis_client
 from service.database.engine import open_database
 from service.errors import StoreUnavailable, UserNotFound
 from service.keyring.keys import KeysInUse, ServiceKeys
 from service.keyring.signing import SigningKeys
-from service.operator_composition import create_operations
 from service.operators.operations import Operations
 from service.operators.request import CLI, OperatorRequest
 from service.sessions.origin import NOBODY

@@ -11,7 +11,7 @@ from service.accounts.hashing import HashingPool
 from service.accounts.passwords import Passwords
 from service.accounts.users import Users
 from service.clock import system_clock
-from service.composition import (
+from service.composition.shared import (
     create_access_tokens,
     create_redis_client,
     create_refresh_tokens,

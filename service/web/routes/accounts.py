@@ -129,3 +129,6 @@ async def login_second_step(request: JsonRequest, data: ChallengeAnswerBody) -> 
     return signed_in_body(
         await second_step.log_in(data.challenge_id, data.code, origin_of(request))
     )
+
+
+ROUTES = [signup, login, login_second_step]

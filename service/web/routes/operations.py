@@ -140,3 +140,6 @@ async def schema_page(request: JsonRequest) -> bytes:
 async def schema_document(request: JsonRequest) -> bytes:
     """Return this document (OpenAPI 3.1)."""
     return (await openapi.pages_of(request.app)).document
+
+
+ROUTES = [jwks, live, ready, metrics, schema_page, schema_document]

@@ -209,3 +209,6 @@ def _export_body(export: Export, current: bytes) -> ExportBody:
             for event in export.events
         ],
     )
+
+
+ROUTES = [reauthenticate, change_password, delete_account, export_account]

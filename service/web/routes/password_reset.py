@@ -41,3 +41,6 @@ async def reset_password(request: JsonRequest, data: PasswordResetBody) -> None:
     """Set the password, once. A second factor stays on; nobody is logged in by this."""
     reset = services_of(request.app).password_reset
     await reset.reset(data.token, data.password, origin_of(request))
+
+
+ROUTES = [reset_password]

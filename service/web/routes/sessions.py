@@ -178,3 +178,6 @@ async def end_session(request: JsonRequest, id: str) -> None:
         await sessions.current(request.user)
         raise SessionNotFound
     await sessions.revoke(request.user, bytes.fromhex(id), origin_of(request))
+
+
+ROUTES = [refresh, me, logout, logout_all, list_sessions, end_session]

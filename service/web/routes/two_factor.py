@@ -180,3 +180,6 @@ async def renew_recovery_codes(request: JsonRequest, data: CodeBody) -> Recovery
 def _kept(identity: Identity, data: VerifyBody | CodeBody) -> bytes | None:
     """Return the id of the session that stays if all others end; `None`: none ends."""
     return identity.session.id if data.end_other_sessions else None
+
+
+ROUTES = [enable, verify, disable, renew_recovery_codes]

@@ -1,4 +1,4 @@
-"""Puts the use cases of operators together, as `composition.py` does those of people."""
+"""Makes the use cases of operators."""
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -9,14 +9,14 @@ from service.accounts.users import Users
 from service.authentication.account_limits import AccountLimits
 from service.authentication.password_reset import ResetLinks
 from service.clock import system_clock
-from service.composition import (
+from service.composition.limits import create_rate_limits
+from service.composition.shared import (
     create_access_tokens,
     create_refresh_tokens,
     create_sessions,
     create_tickets,
 )
 from service.keyring.keys import KeysInUse
-from service.limit_composition import create_rate_limits
 from service.operators.accounts import AccountAdministration
 from service.operators.lookup import AccountLookup
 from service.operators.operations import Operations

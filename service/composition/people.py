@@ -1,0 +1,144 @@
+"""Makes the use cases of people, which the routes call."""
+
+from collections.abc import Awaitable, Callable
+
+from service import __version__
+from service.account_lifecycle.deletion import AccountDeletion
+from service.account_lifecycle.export import AccountExports
+from service.accounts.hashing import HashingPool
+from service.authentication.opening import SessionOpening
+from service.authentication.own_account import OwnAccount
+from service.authentication.password import PasswordAuthentication
+from service.authentication.password_change import PasswordChange
+from service.authentication.password_reset import PasswordReset
+from service.authentication.reauthentication import Reauthentication
+from service.authentication.second_factor import SecondFactorAuthentication
+from service.composition.shared import Shared
+from service.keyring.watch import KeyWatch
+from service.readiness.checks import Parts
+from service.readiness.status import Readiness, SharedStatus
+from service.twofactor.enrolment import Enrolments
+from service.twofactor.management import SecondFactorManagement
+from service.twofactor.proving import SecondFactorProofs
+from service.web.metrics.gauges import Sources
+from service.web.services import Services
+
+
+def metric_sources(pool: HashingPool, watch: KeyWatch, ready: SharedStatus) -> Sources:
+    """Name where the metrics of this process find their figures."""
+    return Sources(__version__, pool.queue, watch.ages, lambda: ready.last)
+
+
+def create_services(
+    shared: Shared, ready: Callable[[], Awaitable[Readiness]] | None = None
+) -> Services:
+    """Create the use cases that the routes call."""
+    settings, redis, keys = shared.settings, shared.redis, shared.keys
+    cut_offs = shared.sessions.cut_offs
+    return Services(
+        accounts=_password_authentication(shared),
+        reauthentication=_reauthentication(shared),
+        before_enrolment=shared.recent if settings.reauth_for_enrolment else None,
+        password_change=_password_change(shared),
+        own_account=_own_account(shared),
+        password_reset=_password_reset(shared),
+        second_step=SecondFactorAuthentication(
+            redis,
+            shared.users,
+            shared.factors,
+            shared.challenges,
+            shared.rate_limits,
+            shared.sessions,
+            shared.codes,
+        ),
+        identities=shared.identities,
+        enrolments=_enrolments(shared),
+        second_factor=SecondFactorManagement(
+            redis, shared.factors, shared.codes, shared.digests, shared.rate_limits, cut_offs
+        ),
+        sessions=shared.sessions,
+        access_tokens=shared.access_tokens,
+        jwks=lambda: keys.now.signing.jwks(),
+        readiness=ready or SharedStatus(Parts(redis, shared.engine, settings.kms)),
+    )
+
+
+def _password_authentication(shared: Shared) -> PasswordAuthentication:
+    return PasswordAuthentication(
+        shared.users,
+        shared.passwords,
+        shared.policy,
+        shared.rate_limits,
+        shared.attempts,
+        shared.sessions,
+        shared.challenges,
+        shared.clock,
+    )
+
+
+def _reauthentication(shared: Shared) -> Reauthentication:
+    return Reauthentication(
+        shared.identities,
+        shared.users,
+        shared.passwords,
+        shared.attempts,
+        SecondFactorProofs(shared.redis, shared.factors, shared.codes, shared.rate_limits),
+        shared.rate_limits,
+        shared.sessions,
+    )
+
+
+def _password_change(shared: Shared) -> PasswordChange:
+    return PasswordChange(
+        shared.identities,
+        shared.recent,
+        shared.users,
+        shared.passwords,
+        shared.policy,
+        shared.attempts,
+        shared.changes,
+        shared.sessions.cut_offs,
+        SessionOpening(shared.users, shared.sessions),
+        shared.clock,
+    )
+
+
+def _password_reset(shared: Shared) -> PasswordReset:
+    return PasswordReset(
+        shared.users,
+        shared.passwords,
+        shared.policy,
+        shared.attempts,
+        shared.changes,
+        shared.sessions.cut_offs,
+        shared.tickets,
+        shared.clock,
+    )
+
+
+def _own_account(shared: Shared) -> OwnAccount:
+    deletion = AccountDeletion(
+        shared.redis, shared.changes, shared.sessions.cut_offs, shared.sessions, shared.pending
+    )
+    return OwnAccount(
+        shared.identities,
+        shared.recent,
+        shared.sessions,
+        shared.rate_limits,
+        deletion,
+        AccountExports(shared.redis, shared.users, shared.clock),
+    )
+
+
+def _enrolments(shared: Shared) -> Enrolments:
+    return Enrolments(
+        shared.pending,
+        shared.factors,
+        shared.keys.keyring,
+        shared.digests,
+        shared.rate_limits,
+        shared.sessions.cut_offs,
+        app_name=shared.settings.app_name,
+        clock=shared.clock,
+        totp_ahead=shared.settings.totp_ahead,
+    )
