@@ -107,6 +107,8 @@ class _Lossy(_Replacement):
     def __init__(self, replaced: TextIO, failures: list[OSError]) -> None:
         self._replaced = replaced
         self._failures = failures
+        self.failed = False
+        """Whether what is printed goes nowhere any more."""
 
     def write(self, text: str) -> int:
         with self._noting():
@@ -123,6 +125,7 @@ class _Lossy(_Replacement):
             yield
         except OSError as error:
             self._failures.append(error)
+            self.failed = True
             # What its buffer holds would fail once more at the end of the process.
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._replaced.fileno())

@@ -35,6 +35,7 @@ ROOMS = {
         "account_lifecycle rate_limits sessions twofactor tickets accounts keyring redis clock "
         "errors"
     ),
+    "events": "redis clock errors",
     "account_lifecycle": "sessions twofactor tickets accounts redis clock errors",
     "twofactor": "rate_limits sessions accounts keyring redis clock errors",
     "tickets": "sessions keyring redis opaque_tokens clock errors",

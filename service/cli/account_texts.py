@@ -23,6 +23,15 @@ _STEERING = re.compile(r"[\x7f-\x9f\u2028\u2029]")
 def as_json(document: object) -> str:
     """Spell a document as JSON, indented, in which all control characters are escaped."""
     text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    return _without_steering(text)
+
+
+def json_line(document: object) -> str:
+    """Spell a document as one line of JSON, in which all control characters are escaped."""
+    return _without_steering(msgspec.json.encode(document).decode())
+
+
+def _without_steering(text: str) -> str:
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

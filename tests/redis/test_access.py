@@ -12,7 +12,7 @@ import pytest
 import redis
 from redis.exceptions import NoPermissionError, ResponseError
 from tools.testbed import access
-from tools.testbed.access import ASKING_GUARD, GUARD, SERVICE
+from tools.testbed.access import ASKING_GUARD, EVENTS, GUARD, SERVICE
 from tools.testbed.cluster import Node
 from tools.testbed.redis_server import REPOSITORY, RedisServer
 
@@ -51,7 +51,7 @@ def named(user: str) -> set[str]:
     return {rule.strip("+)") for rule in access.users()[user] if rule.startswith("+")}
 
 
-@pytest.mark.parametrize("user", [SERVICE, GUARD, ASKING_GUARD])
+@pytest.mark.parametrize("user", [SERVICE, GUARD, ASKING_GUARD, EVENTS])
 def test_of_all_commands_only_those_named(redis_server: RedisServer, user: str) -> None:
     """Asked about each command that the server knows."""
     assert runnable(redis_server, user) == named(user) | FOR_ALL
@@ -62,7 +62,7 @@ def test_in_a_cluster_a_little_more(tmp_path: Path) -> None:
     node = Node(find_binary(), tmp_path)
     node.start()
     try:
-        for user in (SERVICE, GUARD, ASKING_GUARD):
+        for user in (SERVICE, GUARD, ASKING_GUARD, EVENTS):
             assert runnable(node, user) == named(user) | FOR_ALL | {
                 rule.strip("+") for rule in access.in_a_cluster()[user]
             }
@@ -109,7 +109,16 @@ def test_in_a_cluster_a_little_more(tmp_path: Path) -> None:
         (SERVICE, ["GET", "of another app"]),
         (SERVICE, ["SET", "of another app", "x"]),
         (SERVICE, ["XREAD", "STREAMS", FEED, "0"]),
-        (SERVICE, ["XRANGE", "events:{00}", "-", "+"]),
+        (SERVICE, ["XREAD", "STREAMS", "events:{00}", "0"]),
+        (EVENTS, ["XRANGE", FEED, "-", "+"]),
+        (EVENTS, ["XREAD", "STREAMS", "events:{00}", FEED, "0", "0"]),
+        (EVENTS, ["XADD", "events:{00}", "*", "type", "x"]),
+        (EVENTS, ["XDEL", "events:{00}", "1-1"]),
+        (EVENTS, ["XTRIM", "events:{00}", "MAXLEN", "0"]),
+        (EVENTS, ["DEL", "events:{00}"]),
+        (EVENTS, ["GET", RECORD]),
+        (EVENTS, ["KEYS", "*"]),
+        (EVENTS, ["EVAL", "return 1", "0"]),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value[:3]),
 )

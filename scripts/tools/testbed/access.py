@@ -8,6 +8,7 @@ from service.settings import Secret
 CONFIGURATION = Path(__file__).parents[3] / "redis.conf"
 PASSWORD = "CHANGE-ME"
 SERVICE, GUARD, ASKING_GUARD = "openshow-service", "openshow-guard", "openshow-guard-asking"
+EVENTS = "openshow-events"
 
 
 def lines(file: Path = CONFIGURATION) -> dict[str, str]:
@@ -24,9 +25,10 @@ def users() -> dict[str, list[str]]:
 def in_a_cluster() -> dict[str, list[str]]:
     """Find the rules that each user needs besides in a cluster."""
     text = CONFIGURATION.read_text(encoding="utf-8")
-    more = dict(re.findall(r"^# (the service|a guard) in a cluster: (.+)$", text, re.M))
+    more = dict(re.findall(r"^# (the service|an? [a-z ]+) in a cluster: (.+)$", text, re.M))
     service, guard = more["the service"].split(), more["a guard"].split()
-    return {SERVICE: service, GUARD: guard, ASKING_GUARD: guard}
+    reader = more["a reader of events"].split()
+    return {SERVICE: service, GUARD: guard, ASKING_GUARD: guard, EVENTS: reader}
 
 
 def write(directory: Path, *, cluster: bool) -> Path:

@@ -1,0 +1,50 @@
+"""The command `events`; `event_commands` does it, if needed."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from service.settings import Settings
+
+_LIST = "list audit events, newest first"
+_FOLLOW = "print audit events as they are written, until it is ended"
+
+
+def add_to(commands: Any, read: Callable[[], Settings]) -> None:
+    """Add the command to the program. `read` gives the settings when it is run."""
+
+    def run(options: argparse.Namespace) -> int:
+        from service.cli import event_commands  # the other commands do without all that it needs
+
+        return event_commands.run(read(), options)
+
+    events = commands.add_parser(
+        "events",
+        help="read the audit events",
+        description="Read the audit events that Redis keeps; nothing is changed. A Redis user who "
+        "may do no more is enough (openshow-events in redis.conf). See docs/events.md.",
+        epilog="Exit codes: 0 done; 1 not there, refused or failed; 2 usage or settings.",
+    )
+    verbs = events.add_subparsers(title="verbs", required=True, metavar="VERB")
+    listing = _parser(verbs, "list", _LIST, run)
+    listing.add_argument("--after", metavar="ID", help="go on behind this event: with older ones")
+    listing.add_argument(
+        "--limit", metavar="N", type=int, default=100, help="how many, 1 to 1,000 (default: 100)"
+    )
+    following = _parser(verbs, "follow", _FOLLOW, run)
+    following.add_argument(
+        "--after", metavar="ID", help="begin with what is newer than this event; 0: with the oldest"
+    )
+
+
+def _parser(
+    verbs: Any, verb: str, text: str, run: Callable[[argparse.Namespace], int]
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        verb, help=text, description=f"{text[0].upper()}{text[1:]}."
+    )
+    parser.add_argument("--user", metavar="USER", help="only of this account: id or address")
+    parser.add_argument("--type", metavar="TYPE", help="only of this type, such as user.loggedIn")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run, action=f"events {verb}")
+    return parser

@@ -1,0 +1,1 @@
+"""Audit events: what they are, how they are read, and how their streams are kept within bounds."""
