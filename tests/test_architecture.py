@@ -29,7 +29,8 @@ ROOMS = {
     ),
     # use cases
     "operators": (
-        "authentication account_lifecycle sessions twofactor tickets accounts redis clock errors"
+        "api_keys authentication account_lifecycle sessions twofactor tickets accounts redis clock "
+        "errors"
     ),
     "authentication": (
         "account_lifecycle rate_limits sessions twofactor tickets accounts keyring redis clock "
@@ -37,6 +38,7 @@ ROOMS = {
     ),
     "events": "redis clock errors",
     "account_lifecycle": "sessions twofactor tickets accounts redis clock errors",
+    "api_keys": "rate_limits sessions redis database opaque_tokens clock errors",
     "twofactor": "rate_limits sessions accounts keyring redis clock errors",
     "tickets": "sessions keyring redis opaque_tokens clock errors",
     "sessions": "access_tokens keyring redis opaque_tokens clock errors",
@@ -76,7 +78,7 @@ LIBRARIES = {
     "alembic": "database",
     "asyncpg": "database",
     "aiosqlite": "database",
-    "sqlalchemy": "database accounts keyring readiness composition cli",
+    "sqlalchemy": "database accounts api_keys keyring readiness composition cli",
     "bcrypt": "accounts",
     "email_validator": "accounts",
     "idna": "accounts database",

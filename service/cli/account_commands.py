@@ -1,4 +1,7 @@
-"""Carries out `openshow-auth users ...`, `sessions ...` and `cutoff`. See docs/operators.md."""
+"""Carries out `openshow-auth users ...`, `sessions ...`, `cutoff` and `api-keys ...`.
+
+See docs/operators.md.
+"""
 
 import argparse
 import asyncio
@@ -11,7 +14,7 @@ import msgspec
 
 from service.accounts.user_rows import User
 from service.authentication.account_limits import AccountLimits
-from service.cli import account_texts as texts
+from service.cli import account_texts as texts, api_key_commands as api_keys
 from service.cli.account_command import AccountCommand
 from service.cli.session_commands import cut_off, end_session, list_sessions
 from service.clock import timestamp
@@ -19,6 +22,7 @@ from service.composition.shared import create_redis_client
 from service.database.engine import open_database
 from service.embedded.client import server_url
 from service.errors import (
+    ApiKeyNotFound,
     KeyRefused,
     KeyServiceUnavailable,
     SealBroken,
@@ -41,7 +45,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     """
     try:
         return asyncio.run(_carry_out(settings, options))
-    except UserNotFound as error:
+    except (UserNotFound, ApiKeyNotFound) as error:
         raise StartupError(str(error)) from None
     except (StoreUnavailable, KeyRefused, SealBroken) as error:
         raise StartupError(_advice(settings, options, str(error))) from None
@@ -213,4 +217,7 @@ _ACTIONS: dict[str, Callable[[AccountCommand], Awaitable[int]]] = {
     "sessions list": list_sessions,
     "sessions end": end_session,
     "cutoff": cut_off,
+    "api-keys create": api_keys.create,
+    "api-keys list": api_keys.list_keys,
+    "api-keys revoke": api_keys.revoke,
 }

@@ -51,8 +51,8 @@ def account(user: User) -> dict[str, Any]:
             "recoveryCodesLeft": user.recovery_codes_left,
         },
         "createdAt": timestamp(user.created_at),
-        "passwordChangedAt": _at(user.password_changed_at),
-        "disabledAt": _at(user.disabled_at),
+        "passwordChangedAt": at(user.password_changed_at),
+        "disabledAt": at(user.disabled_at),
     }
 
 
@@ -104,9 +104,9 @@ def lines_of(of: AccountDetails) -> list[str]:
         "id": user.id.hex(),
         "e-mail": f"{plain(user.email)} ({'verified' if user.email_verified_at else 'unverified'})",
         "created": timestamp(user.created_at),
-        "password": f"changed {_at(user.password_changed_at) or 'never'}",
+        "password": f"changed {at(user.password_changed_at) or 'never'}",
         "2FA": factor,
-        "state": f"disabled since {_at(user.disabled_at)}" if user.disabled_at else "enabled",
+        "state": f"disabled since {at(user.disabled_at)}" if user.disabled_at else "enabled",
         "limits": _limits(of.limits),
     }
     return [*_pairs(rows), "", *session_lines(of.sessions)]
@@ -175,5 +175,6 @@ def _limit(of: LimitInForce) -> dict[str, Any]:
     return {"limit": of.limit, "retryAfter": of.retry_after}
 
 
-def _at(moment: datetime | None) -> str | None:
+def at(moment: datetime | None) -> str | None:
+    """Spell a time, if there is one."""
     return None if moment is None else timestamp(moment)

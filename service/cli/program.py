@@ -74,7 +74,13 @@ def _run(arguments: Sequence[str] | None, stop: Stop) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from service.cli import account_options, event_options, key_options, redis_commands
+    from service.cli import (
+        account_options,
+        api_key_options,
+        event_options,
+        key_options,
+        redis_commands,
+    )
     from service.cli.doctor import options as doctor_options
 
     parser = argparse.ArgumentParser(
@@ -128,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor_options.add_to(commands)
     account_options.add_to(commands, read_settings)
     event_options.add_to(commands, read_settings)
+    api_key_options.add_to(commands, read_settings)
     return parser
 
 

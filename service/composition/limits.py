@@ -31,4 +31,5 @@ def _limits(settings: Settings) -> Limits:
             _LONGEST_WAIT,
         ),
         calls=Limit.at("calls", settings.limit_calls) if on else None,
+        api_keys=Limits().api_keys if on else None,
     )

@@ -6,6 +6,8 @@ from service.account_lifecycle.deletion import AccountDeletion
 from service.account_lifecycle.export import AccountExports
 from service.accounts.account_changes import AccountChanges
 from service.accounts.users import Users
+from service.api_keys.administration import ApiKeyAdministration
+from service.api_keys.store import ApiKeyStore
 from service.authentication.account_limits import AccountLimits
 from service.authentication.password_reset import ResetLinks
 from service.clock import system_clock
@@ -54,4 +56,5 @@ def create_operations(
         limits=AccountLimits(redis, rate_limits),
         reset_links=ResetLinks(create_tickets(redis, keys), settings.reset_ttl),
         exports=AccountExports(redis, users, system_clock),
+        api_keys=ApiKeyAdministration(redis, ApiKeyStore(engine), system_clock),
     )

@@ -97,6 +97,19 @@ sealed_keys = Table(  # signing keys, MAC keys, peppers: sealed under a data key
     Column("active_from", BigInteger, nullable=False, server_default=text("0")),
 )
 
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", LargeBinary(8), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),  # SHA-256 of its text
+    Column("scopes", Text, nullable=False),  # with blanks between
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    Column("last_used_at", BigInteger),  # minutes behind
+)
+
 schema = Table(  # the version of all these; see `versions`. Made as Alembic makes such a table.
     "openshow_schema",
     metadata,

@@ -14,7 +14,8 @@ ServiceError
 │   ├── InvalidCredentials      unknown e-mail or wrong password: one answer
 │   ├── InvalidPassword         wrong password of an account that is known
 │   ├── InvalidCode             wrong, odd or used TOTP or recovery code
-│   └── ChallengeFailed         the same at login
+│   ├── ChallengeFailed         the same at login
+│   └── InvalidApiKey           unknown, malformed, expired, revoked: one answer
 ├── AccountDisabled             told to whoever has the right password
 ├── ChallengeNotFound           unknown, malformed, expired or used: one answer
 ├── AuthenticationNotRecent     the caller's last proof is too old, or lacks the second factor
@@ -26,7 +27,11 @@ ServiceError
 ├── InvalidResetToken           unknown, expired, used, replaced, not one at all: one answer
 ├── UserNotFound                an operator has named an account that is not there
 ├── Unauthenticated             no credential where one is needed
+│   ├── ApiKeyRequired          and it would have to be an API key
 │   └── InvalidAccessToken      one was sent and is refused: malformed, expired, foreign, ended
+├── InsufficientScope           the API key may not do this
+├── ApiKeyNotFound              an operator has named an API key that is not there
+├── MailOff                     what would be mailed cannot be: no mail is set up
 ├── InvalidRefreshToken         unknown, malformed, expired, revoked: one answer
 ├── RefreshTokenReused          a spent token came back; its session is revoked
 ├── NothingToRevoke             logout of a session that is unknown, ended or another's
@@ -47,6 +52,12 @@ ServiceError
 
 from collections.abc import Sequence
 
+from service.errors.operators import (
+    ApiKeyNotFound as ApiKeyNotFound,
+    InsufficientScope as InsufficientScope,
+    MailOff as MailOff,
+    UserNotFound as UserNotFound,
+)
 from service.errors.root import (
     KeyRefused as KeyRefused,
     ServiceError as ServiceError,
@@ -159,19 +170,20 @@ class InvalidResetToken(ServiceError):
     """The token for a new password is none, or not any more; which one is not told."""
 
 
-class UserNotFound(ServiceError):
-    """There is no such account, or not any more. Told to operators alone."""
-
-    def __init__(self) -> None:
-        super().__init__("there is no such account")
-
-
 class Unauthenticated(ServiceError):
     """No credential was sent where one is needed."""
 
 
 class InvalidAccessToken(Unauthenticated):
     """The access token is malformed, expired, foreign, or its session has ended."""
+
+
+class ApiKeyRequired(Unauthenticated):
+    """No API key was sent where one is needed."""
+
+
+class InvalidApiKey(WrongAnswer):
+    """The API key is unknown, malformed, expired or revoked; which one is not told."""
 
 
 class InvalidRefreshToken(ServiceError):

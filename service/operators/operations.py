@@ -3,6 +3,7 @@
 import msgspec
 
 from service.account_lifecycle.export import AccountExports
+from service.api_keys.administration import ApiKeyAdministration
 from service.authentication.account_limits import AccountLimits
 from service.authentication.password_reset import ResetLinks
 from service.operators.accounts import AccountAdministration
@@ -19,3 +20,4 @@ class Operations(msgspec.Struct, frozen=True):
     limits: AccountLimits
     reset_links: ResetLinks
     exports: AccountExports
+    api_keys: ApiKeyAdministration

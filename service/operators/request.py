@@ -14,6 +14,10 @@ CLI = "cli"
 """Who asks on the command line: whoever may run it may do anything."""
 
 
+ADMIN = "admin:"
+"""What stands before the id of the API key by which somebody asks over HTTP."""
+
+
 class OperatorRequest(msgspec.Struct, frozen=True):
     """A change that an operator asks for: `by` whom, for what `reason`, from where."""
 

@@ -48,6 +48,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     codes_in_a_row: Limit = Limit("codes-in-a-row", 50, timedelta(minutes=15), timedelta(days=1))
     calls: Limit | None = Limit("calls", 60, timedelta(minutes=1))
     exports: Limit = Limit("exports", 1, timedelta(hours=1))
+    api_keys: Limit | None = Limit("api-keys", 100, timedelta(minutes=15))
 
 
 class Counter(msgspec.Struct, frozen=True):

@@ -1,0 +1,1 @@
+"""API keys: what other software shows, to operators' HTTP and to introspection."""
