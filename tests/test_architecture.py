@@ -69,6 +69,7 @@ ROOMS = {
 LIBRARIES = {
     "litestar": "web app serving guard",
     "fastapi": "guard",
+    "pytest": "guard",
     "httpx": "guard",
     "uvicorn": "serving web",
     "httptools": "web",
@@ -126,6 +127,7 @@ GUARD = {
     ),
     "litestar": "litestar",
     "fastapi": "fastapi",
+    "pytest_plugin": "pytest",
 }
 """What all of `service/guard` may import, and what some modules of it may besides."""
 

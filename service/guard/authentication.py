@@ -123,13 +123,13 @@ def check_authentication(
     """Check that the login was of this kind (`amr`), and at most `max_age` ago (`auth_time`).
 
     Raises:
-        Refused: it was not; the client is told to log in again (RFC 9470, section 3).
+        Refused: it was not; the client is told to prove anew who it is (RFC 9470, section 3).
     """
     if not methods.issubset(identity.methods):
-        raise Refused(_insufficient(f"log in with {' and '.join(sorted(methods))}"))
+        raise Refused(_insufficient(f"reauthenticate with {' and '.join(sorted(methods))}"))
     if max_age is not None and time.time() - identity.auth_time > max_age.total_seconds():
         seconds = int(max_age.total_seconds())
-        raise Refused(_insufficient("log in again", f', max_age="{seconds}"'))
+        raise Refused(_insufficient("reauthenticate", f', max_age="{seconds}"'))
 
 
 def _unavailable(error: GuardUnavailable) -> Answer:
@@ -146,7 +146,7 @@ def _insufficient(what: str, parameter: str = "") -> Answer:
     return Answer(
         401,
         code,
-        f"This needs another login: {what}.",
+        f"This needs another proof of who you are: {what}, then ask again with the new token.",
         [
             (
                 "WWW-Authenticate",

@@ -57,8 +57,9 @@ def require(
     """Make a dependency that yields the `Identity` of the caller, for HTTP and WebSocket routes.
 
     With `methods`, such as `{"otp"}`, the login must have used all of these (`amr`, RFC 8176); with
-    `max_age`, a timedelta or seconds, it must not be longer ago. Else the client is told to log in
-    again (RFC 9470). With `optional` it yields `None` for a request without a credential.
+    `max_age`, a timedelta or seconds, it must not be longer ago. Else the client is told to prove
+    anew who it is (RFC 9470). With `optional` it yields `None` for a request without a credential.
+    The same arguments make an equal dependency: `app.dependency_overrides[require(verifier)] = …`.
 
     Raises:
         ValueError: an argument, which it names, cannot be used.
@@ -77,7 +78,19 @@ class Required(SecurityBase):
         self.model = HTTPBearer(bearerFormat="JWT")
         self._verifier = verifier
         self._requirement = requirement
+        self._optional = optional
         self._identify = identify_if_any if optional else identify
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it asks the same: so `dependency_overrides` finds one that is written inline."""
+        return isinstance(other, Required) and self._asked == other._asked
+
+    def __hash__(self) -> int:
+        return hash(self._asked)
+
+    @property
+    def _asked(self) -> tuple[object, ...]:
+        return id(self._verifier), self._requirement, self._optional
 
     async def __call__(self, connection: HTTPConnection) -> Identity | None:
         scope = connection.scope

@@ -9,19 +9,24 @@ import logging
 from collections.abc import Callable
 
 from .errors import NotStarted
-from .running import Running
+from .sources import Sources
 
 logger = logging.getLogger("openshow_auth.guard")
+
+_RUNS_ALREADY = (
+    "this Verifier runs already: enter it once, by one of middleware, plugin and install, or make "
+    "one for each app and event loop"
+)
 
 
 class Lifecycle:
     """Starts and ends runs: one at a time, in one event loop."""
 
-    def __init__(self, new_run: Callable[[], Running], on_end: Callable[[], None]) -> None:
+    def __init__(self, new_run: Callable[[], Sources], on_end: Callable[[], None]) -> None:
         """Start nothing yet. `on_end` is called after a run, however it has ended."""
         self._new_run = new_run
         self._on_end = on_end
-        self._running: Running | None = None
+        self._running: Sources | None = None
         self._late_start: asyncio.Task[None] | None = None
         self._left = False
 
@@ -35,7 +40,7 @@ class Lifecycle:
         running, late_start = self._running, self._late_start
         if running is not None:
             if late_start is None or not running.is_here:
-                raise RuntimeError("this Verifier runs already: one app, one event loop at a time")
+                raise RuntimeError(_RUNS_ALREADY)
             self._late_start = None
             await asyncio.shield(late_start)
             return
@@ -64,15 +69,28 @@ class Lifecycle:
         if self._left:
             return
         if self._running is None:
-            logger.warning("the server speaks no lifespan: the guard starts with the first request")
+            logger.warning(
+                "no lifespan reaches the guard (the server speaks no lifespan, or the app is "
+                "mounted inside another): it starts with the first request"
+            )
             self._running = self._begin()
             self._late_start = asyncio.create_task(self._running.start())
         if not self._running.is_here:
-            raise RuntimeError("this Verifier runs already: one app, one event loop at a time")
+            raise RuntimeError(_RUNS_ALREADY)
         if self._late_start is not None:
             await asyncio.shield(self._late_start)
 
-    def current(self) -> Running:
+    @property
+    def runs(self) -> bool:
+        """Whether a run is under way whose event loop still is."""
+        return self._running is not None and not self._running.is_dead
+
+    def forget(self) -> None:
+        """Be as before the first run. One that is under way is not ended."""
+        self._running, self._late_start, self._left = None, None, False
+        self._on_end()
+
+    def current(self) -> Sources:
         """Return the present run.
 
         Raises:
@@ -83,7 +101,7 @@ class Lifecycle:
             raise NotStarted
         return running
 
-    def _begin(self) -> Running:
+    def _begin(self) -> Sources:
         self._left = False
         return self._new_run()
 

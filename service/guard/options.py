@@ -13,6 +13,8 @@ from ..redis.url import RedisUrl
 
 Mode = Literal["feed", "strict", "offline"]
 WhenLost = Literal["closed", "ask", "serve"]
+_METHODS = frozenset({"pwd", "otp", "mfa", "fed"})
+"""What the service writes to `amr`."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,11 +101,14 @@ def login_methods(given: object) -> frozenset[str]:
     """Read a collection of values of `amr`. A single text would be taken for its letters.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, or has one that no login ever has: nobody could get in.
     """
     if isinstance(given, Iterable) and not isinstance(given, str | bytes):
         methods = tuple(given)
         if all(isinstance(method, str) and method for method in methods):
+            if unknown := sorted(set(methods) - _METHODS):
+                there = ", ".join(map(repr, sorted(_METHODS)))
+                raise ValueError(f"methods: no login has {unknown[0]!r}; there are {there}")
             return frozenset(methods)
     raise ValueError('methods must be a collection of texts, such as {"otp"}')
 

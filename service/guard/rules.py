@@ -34,6 +34,17 @@ class Requirement:
     def __repr__(self) -> str:
         return f"Requirement(methods={set(self.methods) or '{}'}, max_age={self.max_age!r})"
 
+    def __eq__(self, other: object) -> bool:
+        """Whether it asks the same."""
+        return isinstance(other, Requirement) and self._asked == other._asked
+
+    def __hash__(self) -> int:
+        return hash(self._asked)
+
+    @property
+    def _asked(self) -> tuple[object, ...]:
+        return self.methods, self.max_age
+
     def __bool__(self) -> bool:
         """Whether anything is asked."""
         return bool(self.methods) or self.max_age is not None

@@ -9,17 +9,19 @@ from types import TracebackType
 from typing import Self
 
 from ..access_tokens.cache import Cache
-from ..access_tokens.reader import AccessTokenReader, Claims, Keys, UnknownKey
-from ..redis.keys import FEED_SKEW, bucket_number
+from ..access_tokens.reader import Keys
+from ..redis.keys import FEED_SKEW
 from .counters import GuardCounters
 from .errors import GuardUnavailable, TokenRefused
 from .feed_timing import FeedTiming
 from .identity import Identity
 from .lifecycle import Lifecycle
-from .options import Mode, WhenLost, checked
-from .rate_limited_log import RateLimitedLog, shown
+from .options import Mode, Options, WhenLost, checked
+from .rate_limited_log import RateLimitedLog
 from .revocations import shards
 from .running import Running
+from .sources import NewSources, Sources
+from .token_reading import KeySource, TokenReading
 from .verified_token import VerifiedToken
 
 
@@ -85,10 +87,9 @@ class Verifier:
         self._timing = FeedTiming(options.bound, life)
         self._shards = shards(life, time.monotonic())
         self._cache = Cache[VerifiedToken](cache_size)
-        self._reader = AccessTokenReader(
-            {}, issuer=issuer, audience=audience, on_mismatch=self._tell_mismatch
-        )
         self._log = RateLimitedLog()
+        self._reading = TokenReading(options, life, self._shards, self._log)
+        self._new_sources: NewSources = Running
         self._lifecycle = Lifecycle(self._new_run, self._trust_nothing)
 
     async def __aenter__(self) -> Self:
@@ -137,7 +138,7 @@ class Verifier:
                 raise TokenRefused from None
             verified = self._cache.young.get(digest) or self._cache.recall(digest)
             if verified is None:
-                verified = self._verified(await self._read(token))
+                verified = await self._reading.read(token, self._keys)
                 self._cache.keep(digest, verified)
             else:
                 counters.cached += 1
@@ -161,8 +162,27 @@ class Verifier:
         counters.verified += 1
         return verified.identity
 
-    def _new_run(self) -> Running:
-        return Running(
+    @property
+    def options(self) -> Options:
+        """What it was told, checked."""
+        return self._options
+
+    def draw_on(self, new_sources: NewSources | None) -> None:
+        """Take keys and feed from elsewhere in runs to come, for tests; None: as before.
+
+        Raises:
+            RuntimeError: it runs already.
+        """
+        if new_sources is not None and self._lifecycle.runs:
+            raise RuntimeError("this Verifier runs already: stand in for it before the app starts")
+        self._lifecycle.forget()
+        self._new_sources = Running if new_sources is None else new_sources
+
+    def _keys(self) -> KeySource:
+        return self._lifecycle.current().keys
+
+    def _new_run(self) -> Sources:
+        return self._new_sources(
             self._options, self._timing, self._shards, self.counters, self._log, self._use
         )
 
@@ -171,43 +191,6 @@ class Verifier:
         for shard in self._shards:
             shard.known_until = float("-inf")
         self._use({})
-
-    async def _read(self, token: str) -> Claims:
-        """Read the claims of a token. Look for its key at the issuer if it is not known."""
-        try:
-            return self._reader.read(token, self._clock())
-        except UnknownKey:
-            keys = self._lifecycle.current().keys
-            await keys.look_again()
-        try:
-            return self._reader.read(token, self._clock())
-        except UnknownKey:
-            if keys.sure:
-                raise
-            raise GuardUnavailable(ceil(self._options.jwks_floor) or 1) from None
-
-    def _verified(self, claims: Claims) -> VerifiedToken:
-        """Make what is kept of a verified token."""
-        longest = self._options.access_ttl
-        if claims.exp - claims.iat > longest:
-            self._log.warning("access tokens live longer than access_ttl: they are refused")
-            raise TokenRefused
-        number = bucket_number(bytes.fromhex(claims.sub))
-        now = self._clock()
-        if claims.exp - now > self._timing.life:
-            # Once it comes near enough, the end of its session must still be known.
-            for id_ in (claims.sid, claims.sub):
-                self._shards[number].keep(bytes.fromhex(id_), claims.exp, now)
-            self._log.warning(
-                "an access token expires in %d s, though access_ttl is %d s: the issuer's clock is "
-                "ahead of this one by more than a minute; it is refused",
-                claims.exp - now,
-                longest,
-            )
-            raise TokenRefused
-        if (verified := VerifiedToken.of(claims, number, self._shards[number])).is_cut_off():
-            raise TokenRefused
-        return verified
 
     async def _look_again(self, verified: VerifiedToken) -> None:
         """Compare a token with new cut-offs. Then go by the mode, where the feed does not tell."""
@@ -236,14 +219,7 @@ class Verifier:
         if verified.has_ended() or verified.expires_at <= self._clock():
             raise TokenRefused
 
-    def _tell_mismatch(self, claim: str, theirs: str, ours: str) -> None:
-        self._log.warning(
-            f"an access token of these keys has the {claim} %s, this guard's is %s: it is refused",
-            shown(theirs),
-            shown(ours),
-        )
-
     def _use(self, keys: Keys) -> None:
         """Use new keys of the issuer: what a key had signed that is gone must not be served."""
-        self._reader.use(keys)
+        self._reading.use(keys)
         self._cache.clear()

@@ -214,7 +214,7 @@ async def test_what_a_path_requires(
             if token in ("both", "second") or path == "/pay":
                 assert challenge.endswith(', max_age="600"')
             else:
-                assert 'error_description="log in with otp"' in challenge
+                assert 'error_description="reauthenticate with otp"' in challenge
     answer = await ask(demanding, path)
     assert (answer.status, answer.headers["www-authenticate"]) == (401, 'Bearer realm="openshow"')
     assert (await ask(demanding, path, bearer("bad"))).code == "unauthorized"

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from fastapi import Depends, FastAPI, WebSocket
 
+from service.guard.fake_issuer import fake_identity
 from service.guard.fastapi import install, require
 from service.guard.identity import Identity
 from tests.guard.exchange import ANN, KnownTokens, Socket, ask, bearer, running
@@ -109,7 +110,7 @@ async def test_a_second_factor_can_be_required(app: FastAPI) -> None:
     assert (answer.status, answer.code) == (401, "insufficient_user_authentication")
     assert answer.headers["www-authenticate"] == (
         'Bearer realm="openshow", error="insufficient_user_authentication", '
-        'error_description="log in with otp"'
+        'error_description="reauthenticate with otp"'
     )
     assert (await ask(app, "/transfer", bearer("bad"))).code == "unauthorized"
 
@@ -133,6 +134,23 @@ async def test_an_optional_credential(app: FastAPI, verifier: KnownTokens) -> No
     verifier.lost = True
     assert (await ask(app, "/greeting", bearer())).status == 503
     assert (await ask(app, "/greeting")).status == 200
+
+
+async def test_a_dependency_that_is_written_inline_can_be_overridden(
+    app: FastAPI, verifier: KnownTokens
+) -> None:
+    """By one with the same arguments, in whatever form; one with others is not meant."""
+    bob = fake_identity("c" * 32)
+    app.dependency_overrides[require(verifier)] = lambda: bob  # type: ignore[arg-type]
+    assert msgspec.json.decode((await ask(app, "/orders")).body) == bob.user_id
+    for path in ("/transfer", "/password"):
+        assert (await ask(app, path)).status == 401
+    assert (await ask(app, "/greeting")).body == b'"nobody"'
+    app.dependency_overrides[require(verifier, methods=["otp"])] = lambda: bob  # type: ignore[arg-type]
+    app.dependency_overrides[require(verifier, max_age=300.0)] = lambda: bob  # type: ignore[arg-type]
+    assert {(await ask(app, path)).status for path in ("/transfer", "/password")} == {200}
+    assert require(verifier) != require(KnownTokens())  # type: ignore[arg-type]
+    assert require(verifier) != require(verifier, optional=True)  # type: ignore[arg-type]
 
 
 async def test_websockets(app: FastAPI) -> None:

@@ -171,7 +171,7 @@ async def test_what_a_route_requires(app: Litestar, verifier: KnownTokens) -> No
         "both": msgspec.structs.replace(ANN, methods=otp, auth_time=recent),
     }
     assert (await ask(app, "/admin/users", bearer("both"))).status == 200
-    for token, challenge in (("recent", "log in with otp"), ("second", ', max_age="600"')):
+    for token, challenge in (("recent", "reauthenticate with otp"), ("second", ', max_age="600"')):
         answer = await ask(app, "/admin/users", bearer(token))
         assert (answer.status, answer.code) == (401, "insufficient_user_authentication")
         assert challenge in answer.headers["www-authenticate"]

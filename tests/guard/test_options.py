@@ -1,11 +1,13 @@
 """What a verifier is told: times in two spellings; a mistake is named before anything starts."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from litestar import Litestar, get
 from tools.testbed.issuer import Issuer
 from tools.testbed.parts import SESSION, access_tokens
 
@@ -122,6 +124,25 @@ def test_what_are_no_methods(wrong: Any) -> None:
         require(GUARD, methods=wrong)
     with pytest.raises(ValueError, match=r"^methods must be"):
         Requirement(methods=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["otpp", "OTP", "totp", "webauthn", "pwd otp", "*"])
+def test_a_method_that_no_login_has(wrong: str) -> None:
+    """Nobody could ever get in, so it is refused when the app is put together."""
+    message = rf"methods: no login has '{re.escape(wrong)}'; there are 'fed', 'mfa', 'otp', 'pwd'"
+
+    @get("/x", opt={"methods": {wrong}})
+    async def route() -> None: ...
+
+    made: list[Callable[[], object]] = [
+        lambda: require(GUARD, methods=["otp", wrong]),
+        lambda: Requirement(methods={wrong}),
+        lambda: Litestar([route], plugins=[GuardPlugin(GUARD)]),
+    ]
+    for make in made:
+        with pytest.raises(ValueError, match=message):
+            make()
+    assert Requirement(methods={"pwd", "otp", "mfa", "fed"})
 
 
 def test_other_arguments() -> None:

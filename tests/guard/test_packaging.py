@@ -4,6 +4,7 @@ The guard is installed with its dependencies and nothing else. The server finds 
 of the tests, which saves their installation.
 """
 
+import importlib.metadata
 import os
 import re
 import shutil
@@ -216,6 +217,16 @@ def test_a_wheel_holds_one_of_them(wheels: Path) -> None:
     assert "openshow_guard/py.typed" in files
     servers = ZipFile(wheel_of("openshow-auth", wheels)).namelist()
     assert not [file for file in servers if file.startswith(("service/guard", "service/openshow"))]
+
+
+def test_the_wheel_brings_a_fixture(guard_wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which pytest finds by the wheel's entry point, and tests of apps ask for by its name."""
+    monkeypatch.syspath_prepend(guard_wheel)
+    [here] = importlib.metadata.distributions(path=[str(guard_wheel)])
+    [entry] = here.entry_points.select(group="pytest11")
+    plugin = entry.load()
+    assert plugin.fake_issuer.__name__ == "fake_issuer"
+    assert isinstance(plugin.fake_issuer, type(pod_python))
 
 
 @pytest.mark.parametrize("name", ["openshow-auth", "openshow-guard"])
