@@ -33,6 +33,7 @@ from service.settings import Settings
 from service.web import openapi
 from service.web.addresses import TrustedProxies
 from service.web.authentication import answer_options_to_anybody, authenticate
+from service.web.cors import Cors
 from service.web.errors import HANDLERS
 from service.web.limits import BODY_LIMIT
 from service.web.metrics.gauges import EVENTS_DROPPED, Gauges, install_gauges
@@ -149,7 +150,8 @@ def create_app(settings: Settings) -> ASGIApp:
     answer_options_to_anybody(app)
     moved = {"/account/": "/account"} if settings.pages else None
     over_tls = settings.issuer.lower().startswith("https://")
-    return RequestMiddleware(app, moved, proxies, over_tls)
+    cors = Cors(settings.origins, credentials=False) if settings.origins else None
+    return RequestMiddleware(app, moved, proxies, over_tls, cors)
 
 
 def from_environment() -> ASGIApp:

@@ -22,7 +22,7 @@ from tools.testbed.redis_server import REPOSITORY, RedisServer
 from tools.testbed.service_process import PASSWORD, ServiceProcess, sign_up
 
 from service import logs, streams
-from service.web.middleware import RequestLine
+from service.web.exchange import RequestLine
 from tests.support.log_state import configured
 
 

@@ -95,6 +95,18 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "KEY_AGE": SECONDS,
     "REQUIRE_TLS": (["on", "off"], ["true", "ON", "1"]),
     "PAGES": (["on", "off"], ["true", "ON", "1"]),
+    "ORIGINS": (
+        ["https://app.example", "http://localhost:5173,https://a-b.example:8443", "http://[::1]:1"],
+        [
+            *("*", "null", "https://app.example,*", "https://*.example", "https://app.example/"),
+            *("https://app.example/path", "https://app.example,", "https://app.example:443"),
+            *("http://app.example:80", "https://App.example", "HTTPS://app.example", "app.example"),
+            *("ftp://app.example", "https://u@app.example", "https://app.example:0", "https://"),
+            *("https://app.example:65536", "https://app.example?", "https://app.example#"),
+            *("https://bücher.example", "https://a..example", "https://[::0001]", "https://a b"),
+            *("file://", "https://app.example null", "https://-a.example"),
+        ],
+    ),
     "TRUSTED_PROXIES": (["10.0.0.0/8", "10.0.0.1,fd00::/8", "::1"], ["10.0.0.1/8", "a", "1,,2"]),
     "PASSWORD_MIN": (["8", "15", "64"], ["7", "65", "0", "many"]),
     "PASSWORD_BLOCKLIST": (["/etc/passwords"], []),

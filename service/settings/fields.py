@@ -13,6 +13,7 @@ import msgspec
 
 from service.errors import SettingsError
 from service.rates import Rate
+from service.settings.addresses import exact_origins
 from service.settings.binds import Bind, bind
 from service.settings.values import (
     Network,
@@ -91,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     key_age: timedelta = timedelta(days=90)
     require_tls: bool = False
     pages: bool = False
+    origins: Annotated[tuple[str, ...], exact_origins] = ()
     trusted_proxies: tuple[Network, ...] = ()
     password_min: Annotated[int, integer(8, 64)] = 8
     password_blocklist: Path | None = None

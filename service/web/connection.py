@@ -8,10 +8,11 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.web.answers import FRAMEWORK
+from service.web.cors import CORS, Cors
 from service.web.deadlines import Deadlines
 from service.web.errors import as_json
+from service.web.exchange import mint_request_id
 from service.web.headers import NOSNIFF
-from service.web.middleware import mint_request_id
 
 _NEW = 1.0  # seconds in which whoever has connected may still be about to send its request
 _numbers = itertools.count()
@@ -124,7 +125,9 @@ class Connection(HttpToolsProtocol):
                 return
             cycle.disconnected = True
             cycle.message_event.set()
-        self.transport.write(_refusal(status))
+        cors: Cors | None = self.app_state.get(CORS)
+        more = cors.refusal(self.headers or ()) if cors else b""
+        self.transport.write(_refusal(status, more))
         self.close_late()
 
     def close_late(self) -> None:
@@ -174,16 +177,17 @@ class LingeringTransport:
         self.close = connection.close_late
 
 
-def _refusal(status: int) -> bytes:
+def _refusal(status: int, more: bytes) -> bytes:
     body = as_json(FRAMEWORK[status])
     return (
         b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-        b"x-request-id: %s\r\n%s: %s\r\nconnection: close\r\n\r\n%s"
+        b"x-request-id: %s\r\n%s: %s\r\n%sconnection: close\r\n\r\n%s"
     ) % (
         status,
         HTTPStatus(status).phrase.encode(),
         len(body),
         mint_request_id().encode(),
         *NOSNIFF,
+        more,
         body,
     )

@@ -1,0 +1,174 @@
+"""One request and its answer, as the outermost layer sees them: id, headers, log line, metrics."""
+
+import base64
+import random
+import re
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+import structlog
+from litestar.enums import HttpMethod
+from litestar.types import HTTPScope, Message, Send
+
+from service import logs
+from service.web.addresses import TrustedProxies
+from service.web.answers import FRAMEWORK, Answer
+from service.web.cors import Cors
+from service.web.errors import FAILURE, allow, as_json
+from service.web.headers import Header, joined
+from service.web.metrics.requests import observe
+
+_ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+
+_STOPPING = Answer(503, "service_unavailable", "This process is stopping; try again.")
+
+_NO_FAILURE = "", ""
+
+log = structlog.get_logger()
+
+
+class RequestLine(msgspec.Struct, omit_defaults=True, tag_field="event", tag="request"):
+    """The log line of a request. It names the route, not the path as sent: that may hold secrets.
+
+    `route` is `-` where there is none; `user` and `session` are there when the access token
+    verified; `ms` is the time until the answer was handed to the server; `ip` is the client's
+    address where it is known. `code` is that of an error, and `reason` says it for operators.
+    """
+
+    level: str
+    time: datetime
+    request_id: str
+    method: str
+    route: str
+    status: int
+    ms: float
+    ip: str | None = None
+    user: str | None = None
+    session: str | None = None
+    code: str = ""
+    reason: str = ""
+
+
+class Exchange:
+    """A request and its answer."""
+
+    __slots__ = ("_headers", "_method", "_request_id", "_send", "_started", "_status", "scope")
+
+    def __init__(self, scope: HTTPScope, send: Send, headers: Sequence[Header]) -> None:
+        """Take a request. `headers` go with its answer, whatever that is."""
+        self._started = time.perf_counter()
+        self._send = send
+        self._status = 0
+        self._method = scope["method"]
+        fields: list[tuple[bytes, bytes]] = scope["headers"]  # type: ignore[assignment]  # uvicorn's
+        sent = dict(fields)
+        if len(sent) < len(fields):
+            sent = joined(fields)
+        self._request_id = _request_id(sent.get(b"x-request-id"))
+        self._headers = headers
+        # HEAD is GET; the server, which keeps the scope as it was, leaves out the body.
+        self.scope = scope.copy() if self._method == "HEAD" else scope
+        if self._method == "HEAD":
+            self.scope["method"] = HttpMethod.GET
+        self.scope["state"].update(request_id=self._request_id, headers=sent)
+
+    def share(self, cors: Cors) -> bool:
+        """Let the page's origin read the answer, if it may. Tell whether this is a preflight."""
+        sent = self.scope["state"]["headers"]
+        preflight = cors.preflight(sent) if self._method == HttpMethod.OPTIONS else None
+        self._headers = *self._headers, *(cors.answer(sent) if preflight is None else preflight)
+        return preflight is not None
+
+    async def send(self, message: Message) -> None:
+        """Pass on what the app sends, its head with what every answer has."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            request_id = b"x-request-id", self._request_id.encode()
+            headers = [*message["headers"], request_id, *self._headers]
+            if self._method == HttpMethod.OPTIONS:  # Litestar's own answer; it knows no HEAD
+                headers = [
+                    (n, allow(v.decode()).encode() if n == b"allow" else v) for n, v in headers
+                ]
+            message["headers"] = headers
+        await self._send(message)
+
+    async def refuse(self, answer: Answer, *more: Header) -> None:
+        """Answer with an error."""
+        self.scope["state"][FAILURE] = answer.code, answer.message
+        body = as_json(answer)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            *more,
+        ]
+        await self.send(
+            {"type": "http.response.start", "status": answer.status, "headers": headers}
+        )
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def redirect(self, path: str) -> None:
+        """Name the path that was meant."""
+        start = {"location": path, "content-length": "0", "cache-control": "no-store"}
+        await self._answer(308, [(name.encode(), value.encode()) for name, value in start.items()])
+
+    async def grant(self) -> None:
+        """Answer a preflight."""
+        await self._answer(204, [])
+
+    async def _answer(self, status: int, headers: list[Header]) -> None:
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def fail(self, error: Exception) -> None:
+        """Answer a defect."""
+        log.error("unhandled error", exc_info=error, request_id=self._request_id)
+        if not self._status:  # else the server sees an unfinished answer and hangs up
+            await self.refuse(FRAMEWORK[500])
+
+    async def cut_off(self) -> None:
+        """Answer a request for which there is no time left."""
+        if not self._status:
+            await self.refuse(_STOPPING, (b"retry-after", b"1"))
+
+    def record(self, proxies: TrustedProxies) -> None:
+        """Count the request, and write its line into the log."""
+        seconds = time.perf_counter() - self._started
+        scope = self.scope
+        route = scope.get("path_template") or "-"
+        state = scope["state"]
+        code, reason = state.get(FAILURE, _NO_FAILURE)
+        observe(route, self._method, self._status, seconds, code)
+        if not logs.shows_requests():
+            return
+        caller = scope.get("user")
+        peer, forwarded = scope.get("client"), state["headers"].get(b"x-forwarded-for", b"")
+        logs.write(
+            RequestLine(
+                level="info",
+                time=datetime.now(UTC),
+                request_id=self._request_id,
+                method=self._method,
+                route=route,
+                status=self._status,
+                ms=round(seconds * 1000, 2),
+                ip=proxies.client_text(peer[0], forwarded) if peer else None,
+                user=caller.user_id.hex() if caller else None,
+                session=caller.session_id.hex() if caller else None,
+                code=code,
+                reason=reason,
+            )
+        )
+
+
+def _request_id(sent: bytes | None) -> str:
+    """Return the request's own id if it is fit to be shown in logs and headers, else a new one."""
+    if sent is not None and _ACCEPTABLE_ID.fullmatch(sent):
+        return sent.decode()
+    return mint_request_id()
+
+
+def mint_request_id() -> str:
+    """Mint a request id: 96 random bits. It names a request and is no secret."""
+    return base64.urlsafe_b64encode(random.getrandbits(96).to_bytes(12)).decode()
