@@ -24,8 +24,8 @@ ROOMS = {
     "composition": EVERYTHING,
     # all that knows HTTP
     "web": (
-        "authentication account_lifecycle sessions twofactor readiness accounts clock errors logs "
-        "streams reply_times"
+        "authentication account_lifecycle sessions twofactor readiness tracing accounts clock "
+        "errors logs streams reply_times"
     ),
     # use cases
     "operators": (
@@ -48,7 +48,8 @@ ROOMS = {
     "readiness": "database redis errors",
     # leaves
     "accounts": "database clock errors",
-    "keyring": "database settings clock errors",
+    "keyring": "database settings tracing clock errors",
+    "tracing": "database redis",
     "access_tokens": "",
     "embedded": "settings redis errors",
     "redis": "settings rates reply_times errors",
@@ -67,7 +68,7 @@ ROOMS = {
 """Which rooms a room may import."""
 
 LIBRARIES = {
-    "litestar": "web app serving guard",
+    "litestar": "web app serving composition guard",
     "fastapi": "guard",
     "pytest": "guard",
     "httpx": "guard",
@@ -79,7 +80,7 @@ LIBRARIES = {
     "alembic": "database",
     "asyncpg": "database",
     "aiosqlite": "database",
-    "sqlalchemy": "database accounts api_keys keyring readiness composition cli",
+    "sqlalchemy": "database accounts api_keys keyring readiness tracing composition cli",
     "bcrypt": "accounts",
     "email_validator": "accounts",
     "idna": "accounts database",
@@ -93,6 +94,7 @@ LIBRARIES = {
     "pyotp": "twofactor",
     "jwt": "sessions guard access_tokens",
     "segno": "web",
+    "opentelemetry": "tracing web",
     "msgspec": EVERYTHING,
     "structlog": EVERYTHING,
 }
