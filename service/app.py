@@ -17,8 +17,7 @@ from service.accounts.passwords import Passwords
 from service.accounts.users import Users
 from service.clock import system_clock
 from service.composition.people import create_services, metric_sources
-from service.composition.shared import create_password_policy, create_shared
-from service.composition.tracing import Tracing
+from service.composition.shared import create_password_policy, create_redis_client, create_shared
 from service.database.engine import open_database
 from service.errors import StoreUnavailable
 from service.keyring.kms.selection import open_key_services
@@ -75,8 +74,7 @@ def create_app(settings: Settings) -> ASGIApp:
             settings.database_pool,
             timedelta(milliseconds=settings.database_timeout_ms),
         )
-        tracing.start()
-        redis = tracing.redis_client()
+        redis = create_redis_client(settings)
         pool = HashingPool(usable_cores() // settings.workers)
         watch = KeyWatch(
             KeyStore(engine),
@@ -99,10 +97,10 @@ def create_app(settings: Settings) -> ASGIApp:
         problems = Problems(keys=lambda: watch.blocking, feed=lambda: marking.problem)
         parts = Parts(redis, engine, settings.kms, problems)
         ready = SharedStatus(parts)
-        users = Users(engine, tracing.reader(engine))
+        users = Users(engine)
         shared = create_shared(settings, redis, engine, keys, passwords, policy, users)
         services = create_services(shared, ready)
-        install(app, tracing.services(services))
+        install(app, services)
         services.sessions.cut_offs.on_ended = ended
         gauges = Gauges(metric_sources(pool, watch, ready))
         install_gauges(app, gauges)
@@ -126,9 +124,7 @@ def create_app(settings: Settings) -> ASGIApp:
         await pool.close()
         await redis.aclose()
         await engine.dispose()
-        tracing.close()
 
-    tracing = Tracing(settings)
     proxies = TrustedProxies(settings.trusted_proxies)
     app = Litestar(
         [*_ROUTES, *(PAGES if settings.pages else [])],
@@ -155,7 +151,7 @@ def create_app(settings: Settings) -> ASGIApp:
     moved = {"/account/": "/account"} if settings.pages else None
     over_tls = settings.issuer.lower().startswith("https://")
     cors = Cors(settings.origins, credentials=False) if settings.origins else None
-    return tracing.middleware(RequestMiddleware(app, moved, proxies, over_tls, cors), proxies)
+    return RequestMiddleware(app, moved, proxies, over_tls, cors)
 
 
 def from_environment() -> ASGIApp:

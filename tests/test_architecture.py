@@ -24,8 +24,8 @@ ROOMS = {
     "composition": EVERYTHING,
     # all that knows HTTP
     "web": (
-        "authentication account_lifecycle sessions twofactor readiness tracing accounts clock "
-        "errors logs streams reply_times"
+        "authentication account_lifecycle confirmations sessions twofactor readiness accounts "
+        "clock errors logs streams reply_times"
     ),
     # use cases
     "operators": (
@@ -41,6 +41,7 @@ ROOMS = {
     "api_keys": "rate_limits sessions redis database opaque_tokens clock errors",
     "twofactor": "rate_limits sessions accounts keyring redis clock errors",
     "tickets": "sessions keyring redis opaque_tokens clock errors",
+    "confirmations": "access_tokens keyring redis clock errors",
     "sessions": "access_tokens keyring redis opaque_tokens clock errors",
     "rate_limits": "redis rates errors",
     # what app pods mount: see also `test_the_guard_stands_alone`
@@ -48,8 +49,7 @@ ROOMS = {
     "readiness": "database redis errors",
     # leaves
     "accounts": "database clock errors",
-    "keyring": "database settings tracing clock errors",
-    "tracing": "database redis",
+    "keyring": "database settings clock errors",
     "access_tokens": "",
     "embedded": "settings redis errors",
     "redis": "settings rates reply_times errors",
@@ -68,7 +68,7 @@ ROOMS = {
 """Which rooms a room may import."""
 
 LIBRARIES = {
-    "litestar": "web app serving composition guard",
+    "litestar": "web app serving guard",
     "fastapi": "guard",
     "pytest": "guard",
     "httpx": "guard",
@@ -80,7 +80,7 @@ LIBRARIES = {
     "alembic": "database",
     "asyncpg": "database",
     "aiosqlite": "database",
-    "sqlalchemy": "database accounts api_keys keyring readiness tracing composition cli",
+    "sqlalchemy": "database accounts api_keys keyring readiness composition cli",
     "bcrypt": "accounts",
     "email_validator": "accounts",
     "idna": "accounts database",
@@ -94,7 +94,6 @@ LIBRARIES = {
     "pyotp": "twofactor",
     "jwt": "sessions guard access_tokens",
     "segno": "web",
-    "opentelemetry": "tracing web",
     "msgspec": EVERYTHING,
     "structlog": EVERYTHING,
 }

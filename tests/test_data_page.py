@@ -9,7 +9,7 @@ from service.redis import keys
 from service.redis.keys import KINDS
 
 PAGE = (REPOSITORY / "docs/data.md").read_text(encoding="utf-8")
-OF_NO_PERSON = {"barrier", "revocations"}
+OF_NO_PERSON = {"barrier", "guard", "revocations"}
 """Kinds of keys that name nobody: one of them is written to be acknowledged, one is a number."""
 
 

@@ -13,7 +13,10 @@ from service.authentication.password_change import PasswordChange
 from service.authentication.password_reset import PasswordReset
 from service.authentication.reauthentication import Reauthentication
 from service.authentication.second_factor import SecondFactorAuthentication
+from service.composition.confirmations import create_receipts
 from service.composition.shared import Shared
+from service.confirmations.lines import GuardLines
+from service.confirmations.waiting import Confirmations
 from service.keyring.watch import KeyWatch
 from service.readiness.checks import Parts
 from service.readiness.status import Readiness, SharedStatus
@@ -58,6 +61,8 @@ def create_services(
         ),
         sessions=shared.sessions,
         access_tokens=shared.access_tokens,
+        confirmations=Confirmations(GuardLines(redis)),
+        receipts=create_receipts(shared),
         jwks=lambda: keys.now.signing.jwks(),
         readiness=ready or SharedStatus(Parts(redis, shared.engine, settings.kms)),
     )

@@ -8,7 +8,11 @@ connection of its own.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from math import isfinite
 
+from msgspec import structs
+
+from ..redis.guard_line import About
 from ..redis.url import RedisUrl
 from .connection_status import FeedConnectionStatus
 from .counters import GuardCounters
@@ -16,6 +20,7 @@ from .discovery import PrimaryDiscovery
 from .feed_reader import FeedReader
 from .feed_timing import FeedTiming
 from .marks import Marks
+from .position import PositionWriter
 from .revocations import Shard
 from .stream import Stream
 from .unknown_kinds import UnknownKinds
@@ -32,7 +37,9 @@ class Feed:
         counters: GuardCounters,
         clock: Callable[[], float],
         marks: Marks,
+        about: About,
     ) -> None:
+        """Read nothing yet. `about`: what the guard says of itself."""
         self._primaries = PrimaryDiscovery(url, timing.timeout)
         unknown_kinds = UnknownKinds(counters)
         self._streams = [
@@ -40,24 +47,32 @@ class Feed:
         ]
         groups = [self._streams] if self._primaries.one_for_all else [[it] for it in self._streams]
         status = FeedConnectionStatus(counters)
+        self._shards, self._timing, self._about_us = shards, timing, about
+        self._lost_since: float | None = None
+        self._position = PositionWriter(self._primaries, self._streams, self._about, timing.timeout)
+        ask = self._position.ask
         self._readers = [
-            FeedReader(it, self._primaries, timing, counters, status, clock, marks) for it in groups
+            FeedReader(it, self._primaries, timing, counters, status, clock, marks, ask)
+            for it in groups
         ]
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, patience: float) -> bool:
         """Begin to read. Return whether all was read in `patience` seconds; it goes on anyway."""
         self._tasks = [asyncio.create_task(reader.run()) for reader in self._readers]
+        self._position.start()
         try:
             async with asyncio.timeout(patience):
                 for reader in self._readers:
                     await reader.read_in.wait()
         except TimeoutError:
             return False
+        self._position.ask(0)
         return True
 
     async def aclose(self) -> None:
-        """Stop reading."""
+        """Take leave, and stop reading."""
+        await self._position.aclose()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -66,3 +81,21 @@ class Feed:
     def incomplete_for(self, bucket: int) -> float:
         """Return for how many seconds entries of this bucket count as missing; 0: none do."""
         return max(self._streams[bucket].incomplete_until - time.monotonic(), 0)
+
+    def _about(self) -> About:
+        """Say how old the knowledge is of the bucket of which least is known."""
+        now = time.monotonic()
+        known_until = min(shard.known_until for shard in self._shards)
+        if now < known_until:
+            self._lost_since = None
+        elif self._lost_since is None:
+            self._lost_since = now
+        lost = -1.0 if self._lost_since is None else now - self._lost_since
+        known = now + self._timing.bound - known_until if isfinite(known_until) else -1.0
+        return structs.replace(
+            self._about_us, known_ms=_milliseconds(known), lost_ms=_milliseconds(lost)
+        )
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000) if seconds >= 0 else -1

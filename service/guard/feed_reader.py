@@ -18,6 +18,7 @@ from redis.exceptions import ResponseError, TryAgainError
 from ..redis.url import Address
 from .connection import BROKEN, Argument, Connection
 from .connection_status import FeedConnectionStatus
+from .control import ControlStreams
 from .counters import GuardCounters
 from .cursor import Replay
 from .discovery import PrimaryDiscovery
@@ -47,10 +48,12 @@ class FeedReader:
         status: FeedConnectionStatus,
         clock: Callable[[], float],
         marks: Marks,
+        on_asked: Callable[[float], object],
     ) -> None:
-        """Read nothing yet. `clock`: seconds since 1970, as tokens are judged by."""
+        """Read nothing yet. `clock`: seconds since 1970, by which tokens are judged."""
         self._streams = {stream.key: stream for stream in streams}
         self._bucket = streams[0].bucket
+        self._control = ControlStreams(self._bucket, timing.bound, on_asked)
         self._primaries = primaries
         self._timing = timing
         self._counters = counters
@@ -115,7 +118,7 @@ class FeedReader:
 
         Nothing is taken from a stream that is not marked as this guard's issuer's.
         """
-        found = await self._look(wire)
+        found = await self._look(wire, began)
         streams = self._ours()
         broken, unfinished = [], []
         for stream in streams:
@@ -137,9 +140,9 @@ class FeedReader:
         await self._reread(wire, broken)
         wall = self._clock() - (time.monotonic() - began)
         for stream in streams:
-            stream.set_complete(began, self._timing.bound, wall)
+            stream.set_complete(began, self._control.trusted_for(began), wall)
 
-    async def _look(self, wire: Connection) -> dict[bytes, list[Entry]]:
+    async def _look(self, wire: Connection, began: float) -> dict[bytes, list[Entry]]:
         """Read the last known entry of each stream, what comes after it, and whose the marks are.
 
         Mark and stream lie in one slot. While that moves key by key, one of them may be there and
@@ -147,10 +150,12 @@ class FeedReader:
         """
         streams = list(self._streams.values())
         positions = [(stream, stream.cursor.before_last) for stream in streams]
+        whole = [*(stream.mark_key for stream in streams), *self._control.keys]
         try:
-            found = await self._raw(wire, positions, [stream.mark_key for stream in streams])
+            found = await self._raw(wire, positions, [(key, b"0-0") for key in whole])
         except TryAgainError:
             return await self._read(wire, positions)
+        self._control.look(found, began)
         for stream in streams:
             if self._marks.are_ours(found.pop(stream.mark_key, ())):
                 stream.is_ours = True
@@ -169,7 +174,7 @@ class FeedReader:
             return
         while (left := until - time.monotonic()) > 0:
             positions = [(stream, stream.cursor.position) for stream in streams]
-            found = await self._read(wire, positions, block=left)
+            found = await self._read(wire, positions, [self._control.position], block=left)
             # What does not come next is for the next confirmation to explain.
             if not all(self._streams[key].take(entries) for key, entries in found.items()):
                 return
@@ -211,28 +216,31 @@ class FeedReader:
         self,
         wire: Connection,
         positions: Sequence[tuple[Stream, bytes]],
+        more: Sequence[tuple[bytes, bytes]] = (),
         *,
         block: float = 0,
         count: int = 0,
     ) -> dict[bytes, list[Entry]]:
         """Read what streams have after these ids, by key. `block`: seconds to wait."""
-        return _entries(await self._raw(wire, positions, block=block, count=count))
+        found = await self._raw(wire, positions, more, block=block, count=count)
+        self._control.take(found)
+        return _entries(found)
 
     async def _raw(
         self,
         wire: Connection,
         positions: Sequence[tuple[Stream, bytes]],
-        whole: Sequence[bytes] = (),
+        more: Sequence[tuple[bytes, bytes]] = (),
         *,
         block: float = 0,
         count: int = 0,
     ) -> dict[bytes, Sequence[RawEntry]]:
-        """Read raw replies, by key. `whole`: streams that are read from their beginning."""
+        """Read raw replies, by key. `more`: other streams, and the ids after which to read them."""
         command: list[Argument] = ["XREAD", "COUNT", count or self._page]
         if block:
             command += ["BLOCK", ceil(block * 1000)]
-        keys, ids = [stream.key for stream, _ in positions], [id_ for _, id_ in positions]
-        command += ["STREAMS", *keys, *whole, *ids, *[b"0-0"] * len(whole)]
+        asked = [*((stream.key, id_) for stream, id_ in positions), *more]
+        command += ["STREAMS", *(key for key, _ in asked), *(id_ for _, id_ in asked)]
         reply = await wire.ask(*command, patience=block + self._timing.timeout)
         return dict(reply or ())
 

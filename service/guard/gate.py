@@ -3,9 +3,8 @@
 from collections.abc import Callable
 
 from .asgi_types import ASGIApp, Message, Receive, Scope, Send
-from .authentication import NO_CREDENTIAL, Answer, Refused, identify
-from .credentials import credential, offered_tokens
-from .identity import current
+from .authentication import Answer, Refused, identify, identify_if_any
+from .identity import Identity
 from .rules import CLOSED, OPTIONAL, PUBLIC, Rule
 from .verifier import Verifier
 
@@ -28,50 +27,40 @@ class Gate:
         rule_of: Callable[[Scope], Rule],
         *,
         allow_preflight: bool = False,
-        allow_cookie: bool = False,
     ) -> None:
         self._app = app
         self._verifier = verifier
         self._rule_of = rule_of
         self._allow_preflight = allow_preflight
-        self._allow_cookie = allow_cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a scope of the type `http` or `websocket`."""
-        identity = token = None
+        identity: Identity | None = None
         rule = self._rule_of(scope)
         if rule is not PUBLIC and not (self._allow_preflight and _is_preflight(scope)):
             try:
-                token = self._token(rule, scope)
-                if token is not None:
-                    identity = await identify(self._verifier, token)
-                    if rule is not CLOSED:  # as most are
-                        rule.requirement.check(identity)
+                if rule is CLOSED:  # as most are, so without another call
+                    identity = await identify(self._verifier, scope["headers"])
+                else:
+                    identity = await self._identify(rule, scope)
             except Refused as refused:
                 await _refuse(refused.answer, scope, receive, send)
                 return
-        if scope["type"] == "websocket":
-            offered_tokens(scope)  # also where nobody asks for them, the app shall not see them
         # A dict of its own: some servers hand the same one to every request.
         scope["state"] = {**(scope.get("state") or {}), "identity": identity}
-        before = current.set(identity)
-        try:
-            if token is None or scope["type"] == "http":
-                await self._app(scope, receive, send)
-            else:
-                socket = _WatchedSocket(self._verifier, token, receive, send)
-                await self._app(scope, socket.receive, socket.send)
-        finally:
-            current.reset(before)
+        if identity is None or scope["type"] == "http":
+            await self._app(scope, receive, send)
+        else:
+            socket = _WatchedSocket(self._verifier, scope, receive, send)
+            await self._app(scope, socket.receive, socket.send)
 
-    def _token(self, rule: Rule, scope: Scope) -> str | None:
-        """Return the credential; None where there is none and need not be."""
-        try:
-            return credential(scope, allow_cookie=self._allow_cookie)
-        except Refused as refused:
-            if rule is OPTIONAL and refused.answer is NO_CREDENTIAL:
-                return None
-            raise
+    async def _identify(self, rule: Rule, scope: Scope) -> Identity | None:
+        """Find out who calls, as far as the rule asks for it, and hold it against the rule."""
+        if rule is OPTIONAL:
+            return await identify_if_any(self._verifier, scope["headers"])
+        identity = await identify(self._verifier, scope["headers"])
+        rule.requirement.check(identity)
+        return identity
 
 
 class _WatchedSocket:
@@ -80,9 +69,9 @@ class _WatchedSocket:
     It may stay open for days; a logout has to end it as it ends everything else.
     """
 
-    def __init__(self, verifier: Verifier, token: str, receive: Receive, send: Send) -> None:
+    def __init__(self, verifier: Verifier, scope: Scope, receive: Receive, send: Send) -> None:
         self._verifier = verifier
-        self._token = token
+        self._headers = scope["headers"]
         self._receive = receive
         self._send = send
         self._closed = 0
@@ -107,7 +96,7 @@ class _WatchedSocket:
         if self._closed:  # for good, whatever can be said now
             return self._closed
         try:
-            await identify(self._verifier, self._token)
+            await identify(self._verifier, self._headers)
         except Refused as refused:
             self._closed = refused.answer.close_code
             await self._send(_close(refused.answer))

@@ -1,6 +1,7 @@
 """The options of a verifier, checked before anything is started."""
 
 import math
+import socket
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, Literal, get_args
@@ -33,6 +34,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     jwks_floor: float
     cache_size: int
     clock: Callable[[], float]
+    pod: str
+    """What the guard calls itself where it says how far it has read."""
 
     def __repr__(self) -> str:
         return f"Options({self.issuer!r}, {self.audience!r}, {self.mode})"
@@ -64,6 +67,7 @@ def checked(*, redis_url: object, **given: Any) -> Options:
         jwks_floor=seconds("jwks_floor", times["jwks_floor"], zero=True),
         cache_size=size,
         clock=given["clock"],
+        pod=_text("pod", given["pod"] or socket.gethostname() or "?"),
     )
 
 
@@ -95,12 +99,6 @@ def check_verifier(given: object) -> None:
     """
     if not (callable(getattr(given, "verify", None)) and hasattr(type(given), "__aenter__")):
         raise ValueError(f"verifier must be a Verifier, not {type(given).__name__}")
-
-
-def check_yes_or_no(name: str, given: object) -> None:
-    """Make sure that an argument is True or False. Raises ValueError, which names it."""
-    if not isinstance(given, bool):
-        raise ValueError(f"{name} is True or False")
 
 
 def login_methods(given: object) -> frozenset[str]:

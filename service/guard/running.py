@@ -3,8 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 
 from ..access_tokens.reader import Keys
+from ..redis.guard_line import About
 from .counters import GuardCounters
 from .feed import Feed
 from .feed_timing import FeedTiming
@@ -45,7 +48,10 @@ class Running:
                 options.redis, timing.timeout, timing.check_interval, marks
             )
             if options.mode == "feed":
-                self.feed = Feed(options.redis, shards, timing, counters, options.clock, marks)
+                about = About(options.pod, _version(), options.mode, options.when_lost)
+                self.feed = Feed(
+                    options.redis, shards, timing, counters, options.clock, marks, about
+                )
 
     @property
     def is_here(self) -> bool:
@@ -74,3 +80,11 @@ class Running:
             await self.feed.aclose()
         if self.questions is not None:
             await self.questions.aclose()
+
+
+def _version() -> str:
+    """Find the version of the distribution that this is part of."""
+    for name in ("openshow-guard", "openshow-auth"):
+        with suppress(PackageNotFoundError):
+            return version(name)
+    return ""

@@ -53,15 +53,16 @@ class Verifier:
         jwks_floor: timedelta | float = timedelta(seconds=10),
         jwks_proxy: str = "",
         cache_size: int = 16_384,
+        pod: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Check the options. Nothing is sent yet. Times are a timedelta or seconds.
 
         `issuer`, `audience`: what tokens must say. `access_ttl`: the service's SERVICE_ACCESS_TTL;
         tokens that live longer are refused, as the ends of their sessions would be forgotten too
-        early. `jwks_floor`: between two fetches of the keys. `jwks_proxy`: an HTTP proxy for them;
-        those of the environment are not used. `cache_size`: tokens whose signature need not be
-        verified again; 0 for none. `clock`: seconds since 1970.
+        early. `jwks_floor`: between two fetches of the keys. `jwks_proxy`: for them; those of the
+        environment are not used. `cache_size`: tokens whose signature need not be verified
+        again; 0: none. `pod`: a name for the list of guards. `clock`: seconds since 1970.
 
         Raises:
             ValueError: a parameter, which it names, cannot be used.
@@ -78,6 +79,7 @@ class Verifier:
             access_ttl=access_ttl,
             jwks_floor=jwks_floor,
             cache_size=cache_size,
+            pod=pod,
             clock=clock,
         )
         self.counters = GuardCounters()

@@ -12,7 +12,6 @@ from .guard import (
     NotStarted,
     TokenRefused,
     Verifier,
-    current_identity,
 )
 
 __all__ = [
@@ -23,5 +22,4 @@ __all__ = [
     "NotStarted",
     "TokenRefused",
     "Verifier",
-    "current_identity",
 ]

@@ -23,6 +23,12 @@ all atomically, on a cluster as well as on a standalone server.
 | `revoked:issuer:{b}`           | stream | the feed's mark (`feed_mark.py`)     | permanent       |
 | `revoked:before:{b}`           | string | cut-off of everybody: ms; sessions   | permanent       |
 |                                |        | opened by then have ended            |                 |
+| `revoked:asked:{b}`            | stream | the last wish that guards say how    | permanent       |
+|                                |        | far they have read                   |                 |
+| `revoked:beat:{b}`             | stream | the last heartbeat (`heartbeats.py`) | permanent       |
+| `guard:{00}:<guard id>`        | string | how far a guard has read             | 15 s            |
+|                                |        | (`guard_line.py`)                    |                 |
+| `revoked:guards:{00}`          | hash   | the ids of guards that have said so  | permanent       |
 | `barrier:{b}`                  | string | nothing; see `probe.lua`             | a minute        |
 
 An entry of the feed has `n`, its number, and what has ended before its time: `s`, the id of a
@@ -61,6 +67,12 @@ SESSION, HANDOFF, ATTEMPTS = "session:", "handoff:", "attempts:"
 BEFORE = "revoked:before:"
 """The same for `Bucket.before`, which goes on with the tag alone."""
 
+GUARD, GUARD_LIFE = "guard:", 15_000
+"""What the keys of guards begin with, before the tag and an id; their life in ms. All are in one
+bucket, `GUARDS_BUCKET`, so that one script reads them all."""
+
+GUARDS_BUCKET = 0
+
 BARRIER = "barrier:"
 BARRIER_LIFE = 60_000
 """The life of a key written only so that replicas have something to acknowledge; ms."""
@@ -74,10 +86,14 @@ class Bucket:
     """The keys of one of the 64 buckets, as prefixes or whole names."""
 
     __slots__ = (
+        "asked",
         "attempts",
+        "beat",
         "before",
         "challenge",
         "events",
+        "guard",
+        "guards",
         "index",
         "issuer",
         "pending",
@@ -101,6 +117,10 @@ class Bucket:
         self.revocations = b"revocations:" + tag
         self.issuer = b"revoked:issuer:" + tag
         self.before = BEFORE.encode() + tag
+        self.asked = b"revoked:asked:" + tag
+        self.beat = b"revoked:beat:" + tag
+        self.guard = GUARD.encode() + tag + b":"
+        self.guards = b"revoked:guards:" + tag
 
 
 EVERY_PENDING = b"pending2fa:*"

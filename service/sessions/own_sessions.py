@@ -43,8 +43,8 @@ class OwnSessions:
         """How long the feed keeps the end of a session, in ms."""
         return self._feed_life
 
-    async def log_out(self, caller: Caller, presented: str, origin: RequestOrigin) -> None:
-        """End the session of a refresh token of the caller's, spent or not.
+    async def log_out(self, caller: Caller, presented: str, origin: RequestOrigin) -> bytes:
+        """End the session of a refresh token of the caller's, spent or not. Return its id.
 
         Raises:
             NothingToRevoke: unknown, malformed, expired, revoked, another's: one answer.
@@ -59,6 +59,7 @@ class OwnSessions:
             raise NothingToRevoke
         if not await self._end(token.user_id, token.session_id, origin):
             raise NothingToRevoke
+        return token.session_id
 
     async def _end(self, user_id: bytes, session_id: bytes, origin: RequestOrigin) -> int:
         """End a session; 0 if there is none any more."""

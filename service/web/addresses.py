@@ -42,10 +42,6 @@ class TrustedProxies:
         address = self.client(peer, forwarded)
         return str(address) if address else None
 
-    def trust(self, peer: str) -> bool:
-        """Tell whether the peer of a connection is one of these proxies."""
-        return self._trusts(parse(peer))
-
     def _trusts(self, address: Address | None) -> bool:
         return address is not None and any(address in network for network in self._networks)
 

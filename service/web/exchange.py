@@ -29,17 +29,12 @@ _NO_FAILURE = "", ""
 log = structlog.get_logger()
 
 
-TRACE = "trace"
-"""Where in a request's state its trace id stands, if it has one."""
-
-
 class RequestLine(msgspec.Struct, omit_defaults=True, tag_field="event", tag="request"):
     """The log line of a request. It names the route, not the path as sent: that may hold secrets.
 
     `route` is `-` where there is none; `user` and `session` are there when the access token
     verified; `ms` is the time until the answer was handed to the server; `ip` is the client's
     address where it is known. `code` is that of an error, and `reason` says it for operators.
-    `trace` is the id of the trace, where the request is traced.
     """
 
     level: str
@@ -54,7 +49,6 @@ class RequestLine(msgspec.Struct, omit_defaults=True, tag_field="event", tag="re
     session: str | None = None
     code: str = ""
     reason: str = ""
-    trace: str | None = None
 
 
 class Exchange:
@@ -164,7 +158,6 @@ class Exchange:
                 session=caller.session_id.hex() if caller else None,
                 code=code,
                 reason=reason,
-                trace=state.get(TRACE),
             )
         )
 

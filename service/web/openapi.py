@@ -31,6 +31,24 @@ _CHALLENGE = {
 }
 _RETRY_AFTER = {"schema": {"type": "integer"}, "description": "Whole seconds"}
 
+_CONFIRMATION: dict[str, Any] = {
+    "Preference-Applied": {"schema": _TEXT, "description": "`wait`, where it was asked for"},
+    "Guards-Confirmed": {
+        "schema": {**_TEXT, "pattern": "^[0-9]+/[0-9]+$"},
+        "description": "With `Prefer: wait=N`: how many guards refuse what has ended, and of "
+        "how many that live",
+    },
+    "Revocation-Receipt": {"schema": _TEXT, "description": "With `Prefer: receipt`: a JWS"},
+}
+"""Headers of an end of sessions, where they are asked for."""
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "schema": _TEXT,
+    "description": "`wait=N` (1 to 5 seconds), `receipt`, or both (RFC 7240)",
+}
+
 _HEADERS: dict[str, dict[str, Any]] = {
     "401": {"WWW-Authenticate": _CHALLENGE},
     "429": {"Retry-After": _RETRY_AFTER},
@@ -96,6 +114,9 @@ def _complete(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
         header.name: {"schema": {**_TEXT, "const": header.value}}
         for header in handler.resolve_response_headers()
     }
+    if handler.opt.get("tells_how_far"):
+        own |= _CONFIRMATION
+        operation.setdefault("parameters", []).append(_PREFER)
     for status, response in responses.items():
         named = _HEADERS.get(status, {}) if _is_error(response) else own
         response["headers"] = named | {"X-Request-Id": _REQUEST_ID}

@@ -38,6 +38,8 @@ class RouteResponse(Response[Any]):
     ) -> ASGIResponse:
         """Spell the answer as bytes. Litestar calls it, with the `headers` of the route."""
         content, status = self.content, self.status_code or 200
+        if added := request.scope["state"].get(_ADDED):
+            headers = {**(headers or {}), **added}
         own = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
         if content is None:
             return _Spelt(status, own, b"")
@@ -45,6 +47,14 @@ class RouteResponse(Response[Any]):
         length = b"content-length", b"%d" % len(body)
         kind = _content_type(self.media_type or MediaType.JSON)
         return _Spelt(status, [kind, length, *own], body)
+
+
+_ADDED = "added_headers"
+
+
+def add_headers(request: Request[Any, Any, Any], headers: Mapping[str, str]) -> None:
+    """Add headers to the answer that the route's handler is about to return."""
+    request.scope["state"].setdefault(_ADDED, {}).update(headers)
 
 
 class _Spelt(ASGIResponse):

@@ -13,6 +13,8 @@ from service.authentication.password_reset import PasswordReset
 from service.authentication.reauthentication import Reauthentication
 from service.authentication.recent import RecentAuthentication
 from service.authentication.second_factor import SecondFactorAuthentication
+from service.confirmations.receipts import Receipts
+from service.confirmations.waiting import Confirmations
 from service.readiness.status import Readiness
 from service.sessions.access_tokens import AccessTokens
 from service.sessions.sessions import Sessions
@@ -38,6 +40,8 @@ class Services(msgspec.Struct, frozen=True):
     second_factor: SecondFactorManagement
     sessions: Sessions
     access_tokens: AccessTokens
+    confirmations: Confirmations
+    receipts: Receipts
     jwks: Callable[[], bytes]
     readiness: Callable[[], Awaitable[Readiness]]
 

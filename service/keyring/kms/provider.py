@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 from service.errors import KeyServiceUnavailable, SealBroken, ServiceError, StartupError
 from service.keyring.envelope import DATA_KEY_SIZE
-from service.tracing.spans import span
 
 FORMATS = {b"\x01": "local", b"\x02": "aws", b"\x03": "vault", b"\x04": "pkcs11"}
 """The key service that has wrapped a data key, by the first byte of the result."""
@@ -60,8 +59,7 @@ class KeyServices:
 
     def wrap(self, data_key: bytes, aad: bytes) -> bytes:
         """Have the current key service wrap a data key."""
-        with span(f"wrap by {self.current}", rare=True):
-            return self._providers[self.current].wrap(data_key, aad)
+        return self._providers[self.current].wrap(data_key, aad)
 
     def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
         """Have the key service that has wrapped a data key unwrap it."""
@@ -73,8 +71,7 @@ class KeyServices:
                 raise type(error)(
                     f"a data key is still wrapped by {name}, which is not set up: {error}"
                 ) from None
-        with span(f"unwrap by {name}", rare=True):
-            return self._providers[name].unwrap(wrapped, aad)
+        return self._providers[name].unwrap(wrapped, aad)
 
 
 def wrapped_by(wrapped: bytes) -> str:

@@ -25,6 +25,7 @@ from service.errors import (
     WeakPassword,
 )
 from service.web.authentication import BEARER
+from service.web.preferences import TELLS_HOW_FAR, tell_how_far
 from service.web.requests import JsonRequest, demand_session, origin_of
 from service.web.routes.bodies import (
     NO_STORE,
@@ -123,6 +124,7 @@ async def reauthenticate(request: JsonRequest, data: ReauthenticateBody) -> Toke
 
 @post(
     "/auth/password/change",
+    opt=TELLS_HOW_FAR,
     status_code=200,
     response_headers=NO_STORE,
     security=BEARER,
@@ -144,11 +146,11 @@ async def reauthenticate(request: JsonRequest, data: ReauthenticateBody) -> Toke
 async def change_password(request: JsonRequest, data: PasswordChangeBody) -> SignedInBody:
     """Replace the password. All sessions end, the caller's included, and a new one is opened."""
     use_case = services_of(request.app).password_change
-    return signed_in_body(
-        await use_case.change(
-            request.user, data.current_password, data.new_password, origin_of(request)
-        )
+    signed_in = await use_case.change(
+        request.user, data.current_password, data.new_password, origin_of(request)
     )
+    await tell_how_far(request, request.user.user_id)
+    return signed_in_body(signed_in)
 
 
 @post(

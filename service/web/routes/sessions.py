@@ -17,6 +17,7 @@ from service.errors import (
 )
 from service.web.authentication import BEARER, PUBLIC
 from service.web.metrics.outcomes import ended
+from service.web.preferences import TELLS_HOW_FAR, tell_how_far
 from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import (
     NO_STORE,
@@ -105,7 +106,7 @@ async def me(request: JsonRequest) -> MeBody:
 
 @post(
     "/auth/logout",
-    opt={"ended_session": True},
+    opt={"ended_session": True, **TELLS_HOW_FAR},
     status_code=204,
     security=BEARER,
     summary="Log out",
@@ -124,12 +125,13 @@ async def logout(request: JsonRequest, data: LogoutBody) -> None:
     if not data.refresh_token:
         raise MissingRefreshToken
     sessions = services_of(request.app).sessions
-    await sessions.log_out(request.user, data.refresh_token, origin_of(request))
+    ended_id = await sessions.log_out(request.user, data.refresh_token, origin_of(request))
+    await tell_how_far(request, ended_id)
 
 
 @post(
     "/auth/logout/all",
-    opt={"body_optional": True},
+    opt={"body_optional": True, **TELLS_HOW_FAR},
     status_code=200,
     security=BEARER,
     summary="Log out everywhere",
@@ -143,6 +145,7 @@ async def logout_all(request: JsonRequest, data: LogoutAllBody) -> RevokedBody:
     sessions = services_of(request.app).sessions
     revoked = await sessions.revoke_all(request.user, data.keep_current, origin_of(request))
     ended("all", revoked)
+    await tell_how_far(request, request.user.user_id)
     return RevokedBody(revoked)
 
 
@@ -163,6 +166,7 @@ async def list_sessions(request: JsonRequest) -> SessionsBody:
 
 @delete(
     "/auth/sessions/{id:str}",
+    opt=TELLS_HOW_FAR,
     status_code=204,
     security=BEARER,
     summary="End one session",
@@ -178,6 +182,7 @@ async def end_session(request: JsonRequest, id: str) -> None:
         await sessions.current(request.user)
         raise SessionNotFound
     await sessions.revoke(request.user, bytes.fromhex(id), origin_of(request))
+    await tell_how_far(request, bytes.fromhex(id))
 
 
 ROUTES = [refresh, me, logout, logout_all, list_sessions, end_session]

@@ -1,0 +1,141 @@
+"""Reads the lines of guards (`redis/guard_line.py`), and asks guards to write them now."""
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+
+from service.redis.client import RedisClient
+from service.redis.guard_line import WIDTH, About, Standing, standings, unpack
+from service.redis.keys import GUARD, GUARDS_BUCKET, numbered
+from service.redis.scripts import Key, script
+
+_MOST = 4096
+"""Guards at most. A list of more ids is begun anew: guards that live are soon in it again."""
+
+_EACH = """
+local tag = guards:match('{%x%x}') .. ':'
+if redis.call('HLEN', guards) > MOST then redis.call('DEL', guards) end
+local found = {}
+for i, id in ipairs(redis.call('HGETALL', guards)) do
+  if i % 2 == 1 then
+    local key = GUARD .. tag .. id
+    local line = redis.call('GET', key)
+    if line then
+"""
+_NEXT = """
+    else
+      redis.call('HDEL', guards, id)
+    end
+  end
+end
+return found
+"""
+_CONSTANTS: dict[str, str | int] = {"GUARD": GUARD, "MOST": _MOST, "WIDTH": WIDTH}
+
+
+@script(
+    text=f"""
+-- wanted: the numbers of buckets, a byte each
+-- Outcome: for each guard that lives, where it stands in these, one after the other
+{_EACH}
+      local parts = {{}}
+      for at = 1, #wanted do
+        local start = 2 + wanted:byte(at) * WIDTH
+        parts[at] = line:sub(start, start + WIDTH - 1)
+      end
+      found[#found + 1] = table.concat(parts)
+{_NEXT}""",
+    constants=_CONSTANTS,
+    acknowledged=False,
+)
+def _standings(*, guards: Key, wanted: bytes) -> Any:
+    """Read where guards stand in some buckets."""
+
+
+@script(
+    text=f"""
+-- Outcome: each guard that lives: {{id, line, for how many ms more it lives}}
+{_EACH}
+      found[#found + 1] = {{id, line, redis.call('PTTL', key)}}
+{_NEXT}""",
+    constants={name: _CONSTANTS[name] for name in ("GUARD", "MOST")},
+    acknowledged=False,
+)
+def _lines(*, guards: Key) -> Any:
+    """Read all that guards say."""
+
+
+@script(
+    text="""
+-- subject: the id of a session or of a user that has just ended
+-- Outcome: number and id of the newest entry of the feed, or of the newest that names the subject
+local newest, named
+for _, entry in ipairs(redis.call('XREVRANGE', revoked, '+', '-', 'COUNT', 128)) do
+  local said = {entry[2][2], entry[1]}
+  newest = newest or said
+  if entry[2][4] == subject then
+    named = said
+    break
+  end
+end
+return named or newest or {'0', '0-0'}
+""",
+    acknowledged=False,
+)
+def _entry(*, revoked: Key, subject: bytes) -> Any:
+    """Find the entry of the feed that tells of an end."""
+
+
+@script(
+    text="""
+redis.call('XADD', asked, 'MAXLEN', 1, '*', 'pause', pause)
+return 1
+""",
+    acknowledged=False,
+)
+def _ask(*, asked: Key, pause: int) -> Any:
+    """Ask guards to say now how far they have read, once in `pause` ms at most."""
+
+
+class Line(msgspec.Struct, frozen=True):
+    """What a guard has said. `age_ms`: how long ago."""
+
+    id: bytes
+    standings: list[Standing]
+    about: About
+    age_ms: int
+
+
+class GuardLines:
+    """The lines in a Redis. Any method may raise `StoreUnavailable`."""
+
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
+        self._guards = numbered(GUARDS_BUCKET).guards
+
+    async def standings(self, buckets: Collection[int]) -> list[list[Standing]]:
+        """Return where each guard that lives stands in these buckets, in their order."""
+        wanted = bytes(buckets)
+        found = await _standings(self._redis, guards=self._guards, wanted=wanted)
+        length = len(wanted) * WIDTH
+        return [standings(packed) for packed in found if len(packed) == length]
+
+    async def all(self, life: int) -> list[Line]:
+        """Return all lines that can be read. `life` of one that is new, in ms."""
+        lines = []
+        for id_, line, left in await _lines(self._redis, guards=self._guards):
+            if (said := unpack(line)) is not None:
+                lines.append(Line(id_, *said, max(life - left, 0)))
+        return lines
+
+    async def entry(self, bucket: int, subject: bytes) -> Standing:
+        """Find the entry of the feed that has told of this session or user; else the newest."""
+        number, id_ = await _entry(self._redis, revoked=numbered(bucket).revoked, subject=subject)
+        return int(number), int(id_.partition(b"-")[0])
+
+    async def ask(self, bucket: int, pause: int) -> None:
+        """Ask guards to say now how far they have read; each once in `pause` ms at most."""
+        # One connection reads all buckets of a server, and those of a cluster one each.
+        number = bucket if self._redis.topology == "cluster" else GUARDS_BUCKET
+        await _ask(self._redis, asked=numbered(number).asked, pause=pause)

@@ -1,0 +1,95 @@
+"""Waits until the guards that live have said that they refuse what has ended."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+
+import msgspec
+
+from service.confirmations.lines import GuardLines
+from service.errors import StoreUnavailable
+from service.redis.guard_line import Standing
+from service.redis.keys import bucket_number
+
+_FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.001, 1.3, 0.05
+_ONE_LOOK = 1.0
+"""Seconds for one look, where nothing is waited for."""
+_GUARDS_EACH_MS = 10
+"""Guards whose answers Redis takes in a millisecond, beside its work: more of them answer less
+often."""
+
+Seen = tuple[Sequence[int], Sequence[Sequence[Standing]]]
+"""Buckets, and where each guard stands in these."""
+
+
+class Confirmation(msgspec.Struct, frozen=True):
+    """How many of the guards that live refuse what ended with this entry of the feed."""
+
+    bucket: int
+    number: int
+    confirmed: int
+    guards: int
+
+
+class Confirmations:
+    """Waits, and looks once for all who wait at a time."""
+
+    def __init__(self, lines: GuardLines) -> None:
+        self._lines = lines
+        self._wanted: Counter[int] = Counter()
+        self._looking: asyncio.Task[Seen] | None = None
+        self._guards = 0
+
+    async def wait(self, user_id: bytes, subject: bytes, seconds: float) -> Confirmation | None:
+        """Wait until all guards refuse `subject`, a session or user that has ended, or for so long.
+
+        None: Redis does not tell. What has ended has ended all the same.
+        """
+        began, bucket = time.monotonic(), bucket_number(user_id)
+        self._wanted[bucket] += 1
+        told: Confirmation | None = None
+        with suppress(StoreUnavailable, TimeoutError):
+            async with asyncio.timeout(seconds or _ONE_LOOK):
+                entry = await self._lines.entry(bucket, subject)
+                if seconds:
+                    await self._lines.ask(bucket, max(self._guards // _GUARDS_EACH_MS, 1))
+                told, pause = await self._look(bucket, entry), _FIRST_PAUSE
+                while told.confirmed < told.guards:
+                    left = began + seconds - time.monotonic()
+                    if left <= 0:
+                        break
+                    await asyncio.sleep(min(pause, left))
+                    pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+                    told = await self._look(bucket, entry)
+        self._wanted[bucket] -= 1
+        self._wanted += Counter()  # which leaves out those that nobody wants
+        return told
+
+    async def _look(self, bucket: int, entry: Standing) -> Confirmation:
+        buckets, guards = await self._seen(bucket)
+        place = buckets.index(bucket)
+        self._guards = len(guards)
+        confirmed = sum(has_read(standings[place], entry) for standings in guards)
+        return Confirmation(bucket, entry[0], confirmed, len(guards))
+
+    async def _seen(self, bucket: int) -> Seen:
+        """Look at the lines, together with all who want to know at this moment."""
+        while True:
+            if self._looking is None or self._looking.done():
+                self._looking = asyncio.create_task(self._read(list(self._wanted)))
+            seen = await asyncio.shield(self._looking)
+            if bucket in seen[0]:
+                return seen
+
+    async def _read(self, buckets: list[int]) -> Seen:
+        return buckets, await self._lines.standings(buckets)
+
+
+def has_read(standing: Standing, entry: Standing) -> bool:
+    """Tell whether a guard that stands there has read this entry.
+
+    Numbers come again after a failover that has lost some; then the time of the entry is later.
+    """
+    return standing[0] >= entry[0] and standing[1] >= entry[1]

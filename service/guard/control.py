@@ -1,0 +1,78 @@
+"""The streams beside the feed: heartbeats of the service, and its wish to be told where guards are.
+
+They are apart from the feed, so that a guard that does not know them misses nothing.
+
+A heartbeat is written through a primary that has just had the acknowledgement of its replicas. So a
+server that has been replaced, and is cut off together with a guard, has no new ones, and the guard
+notices. Where a server has no heartbeat at all, none are written and none are demanded.
+"""
+
+from collections import deque
+from collections.abc import Callable, MutableMapping, Sequence
+from math import inf
+
+from ..redis.keys import numbered
+from .cut_offs import whole_number
+from .entries import RawEntry
+
+_SEEN = 64
+_MISSED = 3
+"""Heartbeats that may be missing, however short the bound is."""
+_EVERY = b"every"
+_PAUSE = b"pause"
+
+Found = MutableMapping[bytes, Sequence[RawEntry]]
+
+
+class ControlStreams:
+    """The streams of control of one server, as far as they were read. Times are monotonic."""
+
+    def __init__(self, bucket: int, bound: float, on_asked: Callable[[float], object]) -> None:
+        """Read nothing yet. `on_asked` hears how many seconds to leave between two answers."""
+        names = numbered(bucket)
+        self.keys = [names.beat, names.asked]
+        self._beat, self._asked = self.keys
+        self._bound = bound
+        self._on_asked = on_asked
+        self._asked_at: bytes | None = None
+        self._seen: deque[bytes] = deque(maxlen=_SEEN)
+        self._looked = inf
+        self._alive_until = inf
+
+    @property
+    def position(self) -> tuple[bytes, bytes]:
+        """The stream of wishes, and the id after which it is to be read."""
+        return self._asked, self._asked_at or b"0-0"
+
+    def look(self, found: Found, began: float) -> None:
+        """Take what both streams had when they were read from their beginning."""
+        beats = found.pop(self._beat, ())
+        if not beats:
+            self._alive_until = inf
+        elif beats[-1][0] not in self._seen:
+            self._seen.append(beats[-1][0])
+            # It is newer than the look before this one, and nobody knows by how much.
+            fresh = min(self._looked, began)
+            self._alive_until = fresh + max(self._bound, _MISSED * _seconds(_EVERY, beats[-1][1]))
+        self._looked = began
+        self.take(found)
+        self._asked_at = self._asked_at or b"0-0"
+
+    def take(self, found: Found) -> None:
+        """Take wishes that have come."""
+        if not (asked := found.pop(self._asked, ())):
+            return
+        id_, fields = asked[-1]
+        if self._asked_at not in (None, id_):
+            self._on_asked(_seconds(_PAUSE, fields))
+        self._asked_at = id_
+
+    def trusted_for(self, began: float) -> float:
+        """Return for how many seconds from `began` what was read then may be trusted."""
+        return min(self._bound, self._alive_until - began)
+
+
+def _seconds(name: bytes, fields: Sequence[bytes]) -> float:
+    """Read a time in ms under this name; of something malformed, 0."""
+    pairs = dict(zip(fields[::2], fields[1::2], strict=False))
+    return (whole_number(pairs.get(name, b"")) or 0) / 1000

@@ -1,0 +1,83 @@
+"""The line by which a guard says how far it has read: the value of `guard:{00}:<guard id>`.
+
+A byte for the layout; for each bucket six bytes of number and six of time (ms) of the last entry
+that was read, zeros where the guard does not know the whole feed; then who says so, as JSON.
+
+A number alone would not do: after a failover that has lost the feed's end, numbers come again. The
+time of the entry tells them apart.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from .keys import BUCKETS
+
+LAYOUT = b"\1"
+WIDTH = 12
+"""Bytes for each bucket."""
+
+Standing = tuple[int, int]
+"""Number and time of an entry of the feed; zeros: nothing is known."""
+
+NOTHING: Standing = (0, 0)
+
+_HALF = WIDTH // 2
+_HEAD = len(LAYOUT) + BUCKETS * WIDTH
+_MOST = 256 ** (_HALF) - 1
+_LONGEST = 64
+"""Characters of a text that a guard says of itself."""
+
+
+class About(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """What a guard says of itself. Times in ms."""
+
+    pod: str = ""
+    version: str = ""
+    mode: str = ""
+    when_lost: str = ""
+    known_ms: int = -1
+    """How long ago all that had ended was known; -1: it never was."""
+    lost_ms: int = -1
+    """For how long the feed has been lost, in one bucket at least; -1: it is not."""
+
+
+def pack(standings: Sequence[Standing], about: About) -> bytes:
+    """Spell a line."""
+    packed = [
+        min(half, _MOST).to_bytes(_HALF, "big") for standing in standings for half in standing
+    ]
+    return LAYOUT + b"".join(packed) + msgspec.json.encode(about)
+
+
+def unpack(line: bytes) -> tuple[list[Standing], About] | None:
+    """Read a line; None: it is none of this layout. What is said may be a lie, but it is short."""
+    if not line.startswith(LAYOUT) or len(line) < _HEAD:
+        return None
+    try:
+        about = msgspec.json.decode(line[_HEAD:], type=About)
+    except msgspec.DecodeError:
+        return None
+    shown = About(
+        _printable(about.pod),
+        _printable(about.version),
+        _printable(about.mode),
+        _printable(about.when_lost),
+        about.known_ms,
+        about.lost_ms,
+    )
+    return standings(line[len(LAYOUT) : _HEAD]), shown
+
+
+def standings(packed: bytes) -> list[Standing]:
+    """Read the standings of some buckets, as they stand in a line one after the other."""
+    halves = [
+        int.from_bytes(packed[start : start + _HALF], "big")
+        for start in range(0, len(packed), _HALF)
+    ]
+    return list(zip(halves[::2], halves[1::2], strict=True))
+
+
+def _printable(text: str) -> str:
+    """Make a text from anywhere fit for logs, terminals and labels."""
+    return "".join(each if each.isprintable() else "?" for each in text[:_LONGEST])

@@ -1,0 +1,120 @@
+"""A guard says how far it has read, and is heard where the shipped ACL lines are in force."""
+
+import pytest
+import redis
+from redis.exceptions import NoPermissionError
+from tools.testbed.access import GUARD, url_as
+from tools.testbed.parts import Parts
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.waiting import eventually
+
+from service.redis.guard_line import About, pack, unpack
+from service.redis.keys import BUCKETS, GUARD_LIFE, bucket_number, numbered
+from tests.guard.guards import Guards, log_out, refuses, verdict
+from tests.support.looking import ON_VALKEY
+
+LINES = numbered(0).guard + b"*"
+USER = bytes(16)
+
+
+def lines(client: "redis.Redis") -> dict[bytes, bytes]:
+    return {key: client.get(key) for key in client.scan_iter(LINES, count=1000)}
+
+
+def test_what_is_packed_is_read_again() -> None:
+    """Also what only a liar writes: it is short and printable, or no line at all."""
+    standings = [(n, 1_800_000_000_000 + n) for n in range(BUCKETS)]
+    about = About("pod", "1", "feed", "closed", 3, -1)
+    assert unpack(pack(standings, about)) == (standings, about)
+    lie = unpack(pack([(10**30, 1)] * BUCKETS, About("\x1b[2J" + "x" * 1000, lost_ms=1)))
+    assert lie is not None
+    assert (lie[1].pod[:4], len(lie[1].pod), lie[0][0][0]) == ("?[2J", 64, 2**48 - 1)
+    for malformed in (b"", b"\2" * 2000, b"\1" * 900, pack([], about)):
+        assert unpack(malformed) is None
+
+
+@ON_VALKEY
+async def test_the_line_of_a_guard(parts: Parts, guards: Guards, keys: RedisServer) -> None:
+    """As the user of redis.conf: at its start, where it has read on, when it leaves."""
+    guards.redis_url = url_as(GUARD, keys.url).reveal()
+    with keys.client() as client:
+        async with guards.new(pod="app-7"):
+            await eventually(lambda: _says(client, USER, 0))
+            await log_out(parts, await parts.open(USER))
+            await eventually(lambda: _says(client, USER, 1))
+            [(key, line)] = lines(client).items()
+            assert 0 < client.pttl(key) <= GUARD_LIFE
+            [id_] = client.hkeys(numbered(0).guards)
+            assert key == numbered(0).guard + id_
+            told = unpack(line)
+            assert told is not None
+            standings, about = told
+            [(entry, _)] = client.xrange(numbered(bucket_number(USER)).revoked)
+            assert standings[bucket_number(USER)] == (1, int(entry.partition(b"-")[0]))
+            assert (about.pod, about.mode, about.when_lost) == ("app-7", "feed", "closed")
+            assert about.lost_ms == -1
+            assert 0 <= about.known_ms < 5000
+        assert lines(client) == {}
+
+
+@ON_VALKEY
+async def test_one_that_may_not_write_works_as_before(
+    parts: Parts, guards: Guards, keys: RedisServer
+) -> None:
+    """It is told so once, and says nothing."""
+    with keys.client() as client:
+        client.execute_command("ACL SETUSER mute on >x %R~revoked:* +xread")
+        try:
+            guards.redis_url = keys.url.reveal().replace("://", "://mute:x@", 1)
+            guard = await guards.start()
+            pair = await parts.open(USER)
+            assert await verdict(guard, pair.access_token) == "accepted"
+            await log_out(parts, pair)
+            await eventually(lambda: refuses(guard, pair.access_token))
+            assert lines(client) == {}
+            refused = [it["object"] for it in client.acl_log() if it["username"] == "mute"]
+            assert sorted(refused) == ["hset", "set"]
+        finally:
+            client.execute_command("ACL DELUSER mute")
+
+
+@ON_VALKEY
+async def test_a_guard_of_whose_feed_something_is_missing_confirms_nothing(
+    parts: Parts, guards: Guards, keys: RedisServer
+) -> None:
+    """It may stand behind the entry, and let in whom an earlier one has ended all the same."""
+    await log_out(parts, await parts.open(USER))
+    with keys.client() as client:
+        async with guards.new(bound=0.4):
+            await eventually(lambda: _says(client, USER, 1))
+            client.incr(numbered(bucket_number(USER)).revocations)
+            await log_out(parts, await parts.open(USER))
+            await eventually(lambda: _says(client, USER, 0))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["GET", "guard:{00}:x"],
+        ["SET", "guard:{00}:x", "y", "GET"],
+        ["DEL", "revoked:guards:{00}"],
+        ["SET", "revoked:guards:{00}", "x"],
+        ["HSET", "revoked:{00}", "a", "b"],
+        ["SCAN", "0"],
+    ],
+    ids=" ".join,
+)
+def test_it_spoils_its_own_line_only(redis_server: RedisServer, command: list[str]) -> None:
+    """It can neither find out the id of another guard nor do away with the list of them."""
+    url = url_as(GUARD, redis_server.url).reveal()
+    with redis.Redis.from_url(url) as client, pytest.raises(NoPermissionError):
+        client.execute_command(*command)
+
+
+async def _says(client: "redis.Redis", user_id: bytes, number: int) -> bool:
+    found = [unpack(line) for line in lines(client).values()]
+    return (
+        len(found) == 1
+        and found[0] is not None
+        and found[0][0][bucket_number(user_id)][0] == number
+    )
