@@ -30,7 +30,7 @@ from service.readiness.status import Problems, SharedStatus
 from service.redis.event_streams import EventStreams
 from service.redis.feed_marking import FeedMarking
 from service.settings import Settings
-from service.web import openapi
+from service.web import cookies, openapi
 from service.web.addresses import TrustedProxies
 from service.web.authentication import answer_options_to_anybody, authenticate
 from service.web.cors import Cors
@@ -138,6 +138,7 @@ def create_app(settings: Settings) -> ASGIApp:
             {
                 **openapi.state(_ROUTES),
                 **trusting(proxies),
+                **cookies.allowing(settings.origins if settings.cookies else None, proxies),
                 "password_min": settings.password_min,
             }
         ),
@@ -150,7 +151,7 @@ def create_app(settings: Settings) -> ASGIApp:
     answer_options_to_anybody(app)
     moved = {"/account/": "/account"} if settings.pages else None
     over_tls = settings.issuer.lower().startswith("https://")
-    cors = Cors(settings.origins, credentials=False) if settings.origins else None
+    cors = Cors(settings.origins, settings.cookies) if settings.origins else None
     return RequestMiddleware(app, moved, proxies, over_tls, cors)
 
 

@@ -107,6 +107,7 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
             *("file://", "https://app.example null", "https://-a.example"),
         ],
     ),
+    "COOKIES": (["on", "off"], ["true", "ON", "1"]),
     "TRUSTED_PROXIES": (["10.0.0.0/8", "10.0.0.1,fd00::/8", "::1"], ["10.0.0.1/8", "a", "1,,2"]),
     "PASSWORD_MIN": (["8", "15", "64"], ["7", "65", "0", "many"]),
     "PASSWORD_BLOCKLIST": (["/etc/passwords"], []),

@@ -26,6 +26,7 @@ ServiceError
 ├── TicketNotFound              unknown, expired, used, replaced, of another purpose: one answer
 ├── InvalidResetToken           unknown, expired, used, replaced, not one at all: one answer
 ├── UserNotFound                an operator has named an account that is not there
+├── OriginNotAllowed            a browser's cookie, and not from a page that may use it
 ├── Unauthenticated             no credential where one is needed
 │   ├── ApiKeyRequired          and it would have to be an API key
 │   └── InvalidAccessToken      one was sent and is refused: malformed, expired, foreign, ended
@@ -145,6 +146,10 @@ class AuthenticationNotRecent(ServiceError):
 
 class FactorRequired(ServiceError):
     """The account asks for another proof than the one sent. The message says for which."""
+
+
+class OriginNotAllowed(ServiceError):
+    """A page asks for what goes by cookie, and may not. The message says why."""
 
 
 class AlreadyEnabled(ServiceError):

@@ -135,6 +135,7 @@ class SessionRotation(OwnSessions):
             refresh_token=token.text,
             expires_in=expires_in,
             session_id=token.session_id,
+            lasts=int((session.expires_at - session.last_used_at).total_seconds()),
         )
 
     async def _rotate(

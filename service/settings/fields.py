@@ -93,6 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     require_tls: bool = False
     pages: bool = False
     origins: Annotated[tuple[str, ...], exact_origins] = ()
+    cookies: bool = False
     trusted_proxies: tuple[Network, ...] = ()
     password_min: Annotated[int, integer(8, 64)] = 8
     password_blocklist: Path | None = None

@@ -42,6 +42,24 @@ class TrustedProxies:
         address = self.client(peer, forwarded)
         return str(address) if address else None
 
+    def scheme(self, peer: str, forwarded: bytes, schemes: bytes) -> str:
+        """Find by which scheme a client has come, `http` or `https`; we ourselves speak plain http.
+
+        `forwarded` and `schemes` are `X-Forwarded-For` and `X-Forwarded-Proto`. The latter has an
+        entry of each proxy, as the former, or one of the proxy before us alone.
+        """
+        entries = [entry.strip().lower() for entry in schemes.split(b",") if entry.strip()]
+        if not entries or not self._trusts(parse(peer)):
+            return "http"
+        addresses = forwarded.decode("latin-1").split(",")
+        proxies = 1
+        for entry in reversed([entry.strip() for entry in addresses if entry.strip()]):
+            if not self._trusts(parse(_without_port(entry))):
+                break
+            proxies += 1
+        heard = entries[-proxies] if proxies <= len(entries) else entries[0]
+        return "https" if heard == b"https" else "http"
+
     def _trusts(self, address: Address | None) -> bool:
         return address is not None and any(address in network for network in self._networks)
 
@@ -49,6 +67,15 @@ class TrustedProxies:
 def parse(text: str) -> Address | None:
     """Read an address; one of IPv4 inside IPv6 as that of IPv4. A zone is left out."""
     return _parse(text) if len(text) <= _LONGEST else None
+
+
+def names_loopback(host: bytes) -> bool:
+    """Tell whether the value of a `Host` header names this machine, and no other can be meant."""
+    name = _without_port(host.decode("latin-1")).lower()
+    if name == "localhost":
+        return True
+    address = parse(name)
+    return address is not None and address.is_loopback
 
 
 @functools.lru_cache(maxsize=1024)

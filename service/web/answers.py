@@ -73,6 +73,7 @@ TABLE: dict[type[errors.ServiceError], Answer] = {
         "Prove anew who you are, with the password or, with 2FA on, a code; then ask again.",
     ),
     errors.FactorRequired: Answer(400, "factor_required"),
+    errors.OriginNotAllowed: Answer(403, "origin_not_allowed"),
     errors.AlreadyEnabled: Answer(
         400, "already_enabled", "2FA is already enabled on this account."
     ),

@@ -15,12 +15,14 @@ from service.errors import (
     EmailTaken,
     InvalidCredentials,
     InvalidField,
+    OriginNotAllowed,
     RevocationUnconfirmed,
     StoreUnavailable,
     TooManyAttempts,
     WeakPassword,
 )
 from service.web.authentication import PUBLIC
+from service.web.cookies import wants_cookie, with_tokens
 from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import (
     NO_STORE,
@@ -65,6 +67,7 @@ class ChallengeAnswerBody(Body, frozen=True):
         InvalidField,
         WeakPassword,
         EmailTaken,
+        OriginNotAllowed,
         TooManyAttempts,
         StoreUnavailable,
         RevocationUnconfirmed,
@@ -74,7 +77,12 @@ class ChallengeAnswerBody(Body, frozen=True):
 async def signup(request: JsonRequest, data: CredentialsBody) -> SignedInBody:
     """Create an account and open its first session."""
     accounts = services_of(request.app).accounts
-    return signed_in_body(await accounts.sign_up(data.email, data.password, origin_of(request)))
+    by_cookie = await wants_cookie(request)
+    opened = await accounts.sign_up(data.email, data.password, origin_of(request))
+    body: SignedInBody = with_tokens(
+        request, signed_in_body(opened), opened.tokens, by_cookie, status=201
+    )
+    return body
 
 
 @post(
@@ -87,6 +95,7 @@ async def signup(request: JsonRequest, data: CredentialsBody) -> SignedInBody:
     responses=failures(
         InvalidCredentials,
         AccountDisabled,
+        OriginNotAllowed,
         TooManyAttempts,
         StoreUnavailable,
         RevocationUnconfirmed,
@@ -100,9 +109,11 @@ async def login(request: JsonRequest, data: CredentialsBody) -> Response[SignedI
     An unknown e-mail address and a wrong password get the same answer.
     """
     accounts = services_of(request.app).accounts
+    by_cookie = await wants_cookie(request)
     outcome = await accounts.log_in(data.email, data.password, origin_of(request))
     if isinstance(outcome, LoggedIn):
-        return Response(signed_in_body(outcome))
+        body = with_tokens(request, signed_in_body(outcome), outcome.tokens, by_cookie)
+        return body if by_cookie else Response(body)
     challenge: Any = ChallengeBody(outcome.id, timestamp(outcome.expires_at))
     return Response(challenge, status_code=202)
 
@@ -117,6 +128,7 @@ async def login(request: JsonRequest, data: CredentialsBody) -> Response[SignedI
     responses=failures(
         ChallengeFailed,
         ChallengeNotFound,
+        OriginNotAllowed,
         TooManyAttempts,
         StoreUnavailable,
         RevocationUnconfirmed,
@@ -126,9 +138,10 @@ async def login(request: JsonRequest, data: CredentialsBody) -> Response[SignedI
 async def login_second_step(request: JsonRequest, data: ChallengeAnswerBody) -> SignedInBody:
     """Answer a challenge with a TOTP or a recovery code. After five wrong ones it is gone."""
     second_step = services_of(request.app).second_step
-    return signed_in_body(
-        await second_step.log_in(data.challenge_id, data.code, origin_of(request))
-    )
+    by_cookie = await wants_cookie(request)
+    opened = await second_step.log_in(data.challenge_id, data.code, origin_of(request))
+    body: SignedInBody = with_tokens(request, signed_in_body(opened), opened.tokens, by_cookie)
+    return body
 
 
 ROUTES = [signup, login, login_second_step]

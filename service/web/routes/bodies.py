@@ -43,10 +43,13 @@ class UserBody(Body, frozen=True):
 
 
 class TokenPairBody(Body, frozen=True, kw_only=True):
-    """The answer of RFC 6749, section 5.1, in camelCase. `expiresIn` is the access token's."""
+    """The answer of RFC 6749, section 5.1, in camelCase. `expiresIn` is the access token's.
+
+    In cookie mode the refresh token is not in it.
+    """
 
     access_token: str
-    refresh_token: str
+    refresh_token: str | msgspec.UnsetType = msgspec.UNSET
     token_type: str = "Bearer"  # noqa: S105  a scheme
     expires_in: int
     session_id: str

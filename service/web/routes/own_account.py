@@ -17,6 +17,7 @@ from service.errors import (
     InvalidPassword,
     InvalidRefreshToken,
     NoPassword,
+    OriginNotAllowed,
     PasswordUnchanged,
     RefreshTokenReused,
     RevocationUnconfirmed,
@@ -25,6 +26,7 @@ from service.errors import (
     WeakPassword,
 )
 from service.web.authentication import BEARER
+from service.web.cookies import presented, wants_cookie, with_tokens
 from service.web.preferences import TELLS_HOW_FAR, tell_how_far
 from service.web.requests import JsonRequest, demand_session, origin_of
 from service.web.routes.bodies import (
@@ -79,7 +81,7 @@ class ExportBody(Body, frozen=True):
 class ReauthenticateBody(Body, frozen=True):
     """The session's refresh token, and either the password or, with 2FA on, a code."""
 
-    refresh_token: str
+    refresh_token: str | msgspec.UnsetType | None = msgspec.UNSET
     password: str | msgspec.UnsetType = msgspec.UNSET
     code: str | msgspec.UnsetType = msgspec.UNSET
 
@@ -97,6 +99,7 @@ class ReauthenticateBody(Body, frozen=True):
         FactorRequired,
         InvalidRefreshToken,
         RefreshTokenReused,
+        OriginNotAllowed,
         TooManyAttempts,
         InvalidAccessToken,
         StoreUnavailable,
@@ -113,13 +116,18 @@ async def reauthenticate(request: JsonRequest, data: ReauthenticateBody) -> Toke
         if isinstance(code, str):
             await demand_session(request)
             raise InvalidField("code", "Send either password or code, not both.")
-        tokens = await use_case.by_password(caller, data.refresh_token, password, origin)
+        token = await presented(request, data.refresh_token)
+        tokens = await use_case.by_password(caller, token.text, password, origin)
     elif isinstance(code, str):
-        tokens = await use_case.by_code(caller, data.refresh_token, code, origin)
+        token = await presented(request, data.refresh_token)
+        tokens = await use_case.by_code(caller, token.text, code, origin)
     else:
         await demand_session(request)
         raise InvalidField("password", "The field password or code is required.")
-    return token_pair_body(tokens)
+    body: TokenPairBody = with_tokens(
+        request, token_pair_body(tokens), tokens, token.answer_by_cookie
+    )
+    return body
 
 
 @post(
@@ -135,6 +143,7 @@ async def reauthenticate(request: JsonRequest, data: ReauthenticateBody) -> Toke
         WeakPassword,
         PasswordUnchanged,
         NoPassword,
+        OriginNotAllowed,
         AuthenticationNotRecent,
         TooManyAttempts,
         InvalidAccessToken,
@@ -146,11 +155,13 @@ async def reauthenticate(request: JsonRequest, data: ReauthenticateBody) -> Toke
 async def change_password(request: JsonRequest, data: PasswordChangeBody) -> SignedInBody:
     """Replace the password. All sessions end, the caller's included, and a new one is opened."""
     use_case = services_of(request.app).password_change
-    signed_in = await use_case.change(
+    by_cookie = await wants_cookie(request)
+    changed = await use_case.change(
         request.user, data.current_password, data.new_password, origin_of(request)
     )
     await tell_how_far(request, request.user.user_id)
-    return signed_in_body(signed_in)
+    body: SignedInBody = with_tokens(request, signed_in_body(changed), changed.tokens, by_cookie)
+    return body
 
 
 @post(

@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 from litestar import delete, get, post
 
 from service.errors import (
@@ -9,6 +10,7 @@ from service.errors import (
     InvalidRefreshToken,
     MissingRefreshToken,
     NothingToRevoke,
+    OriginNotAllowed,
     RefreshTokenReused,
     RevocationUnconfirmed,
     SessionNotFound,
@@ -16,6 +18,7 @@ from service.errors import (
     TooManyAttempts,
 )
 from service.web.authentication import BEARER, PUBLIC
+from service.web.cookies import after_logout, presented, with_tokens
 from service.web.metrics.outcomes import ended
 from service.web.preferences import TELLS_HOW_FAR, tell_how_far
 from service.web.requests import JsonRequest, origin_of
@@ -38,7 +41,7 @@ _SESSION_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
 class RefreshBody(Body, frozen=True):
     """The refresh token to spend."""
 
-    refresh_token: str
+    refresh_token: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class LogoutBody(Body, frozen=True):
@@ -80,13 +83,23 @@ class SessionsBody(Body, frozen=True):
     summary="Refresh",
     response_description="A new token pair; the old refresh token is spent",
     responses=failures(
-        InvalidRefreshToken, RefreshTokenReused, StoreUnavailable, RevocationUnconfirmed, body=True
+        InvalidRefreshToken,
+        RefreshTokenReused,
+        OriginNotAllowed,
+        StoreUnavailable,
+        RevocationUnconfirmed,
+        body=True,
     ),
 )
 async def refresh(request: JsonRequest, data: RefreshBody) -> TokenPairBody:
     """Spend a refresh token for its successor. Racing callers within the grace get the same one."""
     sessions = services_of(request.app).sessions
-    return token_pair_body(await sessions.refresh(data.refresh_token, origin_of(request)))
+    token = await presented(request, data.refresh_token)
+    tokens = await sessions.refresh(token.text, origin_of(request))
+    body: TokenPairBody = with_tokens(
+        request, token_pair_body(tokens), tokens, token.answer_by_cookie
+    )
+    return body
 
 
 @get(
@@ -114,6 +127,7 @@ async def me(request: JsonRequest) -> MeBody:
     responses=failures(
         MissingRefreshToken,
         NothingToRevoke,
+        OriginNotAllowed,
         InvalidAccessToken,
         StoreUnavailable,
         RevocationUnconfirmed,
@@ -122,11 +136,14 @@ async def me(request: JsonRequest) -> MeBody:
 )
 async def logout(request: JsonRequest, data: LogoutBody) -> None:
     """End the session of a refresh token of the caller's, spent or not."""
-    if not data.refresh_token:
+    token = await presented(request, data.refresh_token, required=False)
+    if not token.text:
         raise MissingRefreshToken
     sessions = services_of(request.app).sessions
-    ended_id = await sessions.log_out(request.user, data.refresh_token, origin_of(request))
+    ended_id = await sessions.log_out(request.user, token.text, origin_of(request))
     await tell_how_far(request, ended_id)
+    logged_out: None = after_logout(request, token.by_cookie)
+    return logged_out
 
 
 @post(
