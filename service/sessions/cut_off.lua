@@ -31,22 +31,25 @@ local function sessions_in_index(is_whole, ids)
   return sessions, others
 end
 
--- Each of the joined `ids` but `other`.
+-- Each of the joined `ids` but `other`; and which of them came since the latest change was announced.
 local function split(ids, other)
-  local each = {}
+  local each, latest = {}, {}
   for start = 1, #ids, SESSION_ID_BYTES do
     local id = ids:sub(start, start + SESSION_ID_BYTES - 1)
-    if id ~= other then each[#each + 1] = id end
+    if id == ANNOUNCED then
+      latest = {}
+    elseif id ~= other then
+      each[#each + 1], latest[id] = id, true
+    end
   end
-  return each
+  return each, latest
 end
 
 -- Which of these sessions live and were opened by the version `least` of the row or a later one; and
--- `kept`, which counts as opened by that version from now on. Later ones are those of `meanwhile`, if it
--- is known who came meanwhile: in a user store that has gone back, a number above is not a later one.
-local function staying(sessions, kept, least, before, meanwhile)
-  local stay, came = {}, {}
-  for _, id in ipairs(meanwhile or {}) do came[id] = true end
+-- `kept`, which counts as opened by that version from now on. Later ones are those that `came` meanwhile,
+-- if that is known: in a user store that has gone back, a number above is not a later one.
+local function staying(sessions, kept, least, before, came)
+  local stay = {}
   for start = 1, #sessions, 100 do
     local keys = {}
     for i = start, math.min(start + 99, #sessions) do keys[#keys + 1] = sessions[i][2] end
@@ -56,7 +59,7 @@ local function staying(sessions, kept, least, before, meanwhile)
       if record and not is_over(record, before) then
         generation, opened, used, life, proof, last_proof, row, flags, client = unpack_record(record)
       end
-      local counts = row and (row == least or row > least and (not meanwhile or came[session[1]]))
+      local counts = row and (row == least or row > least and (not came or came[session[1]]))
       if row and (counts or session[1] == kept) then
         stay[session[1]] = true
         if row < least then
@@ -130,8 +133,9 @@ local function published(version, noted, meanwhile, stay)
     noted = redis.call('HGET', index, VERSION_FIELD) or version
   end
   if noted and noted:match(CHANGING) then
-    for _, id in ipairs(split(meanwhile)) do
-      if stay[id] then left[#left + 1] = id end
+    for start = 1, #meanwhile, SESSION_ID_BYTES do
+      local id = meanwhile:sub(start, start + SESSION_ID_BYTES - 1)
+      if stay[id] or id == ANNOUNCED then left[#left + 1] = id end
     end
   end
   return noted, table.concat(left)
@@ -158,12 +162,12 @@ local function cut_off(kept, least, version, what, ...)
   local are_noted = version ~= '' and (known[1] or ''):match(CHANGING)
     and #meanwhile < SESSION_ID_BYTES * MOST_MEANWHILE
   local may_be_any = least ~= '' and not are_noted
-  local ids = least ~= '' and split(meanwhile, kept) or {}
+  local ids, latest = split(least ~= '' and meanwhile or '', kept)
   if kept ~= '' then ids[#ids + 1] = kept end
   local is_whole = is_small or may_be_any or kinds == '1'
   local sessions, fields = sessions_in_index(is_whole, ids)
   local before = redis.call('GET', BEFORE .. tag:sub(1, 4))
-  local came = not may_be_any and ids or nil
+  local came = not may_be_any and latest or nil
   local stay = least ~= '' and staying(sessions, kept, tonumber(least), before, came)
     or {[kept] = true}
 

@@ -15,6 +15,12 @@ end
 local function announce_change()
   local now, count, highest = version_state()
   redis.call('HSET', index, VERSION_FIELD, string.format('?%.0f %.0f %.0f', count + 1, highest, now))
+  -- Who came during another change, which may never end, has not come during this one.
+  local meanwhile = redis.call('HGET', index, MEANWHILE_FIELD)
+  if meanwhile and meanwhile:sub(-#ANNOUNCED) ~= ANNOUNCED then
+    meanwhile = (meanwhile .. ANNOUNCED):sub(-#ANNOUNCED * MOST_MEANWHILE)
+    redis.call('HSET', index, MEANWHILE_FIELD, meanwhile)
+  end
   -- Somebody may sign in meanwhile.
   if redis.call('PTTL', index) < LONGEST_CHANGE then redis.call('PEXPIRE', index, LONGEST_CHANGE) end
 end

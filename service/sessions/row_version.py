@@ -28,7 +28,8 @@ the user store, and what they have read is noted.
 
 Two more fields are there only when there is something to say: `d`, while `v` is changing, has the
 ids of the sessions that were opened meanwhile (the latest 128, joined), for a cut-off that has to
-tell which of them are by the new row (`cut_off.lua`, which looks at all once these are so many);
+tell which of them are by the new row (`cut_off.lua`, which looks at all once these are so many),
+and a mark where another change was announced, since who came before that has not come during it;
 `c` is the time of the last cut-off, ms.
 
 Anything else in `v` is `UnknownLayout`; but what begins with `?` is enough for who asks who the
@@ -44,6 +45,7 @@ from datetime import timedelta
 
 from service.errors import UnknownLayout
 from service.redis.keys import LONGEST_CHANGE
+from service.sessions.refresh_tokens import SESSION_ID
 
 FIELD, CUT_OFF_FIELD, MEANWHILE_FIELD = "v", "c", "d"
 _CHANGING = b"?"
@@ -56,6 +58,7 @@ CONSTANTS: Mapping[str, str | int] = {
     "CUT_OFF_FIELD": CUT_OFF_FIELD,
     "MEANWHILE_FIELD": MEANWHILE_FIELD,
     "MOST_MEANWHILE": _MOST_MEANWHILE,
+    "ANNOUNCED": "-" * SESSION_ID,
     "SETTLED": "^%d+$",
     "CHANGING": "^%?(%d+) (%d+) (%d+)$",
     "CHANGING_BYTE": _CHANGING[0],

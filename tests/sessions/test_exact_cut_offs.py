@@ -156,6 +156,25 @@ async def test_versions_that_a_restored_store_has_not(
     assert await living(scripted, 1, 2) == [2]
 
 
+@pytest.mark.parametrize("beside", [0, MANY])
+async def test_who_came_during_a_change_that_never_ended(
+    scripted: Scripted, keys: RedisServer, beside: int
+) -> None:
+    """It says nothing about the next one: the user store may have gone back between the two. Those
+    opened by the row of the next one stay, and those who came after it was announced."""
+    for number in range(100, 100 + beside):
+        await scripted.open(number, read=3, most=1_000)
+    await scripted.announce()  # by a process that was killed
+    await scripted.open(1, read=9, noted=index(keys)[b"v"], most=1_000)
+    await scripted.open(2, read=7, noted=index(keys)[b"v"], most=1_000)
+    await scripted.announce()
+    await scripted.open(3, read=8, noted=index(keys)[b"v"], most=1_000)
+    assert await scripted.publish(7) == 1 + beside
+    assert await living(scripted, 1, 2, 3) == [2, 3]
+    await scripted.announce()
+    assert await scripted.publish(10) == 2, "of both no word is left"
+
+
 async def test_of_two_changes_at_once(scripted: Scripted, keys: RedisServer) -> None:
     """The row goes on changing for the other one; who was opened meanwhile is not forgotten."""
     await scripted.open(1)
