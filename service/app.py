@@ -113,6 +113,7 @@ def create_app(settings: Settings) -> ASGIApp:
             users.keep_confirmed(),
             ready.keep_looking(),
             gauges.run(),
+            services.guards.run(),
         )
         background = [asyncio.create_task(task) for task in tasks]
         yield

@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         account_options,
         api_key_options,
         event_options,
+        guard_options,
         key_options,
         redis_commands,
     )
@@ -134,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor_options.add_to(commands)
     account_options.add_to(commands, read_settings)
     event_options.add_to(commands, read_settings)
+    guard_options.add_to(commands, read_settings)
     api_key_options.add_to(commands, read_settings)
     return parser
 

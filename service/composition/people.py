@@ -16,6 +16,7 @@ from service.authentication.second_factor import SecondFactorAuthentication
 from service.composition.confirmations import create_receipts
 from service.composition.shared import Shared
 from service.confirmations.lines import GuardLines
+from service.confirmations.status import GuardStatuses
 from service.confirmations.waiting import Confirmations
 from service.keyring.watch import KeyWatch
 from service.readiness.checks import Parts
@@ -63,6 +64,7 @@ def create_services(
         access_tokens=shared.access_tokens,
         confirmations=Confirmations(GuardLines(redis)),
         receipts=create_receipts(shared),
+        guards=GuardStatuses(GuardLines(redis), shared.clock),
         jwks=lambda: keys.now.signing.jwks(),
         readiness=ready or SharedStatus(Parts(redis, shared.engine, settings.kms)),
     )

@@ -1,5 +1,6 @@
 """Reads the lines of guards (`redis/guard_line.py`), and asks guards to write them now."""
 
+import asyncio
 from collections.abc import Collection
 from typing import Any
 
@@ -7,7 +8,7 @@ import msgspec
 
 from service.redis.client import RedisClient
 from service.redis.guard_line import WIDTH, About, Standing, standings, unpack
-from service.redis.keys import GUARD, GUARDS_BUCKET, numbered
+from service.redis.keys import BUCKETS, GUARD, GUARDS_BUCKET, numbered
 from service.redis.scripts import Key, script
 
 _MOST = 4096
@@ -128,6 +129,11 @@ class GuardLines:
             if (said := unpack(line)) is not None:
                 lines.append(Line(id_, *said, max(life - left, 0)))
         return lines
+
+    async def numbers(self) -> list[int]:
+        """Return how many entries the feed of each bucket has had."""
+        gets = (self._redis.execute("GET", numbered(each).revocations) for each in range(BUCKETS))
+        return [int(found or 0) for found in await asyncio.gather(*gets)]
 
     async def entry(self, bucket: int, subject: bytes) -> Standing:
         """Find the entry of the feed that has told of this session or user; else the newest."""

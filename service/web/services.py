@@ -14,6 +14,7 @@ from service.authentication.reauthentication import Reauthentication
 from service.authentication.recent import RecentAuthentication
 from service.authentication.second_factor import SecondFactorAuthentication
 from service.confirmations.receipts import Receipts
+from service.confirmations.status import GuardStatuses
 from service.confirmations.waiting import Confirmations
 from service.readiness.status import Readiness
 from service.sessions.access_tokens import AccessTokens
@@ -42,6 +43,7 @@ class Services(msgspec.Struct, frozen=True):
     access_tokens: AccessTokens
     confirmations: Confirmations
     receipts: Receipts
+    guards: GuardStatuses
     jwks: Callable[[], bytes]
     readiness: Callable[[], Awaitable[Readiness]]
 

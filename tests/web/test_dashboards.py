@@ -4,6 +4,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -12,12 +13,19 @@ from prometheus_client.parser import text_string_to_metric_families
 from tools.testbed.redis_server import REPOSITORY
 from tools.testbed.service_process import Person
 
+from service.confirmations.status import GuardStatus
+from service.web.metrics.guards import exposition_of
+
 DEPLOY = REPOSITORY / "docs/deploy"
 PAGE = (DEPLOY / "README.md").read_text(encoding="utf-8")
 
 WORDS = {"and", "or", "unless", "bool", "offset", "group_left", "group_right"}
 FROM_PROMETHEUS = {"job", "instance"}
 """Labels that it adds to each series when it asks for metrics."""
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SOME_GUARD = GuardStatus("pod", "00", "1", "feed", "closed", 0, 0, NOW, False, None)
+"""Of pods that are not there nothing is told."""
 
 Labels = dict[str, set[str]]
 
@@ -67,7 +75,8 @@ def grouped(query: str) -> set[str]:
 async def told(http: httpx.AsyncClient, person: Person) -> Labels:
     """The series that /metrics has, and the labels of each."""
     found: Labels = defaultdict(set)
-    for family in text_string_to_metric_families((await http.get("/metrics")).text):
+    text = (await http.get("/metrics")).text + exposition_of([SOME_GUARD]).decode()
+    for family in text_string_to_metric_families(text):
         if family.type == "counter":  # none of it may have happened yet
             found[family.name + "_total"] |= set()
         for sample in family.samples:

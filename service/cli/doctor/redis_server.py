@@ -1,12 +1,15 @@
 """Checks Redis: whether it answers, keeps what it has confirmed, and is ours."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from redis.exceptions import RedisError
 
 from service.cli.doctor.findings import Finding, fault, ok, warning
+from service.clock import system_clock
+from service.confirmations.lines import GuardLines
+from service.confirmations.status import GuardStatus, GuardStatuses
 from service.embedded.client import server_url, state_of
 from service.embedded.files import socket_path
 from service.errors import Refusal, RevocationUnconfirmed, StoreRefuses, StoreUnavailable
@@ -84,6 +87,19 @@ async def _look(redis: RedisClient, issuer: str, found: list[Finding]) -> None:
     found += _writing(written)
     if not written.missing:
         found += _marks(await FeedMarking(redis, issuer).mark("none"), issuer)
+        found += _guards(await GuardStatuses(GuardLines(redis), system_clock).all())
+
+
+def _guards(guards: Sequence[GuardStatus]) -> Iterator[Finding]:
+    lost = sorted({each.pod for each in guards if each.feed_lost})
+    if lost:
+        yield warning(
+            "guards",
+            f"the feed is lost to guards of {', '.join(lost[:5])}",
+            "look into their logs; `openshow-auth guards` tells since when",
+        )
+    elif guards:
+        yield ok("guards", f"{len(guards)} guards follow the feed")
 
 
 def _durability(report: ServerReport, redis: RedisClient) -> Iterator[Finding]:

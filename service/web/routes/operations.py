@@ -13,6 +13,7 @@ from service.web.authentication import PUBLIC
 from service.web.listeners import shows_details
 from service.web.metrics.exposition import exposition
 from service.web.metrics.gauges import gauges_of
+from service.web.metrics.guards import exposition_of
 from service.web.protocol import STOPPING
 from service.web.requests import JsonRequest
 from service.web.routes.bodies import REFUSALS, Body, failures
@@ -114,7 +115,8 @@ async def ready(request: JsonRequest) -> Response[bytes]:
 async def metrics(request: JsonRequest) -> Response[bytes]:
     """Return counts and times of requests, what they came to, queues, keys and clocks."""
     gauges_of(request.app).look()
-    return Response(exposition(), media_type=CONTENT_TYPE_LATEST)
+    told = exposition() + exposition_of(services_of(request.app).guards.last)
+    return Response(told, media_type=CONTENT_TYPE_LATEST)
 
 
 @get(
