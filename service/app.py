@@ -16,6 +16,7 @@ from service.accounts.password_costs import PasswordCosts
 from service.accounts.passwords import Passwords
 from service.accounts.users import Users
 from service.clock import system_clock
+from service.composition.operators import operations_beside
 from service.composition.people import create_services, metric_sources
 from service.composition.shared import create_password_policy, create_redis_client, create_shared
 from service.database.engine import open_database
@@ -32,10 +33,13 @@ from service.redis.feed_marking import FeedMarking
 from service.settings import Settings
 from service.web import cookies, openapi
 from service.web.addresses import TrustedProxies
+from service.web.admin.app import create_admin_app
+from service.web.admin.services import AdminServices, install_admin
 from service.web.authentication import answer_options_to_anybody, authenticate
 from service.web.cors import Cors
 from service.web.errors import HANDLERS
 from service.web.limits import BODY_LIMIT
+from service.web.listeners import AdminDispatch
 from service.web.metrics.gauges import EVENTS_DROPPED, Gauges, install_gauges
 from service.web.metrics.outcomes import ended
 from service.web.middleware import RequestMiddleware
@@ -101,6 +105,8 @@ def create_app(settings: Settings) -> ASGIApp:
         shared = create_shared(settings, redis, engine, keys, passwords, policy, users)
         services = create_services(shared, ready)
         install(app, services)
+        if admin is not None:
+            install_admin(admin, AdminServices(operations_beside(shared), services.api_keys))
         services.sessions.cut_offs.on_ended = ended
         gauges = Gauges(metric_sources(pool, watch, ready))
         install_gauges(app, gauges)
@@ -121,12 +127,16 @@ def create_app(settings: Settings) -> ASGIApp:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
         await ready.aclose()
+        await services.api_keys.aclose()
         parts.close()
         await pool.close()
         await redis.aclose()
         await engine.dispose()
 
     proxies = TrustedProxies(settings.trusted_proxies)
+    admin = None
+    if place := settings.admin_bind:
+        admin = create_admin_app(proxies, on_unix_socket=bool(place.path))
     app = Litestar(
         [*_ROUTES, *(PAGES if settings.pages else [])],
         lifespan=[lifespan],
@@ -153,7 +163,10 @@ def create_app(settings: Settings) -> ASGIApp:
     moved = {"/account/": "/account"} if settings.pages else None
     over_tls = settings.issuer.lower().startswith("https://")
     cors = Cors(settings.origins, settings.cookies) if settings.origins else None
-    return RequestMiddleware(app, moved, proxies, over_tls, cors)
+    public = RequestMiddleware(app, moved, proxies, over_tls, cors)
+    if admin is None:
+        return public
+    return AdminDispatch(public, RequestMiddleware(admin, None, proxies, over_tls))
 
 
 def from_environment() -> ASGIApp:

@@ -24,13 +24,13 @@ ROOMS = {
     "composition": EVERYTHING,
     # all that knows HTTP
     "web": (
-        "authentication account_lifecycle confirmations sessions twofactor readiness accounts "
-        "clock errors logs streams reply_times"
+        "operators api_keys authentication account_lifecycle confirmations sessions twofactor "
+        "readiness accounts clock errors logs streams reply_times"
     ),
     # use cases
     "operators": (
-        "api_keys authentication account_lifecycle sessions twofactor tickets accounts redis clock "
-        "errors"
+        "api_keys events authentication account_lifecycle sessions twofactor tickets accounts "
+        "redis clock errors"
     ),
     "authentication": (
         "account_lifecycle rate_limits sessions twofactor tickets accounts keyring redis clock "

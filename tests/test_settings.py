@@ -44,6 +44,19 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
             " a:1",
         ],
     ),
+    "ADMIN_BIND": (
+        ["127.0.0.1:9000", "[::1]:0", "localhost:65535", "unix:/run/a b.sock"],
+        [
+            "9000",
+            ":9000",
+            "a:65536",
+            "::1:9000",
+            "unix:relative",
+            "unix:/" + "x" * 107,
+            "a:b",
+            " a:1",
+        ],
+    ),
     "DRAIN_DELAY": (["0", "5", "600"], ["601", "-1", "1.5", "soon"]),
     "DATA_DIR": (["var", "/tmp/x", "a b"], []),
     "REDIS_URL": (

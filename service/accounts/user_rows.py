@@ -70,6 +70,12 @@ FIND = select(*_SHOWN, users.c.password_scheme, users.c.password_hash, users.c.e
 FIND_BY_ID = select(
     *_SHOWN, users.c.password_scheme, users.c.password_hash, users.c.enrolment_id
 ).where(users.c.id == bindparam("user_id"))
+PAGE = (
+    select(*_SHOWN)
+    .where(users.c.id > bindparam("after"))
+    .order_by(users.c.id)
+    .limit(bindparam("most"))
+)
 VERSIONS = select(users.c.id, users.c.version).where(
     users.c.id.in_(bindparam("user_ids", expanding=True))
 )

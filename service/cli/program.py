@@ -31,9 +31,6 @@ LONGEST_WAIT = timedelta(seconds=4.5)
 _DAY = 86_400  # seconds
 
 
-_OPERATIONS = "SERVICE_OPERATIONS_BIND"
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     stop = Stop()
@@ -153,17 +150,14 @@ def _serve(options: argparse.Namespace, stop: Stop) -> int:
     from service.embedded.client import server_url, wait_for_server
     from service.embedded.server import EmbeddedServer
     from service.redis.requirements import check_server
-    from service.serving.listeners import bind, bound_to, refuse_same
+    from service.serving.listeners import bound
     from service.settings import Settings
 
     stop.defer()
     given = Settings.from_environment(os.environ)
     settings = read_settings()
     with ExitStack() as cleanup:
-        listeners = [cleanup.enter_context(bind(settings.host, settings.port))]
-        if place := settings.operations_bind:
-            listeners.append(cleanup.enter_context(bound_to(place, _OPERATIONS)))
-            refuse_same(listeners[0], listeners[1], _OPERATIONS)
+        listeners = cleanup.enter_context(bound(settings))
         if stop():
             return 0
         if not settings.redis_url:

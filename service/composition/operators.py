@@ -1,10 +1,11 @@
-"""Makes the use cases of operators."""
+"""Makes the use cases of operators, for the command line and for their HTTP."""
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.account_lifecycle.deletion import AccountDeletion
 from service.account_lifecycle.export import AccountExports
 from service.accounts.account_changes import AccountChanges
+from service.accounts.user_pages import UserPages
 from service.accounts.users import Users
 from service.api_keys.administration import ApiKeyAdministration
 from service.api_keys.store import ApiKeyStore
@@ -13,18 +14,23 @@ from service.authentication.password_reset import ResetLinks
 from service.clock import system_clock
 from service.composition.limits import create_rate_limits
 from service.composition.shared import (
+    Shared,
     create_access_tokens,
     create_refresh_tokens,
     create_sessions,
     create_tickets,
 )
+from service.events.reading import EventReader
 from service.keyring.keys import KeysInUse
 from service.operators.accounts import AccountAdministration
 from service.operators.lookup import AccountLookup
 from service.operators.operations import Operations
 from service.operators.sessions import SessionAdministration
+from service.rate_limits import RateLimits
 from service.redis.client import RedisClient
+from service.sessions.sessions import Sessions
 from service.settings import Settings
+from service.tickets.tickets import Tickets
 from service.twofactor.pending import PendingEnrolments
 
 
@@ -32,29 +38,64 @@ def create_operations(
     settings: Settings, redis: RedisClient, engine: AsyncEngine, keys: KeysInUse
 ) -> Operations:
     """Create the use cases of operators. They follow `keys` when these change."""
-    users, changes = Users(engine), AccountChanges(engine)
     access_tokens = create_access_tokens(settings, keys.now)
-    sessions_ = create_sessions(settings, redis, access_tokens, create_refresh_tokens(keys.now))
-    cut_offs = sessions_.cut_offs
-    pending = PendingEnrolments(redis, keys.keyring, settings.enrollment_ttl)
+    sessions = create_sessions(settings, redis, access_tokens, create_refresh_tokens(keys.now))
     rate_limits = create_rate_limits(settings, redis, keys.now)
     keys.follow(lambda now: rate_limits.use(now.email_digest_key))
-    sessions = SessionAdministration(redis, cut_offs, sessions_.feed_life)
+    return _operations(
+        settings,
+        redis,
+        engine,
+        Users(engine),
+        sessions,
+        PendingEnrolments(redis, keys.keyring, settings.enrollment_ttl),
+        rate_limits,
+        create_tickets(redis, keys),
+    )
+
+
+def operations_beside(shared: Shared) -> Operations:
+    """Create the use cases of operators in a process that serves."""
+    return _operations(
+        shared.settings,
+        shared.redis,
+        shared.engine,
+        shared.users,
+        shared.sessions,
+        shared.pending,
+        shared.rate_limits,
+        shared.tickets,
+    )
+
+
+def _operations(
+    settings: Settings,
+    redis: RedisClient,
+    engine: AsyncEngine,
+    users: Users,
+    sessions: Sessions,
+    pending: PendingEnrolments,
+    rate_limits: RateLimits,
+    tickets: Tickets,
+) -> Operations:
+    changes, cut_offs = AccountChanges(engine), sessions.cut_offs
+    administration = SessionAdministration(redis, cut_offs, sessions.feed_life)
     return Operations(
-        lookup=AccountLookup(users, sessions),
+        lookup=AccountLookup(users, UserPages(engine), administration),
         accounts=AccountAdministration(
             redis,
             users,
             changes,
-            sessions,
+            administration,
             cut_offs,
-            AccountDeletion(redis, changes, cut_offs, sessions_, pending),
+            AccountDeletion(redis, changes, cut_offs, sessions, pending),
             pending,
             system_clock,
         ),
-        sessions=sessions,
+        sessions=administration,
         limits=AccountLimits(redis, rate_limits),
-        reset_links=ResetLinks(create_tickets(redis, keys), settings.reset_ttl),
+        reset_links=ResetLinks(tickets, settings.reset_ttl),
         exports=AccountExports(redis, users, system_clock),
         api_keys=ApiKeyAdministration(redis, ApiKeyStore(engine), system_clock),
+        events=EventReader(redis),
     )

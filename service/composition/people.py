@@ -6,6 +6,8 @@ from service import __version__
 from service.account_lifecycle.deletion import AccountDeletion
 from service.account_lifecycle.export import AccountExports
 from service.accounts.hashing import HashingPool
+from service.api_keys.store import ApiKeyStore
+from service.api_keys.verification import ApiKeys
 from service.authentication.opening import SessionOpening
 from service.authentication.own_account import OwnAccount
 from service.authentication.password import PasswordAuthentication
@@ -65,6 +67,7 @@ def create_services(
         confirmations=Confirmations(GuardLines(redis)),
         receipts=create_receipts(shared),
         guards=GuardStatuses(GuardLines(redis), shared.clock),
+        api_keys=ApiKeys(ApiKeyStore(shared.engine), shared.rate_limits, shared.clock),
         jwks=lambda: keys.now.signing.jwks(),
         readiness=ready or SharedStatus(Parts(redis, shared.engine, settings.kms)),
     )

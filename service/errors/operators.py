@@ -14,7 +14,7 @@ class InsufficientScope(ServiceError):
     """The API key is good, and not for this: it lacks `scope`."""
 
     def __init__(self, scope: str) -> None:
-        super().__init__(f"the API key lacks the scope {scope}")
+        super().__init__(f"The API key may not do this: it lacks the scope {scope}.")
         self.scope = scope
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from service.accounts import emails
+from service.accounts.user_pages import UserPages
 from service.accounts.user_rows import User
 from service.accounts.users import Users
 from service.authentication.account_limits import AccountLimits, LimitInForce
@@ -30,8 +31,9 @@ class AccountDetails(msgspec.Struct, frozen=True):
 class AccountLookup:
     """Finds accounts. Any method may raise `StoreUnavailable`."""
 
-    def __init__(self, users: Users, sessions: SessionAdministration) -> None:
+    def __init__(self, users: Users, pages: UserPages, sessions: SessionAdministration) -> None:
         self._users = users
+        self._pages = pages
         self._sessions = sessions
 
     async def find(self, named: str) -> User:
@@ -48,6 +50,15 @@ class AccountLookup:
         if found is None:
             raise UserNotFound
         return found.user
+
+    async def with_address(self, address: str) -> list[User]:
+        """Find the account with this address, if there is one."""
+        found = await self._users.find_by_email(emails.lookup_key(address))
+        return [] if found is None else [found.user]
+
+    async def page(self, after: bytes | None, limit: int) -> tuple[Sequence[User], bool]:
+        """List accounts by id, behind `after`, and tell whether there are more."""
+        return await self._pages.page(after or b"", limit)
 
     async def details(self, user: User, limits: AccountLimits | None) -> AccountDetails:
         """Read sessions and limits of an account. `limits`: where the keys are open."""

@@ -6,6 +6,7 @@ from service.account_lifecycle.export import AccountExports
 from service.api_keys.administration import ApiKeyAdministration
 from service.authentication.account_limits import AccountLimits
 from service.authentication.password_reset import ResetLinks
+from service.events.reading import EventReader
 from service.operators.accounts import AccountAdministration
 from service.operators.lookup import AccountLookup
 from service.operators.sessions import SessionAdministration
@@ -21,3 +22,4 @@ class Operations(msgspec.Struct, frozen=True):
     reset_links: ResetLinks
     exports: AccountExports
     api_keys: ApiKeyAdministration
+    events: EventReader

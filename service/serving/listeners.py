@@ -3,11 +3,14 @@
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from service.errors import StartupError
+from service.settings import Settings
 from service.settings.binds import Bind
+
+_PUBLIC, _OPERATIONS, _ADMIN = "SERVICE_PORT", "SERVICE_OPERATIONS_BIND", "SERVICE_ADMIN_BIND"
 
 
 def bind(host: str, port: int, settings: str = "SERVICE_HOST or SERVICE_PORT") -> socket.socket:
@@ -60,7 +63,39 @@ def bound_to(place: Bind, setting: str) -> Iterator[socket.socket]:
                 path.unlink()
 
 
-def refuse_same(public: socket.socket, other: socket.socket, setting: str) -> None:
+@contextmanager
+def bound(settings: Settings) -> Iterator[list[socket.socket]]:
+    """Bind all the sockets that the settings ask for: the public one, then those of operators.
+
+    Raises:
+        StartupError: that cannot be; names the setting.
+    """
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(bind(settings.host, settings.port))]
+        names = [_PUBLIC]
+        for place, setting in (
+            (settings.operations_bind, _OPERATIONS),
+            (settings.admin_bind, _ADMIN),
+        ):
+            if place is None:
+                continue
+            if (
+                setting == _ADMIN
+                and place == settings.operations_bind
+                and (place.path or place.port)
+            ):
+                raise StartupError(f"{_ADMIN} is {_OPERATIONS}; set one of them to another")
+            listener = stack.enter_context(bound_to(place, setting))
+            for name, other in zip(names, listeners, strict=True):
+                refuse_same(other, listener, setting, name)
+            listeners.append(listener)
+            names.append(setting)
+        yield listeners
+
+
+def refuse_same(
+    public: socket.socket, other: socket.socket, setting: str, public_setting: str
+) -> None:
     """Refuse two sockets for one port: the system lets both be bound, and one of them listen.
 
     Raises:
@@ -71,7 +106,7 @@ def refuse_same(public: socket.socket, other: socket.socket, setting: str) -> No
         return
     (host, port, *_), (other_host, other_port, *_) = names
     if port == other_port and (host == other_host or {host, other_host} & {"0.0.0.0", "::"}):  # noqa: S104  compared, not bound
-        raise StartupError(f"{setting} is the port of SERVICE_PORT; set one of them to another")
+        raise StartupError(f"{setting} is the port of {public_setting}; set one of them to another")
 
 
 def _remove_left_over(path: Path) -> None:

@@ -6,7 +6,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from types import FrameType
 from typing import Any
 
@@ -17,7 +16,7 @@ from service.serving.connections import Connections
 from service.serving.memory import settle
 from service.settings import Settings
 from service.web.deadlines import DEADLINES
-from service.web.listeners import LISTENER, LISTENERS
+from service.web.listeners import LISTENER, Listener, names_of
 from service.web.protocol import STOPPING, Protocol
 
 GRACE = 4  # seconds that open requests get to finish; the whole stop must take less than ten
@@ -43,18 +42,19 @@ class Server(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
-        drain_delay: timedelta,
+        settings: Settings,
         announce: Announce,
         stop_asked: StopAsked = lambda: False,
     ) -> None:
-        """Configure the server.
+        """Configure the server, for the sockets that `settings` ask for.
 
         `stop_asked` tells of a signal that came before the server had its handlers in place.
         """
         super().__init__(config)
-        self._delay = drain_delay.total_seconds()
+        self._delay = settings.drain_delay.total_seconds()
         self._announce = announce
         self._stop_asked = stop_asked
+        self._names = names_in(settings)
         self._acceptors: list[Acceptor] = []
         self._connections: Connections | None = None
         self._states: list[dict[str, Any]] = []
@@ -77,9 +77,9 @@ class Server(uvicorn.Server):
         self._connections = connections
         listening = sockets or []
         state = self.lifespan.state
-        self._states = [state]
-        if len(listening) > 1:  # each request says by which it came
-            self._states = [state | {LISTENER: name} for name in LISTENERS]
+        self._states = [  # each request says by which it came
+            state if name is None else state | {LISTENER: name} for name in self._names
+        ]
         self._acceptors = [
             Acceptor(
                 listener,
@@ -87,7 +87,7 @@ class Server(uvicorn.Server):
                 self.is_its_turn,
                 connections.make_room,
             )
-            for listener, state in zip(listening, self._states, strict=False)
+            for listener, state in zip(listening, self._states, strict=bool(listening))
         ]
         for acceptor in self._acceptors:
             acceptor.start(self.config.backlog)
@@ -129,6 +129,13 @@ class Server(uvicorn.Server):
 
     def _protocol(self, state: dict[str, Any]) -> asyncio.Protocol:
         return Protocol(config=self.config, server_state=self.server_state, app_state=state)
+
+
+def names_in(settings: Settings) -> list[Listener | None]:
+    """Name the sockets that these settings ask for."""
+    return names_of(
+        operations=settings.operations_bind is not None, admin=settings.admin_bind is not None
+    )
 
 
 def configuration(app: Any, settings: Settings) -> uvicorn.Config:

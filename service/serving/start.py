@@ -16,7 +16,7 @@ from service.errors import ServiceError, StartupError
 from service.keyring.pin import SHARED as PIN_REFUSED
 from service.serving.listeners import address_of
 from service.serving.memory import settle
-from service.serving.server import Server, StopAsked, configuration
+from service.serving.server import Server, StopAsked, configuration, names_in
 from service.serving.workers import Supervisor
 from service.settings import Settings
 
@@ -29,7 +29,7 @@ def run(
 ) -> int:
     """Serve until SIGTERM or SIGINT and return the exit code. The sockets are closed afterwards.
 
-    They are the public one and, if there is another, that of operators.
+    They are the public one and those of operators, in the order of `names_in`.
 
     `given` are the settings as they were before the embedded stores were put in their place.
 
@@ -42,15 +42,23 @@ def run(
         app = create_app(settings)
         asyncio.run(_rehearse(app))
 
+        names = names_in(settings)
+
         def announce() -> None:
             with suppress(OSError):  # nobody reads it
                 address, port = listeners[0].getsockname()[:2]
-                operations = address_of(listeners[1]) if len(listeners) > 1 else ""
-                print(greeting(given, port, address, operations), flush=True)
+                places = dict(zip(names, map(address_of, listeners), strict=True))
+                print(
+                    greeting(
+                        given, port, address, places.get("operations", ""), places.get("admin", "")
+                    ),
+                    flush=True,
+                )
 
         if settings.workers == 1:
             config = configuration(app, settings)
-            Server(config, settings.drain_delay, announce, stop_asked).run(sockets=[*listeners])
+            server = Server(config, settings, announce, stop_asked)
+            server.run(sockets=[*listeners])
             return 0
         settle()
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
@@ -103,11 +111,13 @@ async def _rehearse(app: ASGIApp) -> None:
         raise
 
 
-def greeting(given: Settings, port: int, address: str = "", operations: str = "") -> str:
+def greeting(
+    given: Settings, port: int, address: str = "", operations: str = "", admin: str = ""
+) -> str:
     """Tell the person who has started the service where it is, and what to try.
 
     `address` is the one that is listened on, where the host of the settings is a name for it;
-    `operations` is where metrics are, if they are elsewhere.
+    `operations` is where metrics are, if they are elsewhere; `admin` is where operators' HTTP is.
     """
     host = given.host
     with suppress(ValueError):
@@ -121,6 +131,8 @@ def greeting(given: Settings, port: int, address: str = "", operations: str = ""
     if operations:
         schema = f"{operations}/schema" if operations.startswith("http") else "/schema"
         described = f"Metrics, readiness and all calls ({schema}) are at {operations}"
+    if admin:
+        described += f". Operators' HTTP is at {admin}"
     return f"""\
 OpenShow Auth serves on {url}{data}; Ctrl-C stops it. Try:
 

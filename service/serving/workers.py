@@ -226,7 +226,7 @@ class _WorkerServer(Server):
         self, settings: Settings, channel: socket.socket, loads: Loads, number: int
     ) -> None:
         config = configuration("service.app:from_environment", settings)
-        super().__init__(config, settings.drain_delay, announce=self._beat)
+        super().__init__(config, settings, announce=self._beat)
         self._channel = channel
         self._loads = loads
         self._number = number

@@ -49,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, integer(0, 65_535)] = 8000
     workers: Annotated[int, integer(1, 256)] = 1
     operations_bind: Annotated[Bind | None, bind] = None
+    admin_bind: Annotated[Bind | None, bind] = None
     drain_delay: Annotated[timedelta, delay] = timedelta(0)
     data_dir: Path = Path("var")
     redis_url: Annotated[Secret, _REDIS] = Secret("")

@@ -98,6 +98,18 @@ TABLE: dict[type[errors.ServiceError], Answer] = {
         "refresh_token_reused",
         "The refresh token was used before. The session has been ended; log in again.",
     ),
+    errors.ApiKeyRequired: Answer(
+        401, "unauthorized", "Send an API key: Authorization: Bearer <key>."
+    ),
+    errors.InvalidApiKey: Answer(401, "unauthorized", "The API key is not valid."),
+    errors.InsufficientScope: Answer(403, "insufficient_scope"),
+    errors.UserNotFound: Answer(404, "user_not_found", "There is no such account."),
+    errors.ApiKeyNotFound: Answer(404, "api_key_not_found", "There is no such API key."),
+    errors.MailOff: Answer(
+        409,
+        "mail_off",
+        "No mail is set up here; on the command line, users reset-password prints a link.",
+    ),
     errors.NothingToRevoke: Answer(
         400, "session_not_found", "Session not found or already revoked."
     ),

@@ -28,17 +28,22 @@ async def authenticate(request: Request[Any, Any, Any]) -> None:
     """
     scope, handler = request.scope, request.route_handler
     headers = headers_of(scope)
+    await refuse_too_large(request, headers)
+    if handler.opt.get("public") is not True:
+        scope["user"] = services_of(request.app).access_tokens.verify(bearer(headers))
+    if handler.parsed_data_field and not is_json(headers.get(b"content-type")):
+        await demand_session(request)
+        raise UnsupportedMediaType
+
+
+async def refuse_too_large(request: Request[Any, Any, Any], headers: Mapping[bytes, bytes]) -> None:
+    """Refuse a body that is too large: by what it is said to be, else by what has come."""
     announced = headers.get(b"content-length")
     if announced is not None:
         if int(announced) > BODY_LIMIT:
             raise RequestEntityTooLarge
     elif b"transfer-encoding" in headers:
         await request.body()
-    if handler.opt.get("public") is not True:
-        scope["user"] = services_of(request.app).access_tokens.verify(_bearer(headers))
-    if handler.parsed_data_field and not is_json(headers.get(b"content-type")):
-        await demand_session(request)
-        raise UnsupportedMediaType
 
 
 def answer_options_to_anybody(app: Litestar) -> None:
@@ -49,8 +54,13 @@ def answer_options_to_anybody(app: Litestar) -> None:
                 handler.opt.update(public=True)
 
 
-def _bearer(headers: Mapping[bytes, bytes]) -> str:
-    """Read the credential of RFC 6750, section 2.1; the scheme's case does not matter."""
+def bearer(headers: Mapping[bytes, bytes]) -> str:
+    """Read the credential of RFC 6750, section 2.1; the scheme's case does not matter.
+
+    Raises:
+        Unauthenticated: there is none.
+        InvalidAccessToken: there are several.
+    """
     scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
     token = token.strip()
     if not token or scheme.lower() != b"bearer":

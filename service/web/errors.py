@@ -52,7 +52,7 @@ def on_service_error(request: Request[Any, Any, Any], error: errors.ServiceError
     if answer is None:
         return on_defect(request, error)
     headers: dict[str, str] = {}
-    if answer.status == 401:
+    if answer.status == 401 or isinstance(error, errors.InsufficientScope):
         headers["WWW-Authenticate"] = _challenge(error)
     if isinstance(error, errors.Delayed):
         headers["Retry-After"] = str(error.retry_after)
@@ -121,7 +121,10 @@ def _challenge(error: errors.ServiceError) -> str:
     """Spell what a 401 asks for (RFC 6750, section 3; RFC 9470, section 3)."""
     if isinstance(error, errors.AuthenticationNotRecent):
         return f'{_CHALLENGE}, error="insufficient_user_authentication", max_age="{error.max_age}"'
-    return _REFUSED_CHALLENGE if isinstance(error, errors.InvalidAccessToken) else _CHALLENGE
+    if isinstance(error, errors.InsufficientScope):
+        return f'{_CHALLENGE}, error="insufficient_scope", scope="{error.scope}"'
+    refused = errors.InvalidAccessToken, errors.InvalidApiKey
+    return _REFUSED_CHALLENGE if isinstance(error, refused) else _CHALLENGE
 
 
 def _respond(

@@ -26,6 +26,9 @@ _STOPPING = Answer(503, "service_unavailable", "This process is stopping; try ag
 
 _NO_FAILURE = "", ""
 
+API_KEY = "api_key"
+"""The name in the state of a request's scope of the id of the API key that was shown, in hex."""
+
 log = structlog.get_logger()
 
 
@@ -33,8 +36,9 @@ class RequestLine(msgspec.Struct, omit_defaults=True, tag_field="event", tag="re
     """The log line of a request. It names the route, not the path as sent: that may hold secrets.
 
     `route` is `-` where there is none; `user` and `session` are there when the access token
-    verified; `ms` is the time until the answer was handed to the server; `ip` is the client's
-    address where it is known. `code` is that of an error, and `reason` says it for operators.
+    verified, `api_key` (its id) when a key of other software was good; `ms` is the time until the
+    answer was handed to the server; `ip` is the client's address where it is known. `code` is that
+    of an error, and `reason` says it for operators.
     """
 
     level: str
@@ -47,6 +51,7 @@ class RequestLine(msgspec.Struct, omit_defaults=True, tag_field="event", tag="re
     ip: str | None = None
     user: str | None = None
     session: str | None = None
+    api_key: str | None = None
     code: str = ""
     reason: str = ""
 
@@ -156,6 +161,7 @@ class Exchange:
                 ip=proxies.client_text(peer[0], forwarded) if peer else None,
                 user=caller.user_id.hex() if caller else None,
                 session=caller.session_id.hex() if caller else None,
+                api_key=state.get(API_KEY),
                 code=code,
                 reason=reason,
             )

@@ -49,6 +49,10 @@ _PREFER = {
     "description": "`wait=N` (1 to 5 seconds), `receipt`, or both (RFC 7240)",
 }
 
+_SCOPE_IS_MISSING = "`insufficient_scope`"
+_QUERY: dict[str, dict[str, Any]] = {"limit": {"type": "integer", "minimum": 1, "maximum": 1000}}
+"""The schemas of parameters in a query that are no plain text."""
+
 _HEADERS: dict[str, dict[str, Any]] = {
     "401": {"WWW-Authenticate": _CHALLENGE},
     "429": {"Retry-After": _RETRY_AFTER},
@@ -63,7 +67,15 @@ class Pages(msgspec.Struct, frozen=True):
     page: bytes
 
 
-def state(routes: Sequence[HTTPRouteHandler]) -> State:
+class About(msgspec.Struct, frozen=True):
+    """What a document says of itself, and of the credential that its calls ask for."""
+
+    title: str = "OpenShow Auth"
+    description: str = "Sessions that end the moment a person logs out."
+    credential: str = "JWT"
+
+
+def state(routes: Sequence[HTTPRouteHandler], about: About | None = None) -> State:
     """Make the app state by which `pages_of` finds the pages of these routes.
 
     They are made when somebody asks first: it takes more CPU than all the rest of a start.
@@ -71,7 +83,7 @@ def state(routes: Sequence[HTTPRouteHandler]) -> State:
 
     @cache
     def make() -> Pages:
-        document = describe(routes)
+        document = describe(routes, about or About())
         return Pages(msgspec.json.encode(document), schema_page.render(document))
 
     return State({_KEY: make})
@@ -82,13 +94,13 @@ async def pages_of(app: Litestar) -> Pages:
     return await asyncio.to_thread(app.state[_KEY])
 
 
-def describe(routes: Sequence[HTTPRouteHandler]) -> dict[str, Any]:
+def describe(routes: Sequence[HTTPRouteHandler], about: About) -> dict[str, Any]:
     """Describe these routes in an OpenAPI 3.1 document, as builtin types."""
-    bearer = SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")
+    bearer = SecurityScheme(type="http", scheme="bearer", bearer_format=about.credential)
     config = OpenAPIConfig(
-        title="OpenShow Auth",
+        title=about.title,
         version=__version__,
-        description="Sessions that end the moment a person logs out.",
+        description=about.description,
         components=Components(security_schemes={"bearer": bearer}),
         use_handler_docstrings=True,
         path="/described",  # out of the way of ours
@@ -119,8 +131,15 @@ def _complete(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
         operation.setdefault("parameters", []).append(_PREFER)
     for status, response in responses.items():
         named = _HEADERS.get(status, {}) if _is_error(response) else own
+        if _SCOPE_IS_MISSING in response.get("description", ""):
+            named = _HEADERS["401"]
         response["headers"] = named | {"X-Request-Id": _REQUEST_ID}
     operation["responses"] = dict(sorted(responses.items()))
+    if query := handler.opt.get("query"):
+        operation.setdefault("parameters", []).extend(
+            {"name": name, "in": "query", "required": False, "schema": _QUERY.get(name, _TEXT)}
+            for name in query
+        )
     if "requestBody" in operation:
         operation["requestBody"]["required"] = not handler.opt.get("body_optional")
 

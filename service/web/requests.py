@@ -58,8 +58,12 @@ class JsonRequest(Request[Caller, Any, State]):
         try:
             return decode(await self.body(), field.annotation)
         except InvalidField:
-            await demand_session(self)
+            await self.demand_caller()
             raise
+
+    async def demand_caller(self) -> None:
+        """Refuse a caller who is none any more: before anything is said about the body."""
+        await demand_session(self)
 
     async def _receive_body(self) -> bytes:
         received = b""

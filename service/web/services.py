@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from litestar import Litestar
 
+from service.api_keys.verification import ApiKeys
 from service.authentication.identity import Identities
 from service.authentication.own_account import OwnAccount
 from service.authentication.password import PasswordAuthentication
@@ -44,6 +45,7 @@ class Services(msgspec.Struct, frozen=True):
     confirmations: Confirmations
     receipts: Receipts
     guards: GuardStatuses
+    api_keys: ApiKeys
     jwks: Callable[[], bytes]
     readiness: Callable[[], Awaitable[Readiness]]
 

@@ -12,7 +12,8 @@ import pytest
 from tools.testbed.ports import free_port
 
 from service.errors import StartupError
-from service.serving.listeners import bound_to
+from service.serving.listeners import bound, bound_to
+from service.settings import Settings
 from service.settings.binds import Bind
 from tests.processes.program import Program, wait_until
 
@@ -91,6 +92,29 @@ def test_a_socket_file(start: Start, tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_operators_have_http_of_their_own(start: Start, tmp_path: Path) -> None:
+    """By a file that only its user may use, in each worker, beside a port with everything else.
+
+    Whoever has stopped it finds the file gone.
+    """
+    path = tmp_path / "admin.sock"
+    program = start(SERVICE_ADMIN_BIND=f"unix:{path}", SERVICE_WORKERS="2")
+    assert program.wait_for(rf"Operators' HTTP is at (unix:{path});")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for _ in range(4):  # a connection each
+        transport = httpx.HTTPTransport(uds=str(path))
+        with httpx.Client(transport=transport, base_url="http://admin") as client:
+            assert client.get("/admin/api-keys").status_code == 401
+            assert client.get("/schema/openapi.json").json()["paths"]["/admin/api-keys"]
+            assert client.get("/metrics").status_code == 404
+    with program.client() as public:
+        assert public.get("/metrics").status_code == 200
+        assert public.get("/admin/api-keys").status_code == 404
+        assert "/admin/users" not in public.get("/schema/openapi.json").json()["paths"]
+    assert program.stop() == 0
+    assert not path.exists()
+
+
 def test_a_socket_that_is_left_over_is_replaced(tmp_path: Path) -> None:
     """As kill -9 leaves one; but not one on which somebody listens, nor any other file."""
     path = tmp_path / "a.sock"
@@ -130,6 +154,21 @@ def test_one_port_for_both_is_refused(start: Start, place: str) -> None:
     assert program.exit_code() == 2
     [line] = program.output.splitlines()
     assert "SERVICE_OPERATIONS_BIND is the port of SERVICE_PORT" in line
+
+
+@pytest.mark.parametrize("at", ["unix", "operations", "public"])
+def test_one_place_for_operators_is_refused(at: str, tmp_path: Path) -> None:
+    """Their HTTP is neither where metrics are, by port or by file, nor where everybody is."""
+    port = free_port()
+    here = Bind(host="127.0.0.1", port=port)
+    file = Bind(path=str(tmp_path / "a.sock"))
+    settings = {
+        "unix": Settings(port=0, operations_bind=file, admin_bind=file),
+        "operations": Settings(port=0, operations_bind=here, admin_bind=here),
+        "public": Settings(port=port, admin_bind=here),
+    }[at]
+    with pytest.raises(StartupError, match="SERVICE_ADMIN_BIND is"), bound(settings):
+        pass
 
 
 def test_the_version(start: Start) -> None:
