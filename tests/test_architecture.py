@@ -24,8 +24,8 @@ ROOMS = {
     "composition": EVERYTHING,
     # all that knows HTTP
     "web": (
-        "operators api_keys authentication account_lifecycle confirmations sessions twofactor "
-        "readiness accounts clock errors logs streams reply_times"
+        "operators api_keys authentication account_lifecycle confirmations events sessions "
+        "twofactor readiness accounts clock errors logs streams reply_times"
     ),
     # use cases
     "operators": (
@@ -36,7 +36,7 @@ ROOMS = {
         "account_lifecycle rate_limits sessions twofactor tickets accounts keyring redis clock "
         "errors"
     ),
-    "events": "redis clock errors",
+    "events": "sessions redis clock errors",
     "account_lifecycle": "sessions twofactor tickets accounts redis clock errors",
     "api_keys": "rate_limits sessions redis database opaque_tokens clock errors",
     "twofactor": "rate_limits sessions accounts keyring redis clock errors",

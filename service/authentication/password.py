@@ -106,7 +106,8 @@ class PasswordAuthentication:
             stored = credentials.password if credentials else None
             right = await self._passwords.verify(password, stored, place)
             if credentials is None or not right:
-                raise InvalidCredentials
+                known = credentials.user.id if credentials else b""
+                raise InvalidCredentials().about(known)
         await self._renew_hash(credentials, password, place)
         return await self._open(credentials, password, place, origin)
 
@@ -117,7 +118,7 @@ class PasswordAuthentication:
         password was hashed."""
         for _ in range(_MOST_READINGS):
             if credentials.user.disabled_at is not None:
-                raise AccountDisabled
+                raise AccountDisabled().about(credentials.user.id)
             if credentials.enrolment_id is not None:
                 return await self._challenges.issue(
                     credentials.user.id, credentials.enrolment_id, credentials.user.version

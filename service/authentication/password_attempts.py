@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from service.accounts.users import Users
+from service.errors import TooManyAttempts, WrongAnswer
 from service.rate_limits import Counter, Exemption, Limit, RateLimits
 from service.redis.client import RedisClient
 from service.sessions.networks import lives_in_network
@@ -38,25 +39,34 @@ class PasswordAttempts:
             TooManyAttempts: a limit is reached, so the password is not looked at.
         """
         account = account_subject(self._rate_limits, email_key)
+
+        async def find_user() -> bytes:
+            credentials = await self._users.find_by_email(email_key)
+            return credentials.user.id if credentials else b""
+
         from_here, anywhere = self._of_account(account, origin)
         counters = self.of_network(self._rate_limits.limits.network, origin)
 
         async def is_known_here() -> bool:
-            credentials = await self._users.find_by_email(email_key)
             # Of nobody Redis is asked, too, so that the time does not tell who has an account.
-            user_id = credentials.user.id if credentials else account
-            return await lives_in_network(self._redis, user_id, origin)
+            return await lives_in_network(self._redis, await find_user() or account, origin)
 
-        async with (
-            self._rate_limits.limited(
-                account,
-                [from_here, anywhere],
-                noted=noted_of(account, from_here.limit),
-                exempt=Exemption(anywhere, is_known_here),
-            ),
-            self._rate_limits.limited(counters[0].subject if counters else b"", counters),
-        ):
-            yield
+        try:
+            async with (
+                self._rate_limits.limited(
+                    account,
+                    [from_here, anywhere],
+                    noted=noted_of(account, from_here.limit),
+                    exempt=Exemption(anywhere, is_known_here),
+                ),
+                self._rate_limits.limited(counters[0].subject if counters else b"", counters),
+            ):
+                yield
+        except (WrongAnswer, TooManyAttempts) as error:
+            if isinstance(error, TooManyAttempts):
+                error.find_user = find_user
+            error.about(account=account)
+            raise
 
     def of_network(self, limit: Limit | None, origin: RequestOrigin) -> list[Counter]:
         """Make the counter of a network, or none where the limit is off.

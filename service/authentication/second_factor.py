@@ -7,7 +7,7 @@ from service.accounts.user_rows import Credentials
 from service.accounts.users import Users
 from service.authentication.opening import SessionOpening
 from service.authentication.password import LoggedIn
-from service.errors import ChallengeFailed, ChallengeNotFound
+from service.errors import ChallengeFailed, ChallengeNotFound, ServiceError
 from service.rate_limits import RateLimits
 from service.redis.client import RedisClient
 from service.sessions.origin import RequestOrigin
@@ -47,6 +47,14 @@ class SecondFactorAuthentication:
             ChallengeNotFound, ChallengeFailed, TooManyAttempts
         """
         challenge = await self._challenges.find(challenge_id)
+        try:
+            return await self._answer(challenge, code, origin)
+        except ServiceError as error:
+            error.about(challenge.user_id)
+            raise
+
+    async def _answer(self, challenge: Challenge, code: str, origin: RequestOrigin) -> LoggedIn:
+        """Answer a challenge that was found. Raises as `log_in`."""
         factor = await self._factors.get(challenge.user_id)
         if factor is None or factor.enrolment_id != challenge.enrolment_id:
             raise ChallengeNotFound  # the second factor was turned off, or replaced

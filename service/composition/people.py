@@ -20,6 +20,7 @@ from service.composition.shared import Shared
 from service.confirmations.lines import GuardLines
 from service.confirmations.status import GuardStatuses
 from service.confirmations.waiting import Confirmations
+from service.events.security_log import SecurityLog
 from service.keyring.watch import KeyWatch
 from service.readiness.checks import Parts
 from service.readiness.status import Readiness, SharedStatus
@@ -68,6 +69,7 @@ def create_services(
         receipts=create_receipts(shared),
         guards=GuardStatuses(GuardLines(redis), shared.clock),
         api_keys=ApiKeys(ApiKeyStore(shared.engine), shared.rate_limits, shared.clock),
+        security_log=SecurityLog(redis),
         jwks=lambda: keys.now.signing.jwks(),
         readiness=ready or SharedStatus(Parts(redis, shared.engine, settings.kms)),
     )

@@ -51,8 +51,11 @@ ServiceError
 └── SealBroken                  a sealed blob does not open; says nothing more on purpose
 """
 
-from collections.abc import Sequence
-
+from service.errors.delays import (
+    Delayed as Delayed,
+    Overloaded as Overloaded,
+    TooManyAttempts as TooManyAttempts,
+)
 from service.errors.operators import (
     ApiKeyNotFound as ApiKeyNotFound,
     InsufficientScope as InsufficientScope,
@@ -205,29 +208,6 @@ class NothingToRevoke(ServiceError):
 
 class SessionNotFound(ServiceError):
     """The caller has no living session with this id."""
-
-
-class Delayed(ServiceError):
-    """Refused for now; worth trying again after `retry_after` seconds."""
-
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(f"try again in {retry_after} s")
-        self.retry_after = max(1, retry_after)
-
-
-class TooManyAttempts(Delayed):
-    """A limit on attempts is reached; right credentials are refused as well.
-
-    `limits`: which of those that were asked, by their place, where that is known.
-    """
-
-    def __init__(self, retry_after: int, limits: Sequence[int] = ()) -> None:
-        super().__init__(retry_after)
-        self.limits = limits
-
-
-class Overloaded(Delayed):
-    """More work is waiting than can be done in time, so this piece was not begun."""
 
 
 class SealBroken(ServiceError):

@@ -66,7 +66,15 @@ class RateLimits:
         outcome, value = await scripts.count(self._redis, lists=keys, limits=limits)
         if outcome == b"wait":
             refusing = [place for place, wait in enumerate(value) if wait]
-            raise TooManyAttempts(-(-max(value) // 1000), refusing)
+            reached = [
+                (
+                    counters[place].limit.name,
+                    counters[place].subject,
+                    counters[place].limit.numbers[1],
+                )
+                for place in refusing
+            ]
+            raise TooManyAttempts(-(-max(value) // 1000), refusing, reached)
         ticket: bytes = value
         return ticket
 

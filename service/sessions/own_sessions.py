@@ -18,6 +18,9 @@ from service.sessions.owner import Owner, Owners
 from service.sessions.record import Session, read
 from service.sessions.refresh_tokens import RefreshToken, RefreshTokens
 
+_MINUTE = 60_000
+"""Once in so many ms it is told that somebody has logged out everywhere too often."""
+
 
 class OwnSessions:
     """Reads and ends a caller's sessions. Any method may raise `StoreUnavailable`."""
@@ -174,7 +177,8 @@ class OwnSessions:
             feed_life=self._feed_life,
         )
         if isinstance(ended, list):
-            raise TooManyAttempts(-(-ended[0] // 1000))
+            reached = [("logout-all", caller.user_id, _MINUTE)]
+            raise TooManyAttempts(-(-ended[0] // 1000), (), reached)
         if ended < 0:
             raise InvalidAccessToken
         return ended

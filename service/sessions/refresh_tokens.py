@@ -104,7 +104,7 @@ class RefreshTokens:
         token = self.read(text)
         self._refuse_if_closed()
         if not opaque_tokens.is_minted_by(self._mac_keys.get(token.secret[1]), token.secret):
-            raise InvalidRefreshToken
+            raise InvalidRefreshToken("the token is forged, or its key is gone")
         return token
 
     def read(self, text: str) -> RefreshToken:
@@ -115,7 +115,7 @@ class RefreshTokens:
         """
         secret = opaque_tokens.read(text, PREFIX, _BYTES)
         if secret is None or secret[0] != _VERSION:
-            raise InvalidRefreshToken
+            raise InvalidRefreshToken("that is no refresh token")
         return _token(secret)
 
     def _refuse_if_closed(self) -> None:

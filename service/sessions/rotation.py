@@ -29,6 +29,8 @@ from service.sessions.refresh_tokens import (
 from service.sessions.token_pair import TokenPair
 
 _NOTHING = Authentication(0)
+_MINUTE = 60_000
+"""Once in so many ms it is told that a session was refreshed too often."""
 
 
 class Lives(msgspec.Struct, frozen=True):
@@ -94,7 +96,7 @@ class SessionRotation(OwnSessions):
         """
         token = self._refresh_tokens.recognise(presented)
         if (token.user_id, token.session_id) != (caller.user_id, caller.session_id):
-            raise InvalidRefreshToken
+            raise InvalidRefreshToken("the token is another session's").about(token.user_id)
         return token
 
     async def _exchange(
@@ -117,7 +119,7 @@ class SessionRotation(OwnSessions):
         if session.row_version < owner.sessions_from:
             since = owner.sessions_from
             await self.cut_offs.end_older(token.user_id, since, origin, reason="accountChanged")
-            raise InvalidRefreshToken
+            raise InvalidRefreshToken("the account has changed").about(token.user_id)
         return self._signed(now_valid, _as_owned(session, owner))
 
     async def _refuse_without_account(
@@ -126,7 +128,7 @@ class SessionRotation(OwnSessions):
         if owner.exists and not owner.disabled:
             return
         await self._end_all_without_account(user_id, owner, origin)
-        raise InvalidRefreshToken
+        raise InvalidRefreshToken("the account is gone or disabled").about(user_id)
 
     def _signed(self, token: RefreshToken, session: Session) -> TokenPair:
         access_token, expires_in = self._access_tokens.mint(session)
@@ -176,13 +178,14 @@ class SessionRotation(OwnSessions):
             case b"changing":
                 return None
             case b"limited":
-                raise TooManyAttempts(-(-answer[0] // 1000))
+                reached = [("refresh", token.session_id, _MINUTE)]
+                raise TooManyAttempts(-(-answer[0] // 1000), (), reached).about(token.user_id)
             case b"reused":
-                raise RefreshTokenReused
+                raise RefreshTokenReused().about(token.user_id)
             case b"clock":
                 raise ClockWrong
             case _:
-                raise InvalidRefreshToken
+                raise InvalidRefreshToken("the session has ended").about(token.user_id)
 
 
 def _as_owned(session: Session, owner: Owner) -> Session:

@@ -24,6 +24,9 @@ FAILURE = "failure"
 """The name in the state of a request's scope of what its line in the log says went wrong: code, and
 reason. Never a value that was sent."""
 
+ABOUT = "about"
+"""The name there of the error that knows whom a failure is about, if one does."""
+
 
 class UnsupportedMediaType(ClientException):
     """The body is declared to be something else than JSON."""
@@ -68,6 +71,8 @@ def on_service_error(request: Request[Any, Any, Any], error: errors.ServiceError
     if isinstance(error, errors.InvalidField):
         details = [FieldError(error.field, error.message)]
     request.scope["state"][FAILURE] = answer.code, str(error) or _in_words(type(error).__name__)
+    if error.user_id or error.account:
+        request.scope["state"][ABOUT] = error
     return _respond(answer, headers, str(error), details)
 
 

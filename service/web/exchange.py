@@ -13,10 +13,11 @@ from litestar.enums import HttpMethod
 from litestar.types import HTTPScope, Message, Send
 
 from service import logs
+from service.errors import ServiceError
 from service.web.addresses import TrustedProxies
 from service.web.answers import FRAMEWORK, Answer
 from service.web.cors import Cors
-from service.web.errors import FAILURE, allow, as_json
+from service.web.errors import ABOUT, FAILURE, allow, as_json
 from service.web.headers import Header, joined
 from service.web.metrics.requests import observe
 
@@ -24,7 +25,7 @@ _ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 
 _STOPPING = Answer(503, "service_unavailable", "This process is stopping; try again.")
 
-_NO_FAILURE = "", ""
+_NO_FAILURE, _NOBODY = ("", ""), ServiceError()
 
 API_KEY = "api_key"
 """The name in the state of a request's scope of the id of the API key that was shown, in hex."""
@@ -38,7 +39,8 @@ class RequestLine(msgspec.Struct, omit_defaults=True, tag_field="event", tag="re
     `route` is `-` where there is none; `user` and `session` are there when the access token
     verified, `api_key` (its id) when a key of other software was good; `ms` is the time until the
     answer was handed to the server; `ip` is the client's address where it is known. `code` is that
-    of an error, and `reason` says it for operators.
+    of an error, and `reason` says it for operators; then `user` is whom it is about, or
+    `account` the keyed digest of an address that nobody may have.
     """
 
     level: str
@@ -52,6 +54,7 @@ class RequestLine(msgspec.Struct, omit_defaults=True, tag_field="event", tag="re
     user: str | None = None
     session: str | None = None
     api_key: str | None = None
+    account: str | None = None
     code: str = ""
     reason: str = ""
 
@@ -147,7 +150,8 @@ class Exchange:
         observe(route, self._method, self._status, seconds, code)
         if not logs.shows_requests():
             return
-        caller = scope.get("user")
+        caller, about = scope.get("user"), state.get(ABOUT, _NOBODY)
+        user_id = caller.user_id if caller else about.user_id
         peer, forwarded = scope.get("client"), state["headers"].get(b"x-forwarded-for", b"")
         logs.write(
             RequestLine(
@@ -159,9 +163,10 @@ class Exchange:
                 status=self._status,
                 ms=round(seconds * 1000, 2),
                 ip=proxies.client_text(peer[0], forwarded) if peer else None,
-                user=caller.user_id.hex() if caller else None,
+                user=user_id.hex() or None,
                 session=caller.session_id.hex() if caller else None,
                 api_key=state.get(API_KEY),
+                account=None if user_id else about.account.hex() or None,
                 code=code,
                 reason=reason,
             )

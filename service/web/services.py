@@ -17,6 +17,7 @@ from service.authentication.second_factor import SecondFactorAuthentication
 from service.confirmations.receipts import Receipts
 from service.confirmations.status import GuardStatuses
 from service.confirmations.waiting import Confirmations
+from service.events.security_log import SecurityLog
 from service.readiness.status import Readiness
 from service.sessions.access_tokens import AccessTokens
 from service.sessions.sessions import Sessions
@@ -46,6 +47,7 @@ class Services(msgspec.Struct, frozen=True):
     receipts: Receipts
     guards: GuardStatuses
     api_keys: ApiKeys
+    security_log: SecurityLog
     jwks: Callable[[], bytes]
     readiness: Callable[[], Awaitable[Readiness]]
 

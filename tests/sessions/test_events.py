@@ -2,19 +2,17 @@
 
 import ipaddress
 import re
-from pathlib import Path
 
 import httpx
 import pytest
 from tools.testbed.parts import CLIENT, Parts
-from tools.testbed.redis_server import REPOSITORY, RedisServer
+from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import PASSWORD, Person, sign_up
 from tools.testbed.waiting import wait_until
 
 from service.redis.client import RedisClient
 from service.redis.keys import bucket
 from service.redis.preamble import Bounds
-from service.sessions import scripts
 from tests.support.looking import events, session_keys
 
 HEADERS = {"X-Request-Id": "the-request"}
@@ -147,16 +145,3 @@ async def test_logouts_cap_a_stream_as_well(keys: RedisServer) -> None:
     with keys.client() as client:
         assert 50 <= client.xlen(bucket(users[0]).events) <= 164
     await redis_client.aclose()
-
-
-def test_the_page_lists_what_the_scripts_write() -> None:
-    """Each event about users and sessions that is emitted has a row in docs/events.md, and no
-    other."""
-    package = Path(scripts.__file__).parent.parent
-    files = [path for kind in ("*.lua", "*.py") for path in package.rglob(kind)]
-    sources = "".join(path.read_text() for path in files)
-    emitted = set(re.findall(r"[\"']((?:user|sessions?)\.[a-z]+[A-Z]?[A-Za-z]*)[\"']", sources))
-    page = (REPOSITORY / "docs" / "events.md").read_text()
-    listed = set(re.findall(r"^\| `((?:user|sessions?)\.[A-Za-z]+)`", page, re.MULTILINE))
-    assert emitted == listed
-    assert len(listed) >= 6

@@ -26,7 +26,7 @@ def told(server: RedisServer, holder: Holder) -> list[dict[str, str]]:
 
 
 async def test_a_whole_story(ann: Holder, keys: RedisServer, http: httpx.AsyncClient) -> None:
-    """Each step is one event, in order; refused ones, but for failed challenges, are none."""
+    """Each step is one event, in order, and so is each wrong code, with the door it was tried at."""
     await ann.begin()
     await ann.begin()
     await ann.verify(ann.phone.wrong())
@@ -50,10 +50,13 @@ async def test_a_whole_story(ann: Holder, keys: RedisServer, http: httpx.AsyncCl
     assert told(keys, ann) == [
         {"type": "twoFA.enrollmentStarted"},
         {"type": "twoFA.enrollmentStarted"},
+        {"type": "twoFA.codeFailed", "door": "2fa.verify"},
         {"type": "twoFA.enabled"},
+        {"type": "twoFA.codeFailed", "door": "2fa.disable"},
         {"type": "twoFA.challengeFailed", "tries": "1"},
         {"type": "twoFA.challengeFailed", "tries": "2"},
         {"type": "twoFA.recoveryCodeUsed"},
+        {"type": "twoFA.codeFailed", "door": "2fa.recoveryCodes"},
         {"type": "twoFA.recoveryCodesRenewed"},
         {"type": "twoFA.recoveryCodeUsed"},
         {"type": "twoFA.disabled"},

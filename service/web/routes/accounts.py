@@ -33,6 +33,7 @@ from service.web.routes.bodies import (
     signed_in_body,
 )
 from service.web.services import services_of
+from service.web.telling import telling
 
 
 class CredentialsBody(Body, frozen=True):
@@ -74,6 +75,7 @@ class ChallengeAnswerBody(Body, frozen=True):
         body=True,
     ),
 )
+@telling("signup")
 async def signup(request: JsonRequest, data: CredentialsBody) -> SignedInBody:
     """Create an account and open its first session."""
     accounts = services_of(request.app).accounts
@@ -103,6 +105,7 @@ async def signup(request: JsonRequest, data: CredentialsBody) -> SignedInBody:
     )
     | {202: ResponseSpec(ChallengeBody, False, "The password is right; a code is to follow")},
 )
+@telling("login")
 async def login(request: JsonRequest, data: CredentialsBody) -> Response[SignedInBody]:
     """Open a session, or with 2FA a challenge.
 
@@ -135,6 +138,7 @@ async def login(request: JsonRequest, data: CredentialsBody) -> Response[SignedI
         body=True,
     ),
 )
+@telling("login.code")
 async def login_second_step(request: JsonRequest, data: ChallengeAnswerBody) -> SignedInBody:
     """Answer a challenge with a TOTP or a recovery code. After five wrong ones it is gone."""
     second_step = services_of(request.app).second_step

@@ -42,6 +42,7 @@ from service.web.routes.bodies import (
     token_pair_body,
 )
 from service.web.services import services_of
+from service.web.telling import telling
 
 
 class PasswordChangeBody(Body, frozen=True):
@@ -107,6 +108,7 @@ class ReauthenticateBody(Body, frozen=True):
         body=True,
     ),
 )
+@telling("reauthenticate")
 async def reauthenticate(request: JsonRequest, data: ReauthenticateBody) -> TokenPairBody:
     """Renew `auth_time` and `amr` of the session, by the password or, with 2FA on, by a code."""
     password, code = data.password, data.code
@@ -152,6 +154,7 @@ async def reauthenticate(request: JsonRequest, data: ReauthenticateBody) -> Toke
         body=True,
     ),
 )
+@telling("password.change")
 async def change_password(request: JsonRequest, data: PasswordChangeBody) -> SignedInBody:
     """Replace the password. All sessions end, the caller's included, and a new one is opened."""
     use_case = services_of(request.app).password_change
@@ -193,6 +196,7 @@ async def delete_account(request: JsonRequest) -> None:
         RevocationUnconfirmed,
     ),
 )
+@telling("export")
 async def export_account(request: JsonRequest) -> ExportBody:
     """Return all that is kept of the caller's account, once an hour."""
     caller = request.user

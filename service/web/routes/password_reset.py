@@ -13,6 +13,7 @@ from service.web.authentication import PUBLIC
 from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import Body, failures
 from service.web.services import services_of
+from service.web.telling import telling
 
 
 class PasswordResetBody(Body, frozen=True):
@@ -37,6 +38,7 @@ class PasswordResetBody(Body, frozen=True):
         body=True,
     ),
 )
+@telling("password.reset")
 async def reset_password(request: JsonRequest, data: PasswordResetBody) -> None:
     """Set the password, once. A second factor stays on; nobody is logged in by this."""
     reset = services_of(request.app).password_reset

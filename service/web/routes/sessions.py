@@ -34,6 +34,7 @@ from service.web.routes.bodies import (
     user_body,
 )
 from service.web.services import services_of
+from service.web.telling import telling
 
 _SESSION_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
 
@@ -91,6 +92,7 @@ class SessionsBody(Body, frozen=True):
         body=True,
     ),
 )
+@telling("refresh")
 async def refresh(request: JsonRequest, data: RefreshBody) -> TokenPairBody:
     """Spend a refresh token for its successor. Racing callers within the grace get the same one."""
     sessions = services_of(request.app).sessions
@@ -157,6 +159,7 @@ async def logout(request: JsonRequest, data: LogoutBody) -> None:
         TooManyAttempts, InvalidAccessToken, StoreUnavailable, RevocationUnconfirmed, body=True
     ),
 )
+@telling("logout.all")
 async def logout_all(request: JsonRequest, data: LogoutAllBody) -> RevokedBody:
     """End all sessions of the caller, or all others with `keepCurrent`."""
     sessions = services_of(request.app).sessions

@@ -1,0 +1,34 @@
+"""Has a route tell the security log of whom it refuses."""
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from service.errors import ServiceError
+from service.web.requests import JsonRequest, origin_of
+from service.web.services import services_of
+
+Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
+
+
+def telling(door: str) -> Callable[[Handler], Handler]:
+    """Declare a handler whose refusals of people are told as those of this `door`.
+
+    The answer waits until they are written, and is the same if they cannot be.
+    """
+
+    def declare(handler: Handler) -> Handler:
+        @functools.wraps(handler)
+        async def told(request: JsonRequest, **named: Any) -> Any:
+            try:
+                return await handler(request=request, **named)
+            except ServiceError as error:
+                caller = request.scope.get("user")
+                await services_of(request.app).security_log.refused(
+                    door, error, origin_of(request), caller.user_id if caller else b""
+                )
+                raise
+
+        return told  # type: ignore[return-value]  # of the same signature, which wraps() has it show
+
+    return declare
