@@ -26,7 +26,7 @@ def told(server: RedisServer, holder: Holder) -> list[dict[str, str]]:
 
 
 async def test_a_whole_story(ann: Holder, keys: RedisServer, http: httpx.AsyncClient) -> None:
-    """Each step is one event, in order, and so is each wrong code, with the door it was tried at."""
+    """Each step is one event, in order, and so is each wrong code, with its door."""
     await ann.begin()
     await ann.begin()
     await ann.verify(ann.phone.wrong())
