@@ -21,7 +21,7 @@ Keys = Mapping[str, EllipticCurvePublicKey]
 
 OnMismatch = Callable[[str, str, str], None]
 
-_SIGNATURE_TEXT = 86
+SIGNATURE_TEXT = 86
 """Characters of 64 bytes in unpadded base64url (RFC 7518, section 3.4)."""
 _LONGEST_HEADER = 512
 _HEADERS_KEPT = 64
@@ -105,7 +105,7 @@ class AccessTokenReader:
         try:
             signed, _, signature = token.encode().rpartition(b".")
             header, _, payload = signed.partition(b".")
-            if len(signature) != _SIGNATURE_TEXT:
+            if len(signature) != SIGNATURE_TEXT:
                 raise TokenRefused
             key = self._by_header.get(header) or self._key(header)
             if not self.is_signed(signed, key, decode(signature)):

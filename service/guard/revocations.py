@@ -5,14 +5,15 @@ generations: the young one takes entries for one such life, then is the old one 
 another, and then is dropped as a whole. So an entry stays for one life at least and two at most,
 and expiry costs nothing per entry. The shards take turns, so that no drop is a long one.
 
-Cut-offs, which end sessions by when they were opened, are kept as long, and cost the check of a
-known token nothing: see `Ends`.
+Cut-offs, which end sessions by when they were opened, are kept as long. Neither costs the check of
+a known token anything, until the next one of its bucket: see `Ends`.
 """
 
 import time
 
 from ..redis.keys import BUCKETS
 from .cut_offs import CutOff
+from .ended_sessions import SIZE, EndedSessions
 
 _MOST_FAR = 1024
 """Ids of a shard that `keep` holds at most."""
@@ -22,28 +23,17 @@ _NEVER = -1
 class Ends:
     """What known tokens of one bucket are checked against with each request.
 
-    The members are looked at directly: the check has no time for a call. Whoever refers to one has
-    compared a token with all cut-offs that were known; with the next cut-off the shard has another
-    one. Then this one says that nothing is known, so that the token is compared anew, once.
+    `known_until` is looked at directly: the check has no time for a call. Whoever refers to one has
+    compared a token with all that had ended. With the next end or cut-off the shard has another
+    one, and this one says that nothing is known, so that the token is compared anew, once.
     """
 
-    __slots__ = ("known_until", "old", "shard", "young")
+    __slots__ = ("known_until", "shard")
 
-    def __init__(self, shard: "Shard") -> None:
-        # Keys without values: a set as full as this takes up to half as much again.
-        self.young: dict[bytes, None] = {}
-        self.old: dict[bytes, None] = {}
-        self.known_until = float("-inf")
-        """Until then the sets are taken to be complete. Set by the feed."""
+    def __init__(self, shard: "Shard", known_until: float = float("-inf")) -> None:
+        self.known_until = known_until
+        """Until then all that has ended is taken to be known. Set by the feed."""
         self.shard = shard
-
-    def replaced(self) -> "Ends":
-        """Return one that knows the same; this one knows nothing any more."""
-        successor = Ends(self.shard)
-        successor.young, successor.old = self.young, self.old
-        successor.known_until = self.known_until
-        self.young, self.old, self.known_until = {}, {}, float("-inf")
-        return successor
 
 
 class Shard:
@@ -52,12 +42,17 @@ class Shard:
     Times are those of `time.monotonic`, in seconds; cut-offs and openings in ms by Redis' clock.
     """
 
-    __slots__ = ("_everybody", "_far", "_offset", "_old", "_turns_at", "_young", "ends", "life")
+    __slots__ = (
+        "_ends", "_everybody", "_far", "_offset", "_old", "_old_sessions", "_shared", "_turns_at",
+        "_young", "_young_sessions", "life",
+    )  # fmt: skip
 
     def __init__(self, life: float, turns_at: float) -> None:
         """Know nothing yet. `life`: seconds that an entry matters."""
-        self.ends = Ends(self)
+        self._ends = Ends(self)
+        self._shared = False
         self.life = life
+        self._young_sessions, self._old_sessions = EndedSessions(), EndedSessions()
         self._young: dict[bytes, CutOff] = {}
         self._old: dict[bytes, CutOff] = {}
         self._everybody = _NEVER
@@ -68,26 +63,37 @@ class Shard:
     @property
     def known_until(self) -> float:
         """Until then all that has ended is taken to be known. Set by the feed."""
-        return self.ends.known_until
+        return self._ends.known_until
 
     @known_until.setter
     def known_until(self, until: float) -> None:
-        self.ends.known_until = until
+        self._ends.known_until = until
+
+    @property
+    def ends(self) -> Ends:
+        """What a token refers to that was compared with all that is known now."""
+        self._shared = True
+        return self._ends
 
     def add(self, session_id: bytes) -> None:
         """Note that this session has ended; it never comes back."""
-        self.ends.young[session_id] = None
+        self._young_sessions.add(session_id)
+        self._renew()
+
+    def is_latest(self, ends: Ends) -> bool:
+        """Tell whether nothing has ended since a token got these."""
+        return ends is self._ends
 
     def cut_off(self, user_id: bytes, cut_off: CutOff) -> None:
         """Note that sessions of this user have ended, besides those that have already."""
         before = self._young.pop(user_id, None) or self._old.pop(user_id, None)
         self._young[user_id] = cut_off.joined(before) if before else cut_off
-        self.ends = self.ends.replaced()
+        self._renew()
 
     def cut_off_everybody(self, at: int) -> None:
         """Note that all sessions of the bucket that were opened up to then have ended."""
         self._everybody = max(self._everybody, at)
-        self.ends = self.ends.replaced()
+        self._renew()
 
     def is_cut_off(self, user_id: bytes, session_id: bytes, opened_at: int) -> bool:
         """Tell whether a cut-off has ended this session."""
@@ -108,11 +114,11 @@ class Shard:
             self._turns_at = max(self._turns_at, time.monotonic() + until - now)
 
     def __contains__(self, session_id: bytes) -> bool:
-        return session_id in self.ends.young or session_id in self.ends.old
+        return session_id in self._young_sessions or session_id in self._old_sessions
 
     def __len__(self) -> int:
-        ends = self.ends
-        return len(ends.young) + len(ends.old) + len(self._young) + len(self._old)
+        sessions = len(self._young_sessions) + len(self._old_sessions)
+        return sessions + len(self._young) + len(self._old)
 
     def turn(self, now: float, wall: float | None = None) -> None:
         """Drop what is old enough. To be called about as often as a life lasts, or oftener.
@@ -125,13 +131,22 @@ class Shard:
                 self._turns_at += self._offset - offset
             self._offset = offset
         if now >= self._turns_at:
-            ends, far = self.ends, self._far
-            kept = far and [sid for sid in ends.old if self._outlives(sid, wall)]
-            ends.old, ends.young = ends.young, dict.fromkeys(kept)
+            far, sessions = self._far, EndedSessions()
+            for id_ in far:
+                if len(id_) == SIZE and id_ in self._old_sessions and self._outlives(id_, wall):
+                    sessions.add(id_)
+            self._old_sessions, self._young_sessions = self._young_sessions, sessions
             cut = {uid: it for uid, it in self._old.items() if far and self._outlives(uid, wall)}
             self._old, self._young = self._young, cut
             self._far = {id_: until for id_, until in far.items() if self._outlives(id_, wall)}
             self._turns_at = now + self.life
+
+    def _renew(self) -> None:
+        """Have all known tokens compared anew, if there may be any."""
+        if self._shared:
+            before, self._shared = self._ends, False
+            self._ends = Ends(self, before.known_until)
+            before.known_until = float("-inf")
 
     def _outlives(self, id_: bytes, wall: float | None) -> bool:
         until = self._far.get(id_)

@@ -47,10 +47,10 @@ class TokenReading:
         """Read a token. Look for its key at the issuer if it is not known.
 
         Raises:
-            TokenRefused: it does not count, or its session was cut off.
+            TokenRefused: it does not count, or its session has ended.
             GuardUnavailable: the issuer could not be asked for its key; what `source` raises.
         """
-        return self._verified(await self._read(token, source))
+        return self._verified(token, await self._read(token, source))
 
     async def _read(self, token: str, source: Callable[[], KeySource]) -> Claims:
         clock = self._options.clock
@@ -66,7 +66,7 @@ class TokenReading:
                 raise
             raise GuardUnavailable(ceil(self._options.jwks_floor) or 1) from None
 
-    def _verified(self, claims: Claims) -> VerifiedToken:
+    def _verified(self, token: str, claims: Claims) -> VerifiedToken:
         """Make what is kept of a verified token."""
         longest = self._options.access_ttl
         if claims.exp - claims.iat > longest:
@@ -85,7 +85,8 @@ class TokenReading:
                 longest,
             )
             raise TokenRefused
-        if (verified := VerifiedToken.of(claims, number, self._shards[number])).is_cut_off():
+        verified = VerifiedToken.of(token, claims, number, self._shards[number])
+        if verified.session_id in self._shards[number] or verified.is_cut_off():
             raise TokenRefused
         return verified
 

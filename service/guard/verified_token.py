@@ -13,6 +13,8 @@ class VerifiedToken(msgspec.Struct, gc=False):
     """What was found out about a verified token; only `ends` changes until it expires."""
 
     identity: Identity
+    token: str
+    """Itself, to be compared with one that has its signature. Not shown."""
     session_id: bytes
     expires_at: int
     bucket: int
@@ -20,6 +22,9 @@ class VerifiedToken(msgspec.Struct, gc=False):
     """When its session was opened, ms by Redis' clock."""
     ends: Ends
     """What it is checked against; it has been compared with all cut-offs that this knows of."""
+
+    def __repr__(self) -> str:
+        return f"VerifiedToken({self.identity!r})"
 
     @property
     def user_id(self) -> bytes:
@@ -36,14 +41,14 @@ class VerifiedToken(msgspec.Struct, gc=False):
         shard = self.ends.shard
         if self.session_id in shard:
             return True
-        if self.ends is not shard.ends:
+        if not shard.is_latest(self.ends):
             if self.is_cut_off():
                 return True
             self.ends = shard.ends
         return False
 
     @classmethod
-    def of(cls, claims: Claims, bucket: int, shard: Shard) -> Self:
+    def of(cls, token: str, claims: Claims, bucket: int, shard: Shard) -> Self:
         """Make it from what the token says; `shard` knows what has ended in its bucket."""
         identity = Identity(
             user_id=claims.sub,
@@ -53,4 +58,5 @@ class VerifiedToken(msgspec.Struct, gc=False):
             expires_at=claims.exp,
         )
         session_id = bytes.fromhex(claims.sid)
-        return cls(identity, session_id, claims.exp, bucket, claims.opened_at, shard.ends)
+        opened_at, ends = claims.opened_at, shard.ends
+        return cls(identity, token, session_id, claims.exp, bucket, opened_at, ends)

@@ -77,7 +77,7 @@ class AccessTokens:
         self._audience = audience
         self._clock = clock
         self._reader = _OwnReader({}, issuer=issuer, audience=audience)
-        self._known = Cache[_Known](_TOKENS_KEPT)
+        self._known = Cache[bytes, _Known](_TOKENS_KEPT)
         self.life = int(life.total_seconds())
         self.use(keys)
 

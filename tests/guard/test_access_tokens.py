@@ -11,6 +11,7 @@ from tools.testbed.issuer import Issuer
 from tools.testbed.parts import SESSION, SIGNING_KEYS, access_tokens, sign
 
 from service.guard import Identity, Verifier
+from service.guard.fake_issuer import FakeIssuer
 from service.keyring import signing
 from tests.guard.guards import Guards, refuses, verdict
 
@@ -169,6 +170,55 @@ async def test_a_changed_token_is_refused(guard: Verifier, claims: dict[str, Any
     other = encoded(json.dumps(claims | {"sub": "00" * 16}).encode())
     assert await refuses(guard, f"{header}.{other}.{signature}")
     assert await verdict(guard, good) == "accepted"
+
+
+async def test_a_known_signature_lets_nothing_else_in(guard: Verifier, claims: Any) -> None:
+    """A token is found by its signature: what else comes with it is compared, to the last byte."""
+    good = sign(claims)
+    assert await verdict(guard, good) == "accepted"
+    signed, _, signature = good.rpartition(".")
+    header, _, payload = signed.partition(".")
+    others = [f"{header}.{encoded(json.dumps(claims | {'sub': '00' * 16}).encode())}"]
+    others += [signed[:at] + ("A" if signed[at] != "A" else "B") + signed[at + 1 :]
+               for at in range(0, len(signed), 13)]  # fmt: skip
+    others += ["", header, f".{payload}", f"{signed}.", f".{signed}", f"{signed}A", signed[1:]]
+    for other in others:
+        assert guard.known(f"{other}.{signature}") is None
+        assert await refuses(guard, f"{other}.{signature}")
+    assert guard.known(signature) is None
+    assert await refuses(guard, signature)
+    assert await verdict(guard, good) == "accepted"
+    assert guard.counters.cached == 1
+
+
+async def test_no_record_shows_its_token(guard: Verifier, claims: Any) -> None:
+    """The token is kept to be compared; neither a log nor a debugger's list of locals has it."""
+    good = sign(claims)
+    await guard.verify(good)
+    [record] = guard._cache.young.values()
+    assert record.token == good
+    assert good.rpartition(".")[2] not in repr(record)
+    assert good.rpartition(".")[2] not in repr(guard)
+
+
+async def test_what_need_not_be_found_out() -> None:
+    """`known` says of a token what `verify` would say, or nothing."""
+    fake = FakeIssuer()
+    async with fake.verifier() as guard:
+        login, ended = fake.log_in(), fake.log_in()
+        for token in (login.token, ended.token):
+            assert guard.known(token) is None
+            assert await guard.verify(token) == guard.known(token)
+        fake.log_out(ended)
+        assert guard.known(ended.token) is None
+        assert guard.known(login.token) == login.identity
+        fake.lose_feed()
+        assert guard.known(login.token) is None
+        fake.restore_feed()
+        assert guard.known(login.token) == login.identity
+        for wrong in (None, b"x", "", 7, login.token + "A", login.token.encode()):
+            assert guard.known(wrong) is None  # type: ignore[arg-type]
+    assert guard.known(login.token) is None
 
 
 async def test_memory_never_outlives_the_token(issuer: Issuer, claims: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from service.access_tokens.cache import Cache
 
 def test_a_full_cache_keeps_turning() -> None:
     """A thousand tokens through room for ten: never more, and the newest are always known."""
-    cache = Cache[int](10)
+    cache = Cache[bytes, int](10)
     for number in range(1000):
         cache.keep(b"%d" % number, number)
         assert len(cache.young) + len(cache._old) <= 10
@@ -19,7 +19,7 @@ def test_a_full_cache_keeps_turning() -> None:
 
 def test_what_is_used_stays() -> None:
     """It comes back from the old generation into the young one, once, and lives on."""
-    cache = Cache[int](10)
+    cache = Cache[bytes, int](10)
     cache.keep(b"mine", 1)
     for number in range(200):
         cache.keep(b"%d" % number, number)
@@ -35,7 +35,7 @@ def test_what_is_used_stays() -> None:
 @pytest.mark.parametrize("size", [0, 1])
 def test_no_room_is_no_cache(size: int) -> None:
     """It keeps nothing."""
-    cache = Cache[int](size)
+    cache = Cache[bytes, int](size)
     cache.keep(b"x", 1)
     assert not cache.young
     assert cache.recall(b"x") is None
@@ -43,7 +43,7 @@ def test_no_room_is_no_cache(size: int) -> None:
 
 def test_what_is_dropped_is_gone_from_both() -> None:
     """The young and the old."""
-    cache = Cache[int](2)
+    cache = Cache[bytes, int](2)
     cache.keep(b"a", 1)
     cache.keep(b"b", 2)
     for name in (b"a", b"b"):

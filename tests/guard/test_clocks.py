@@ -18,6 +18,10 @@ from service.guard.revocations import _MOST_FAR, Shard
 from tests.guard.guards import Guards, log_out, refuses, verdict
 from tests.support.looking import ON_VALKEY
 
+FAR, NEAR, X, MINE = b"far" * 4, b"near" * 3, b"x" * 12, b"mine" * 3
+"""Ids of sessions."""
+
+
 USER = bytes(16)
 
 
@@ -117,33 +121,33 @@ async def test_the_guards_clock_is_put_back(
 def test_a_shard_keeps_what_outlives_a_life() -> None:
     """However many lives that takes, and not for longer."""
     shard = Shard(100.0, turns_at=100.0)
-    shard.add(b"far")
-    shard.add(b"near")
-    shard.keep(b"far", until=10_450.0, now=10_000.0)
+    shard.add(FAR)
+    shard.add(NEAR)
+    shard.keep(FAR, until=10_450.0, now=10_000.0)
     for now in (100.0, 200.0, 300.0, 400.0):
         shard.turn(now, 10_000.0 + now)
-        assert b"far" in shard
-    assert b"near" not in shard
+        assert FAR in shard
+    assert NEAR not in shard
     for now in (500.0, 600.0, 700.0):
         shard.turn(now, 10_000.0 + now)
-    assert b"far" not in shard
+    assert FAR not in shard
     assert not shard._far
 
 
 def test_a_clock_that_is_put_back_delays_what_is_dropped() -> None:
     """By as much; put forward it changes nothing."""
     shard = Shard(100.0, turns_at=100.0)
-    shard.add(b"x")
+    shard.add(X)
     shard.turn(50.0, 1050.0)
     shard.turn(60.0, 1010.0)  # back by 50 s
     shard.turn(149.0, 1099.0)
-    assert b"x" in shard.ends.young
+    assert X in shard._young_sessions
     shard.turn(150.0, 5000.0)
-    assert b"x" in shard.ends.old
+    assert X in shard._old_sessions
     shard.turn(249.0, 5099.0)
-    assert b"x" in shard
+    assert X in shard
     shard.turn(250.0, 5100.0)
-    assert b"x" not in shard
+    assert X not in shard
 
 
 def test_too_many_far_tokens_are_no_way_out() -> None:
@@ -152,15 +156,15 @@ def test_too_many_far_tokens_are_no_way_out() -> None:
     shard = Shard(100.0, turns_at=now)
     for number in range(_MOST_FAR):
         shard.keep(b"%d" % number, until=10_000.0, now=9_000.0)
-    shard.add(b"mine")
-    shard.keep(b"mine", until=10_000.0, now=9_000.0)
+    shard.add(MINE)
+    shard.keep(MINE, until=10_000.0, now=9_000.0)
     assert len(shard._far) == _MOST_FAR
     for later in (1.0, 200.0, 900.0):
         shard.turn(now + later, 9_000.0 + later)
-        assert b"mine" in shard
+        assert MINE in shard
     for later in (1_100.0, 1_300.0):
         shard.turn(now + later, 9_000.0 + later)
-    assert b"mine" not in shard
+    assert MINE not in shard
 
 
 @ON_VALKEY

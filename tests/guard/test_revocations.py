@@ -1,5 +1,6 @@
 """What is kept in memory of sessions that have ended, and for how long."""
 
+import pytest
 from hypothesis import given, strategies as st
 
 from service.guard.cut_offs import CutOff
@@ -7,6 +8,8 @@ from service.guard.revocations import Shard, shards
 from service.redis.keys import BUCKETS
 
 LIFE = 100.0
+X, ENDED, LATER = b"x" * 12, b"ended".ljust(12), b"later".ljust(12)
+"""Ids of sessions."""
 
 
 @given(st.lists(st.tuples(st.floats(0, 60), st.booleans()), max_size=40))
@@ -42,13 +45,13 @@ def test_shards_take_turns() -> None:
 def test_an_entry_may_be_told_again() -> None:
     """After a stream was read anew: it stays for another life."""
     shard = Shard(LIFE, turns_at=LIFE)
-    shard.add(b"x")
+    shard.add(X)
     shard.turn(LIFE)
-    shard.add(b"x")
+    shard.add(X)
     shard.turn(2 * LIFE)
-    assert b"x" in shard
+    assert X in shard
     shard.turn(3 * LIFE)
-    assert b"x" not in shard
+    assert X not in shard
 
 
 def test_a_cut_off_stays_as_long_as_an_end() -> None:
@@ -93,16 +96,25 @@ def test_a_cut_off_of_everybody_stays() -> None:
     assert not shard.is_cut_off(b"u", b"s", 6)
 
 
-def test_what_tokens_are_checked_against_knows_nothing_after_a_cut_off() -> None:
-    """So they are compared anew; what follows knows what it knew."""
+@pytest.mark.parametrize("ends", ["session", "user", "everybody"])
+def test_what_tokens_are_checked_against_knows_nothing_after_an_end(ends: str) -> None:
+    """So they are compared anew; what follows knows what it knew. Unseen, it stays as it is."""
     shard = Shard(LIFE, turns_at=LIFE)
-    shard.add(b"ended")
+    shard.add(ENDED)
     shard.known_until = 7.0
-    for cut_off in (lambda: shard.cut_off(b"u", CutOff(5)), lambda: shard.cut_off_everybody(5)):
+    end = {
+        "session": lambda: shard.add(LATER),
+        "user": lambda: shard.cut_off(b"u", CutOff(5)),
+        "everybody": lambda: shard.cut_off_everybody(5),
+    }[ends]
+    for _ in range(2):
         before = shard.ends
-        cut_off()
+        assert shard.is_latest(before)
+        end()
         assert before.known_until == float("-inf")
+        assert not shard.is_latest(before)
         assert shard.known_until == 7.0
-        assert b"ended" in shard
-        shard.add(b"later")
-        assert not before.young
+        assert ENDED in shard
+    unseen = shard._ends
+    end()
+    assert shard._ends is unseen

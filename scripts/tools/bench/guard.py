@@ -52,7 +52,7 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
         ("new token", uncached, "µs", None),
         ("bare ES256 signature", bare, "µs", None),
         ("new token, × ES256", uncached / bare, "", 1.3),
-        ("memory of an ended session", size, "bytes", 100),
+        ("memory of an ended session", size, "bytes", 20),
         ("memory of a cut-off", cut_off_size, "bytes", 500),
     )
     rows = [
@@ -68,7 +68,8 @@ async def _checks() -> tuple[float, float, float]:
     The last two take turns, so that both see the same machine.
     """
     token, _ = access_tokens().mint(SESSION)
-    signed, _, signature = token.encode().rpartition(b".")
+    sent = token.encode()
+    signed, _, signature = sent.rpartition(b".")
     algorithm, raw = ECAlgorithm(ECAlgorithm.SHA256), decode(signature)
     key = SIGNING_KEYS.active.private_key.public_key()
 
@@ -85,8 +86,10 @@ async def _checks() -> tuple[float, float, float]:
                 jwks_url=issuer.url, redis_url=here.redis.url.reveal(),
             )  # fmt: skip
             async with guard() as warm, guard(cache_size=0) as cold:
+                # A text of its own each time, as a request brings it: its hash is not known yet.
                 cached = [
-                    await _batch(lambda: warm.verify(token), _CHECKS) for _ in range(_BATCHES)
+                    await _batch(lambda: warm.verify(sent.decode("latin-1")), _CHECKS)
+                    for _ in range(_BATCHES)
                 ]
                 bare, whole = list[float](), list[float]()
                 for _ in range(_BATCHES):
