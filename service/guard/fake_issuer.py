@@ -118,9 +118,10 @@ class FakeIssuer:
         lives = timedelta(seconds=self._access_ttl) if expires_in is None else expires_in
         lives = lives.total_seconds() if isinstance(lives, timedelta) else lives
         identity = fake_identity(user_id, methods=methods, age=age, expires_in=lives)
+        exp = identity.expires_at
         claims = {
             "iss": self.issuer, "aud": self.audience, "sub": identity.user_id,
-            "exp": identity.expires_at, "iat": min(int(now), identity.expires_at),
+            "exp": exp, "iat": max(min(int(now), exp), exp - int(self._access_ttl)),
             "jti": os.urandom(8).hex(), "sid": identity.session_id,
             "auth_time": identity.auth_time, "amr": list(identity.methods),
             "client_id": self.audience, "sat": opened_at,

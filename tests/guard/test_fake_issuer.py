@@ -1,6 +1,7 @@
 """What apps test themselves with: the real verifier, with keys and a feed that a test tells."""
 
 import asyncio
+import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -89,6 +90,18 @@ async def test_tokens_are_really_checked(issuer: FakeIssuer) -> None:
         assert await verdict(guard, access_tokens().mint(SESSION)[0]) == "refused"
         assert await verdict(guard, issuer.log_in(expires_in=-1).token) == "refused"
         assert await verdict(guard, issuer.log_in(expires_in=10).token) == "accepted"
+
+
+async def test_a_second_that_passes_meanwhile(
+    issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Makes no token that lives too long."""
+    async with issuer.verifier() as guard:
+        begun, looks = time.time(), iter([0.9, 1.1, 1.2, 1.3])
+        monkeypatch.setattr(time, "time", lambda: int(begun) + next(looks, 1.4))
+        token = issuer.log_in().token
+        monkeypatch.undo()
+        assert await verdict(guard, token) == "accepted"
 
 
 async def test_what_a_login_was_like(issuer: FakeIssuer) -> None:
