@@ -167,7 +167,7 @@ async def test_why_somebody_does_not_get_in(host: Host, ada: Person) -> None:
 
     arguments[1] = "delete"
     assert run_command(arguments, host.environment).returncode == 0
-    assert "There is no account" in host.run(title, fails=True)
+    assert "there is no such account" in host.run(title, fails=True)
 
 
 def test_every_section_with_commands_is_run() -> None:
