@@ -18,7 +18,8 @@ from service.accounts.users import Users
 from service.clock import system_clock
 from service.composition.operators import operations_beside
 from service.composition.people import create_services, metric_sources
-from service.composition.shared import create_password_policy, create_redis_client, create_shared
+from service.composition.shared import create_password_policy, create_shared
+from service.composition.tracing import Tracing
 from service.database.engine import open_database
 from service.errors import StoreUnavailable
 from service.keyring.kms.selection import open_key_services
@@ -78,7 +79,8 @@ def create_app(settings: Settings) -> ASGIApp:
             settings.database_pool,
             timedelta(milliseconds=settings.database_timeout_ms),
         )
-        redis = create_redis_client(settings)
+        tracing.start()
+        redis = tracing.redis_client()
         pool = HashingPool(usable_cores() // settings.workers)
         watch = KeyWatch(
             KeyStore(engine),
@@ -101,10 +103,10 @@ def create_app(settings: Settings) -> ASGIApp:
         problems = Problems(keys=lambda: watch.blocking, feed=lambda: marking.problem)
         parts = Parts(redis, engine, settings.kms, problems)
         ready = SharedStatus(parts)
-        users = Users(engine)
+        users = Users(engine, tracing.reader(engine))
         shared = create_shared(settings, redis, engine, keys, passwords, policy, users)
         services = create_services(shared, ready)
-        install(app, services)
+        install(app, tracing.services(services))
         if admin is not None:
             install_admin(admin, AdminServices(operations_beside(shared), services.api_keys))
         services.sessions.cut_offs.on_ended = ended
@@ -132,7 +134,9 @@ def create_app(settings: Settings) -> ASGIApp:
         await pool.close()
         await redis.aclose()
         await engine.dispose()
+        tracing.close()
 
+    tracing = Tracing(settings)
     proxies = TrustedProxies(settings.trusted_proxies)
     admin = None
     if place := settings.admin_bind:
@@ -163,10 +167,10 @@ def create_app(settings: Settings) -> ASGIApp:
     moved = {"/account/": "/account"} if settings.pages else None
     over_tls = settings.issuer.lower().startswith("https://")
     cors = Cors(settings.origins, settings.cookies) if settings.origins else None
-    public = RequestMiddleware(app, moved, proxies, over_tls, cors)
-    if admin is None:
-        return public
-    return AdminDispatch(public, RequestMiddleware(admin, None, proxies, over_tls))
+    served: ASGIApp = RequestMiddleware(app, moved, proxies, over_tls, cors)
+    if admin is not None:
+        served = AdminDispatch(served, RequestMiddleware(admin, None, proxies, over_tls))
+    return tracing.middleware(served, proxies)
 
 
 def from_environment() -> ASGIApp:

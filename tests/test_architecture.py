@@ -25,7 +25,7 @@ ROOMS = {
     # all that knows HTTP
     "web": (
         "operators api_keys authentication account_lifecycle confirmations events sessions "
-        "twofactor readiness accounts clock errors logs streams reply_times"
+        "twofactor readiness tracing accounts clock errors logs streams reply_times"
     ),
     # use cases
     "operators": (
@@ -49,7 +49,8 @@ ROOMS = {
     "readiness": "database redis errors",
     # leaves
     "accounts": "database clock errors",
-    "keyring": "database settings clock errors",
+    "keyring": "database settings tracing clock errors",
+    "tracing": "database redis",
     "access_tokens": "",
     "embedded": "settings redis errors",
     "redis": "settings rates reply_times errors",
@@ -68,7 +69,7 @@ ROOMS = {
 """Which rooms a room may import."""
 
 LIBRARIES = {
-    "litestar": "web app serving guard",
+    "litestar": "web app serving composition guard",
     "fastapi": "guard",
     "pytest": "guard",
     "httpx": "guard",
@@ -80,7 +81,7 @@ LIBRARIES = {
     "alembic": "database",
     "asyncpg": "database",
     "aiosqlite": "database",
-    "sqlalchemy": "database accounts api_keys keyring readiness composition cli",
+    "sqlalchemy": "database accounts api_keys keyring readiness tracing composition cli",
     "bcrypt": "accounts",
     "email_validator": "accounts",
     "idna": "accounts database",
@@ -94,6 +95,7 @@ LIBRARIES = {
     "pyotp": "twofactor",
     "jwt": "sessions guard access_tokens",
     "segno": "web",
+    "opentelemetry": "tracing web",
     "msgspec": EVERYTHING,
     "structlog": EVERYTHING,
 }

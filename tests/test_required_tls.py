@@ -58,6 +58,10 @@ IN_CLEAR = [
     ("VAULT_ADDR", {**VAULT, "VAULT_ADDR": f"HTTP://{FAR}:8200"}),
     ("VAULT_ADDR", {"VAULT_TOKEN": SECRET, "VAULT_ADDR": f"http://{FAR}"}),  # it still unwraps
     ("AWS_ENDPOINT_URL_KMS", {**AWS, "AWS_ENDPOINT_URL_KMS": f"http://{FAR}"}),
+    *(
+        (name, {"SERVICE_TRACING": "on", name: f"http://{FAR}:4318"})
+        for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    ),
     ("AWS_ENDPOINT_URL_KMS", {**AWS, "AWS_ENDPOINT_URL": f"http://{FAR}"}),
 ]
 

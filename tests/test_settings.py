@@ -135,6 +135,8 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "FEED_KINDS": (["1", "2"], ["0", "3", "one"]),
     "EVENTS_AGE": SECONDS,
     "EVENTS_MAX": (["100", "20000", "10000000"], ["99", "10000001", "-1", "many"]),
+    "TRACING": (["on", "off"], ["yes", "ON"]),
+    "TRACE_RATIO": (["0", "1", "0.25"], ["2", "-1", "1e-3", "0,1"]),
     "LOG_LEVEL": (["debug", "info", "warning", "error"], ["INFO", "trace"]),
     "LOG_FORMAT": (["json", "console"], ["JSON", "text", "auto"]),
 }

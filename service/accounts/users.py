@@ -28,7 +28,7 @@ from service.accounts.user_rows import (
 )
 from service.clock import milliseconds, moment
 from service.database.engine import store_errors
-from service.database.reader import MOST_USERS, AccountState, open_reader
+from service.database.reader import MOST_USERS, AccountState, Reader, open_reader
 from service.errors import EmailTaken, StoreUnavailable
 
 __all__ = ["MOST_USERS", "AccountState", "Credentials", "User", "Users"]
@@ -67,9 +67,9 @@ class Users:
     While the store is away, rows in memory are good as they are.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, reader: Reader | None = None) -> None:
         self._engine = engine
-        self._reader = open_reader(engine)
+        self._reader = reader or open_reader(engine)
         self._get = self._reader.spell(GET)
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()  # the latest used last
         self._away = False

@@ -37,7 +37,8 @@ def connections_in_clear(settings: Settings, environ: Mapping[str, str]) -> list
         SettingsError: a setting cannot be read.
     """
     found = [_redis(settings), _database(settings, environ), _vault(settings, environ)]
-    return [each for each in (*found, _aws(settings)) if each is not None]
+    found += [_aws(settings), _traces(settings, environ)]
+    return [each for each in found if each is not None]
 
 
 def is_here(host: str) -> bool:
@@ -102,6 +103,14 @@ def _aws(settings: Settings) -> InClear | None:
     if not _in_clear(aws_endpoint(settings)):
         return None
     return InClear("AWS_ENDPOINT_URL_KMS", "must begin with https:// (SERVICE_KMS=aws)")
+
+
+def _traces(settings: Settings, environ: Mapping[str, str]) -> InClear | None:
+    names = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    name = next((name for name in names if environ.get(name)), None)
+    if not settings.tracing or name is None or not _in_clear(environ[name]):
+        return None
+    return InClear(name, "must begin with https:// (SERVICE_TRACING=on)")
 
 
 def _in_clear(url: str) -> bool:

@@ -1,5 +1,6 @@
 """Makes what several use cases stand on: clients, tokens, sessions, tickets, rows of users."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import msgspec
@@ -36,7 +37,9 @@ from service.twofactor.pending import PendingEnrolments
 from service.twofactor.recovery_codes import RecoveryDigests
 
 
-def create_redis_client(settings: Settings) -> RedisClient:
+def create_redis_client(
+    settings: Settings, kind: Callable[..., RedisClient] = RedisClient
+) -> RedisClient:
     """Create the client of the Redis that the settings name."""
     timing = Timing(
         timedelta(milliseconds=settings.redis_connect_timeout_ms),
@@ -44,7 +47,7 @@ def create_redis_client(settings: Settings) -> RedisClient:
     )
     bounds = Bounds(settings.events_max, settings.limit_calls if settings.rate_limit else None)
     replicas = settings.redis_min_replicas
-    return RedisClient(
+    return kind(
         settings.redis_url, replicas, timing, settings.issuer, bounds, refuse_without_rights
     )
 

@@ -47,6 +47,15 @@ clock of ours by which it judges nothing."""
 _LINE = re.compile(r"user_script:(\d+)")
 
 
+_NAMES: dict[str, str] = {}
+"""The file, or the function, of each script that was run, by its digest."""
+
+
+def name_of(command: Sequence[Argument]) -> str | None:
+    """Name the script that a command calls by its digest; `None` where it calls none so."""
+    return _NAMES.get(str(command[1])) if command[0] == "EVALSHA" else None
+
+
 class Declared:
     """The keys and arguments that a function declares, in their order, as callers give them."""
 
@@ -162,6 +171,7 @@ class Source:
         source = before + "\n" + lua.bind(self._source, self._values)
         digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
         self._spelt[before] = source, digest
+        _NAMES[digest] = self._lines[-1][0]
         return source, digest
 
     def _located(self, message: str, before: str) -> str:

@@ -24,6 +24,7 @@ from service.settings.values import (
     label,
     one_of,
     parser_of,
+    ratio,
     url,
 )
 
@@ -109,6 +110,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     feed_kinds: Annotated[Literal[1, 2], integer(1, 2)] = 2
     events_age: timedelta = timedelta(days=7)
     events_max: Annotated[int, integer(100, 10_000_000)] = 20_000
+    tracing: bool = False
+    trace_ratio: Annotated[float, ratio] = 0.01
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Annotated[Literal["json", "console"] | None, one_of("json", "console")] = (
         None  # the latter where standard output is a terminal

@@ -5,6 +5,7 @@ the text itself, which may be a secret.
 """
 
 import ipaddress
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -76,6 +77,13 @@ def _seconds(text: str) -> timedelta:
         return _LONGEST
     except ValueError:
         raise ValueError("must be a whole number of seconds ≥ 1") from None
+
+
+def ratio(text: str) -> float:
+    """Parse a part of a whole, as a decimal fraction."""
+    if not re.fullmatch(r"0(\.[0-9]{1,9})?|1(\.0{1,9})?", text):
+        raise ValueError("must be a number from 0 to 1, such as 0.01")
+    return float(text)
 
 
 def delay(text: str) -> timedelta:

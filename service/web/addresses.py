@@ -60,6 +60,10 @@ class TrustedProxies:
         heard = entries[-proxies] if proxies <= len(entries) else entries[0]
         return "https" if heard == b"https" else "http"
 
+    def trust(self, peer: str) -> bool:
+        """Tell whether the peer of a connection is one of these proxies."""
+        return self._trusts(parse(peer))
+
     def _trusts(self, address: Address | None) -> bool:
         return address is not None and any(address in network for network in self._networks)
 

@@ -33,6 +33,10 @@ API_KEY = "api_key"
 log = structlog.get_logger()
 
 
+TRACE = "trace"
+"""Where in a request's state its trace id stands, if it has one."""
+
+
 class RequestLine(msgspec.Struct, omit_defaults=True, tag_field="event", tag="request"):
     """The log line of a request. It names the route, not the path as sent: that may hold secrets.
 
@@ -41,6 +45,7 @@ class RequestLine(msgspec.Struct, omit_defaults=True, tag_field="event", tag="re
     answer was handed to the server; `ip` is the client's address where it is known. `code` is that
     of an error, and `reason` says it for operators; then `user` is whom it is about, or
     `account` the keyed digest of an address that nobody may have.
+    `trace` is the id of the trace, where the request is traced.
     """
 
     level: str
@@ -57,6 +62,7 @@ class RequestLine(msgspec.Struct, omit_defaults=True, tag_field="event", tag="re
     account: str | None = None
     code: str = ""
     reason: str = ""
+    trace: str | None = None
 
 
 class Exchange:
@@ -169,6 +175,7 @@ class Exchange:
                 account=None if user_id else about.account.hex() or None,
                 code=code,
                 reason=reason,
+                trace=state.get(TRACE),
             )
         )
 

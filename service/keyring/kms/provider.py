@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from service.errors import KeyServiceUnavailable, SealBroken, ServiceError, StartupError
 from service.keyring.envelope import DATA_KEY_SIZE
+from service.tracing.spans import span
 
 FORMATS = {b"\x01": "local", b"\x02": "aws", b"\x03": "vault", b"\x04": "pkcs11"}
 """The key service that has wrapped a data key, by the first byte of the result."""
@@ -59,7 +60,8 @@ class KeyServices:
 
     def wrap(self, data_key: bytes, aad: bytes) -> bytes:
         """Have the current key service wrap a data key."""
-        return self._providers[self.current].wrap(data_key, aad)
+        with span(f"wrap by {self.current}", rare=True):
+            return self._providers[self.current].wrap(data_key, aad)
 
     def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
         """Have the key service that has wrapped a data key unwrap it."""
@@ -71,7 +73,8 @@ class KeyServices:
                 raise type(error)(
                     f"a data key is still wrapped by {name}, which is not set up: {error}"
                 ) from None
-        return self._providers[name].unwrap(wrapped, aad)
+        with span(f"unwrap by {name}", rare=True):
+            return self._providers[name].unwrap(wrapped, aad)
 
 
 def wrapped_by(wrapped: bytes) -> str:

@@ -1,0 +1,113 @@
+"""Puts what makes spans in the place of what it wraps, where `SERVICE_TRACING=on`."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from litestar.types import ASGIApp
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service import __version__
+from service.composition.shared import create_redis_client
+from service.database.reader import Reader, open_reader
+from service.errors import SettingsError
+from service.redis.client import RedisClient
+from service.settings import Settings
+from service.tracing import spans
+from service.web.addresses import TrustedProxies
+from service.web.services import Services
+
+if TYPE_CHECKING:
+    from service.tracing.telemetry import Telemetry
+
+_USE_CASES = (
+    "accounts",
+    "reauthentication",
+    "before_enrolment",
+    "password_change",
+    "own_account",
+    "password_reset",
+    "second_step",
+    "identities",
+    "enrolments",
+    "second_factor",
+    "sessions",
+)
+
+
+class Tracing:
+    """What makes spans of this process, and what is wrapped by it; off: what would be wrapped."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Find the libraries if the settings need them.
+
+        Raises:
+            SettingsError: they are not installed.
+        """
+        self._settings = settings
+        self._make = _library() if settings.tracing else None
+        self._telemetry: Telemetry | None = None
+
+    def start(self) -> None:
+        """Begin to make spans, if the settings say so, until `close`."""
+        if self._make is not None:
+            self._telemetry = self._make(self._settings.trace_ratio, __version__)
+            spans.use(self._telemetry)
+
+    def redis_client(self) -> RedisClient:
+        """Create the client of Redis."""
+        if self._telemetry is None:
+            return create_redis_client(self._settings)
+        from service.tracing.wrapped import TracedRedisClient
+
+        return create_redis_client(self._settings, partial(TracedRedisClient, self._telemetry))
+
+    def reader(self, engine: AsyncEngine) -> Reader:
+        """Make the reader of a user store, and trace its statements."""
+        reader = open_reader(engine)
+        if self._telemetry is None:
+            return reader
+        from service.tracing.wrapped import TracedReader, system_of, trace_statements
+
+        trace_statements(engine, self._telemetry)
+        return TracedReader(reader, self._telemetry, system_of(engine))
+
+    def services(self, services: Services) -> Services:
+        """Trace the calls of use cases."""
+        if self._telemetry is None:
+            return services
+        from service.tracing.wrapped import TracedUseCase
+
+        traced: dict[str, Any] = {
+            name: TracedUseCase(use_case, self._telemetry)
+            for name in _USE_CASES
+            if (use_case := getattr(services, name)) is not None
+        }
+        return msgspec.structs.replace(services, **traced)
+
+    def middleware(self, app: ASGIApp, proxies: TrustedProxies) -> ASGIApp:
+        """Trace the requests to an app."""
+        if self._make is None:
+            return app
+        from service.web.tracing import TracingMiddleware
+
+        return TracingMiddleware(app, lambda: self._telemetry, proxies)
+
+    def close(self) -> None:
+        """Send what is left, for two seconds at the most."""
+        if self._telemetry is not None:
+            spans.use(None)
+            self._telemetry.close()
+            self._telemetry = None
+
+
+def _library() -> "type[Telemetry]":
+    try:
+        from service.tracing.telemetry import Telemetry
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "opentelemetry":
+            raise
+        raise SettingsError(
+            "SERVICE_TRACING=on needs OpenTelemetry: pip install 'openshow-auth[otel]'"
+        ) from None
+    return Telemetry
