@@ -7,7 +7,7 @@ Needs neither the rest of the service nor its dependencies. Apps install the dis
 
 from .counters import GuardCounters
 from .errors import GuardError, GuardUnavailable, NotStarted, TokenRefused
-from .identity import Identity
+from .identity import Identity, current_identity
 from .verifier import Verifier
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "NotStarted",
     "TokenRefused",
     "Verifier",
+    "current_identity",
 ]

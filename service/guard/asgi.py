@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from .asgi_types import ASGIApp, Message, Receive, Scope, Send
 from .gate import Gate
-from .options import check_verifier
+from .options import check_verifier, check_yes_or_no
 from .path_rules import PathRules
 from .rules import Requirement
 from .verifier import Verifier
@@ -29,6 +29,7 @@ class GuardMiddleware:
         optional: Iterable[str] = (),
         require: Mapping[str, Requirement] = MappingProxyType({}),
         allow_preflight: bool = False,
+        allow_cookie: bool = False,
     ) -> None:
         """Wrap an app. Nothing is started yet.
 
@@ -39,18 +40,21 @@ class GuardMiddleware:
             require: what the login must have been like, by path: `/pay` itself, `/admin/` and all
                 below it, `/` everything; of several that fit, all.
             allow_preflight: let CORS preflights through, for an app that answers them inside.
+            allow_cookie: take the token of an `EventSource` of this origin from its cookie.
 
         Raises:
             ValueError: what is listed is no path, two lists contradict each other, or another
                 argument cannot be used.
         """
         check_verifier(verifier)
-        if not isinstance(allow_preflight, bool):
-            raise ValueError("allow_preflight is True or False")
+        check_yes_or_no("allow_preflight", allow_preflight)
+        check_yes_or_no("allow_cookie", allow_cookie)
         self._app = app
         self._verifier = verifier
         rules = PathRules(public, optional, require)
-        self._gate = Gate(app, verifier, rules, allow_preflight=allow_preflight)
+        self._gate = Gate(
+            app, verifier, rules, allow_preflight=allow_preflight, allow_cookie=allow_cookie
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a scope. One of an unknown type is refused, since nobody can say what it may do."""

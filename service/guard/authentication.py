@@ -5,7 +5,7 @@ The answers are those of the service itself (docs/api.md): the same shape, codes
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 import msgspec
@@ -14,10 +14,6 @@ from .errors import GuardUnavailable, NotStarted, TokenRefused
 from .identity import Identity
 from .verifier import Verifier
 
-Headers = Iterable[tuple[bytes, bytes]]
-"""As in an ASGI scope: names in lower case."""
-
-_AUTHORIZATION = b"authorization"
 _CHALLENGE = 'Bearer realm="openshow"'
 """As the service has it. RFC 6750, section 3: there is one parameter at least."""
 _UNAUTHORIZED, _TRY_AGAIN = 4401, 1013
@@ -65,32 +61,12 @@ class Refused(Exception):
         self.answer = answer
 
 
-def bearer_token(headers: Headers) -> str:
-    """Read the credential of RFC 6750, section 2.1. The case of the scheme does not matter.
-
-    It is taken from the one Authorization header, never from the query string or the body: those
-    end up in logs.
-
-    Raises:
-        Refused: there is none, or two headers of which others may see the one and we the other.
-    """
-    # In lower case, says ASGI. A name that is not would hide a second credential.
-    sent = [value for name, value in headers if len(name) == 13 and name.lower() == _AUTHORIZATION]
-    tokens = [value[7:].strip() for value in sent if value[:7].lower() == b"bearer "]
-    if not any(tokens):
-        raise Refused(NO_CREDENTIAL)
-    if len(sent) > 1:
-        raise Refused(INVALID_TOKEN)
-    return tokens[0].decode("latin-1")
-
-
-async def identify(verifier: Verifier, headers: Headers) -> Identity:
-    """Find out who sent a request with these headers. Start the verifier where nobody has.
+async def identify(verifier: Verifier, token: str) -> Identity:
+    """Find out whose token it is. Start the verifier where nobody has.
 
     Raises:
         Refused: nobody who may pass, or it cannot be known at the moment.
     """
-    token = bearer_token(headers)
     try:
         try:
             return await verifier.verify(token)
@@ -101,20 +77,6 @@ async def identify(verifier: Verifier, headers: Headers) -> Identity:
         raise Refused(INVALID_TOKEN) from None
     except GuardUnavailable as error:
         raise Refused(_unavailable(error)) from error
-
-
-async def identify_if_any(verifier: Verifier, headers: Headers) -> Identity | None:
-    """Find out who sent a request, or return None where it has no credential.
-
-    Raises:
-        Refused: it has one that does not count, or it cannot be known at the moment.
-    """
-    try:
-        return await identify(verifier, headers)
-    except Refused as refused:
-        if refused.answer is NO_CREDENTIAL:
-            return None
-        raise
 
 
 def check_authentication(

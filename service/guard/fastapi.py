@@ -22,9 +22,11 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
-from .authentication import Answer, Refused, identify, identify_if_any
-from .identity import Identity
-from .options import check_verifier
+from .asgi_types import ASGIApp, Receive, Scope, Send
+from .authentication import NO_CREDENTIAL, Answer, Refused, identify
+from .credentials import credential
+from .identity import Identity, current
+from .options import check_verifier, check_yes_or_no
 from .rules import Requirement, check_optional
 from .verifier import Verifier
 
@@ -45,6 +47,7 @@ def install(app: FastAPI, verifier: Verifier) -> None:
 
     app.router.lifespan_context = lifespan
     app.add_exception_handler(_Refusal, _respond)
+    app.add_middleware(_OwnContext)
 
 
 def require(
@@ -53,12 +56,14 @@ def require(
     methods: Iterable[str] = (),
     max_age: timedelta | float | None = None,
     optional: bool = False,
+    allow_cookie: bool = False,
 ) -> "Required":
     """Make a dependency that yields the `Identity` of the caller, for HTTP and WebSocket routes.
 
     With `methods`, such as `{"otp"}`, the login must have used all of these (`amr`, RFC 8176); with
     `max_age`, a timedelta or seconds, it must not be longer ago. Else the client is told to prove
     anew who it is (RFC 9470). With `optional` it yields `None` for a request without a credential.
+    With `allow_cookie` it takes the token of an `EventSource` of this origin from its cookie.
     The same arguments make an equal dependency: `app.dependency_overrides[require(verifier)] = …`.
 
     Raises:
@@ -67,19 +72,27 @@ def require(
     check_verifier(verifier)
     requirement = Requirement(methods=methods, max_age=max_age)
     check_optional(optional, requirement)
-    return Required(verifier, requirement, optional=optional)
+    check_yes_or_no("allow_cookie", allow_cookie)
+    return Required(verifier, requirement, optional=optional, allow_cookie=allow_cookie)
 
 
 class Required(SecurityBase):
     """What `require` makes. As a `SecurityBase`, it shows in the OpenAPI document."""
 
-    def __init__(self, verifier: Verifier, requirement: Requirement, *, optional: bool) -> None:
+    def __init__(
+        self,
+        verifier: Verifier,
+        requirement: Requirement,
+        *,
+        optional: bool,
+        allow_cookie: bool,
+    ) -> None:
         self.scheme_name = "bearer"
         self.model = HTTPBearer(bearerFormat="JWT")
         self._verifier = verifier
         self._requirement = requirement
         self._optional = optional
-        self._identify = identify_if_any if optional else identify
+        self._allow_cookie = allow_cookie
 
     def __eq__(self, other: object) -> bool:
         """Whether it asks the same: so `dependency_overrides` finds one that is written inline."""
@@ -90,20 +103,37 @@ class Required(SecurityBase):
 
     @property
     def _asked(self) -> tuple[object, ...]:
-        return id(self._verifier), self._requirement, self._optional
+        return id(self._verifier), self._requirement, self._optional, self._allow_cookie
 
     async def __call__(self, connection: HTTPConnection) -> Identity | None:
         scope = connection.scope
         try:
-            identity = await self._identify(self._verifier, scope["headers"])
-            if identity is not None:
-                self._requirement.check(identity)
+            token = credential(scope, allow_cookie=self._allow_cookie)
+            identity = await identify(self._verifier, token)
+            self._requirement.check(identity)
         except Refused as refused:
             answer = refused.answer
+            if answer is NO_CREDENTIAL and self._optional:
+                return None
             if scope["type"] == "websocket" and not _can_be_answered(scope):
                 raise WebSocketException(answer.close_code, answer.code) from refused
             raise _Refusal(answer) from refused
+        current.set(identity)
         return identity
+
+
+class _OwnContext:
+    """Middleware that takes back who is current, where requests share a context."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        before = current.set(None)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            current.reset(before)
 
 
 class _Refusal(HTTPException):

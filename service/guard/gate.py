@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from .asgi_types import ASGIApp, Message, Receive, Scope, Send
-from .authentication import Answer, Refused, identify, identify_if_any
-from .identity import Identity
+from .authentication import NO_CREDENTIAL, Answer, Refused, identify
+from .credentials import credential, offered_tokens
+from .identity import current
 from .rules import CLOSED, OPTIONAL, PUBLIC, Rule
 from .verifier import Verifier
 
@@ -27,40 +28,50 @@ class Gate:
         rule_of: Callable[[Scope], Rule],
         *,
         allow_preflight: bool = False,
+        allow_cookie: bool = False,
     ) -> None:
         self._app = app
         self._verifier = verifier
         self._rule_of = rule_of
         self._allow_preflight = allow_preflight
+        self._allow_cookie = allow_cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a scope of the type `http` or `websocket`."""
-        identity: Identity | None = None
+        identity = token = None
         rule = self._rule_of(scope)
         if rule is not PUBLIC and not (self._allow_preflight and _is_preflight(scope)):
             try:
-                if rule is CLOSED:  # as most are, so without another call
-                    identity = await identify(self._verifier, scope["headers"])
-                else:
-                    identity = await self._identify(rule, scope)
+                token = self._token(rule, scope)
+                if token is not None:
+                    identity = await identify(self._verifier, token)
+                    if rule is not CLOSED:  # as most are
+                        rule.requirement.check(identity)
             except Refused as refused:
                 await _refuse(refused.answer, scope, receive, send)
                 return
+        if scope["type"] == "websocket":
+            offered_tokens(scope)  # also where nobody asks for them, the app shall not see them
         # A dict of its own: some servers hand the same one to every request.
         scope["state"] = {**(scope.get("state") or {}), "identity": identity}
-        if identity is None or scope["type"] == "http":
-            await self._app(scope, receive, send)
-        else:
-            socket = _WatchedSocket(self._verifier, scope, receive, send)
-            await self._app(scope, socket.receive, socket.send)
+        before = current.set(identity)
+        try:
+            if token is None or scope["type"] == "http":
+                await self._app(scope, receive, send)
+            else:
+                socket = _WatchedSocket(self._verifier, token, receive, send)
+                await self._app(scope, socket.receive, socket.send)
+        finally:
+            current.reset(before)
 
-    async def _identify(self, rule: Rule, scope: Scope) -> Identity | None:
-        """Find out who calls, as far as the rule asks for it, and hold it against the rule."""
-        if rule is OPTIONAL:
-            return await identify_if_any(self._verifier, scope["headers"])
-        identity = await identify(self._verifier, scope["headers"])
-        rule.requirement.check(identity)
-        return identity
+    def _token(self, rule: Rule, scope: Scope) -> str | None:
+        """Return the credential; None where there is none and need not be."""
+        try:
+            return credential(scope, allow_cookie=self._allow_cookie)
+        except Refused as refused:
+            if rule is OPTIONAL and refused.answer is NO_CREDENTIAL:
+                return None
+            raise
 
 
 class _WatchedSocket:
@@ -69,9 +80,9 @@ class _WatchedSocket:
     It may stay open for days; a logout has to end it as it ends everything else.
     """
 
-    def __init__(self, verifier: Verifier, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, verifier: Verifier, token: str, receive: Receive, send: Send) -> None:
         self._verifier = verifier
-        self._headers = scope["headers"]
+        self._token = token
         self._receive = receive
         self._send = send
         self._closed = 0
@@ -96,7 +107,7 @@ class _WatchedSocket:
         if self._closed:  # for good, whatever can be said now
             return self._closed
         try:
-            await identify(self._verifier, self._headers)
+            await identify(self._verifier, self._token)
         except Refused as refused:
             self._closed = refused.answer.close_code
             await self._send(_close(refused.answer))

@@ -1,5 +1,7 @@
 """The identity behind a checked access token."""
 
+from contextvars import ContextVar
+
 import msgspec
 
 
@@ -16,3 +18,15 @@ class Identity(msgspec.Struct, frozen=True):
     """How (`amr`, RFC 8176): `("pwd",)`; with a second factor also `otp` and `mfa`."""
     expires_at: int
     """`exp`: from then on the token is refused."""
+
+
+current: ContextVar[Identity | None] = ContextVar("openshow_guard_identity", default=None)
+"""Of the request that is being served. Whoever sets it takes it back when that was answered."""
+
+
+def current_identity() -> Identity | None:
+    """Return who sent the request that is being served, for code far from it.
+
+    None: nobody did who was asked for a credential, or no request is being served.
+    """
+    return current.get()

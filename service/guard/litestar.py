@@ -25,7 +25,7 @@ from litestar.types import ASGIApp, Scope
 from . import asgi_types
 from .gate import Gate
 from .identity import Identity
-from .options import check_verifier
+from .options import check_verifier, check_yes_or_no
 from .rules import CLOSED, OPTIONAL, PUBLIC, Requirement, Rule, check_optional
 from .verifier import Verifier
 
@@ -35,13 +35,23 @@ _SCHEME = "bearer"
 class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
     """Adds middleware, the dependency `identity`, and the security scheme in OpenAPI."""
 
-    def __init__(self, verifier: Verifier) -> None:
-        """Leave it to the app to start and stop the verifier. Raises ValueError if it is none."""
+    def __init__(self, verifier: Verifier, *, allow_cookie: bool = False) -> None:
+        """Leave it to the app to start and stop the verifier.
+
+        `allow_cookie`: take the token of an `EventSource` of this origin from its cookie.
+
+        Raises:
+            ValueError: it is no verifier, or another argument cannot be used.
+        """
         check_verifier(verifier)
+        check_yes_or_no("allow_cookie", allow_cookie)
+        self._allow_cookie = allow_cookie
         self._verifier = verifier
         self._rules: dict[Any, Rule] = {}
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        if any(isinstance(it, GuardPlugin) and it is not self for it in app_config.plugins):
+            raise ValueError("an app takes one GuardPlugin; give each verifier an app to mount")
         app_config.lifespan = [self._running, *(app_config.lifespan or ())]
         app_config.middleware.insert(0, self._middleware)
         app_config.dependencies["identity"] = Provide(_identity, sync_to_thread=False)
@@ -72,7 +82,8 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
 
     def _middleware(self, app: ASGIApp) -> ASGIApp:
         inner = cast("asgi_types.ASGIApp", app)  # the same protocol, typed scope by scope
-        return cast("ASGIApp", Gate(inner, self._verifier, self._rule_of))
+        gate = Gate(inner, self._verifier, self._rule_of, allow_cookie=self._allow_cookie)
+        return cast("ASGIApp", gate)
 
     def _rule_of(self, scope: asgi_types.Scope) -> Rule:
         handler = scope["route_handler"]

@@ -101,6 +101,12 @@ def check_verifier(given: object) -> None:
         raise ValueError(f"verifier must be a Verifier, not {type(given).__name__}")
 
 
+def check_yes_or_no(name: str, given: object) -> None:
+    """Make sure that an argument is True or False. Raises ValueError, which names it."""
+    if not isinstance(given, bool):
+        raise ValueError(f"{name} is True or False")
+
+
 def login_methods(given: object) -> frozenset[str]:
     """Read a collection of values of `amr`. A single text would be taken for its letters.
 

@@ -8,7 +8,7 @@ import msgspec
 
 from .authentication import check_authentication
 from .identity import Identity
-from .options import login_methods, seconds
+from .options import check_yes_or_no, login_methods, seconds
 
 
 class Requirement:
@@ -86,8 +86,7 @@ def check_optional(given: object, requirement: Requirement) -> None:
     Raises:
         ValueError: it is not.
     """
-    if not isinstance(given, bool):
-        raise ValueError("optional is True or False")
+    check_yes_or_no("optional", given)
     if given and requirement:
         raise ValueError(
             "optional: whoever need not log in cannot be asked how; no methods, no max_age"

@@ -12,6 +12,7 @@ from .guard import (
     NotStarted,
     TokenRefused,
     Verifier,
+    current_identity,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "NotStarted",
     "TokenRefused",
     "Verifier",
+    "current_identity",
 ]

@@ -23,7 +23,9 @@ async def inner(scope: Any, receive: Any, send: Any) -> None:
     user = identity.user_id if identity else None
     if scope["type"] == "websocket":
         await receive()
-        await send({"type": "websocket.accept"})
+        await send(
+            {"type": "websocket.accept", "subprotocol": next(iter(scope["subprotocols"]), None)}
+        )
         await send({"type": "websocket.send", "text": str(user)})
         await send({"type": "websocket.close", "code": 1000})
         return

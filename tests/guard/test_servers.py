@@ -77,6 +77,7 @@ class Pod:
                         break  # whatever it is, the connection may stay open
             except ConnectionResetError:
                 pass
+        self.answer = answer
         if not answer:
             return 0, ""
         top, _, rest = answer.partition(b"\r\n\r\n")
@@ -193,3 +194,15 @@ async def test_websockets(pod: Pod, parts: Parts) -> None:
     for credential in ("", bearer("junk"), bearer(ann.access_token) + bearer(bob.access_token)):
         assert pod.ask(UPGRADE + credential)[0] in (400, 401, 403)
     assert pod.ask(UPGRADE + bearer(ann.access_token))[0] == 101
+    offer = f"\nSec-WebSocket-Protocol: openshow.bearer.{ann.access_token}, chat"
+    assert pod.ask(UPGRADE + offer)[0] == 101
+    assert b"\nsec-websocket-protocol: chat\r" in pod.answer.lower()
+    assert ann.access_token.encode() not in pod.answer
+    again = f", openshow.bearer.{bob.access_token}"
+    for two in (
+        offer + bearer(bob.access_token),
+        offer + again,
+        offer + offer.replace("chat", "other"),
+    ):
+        assert pod.ask(UPGRADE + two)[0] in (400, 401, 403)
+    assert ann.access_token not in pod.output
