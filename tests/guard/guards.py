@@ -1,12 +1,14 @@
 """Guards as tests use them."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 from tools.testbed.issuer import Issuer
 from tools.testbed.parts import CLIENT, Parts
+from tools.testbed.waiting import PATIENCE
 
 from service.errors import StoreUnavailable
 from service.guard import GuardUnavailable, TokenRefused, Verifier
@@ -79,6 +81,18 @@ async def verdict(guard: Verifier, token: str) -> str:
     except GuardUnavailable:
         return "unavailable"
     return "accepted"
+
+
+async def settled(guard: Verifier, token: str) -> str:
+    """`accepted` or `refused`: the first that it says.
+
+    Without time for as long as its bound, as on a busy machine, it says `unavailable` and reads on.
+    """
+    patience = time.monotonic() + PATIENCE
+    while (said := await verdict(guard, token)) == "unavailable":
+        assert time.monotonic() < patience, "it knows nothing"
+        await asyncio.sleep(0.01)
+    return said
 
 
 async def refuses(guard: Verifier, token: str) -> bool:

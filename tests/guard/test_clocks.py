@@ -15,7 +15,7 @@ from tools.testbed.waiting import eventually
 
 from service.guard import Verifier
 from service.guard.revocations import _MOST_FAR, Shard
-from tests.guard.guards import Guards, log_out, refuses, verdict
+from tests.guard.guards import Guards, log_out, refuses, settled, verdict
 from tests.support.looking import ON_VALKEY
 
 FAR, NEAR, X, MINE = b"far" * 4, b"near" * 3, b"x" * 12, b"mine" * 3
@@ -48,7 +48,7 @@ async def test_how_far_ahead_a_token_may_expire(
 ) -> None:
     """A minute more than a life; past it the log says why, once a minute, without the token."""
     guard = await guards.start()
-    assert await verdict(guard, minted(ahead=55)) == "accepted"
+    assert await settled(guard, minted(ahead=55)) == "accepted"
     assert not caplog.records
     for ahead in (65, 1200, 40 * 86_400):
         token = minted(ahead)
@@ -106,7 +106,7 @@ async def test_the_guards_clock_is_put_back(
     session = parts.access_tokens.verify(pair.access_token)
     theirs = msgspec.structs.replace(SESSION, user_id=session.user_id, id=session.session_id)
     token = access_tokens(life=timedelta(seconds=2)).mint(theirs)[0]
-    assert await verdict(guard, token) == "accepted"
+    assert await settled(guard, token) == "accepted"
     await log_out(parts, pair)
     await eventually(lambda: refuses(guard, token))
     clock.ahead = -6.0

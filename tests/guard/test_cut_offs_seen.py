@@ -13,7 +13,7 @@ from service.guard import Verifier
 from service.redis.keys import BUCKETS
 from service.sessions.token_pair import TokenPair
 from tests.guard.feed_writer import FeedWriter
-from tests.guard.guards import Guards, refuses, verdict
+from tests.guard.guards import Guards, refuses, settled
 from tests.support.looking import ON_VALKEY
 
 pytestmark = ON_VALKEY
@@ -44,7 +44,7 @@ async def three(
 
 
 async def told(three: list[Verifier], *pairs: TokenPair) -> set[str]:
-    return {await verdict(guard, pair.access_token) for guard in three for pair in pairs}
+    return {await settled(guard, pair.access_token) for guard in three for pair in pairs}
 
 
 async def seen(three: list[Verifier], *pairs: TokenPair) -> None:
@@ -89,7 +89,7 @@ async def test_everybody(parts: Parts, guards: Guards, three: list[Verifier]) ->
     for pair in await opening:  # before it or after it, and to the service as to the guards
         alive = await lives(parts, pair)
         for guard in three:
-            assert await verdict(guard, pair.access_token) == ("accepted" if alive else "refused")
+            assert await settled(guard, pair.access_token) == ("accepted" if alive else "refused")
     assert await told([starting], *pairs) == {"refused"}
     assert await told([starting], *later) == {"accepted"}
     for pair in pairs:

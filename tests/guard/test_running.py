@@ -2,7 +2,6 @@
 
 import asyncio
 import warnings
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from service.guard.fastapi import install, require
 from service.keyring import signing
 from service.keyring.signing import SigningKeys
 from tests.guard.exchange import ask, bearer, running
-from tests.guard.guards import Guards, log_out, refuses, verdict
+from tests.guard.guards import Guards, log_out, refuses, settled, verdict
 from tests.support.looking import ON_VALKEY
 
 with warnings.catch_warnings():  # Starlette would rather have the next httpx
@@ -47,7 +46,7 @@ async def test_it_works_more_than_once(parts: Parts, guards: Guards, mode: str) 
     first, second = await parts.open(USER), await parts.open(USER)
     for _ in range(3):
         async with guard:
-            assert await verdict(guard, second.access_token) == "accepted"
+            assert await settled(guard, second.access_token) == "accepted"
             if mode != "offline":
                 if await verdict(guard, first.access_token) == "accepted":
                     await log_out(parts, first)
@@ -63,13 +62,13 @@ async def test_what_ends_between_two_runs(parts: Parts, guards: Guards, issuer: 
     guard = guards.new(jwks_floor=0)
     pair = await parts.open(USER)
     async with guard:
-        assert await verdict(guard, pair.access_token) == "accepted"
+        assert await settled(guard, pair.access_token) == "accepted"
     await log_out(parts, pair)
     async with guard:
         assert await refuses(guard, pair.access_token)
     living = await parts.open(USER)
     async with guard:
-        assert await verdict(guard, living.access_token) == "accepted"
+        assert await settled(guard, living.access_token) == "accepted"
     issuer.publish(OTHER_KEYS)
     async with guard:
         assert await refuses(guard, living.access_token)
@@ -86,7 +85,7 @@ async def test_at_the_same_time_it_works_once(guards: Guards) -> None:
         with pytest.raises(RuntimeError, match="runs already"):
             await guard.__aenter__()
         token, _ = access_tokens().mint(SESSION)
-        assert await verdict(guard, token) == "accepted"
+        assert await settled(guard, token) == "accepted"
 
         def elsewhere() -> None:
             async def enter() -> None:
@@ -96,7 +95,7 @@ async def test_at_the_same_time_it_works_once(guards: Guards) -> None:
             asyncio.run(enter())
 
         await asyncio.to_thread(elsewhere)
-        assert await verdict(guard, token) == "accepted"
+        assert await settled(guard, token) == "accepted"
 
 
 def fastapi_app(verifier: Verifier) -> FastAPI:
@@ -152,7 +151,7 @@ async def test_the_first_request_starts_it(
     parts: Parts, guards: Guards, issuer: Issuer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Fifty at once share one start and wait for it; the feed is followed from then on."""
-    verifier = guards.new(bound=timedelta(seconds=2))
+    verifier = guards.new()
     served = GuardMiddleware(app, verifier=verifier, public=["/health"])
     pair, living = await parts.open(USER), await parts.open(USER)
     assert (await ask(served, "/health")).status == 200

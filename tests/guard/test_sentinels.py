@@ -18,7 +18,7 @@ from service.guard.sentinels import NoPrimary, Sentinels
 from service.redis.client import RedisClient
 from service.redis.feed_marking import FeedMarking
 from service.redis.url import RedisUrl
-from tests.guard.guards import ISSUER, Guards, log_out, marked, refuses, verdict
+from tests.guard.guards import ISSUER, Guards, log_out, marked, refuses, settled, verdict
 from tests.support.silent_peer import silent_peer
 
 USER = bytes(16)
@@ -81,11 +81,11 @@ async def test_a_made_up_epoch(
         feed, strict = await guards.start(bound=BOUND), await guards.start(mode="strict")
         pair, living = await parts.open(USER), await parts.open(USER)
         for each in (feed, strict):
-            assert await verdict(each, living.access_token) == "accepted"
+            assert await settled(each, living.access_token) == "accepted"
         await log_out(parts, pair)
         for each in (feed, strict):
             await eventually(lambda each=each: refuses(each, pair.access_token))
-            assert await verdict(each, living.access_token) == "accepted"
+            assert await settled(each, living.access_token) == "accepted"
         trio.sentinels[0].kill()  # one against one: nobody can say who is right
 
         async def unavailable() -> bool:

@@ -18,7 +18,7 @@ from service.guard import Verifier
 from service.redis.client import RedisClient
 from service.redis.keys import BUCKETS, numbered
 from service.sessions.token_pair import TokenPair
-from tests.guard.guards import Guards, log_out, marked, refuses, verdict
+from tests.guard.guards import Guards, log_out, marked, refuses, settled, verdict
 
 USER = bytes(16)
 BOUND = timedelta(seconds=2)
@@ -213,7 +213,7 @@ async def test_a_move_that_takes_its_time(several: Cluster, parts: Parts, guards
     moved_at = time.monotonic()
     await eventually(lambda: later_than(moved_at + BOUND.total_seconds()))
     for each in (guard, strict):
-        assert await verdict(each, living.access_token) == "accepted"
+        assert await settled(each, living.access_token) == "accepted"
         assert await refuses(each, before.access_token)
     for node in (to, source):
         node.cluster("SETSLOT", slot, "NODE", to.id)
@@ -250,7 +250,7 @@ async def test_asking_while_only_some_keys_have_moved(
             here.migrate("127.0.0.1", to.port, [names.index + users[0]], 0, 5000)
             for _ in range(2):
                 for pair in (moved, unmoved):
-                    assert await verdict(strict, pair.access_token) == "accepted"
+                    assert await settled(strict, pair.access_token) == "accepted"
                 assert await refuses(strict, ended.access_token)
             here.set(names.before, 2**50)
             fresh = [await guards.start(mode="strict") for _ in range(2)]
