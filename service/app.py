@@ -32,7 +32,7 @@ from service.readiness.status import Problems, SharedStatus
 from service.redis.event_streams import EventStreams
 from service.redis.feed_marking import FeedMarking
 from service.settings import Settings
-from service.web import cookies, openapi
+from service.web import cookies, front_page, openapi
 from service.web.addresses import TrustedProxies
 from service.web.admin.app import create_admin_app
 from service.web.admin.services import AdminServices, install_admin
@@ -49,6 +49,7 @@ from service.web.requests import JsonRequest, trusting
 from service.web.responses import RouteResponse
 from service.web.routes import (
     accounts,
+    description,
     operations,
     own_account,
     password_reset,
@@ -64,6 +65,7 @@ _ROUTES = [
     *own_account.ROUTES,
     *sessions.ROUTES,
     *operations.ROUTES,
+    *description.ROUTES,
 ]
 
 
@@ -142,7 +144,7 @@ def create_app(settings: Settings) -> ASGIApp:
     if place := settings.admin_bind:
         admin = create_admin_app(proxies, on_unix_socket=bool(place.path))
     app = Litestar(
-        [*_ROUTES, *(PAGES if settings.pages else [])],
+        [*_ROUTES, *front_page.ROUTES, *(PAGES if settings.pages else [])],
         lifespan=[lifespan],
         # Not a guard: for a guard, Litestar copies the handler each time.
         before_request=authenticate,
@@ -151,7 +153,13 @@ def create_app(settings: Settings) -> ASGIApp:
         exception_handlers=HANDLERS,
         state=State(
             {
-                **openapi.state(_ROUTES),
+                **openapi.state(_ROUTES, root_path=settings.root_path),
+                **front_page.state(
+                    settings.app_name,
+                    settings.root_path,
+                    has_pages=settings.pages,
+                    shows_schema=settings.operations_bind is None,
+                ),
                 **trusting(proxies),
                 **cookies.allowing(settings.origins if settings.cookies else None, proxies),
                 "password_min": settings.password_min,
@@ -167,7 +175,7 @@ def create_app(settings: Settings) -> ASGIApp:
     moved = {"/account/": "/account"} if settings.pages else None
     over_tls = settings.issuer.lower().startswith("https://")
     cors = Cors(settings.origins, settings.cookies) if settings.origins else None
-    served: ASGIApp = RequestMiddleware(app, moved, proxies, over_tls, cors)
+    served: ASGIApp = RequestMiddleware(app, moved, proxies, over_tls, cors, settings.root_path)
     if admin is not None:
         served = AdminDispatch(served, RequestMiddleware(admin, None, proxies, over_tls))
     return tracing.middleware(served, proxies)

@@ -96,6 +96,7 @@ LIBRARIES = {
     "jwt": "sessions guard access_tokens",
     "segno": "web",
     "opentelemetry": "tracing web",
+    "swagger_ui_bundle": "web",
     "msgspec": EVERYTHING,
     "structlog": EVERYTHING,
 }

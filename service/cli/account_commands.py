@@ -170,7 +170,7 @@ async def _reset_password(command: AccountCommand) -> int:
     issued = await command.does.reset_links.issue(
         user, request.origin, reason=request.reason, by=request.by
     )
-    link = f"{command.settings.issuer.rstrip('/')}/account#reset={issued.token}"
+    link = f"{command.settings.public_url}/account#reset={issued.token}"
     until = timestamp(issued.expires_at)
     return command.tell(
         {"user": user.id.hex(), "link": link, "expiresAt": until},

@@ -13,7 +13,7 @@ import msgspec
 
 from service.errors import SettingsError
 from service.rates import Rate
-from service.settings.addresses import exact_origins
+from service.settings.addresses import exact_origins, path_prefix
 from service.settings.binds import Bind, bind
 from service.settings.values import (
     Network,
@@ -96,6 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pages: bool = False
     origins: Annotated[tuple[str, ...], exact_origins] = ()
     cookies: bool = False
+    root_path: Annotated[str, path_prefix] = ""
     trusted_proxies: tuple[Network, ...] = ()
     password_min: Annotated[int, integer(8, 64)] = 8
     password_blocklist: Path | None = None
@@ -119,6 +120,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     SECRETS: ClassVar[frozenset[str]]
     """Fields that may come from a file, named by the variable with `_FILE`."""
+
+    @property
+    def public_url(self) -> str:
+        """The address of the service for people, without a slash at its end."""
+        url = self.issuer.rstrip("/")
+        return url if url.endswith(self.root_path) else url + self.root_path
 
     @property
     def keeps_files(self) -> bool:

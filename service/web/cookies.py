@@ -10,16 +10,16 @@ when another tab has a newer one already.
 """
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from litestar import Response
 from litestar.datastructures import State
 
 from service.errors import InvalidField, InvalidRefreshToken, OriginNotAllowed
 from service.sessions.token_pair import TokenPair
 from service.web.addresses import TrustedProxies, names_loopback
 from service.web.requests import JsonRequest, demand_session, headers_of
+from service.web.responses import add_headers
 from service.web.routes.bodies import TokenPairBody
 
 COOKIE = "__Host-openshow_refresh"
@@ -38,6 +38,9 @@ _THIRD_PARTY = (
     "This page is of another site than the service, and browsers keep cookies of other sites away "
     "from it: serve both under one site, or leave out X-Session-Mode and keep tokens."
 )
+
+
+TokensBody = TypeVar("TokensBody", bound=TokenPairBody)
 
 
 class Presented(msgspec.Struct, frozen=True):
@@ -103,21 +106,18 @@ async def wants_cookie(request: JsonRequest) -> bool:
 
 
 def with_tokens(
-    request: JsonRequest, body: TokenPairBody, tokens: TokenPair, by_cookie: bool, status: int = 200
-) -> Any:
-    """Answer with a token pair, its refresh token in the body or, `by_cookie`, there alone."""
+    request: JsonRequest, body: TokensBody, tokens: TokenPair, by_cookie: bool
+) -> TokensBody:
+    """Return the body of an answer with tokens: `by_cookie`, the refresh token goes there alone."""
     if not by_cookie:
         return body
-    cookie = _spelt(request, tokens.refresh_token, tokens.lasts)
-    without = msgspec.structs.replace(body, refresh_token=msgspec.UNSET)
-    return Response(without, status_code=status, headers={"Set-Cookie": cookie})
+    add_headers(request, {"Set-Cookie": _spelt(request, tokens.refresh_token, tokens.lasts)})
+    return msgspec.structs.replace(body, refresh_token=msgspec.UNSET)
 
 
-def after_logout(request: JsonRequest, by_cookie: bool) -> Any:
-    """Answer a logout, and take the cookie away if that was what it came with."""
-    if not by_cookie:
-        return None
-    return Response(None, status_code=204, headers={"Set-Cookie": _spelt(request, "", 0)})
+def clear_cookie(request: JsonRequest) -> None:
+    """Take the cookie away with the answer to a logout."""
+    add_headers(request, {"Set-Cookie": _spelt(request, "", 0)})
 
 
 def _spelt(request: JsonRequest, value: str, life: int) -> str:

@@ -16,8 +16,10 @@ LISTENER = "listener"
 
 Listener = Literal["public", "operations", "admin"]
 
-_MOVED = frozenset({"/metrics", "/schema", "/schema/openapi.json"})
-_OPERATIONS = _MOVED | {"/health/live", "/health/ready"}
+OPERATIONS = frozenset({"/metrics", "/health/live", "/health/ready"})
+"""What programs of operators ask, never browsers."""
+
+_SCHEMA = "/schema"
 
 
 def names_of(*, operations: bool, admin: bool) -> list[Listener | None]:
@@ -35,9 +37,11 @@ def is_served(scope: Scope) -> bool:
     listener = scope["state"].get(LISTENER)
     if listener is None or listener == "admin":
         return True
-    return (
-        (scope["path"] in _OPERATIONS) if listener == "operations" else scope["path"] not in _MOVED
-    )
+    path = scope["path"]
+    is_schema = path == _SCHEMA or path.startswith(f"{_SCHEMA}/")
+    if listener == "operations":
+        return is_schema or path in OPERATIONS
+    return not is_schema and path != "/metrics"
 
 
 def shows_details(scope: Scope) -> bool:

@@ -15,7 +15,7 @@ from service.web.cors import CORS, Cors
 from service.web.exchange import Exchange
 from service.web.headers import NOSNIFF
 from service.web.limits import LONGEST_PATH, LONGEST_QUERY, MOST_FIELDS
-from service.web.listeners import is_served
+from service.web.listeners import OPERATIONS, is_served
 
 _SAFE = ("GET", "HEAD")
 _SESSIONS = b"/auth/sessions"
@@ -34,17 +34,20 @@ class RequestMiddleware:
         proxies: TrustedProxies | None = None,
         over_tls: bool = False,
         cors: Cors | None = None,
+        root_path: str = "",
     ) -> None:
         """Wrap the app. `moved` has the new path of some that only resemble one of ours.
 
         `proxies` are believed when they name a client. `over_tls`: browsers reach us by https.
-        `cors` is there if pages of other origins may call.
+        `cors` is there if pages of other origins may call. `root_path` stands before each path,
+        unless a proxy has taken it off.
         """
         self._app = app
         self._moved = moved or {}
         self._proxies = proxies or TrustedProxies()
         self._headers = (NOSNIFF, _HSTS) if over_tls else (NOSNIFF,)
         self._cors = cors
+        self._root = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; anything but HTTP passes through."""
@@ -54,6 +57,8 @@ class RequestMiddleware:
                 scope["state"][CORS] = self._cors  # for the protocol, which refuses by itself
             await self._app(scope, receive, send)
             return
+        if self._root and scope["path"].startswith(self._root):
+            _take_off(scope, self._root)
         exchange = Exchange(scope, send, self._headers)
         is_preflight = self._cors is not None and exchange.share(self._cors)
         try:
@@ -63,7 +68,7 @@ class RequestMiddleware:
                 else:
                     await self._app(exchange.scope, receive, exchange.send)
             elif status == 404 and scope["path"] in self._moved and scope["method"] in _SAFE:
-                await exchange.redirect(self._moved[scope["path"]])
+                await exchange.redirect(self._root + self._moved[scope["path"]])
             else:
                 await exchange.refuse(FRAMEWORK[status])
         except asyncio.CancelledError:  # the process stops and has waited for long enough
@@ -72,6 +77,16 @@ class RequestMiddleware:
             await exchange.fail(error)
         finally:
             exchange.record(self._proxies)
+
+
+def _take_off(scope: HTTPScope, root_path: str) -> None:
+    """Take the root path off, but for what operators ask: they ask the pod itself.
+
+    Where a proxy takes it off as well, two of them would else lead past what it refuses.
+    """
+    path = scope["path"].removeprefix(root_path) or "/"
+    if path.startswith("/") and path not in OPERATIONS:
+        scope["path"], scope["raw_path"] = path, path.encode()
 
 
 def _refused(scope: HTTPScope) -> int | None:

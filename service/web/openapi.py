@@ -1,4 +1,4 @@
-"""The OpenAPI document, and a plain page of it that loads nothing from elsewhere.
+"""The OpenAPI document.
 
 Litestar describes the routes; here the document gets what it does not know: the headers that all
 answers carry, and that validation errors have our shape.
@@ -17,10 +17,10 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
 from service import __version__
-from service.web import schema_page
 from service.web.answers import ErrorBody
 
 _KEY = "openapi"
+_TITLE = "openapi_title"
 
 _TEXT = {"type": "string"}
 _REQUEST_ID = {"schema": _TEXT, "description": "The request's own id if it is well-formed, or ours"}
@@ -60,13 +60,6 @@ _HEADERS: dict[str, dict[str, Any]] = {
 }
 
 
-class Pages(msgspec.Struct, frozen=True):
-    """The document as JSON and as a page, ready to be sent."""
-
-    document: bytes
-    page: bytes
-
-
 class About(msgspec.Struct, frozen=True):
     """What a document says of itself, and of the credential that its calls ask for."""
 
@@ -75,23 +68,33 @@ class About(msgspec.Struct, frozen=True):
     credential: str = "JWT"
 
 
-def state(routes: Sequence[HTTPRouteHandler], about: About | None = None) -> State:
-    """Make the app state by which `pages_of` finds the pages of these routes.
+def state(
+    routes: Sequence[HTTPRouteHandler], about: About | None = None, root_path: str = ""
+) -> State:
+    """Make the app state by which `document_of` finds the document of these routes.
 
-    They are made when somebody asks first: it takes more CPU than all the rest of a start.
+    It is made when somebody asks first: it takes more CPU than all the rest of a start.
     """
 
     @cache
-    def make() -> Pages:
+    def make() -> bytes:
         document = describe(routes, about or About())
-        return Pages(msgspec.json.encode(document), schema_page.render(document))
+        document["servers"] = [{"url": root_path or "/"}]
+        return msgspec.json.encode(document)
 
-    return State({_KEY: make})
+    return State({_KEY: make, _TITLE: (about or About()).title})
 
 
-async def pages_of(app: Litestar) -> Pages:
-    """Return the pages of the app."""
-    return await asyncio.to_thread(app.state[_KEY])
+def title_of(app: Litestar) -> str:
+    """Return the title of the document of the app."""
+    title: str = app.state[_TITLE]
+    return title
+
+
+async def document_of(app: Litestar) -> bytes:
+    """Return the document of the app, as JSON."""
+    document: bytes = await asyncio.to_thread(app.state[_KEY])
+    return document
 
 
 def describe(routes: Sequence[HTTPRouteHandler], about: About) -> dict[str, Any]:
@@ -110,7 +113,8 @@ def describe(routes: Sequence[HTTPRouteHandler], about: About) -> dict[str, Any]
     document: dict[str, Any] = msgspec.to_builtins(
         described.openapi_schema.to_schema(), enc_hook=str
     )
-    for handler in routes:
+    shown = [handler for handler in routes if handler.resolve_include_in_schema()]
+    for handler in shown:
         for path in handler.paths:
             operation = document["paths"][_without_types(path)][min(handler.http_methods).lower()]
             _complete(operation, handler)

@@ -1,110 +1,71 @@
-"""A page of the OpenAPI document for people: each call with its fields and its answers."""
+"""A page of the OpenAPI document for people: Swagger UI, with all its files served from here."""
 
-import base64
+import functools
 import hashlib
 from html import escape
-from typing import Any
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-code { font-family: ui-monospace, monospace } h2 { font-size: 1rem; margin: 1rem 0 0 }
-details { border-top: 1px solid #8888; padding: .5rem 0 } summary { cursor: pointer }
-summary code { font-weight: 700 } table { border-collapse: collapse; margin: .5rem 0 1rem }
-td, th { padding: .1rem 1rem .1rem 0; vertical-align: top; text-align: left; font-weight: 400 }
-:root { color-scheme: light dark }
+import msgspec
+from swagger_ui_bundle import swagger_ui_path
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self' 'unsafe-inline'",  # Swagger UI puts styles on what it draws
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+"""Nothing from elsewhere, and no script but the two files."""
+
+_SETUP = b"""SwaggerUIBundle({
+  url: "schema/openapi.json",
+  dom_id: "#calls",
+  deepLinking: true,
+  defaultModelsExpandDepth: 0,
+  displayRequestDuration: true,
+  tryItOutEnabled: true,
+  validatorUrl: null,
+});
 """
 
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-    f"style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'"
-)
-"""Nothing but the style of the page itself."""
+_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript"}
+_OF_PACKAGE = ("swagger-ui.css", "swagger-ui-bundle.js")
 
 
-def render(document: dict[str, Any]) -> bytes:
-    """Render the page. It holds no script, and nothing in it is loaded."""
-    schemas = document["components"]["schemas"]
-    calls = "".join(
-        _call(path, method, operation, schemas)
-        for path, operations in document["paths"].items()
-        for method, operation in operations.items()
-    )
-    title = escape(document["info"]["title"])
+class SchemaFile(msgspec.Struct, frozen=True):
+    """A file of the page, ready to be sent. `tag` is its ETag."""
+
+    content: bytes
+    media_type: str
+    tag: str
+
+
+@functools.cache
+def files() -> dict[str, SchemaFile]:
+    """Return the files that the page loads, by name. They are read when somebody asks first."""
+    contents = {name: (swagger_ui_path / name).read_bytes() for name in _OF_PACKAGE}
+    contents["page.js"] = _SETUP
+    return {
+        name: SchemaFile(
+            content,
+            _MEDIA_TYPES[name[name.rindex(".") :]],
+            f'"{hashlib.sha256(content).hexdigest()[:32]}"',
+        )
+        for name, content in contents.items()
+    }
+
+
+def render(title: str) -> bytes:
+    """Render the page. Its addresses are relative: it may be under any path."""
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
-        f"<h1>{title}</h1><p>{escape(document['info']['description'])} For programs: "
-        f'<a href="/schema/openapi.json">OpenAPI</a>.</p>{calls}{_types(schemas)}</html>\n'
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width">'
+        '<link rel="icon" href="data:,"><link rel="stylesheet" href="schema/swagger-ui.css">'
+        '<noscript>For programs: <a href="schema/openapi.json">OpenAPI</a>.</noscript>'
+        '<div id="calls"></div><script src="schema/swagger-ui-bundle.js"></script>'
+        '<script src="schema/page.js"></script></html>\n'
     ).encode()
-
-
-def _call(path: str, method: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str:
-    bearer = "<p>With <code>Authorization: Bearer</code> and an access token.</p>"
-    body = _fields(operation.get("requestBody", {}), schemas)
-    answers = "".join(
-        f"<tr><td>{escape(status)}<td>{_marked(response['description'])}"
-        f"{_fields(response, schemas) if status < '300' else ''}"
-        for status, response in operation["responses"].items()
-    )
-    return (
-        f"<details><summary><code>{method.upper()} {escape(path)}</code> "
-        f"{escape(operation['summary'])}</summary>"
-        f"<p>{_marked(operation.get('description', ''))}</p>"
-        f"{bearer if operation.get('security') else ''}"
-        f"{'<h2>Body</h2>' + body if body else ''}"
-        f"<h2>Answers</h2><table>{answers}</table></details>"
-    )
-
-
-def _fields(holder: dict[str, Any], schemas: dict[str, Any]) -> str:
-    """Render a table of the fields of a body, one of `requestBody` or of a response."""
-    content: dict[str, Any] = next(iter(holder.get("content", {}).values()), {})
-    name = _reference(content.get("schema", {}))
-    return _table(name, schemas) if name in schemas else ""
-
-
-def _types(schemas: dict[str, Any]) -> str:
-    """Render the tables of what fields of other bodies consist of."""
-    fields = (field for schema in schemas.values() for field in schema["properties"].values())
-    names = {_reference(field.get("items", field)) for field in fields} - {""}
-    tables = (f"<h2>{_type_name(name)}</h2>{_table(name, schemas)}" for name in sorted(names))
-    return f"<details open><summary>Types of fields</summary>{''.join(tables)}</details>"
-
-
-def _table(name: str, schemas: dict[str, Any]) -> str:
-    required = schemas[name].get("required", [])
-    rows = "".join(
-        f"<tr><td><code>{escape(field)}</code><td>{escape(_type(schema))}"
-        f"<td>{'' if field in required else 'optional'}"
-        for field, schema in schemas[name].get("properties", {}).items()
-    )
-    return f"<table>{rows}</table>"
-
-
-def _reference(schema: dict[str, Any]) -> str:
-    """Return the name of the component that this is, or may be."""
-    choices = [schema, *schema.get("oneOf", [])]
-    return next((str(one["$ref"]).rpartition("/")[2] for one in choices if "$ref" in one), "")
-
-
-def _type(schema: dict[str, Any]) -> str:
-    if name := _reference(schema):
-        return _type_name(name)
-    if "oneOf" in schema:
-        return " or ".join(_type(choice) for choice in schema["oneOf"])
-    kind = schema.get("type", "anything")
-    if kind == "array":
-        return f"list of {_type(schema.get('items', {}))}"
-    if isinstance(kind, list):
-        return " or ".join(kind)
-    return f"{kind} ({schema['format']})" if "format" in schema else str(kind)
-
-
-def _type_name(schema: str) -> str:
-    return schema.removesuffix("Body")
-
-
-def _marked(text: str) -> str:
-    """Escape a text, and mark up its `code`."""
-    parts = escape(text).split("`")
-    return "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))

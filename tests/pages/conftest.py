@@ -17,6 +17,8 @@ from tests.pages.visitor import Visitor
 CHROMIUM = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 """The first is the same engine without windows of its own, for less than half of the CPU."""
 
+ROOT = "/id"
+
 OPTIONS = [
     "--no-sandbox",  # it refuses to run as root with one
     "--headless",
@@ -63,7 +65,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """The service with its page, logging all it ever logs."""
     directory = tmp_path_factory.mktemp("pages")
     server = RedisServer(available()["valkey"], directory).start()
-    settings = {"SERVICE_PAGES": "on", "SERVICE_LOG_LEVEL": "debug"}
+    settings = {
+        "SERVICE_PAGES": "on",
+        "SERVICE_ROOT_PATH": ROOT,  # which most of these tests leave out, as behind a proxy
+        "SERVICE_LOG_LEVEL": "debug",
+    }
     service = ServiceProcess(directory, server.url, **settings).start()
     yield service
     assert service.stop() == 0

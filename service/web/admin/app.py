@@ -5,13 +5,14 @@ from litestar.datastructures import State
 
 from service.web import openapi
 from service.web.addresses import TrustedProxies
-from service.web.admin import api_keys, description, sessions, users
+from service.web.admin import api_keys, sessions, users
 from service.web.admin.requests import AdminRequest, authenticate
 from service.web.authentication import answer_options_to_anybody
 from service.web.errors import HANDLERS
 from service.web.limits import BODY_LIMIT
 from service.web.requests import trusting
 from service.web.responses import RouteResponse
+from service.web.routes import description
 
 DOCUMENT = openapi.About(
     title="OpenShow Auth for operators",

@@ -8,7 +8,6 @@ from litestar.openapi import ResponseSpec
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.readiness.status import Readiness
-from service.web import openapi
 from service.web.authentication import PUBLIC
 from service.web.listeners import shows_details
 from service.web.metrics.exposition import exposition
@@ -17,7 +16,6 @@ from service.web.metrics.guards import exposition_of
 from service.web.protocol import STOPPING
 from service.web.requests import JsonRequest
 from service.web.routes.bodies import REFUSALS, Body, failures
-from service.web.schema_page import CONTENT_SECURITY_POLICY
 from service.web.services import services_of
 
 
@@ -119,29 +117,4 @@ async def metrics(request: JsonRequest) -> Response[bytes]:
     return Response(told, media_type=CONTENT_TYPE_LATEST)
 
 
-@get(
-    "/schema",
-    opt=PUBLIC,
-    media_type=MediaType.HTML,
-    summary="This API, for people",
-    response_headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY},
-    responses={200: ResponseSpec(str, False, "A page", "text/html")} | failures(),
-)
-async def schema_page(request: JsonRequest) -> bytes:
-    """Show this document as a page. It loads nothing from anywhere."""
-    return (await openapi.pages_of(request.app)).page
-
-
-@get(
-    "/schema/openapi.json",
-    opt=PUBLIC,
-    media_type=MediaType.JSON,
-    summary="This API, for programs",
-    responses={200: ResponseSpec(dict[str, object], False, "The document")} | failures(),
-)
-async def schema_document(request: JsonRequest) -> bytes:
-    """Return this document (OpenAPI 3.1)."""
-    return (await openapi.pages_of(request.app)).document
-
-
-ROUTES = [jwks, live, ready, metrics, schema_page, schema_document]
+ROUTES = [jwks, live, ready, metrics]

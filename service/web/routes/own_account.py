@@ -126,10 +126,7 @@ async def reauthenticate(request: JsonRequest, data: ReauthenticateBody) -> Toke
     else:
         await demand_session(request)
         raise InvalidField("password", "The field password or code is required.")
-    body: TokenPairBody = with_tokens(
-        request, token_pair_body(tokens), tokens, token.answer_by_cookie
-    )
-    return body
+    return with_tokens(request, token_pair_body(tokens), tokens, token.answer_by_cookie)
 
 
 @post(
@@ -163,8 +160,7 @@ async def change_password(request: JsonRequest, data: PasswordChangeBody) -> Sig
         request.user, data.current_password, data.new_password, origin_of(request)
     )
     await tell_how_far(request, request.user.user_id)
-    body: SignedInBody = with_tokens(request, signed_in_body(changed), changed.tokens, by_cookie)
-    return body
+    return with_tokens(request, signed_in_body(changed), changed.tokens, by_cookie)
 
 
 @post(

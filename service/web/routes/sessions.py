@@ -18,7 +18,7 @@ from service.errors import (
     TooManyAttempts,
 )
 from service.web.authentication import BEARER, PUBLIC
-from service.web.cookies import after_logout, presented, with_tokens
+from service.web.cookies import clear_cookie, presented, with_tokens
 from service.web.metrics.outcomes import ended
 from service.web.preferences import TELLS_HOW_FAR, tell_how_far
 from service.web.requests import JsonRequest, origin_of
@@ -98,10 +98,7 @@ async def refresh(request: JsonRequest, data: RefreshBody) -> TokenPairBody:
     sessions = services_of(request.app).sessions
     token = await presented(request, data.refresh_token)
     tokens = await sessions.refresh(token.text, origin_of(request))
-    body: TokenPairBody = with_tokens(
-        request, token_pair_body(tokens), tokens, token.answer_by_cookie
-    )
-    return body
+    return with_tokens(request, token_pair_body(tokens), tokens, token.answer_by_cookie)
 
 
 @get(
@@ -144,8 +141,8 @@ async def logout(request: JsonRequest, data: LogoutBody) -> None:
     sessions = services_of(request.app).sessions
     ended_id = await sessions.log_out(request.user, token.text, origin_of(request))
     await tell_how_far(request, ended_id)
-    logged_out: None = after_logout(request, token.by_cookie)
-    return logged_out
+    if token.by_cookie:
+        clear_cookie(request)
 
 
 @post(

@@ -163,12 +163,15 @@ function end(how) {
   window.dispatchEvent(new Event(how));
 }
 
+// Relative to this file: the service may be under a path.
+const address = (path) => new URL(`..${path}`, import.meta.url);
+
 async function send(method, path, body, token) {
   const headers = { "Content-Type": "application/json" };
   if (token) headers.Authorization = `Bearer ${token}`;
   const options = { method, headers, cache: "no-store", credentials: "omit", redirect: "error" };
   try {
-    return await fetch(path, body ? { ...options, body: JSON.stringify(body) } : options);
+    return await fetch(address(path), body ? { ...options, body: JSON.stringify(body) } : options);
   } catch {
     throw new ApiError(0, UNREACHABLE);
   }
@@ -177,7 +180,7 @@ async function send(method, path, body, token) {
 function sendForSvg(body, token) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", "/account/qr");
+    request.open("POST", address("/account/qr"));
     request.responseType = "document";
     request.setRequestHeader("Content-Type", "application/json");
     request.setRequestHeader("Authorization", `Bearer ${token}`);
