@@ -76,7 +76,7 @@ async def identify(verifier: Verifier, token: str) -> Identity:
     except TokenRefused:
         raise Refused(INVALID_TOKEN) from None
     except GuardUnavailable as error:
-        raise Refused(_unavailable(error)) from error
+        raise Refused(unavailable(error.retry_after)) from error
 
 
 def check_authentication(
@@ -94,12 +94,13 @@ def check_authentication(
         raise Refused(_insufficient("reauthenticate", f', max_age="{seconds}"'))
 
 
-def _unavailable(error: GuardUnavailable) -> Answer:
+def unavailable(retry_after: float) -> Answer:
+    """Make the answer to what cannot be known now. `retry_after`: in how many seconds it may be."""
     return Answer(
         503,
         "service_unavailable",
         "Whether the session still lives cannot be known at the moment; try again.",
-        [("Retry-After", str(max(1, math.ceil(error.retry_after))))],
+        [("Retry-After", str(max(1, math.ceil(retry_after))))],
     )
 
 

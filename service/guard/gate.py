@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
+from .admission import is_preflight, required_token
 from .asgi_types import ASGIApp, Message, Receive, Scope, Send
-from .authentication import NO_CREDENTIAL, Answer, Refused, identify
-from .credentials import credential, offered_tokens
+from .authentication import Answer, Refused, identify
+from .credentials import offered_tokens
 from .identity import current
-from .rules import CLOSED, OPTIONAL, PUBLIC, Rule
+from .rules import CLOSED, PUBLIC, Rule
 from .verifier import Verifier
 
 
@@ -40,9 +41,9 @@ class Gate:
         """Serve a scope of the type `http` or `websocket`."""
         identity = token = None
         rule = self._rule_of(scope)
-        if rule is not PUBLIC and not (self._allow_preflight and _is_preflight(scope)):
+        if rule is not PUBLIC and not (self._allow_preflight and is_preflight(scope)):
             try:
-                token = self._token(rule, scope)
+                token = required_token(rule, scope, allow_cookie=self._allow_cookie)
                 if token is not None:
                     identity = await identify(self._verifier, token)
                     if rule is not CLOSED:  # as most are
@@ -63,15 +64,6 @@ class Gate:
                 await self._app(scope, socket.receive, socket.send)
         finally:
             current.reset(before)
-
-    def _token(self, rule: Rule, scope: Scope) -> str | None:
-        """Return the credential; None where there is none and need not be."""
-        try:
-            return credential(scope, allow_cookie=self._allow_cookie)
-        except Refused as refused:
-            if rule is OPTIONAL and refused.answer is NO_CREDENTIAL:
-                return None
-            raise
 
 
 class _WatchedSocket:
@@ -113,14 +105,6 @@ class _WatchedSocket:
             await self._send(_close(refused.answer))
             return self._closed
         return 0
-
-
-def _is_preflight(scope: Scope) -> bool:
-    """Tell whether a browser asks before a cross-origin call; it sends no credential then."""
-    if scope["type"] != "http" or scope["method"] != "OPTIONS":
-        return False
-    names = {name for name, _ in scope["headers"]}
-    return {b"origin", b"access-control-request-method"} <= names
 
 
 def _close(answer: Answer) -> Message:

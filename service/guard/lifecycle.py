@@ -13,6 +13,10 @@ from .sources import Sources
 
 logger = logging.getLogger("openshow_auth.guard")
 
+_NO_LIFESPAN = (
+    "no lifespan reaches the guard (the server speaks no lifespan, or the app is mounted inside "
+    "another): it starts with the first request"
+)
 _RUNS_ALREADY = (
     "this Verifier runs already: enter it once, by one of middleware, plugin and install, or make "
     "one for each app and event loop"
@@ -59,8 +63,10 @@ class Lifecycle:
             await running.aclose()
         self._on_end()
 
-    async def start_late(self) -> None:
+    async def start_late(self, *, expected: bool) -> None:
         """Start a run with a request. All that find none share one start; once left, it stays so.
+
+        `expected`: nobody was to tell of a start, so the log need not say that nobody did.
 
         Raises:
             RuntimeError: it runs in another event loop.
@@ -69,10 +75,8 @@ class Lifecycle:
         if self._left:
             return
         if self._running is None:
-            logger.warning(
-                "no lifespan reaches the guard (the server speaks no lifespan, or the app is "
-                "mounted inside another): it starts with the first request"
-            )
+            if not expected:
+                logger.warning(_NO_LIFESPAN)
             self._running = self._begin()
             self._late_start = asyncio.create_task(self._running.start())
         if not self._running.is_here:

@@ -110,12 +110,13 @@ class Verifier:
     ) -> None:
         await self._lifecycle.leave()
 
-    async def start_late(self) -> None:
+    async def start_late(self, *, expected: bool = False) -> None:
         """Start with a request, under a server that tells apps neither of its start nor of its end.
 
         All requests that find the verifier not started share one start. One that was left stays so.
+        `expected`: no log need tell of it.
         """
-        await self._lifecycle.start_late()
+        await self._lifecycle.start_late(expected=expected)
 
     @property
     def feed_lost(self) -> bool:
@@ -194,6 +195,10 @@ class Verifier:
             raise RuntimeError("this Verifier runs already: stand in for it before the app starts")
         self._lifecycle.forget()
         self._new_sources = Running if new_sources is None else new_sources
+
+    def forget_run(self) -> None:
+        """Know nothing of a run that was begun in the process that this one was forked from."""
+        self._lifecycle.forget()
 
     def _keys(self) -> KeySource:
         return self._lifecycle.current().keys
