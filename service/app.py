@@ -16,6 +16,7 @@ from service.accounts.password_costs import PasswordCosts
 from service.accounts.passwords import Passwords
 from service.accounts.users import Users
 from service.clock import system_clock
+from service.composition.confirmations import create_heartbeats
 from service.composition.operators import operations_beside
 from service.composition.people import create_services, metric_sources
 from service.composition.shared import create_password_policy, create_shared
@@ -114,6 +115,7 @@ def create_app(settings: Settings) -> ASGIApp:
         services.sessions.cut_offs.on_ended = ended
         gauges = Gauges(metric_sources(pool, watch, ready))
         install_gauges(app, gauges)
+        heartbeats, beating = create_heartbeats(settings)
         streams = EventStreams(redis, settings.events_age, EVENTS_DROPPED.inc)
         tasks = (
             streams.run(),
@@ -124,6 +126,7 @@ def create_app(settings: Settings) -> ASGIApp:
             ready.keep_looking(),
             gauges.run(),
             services.guards.run(),
+            heartbeats.run(),
         )
         background = [asyncio.create_task(task) for task in tasks]
         yield
@@ -134,6 +137,7 @@ def create_app(settings: Settings) -> ASGIApp:
         await services.api_keys.aclose()
         parts.close()
         await pool.close()
+        await beating.aclose()
         await redis.aclose()
         await engine.dispose()
         tracing.close()

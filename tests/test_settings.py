@@ -149,7 +149,7 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "LIMIT_CODES_IN_A_ROW": (("1", "50", "10000"), ("0", "10001", "-1", "5.0", "10/15m")),
     "LIMIT_CALLS": RATES,
     "RATE_LIMIT": (["on", "off"], ["true", "ON", "0"]),
-    "FEED_KINDS": (["1", "2"], ["0", "3", "one"]),
+    "FEED_KINDS": (["1", "2", "3"], ["0", "4", "one"]),
     "EVENTS_AGE": SECONDS,
     "EVENTS_MAX": (["100", "20000", "10000000"], ["99", "10000001", "-1", "many"]),
     "TRACING": (["on", "off"], ["yes", "ON"]),

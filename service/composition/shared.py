@@ -38,15 +38,21 @@ from service.twofactor.recovery_codes import RecoveryDigests
 
 
 def create_redis_client(
-    settings: Settings, kind: Callable[..., RedisClient] = RedisClient
+    settings: Settings,
+    kind: Callable[..., RedisClient] = RedisClient,
+    replicas: int | None = None,
 ) -> RedisClient:
-    """Create the client of the Redis that the settings name."""
+    """Create the client of the Redis that the settings name.
+
+    Its changes wait for as many `replicas`; `None`: for those of the settings.
+    """
     timing = Timing(
         timedelta(milliseconds=settings.redis_connect_timeout_ms),
         timedelta(milliseconds=settings.redis_reply_timeout_ms),
     )
     bounds = Bounds(settings.events_max, settings.limit_calls if settings.rate_limit else None)
-    replicas = settings.redis_min_replicas
+    if replicas is None:
+        replicas = settings.redis_min_replicas
     return kind(
         settings.redis_url, replicas, timing, settings.issuer, bounds, refuse_without_rights
     )

@@ -25,8 +25,8 @@ from service.sessions import scripts
 from service.sessions.origin import RequestOrigin
 from service.sessions.row_version import HIGHEST
 
-FeedKinds = Literal[1, 2]
-"""Kinds of feed entries that guards know. 1: the end of one session; 2: cut-offs besides."""
+FeedKinds = Literal[1, 2, 3]
+"""What guards are told. 1: the end of one session; 2: cut-offs besides; 3: heartbeats besides."""
 
 
 def _tell_nobody(reason: str, sessions: int) -> None:

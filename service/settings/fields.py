@@ -108,7 +108,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limit_codes_in_a_row: Annotated[int, integer(1, 10_000)] = 50
     limit_calls: Rate = Rate(60, timedelta(minutes=1))
     rate_limit: bool = True
-    feed_kinds: Annotated[Literal[1, 2], integer(1, 2)] = 2
+    feed_kinds: Annotated[Literal[1, 2, 3], integer(1, 3)] = 3
     events_age: timedelta = timedelta(days=7)
     events_max: Annotated[int, integer(100, 10_000_000)] = 20_000
     tracing: bool = False

@@ -10,6 +10,7 @@ from tools.testbed.redis_server import REPOSITORY, RedisServer
 from tools.testbed.waiting import eventually
 
 from service.guard import Verifier
+from service.guard.control import ControlStreams
 from service.guard.cut_offs import CutOff
 from service.guard.entries import BucketCutOff, UnknownKind, UserCutOff, read_entry
 from service.guard.stream import Stream
@@ -51,6 +52,18 @@ def test_entries(vector: dict[str, Any]) -> None:
             assert means["unknownKind"]
         case None:
             assert means == {"malformed": True}
+
+
+@pytest.mark.parametrize("vector", VECTORS["heartbeats"], ids=lambda it: it["name"])
+def test_heartbeats(vector: dict[str, Any]) -> None:
+    """Until when a guard may trust what it has read, by the heartbeats that it has seen."""
+    control = ControlStreams(0, vector["bound"], lambda _: None)
+    for look in vector["looks"]:
+        found: dict[bytes, Any] = {}
+        if "newest" in look:
+            found[numbered(0).beat] = [(look["newest"].encode(), [b"every", b"%d" % look["every"]])]
+        control.look(found, look["at"])
+        assert look["at"] + control.trusted_for(look["at"]) == look["knownUntil"]
 
 
 def test_the_vectors_are_about_this_guard() -> None:

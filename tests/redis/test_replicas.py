@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 from tools.testbed.redis_server import NetworkServer
-from tools.testbed.waiting import wait_until
+from tools.testbed.waiting import eventually, wait_until
 
 from service.embedded.files import find_binary
 from service.errors import RevocationUnconfirmed
 from service.redis.client import RedisClient
-from service.redis.keys import BARRIER
+from service.redis.heartbeats import Heartbeats
+from service.redis.keys import BARRIER, numbered
 from service.redis.scripts import Key, script
 
 
@@ -182,3 +183,34 @@ async def test_what_is_written_to_be_acknowledged_goes_again(
     await find_nothing(redis_client, key=key())
     with primary.client() as client:
         assert 0 < client.pttl(BARRIER.encode() + b"{00}") <= 60_000
+
+
+async def test_heartbeats_stop_with_the_replica(
+    redis_client: RedisClient, primary: NetworkServer, replica: NetworkServer
+) -> None:
+    """A primary that no replica follows gets none, though it takes changes and answers reads."""
+    beat = numbered(0).beat
+    with primary.client() as client:
+
+        def newest() -> Any:
+            return client.xrevrange(beat, count=1)
+
+        async def is_new(before: Any) -> bool:
+            return newest() != before
+
+        beating = asyncio.create_task(Heartbeats(redis_client, on=True).run())
+        for _ in range(2):
+            before = newest()
+            await eventually(lambda before=before: is_new(before))
+        replica.freeze()
+        with pytest.raises(RevocationUnconfirmed):
+            await put(redis_client, key=key(), value=b"x")
+        last = newest()
+        for _ in range(2):  # as long as two heartbeats take
+            with pytest.raises(RevocationUnconfirmed):
+                await put(redis_client, key=key(), value=b"x")
+        assert newest() == last
+        replica.resume()
+        await eventually(lambda: is_new(last))
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)

@@ -1,0 +1,103 @@
+"""Writes heartbeats beside the feed: proof for guards that they read a primary that counts.
+
+A heartbeat follows a change that replicas have acknowledged, as many as make a majority of the
+servers together with the primary. So a primary that was replaced, and is cut off with whoever still
+reads it, gets none, and its guards notice (`guard/control.py`).
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from service.errors import StoreUnavailable
+from service.redis.client import RedisClient
+from service.redis.keys import BARRIER, BARRIER_LIFE, BUCKETS, TAGS, numbered
+from service.redis.scripts import Key, script
+
+log = structlog.get_logger()
+
+EVERY = 1.0
+"""Seconds between two heartbeats, however many processes write them."""
+_AT_ONCE = 8
+
+
+@script(
+    text="""
+-- Outcome: 1 if the last heartbeat is as old as that
+local last = redis.call('XREVRANGE', beat, '+', '-', 'COUNT', 1)[1]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if last and math.abs(now - tonumber(last[1]:match('^%d+'))) < tonumber(every) then return 0 end
+return 1
+""",
+    acknowledged=False,
+)
+def _is_due(*, beat: Key, every: int) -> Any:
+    """Tell whether a heartbeat is due."""
+
+
+@script(
+    text="redis.call('SET', barrier, '', 'PX', LIFE) return 1", constants={"LIFE": BARRIER_LIFE}
+)
+def _be_acknowledged(*, barrier: Key) -> Any:
+    """Change something that replicas must have."""
+
+
+@script(
+    text="redis.call('XADD', beat, 'MAXLEN', 1, '*', 'every', every) return 1", acknowledged=False
+)
+def _write(*, beat: Key, every: int) -> Any:
+    """Write a heartbeat."""
+
+
+@script(text="return redis.call('DEL', beat)", acknowledged=False)
+def _forget(*, beat: Key) -> Any:
+    """Demand none any more."""
+
+
+def needed_acknowledgements(replicas: int) -> int:
+    """Return how many of so many replicas are, with the primary, a majority of all servers."""
+    return (replicas + 1) // 2
+
+
+class Heartbeats:
+    """Writes heartbeats in the background; or does away with those of before."""
+
+    def __init__(self, redis: RedisClient, *, on: bool) -> None:
+        """Write nothing yet. The changes of `redis` wait for a majority of the servers."""
+        self._redis = redis
+        self._on = on
+        # One connection reads all buckets of a server, and those of a cluster one each.
+        self._buckets = range(BUCKETS if redis.topology == "cluster" else 1)
+
+    async def run(self) -> None:
+        """Write them until it is cancelled. Where they are off, take those away that are there."""
+        while True:
+            try:
+                places = asyncio.Semaphore(_AT_ONCE)
+                await asyncio.gather(*(self._in(places, number) for number in self._buckets))
+            except Exception as error:  # a defect must not end the task
+                log.error("heartbeats", exc_info=error)
+            await asyncio.sleep(EVERY / 2 if self._on else 60)
+
+    async def _in(self, places: asyncio.Semaphore, number: int) -> None:
+        async with places:
+            with suppress(StoreUnavailable):  # readiness tells; and that there is none, the guards
+                await (
+                    self.beat(number)
+                    if self._on
+                    else _forget(self._redis, beat=numbered(number).beat)
+                )
+
+    async def beat(self, number: int) -> None:
+        """Write the heartbeat of a bucket, if it is due and replicas acknowledge a change.
+
+        Raises:
+            StoreUnavailable: there is none.
+        """
+        beat, every = numbered(number).beat, round(EVERY * 1000)
+        if await _is_due(self._redis, beat=beat, every=every * 9 // 10):
+            await _be_acknowledged(self._redis, barrier=BARRIER.encode() + TAGS[number])
+            await _write(self._redis, beat=beat, every=every)
