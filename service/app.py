@@ -19,7 +19,11 @@ from service.clock import system_clock
 from service.composition.confirmations import create_heartbeats
 from service.composition.operators import operations_beside
 from service.composition.people import create_services, metric_sources
-from service.composition.shared import create_password_policy, create_shared
+from service.composition.shared import (
+    create_password_policy,
+    create_posting,
+    create_shared,
+)
 from service.composition.tracing import Tracing
 from service.database.engine import open_database
 from service.errors import StoreUnavailable
@@ -42,7 +46,7 @@ from service.web.cors import Cors
 from service.web.errors import HANDLERS
 from service.web.limits import BODY_LIMIT
 from service.web.listeners import AdminDispatch
-from service.web.metrics.gauges import EVENTS_DROPPED, Gauges, install_gauges
+from service.web.metrics.gauges import EVENTS_DROPPED, Gauges, count_mail, install_gauges
 from service.web.metrics.outcomes import ended
 from service.web.middleware import RequestMiddleware
 from service.web.pages.routes import ROUTES as PAGES
@@ -103,17 +107,22 @@ def create_app(settings: Settings) -> ASGIApp:
             await costs.share(passwords)
         marking = FeedMarking(redis, settings.issuer)
         await marking.start()
-        problems = Problems(keys=lambda: watch.blocking, feed=lambda: marking.problem)
-        parts = Parts(redis, engine, settings.kms, problems)
-        ready = SharedStatus(parts)
         users = Users(engine, tracing.reader(engine))
         shared = create_shared(settings, redis, engine, keys, passwords, policy, users)
+        posting = create_posting(shared, count_mail)
+        problems = Problems(
+            keys=lambda: watch.blocking,
+            feed=lambda: marking.problem,
+            mail=lambda: posting.part() if posting else None,
+        )
+        parts = Parts(redis, engine, settings.kms, problems)
+        ready = SharedStatus(parts)
         services = create_services(shared, ready)
         install(app, tracing.services(services))
         if admin is not None:
             install_admin(admin, AdminServices(operations_beside(shared), services.api_keys))
         services.sessions.cut_offs.on_ended = ended
-        gauges = Gauges(metric_sources(pool, watch, ready))
+        gauges = Gauges(metric_sources(pool, watch, ready, posting))
         install_gauges(app, gauges)
         heartbeats, beating = create_heartbeats(settings)
         streams = EventStreams(redis, settings.events_age, EVENTS_DROPPED.inc)
@@ -127,9 +136,11 @@ def create_app(settings: Settings) -> ASGIApp:
             gauges.run(),
             services.guards.run(),
             heartbeats.run(),
+            *([posting.run()] if posting else ()),
         )
         background = [asyncio.create_task(task) for task in tasks]
         yield
+        await shared.notices.drain()
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)

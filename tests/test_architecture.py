@@ -29,17 +29,18 @@ ROOMS = {
     ),
     # use cases
     "operators": (
-        "api_keys events authentication account_lifecycle sessions twofactor tickets accounts "
-        "redis clock errors"
+        "api_keys events authentication account_lifecycle sessions twofactor mail tickets "
+        "accounts redis clock errors"
     ),
     "authentication": (
-        "account_lifecycle rate_limits sessions twofactor tickets accounts keyring redis clock "
-        "errors"
+        "account_lifecycle rate_limits sessions twofactor mail tickets accounts keyring redis "
+        "clock errors"
     ),
     "events": "sessions redis clock errors",
-    "account_lifecycle": "sessions twofactor tickets accounts redis clock errors",
+    "account_lifecycle": "mail sessions twofactor tickets accounts redis clock errors",
     "api_keys": "rate_limits sessions redis database opaque_tokens clock errors",
-    "twofactor": "rate_limits sessions accounts keyring redis clock errors",
+    "twofactor": "mail rate_limits sessions accounts keyring redis clock errors",
+    "mail": "tickets sessions keyring accounts redis settings clock errors",
     "tickets": "sessions keyring redis opaque_tokens clock errors",
     "confirmations": "access_tokens keyring redis clock errors",
     "sessions": "access_tokens keyring redis opaque_tokens clock errors",
@@ -84,7 +85,8 @@ LIBRARIES = {
     "sqlalchemy": "database accounts api_keys keyring readiness tracing composition cli",
     "bcrypt": "accounts",
     "email_validator": "accounts",
-    "idna": "accounts database",
+    "idna": "accounts database mail",
+    "aiosmtplib": "mail",
     "zxcvbn": "accounts",
     "cryptography": "keyring sessions guard access_tokens",
     "boto3": "keyring",

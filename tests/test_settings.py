@@ -26,6 +26,16 @@ RATES = (
 )
 SECONDS = (["1", "900", "9" * 18], ["0", "-1", "1.5", "", " 1", "1s", "٣", "1e3", "9" * 19, SECRET])
 
+PAGES_OF_APPS = (
+    [
+        "https://app.example/reset?a=b",
+        "http://127.0.0.1:3000/x",
+        "http://localhost/",
+        "http://[::1]/",
+    ],
+    ["http://app.example/", "//a", "https://", "https://a/#b", "ftp://a/", "https://u@a/", "a\nb"],
+)
+
 VALUES: dict[str, tuple[list[str], list[str]]] = {
     "ENV": (["production", "test"], ["Production", "dev", SECRET]),
     "HOST": (["0.0.0.0", "::1", "localhost"], ["a\nb", " a"]),
@@ -139,12 +149,25 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
         ],
     ),
     "TRUSTED_PROXIES": (["10.0.0.0/8", "10.0.0.1,fd00::/8", "::1"], ["10.0.0.1/8", "a", "1,,2"]),
+    "MAIL_URL": (
+        [f"smtp://u:{SECRET}@h:587?tls=required", "smtps://h", "file:///var/mail"],
+        [f"http://{SECRET}", SECRET, "file://var", "mailto:a@b.de"],
+    ),
+    "MAIL_FROM": (["a@b.de", "A <a@b.de>"], ["a\nb"]),
+    "MAIL_TEMPLATES": (["/etc/templates"], []),
+    "MAIL_LOCALE": (["en", "de"], ["a\nb"]),
+    "MAIL_MOST": (["64", "10000000"], ["63", "10000001", "-1", "many"]),
+    "EMAIL_VERIFICATION": (["off"], ["on", "OFF", "Required"]),
+    "NOTICES": (["on", "off"], ["true", "ON", "1"]),
+    "RESET_URL": (PAGES_OF_APPS),
+    "VERIFY_URL": (PAGES_OF_APPS),
     "PASSWORD_MIN": (["8", "15", "64"], ["7", "65", "0", "many"]),
     "PASSWORD_BLOCKLIST": (["/etc/passwords"], []),
     "LIMIT_ACCOUNT_NETWORK": RATES,
     "LIMIT_ACCOUNT": RATES,
     "LIMIT_NETWORK": RATES,
     "LIMIT_SIGNUPS": RATES,
+    "LIMIT_RESETS": RATES,
     "LIMIT_CODES": RATES,
     "LIMIT_CODES_IN_A_ROW": (("1", "50", "10000"), ("0", "10001", "-1", "5.0", "10/15m")),
     "LIMIT_CALLS": RATES,

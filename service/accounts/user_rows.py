@@ -30,6 +30,9 @@ class User(msgspec.Struct, frozen=True):
     sessions_from: int = 0
     password_changed_at: datetime | None = None
     email_verified_at: datetime | None = None
+    locale: str | None = None
+    awaits_verification: bool = False
+    """Made by a sign-up that opened no session; another may take its place until it is verified."""
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -61,6 +64,8 @@ _SHOWN = (
     users.c.sessions_from,
     users.c.password_changed_at,
     users.c.email_verified_at,
+    users.c.locale,
+    users.c.awaits_verification,
 )
 ADD = insert(users)
 GET = select(*_SHOWN).where(users.c.id == bindparam("user_id"))
@@ -94,7 +99,13 @@ REPLACE = (
 
 
 def new_row(
-    user_id: bytes, email: EmailAddress, password: PasswordHash, created_at: int
+    user_id: bytes,
+    email: EmailAddress,
+    password: PasswordHash,
+    created_at: int,
+    locale: str | None = None,
+    *,
+    awaits_verification: bool = False,
 ) -> dict[str, Any]:
     """Make the values of the row of a new account."""
     return {
@@ -105,6 +116,8 @@ def new_row(
         "password_scheme": password.scheme,
         "two_fa_enabled": False,
         "created_at": created_at,
+        "locale": locale,
+        "awaits_verification": awaits_verification,
     }
 
 
@@ -127,6 +140,8 @@ def user_of(row: Sequence[Any]) -> User:
         sessions_from,
         password_changed_at,
         email_verified_at,
+        locale,
+        awaits_verification,
         *_,
     ) = row  # as `_SHOWN` has them
     return User(
@@ -140,6 +155,8 @@ def user_of(row: Sequence[Any]) -> User:
         sessions_from=sessions_from,
         password_changed_at=_moment(password_changed_at),
         email_verified_at=_moment(email_verified_at),
+        locale=locale,
+        awaits_verification=bool(awaits_verification),
     )
 
 

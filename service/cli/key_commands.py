@@ -188,7 +188,7 @@ async def _retire(keys: _Keys, options: argparse.Namespace) -> int:
         raise KeyRefused(f"there is no epoch before {current}")
     opens = given != stored.data_keys[-1].epoch or await _opens_newest(keys)
     for epoch in old if given is None else [given]:
-        await keys.epochs.retire(epoch, keys.settings.enrollment_ttl + SKEW, opens=opens)
+        await keys.epochs.retire(epoch, keys.settings.seals_matter + SKEW, opens=opens)
         print(f"Epoch {epoch} is gone: what it has sealed cannot be opened by anybody.")
     return 0
 

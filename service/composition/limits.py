@@ -23,6 +23,7 @@ def _limits(settings: Settings) -> Limits:
         account=Limit.at("account", settings.limit_account),
         network=Limit.at("network", settings.limit_network) if on else None,
         signups=Limit.at("signups", settings.limit_signups) if on else None,
+        resets=Limit.at("resets", settings.limit_resets) if on else None,
         codes=Limit.at("codes", settings.limit_codes),
         codes_in_a_row=Limit(
             "codes-in-a-row",

@@ -16,6 +16,7 @@ from service.authentication.password_reset import PasswordReset
 from service.authentication.reauthentication import Reauthentication
 from service.authentication.second_factor import SecondFactorAuthentication
 from service.composition.confirmations import create_receipts
+from service.composition.mail import Posting
 from service.composition.shared import Shared
 from service.confirmations.lines import GuardLines
 from service.confirmations.status import GuardStatuses
@@ -31,9 +32,12 @@ from service.web.metrics.gauges import Sources
 from service.web.services import Services
 
 
-def metric_sources(pool: HashingPool, watch: KeyWatch, ready: SharedStatus) -> Sources:
+def metric_sources(
+    pool: HashingPool, watch: KeyWatch, ready: SharedStatus, posting: Posting | None = None
+) -> Sources:
     """Name where the metrics of this process find their figures."""
-    return Sources(__version__, pool.queue, watch.ages, lambda: ready.last)
+    mail = posting.figures if posting else None
+    return Sources(__version__, pool.queue, watch.ages, lambda: ready.last, mail)
 
 
 def create_services(

@@ -18,7 +18,10 @@ from service.authentication.password_attempts import PasswordAttempts
 from service.authentication.recent import RecentAuthentication
 from service.clock import Clock, system_clock
 from service.composition.limits import create_rate_limits
+from service.composition.mail import MailParts, Posting, create_mail, create_notices
 from service.keyring.keys import KeysInUse, ServiceKeys
+from service.mail.notices import Notices
+from service.mail.outbox import Count
 from service.rate_limits import RateLimits
 from service.redis.client import RedisClient
 from service.redis.node import Timing
@@ -132,6 +135,8 @@ class Shared(msgspec.Struct, frozen=True):
     codes: CodeReader
     identities: Identities
     recent: RecentAuthentication
+    mail: MailParts | None
+    notices: Notices
 
 
 def create_shared(
@@ -160,6 +165,7 @@ def create_shared(
         rate_limits.use(now.email_digest_key)
 
     keys.follow(use)
+    mail = create_mail(settings, redis, keys.keyring)
     return Shared(
         settings=settings,
         redis=redis,
@@ -182,4 +188,13 @@ def create_shared(
         codes=CodeReader(keys.keyring, digests, clock, totp_ahead=settings.totp_ahead),
         identities=Identities(sessions, users),
         recent=RecentAuthentication(redis, settings.reauth_ttl),
+        mail=mail,
+        notices=create_notices(settings, mail, users, clock),
     )
+
+
+def create_posting(shared: Shared, count: Count) -> Posting | None:
+    """Create what sends mail from this process. `None`: mail is off."""
+    if shared.mail is None:
+        return None
+    return Posting(shared.mail, shared.redis, shared.keys.keyring, shared.clock, count)

@@ -55,6 +55,9 @@ users = Table(
     Column("sessions_from", BigInteger, nullable=False, server_default=text("0")),
     Column("password_changed_at", BigInteger),
     Column("email_verified_at", BigInteger),
+    Column("locale", Text),  # the language of mails, as it was at signup; empty: the setting's
+    # Made by a sign-up that opened no session: until it is verified, another may take its place.
+    Column("awaits_verification", Boolean, nullable=False, server_default=false()),
 )
 
 _untold = text("totp_epoch IS NULL AND totp_sealed IS NOT NULL")
@@ -67,6 +70,14 @@ recovery_codes = Table(
     metadata,
     Column("user_id", LargeBinary(16), ForeignKey("users.id"), primary_key=True),
     Column("digest", LargeBinary(32), primary_key=True),
+)
+
+former_addresses = Table(  # for as long as a change of address can be undone, nobody else gets it
+    "former_addresses",
+    metadata,
+    Column("email_key", Text, primary_key=True),
+    Column("user_id", LargeBinary(16), nullable=False, index=True),
+    Column("kept_until", BigInteger, nullable=False),
 )
 
 password_costs = Table(  # that a hash in `users` has, or had: every no takes as long as the highest

@@ -44,6 +44,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     account: Limit = Limit("account", 100, timedelta(hours=1))
     network: Limit | None = Limit("network", 300, timedelta(minutes=15))
     signups: Limit | None = Limit("signups", 600, timedelta(hours=1))
+    resets: Limit | None = Limit("resets", 20, timedelta(minutes=15))
     codes: Limit = Limit("codes", 10, timedelta(minutes=15))
     codes_in_a_row: Limit = Limit("codes-in-a-row", 50, timedelta(minutes=15), timedelta(days=1))
     calls: Limit | None = Limit("calls", 60, timedelta(minutes=1))

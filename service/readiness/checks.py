@@ -8,6 +8,7 @@ harm.
 import asyncio
 from typing import Any
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.database.engine import check_writable
@@ -49,7 +50,13 @@ class Parts:
         # What is open is in memory; whether more should be, the watch over the keys has seen.
         problem = self._problems.keys()
         keyring = Part(not problem, problem or "The keys are open.", self._keyring_facts())
-        return Readiness(redis, users, keyring, clock[0] if clock else _NO_CLOCK)
+        return Readiness(
+            redis,
+            users,
+            keyring,
+            clock[0] if clock else _NO_CLOCK,
+            mail=self._problems.mail() or msgspec.UNSET,
+        )
 
     def close(self) -> None:
         """Stop waiting for what still hangs."""

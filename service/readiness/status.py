@@ -34,13 +34,15 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """The state of all parts; ready when all are. `process` is there only while it stops."""
+    """The state of all parts; ready when all are. `process` is there only while it stops,
+    and `mail` where mail is on."""
 
     redis: Part
     users: Part
     keyring: Part
     clock: Part
     process: Part | msgspec.UnsetType = msgspec.UNSET
+    mail: Part | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def ok(self) -> bool:
@@ -67,6 +69,8 @@ class Problems(msgspec.Struct, frozen=True):
 
     keys: Callable[[], str] = str
     feed: Callable[[], str] = str
+    mail: Callable[[], Part | None] = lambda: None
+    """The part itself: mail that does not go keeps nobody from serving."""
 
 
 ALL_WELL = Problems()

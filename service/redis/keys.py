@@ -13,6 +13,8 @@ all atomically, on a cluster as well as on a standalone server.
 | `challenge:{b}:<sha256>`       | string | user, enrolment, wrong tries         | the challenge's |
 | `challenge:{b}:<sha256>:row`   | string | version of the user row behind it    | the challenge's |
 | `ticket:{b}:<purpose>:<uid>`   | string | a ticket (`tickets/tickets.py`)      | the ticket's    |
+| `ticket:{b}:undo:<uid>`        | hash   | digest → when, and such a ticket     | longest ticket  |
+| `mail:{b}`                     | stream | sealed messages that wait (`mail/`)  | a day           |
 | `totp:{b}:<enrolment id>`      | string | last accepted step                   | a few steps     |
 | `attempts:{b}:<what>:<digest>` | list   | times of attempts, µs; what there    | limit's window  |
 |                                |        | is stands in `docs/limits.md`        |                 |
@@ -50,6 +52,10 @@ is taken over within seconds; its life in ms, for a script."""
 
 WATERMARK_LIFE = timedelta(minutes=5)
 """How long the last accepted TOTP step is kept. A code can be presented for 90 seconds."""
+
+OUTBOX_LIFE = timedelta(days=1)
+"""How long messages wait for somebody to send them. The last try is an hour and a half after the
+first."""
 
 FEED_SKEW = timedelta(seconds=60)
 """What clocks may differ by. An entry of the feed matters for an access token's life and this."""
@@ -96,6 +102,7 @@ class Bucket:
         "guards",
         "index",
         "issuer",
+        "mail",
         "pending",
         "revocations",
         "revoked",
@@ -110,6 +117,7 @@ class Bucket:
         self.pending = b"pending2fa:" + tag + b":"
         self.challenge = b"challenge:" + tag + b":"
         self.ticket = b"ticket:" + tag + b":"
+        self.mail = b"mail:" + tag
         self.totp = b"totp:" + tag + b":"
         self.attempts = b"attempts:" + tag + b":"
         self.events = b"events:" + tag

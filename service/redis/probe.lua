@@ -6,8 +6,11 @@
 -- Outcome: {kinds and commands that our user may not use, seconds, microseconds of Redis' clock}
 local missing = {}
 for command in COMMANDS:gmatch('%S+') do
-  local behind = command:sub(1, 4) == 'EVAL' and { 'x', '1', barrier } or { barrier }
-  if not redis.acl_check_cmd(command, unpack(behind)) then
+  local name, part = command:match('^(%u+)|?(%u*)$')
+  local behind = { barrier }
+  if name:sub(1, 4) == 'EVAL' then behind = { 'x', '1', barrier } end
+  if part ~= '' then behind = { part, barrier } end
+  if not redis.acl_check_cmd(name, unpack(behind)) then
     missing[#missing + 1] = command
   end
 end

@@ -40,8 +40,11 @@ class Written(msgspec.Struct, frozen=True):
 _RIGHTS = f"""
 local missing, key = {{}}, '{BARRIER}{TAGS[0].decode()}'
 for command in ('{COMMANDS}'):gmatch('%S+') do
-  local behind = command:sub(1, 4) == 'EVAL' and {{ 'x', '1', key }} or {{ key }}
-  if not redis.acl_check_cmd(command, unpack(behind)) then missing[#missing + 1] = command end
+  local name, part = command:match('^(%u+)|?(%u*)$')
+  local behind = {{ key }}
+  if name:sub(1, 4) == 'EVAL' then behind = {{ 'x', '1', key }} end
+  if part ~= '' then behind = {{ part, key }} end
+  if not redis.acl_check_cmd(name, unpack(behind)) then missing[#missing + 1] = command end
 end
 for kind in ('{" ".join(KINDS)}'):gmatch('%S+') do
   local name = kind .. ':{TAGS[0].decode()}:x'

@@ -19,8 +19,8 @@ from service.redis.keys import KINDS, TAGS
 
 COMMANDS = (
     "DEL EVAL EVALSHA EXISTS GET HDEL HGET HGETALL HLEN HMGET HSET INCR INCRBY LINDEX LPOP LREM "
-    "MGET PEXPIRE PEXPIREAT PEXPIRETIME PTTL RPUSH SET TIME UNLINK XADD XDEL XLEN XREVRANGE "
-    "XTRIM"
+    "MGET PEXPIRE PEXPIREAT PEXPIRETIME PTTL RPUSH SET TIME UNLINK XACK XADD XCLAIM XDEL "
+    "XGROUP|CREATE XLEN XPENDING XREADGROUP XREVRANGE XTRIM"
 )
 """What our own user needs for its scripts, on every kind of key."""
 
@@ -35,7 +35,9 @@ _WRITTEN: dict[str, tuple[str, ...]] = {
     "RPUSH": ("v",),
     "SET": ("v",),
     "SETRANGE": ("0", "v"),
+    "XACK": ("g", "1-1"),
     "XADD": ("1-1", "f", "v"),
+    "XCLAIM": ("g", "c", "0", "1-1"),
     "XDEL": ("1-1",),
     "XTRIM": ("MAXLEN", "1"),
 }
@@ -55,6 +57,7 @@ def _questions() -> list[tuple[Argument, ...]]:
     keys = [f"{kind}:{TAGS[0].decode()}:x" for kind in KINDS]
     asked: list[tuple[Argument, ...]] = [("SELECT", "0"), ("DEL", *keys), ("UNLINK", *keys)]
     asked += [(name, key, *rest) for name, rest in _WRITTEN.items() for key in keys]
+    asked += [("XGROUP", "SETID", key, "g", "1-1") for key in keys]
     return [("ACL", "DRYRUN", "default", *command) for command in asked]
 
 

@@ -51,6 +51,8 @@ class RequestOrigin(msgspec.Struct, frozen=True):
     address: Address | None
     user_agent: str
     request_id: str
+    languages: str = ""
+    """What the client says that its person reads (`Accept-Language`)."""
 
     @property
     def address_text(self) -> str:

@@ -40,7 +40,12 @@ class UserScript(Generic[P]):
     """A script that is called with user and origin, then with keys and arguments of its own."""
 
     def __init__(
-        self, function: Callable[P, Any], *paths: str, feed: bool, constants: Constants
+        self,
+        function: Callable[P, Any],
+        *paths: str,
+        feed: bool,
+        constants: Constants,
+        text: str = "",
     ) -> None:
         """Read the keys and arguments that the function declares.
 
@@ -53,7 +58,7 @@ class UserScript(Generic[P]):
         self._declared = Declared(function)
         self._source = Source(
             self._declared,
-            texts(paths),
+            texts(paths) | ({function.__name__: text} if text else {}),
             {**CONSTANTS, **constants},
             acknowledged=True,
             context=(_KEYS + _FEED if feed else _KEYS, _ARGUMENTS),
@@ -85,9 +90,13 @@ class UserScript(Generic[P]):
 
 
 def user_script(
-    *paths: str, feed: bool = False, alone: bool = False, constants: Constants | None = None
+    *paths: str,
+    text: str = "",
+    feed: bool = False,
+    alone: bool = False,
+    constants: Constants | None = None,
 ) -> Callable[[Callable[P, Any]], UserScript[P]]:
-    """Declare such a script in files of `service/`, run after `prelude.lua`.
+    """Declare such a script in files of `service/`, or of this `text`, run after `prelude.lua`.
 
     `feed`: after `feed.lua` and `finish.lua`, too. `alone`: after neither.
     """
@@ -96,6 +105,8 @@ def user_script(
         before += ["sessions/feed.lua", "sessions/finish.lua"]
 
     def declare(function: Callable[P, Any]) -> UserScript[P]:
-        return UserScript(function, *before, *paths, feed=feed, constants=constants or {})
+        return UserScript(
+            function, *before, *paths, feed=feed, constants=constants or {}, text=text
+        )
 
     return declare

@@ -23,12 +23,16 @@ from service.settings.values import (
     integer,
     label,
     one_of,
+    page,
     parser_of,
     ratio,
     url,
 )
 
 PREFIX = "SERVICE_"
+
+LONGEST_TICKET = timedelta(hours=72)
+"""The life of the longest ticket that is mailed: by it a change of address is undone."""
 
 _REDIS = url(
     "redis://",
@@ -98,12 +102,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cookies: bool = False
     root_path: Annotated[str, path_prefix] = ""
     trusted_proxies: tuple[Network, ...] = ()
+    mail_url: Annotated[Secret, url("smtp://", "smtps://", "file:///")] = Secret("")
+    mail_from: str = ""
+    mail_templates: Path | None = None
+    mail_locale: str = "en"
+    mail_most: Annotated[int, integer(64, 10_000_000)] = 64_000
+    email_verification: Literal["off", "optional", "required"] = "off"
+    notices: bool = True
+    reset_url: Annotated[str, page] = ""
+    verify_url: Annotated[str, page] = ""
     password_min: Annotated[int, integer(8, 64)] = 8
     password_blocklist: Path | None = None
     limit_account_network: Rate = Rate(10, timedelta(minutes=15))
     limit_account: Rate = Rate(100, timedelta(hours=1))
     limit_network: Rate = Rate(300, timedelta(minutes=15))
     limit_signups: Rate = Rate(600, timedelta(hours=1))
+    limit_resets: Rate = Rate(20, timedelta(minutes=15))
     limit_codes: Rate = Rate(10, timedelta(minutes=15))
     limit_codes_in_a_row: Annotated[int, integer(1, 10_000)] = 50
     limit_calls: Rate = Rate(60, timedelta(minutes=1))
@@ -136,7 +150,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def mac_keys_matter(self) -> timedelta:
         """How long what refresh tokens and tickets are authenticated by matters at the most."""
-        return max(self.refresh_ttl, self.reset_ttl)
+        tickets = LONGEST_TICKET if self.mail_url else self.reset_ttl
+        return max(self.refresh_ttl, self.reset_ttl, tickets)
+
+    @property
+    def seals_matter(self) -> timedelta:
+        """How long what is sealed in Redis matters at the most."""
+        return max(self.enrollment_ttl, LONGEST_TICKET) if self.mail_url else self.enrollment_ttl
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
@@ -160,6 +180,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError(
                 "SERVICE_BCRYPT_COST must be 10 to 16; less only with SERVICE_ENV=test"
             )
+        if settings.email_verification != "off" and not settings.mail_url:
+            raise SettingsError("SERVICE_EMAIL_VERIFICATION needs SERVICE_MAIL_URL")
         return settings
 
 

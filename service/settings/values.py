@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
+from urllib.parse import urlsplit
 
 from service.rates import Rate, parse as _rate
 
@@ -136,6 +137,31 @@ def url(*schemes: str) -> Callable[[str], Secret]:
         return Secret(text)
 
     return parse
+
+
+def page(text: str) -> str:
+    """Parse the URL of a page to which links go, with their token in its fragment."""
+    try:
+        parts = urlsplit(_text(text))
+        host = parts.hostname or ""
+        here = host == "localhost" or (host != "" and _is_loopback(host))
+        fits = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ValueError(_PAGE) from None
+    secure = parts.scheme == "https" or (parts.scheme == "http" and here)
+    if not (secure and host and fits) or "#" in text or "@" in parts.netloc or " " in text:
+        raise ValueError(_PAGE)
+    return text
+
+
+_PAGE = "must be the URL of a page, https unless on loopback, without a fragment"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _networks(text: str) -> tuple[Network, ...]:

@@ -24,3 +24,8 @@ def put(*, ticket_key: Key, record: bytes, life: int, event: str, reason: str, b
 @user_script("tickets/take.lua", constants=_CONSTANTS)
 def take(*, ticket_key: Key, digest: bytes) -> Any:
     """Use a ticket up."""
+
+
+@user_script("tickets/take_one_of_several.lua", constants=_CONSTANTS)
+def take_one_of_several(*, tickets_key: Key, digest: bytes, life: int) -> Any:
+    """Use a ticket up, and those that came after it."""

@@ -52,6 +52,20 @@ class Ticket(msgspec.Struct, frozen=True):
         return f"Ticket(user_id={self.user_id.hex()}, row_version={self.row_version})"
 
 
+class Minted(msgspec.Struct, frozen=True):
+    """A ticket that is not issued yet: whoever issues it puts `record` under `key`.
+
+    Of a purpose of which a user may have several, under its digest there.
+    """
+
+    token: Token
+    key: bytes
+    record: bytes
+
+    def __repr__(self) -> str:
+        return f"Minted(token={self.token!r})"
+
+
 class Tickets:
     """Issues, finds and takes tickets. Any method may raise `StoreUnavailable`."""
 
@@ -77,22 +91,33 @@ class Tickets:
 
         `row_version` is that of the row by which it is issued. `reason` and `by` go into the event.
         """
-        token = self._tokens.mint(purpose, user_id)
-        record = bytes((VERSION,)) + token.digest + row_version.to_bytes(ROW_VERSION)
-        if bound:
-            record += self._keyring.seal(bound, purpose=_SEALED_FOR, bound_to=_bound_to(token))
+        minted = self.mint(purpose, user_id, row_version, bound)
         expires_at = await scripts.put(
             self._redis,
             user_id,
             origin,
-            ticket_key=_key(purpose, user_id),
-            record=record,
+            ticket_key=minted.key,
+            record=minted.record,
             life=life // timedelta(milliseconds=1),
             event=event,
             reason=reason,
             by=by,
         )
-        return Issued(token.text, moment(expires_at))
+        return Issued(minted.token.text, moment(expires_at))
+
+    def mint(
+        self, purpose: Purpose, user_id: bytes, row_version: int, bound: bytes = b""
+    ) -> Minted:
+        """Mint a ticket, without a word to Redis.
+
+        Raises:
+            KeyServiceUnavailable: the keys are not open yet.
+        """
+        token = self._tokens.mint(purpose, user_id)
+        record = bytes((VERSION,)) + token.digest + row_version.to_bytes(ROW_VERSION)
+        if bound:
+            record += self._keyring.seal(bound, purpose=_SEALED_FOR, bound_to=_bound_to(token))
+        return Minted(token, _key(purpose, user_id), record)
 
     def recognise(self, text: str, purpose: Purpose) -> Token:
         """Read a token of this purpose, without a word to Redis. Raises as `TicketTokens` does."""
@@ -127,6 +152,30 @@ class Tickets:
         if record is None:
             raise TicketNotFound
         return self._read(token, record)
+
+    async def take_one_of_several(
+        self, token: Token, life: timedelta, origin: RequestOrigin
+    ) -> Ticket:
+        """Use the ticket of a token up, and those that its user got later. Raises as `find`.
+
+        `life`: how long such a ticket is good.
+        """
+        record = await scripts.take_one_of_several(
+            self._redis,
+            token.user_id,
+            origin,
+            tickets_key=_key(token.purpose, token.user_id),
+            digest=token.digest,
+            life=life // timedelta(milliseconds=1),
+        )
+        if record is None:
+            raise TicketNotFound
+        return self._read(token, record)
+
+    async def forget(self, user_id: bytes, *kept: Purpose) -> None:
+        """Delete the tickets of a user, but for those of some purposes."""
+        keys = [_key(purpose, user_id) for purpose in PURPOSES if purpose not in kept]
+        await self._redis.change("DEL", *keys)
 
     def _read(self, token: Token, record: bytes) -> Ticket:
         sealed = record[SHORTEST:]

@@ -38,8 +38,12 @@ class Purpose(msgspec.Struct, frozen=True):
 
 
 PASSWORD_RESET = Purpose("reset", 1, "osm_")
+EMAIL_VERIFICATION = Purpose("verify", 2, "osm_")
+EMAIL_CHANGE = Purpose("change", 3, "osm_")
+EMAIL_UNDO = Purpose("undo", 4, "osm_")
+"""Of these a user may have several: each stands for a change of its own."""
 
-PURPOSES = (PASSWORD_RESET,)
+PURPOSES = (PASSWORD_RESET, EMAIL_VERIFICATION, EMAIL_CHANGE, EMAIL_UNDO)
 """All of them. A code is never given to another."""
 
 

@@ -106,6 +106,7 @@ def origin_of(request: JsonRequest) -> RequestOrigin:
         address=proxies.client(peer[0], headers.get(b"x-forwarded-for", b"")) if peer else None,
         user_agent=_text(headers.get(b"user-agent", b"")),
         request_id=scope["state"]["request_id"],
+        languages=_text(headers.get(b"accept-language", b"")),
     )
 
 

@@ -36,6 +36,13 @@ _RUNNING = _gauge("openshow_hashes_running", "Password hashes being computed.", 
 _READY = _gauge("openshow_ready", "Whether a part can serve (1) or not (0).", ("part",), "livemin")
 _SKEW = _gauge("openshow_clock_skew_seconds", "How far this clock is ahead of Redis'.")
 _AGES = _gauge("openshow_key_age_seconds", "Age of the key of each kind in use.", ("key",))
+MAILS = Counter(
+    "openshow_mails",
+    "Mails, by kind and what became of them: queued, sent, retried, failed, suppressed, full.",
+    ("kind", "outcome"),
+)
+_MAILS_WAITING = _gauge("openshow_mails_waiting", "Mails that wait to be sent, over all pods.")
+_MAIL_OLDEST = _gauge("openshow_mail_oldest_seconds", "How long the oldest of them waits.")
 _REPLIES = Histogram(
     "openshow_redis_reply_seconds",
     "Time from asking Redis to its reply, that in the queue included.",
@@ -53,6 +60,13 @@ class Sources(msgspec.Struct, frozen=True):
     """In seconds, by the kind of key; empty while they are not open."""
     readiness: Callable[[], Readiness | None]
     """The last look."""
+    mail: Callable[[], tuple[int, float]] | None = None
+    """How many mails wait, and how long the oldest does, seconds; where mail is on."""
+
+
+def count_mail(kind: str, outcome: str) -> None:
+    """Count what became of a mail. Kinds are ours."""
+    MAILS.labels(kind, outcome).inc()
 
 
 class Gauges:
@@ -87,6 +101,10 @@ class Gauges:
                     _READY.labels(name).set(part.ok)
             if skew := readiness.clock.facts.get("skewMs"):
                 _SKEW.set(int(skew) / 1000)
+        if self._sources.mail is not None:
+            mails, oldest = self._sources.mail()
+            _MAILS_WAITING.set(mails)
+            _MAIL_OLDEST.set(oldest)
         self._count_replies()
 
     def _count_replies(self) -> None:

@@ -1,0 +1,143 @@
+"""Makes a mail (RFC 5322) of a message: headers, plain text and HTML."""
+
+from collections.abc import Mapping
+from email import policy
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import parseaddr
+
+import idna
+import msgspec
+
+from service.clock import moment
+from service.errors import SettingsError
+from service.mail.links import Links
+from service.mail.messages import LINKS, Message
+from service.mail.templates import DEFAULT, Templates
+
+_POLICY = policy.SMTP.clone(max_line_length=998)
+
+
+class Mail(msgspec.Struct, frozen=True):
+    """A mail as it is handed over. `name` is good for a file; `link` is a secret."""
+
+    sender: str
+    recipient: str
+    content: bytes
+    name: str
+    kind: str
+    link: str
+
+    def __repr__(self) -> str:
+        return f"Mail(name={self.name!r}, kind={self.kind!r})"
+
+
+class NotSendable(Exception):
+    """No mail can be made of a message: another try makes no difference."""
+
+
+class Composer:
+    """Makes mails that come from `sender`, an address or `Name <address>`."""
+
+    def __init__(
+        self, templates: Templates, links: Links, app_name: str, sender: str, locale: str
+    ) -> None:
+        """Take what all mails share. `locale` is that of those who have none.
+
+        Raises:
+            SettingsError: the sender is no address; or there is no such locale.
+        """
+        self._templates = templates
+        self._links = links
+        self._app = app_name
+        self._locale = locale
+        name, address = parseaddr(sender)
+        try:
+            local, _, domain = _wire(address).rpartition("@")
+            self._from = Address(name or app_name, local, domain)
+        except (NotSendable, ValueError):
+            raise SettingsError(
+                "SERVICE_MAIL_FROM must be an address, or a name and <an address>"
+            ) from None
+        if locale not in templates.locales:
+            raise SettingsError(
+                f"SERVICE_MAIL_LOCALE must be one of {', '.join(templates.locales)}"
+            )
+
+    def compose(self, message: Message) -> Mail:
+        """Make the mail of a message: the same at each try.
+
+        Raises:
+            NotSendable: its address cannot stand in a mail.
+        """
+        recipient = _wire(message.address)
+        link = ""
+        if message.kind in LINKS:
+            link = self._links.to(LINKS[message.kind], message.token)
+        try:
+            shown = self._templates.render(
+                message.kind, message.locale or self._locale or DEFAULT, self._values(message, link)
+            )
+            mail = EmailMessage(policy=_POLICY)
+            mail["From"] = self._from
+            mail["To"] = _header(recipient)
+            mail["Subject"] = shown.subject
+            mail["Date"] = message.made
+            mail["Message-ID"] = f"<{message.id.hex()}@{self._from.domain}>"
+            mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
+            mail.set_content(shown.text, cte=_encoding(shown.text))
+            markup = shown.html.encode("ascii", "xmlcharrefreplace").decode()
+            mail.add_alternative(markup, subtype="html", cte="7bit")
+        except (ValueError, KeyError):
+            raise NotSendable("its parts make no mail") from None
+        utf8 = not recipient.isascii()
+        content = mail.as_bytes(policy=_POLICY.clone(utf8=True) if utf8 else _POLICY)
+        name = f"{message.made:%Y%m%dT%H%M%S}-{message.kind}-{message.id.hex()[:12]}"
+        return Mail(self._from.addr_spec, recipient, content, name, message.kind, link)
+
+    def _values(self, message: Message, link: str) -> Mapping[str, str]:
+        values = {"app": self._app, "account": self._links.account, "link": link}
+        if message.good_until:
+            values["until"] = f"{moment(message.good_until):%Y-%m-%d %H:%M} UTC"
+        return {**values, **message.values}
+
+
+def _encoding(text: str) -> str:
+    return "7bit" if text.isascii() else "quoted-printable"
+
+
+def _wire(address: str) -> str:
+    """Spell an address as SMTP and headers take it: the domain in A-labels (RFC 5891).
+
+    What is not ASCII before the @ stays, and takes a server with SMTPUTF8 (RFC 6531).
+    """
+    local, at, domain = address.rpartition("@")
+    if not at or not local or any(not character.isprintable() for character in address):
+        raise NotSendable("no address")
+    if domain.startswith("["):  # an address literal
+        if not domain.isascii():
+            raise NotSendable("no address")
+        return address
+    try:
+        return f"{local}@{idna.encode(domain, uts46=True, transitional=False).decode()}"
+    except idna.IDNAError:
+        raise NotSendable("no address") from None
+
+
+def _header(address: str) -> Address:
+    local, _, domain = address.rpartition("@")
+    if local.startswith('"') and local.endswith('"') and len(local) > 1:
+        local = _unquoted(local[1:-1])
+    return Address(username=local, domain=domain)
+
+
+def _unquoted(local: str) -> str:
+    """Undo the quoting of RFC 5322, section 3.2.4; the header puts its own there."""
+    plain, escaped = [], False
+    for character in local:
+        if character == "\\" and not escaped:
+            escaped = True
+            continue
+        plain.append(character)
+        escaped = False
+    return "".join(plain)

@@ -1,0 +1,26 @@
+"""The links in mails: made of settings alone, never of what a request says of its host."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+
+class Links(msgspec.Struct, frozen=True):
+    """Where links lead. The token stands in the fragment, which no server gets to see."""
+
+    account: str
+    """The account page, or whatever stands in its place."""
+    reset: str = ""
+    verify: str = ""
+    """Pages of an app's own, for new passwords and for addresses; empty: the account page."""
+
+    def to(self, action: str, token: str) -> str:
+        """Spell the link of an action (`messages.LINKS`)."""
+        pages: Mapping[str, str] = {"reset": self.reset}
+        page = pages.get(action, self.verify) or self.account
+        return f"{page}#{action}={token}"
+
+
+def links_of(issuer: str, reset: str = "", verify: str = "") -> Links:
+    """Make the links of a service that is reached at `issuer`."""
+    return Links(f"{issuer.rstrip('/')}/account", reset, verify)
