@@ -73,6 +73,9 @@ LIBRARIES = {
     "litestar": "web app serving composition guard",
     "fastapi": "guard",
     "pytest": "guard",
+    "django": "guard",
+    "asgiref": "guard",
+    "rest_framework": "guard",
     "httpx": "guard",
     "uvicorn": "serving web",
     "httptools": "web",
@@ -134,6 +137,9 @@ GUARD = {
     "litestar": "litestar",
     "fastapi": "fastapi",
     "pytest_plugin": "pytest",
+    "django": "django asgiref",
+    "django_auth": "django",
+    "rest_framework": "rest_framework",
 }
 """What all of `service/guard` may import, and what some modules of it may besides."""
 

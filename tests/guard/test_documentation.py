@@ -12,6 +12,7 @@ from tools.testbed.redis_server import REPOSITORY
 
 from service.guard import GuardCounters, Verifier
 from service.guard.verifier import Mode, WhenLost
+from tests.guard import django_site
 
 PAGE = (REPOSITORY / "docs/guard.md").read_text(encoding="utf-8")
 CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -23,6 +24,7 @@ def test_what_is_shown_can_be_imported(
 ) -> None:
     """Every name, from where the page says; and each piece is Python."""
     monkeypatch.syspath_prepend(guard_wheel)
+    django_site.configure()
     imports = [node for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)]
     for statement in imports:
         exec(ast.unparse(statement), {})

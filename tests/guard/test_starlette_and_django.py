@@ -2,12 +2,8 @@
 
 from typing import Any
 
-import django
 import pytest
-from django.conf import settings
 from django.core.asgi import get_asgi_application
-from django.http import HttpRequest, JsonResponse
-from django.urls import path
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -17,6 +13,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from service.guard.asgi import GuardMiddleware
+from tests.guard import django_site
 from tests.guard.exchange import ANN, KnownTokens, Socket, ask, bearer, running
 
 PUBLIC = ["/health", "/static/"]
@@ -42,23 +39,8 @@ def starlette_app(verifier: Any) -> Any:
     )
 
 
-async def async_view(request: Any) -> JsonResponse:
-    identity = request.scope["state"]["identity"]
-    return JsonResponse(identity and identity.user_id, safe=False)
-
-
-def sync_view(request: HttpRequest) -> JsonResponse:
-    identity = request.scope["state"]["identity"]  # type: ignore[attr-defined]
-    return JsonResponse(identity and identity.user_id, safe=False)
-
-
-urlpatterns = [path("orders", async_view), path("api/orders", sync_view), path("health", sync_view)]
-
-
 def django_app(verifier: Any) -> Any:
-    if not settings.configured:
-        settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="for tests only")
-        django.setup(set_prefix=False)
+    django_site.configure()
     return GuardMiddleware(get_asgi_application(), verifier=verifier, public=PUBLIC)
 
 
