@@ -168,7 +168,7 @@ def create_app(settings: Settings) -> ASGIApp:
         exception_handlers=HANDLERS,
         state=State(
             {
-                **openapi.state(_ROUTES, root_path=settings.root_path),
+                **openapi.state(_ROUTES, _about(settings)),
                 **front_page.state(
                     settings.app_name,
                     settings.root_path,
@@ -194,6 +194,12 @@ def create_app(settings: Settings) -> ASGIApp:
     if admin is not None:
         served = AdminDispatch(served, RequestMiddleware(admin, None, proxies, over_tls))
     return tracing.middleware(served, proxies)
+
+
+def _about(settings: Settings) -> openapi.About:
+    return openapi.About(
+        root_path=settings.root_path, cookies=settings.cookies, password_min=settings.password_min
+    )
 
 
 def from_environment() -> ASGIApp:

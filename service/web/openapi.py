@@ -17,6 +17,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
 from service import __version__
+from service.web import schema_fields
 from service.web.answers import ErrorBody
 
 _KEY = "openapi"
@@ -61,16 +62,17 @@ _HEADERS: dict[str, dict[str, Any]] = {
 
 
 class About(msgspec.Struct, frozen=True):
-    """What a document says of itself, and of the credential that its calls ask for."""
+    """What a document says of itself, of the credential that its calls ask for, and of settings."""
 
+    root_path: str = ""
+    cookies: bool = False
+    password_min: int = 8
     title: str = "OpenShow Auth"
     description: str = "Sessions that end the moment a person logs out."
     credential: str = "JWT"
 
 
-def state(
-    routes: Sequence[HTTPRouteHandler], about: About | None = None, root_path: str = ""
-) -> State:
+def state(routes: Sequence[HTTPRouteHandler], about: About) -> State:
     """Make the app state by which `document_of` finds the document of these routes.
 
     It is made when somebody asks first: it takes more CPU than all the rest of a start.
@@ -78,11 +80,10 @@ def state(
 
     @cache
     def make() -> bytes:
-        document = describe(routes, about or About())
-        document["servers"] = [{"url": root_path or "/"}]
+        document = describe(routes, about)
         return msgspec.json.encode(document)
 
-    return State({_KEY: make, _TITLE: (about or About()).title})
+    return State({_KEY: make, _TITLE: about.title})
 
 
 def title_of(app: Litestar) -> str:
@@ -118,6 +119,9 @@ def describe(routes: Sequence[HTTPRouteHandler], about: About) -> dict[str, Any]
         for path in handler.paths:
             operation = document["paths"][_without_types(path)][min(handler.http_methods).lower()]
             _complete(operation, handler)
+    document["servers"] = [{"url": about.root_path or "/"}]
+    schemas = document["components"]["schemas"]
+    schema_fields.complete(schemas, cookies=about.cookies, password_min=about.password_min)
     return document
 
 

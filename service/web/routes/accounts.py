@@ -43,6 +43,10 @@ class CredentialsBody(Body, frozen=True):
     password: str
 
 
+class SignupBody(CredentialsBody, frozen=True):
+    """An e-mail address, and a password that is not weak."""
+
+
 class ChallengeBody(Body, frozen=True):
     """The password was right. Prove the second factor by one of `methods` until `expiresAt`."""
 
@@ -76,7 +80,7 @@ class ChallengeAnswerBody(Body, frozen=True):
     ),
 )
 @telling("signup")
-async def signup(request: JsonRequest, data: CredentialsBody) -> SignedInBody:
+async def signup(request: JsonRequest, data: SignupBody) -> SignedInBody:
     """Create an account and open its first session."""
     accounts = services_of(request.app).accounts
     by_cookie = await wants_cookie(request)
