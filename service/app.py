@@ -55,6 +55,7 @@ from service.web.responses import RouteResponse
 from service.web.routes import (
     accounts,
     description,
+    oauth_endpoints,
     operations,
     own_account,
     password_reset,
@@ -69,6 +70,7 @@ _ROUTES = [
     *two_factor.ROUTES,
     *own_account.ROUTES,
     *sessions.ROUTES,
+    *oauth_endpoints.ROUTES,
     *operations.ROUTES,
     *description.ROUTES,
 ]

@@ -29,8 +29,8 @@ ROOMS = {
     ),
     # use cases
     "operators": (
-        "api_keys events authentication account_lifecycle sessions twofactor mail tickets "
-        "accounts redis clock errors"
+        "api_keys events confirmations authentication account_lifecycle sessions twofactor mail "
+        "tickets accounts redis clock errors"
     ),
     "authentication": (
         "account_lifecycle rate_limits sessions twofactor mail tickets accounts keyring redis "

@@ -20,6 +20,8 @@ from service.composition.shared import (
     create_sessions,
     create_tickets,
 )
+from service.confirmations.lines import GuardLines
+from service.confirmations.status import GuardStatuses
 from service.events.reading import EventReader
 from service.keyring.keys import KeysInUse
 from service.operators.accounts import AccountAdministration
@@ -98,4 +100,5 @@ def _operations(
         exports=AccountExports(redis, users, system_clock),
         api_keys=ApiKeyAdministration(redis, ApiKeyStore(engine), system_clock),
         events=EventReader(redis),
+        guards=GuardStatuses(GuardLines(redis), system_clock),
     )

@@ -17,6 +17,7 @@ from service.authentication.reauthentication import Reauthentication
 from service.authentication.second_factor import SecondFactorAuthentication
 from service.composition.confirmations import create_receipts
 from service.composition.mail import Posting
+from service.composition.oauth import create_presented_tokens
 from service.composition.shared import Shared
 from service.confirmations.lines import GuardLines
 from service.confirmations.status import GuardStatuses
@@ -29,6 +30,7 @@ from service.twofactor.enrolment import Enrolments
 from service.twofactor.management import SecondFactorManagement
 from service.twofactor.proving import SecondFactorProofs
 from service.web.metrics.gauges import Sources
+from service.web.oauth_metadata import oauth_metadata
 from service.web.services import Services
 
 
@@ -72,6 +74,8 @@ def create_services(
         confirmations=Confirmations(GuardLines(redis)),
         receipts=create_receipts(shared),
         guards=GuardStatuses(GuardLines(redis), shared.clock),
+        presented_tokens=create_presented_tokens(shared),
+        metadata=oauth_metadata(settings.issuer),
         api_keys=ApiKeys(ApiKeyStore(shared.engine), shared.rate_limits, shared.clock),
         security_log=SecurityLog(redis),
         jwks=lambda: keys.now.signing.jwks(),

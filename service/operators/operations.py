@@ -6,6 +6,7 @@ from service.account_lifecycle.export import AccountExports
 from service.api_keys.administration import ApiKeyAdministration
 from service.authentication.account_limits import AccountLimits
 from service.authentication.password_reset import ResetLinks
+from service.confirmations.status import GuardStatuses
 from service.events.reading import EventReader
 from service.operators.accounts import AccountAdministration
 from service.operators.lookup import AccountLookup
@@ -23,3 +24,4 @@ class Operations(msgspec.Struct, frozen=True):
     exports: AccountExports
     api_keys: ApiKeyAdministration
     events: EventReader
+    guards: GuardStatuses

@@ -52,19 +52,27 @@ class OwnSessions:
         Raises:
             NothingToRevoke: unknown, malformed, expired, revoked, another's: one answer.
         """
-        try:
-            token = self._refresh_tokens.recognise(presented)
-        except InvalidRefreshToken:
-            raise NothingToRevoke from None
-        except KeyServiceUnavailable:
-            token = await self._recognise_by_record(presented)
+        token = await self.recognise_to_end(presented)
         if token.user_id != caller.user_id:
             raise NothingToRevoke
-        if not await self._end(token.user_id, token.session_id, origin):
+        if not await self.end(token.user_id, token.session_id, origin):
             raise NothingToRevoke
         return token.session_id
 
-    async def _end(self, user_id: bytes, session_id: bytes, origin: RequestOrigin) -> int:
+    async def recognise_to_end(self, presented: str) -> RefreshToken:
+        """Recognise the refresh token of a session that is to end, also while keys are closed.
+
+        Raises:
+            NothingToRevoke: it is none of ours, or, as far as that is known, of no living session.
+        """
+        try:
+            return self._refresh_tokens.recognise(presented)
+        except InvalidRefreshToken:
+            raise NothingToRevoke from None
+        except KeyServiceUnavailable:
+            return await self._recognise_by_record(presented)
+
+    async def end(self, user_id: bytes, session_id: bytes, origin: RequestOrigin) -> int:
         """End a session; 0 if there is none any more."""
         ended: int = await scripts.end(
             self._redis,

@@ -156,6 +156,17 @@ def read(*, index: Key, tag: bytes, session_id: bytes) -> Any:
 
 @script(
     "sessions/everybody.lua",
+    "sessions/living.lua",
+    "sessions/introspect.lua",
+    constants=CONSTANTS,
+    acknowledged=False,
+)
+def introspect(*, index: Key, tag: bytes, session_id: bytes) -> Any:
+    """Read a session, and the digest of its refresh token."""
+
+
+@script(
+    "sessions/everybody.lua",
     "sessions/others.lua",
     "sessions/living.lua",
     "sessions/list.lua",

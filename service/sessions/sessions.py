@@ -108,7 +108,7 @@ class Sessions(SessionRotation):
 
     async def withdraw(self, user_id: bytes, tokens: TokenPair, origin: RequestOrigin) -> None:
         """End a session that was opened a moment ago, and whose tokens nobody has got."""
-        await self._end(user_id, tokens.session_id, origin)
+        await self.end(user_id, tokens.session_id, origin)
 
     def sign(self, opened: Opened) -> TokenPair:
         """Sign the tokens that a client gets for an opened session."""

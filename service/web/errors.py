@@ -12,6 +12,7 @@ from litestar.exceptions import ClientException, HTTPException, MethodNotAllowed
 from litestar.types import ExceptionHandlersMap
 
 from service import errors
+from service.web import oauth_errors
 from service.web.answers import FRAMEWORK, TABLE, Answer, ErrorBody, ErrorDetail, FieldError
 
 log = structlog.get_logger()
@@ -73,7 +74,7 @@ def on_service_error(request: Request[Any, Any, Any], error: errors.ServiceError
     request.scope["state"][FAILURE] = answer.code, str(error) or _in_words(type(error).__name__)
     if error.user_id or error.account:
         request.scope["state"][ABOUT] = error
-    return _respond(answer, headers, str(error), details)
+    return _respond(request, answer, headers, str(error), details)
 
 
 def on_framework_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
@@ -85,7 +86,7 @@ def on_framework_error(request: Request[Any, Any, Any], error: HTTPException) ->
     if isinstance(error, MethodNotAllowedException):
         headers["Allow"] = allow((error.headers or {})["allow"])
     request.scope["state"][FAILURE] = answer.code, answer.message
-    return _respond(answer, headers)
+    return _respond(request, answer, headers)
 
 
 def on_client_gone(request: Request[Any, Any, Any], error: ClientGone) -> Response[None]:
@@ -99,7 +100,7 @@ def on_defect(request: Request[Any, Any, Any], error: Exception) -> Response[Any
     log.error("unhandled error", exc_info=error, request_id=request.scope["state"]["request_id"])
     answer = FRAMEWORK[500]
     request.scope["state"][FAILURE] = answer.code, _in_words(type(error).__name__)
-    return _respond(answer)
+    return _respond(request, answer)
 
 
 HANDLERS: ExceptionHandlersMap = {
@@ -133,10 +134,17 @@ def _challenge(error: errors.ServiceError) -> str:
 
 
 def _respond(
+    request: Request[Any, Any, Any],
     answer: Answer,
     headers: Mapping[str, str] | None = None,
     own_message: str = "",
     details: Sequence[FieldError] = (),
 ) -> Response[Any]:
-    body = ErrorBody(ErrorDetail(answer.code, answer.message or own_message, details))
-    return Response(body, status_code=answer.status, headers=headers, media_type="application/json")
+    message = answer.message or own_message
+    status = answer.status
+    body: ErrorBody | oauth_errors.OAuthErrorBody = ErrorBody(
+        ErrorDetail(answer.code, message, details)
+    )
+    if request.scope["path"] in oauth_errors.PATHS:
+        status, body = oauth_errors.spelt(answer, message)
+    return Response(body, status_code=status, headers=headers, media_type="application/json")

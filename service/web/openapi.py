@@ -148,8 +148,21 @@ def _complete(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
             {"name": name, "in": "query", "required": False, "schema": _QUERY.get(name, _TEXT)}
             for name in query
         )
-    if "requestBody" in operation:
+    if fields := handler.opt.get("form"):
+        operation["requestBody"] = _form(fields)
+    if schema := handler.opt.get("json"):
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema}},
+        }
+    elif "requestBody" in operation and not fields:
         operation["requestBody"]["required"] = not handler.opt.get("body_optional")
+
+
+def _form(fields: Sequence[str]) -> dict[str, Any]:
+    """Describe a form whose first field must be there."""
+    schema = {"type": "object", "properties": dict.fromkeys(fields, _TEXT), "required": fields[:1]}
+    return {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": schema}}}
 
 
 def _is_error(response: dict[str, Any]) -> bool:

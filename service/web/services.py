@@ -20,13 +20,14 @@ from service.confirmations.waiting import Confirmations
 from service.events.security_log import SecurityLog
 from service.readiness.status import Readiness
 from service.sessions.access_tokens import AccessTokens
+from service.sessions.presented_tokens import PresentedTokens
 from service.sessions.sessions import Sessions
 from service.twofactor.enrolment import Enrolments
 from service.twofactor.management import SecondFactorManagement
 
 
 class Services(msgspec.Struct, frozen=True):
-    """The use cases behind the routes.
+    """The use cases behind the routes, and the `metadata` of RFC 8414, spelt as JSON.
 
     `before_enrolment`: what is demanded before a second factor is enrolled; `None`: nothing.
     """
@@ -48,6 +49,8 @@ class Services(msgspec.Struct, frozen=True):
     guards: GuardStatuses
     api_keys: ApiKeys
     security_log: SecurityLog
+    presented_tokens: PresentedTokens
+    metadata: bytes
     jwks: Callable[[], bytes]
     readiness: Callable[[], Awaitable[Readiness]]
 

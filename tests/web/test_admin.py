@@ -67,6 +67,7 @@ CALLS = {
     "DELETE /admin/sessions/{session}?user={user}": "sessions.end",
     "POST /admin/cutoff": "sessions.end",
     "GET /admin/events": "events.read",
+    "GET /admin/guards": "events.read",
 }
 
 
@@ -235,10 +236,10 @@ async def test_pages(app: AdminApp) -> None:
             assert (answer.status_code, error_of(answer)) == (400, "bad_request"), query
 
 
-async def test_it_shows_what_the_command_shows(app: AdminApp) -> None:
-    """The same fields, with the same values."""
+async def test_it_shows_what_the_command_shows(app: AdminApp, keys: RedisServer) -> None:
+    """The same fields, with the same values; of a guard, too."""
     user = (await sign_up(app))["user"]["id"]
-    key, _ = await new_key("users.read")
+    key, _ = await new_key("users.read", "events.read")
     answer = (await app.client("admin", key).get(f"/admin/users/{user}")).json()
     assert answer == (await command("users", "show", user, "--json")).document
 

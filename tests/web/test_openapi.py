@@ -30,6 +30,15 @@ def document(shared_service: ServiceProcess) -> Any:
 
 
 def operations(document: Any) -> dict[str, Any]:
+    """All but the OAuth endpoints, whose errors have another shape."""
+    return {
+        call: operation
+        for call, operation in all_operations(document).items()
+        if not call.startswith("POST /oauth/")
+    }
+
+
+def all_operations(document: Any) -> dict[str, Any]:
     return {
         f"{method.upper()} {path}": operation
         for path, methods in document["paths"].items()
@@ -351,6 +360,33 @@ async def test_the_page_loads_its_own_files_alone(http: httpx.AsyncClient) -> No
         assert (kept.status_code, kept.content) == (304, b"")
     for name in ("index.html", "swagger-ui.js", "..", "schema_page.py"):
         assert (await http.get(f"/schema/{name}")).status_code == 404
+
+
+def test_the_oauth_endpoints(document: Any) -> None:
+    """docs/api.md and the document have the same calls, with the same errors, of one shape."""
+    told = {row[0].strip("`"): row[1:] for row in rows("For other software")}
+    ours = {
+        call: operation
+        for call, operation in all_operations(document).items()
+        if call not in operations(document)
+    }
+    assert set(ours) == set(told)
+    for call, operation in ours.items():
+        found = {
+            (status, code)
+            for status, response in operation["responses"].items()
+            if "OAuthErrorBody" in str(response.get("content"))
+            for code in re.findall(r"`(\w+)`", response["description"])
+        }
+        general = {
+            ("413", "invalid_request"), ("500", "server_error"), ("503", "service_unavailable"),
+            ("503", "revocation_unconfirmed"),
+        }  # fmt: skip
+        assert found - general == codes_of(told[call][2]), call
+        [media_type] = operation["requestBody"]["content"]
+        form = "application/x-www-form-urlencoded"
+        assert media_type == (form if "form" in told[call][0] else "application/json")
+        assert operation["requestBody"]["required"]
 
 
 def test_every_code_is_in_both(document: Any) -> None:

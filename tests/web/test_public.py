@@ -16,6 +16,7 @@ from tests.support.living import living
 
 PUBLIC = {
     "GET /.well-known/jwks.json",
+    "GET /.well-known/oauth-authorization-server",
     "GET /account",
     "GET /account/{name:str}",
     "GET /health/live",
@@ -30,6 +31,9 @@ PUBLIC = {
     "POST /auth/password/reset",
     "POST /auth/refresh",
     "POST /auth/signup",
+    "POST /oauth/introspect",  # they take an API key, no access token
+    "POST /oauth/introspect/batch",
+    "POST /oauth/revoke",
 }
 UNMARKED = ["/unmarked", "/not-public", "/deeper/further"]
 

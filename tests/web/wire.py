@@ -28,6 +28,7 @@ ROUTES = {
     "GET /auth/sessions": "bearer",
     "DELETE /auth/sessions/0123456789abcdef01234567": "bearer",
     "GET /.well-known/jwks.json": "",
+    "GET /.well-known/oauth-authorization-server": "",
     "GET /health/live": "",
     "GET /health/ready": "",
     "GET /metrics": "",

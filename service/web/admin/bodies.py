@@ -80,6 +80,12 @@ class EventsBody(Body, frozen=True):
     next: str | None
 
 
+class GuardsBody(Body, frozen=True):
+    """The guards, as `guards --json` prints them, by pod."""
+
+    guards: list[dict[str, object]]
+
+
 class NewApiKeyBody(Body, frozen=True):
     """The API key to make. Without `expiresAt` it does not expire."""
 

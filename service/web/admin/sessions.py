@@ -1,4 +1,4 @@
-"""Operators' calls about sessions, and the audit events."""
+"""Operators' calls about sessions, audit events and guards."""
 
 import re
 
@@ -6,7 +6,7 @@ from litestar import delete, get, post
 
 from service.errors import InvalidField, RevocationUnconfirmed, SessionNotFound, UserNotFound
 from service.operators.lookup import user_id_of
-from service.web.admin.bodies import CutOffBody, EventsBody, ReasonBody
+from service.web.admin.bodies import CutOffBody, EventsBody, GuardsBody, ReasonBody
 from service.web.admin.errors import SECURITY, refusals
 from service.web.admin.requests import AdminRequest, Query, needs
 from service.web.metrics.outcomes import ended
@@ -76,4 +76,18 @@ async def list_events(request: AdminRequest) -> EventsBody:
     return EventsBody([event.document() for event in page.events], page.next)
 
 
-ROUTES = [end_session, cut_off, list_events]
+@get(
+    "/admin/guards",
+    opt=needs("events.read"),
+    response_headers=NO_STORE,
+    security=SECURITY,
+    summary="Guards",
+    response_description="Each guard that has said something in the last 15 s",
+    responses=refusals(),
+)
+async def list_guards(request: AdminRequest) -> GuardsBody:
+    """List the guards: pod, mode, how far behind, and when each was last seen."""
+    return GuardsBody([each.document() for each in await request.does.guards.all()])
+
+
+ROUTES = [end_session, cut_off, list_events, list_guards]

@@ -63,7 +63,7 @@ _ENDINGS = {
 """What ends one session. `ended` counts what ends several."""
 
 _REASONS = ("all", "passwordChanged", "reset", "user.deleted", "userGone", "disabled",
-            "accountChanged", "twoFA.enabled", "twoFA.disabled",
+            "accountChanged", "revoked", "twoFA.enabled", "twoFA.disabled",
             "twoFA.recoveryCodesRenewed")  # fmt: skip
 """Reasons of cut-offs, as events have them."""
 

@@ -12,6 +12,7 @@ from service.clock import timestamp
 from service.errors import ServiceError
 from service.sessions.record import Session
 from service.sessions.token_pair import TokenPair
+from service.web import oauth_errors
 from service.web.answers import FRAMEWORK, TABLE, Answer, ErrorBody
 
 Timestamp = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
@@ -132,12 +133,21 @@ def failures(*kinds: type[ServiceError], body: bool = False) -> dict[int, Respon
     return _described(answers) | REFUSALS
 
 
-def _described(answers: Iterable[Answer]) -> dict[int, ResponseSpec]:
+def oauth_failures(*kinds: type[ServiceError]) -> dict[int, ResponseSpec]:
+    """Describe these errors, and those of a body, in the shape of the OAuth endpoints."""
+    answers = [TABLE[kind] for kind in kinds]
+    answers += [FRAMEWORK[400], FRAMEWORK[413], FRAMEWORK[415], FRAMEWORK[500]]
+    spelt = [oauth_errors.spelt(answer, "") for answer in answers]
+    told = [Answer(status, body.error) for status, body in spelt]
+    return _described(told, oauth_errors.OAuthErrorBody) | REFUSALS
+
+
+def _described(answers: Iterable[Answer], shape: type = ErrorBody) -> dict[int, ResponseSpec]:
     codes: dict[int, set[str]] = {}
     for answer in answers:
         codes.setdefault(answer.status, set()).add(f"`{answer.code}`")
     return {
-        status: ResponseSpec(ErrorBody, False, ", ".join(sorted(names)))
+        status: ResponseSpec(shape, False, ", ".join(sorted(names)))
         for status, names in sorted(codes.items())
     }
 

@@ -1,0 +1,163 @@
+"""Tokens that other software presents: whether they are good (RFC 7662); their end (RFC 7009)."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from service.errors import (
+    InvalidAccessToken,
+    InvalidRefreshToken,
+    NothingToRevoke,
+    StoreUnavailable,
+)
+from service.redis.client import RedisClient
+from service.redis.keys import bucket
+from service.sessions import scripts
+from service.sessions.access_tokens import AccessTokens, Caller
+from service.sessions.origin import RequestOrigin
+from service.sessions.owner import Owners
+from service.sessions.record import Session, read
+from service.sessions.refresh_tokens import PREFIX, RefreshTokens
+from service.sessions.sessions import Sessions
+
+TokenType = Literal["Bearer", "refresh_token"]
+
+
+class ActiveToken(msgspec.Struct, frozen=True):
+    """What introspection says of a token that is good. Times in seconds since 1970.
+
+    `token_type` tells access tokens from refresh tokens, which no resource server must take.
+    """
+
+    active: Literal[True]
+    sub: str
+    sid: str
+    client_id: str
+    exp: int
+    iat: int
+    auth_time: int
+    amr: tuple[str, ...]
+    iss: str
+    aud: str
+    token_type: TokenType
+
+
+class PresentedTokens:
+    """Looks at tokens, and ends the sessions of some. Any method may raise `StoreUnavailable`."""
+
+    def __init__(
+        self,
+        redis: RedisClient,
+        sessions: Sessions,
+        access_tokens: AccessTokens,
+        refresh_tokens: RefreshTokens,
+        owners: Owners,
+        *,
+        issuer: str,
+        audience: str,
+    ) -> None:
+        """Take the stores. `owners` are asked only while a user's row is being changed."""
+        self._redis = redis
+        self._sessions = sessions
+        self._access_tokens = access_tokens
+        self._refresh_tokens = refresh_tokens
+        self._owners = owners
+        self._issuer = issuer
+        self._audience = audience
+
+    async def introspect(self, text: str) -> ActiveToken | None:
+        """Say what a token stands for; `None`: it is not good, whyever. One script; no SQL.
+
+        A spent refresh token is not good. Nothing is changed, whatever is asked.
+        """
+        if text.startswith(PREFIX):
+            return await self._of_refresh_token(text)
+        return await self._of_access_token(text)
+
+    async def introspect_all(self, texts: Sequence[str]) -> list[ActiveToken | None]:
+        """Say of each what `introspect` does, in their order."""
+        return list(await asyncio.gather(*map(self.introspect, texts)))
+
+    async def revoke(self, text: str, origin: RequestOrigin) -> int:
+        """End the session of a token, be it spent; return how many have ended.
+
+        Of what is no token of ours, or not any more, nothing is told. Where replicas are to
+        acknowledge an end, they are waited for again when it was made before.
+        """
+        try:
+            if text.startswith(PREFIX):
+                token = await self._sessions.recognise_to_end(text)
+                return await self._sessions.end(token.user_id, token.session_id, origin)
+            caller = self._access_tokens.verify(text)
+        except (NothingToRevoke, InvalidAccessToken):
+            return 0
+        return await self._sessions.end(caller.user_id, caller.session_id, origin)
+
+    async def _of_access_token(self, text: str) -> ActiveToken | None:
+        try:
+            claims = self._access_tokens.claims(text)
+            caller = Caller(bytes.fromhex(claims.sub), bytes.fromhex(claims.sid))
+            session = await self._sessions.current(caller)
+        except InvalidAccessToken:
+            return None
+        if session.user_version is None and not await self._still_counts(session):
+            return None
+        return ActiveToken(
+            active=True,
+            sub=claims.sub,
+            sid=claims.sid,
+            client_id=claims.client_id,
+            exp=claims.exp,
+            iat=claims.iat,
+            auth_time=claims.auth_time,
+            amr=claims.amr,
+            iss=claims.iss,
+            aud=claims.aud,
+            token_type="Bearer",  # noqa: S106  a type
+        )
+
+    async def _of_refresh_token(self, text: str) -> ActiveToken | None:
+        try:
+            token = self._refresh_tokens.recognise(text)
+        except InvalidRefreshToken:
+            return None
+        names = bucket(token.user_id)
+        found = await scripts.introspect(
+            self._redis,
+            index=names.index + token.user_id,
+            tag=names.tag,
+            session_id=token.session_id,
+        )
+        if found is None or found[0] != token.digest:
+            return None
+        session = read(token.user_id, token.session_id, *found[1:])
+        if session.user_version is None and not await self._still_counts(session):
+            return None
+        return ActiveToken(
+            active=True,
+            sub=session.user_id.hex(),
+            sid=session.id.hex(),
+            client_id=self._audience,
+            exp=int(session.expires_at.timestamp()),
+            iat=int(session.last_used_at.timestamp()),
+            auth_time=int(session.authenticated_at.timestamp()),
+            amr=session.authentication.methods,
+            iss=self._issuer,
+            aud=self._audience,
+            token_type="refresh_token",  # noqa: S106  a type
+        )
+
+    async def _still_counts(self, session: Session) -> bool:
+        """Tell whether a session counts whose user's row is being changed, by the user store.
+
+        Whoever was killed in a change has left it so. Then Redis does not know what has ended.
+
+        Raises:
+            StoreUnavailable: the user store cannot tell at the moment.
+        """
+        owner = await self._owners(session.user_id)
+        if not owner.is_known:
+            raise StoreUnavailable("the user store cannot tell whether the session counts")
+        return owner.exists and not owner.disabled and session.row_version >= owner.sessions_from
