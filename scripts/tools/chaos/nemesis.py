@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from tools.chaos.pod_rules import PATIENCE
-from tools.chaos.pods import PODS, Pod
+from tools.chaos.pods import Pod
 from tools.chaos.redis_topologies import ClusterServers, SentinelServers, Standalone
 from tools.chaos.requests import Requests
 from tools.chaos.schedule import Planned
@@ -157,7 +157,7 @@ class Nemesis:
         left = await self._redis.take_out(planned.pick)
         since = self._requests.now()
         await asyncio.sleep(planned.lasts)
-        await asyncio.gather(*map(self._until_ready, range(PODS)))
+        await asyncio.gather(*map(self._until_ready, range(len(self._pods))))
         until = self._requests.now()
         await self._redis.take_in(left)
         return Effect(left.node.directory.name, since, until)
@@ -173,7 +173,7 @@ class Nemesis:
             await asyncio.sleep(_LOOKS)
 
     async def _stop_pod(self, stop: Callable[[Pod], None], planned: Planned) -> Effect:
-        number = planned.pick % PODS
+        number = planned.pick % len(self._pods)
         stop(self._pods[number])
         await asyncio.sleep(planned.lasts)
         await self._pods[number].revive()
@@ -181,7 +181,7 @@ class Nemesis:
 
     async def _stop_log_reader(self, planned: Planned) -> Effect:
         """Let the pipe of a log fill, at the latest when the pod is asked whether it lives."""
-        pod = planned.pick % PODS
+        pod = planned.pick % len(self._pods)
         log = self._pods[pod].log
         log.stop_reading()
         since = self._requests.now()
@@ -195,7 +195,8 @@ class Nemesis:
 
     async def _skew_clock(self, planned: Planned) -> Effect:
         """Set it, as somebody does who is wrong, and set it right again."""
-        pod, ahead = planned.pick % PODS, _SKEWS[planned.pick // PODS % len(_SKEWS)]
+        turns, pod = divmod(planned.pick, len(self._pods))
+        ahead = _SKEWS[turns % len(_SKEWS)]
         clock = self._pods[pod].clock
         clock.seconds = ahead
         since = self._requests.now()

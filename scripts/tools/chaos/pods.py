@@ -60,11 +60,16 @@ class Pods(list[Pod]):
     """The service three times, on ports that change when one starts again."""
 
     def __init__(
-        self, directory: Path, redis_url: Secret, settings: Mapping[str, str], without: str = ""
+        self,
+        directory: Path,
+        redis_url: Secret,
+        settings: Mapping[str, str],
+        without: str = "",
+        count: int = PODS,
     ) -> None:
         """`without` is the protection that they lack, if any."""
         shared = {"SERVICE_DATA_DIR": str(directory / "var"), "CHAOS_WITHOUT": without, **settings}
-        for number in range(PODS):
+        for number in range(count):
             own = directory / f"pod-{number}"
             own.mkdir()
             self.append(Pod(own, redis_url, **shared))

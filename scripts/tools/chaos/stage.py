@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from tools.chaos.pods import Pods
+from tools.chaos.pods import PODS, Pods
 from tools.chaos.redis_topologies import ClusterServers, Redis, SentinelServers, Standalone
 from tools.chaos.schedule import Control, Topology, UserStore
 from tools.testbed.postgresql import PostgresServer
@@ -49,6 +49,7 @@ async def raised(
     control: Control,
     directory: Path,
     tell: Tell = lambda step: None,
+    pods: int = PODS,
 ) -> AsyncIterator[Stage]:
     """Raise a stage on servers of its own, whose data and logs go into `directory`."""
     async with AsyncExitStack() as stack:
@@ -67,9 +68,9 @@ async def raised(
             settings["SERVICE_DATABASE_URL"] = url = postgres.url("postgres")
             copy = PostgresCopy(url, directory / "copy")
         tell("starting pods")
-        pods = Pods(directory, redis.url, settings, control.without)
-        stack.push_async_callback(pods.stop)
-        await pods.start()
+        started = Pods(directory, redis.url, settings, control.without, pods)
+        stack.push_async_callback(started.stop)
+        await started.start()
         own = {
             "SERVICE_ENV": "test",
             "SERVICE_BCRYPT_COST": "4",
@@ -77,7 +78,7 @@ async def raised(
             "SERVICE_REDIS_URL": redis.url.reveal(),
             "SERVICE_DATABASE_URL": f"sqlite:///{directory / 'var' / 'service.db'}",
         }
-        yield Stage(redis, pods, postgres, copy, own | settings)
+        yield Stage(redis, started, postgres, copy, own | settings)
 
 
 def _settings(redis: Redis) -> dict[str, str]:

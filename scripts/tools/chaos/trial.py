@@ -15,7 +15,6 @@ from tools.chaos.evidence import Terms, Violation
 from tools.chaos.history import Fault, History
 from tools.chaos.nemesis import Nemesis
 from tools.chaos.operators import at_work
-from tools.chaos.pods import PODS
 from tools.chaos.requests import Requests
 from tools.chaos.schedule import Control, Planned, Topology, UserStore, plan
 from tools.chaos.stage import ACCESS_LIFE, GRACE, Stage, Tell
@@ -56,7 +55,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 async def run(trial: Trial, stage: Stage, tell: Tell = lambda step: None) -> Verdict:
     """Run it on a stage that is up, and leave the stage healed."""
-    requests = Requests(History([], []), lambda pod: stage.pods[pod].url, PODS)
+    requests = Requests(History([], []), lambda pod: stage.pods[pod].url, len(stage.pods))
     lost_before = stage.redis.replies_lost()
     try:
         async with (
@@ -91,7 +90,7 @@ async def _run(
     tell("asking everybody for everything")
     try:
         await probing.until_ready(requests)
-        await probing.probe(people, PODS, random.Random(f"probe {trial.seed}"))
+        await probing.probe(people, len(stage.pods), random.Random(f"probe {trial.seed}"))
     except probing.NotHealed as error:
         return [Violation("not healed", str(error), "", ())]
     tell("checking")
