@@ -18,7 +18,7 @@ pytestmark = pytest.mark.parametrize("redis_server", ["valkey"], indirect=True)
 
 @pytest.fixture
 def pods(keys: RedisServer, tmp_path: Path) -> Iterator[list[ServiceProcess]]:
-    """Three service processes on the same stores, two workers each."""
+    """Three pods on the same stores. One has two workers."""
     started = []
     for number in range(3):
         (tmp_path / str(number)).mkdir()
@@ -26,7 +26,7 @@ def pods(keys: RedisServer, tmp_path: Path) -> Iterator[list[ServiceProcess]]:
             tmp_path / str(number),
             keys.url,
             SERVICE_DATA_DIR=str(tmp_path / "var"),
-            SERVICE_WORKERS="2",
+            SERVICE_WORKERS="1" if number else "2",
             SERVICE_DRAIN_DELAY="1",
             SERVICE_LOG_LEVEL="warning",
         )
@@ -52,7 +52,7 @@ async def test_nobody_notices(pods: list[ServiceProcess]) -> None:
     """No request is lost or refused, each chain of refreshes goes on, a logout ends it for all."""
     async with balancing(lambda: [pod.url for pod in pods if pod.process]) as balancer:
         await eventually(lambda: has(balancer, 3))
-        async with crowd(balancer.url, pause=0.02) as callers:  # pods must be able to start
+        async with crowd(balancer.url, size=8, pause=0.02) as callers:  # pods must be able to start
             for pod in pods:
                 await eventually(lambda: all_answered(callers, [0] * len(callers.callers)))
                 assert await asyncio.to_thread(pod.stop) == 0

@@ -13,7 +13,7 @@ from tempfile import mkstemp
 from typing import Any
 
 import httpx
-from tools.testbed.forked import ForkedProgram, Running
+from tools.testbed.forked import ForkedProgram, Running, can_fork
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0  # seconds after which something that should have happened counts as failed
@@ -51,6 +51,7 @@ class Program:
         environment |= {"SERVICE_ENV": "test", "SERVICE_BCRYPT_COST": "4", "SERVICE_PORT": "0"}
         environment |= {"SERVICE_DATA_DIR": str(data_dir), "PYTHONUNBUFFERED": "1"} | settings
         self.data_dir = data_dir
+        self._may_be_forked = can_fork(os.environ | settings)
         descriptor, path = mkstemp(".log", "program-", data_dir.parent)
         self._log = Path(path)
         self._process = self._launched(command, environment, descriptor)
@@ -60,7 +61,7 @@ class Program:
     def _launched(
         self, command: Sequence[str], environment: Mapping[str, str], log: int
     ) -> Running:
-        if not command and environment.get("SERVICE_WORKERS", "1") == "1":
+        if not command and self._may_be_forked:
             return ForkedProgram(
                 "service", ["serve"], REPOSITORY, environment, self._log, own_session=True
             )

@@ -105,11 +105,7 @@ class ServiceProcess(HttpProcess):
 
     def _launched(self, log: IO[bytes]) -> Running:
         is_itself = tuple(self.arguments) == ("-m", "service", "serve")
-        if (
-            is_itself
-            and self._environment.get("SERVICE_WORKERS", "1") == "1"
-            and can_fork(self._environment)
-        ):
+        if is_itself and can_fork(self._environment):
             return ForkedProgram("service", ["serve"], REPOSITORY, self._environment, self._log)
         return super()._launched(log)
 
