@@ -4,18 +4,25 @@ Each test that takes `redis_server`, directly or not, runs once on each server t
 has, and leaves no key without a life behind. Each that takes `new_user_store` runs on SQLite and
 on PostgreSQL.
 
-The tests of sessions and of the second factor run on a cluster and under Sentinels too, with
+The tests of sessions and of the second factor run on a cluster too, or under Sentinels, with
 PostgreSQL and, behind `http`, with three processes of the service: as it is where many pods share
 the load. A test marked `one_server` is left out of that; the mark says why.
+
+What differs between Redis, a cluster and Sentinels lies below all of these tests, in the client and
+in the scripts' keys. So each of their functions meets Valkey with all of its cases, and the others
+with some: of several cases each goes to another one in turn, and a single one meets the cluster,
+which alone tells whether keys lie together, and Redis or Sentinels. `--all-servers` spares none.
 """
 
 import os
 import ssl
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import httpx
 import httpx._transports.default as httpx_transports
@@ -41,7 +48,13 @@ TOPOLOGIES: dict[str, Callable[[Path], Cluster | SentinelTrio]] = {
     "cluster": lambda directory: Cluster(directory, node_timeout=15_000),
     "sentinel": lambda directory: SentinelTrio(directory, down_after=15_000),
 }
+OTHERS = ("cluster", "redis", "sentinel")
+"""Than Valkey, on which each case runs."""
 ON_ALL_TOPOLOGIES = [Path(__file__).parent / name for name in ("sessions", "twofactor")]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-servers", action="store_true", help="each case on each kind of server")
 
 
 def pytest_configure() -> None:
@@ -63,13 +76,53 @@ def _shared(*_: str | None) -> ssl.SSLContext:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the combinations of a Redis and a user store that would prove no more."""
     on_topologies = {_test(item) for item in items if _redis(item) in TOPOLOGIES and _kept(item)}
+    spared = set[str]() if config.getoption("all_servers") else set(_spared(items))
     kept, left_out = list[pytest.Item](), list[pytest.Item]()
     for item in items:
         on_other = _pair(item) == ("valkey", "postgresql") and _test(item) in on_topologies
-        (kept if _kept(item) and not on_other else left_out).append(item)
+        wanted = _kept(item) and not on_other and item.nodeid not in spared
+        (kept if wanted else left_out).append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept
     items.sort(key=_servers)
+
+
+def _spared(items: list[pytest.Item]) -> Iterator[str]:
+    """Find those that their function need not run, as others of it run there."""
+    cases = defaultdict[tuple[Path, str], dict[str, int]](dict)
+    others = defaultdict[tuple[Path, str], set[str]](set)
+    several = [item for item in items if _kept(item) and _has_choice(item)]
+    for item in several:
+        known = cases[_test(item)]
+        known.setdefault(_case(item), len(known))
+        if (server := _redis(item)) in OTHERS:
+            others[_test(item)].add(server)
+    for item in several:
+        test, server = _test(item), _redis(item)
+        if server not in OTHERS:
+            continue
+        count, number = len(cases[test]), cases[test][_case(item)]
+        if len(others[test]) > 1 and count == 1:
+            spared = server == ("redis", "sentinel")[crc32(test[1].encode()) % 2]
+        else:
+            in_turn = count > 2 or len(others[test]) > 1
+            spared = in_turn and number % 3 != OTHERS.index(server) % min(count, 3)
+        if spared:
+            yield item.nodeid
+
+
+def _has_choice(item: pytest.Item) -> bool:
+    """Whether it runs on all servers because nothing says on which."""
+    told = (mark.args[0] for mark in item.iter_markers("parametrize"))
+    return _redis(item) is not None and not any("redis_server" in names for names in told)
+
+
+def _case(item: pytest.Item) -> str:
+    """What distinguishes it from the other cases of its function, on whatever servers."""
+    callspec = getattr(item, "callspec", None)
+    assert callspec
+    names = set(callspec.params) - {"redis_server", "new_user_store"}
+    return repr(sorted((name, callspec.indices[name]) for name in names))
 
 
 LONGEST = {"test_bench.py", "test_chaos.py"}
