@@ -32,6 +32,7 @@ from service.keyring.records import KeyLives
 from service.keyring.store import KeyStore
 from service.keyring.token_key_rotation import TokenKeyRotation
 from service.keyring.watch import KeyWatch
+from service.openid.providers import Providers
 from service.readiness.checks import Parts
 from service.readiness.status import Problems, SharedStatus
 from service.redis.event_streams import EventStreams
@@ -55,7 +56,10 @@ from service.web.responses import RouteResponse
 from service.web.routes import (
     accounts,
     description,
+    oauth,
     oauth_endpoints,
+    oauth_links,
+    oauth_logout,
     operations,
     own_account,
     password_reset,
@@ -71,6 +75,9 @@ _ROUTES = [
     *own_account.ROUTES,
     *sessions.ROUTES,
     *oauth_endpoints.ROUTES,
+    *oauth.ROUTES,
+    *oauth_links.ROUTES,
+    *oauth_logout.ROUTES,
     *operations.ROUTES,
     *description.ROUTES,
 ]
@@ -119,7 +126,8 @@ def create_app(settings: Settings) -> ASGIApp:
         )
         parts = Parts(redis, engine, settings.kms, problems)
         ready = SharedStatus(parts)
-        services = create_services(shared, ready)
+        providers = Providers(settings.oauth_providers, system_clock)
+        services = create_services(shared, ready, providers)
         install(app, tracing.services(services))
         if admin is not None:
             install_admin(admin, AdminServices(operations_beside(shared), services.api_keys))
@@ -148,6 +156,7 @@ def create_app(settings: Settings) -> ASGIApp:
         await asyncio.gather(*background, return_exceptions=True)
         await ready.aclose()
         await services.api_keys.aclose()
+        await providers.aclose()
         parts.close()
         await pool.close()
         await beating.aclose()

@@ -33,8 +33,8 @@ ROOMS = {
         "tickets accounts redis clock errors"
     ),
     "authentication": (
-        "account_lifecycle rate_limits sessions twofactor mail tickets accounts keyring redis "
-        "clock errors"
+        "account_lifecycle rate_limits sessions twofactor mail tickets accounts openid keyring "
+        "redis clock errors"
     ),
     "events": "sessions redis clock errors",
     "account_lifecycle": "mail sessions twofactor tickets accounts redis clock errors",
@@ -52,6 +52,7 @@ ROOMS = {
     "accounts": "database clock errors",
     "keyring": "database settings tracing clock errors",
     "tracing": "database redis",
+    "openid": "settings clock errors",
     "access_tokens": "",
     "embedded": "settings redis errors",
     "redis": "settings rates reply_times errors",
@@ -76,7 +77,7 @@ LIBRARIES = {
     "django": "guard",
     "asgiref": "guard",
     "rest_framework": "guard",
-    "httpx": "guard",
+    "httpx": "guard openid",
     "uvicorn": "serving web",
     "httptools": "web",
     "prometheus_client": "web",
@@ -91,14 +92,14 @@ LIBRARIES = {
     "idna": "accounts database mail",
     "aiosmtplib": "mail",
     "zxcvbn": "accounts",
-    "cryptography": "keyring sessions guard access_tokens",
+    "cryptography": "keyring sessions guard access_tokens openid",
     "boto3": "keyring",
     "botocore": "keyring",
     "hvac": "keyring",
     "requests": "keyring",  # hvac's errors
     "pkcs11": "keyring",
     "pyotp": "twofactor",
-    "jwt": "sessions guard access_tokens",
+    "jwt": "sessions guard access_tokens openid",
     "segno": "web",
     "opentelemetry": "tracing web",
     "swagger_ui_bundle": "web",

@@ -15,6 +15,7 @@ from tools.testbed.waiting import eventually
 
 from service.errors import SettingsError
 from service.settings import Secret, Settings
+from service.settings.providers import PRESETS
 
 PAGE = (REPOSITORY / "docs/settings.md").read_text(encoding="utf-8")
 
@@ -163,6 +164,11 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "VERIFY_URL": (PAGES_OF_APPS),
     "PASSWORD_MIN": (["8", "15", "64"], ["7", "65", "0", "many"]),
     "PASSWORD_BLOCKLIST": (["/etc/passwords"], []),
+    "OAUTH_REDIRECTS": (
+        ["https://app.example/a?b=1", "http://127.0.0.1:1/,http://[::1]/x, com.example.app:/x"],
+        ["http://app.example", "https://a.example/#x", "javascript:alert(1)", "a,,b", "https://"],
+    ),
+    "OAUTH_SIGNUP": (["on", "off"], ["true", "ON", "1"]),
     "LIMIT_ACCOUNT_NETWORK": RATES,
     "LIMIT_ACCOUNT": RATES,
     "LIMIT_NETWORK": RATES,
@@ -180,6 +186,9 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "LOG_LEVEL": (["debug", "info", "warning", "error"], ["INFO", "trace"]),
     "LOG_FORMAT": (["json", "console"], ["JSON", "text", "auto"]),
 }
+
+FIELDS = [name for name in Settings.__struct_fields__ if name != "oauth_providers"]
+"""Those that one variable sets. Providers have a set each: below."""
 
 GOOD = [(name, value) for name, (good, _) in VALUES.items() for value in good]
 BAD = [(name, value) for name, (_, bad) in VALUES.items() for value in bad if value]
@@ -204,7 +213,7 @@ def refusal(**variables: str) -> str:
 
 def test_every_setting_is_tried() -> None:
     """The table above is complete."""
-    assert [name.lower() for name in VALUES] == list(Settings.__struct_fields__)
+    assert [name.lower() for name in VALUES] == FIELDS
 
 
 @pytest.mark.parametrize(("name", "value"), GOOD)
@@ -258,6 +267,77 @@ def test_the_data_directory_is_for_what_lies_nowhere_else() -> None:
         assert Settings(**stores | {name: Secret("")}, kms="vault").keeps_files
 
 
+PROVIDER = {"SERVICE_OAUTH_MY1_ISSUER": "https://id.example", "SERVICE_OAUTH_MY1_CLIENT_ID": "us"}
+
+
+def test_providers_are_sets_of_variables(tmp_path: Path) -> None:
+    """Ordered by id; of those that are well known the issuer need not be named."""
+    (tmp_path / "secret").write_text(SECRET + "\n")
+    google = {
+        "SERVICE_OAUTH_GOOGLE_CLIENT_ID": "us",
+        "SERVICE_OAUTH_GOOGLE_CLIENT_SECRET_FILE": str(tmp_path / "secret"),
+        "SERVICE_OAUTH_GOOGLE_TRUST_EMAIL": "on",
+    }
+    found = read(**PROVIDER, **google, SERVICE_OAUTH_MY1_SCOPES="openid  email profile")
+    google_, my = found.oauth_providers
+    assert (google_.id, google_.name, google_.issuer) == (
+        "google",
+        "Google",
+        "https://accounts.google.com",
+    )
+    assert google_.client_secret == Secret(SECRET)
+    assert SECRET not in repr(found)
+    assert (google_.trust_email, my.trust_email) == (True, False)
+    assert (my.id, my.scopes) == ("my1", ("openid", "email", "profile"))
+    for preset in PRESETS:
+        (made,) = read(**{f"SERVICE_OAUTH_{preset.upper()}_CLIENT_ID": "us"}).oauth_providers
+        assert made.issuer == PRESETS[preset]["issuer"]
+    assert read(**dict.fromkeys(PROVIDER, "")).oauth_providers == ()
+
+
+@pytest.mark.parametrize(
+    ("variables", "line"),
+    [
+        ({"SERVICE_OAUTH_X_CLIENT_ID": "us"}, "SERVICE_OAUTH_X_ISSUER must be set"),
+        ({"SERVICE_OAUTH_X_ISSUER": "https://x.example"}, "SERVICE_OAUTH_X_CLIENT_ID must be set"),
+        ({"SERVICE_OAUTH_X_CLIENT_SECRET": SECRET}, "SERVICE_OAUTH_X_ISSUER must be set"),
+        ({"SERVICE_OAUTH_x_CLIENT_ID": "us"}, "SERVICE_OAUTH_x_CLIENT_ID is not a setting"),
+        ({"SERVICE_OAUTH_A_B_CLIENT_ID": "us"}, "SERVICE_OAUTH_A_B_CLIENT_ID is not a setting"),
+        ({"SERVICE_OAUTH_X_SECRET": SECRET}, "SERVICE_OAUTH_X_SECRET is not a setting"),
+        (PROVIDER | {"SERVICE_OAUTH_MY1_TRUST_EMAIL": "yes"}, "SERVICE_OAUTH_MY1_TRUST_EMAIL must"),
+        (PROVIDER | {"SERVICE_OAUTH_MY1_SCOPES": "email"}, "SERVICE_OAUTH_MY1_SCOPES must have"),
+        (PROVIDER | {"SERVICE_OAUTH_MY1_SCOPES": 'a "b"'}, "SERVICE_OAUTH_MY1_SCOPES must be"),
+        (
+            PROVIDER
+            | dict.fromkeys(
+                ("SERVICE_OAUTH_MY1_CLIENT_SECRET", "SERVICE_OAUTH_MY1_CLIENT_SECRET_FILE"), SECRET
+            ),
+            "SERVICE_OAUTH_MY1_CLIENT_SECRET_FILE and",
+        ),
+        (
+            PROVIDER | {"SERVICE_OAUTH_MY1_CLIENT_SECRET_FILE": "/nowhere"},
+            "SERVICE_OAUTH_MY1_CLIENT_SECRET_FILE must be the path",
+        ),
+        *(
+            (PROVIDER | {"SERVICE_OAUTH_MY1_ISSUER": issuer}, "SERVICE_OAUTH_MY1_ISSUER must be")
+            for issuer in (
+                "http://id.example",
+                "id.example",
+                "https://id.example?x",
+                "https://u:p@id.example",
+                "https://id.example/#x",
+                "file:///etc",
+                "http://localhost.example",
+            )
+        ),
+    ],
+    ids=range(18),
+)
+def test_a_provider_that_cannot_be(variables: dict[str, str], line: str) -> None:
+    """One line that names the variable."""
+    assert refusal(**variables).startswith(line)
+
+
 def test_cheap_hashes_are_for_tests() -> None:
     """Under 10 is refused in production, and the line says what would allow it."""
     assert "SERVICE_ENV=test" in refusal(SERVICE_BCRYPT_COST="4")
@@ -289,7 +369,7 @@ def test_settings_show_no_secret() -> None:
 def test_the_page_is_right() -> None:
     """docs/settings.md lists every variable with its default, and which may come from a file."""
     rows = re.findall(r"^\| `SERVICE_(\w+)` \| (?:`(.*?)`)? ?\|", PAGE, re.MULTILINE)
-    assert [name.lower() for name, _ in rows] == list(Settings.__struct_fields__)
+    assert [name.lower() for name, _ in rows] == FIELDS
     for name, default in rows:
         assert default == shown(getattr(Settings(), name.lower())), name
     secrets = PAGE.split("## Secrets\n")[1].split(" may hold")[0]

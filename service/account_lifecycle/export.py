@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from service.accounts.provider_identities import LinkedIdentity, ProviderIdentities
 from service.accounts.user_rows import User
 from service.accounts.users import Users
 from service.clock import Clock
@@ -17,11 +18,15 @@ from service.sessions.user_scripts import user_script
 
 
 class Export(msgspec.Struct, frozen=True):
-    """What is kept of an account: its row, its living sessions, and its events, oldest first."""
+    """What is kept of an account: its row, its living sessions, its identities at providers.
+
+    And its events, oldest first.
+    """
 
     at: datetime
     user: User
     sessions: Sequence[Session]
+    identities: Sequence[LinkedIdentity]
     events: Sequence[Event]
 
 
@@ -33,9 +38,12 @@ def _exported(*, by: str, reason: str) -> Any:
 class AccountExports:
     """Exports accounts. May raise `StoreUnavailable`."""
 
-    def __init__(self, redis: RedisClient, users: Users, clock: Clock) -> None:
+    def __init__(
+        self, redis: RedisClient, users: Users, identities: ProviderIdentities, clock: Clock
+    ) -> None:
         self._redis = redis
         self._users = users
+        self._identities = identities
         self._clock = clock
 
     async def export(
@@ -55,6 +63,7 @@ class AccountExports:
         user = await self._users.get(user_id, None)
         if user is None:
             return None
+        identities = await self._identities.of_user(user_id)
         await _exported(self._redis, user_id, origin, by=by, reason=reason)
         events = await events_of(self._redis, user_id)
-        return Export(self._clock(), user, sessions, events)
+        return Export(self._clock(), user, sessions, identities, events)

@@ -8,8 +8,9 @@ from service.errors import AccountChanged
 from service.sessions.origin import RequestOrigin
 from service.sessions.record import Authentication
 from service.sessions.row_version import is_changing
-from service.sessions.sessions import OpeningEvent, Sessions
+from service.sessions.sessions import OpeningEvent, Sessions, mint_session_id
 from service.sessions.token_pair import TokenPair
+from service.sessions.upstream import UpstreamLogin, UpstreamSessions
 
 _MOST_TRIES = 5
 
@@ -24,9 +25,38 @@ class SessionOpening:
     is looked up afterwards, and the session is withdrawn if it was.
     """
 
-    def __init__(self, users: Users, sessions: Sessions) -> None:
+    def __init__(
+        self, users: Users, sessions: Sessions, upstream: UpstreamSessions | None = None
+    ) -> None:
+        """Take the stores. `upstream`: where sessions of providers are noted."""
         self._users = users
         self._sessions = sessions
+        self._upstream = upstream
+
+    async def open_upstream(
+        self,
+        login: UpstreamLogin,
+        read: Credentials,
+        version: int,
+        is_right: Callable[[Credentials], bool],
+        authentication: Authentication,
+        origin: RequestOrigin,
+        event: OpeningEvent = "user.loggedIn",
+    ) -> tuple[User, TokenPair] | None:
+        """Open a session by a login at a provider, so that it ends when that says so.
+
+        Returns `None` also if the provider has logged out meanwhile. Raises as `open`.
+        """
+        assert self._upstream is not None  # noqa: S101  whoever has a login has come through it
+        session_id = mint_session_id()
+        await self._upstream.note(login, read.user.id, session_id)
+        opened = await self.open(
+            read, version, is_right, authentication, origin, event, session_id=session_id
+        )
+        if opened is not None and await self._upstream.has_ended(login):
+            await self._sessions.withdraw(read.user.id, opened[1], origin)
+            return None
+        return opened
 
     async def open(
         self,
@@ -36,6 +66,8 @@ class SessionOpening:
         authentication: Authentication,
         origin: RequestOrigin,
         event: OpeningEvent = "user.loggedIn",
+        *,
+        session_id: bytes | None = None,
     ) -> tuple[User, TokenPair] | None:
         """Open a session for the user whose row was `read`, at `version`.
 
@@ -49,7 +81,13 @@ class SessionOpening:
         for _ in range(_MOST_TRIES):
             try:
                 tokens = await self._sessions.open(
-                    read.user.id, authentication, event, origin, version, noted=noted
+                    read.user.id,
+                    authentication,
+                    event,
+                    origin,
+                    version,
+                    noted=noted,
+                    session_id=session_id,
                 )
             except AccountChanged as changed:
                 noted = changed.noted

@@ -13,6 +13,7 @@ from service.redis.client import RedisClient
 from service.sessions.origin import RequestOrigin
 from service.sessions.record import Authentication
 from service.sessions.sessions import Sessions
+from service.sessions.upstream import UpstreamSessions
 from service.twofactor.challenges import Challenge, Challenges
 from service.twofactor.codes import CodeReader, RecoveryCode, TotpCode
 from service.twofactor.limits import limited_codes
@@ -31,13 +32,14 @@ class SecondFactorAuthentication:
         rate_limits: RateLimits,
         sessions: Sessions,
         codes: CodeReader,
+        upstream: UpstreamSessions,
     ) -> None:
         self._redis = redis
         self._users = users
         self._factors = factors
         self._challenges = challenges
         self._rate_limits = rate_limits
-        self._opening = SessionOpening(users, sessions)
+        self._opening = SessionOpening(users, sessions, upstream)
         self._codes = codes
 
     async def log_in(self, challenge_id: str, code: str, origin: RequestOrigin) -> LoggedIn:
@@ -65,13 +67,13 @@ class SecondFactorAuthentication:
         read = await self._users.credentials(challenge.user_id)
         if read is None or not _is_open(challenge, read):
             raise ChallengeNotFound
-        opened = await self._opening.open(
-            read,
-            version,
-            partial(_is_open, challenge),
-            authentication,
-            origin,
-        )
+        is_open = partial(_is_open, challenge)
+        if challenge.login is not None:
+            opened = await self._opening.open_upstream(
+                challenge.login, read, version, is_open, authentication, origin
+            )
+        else:
+            opened = await self._opening.open(read, version, is_open, authentication, origin)
         if opened is None:
             raise ChallengeNotFound
         return LoggedIn(*opened)
@@ -84,16 +86,17 @@ class SecondFactorAuthentication:
         Returns how the person has authenticated, and the version of the user row by which that was
         right.
         """
+        first = Authentication.FEDERATED if challenge.login else Authentication.PASSWORD
         match self._codes.read(challenge.user_id, factor, code):
             case TotpCode(step):
                 if await self._challenges.answer(challenge, "totp", step, origin):
-                    return Authentication.PASSWORD | Authentication.TOTP, factor.version
+                    return first | Authentication.TOTP, factor.version
             case RecoveryCode(digests) if digest := await self._factors.find_code(
                 challenge.user_id, digests
             ):
                 if await self._challenges.answer(challenge, "recovery", None, origin):
                     version = await self._burn(challenge, digest, origin)
-                    return Authentication.PASSWORD | Authentication.RECOVERY_CODE, version
+                    return first | Authentication.RECOVERY_CODE, version
             case _:
                 await self._challenges.answer(challenge, "wrong", None, origin)
         raise ChallengeFailed

@@ -89,6 +89,15 @@ def export(of: Export) -> dict[str, Any]:
         "account": account(user),
         "sessions": [session(each) for each in of.sessions],
         "factors": factors,
+        "identities": [
+            {
+                "provider": each.provider,
+                "issuer": each.issuer,
+                "subject": each.subject,
+                "linkedAt": timestamp(each.linked_at),
+            }
+            for each in of.identities
+        ],
         "events": [
             {"id": event.id, "at": timestamp(moment(event.at)), **event.fields}
             for event in of.events

@@ -31,6 +31,7 @@ def _limits(settings: Settings) -> Limits:
             settings.limit_codes.window,
             _LONGEST_WAIT,
         ),
+        provider_starts=Limits().provider_starts if on else None,
         calls=Limit.at("calls", settings.limit_calls) if on else None,
         api_keys=Limits().api_keys if on else None,
     )

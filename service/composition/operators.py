@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.account_lifecycle.deletion import AccountDeletion
 from service.account_lifecycle.export import AccountExports
 from service.accounts.account_changes import AccountChanges
+from service.accounts.provider_identities import ProviderIdentities
 from service.accounts.user_pages import UserPages
 from service.accounts.users import Users
 from service.api_keys.administration import ApiKeyAdministration
@@ -97,7 +98,7 @@ def _operations(
         sessions=administration,
         limits=AccountLimits(redis, rate_limits),
         reset_links=ResetLinks(tickets, settings.reset_ttl),
-        exports=AccountExports(redis, users, system_clock),
+        exports=AccountExports(redis, users, ProviderIdentities(engine), system_clock),
         api_keys=ApiKeyAdministration(redis, ApiKeyStore(engine), system_clock),
         events=EventReader(redis),
         guards=GuardStatuses(GuardLines(redis), system_clock),

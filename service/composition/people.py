@@ -6,6 +6,7 @@ from service import __version__
 from service.account_lifecycle.deletion import AccountDeletion
 from service.account_lifecycle.export import AccountExports
 from service.accounts.hashing import HashingPool
+from service.accounts.provider_identities import ProviderIdentities
 from service.api_keys.store import ApiKeyStore
 from service.api_keys.verification import ApiKeys
 from service.authentication.opening import SessionOpening
@@ -18,12 +19,14 @@ from service.authentication.second_factor import SecondFactorAuthentication
 from service.composition.confirmations import create_receipts
 from service.composition.mail import Posting
 from service.composition.oauth import create_presented_tokens
+from service.composition.providers import create_provider_services
 from service.composition.shared import Shared
 from service.confirmations.lines import GuardLines
 from service.confirmations.status import GuardStatuses
 from service.confirmations.waiting import Confirmations
 from service.events.security_log import SecurityLog
 from service.keyring.watch import KeyWatch
+from service.openid.providers import Providers
 from service.readiness.checks import Parts
 from service.readiness.status import Readiness, SharedStatus
 from service.twofactor.enrolment import Enrolments
@@ -43,7 +46,9 @@ def metric_sources(
 
 
 def create_services(
-    shared: Shared, ready: Callable[[], Awaitable[Readiness]] | None = None
+    shared: Shared,
+    ready: Callable[[], Awaitable[Readiness]] | None = None,
+    providers: Providers | None = None,
 ) -> Services:
     """Create the use cases that the routes call."""
     settings, redis, keys = shared.settings, shared.redis, shared.keys
@@ -63,7 +68,9 @@ def create_services(
             shared.rate_limits,
             shared.sessions,
             shared.codes,
+            shared.upstream,
         ),
+        providers=create_provider_services(shared, providers or Providers([], shared.clock)),
         identities=shared.identities,
         enrolments=_enrolments(shared),
         second_factor=SecondFactorManagement(
@@ -146,7 +153,7 @@ def _own_account(shared: Shared) -> OwnAccount:
         shared.sessions,
         shared.rate_limits,
         deletion,
-        AccountExports(shared.redis, shared.users, shared.clock),
+        AccountExports(shared.redis, shared.users, ProviderIdentities(shared.engine), shared.clock),
     )
 
 

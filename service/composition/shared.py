@@ -31,6 +31,7 @@ from service.sessions.access_tokens import AccessTokens
 from service.sessions.owner import Owners, unknown_owner
 from service.sessions.refresh_tokens import RefreshTokens
 from service.sessions.sessions import Lives, Sessions
+from service.sessions.upstream import UpstreamSessions
 from service.settings import Settings
 from service.tickets.tickets import Tickets
 from service.tickets.tokens import TicketTokens
@@ -137,6 +138,7 @@ class Shared(msgspec.Struct, frozen=True):
     recent: RecentAuthentication
     mail: MailParts | None
     notices: Notices
+    upstream: UpstreamSessions
 
 
 def create_shared(
@@ -190,6 +192,13 @@ def create_shared(
         recent=RecentAuthentication(redis, settings.reauth_ttl),
         mail=mail,
         notices=create_notices(settings, mail, users, clock),
+        upstream=UpstreamSessions(
+            redis,
+            settings.refresh_ttl + settings.challenge_ttl,
+            settings.max_sessions,
+            sessions.feed_life,
+            clock,
+        ),
     )
 
 

@@ -80,6 +80,22 @@ former_addresses = Table(  # for as long as a change of address can be undone, n
     Column("kept_until", BigInteger, nullable=False),
 )
 
+identities = Table(  # of people at OpenID providers: known by issuer and subject, not by an address
+    "identities",
+    metadata,
+    Column("issuer", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column(
+        "user_id",
+        LargeBinary(16),
+        ForeignKey("users.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("provider", Text, nullable=False),  # its id in the settings when it was linked
+    Column("created_at", BigInteger, nullable=False),
+)
+
 password_costs = Table(  # that a hash in `users` has, or had: every no takes as long as the highest
     "password_costs",
     metadata,

@@ -37,6 +37,8 @@ ServiceError
 ├── RefreshTokenReused          a spent token came back; its session is revoked
 ├── NothingToRevoke             logout of a session that is unknown, ended or another's
 ├── SessionNotFound             no such session of this user
+├── ProviderNotFound …          of logins at OpenID providers: drawn in providers.py
+├── ProviderUnavailable …       such a provider cannot be reached, or fails: the same
 ├── Delayed                     try again after `retry_after` seconds
 │   ├── TooManyAttempts         a limit on attempts is reached
 │   └── Overloaded              more work waits than can be done in time
@@ -61,6 +63,21 @@ from service.errors.operators import (
     InsufficientScope as InsufficientScope,
     MailOff as MailOff,
     UserNotFound as UserNotFound,
+)
+from service.errors.providers import (
+    AlreadyLinked as AlreadyLinked,
+    EmailRequired as EmailRequired,
+    InvalidGrant as InvalidGrant,
+    InvalidLogoutToken as InvalidLogoutToken,
+    InvalidState as InvalidState,
+    LastLoginMethod as LastLoginMethod,
+    LinkRequired as LinkRequired,
+    NotLinked as NotLinked,
+    ProviderFailed as ProviderFailed,
+    ProviderNotFound as ProviderNotFound,
+    ProviderUnavailable as ProviderUnavailable,
+    RedirectNotAllowed as RedirectNotAllowed,
+    SignupDisabled as SignupDisabled,
 )
 from service.errors.root import (
     KeyRefused as KeyRefused,

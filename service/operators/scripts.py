@@ -20,8 +20,3 @@ def note(*, event: str, reason: str, by: str, row_version: int | str, made: int)
 )
 def list_sessions(*, index: Key, tag: bytes) -> Any:
     """List the sessions of a user."""
-
-
-@user_script("sessions/everybody.lua", "sessions/others.lua", "operators/end.lua", feed=True)
-def end_session(*, session_id: bytes, reason: str, by: str, feed_life: int) -> Any:
-    """End one session of a user."""

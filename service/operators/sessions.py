@@ -8,6 +8,7 @@ from service.redis.keys import bucket
 from service.sessions.cut_offs import CutOffs
 from service.sessions.record import Session, read
 from service.sessions.row_version import FIELD, is_changing
+from service.sessions.scripts import end_one
 
 
 class SessionAdministration:
@@ -35,7 +36,7 @@ class SessionAdministration:
 
     async def end(self, user_id: bytes, session_id: bytes, request: OperatorRequest) -> bool:
         """End one session of an account. Tell whether it lived."""
-        ended = await scripts.end_session(
+        ended = await end_one(
             self._redis,
             user_id,
             request.origin,

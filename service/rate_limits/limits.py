@@ -47,6 +47,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     resets: Limit | None = Limit("resets", 20, timedelta(minutes=15))
     codes: Limit = Limit("codes", 10, timedelta(minutes=15))
     codes_in_a_row: Limit = Limit("codes-in-a-row", 50, timedelta(minutes=15), timedelta(days=1))
+    provider_starts: Limit | None = Limit("provider-starts", 300, timedelta(minutes=15))
     calls: Limit | None = Limit("calls", 60, timedelta(minutes=1))
     exports: Limit = Limit("exports", 1, timedelta(hours=1))
     api_keys: Limit | None = Limit("api-keys", 100, timedelta(minutes=15))

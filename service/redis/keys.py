@@ -15,6 +15,10 @@ all atomically, on a cluster as well as on a standalone server.
 | `ticket:{b}:<purpose>:<uid>`   | string | a ticket (`tickets/tickets.py`)      | the ticket's    |
 | `ticket:{b}:undo:<uid>`        | hash   | digest → when, and such a ticket     | longest ticket  |
 | `mail:{b}`                     | stream | sealed messages that wait (`mail/`)  | a day           |
+| `ticket:{b}:upstream:<digest>` | hash  | sessions of a provider's             | longest session |
+|                                |        | (`sessions/upstream.py`)             |                 |
+| `ticket:{b}:ended:<digest>`    | string | how many logouts of a provider's     | an hour         |
+| `ticket:{b}:logout:<digest>`   | string | nothing: a logout token was used     | the token's     |
 | `totp:{b}:<enrolment id>`      | string | last accepted step                   | a few steps     |
 | `attempts:{b}:<what>:<digest>` | list   | times of attempts, µs; what there    | limit's window  |
 |                                |        | is stands in `docs/limits.md`        |                 |
@@ -56,6 +60,12 @@ WATERMARK_LIFE = timedelta(minutes=5)
 OUTBOX_LIFE = timedelta(days=1)
 """How long messages wait for somebody to send them. The last try is an hour and a half after the
 first."""
+
+UPSTREAM_LOGOUT_LIFE = timedelta(hours=1)
+"""How long it is known that a provider has logged somebody out: longer than a login takes."""
+
+UPSTREAM_LOGOUT_LEASE = timedelta(seconds=10)
+"""How long a logout token counts as used while what it asks for is done."""
 
 FEED_SKEW = timedelta(seconds=60)
 """What clocks may differ by. An entry of the feed matters for an access token's life and this."""

@@ -2,7 +2,7 @@
 --
 -- keys and arguments as in prelude.lua and feed.lua
 -- session_id, session_hex: the new id, raw and in hex     token_digest: of its refresh token
--- authentication: 1 byte    device    idle_life, absolute_life: ms
+-- authentication: 1 byte    proof_flags: of the record (record.py)    device    idle_life, absolute_life: ms
 -- most: sessions that a user may have
 -- event: user.signedUp or user.loggedIn
 -- read: version of the user row that the caller has read; '' of one that nobody can have changed. The
@@ -48,7 +48,8 @@ end
 local before = redis.call('GET', BEFORE .. tag:sub(1, 4))
 local opened = math.max(now, (last_cut_off or 0) + 1, (before or 0) + 1)
 local row = tonumber(read) or 0
-local record = pack_record(0, opened, 0, life, authentication:byte(), 0, row, 0, device)
+local record = pack_record(0, opened, 0, life, authentication:byte(), 0, row,
+  tonumber(proof_flags), device)
 keep(session_id, token_digest, record, expiry)
 -- A change that is under way (row_version.py) is not ours to call off.
 -- None is '0', as after a signup: most users never have another, and it would cost them memory.

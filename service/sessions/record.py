@@ -11,7 +11,8 @@
                     the generation modulo 7, plus 1, of the last that had one (0: none)
     22      5       last proof of identity, ms after it was opened
     27      7       version of the user row by which it was opened
-    34      1       flags; none has a meaning yet, and all are copied
+    34      1       flags: bit 0 says that a provider has said who the person is; the others have no
+                    meaning yet, and all are copied
     35      …       device (`origin.py`)
 
 In layout 1, that of most records, the fields at 22 to 34 are 0 and left out: the device is at 22.
@@ -37,7 +38,8 @@ PROOF = 21
 """Offset of how the person authenticated, for the scripts that change it."""
 
 _DEVICES = {_PLAIN: PROOF + 1, _FULL: PROOF + 14}
-_PROOF_BITS = 0b111
+_PROOF_BITS, _FLAGS = 0b111, 34
+_FLAG_FEDERATED = 1
 
 
 class Authentication(IntFlag):
@@ -46,20 +48,30 @@ class Authentication(IntFlag):
     PASSWORD = 1
     TOTP = 2
     RECOVERY_CODE = 4
+    FEDERATED = 8
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The `amr` claim (RFC 8176)."""
+        """The `amr` claim (RFC 8176); `fed`: a provider has said who it is, however it knows."""
+        first: tuple[str, ...] = ("pwd",)
+        if Authentication.FEDERATED in self:
+            first = ("fed", "pwd") if Authentication.PASSWORD in self else ("fed",)
         if Authentication.TOTP in self:
-            return ("pwd", "otp", "mfa")
+            return (*first, "otp", "mfa")
         if Authentication.RECOVERY_CODE in self:
-            return ("pwd", "mfa")
-        return ("pwd",)
+            return (*first, "mfa")
+        return first
+
+    @property
+    def packed(self) -> tuple[int, int]:
+        """What stands of it in a record: the byte of the proof, and the flags."""
+        flags = _FLAG_FEDERATED if Authentication.FEDERATED in self else 0
+        return int(self) & _PROOF_BITS, flags
 
     @property
     def without_second_factor(self) -> "Authentication":
         """What is left of it once the account has no second factor."""
-        return self & Authentication.PASSWORD
+        return self & (Authentication.PASSWORD | Authentication.FEDERATED)
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -121,10 +133,17 @@ def read(
         opened_at=moment(opened),
         last_used_at=moment(opened + int.from_bytes(record[11:16])),
         expires_at=moment(expires_at),
-        authentication=Authentication(record[PROOF] & _PROOF_BITS),
+        authentication=_authentication(record),
         ip_address=ip_address,
         user_agent=user_agent,
         authenticated_at=moment(opened + last_proof),
         row_version=row,
         user_version=row_version.read(user_version),
     )
+
+
+def _authentication(record: bytes) -> Authentication:
+    proved = Authentication(record[PROOF] & _PROOF_BITS)
+    if record[0] == _FULL and record[_FLAGS] & _FLAG_FEDERATED:
+        proved |= Authentication.FEDERATED
+    return proved

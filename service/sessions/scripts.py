@@ -19,6 +19,7 @@ def open_session(
     session_hex: str,
     token_digest: bytes,
     authentication: bytes,
+    proof_flags: int,
     device: bytes,
     idle_life: int,
     absolute_life: int,
@@ -61,6 +62,11 @@ def rotate(
     feed_life: int,
 ) -> Any:
     """Exchange a refresh token for its successor."""
+
+
+@user_script("sessions/everybody.lua", "sessions/others.lua", "sessions/end_one.lua", feed=True)
+def end_one(*, session_id: bytes, reason: str, by: str, feed_life: int) -> Any:
+    """End one session of a user, for a reason of somebody else's."""
 
 
 @user_script("sessions/end.lua", feed=True, alone=True)

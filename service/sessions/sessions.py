@@ -24,6 +24,11 @@ __all__ = ["Lives", "OpeningEvent", "Sessions"]
 OpeningEvent = Literal["user.signedUp", "user.loggedIn", "user.passwordChanged"]
 
 
+def mint_session_id() -> bytes:
+    """Mint the id of a session that is to be opened."""
+    return os.urandom(SESSION_ID)
+
+
 class Sessions(SessionRotation):
     """Opens and refreshes sessions. Any method may raise `StoreUnavailable`."""
 
@@ -49,12 +54,14 @@ class Sessions(SessionRotation):
         user_version: int | None = None,
         *,
         noted: bytes = b"",
+        session_id: bytes | None = None,
     ) -> TokenPair:
         """Open a session for a person who has just proved who they are.
 
         `user_version` is that of the user row that was read for it; `None`: of an account that is
         as new. `noted`: what an `AccountChanged` before that row was read has told. If a change is
         under way by that, whoever opens looks afterwards whether it was written, and withdraws.
+        `session_id`: the id that the session gets, where it must be known before it is opened.
 
         Raises:
             AccountChanged: the row may have changed since it was read.
@@ -62,7 +69,13 @@ class Sessions(SessionRotation):
         """
         return self.sign(
             await self.open_unsigned(
-                user_id, authentication, event, origin, user_version, noted=noted
+                user_id,
+                authentication,
+                event,
+                origin,
+                user_version,
+                noted=noted,
+                session_id=session_id,
             )
         )
 
@@ -75,9 +88,11 @@ class Sessions(SessionRotation):
         user_version: int | None = None,
         *,
         noted: bytes = b"",
+        session_id: bytes | None = None,
     ) -> Opened:
         """Open a session as `open` does, unsigned: signing costs as much as all the rest here."""
-        token = self._refresh_tokens.mint(user_id, os.urandom(SESSION_ID), 0)
+        token = self._refresh_tokens.mint(user_id, session_id or mint_session_id(), 0)
+        proof, flags = authentication.packed
         clock, valid_until = self._access_tokens.window()
         outcome, *answer = await scripts.open_session(
             self._redis,
@@ -86,7 +101,8 @@ class Sessions(SessionRotation):
             session_id=token.session_id,
             session_hex=token.session_id.hex(),
             token_digest=token.digest,
-            authentication=bytes((authentication,)),
+            authentication=bytes((proof,)),
+            proof_flags=flags,
             device=origin.packed(),
             idle_life=self._idle,
             absolute_life=self._absolute,

@@ -4,6 +4,7 @@ A variable that is wrong or unknown raises `SettingsError` with one line that na
 """
 
 from service.settings.fields import Settings
+from service.settings.providers import Provider
 from service.settings.values import Secret
 
-__all__ = ["Secret", "Settings"]
+__all__ = ["Provider", "Secret", "Settings"]

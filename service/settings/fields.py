@@ -15,6 +15,7 @@ from service.errors import SettingsError
 from service.rates import Rate
 from service.settings.addresses import exact_origins, path_prefix
 from service.settings.binds import Bind, bind
+from service.settings.providers import Provider, redirect_uris, take_providers
 from service.settings.values import (
     Network,
     Parser,
@@ -113,6 +114,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     verify_url: Annotated[str, page] = ""
     password_min: Annotated[int, integer(8, 64)] = 8
     password_blocklist: Path | None = None
+    oauth_redirects: Annotated[tuple[str, ...], redirect_uris] = ()
+    oauth_signup: bool = True
     limit_account_network: Rate = Rate(10, timedelta(minutes=15))
     limit_account: Rate = Rate(100, timedelta(hours=1))
     limit_network: Rate = Rate(300, timedelta(minutes=15))
@@ -131,6 +134,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_format: Annotated[Literal["json", "console"] | None, one_of("json", "console")] = (
         None  # the latter where standard output is a terminal
     )
+
+    oauth_providers: tuple[Provider, ...] = ()
+    """Of the variables `SERVICE_OAUTH_<ID>_…`: see `providers.py`."""
 
     SECRETS: ClassVar[frozenset[str]]
     """Fields that may come from a file, named by the variable with `_FILE`."""
@@ -166,7 +172,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             SettingsError: one line that names the variable and says what it must be.
         """
         given = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = {"oauth_providers": take_providers(given)}
         for name in sorted(given):
             if given[name] == "":
                 continue
@@ -210,6 +216,6 @@ _TYPES = get_type_hints(Settings)
 _PARSERS: dict[str, Parser] = {
     name: parser_of(annotation)
     for name, annotation in get_type_hints(Settings, include_extras=True).items()
-    if name in Settings.__struct_fields__
+    if name in Settings.__struct_fields__ and name != "oauth_providers"
 }
 Settings.SECRETS = frozenset(name for name in _PARSERS if _TYPES[name] is Secret)

@@ -87,7 +87,7 @@ class Tickets:
         reason: str = "",
         by: str = "",
     ) -> Issued:
-        """Issue a ticket, which replaces the one before it, and write an event about it.
+        """Issue a ticket, which replaces the one before it, and write an event about it, if any.
 
         `row_version` is that of the row by which it is issued. `reason` and `by` go into the event.
         """

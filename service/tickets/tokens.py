@@ -6,7 +6,7 @@ A token is the prefix of its purpose and the unpadded base64url of 75 bytes:
     0       1       format version, 1
     1       1       id of the MAC key
     2       1       purpose
-    3       16      user id
+    3       16      user id; of a login at a provider, which has no user yet, random
     19      32      random
     51      24      HMAC-SHA-256 over all of the above, truncated
 
@@ -44,7 +44,11 @@ EMAIL_UNDO = Purpose("undo", 4, "osm_")
 """Of these a user may have several: each stands for a change of its own."""
 
 PURPOSES = (PASSWORD_RESET, EMAIL_VERIFICATION, EMAIL_CHANGE, EMAIL_UNDO)
-"""All of them. A code is never given to another."""
+"""Those of users. A code is never given to another."""
+
+PROVIDER_STATE = Purpose("state", 20, "oss_")
+PROVIDER_GRANT = Purpose("grant", 21, "oso_")
+"""Those of logins at providers, of nobody yet."""
 
 
 class Token(msgspec.Struct, frozen=True):

@@ -5,9 +5,11 @@ that is needed to find the bucket, then 256 random bits. Redis holds its SHA-256
 user id (16 bytes), the id of the enrolment it was made under (16), and the wrong tries (1).
 
 Beside it, under the same key and `:row`, stands the version of the user row by which the password
-was right, as a decimal number: a challenge ends with the sessions of that row. It has a key of its
-own because versions of this program that do not know it answer challenges, too. Where they have
-issued one, it is not there, which counts as version 0.
+was right, as a decimal number: a challenge ends with the sessions of that row. Where a provider has
+said who the person is, a blank follows and the login there (`sessions/upstream.py`), as msgpack in
+hex; versions that do not know it refuse it. It has a key of its own because versions of this
+program that do not know it answer challenges, too. Where they have issued one, it is not there,
+which counts as version 0.
 """
 
 import base64
@@ -25,6 +27,7 @@ from service.redis.client import RedisClient
 from service.redis.keys import bucket
 from service.redis.scripts import Key, script
 from service.sessions.origin import RequestOrigin
+from service.sessions.upstream import UpstreamLogin
 from service.twofactor import scripts
 from service.twofactor.scripts import CHALLENGE_BYTES, CHALLENGE_ROW, clock_ms
 
@@ -41,7 +44,7 @@ redis.call('SET', row_key, row_version, 'PX', life)
 return redis.call('PEXPIRETIME', challenge_key)
 """
 )
-def _issue(*, challenge_key: Key, row_key: Key, record: bytes, row_version: int, life: int) -> Any:
+def _issue(*, challenge_key: Key, row_key: Key, record: bytes, row_version: str, life: int) -> Any:
     """Keep a challenge for `life` ms."""
 
 
@@ -70,6 +73,8 @@ class Challenge(msgspec.Struct, frozen=True):
     user_id: bytes
     enrolment_id: bytes
     row_version: int = 0
+    login: UpstreamLogin | None = None
+    """Of a challenge that came after a login at a provider, not after a password."""
 
 
 class Challenges:
@@ -79,8 +84,20 @@ class Challenges:
         self._redis = redis
         self._life = life // timedelta(milliseconds=1)
 
-    async def issue(self, user_id: bytes, enrolment_id: bytes, row_version: int) -> Issued:
-        """Open a challenge for a person whose password was right by this version of their row."""
+    async def issue(
+        self,
+        user_id: bytes,
+        enrolment_id: bytes,
+        row_version: int,
+        login: UpstreamLogin | None = None,
+    ) -> Issued:
+        """Open a challenge for a person whose password was right by this version of their row.
+
+        `login`: at a provider, in place of a password.
+        """
+        row = str(row_version)
+        if login is not None:
+            row += " " + msgspec.msgpack.encode(login).hex()
         secret = user_id[:1] + os.urandom(_ID_BYTES - 1)
         key = bucket(user_id).challenge + hashlib.sha256(secret).digest()
         record = user_id + enrolment_id + b"\0"
@@ -89,7 +106,7 @@ class Challenges:
             challenge_key=key,
             row_key=key + CHALLENGE_ROW,
             record=record,
-            row_version=row_version,
+            row_version=row,
             life=self._life,
         )
         return Issued(base64.urlsafe_b64encode(secret).decode(), moment(expires_at))
@@ -107,9 +124,10 @@ class Challenges:
         stored, row = await _read(self._redis, challenge_key=key, row_key=key + CHALLENGE_ROW)
         if stored is None:
             raise ChallengeNotFound
-        if len(stored) != CHALLENGE_BYTES or not (row is None or row.isdigit()):
+        if len(stored) != CHALLENGE_BYTES:
             raise UnknownLayout("a login challenge")
-        return Challenge(digest, stored[_USER_ID], stored[_ENROLMENT_ID], int(row or 0))
+        version, login = _read_row(row or b"0")
+        return Challenge(digest, stored[_USER_ID], stored[_ENROLMENT_ID], version, login)
 
     async def answer(
         self,
@@ -150,3 +168,17 @@ def _secret(challenge_id: str) -> bytes:
     if base64.urlsafe_b64encode(secret).decode() != challenge_id:
         raise ChallengeNotFound
     return secret
+
+
+def _read_row(row: bytes) -> tuple[int, UpstreamLogin | None]:
+    """Read what stands beside a challenge: the version of the row, and a login at a provider."""
+    version, blank, login = row.partition(b" ")
+    try:
+        if not version.isdigit():
+            raise UnknownLayout("a login challenge")
+        if not blank:
+            return int(version), None
+        packed = bytes.fromhex(login.decode("ascii"))
+        return int(version), msgspec.msgpack.decode(packed, type=UpstreamLogin)
+    except (ValueError, msgspec.MsgspecError):
+        raise UnknownLayout("a login challenge") from None

@@ -114,6 +114,40 @@ TABLE: dict[type[errors.ServiceError], Answer] = {
         400, "session_not_found", "Session not found or already revoked."
     ),
     errors.SessionNotFound: Answer(404, "session_not_found", "You have no such session."),
+    errors.ProviderNotFound: Answer(404, "not_found", "There is no such provider."),
+    errors.RedirectNotAllowed: Answer(
+        400, "redirect_uri_not_allowed", "A login may not lead back to this redirectUri."
+    ),
+    errors.InvalidState: Answer(
+        400, "invalid_state", "The login was begun too long ago, or was completed; begin again."
+    ),
+    errors.InvalidGrant: Answer(
+        400, "invalid_grant", "The grant is not valid any more; begin the login again."
+    ),
+    errors.EmailRequired: Answer(
+        400, "email_required", "The provider tells no e-mail address, and an account needs one."
+    ),
+    errors.SignupDisabled: Answer(
+        403, "signup_disabled", "There is no account for this login, and none is made."
+    ),
+    errors.LinkRequired: Answer(
+        409,
+        "link_required",
+        "An account has this e-mail address: log in to it, and link the provider there.",
+    ),
+    errors.AlreadyLinked: Answer(
+        409, "already_linked", "The provider is linked already, to this account or to another."
+    ),
+    errors.NotLinked: Answer(404, "not_linked", "The provider is not linked to this account."),
+    errors.LastLoginMethod: Answer(
+        409, "last_login_method", "Nothing else logs in to this account: set a password first."
+    ),
+    errors.InvalidLogoutToken: Answer(
+        400, "invalid_logout_token", "The logout token is not valid, or was used before."
+    ),
+    errors.ProviderUnavailable: Answer(
+        503, "provider_unavailable", "The provider cannot be reached at the moment; try again."
+    ),
     errors.TooManyAttempts: Answer(
         429, "rate_limited", "Too many attempts; try again after the time in Retry-After."
     ),

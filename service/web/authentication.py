@@ -51,7 +51,7 @@ def answer_options_to_anybody(app: Litestar) -> None:
     for route in app.routes:
         for handler in getattr(route, "route_handlers", ()):
             if handler.fn.__module__ == HTTPRoute.__module__:
-                handler.opt.update(public=True)
+                handler.opt.update(public=True, methods=", ".join(route.methods))
 
 
 def bearer(headers: Mapping[bytes, bytes]) -> str:

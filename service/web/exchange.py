@@ -102,11 +102,13 @@ class Exchange:
             request_id = b"x-request-id", self._request_id.encode()
             headers = [*message["headers"], request_id, *self._headers]
             if self._method == HttpMethod.OPTIONS:  # Litestar's own answer; it knows no HEAD
-                headers = [
-                    (n, allow(v.decode()).encode() if n == b"allow" else v) for n, v in headers
-                ]
+                headers = [(n, self._allow(v.decode()) if n == b"allow" else v) for n, v in headers]
             message["headers"] = headers
         await self._send(message)
+
+    def _allow(self, methods: str) -> bytes:
+        """Spell the methods of an address, of which Litestar names those of the first handler."""
+        return allow(self.scope["route_handler"].opt.get("methods", methods)).encode()
 
     async def refuse(self, answer: Answer, *more: Header) -> None:
         """Answer with an error."""

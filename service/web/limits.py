@@ -9,6 +9,9 @@ MOST_FIELDS = 100
 LONGEST_QUERY = 1024
 """Bytes."""
 
+LONGEST_CALLBACK_QUERY = 8192
+"""Bytes of the query with which an OpenID provider sends somebody back."""
+
 LONGEST_PATH = 256
 """Bytes; no route is longer, and Litestar keeps recent paths in memory."""
 

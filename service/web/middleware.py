@@ -4,6 +4,7 @@ It wraps the finished app, because 404 and 405 never reach Litestar's own middle
 """
 
 import asyncio
+import re
 from collections.abc import Mapping
 
 from litestar.enums import ScopeType
@@ -14,11 +15,12 @@ from service.web.answers import FRAMEWORK
 from service.web.cors import CORS, Cors
 from service.web.exchange import Exchange
 from service.web.headers import NOSNIFF
-from service.web.limits import LONGEST_PATH, LONGEST_QUERY, MOST_FIELDS
+from service.web.limits import LONGEST_CALLBACK_QUERY, LONGEST_PATH, LONGEST_QUERY, MOST_FIELDS
 from service.web.listeners import OPERATIONS, is_served
 
 _SAFE = ("GET", "HEAD")
 _SESSIONS = b"/auth/sessions"
+_CALLBACK = re.compile(rb"/auth/oauth/[a-z0-9]+/callback")
 _MALFORMED_ID = "/auth/sessions/-"
 
 _HSTS = b"strict-transport-security", b"max-age=31536000"
@@ -91,7 +93,10 @@ def _take_off(scope: HTTPScope, root_path: str) -> None:
 
 def _refused(scope: HTTPScope) -> int | None:
     """Return the status of a request that is refused on any route; `None`: it is not."""
-    if len(scope.get("query_string", b"")) > LONGEST_QUERY:
+    query = len(scope.get("query_string", b""))
+    if query > LONGEST_QUERY and not (
+        query <= LONGEST_CALLBACK_QUERY and _CALLBACK.fullmatch(scope["raw_path"])
+    ):
         return 414
     if len(scope["headers"]) > MOST_FIELDS:  # type: ignore[arg-type]  # uvicorn's list
         return 431

@@ -11,6 +11,10 @@ from service.authentication.own_account import OwnAccount
 from service.authentication.password import PasswordAuthentication
 from service.authentication.password_change import PasswordChange
 from service.authentication.password_reset import PasswordReset
+from service.authentication.provider_flow import ProviderFlow
+from service.authentication.provider_links import ProviderLinks
+from service.authentication.provider_login import ProviderAuthentication
+from service.authentication.provider_logout import ProviderLogout
 from service.authentication.reauthentication import Reauthentication
 from service.authentication.recent import RecentAuthentication
 from service.authentication.second_factor import SecondFactorAuthentication
@@ -26,6 +30,15 @@ from service.twofactor.enrolment import Enrolments
 from service.twofactor.management import SecondFactorManagement
 
 
+class ProviderServices(msgspec.Struct, frozen=True):
+    """The use cases of logins at OpenID providers."""
+
+    flow: ProviderFlow
+    authentication: ProviderAuthentication
+    links: ProviderLinks
+    logout: ProviderLogout
+
+
 class Services(msgspec.Struct, frozen=True):
     """The use cases behind the routes, and the `metadata` of RFC 8414, spelt as JSON.
 
@@ -39,6 +52,7 @@ class Services(msgspec.Struct, frozen=True):
     own_account: OwnAccount
     password_reset: PasswordReset
     second_step: SecondFactorAuthentication
+    providers: ProviderServices
     identities: Identities
     enrolments: Enrolments
     second_factor: SecondFactorManagement

@@ -95,7 +95,9 @@ async def test_what_is_exported(bob: Holder, keys: RedisServer) -> None:
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
     assert answer.headers["content-type"] == "application/json"
     body = answer.json()
-    assert set(body) == {"exportedAt", "account", "sessions", "factors", "events"}
+    assert set(body) == {
+        "exportedAt", "account", "sessions", "factors", "identities", "events",
+    }  # fmt: skip
     assert body["account"] == {
         "id": bob.user_id.hex(),
         "email": bob.email,

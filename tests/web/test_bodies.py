@@ -17,6 +17,7 @@ TAKING_BODY = [call.split()[1] for call, takes in ROUTES.items() if "body" in ta
 FIELDS = [
     *("refreshToken", "email", "password", "tempSecretId", "challengeId", "code"),
     *("currentPassword", "newPassword", "token"),
+    *("redirectUri", "codeChallenge", "grant", "codeVerifier"),
 ]
 
 

@@ -19,6 +19,11 @@ _PASSWORD_CHANGES = Counter(
 _PASSWORD_RESETS = Counter(
     "openshow_password_resets", "Links for a new password, by what they came to.", ("outcome",)
 )
+_PROVIDER_LOGINS = Counter(
+    "openshow_provider_logins",
+    "Logins and links at OpenID providers that came back, by what they came to.",
+    ("outcome",),
+)
 _CODES = Counter(
     "openshow_second_factors",
     "Codes of a second factor, by what they were for and what they came to.",
@@ -42,6 +47,7 @@ _DOORS: dict[str, _Door] = {
     "/auth/reauthenticate": (_REAUTHENTICATIONS, ()),
     "/auth/password/change": (_PASSWORD_CHANGES, ()),
     "/auth/password/reset": (_PASSWORD_RESETS, ()),
+    "/auth/oauth/complete": (_PROVIDER_LOGINS, ()),
     "/auth/login/2fa": (_CODES, ("login",)),
     "/auth/2fa/verify": (_CODES, ("enrolment",)),
     "/auth/2fa/disable": (_CODES, ("disable",)),
@@ -53,6 +59,8 @@ _OPENINGS = {
     ("/auth/signup", 201): "signup",
     ("/auth/login", 200): "login",
     ("/auth/login/2fa", 200): "second_factor",
+    ("/auth/oauth/complete", 200): "provider",
+    ("/auth/oauth/complete", 201): "provider",
     ("/auth/password/change", 200): "password_change",
 }
 _ENDINGS = {
@@ -63,7 +71,7 @@ _ENDINGS = {
 """What ends one session. `ended` counts what ends several."""
 
 _REASONS = ("all", "passwordChanged", "reset", "user.deleted", "userGone", "disabled",
-            "accountChanged", "revoked", "twoFA.enabled", "twoFA.disabled",
+            "accountChanged", "revoked", "provider", "twoFA.enabled", "twoFA.disabled",
             "twoFA.recoveryCodesRenewed")  # fmt: skip
 """Reasons of cut-offs, as events have them."""
 
@@ -77,6 +85,7 @@ _EXPECTED = {
     _REAUTHENTICATIONS: (_SUCCESS, "invalid_password", "invalid_code", "rate_limited"),
     _PASSWORD_CHANGES: (_SUCCESS, "invalid_password", "weak_password", "rate_limited"),
     _PASSWORD_RESETS: (_SUCCESS, "invalid_reset_token", "weak_password"),
+    _PROVIDER_LOGINS: (_SUCCESS, _NEEDS_CODE, "invalid_grant", "link_required"),
     _CODES: (_SUCCESS, "invalid_code", "rate_limited", "service_unavailable"),
 }  # fmt: skip
 """Outcomes that are told from the start, as 0: a rate over a series that just began is none."""

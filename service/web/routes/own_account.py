@@ -69,6 +69,15 @@ class AccountBody(Body, frozen=True):
     password_changed_at: Timestamp | None
 
 
+class IdentityBody(Body, frozen=True):
+    """Whom an OpenID provider knows the person as."""
+
+    provider: str
+    issuer: str
+    subject: str
+    linked_at: Timestamp
+
+
 class ExportBody(Body, frozen=True):
     """All that is kept of an account; events are oldest first, each as it is in the stream."""
 
@@ -76,6 +85,7 @@ class ExportBody(Body, frozen=True):
     account: AccountBody
     sessions: Sequence[SessionBody]
     factors: Sequence[FactorBody]
+    identities: Sequence[IdentityBody]
     events: Sequence[Mapping[str, str]]
 
 
@@ -217,6 +227,10 @@ def _export_body(export: Export, current: bytes) -> ExportBody:
         ),
         sessions=[session_body(session, current) for session in export.sessions],
         factors=factors,
+        identities=[
+            IdentityBody(each.provider, each.issuer, each.subject, timestamp(each.linked_at))
+            for each in export.identities
+        ],
         events=[
             {"id": event.id, "at": timestamp(moment(event.at)), **event.fields}
             for event in export.events

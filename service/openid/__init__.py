@@ -1,0 +1,1 @@
+"""Speaking with OpenID providers: metadata, keys, ID tokens, logout tokens. A leaf: no store."""
