@@ -14,7 +14,7 @@ expires or its session ends, whichever comes first.
 import os
 
 import msgspec
-from litestar import Litestar, get
+from litestar import Litestar, get, post
 from litestar.di import NamedDependency
 from openshow_guard import Identity, Verifier
 from openshow_guard.litestar import GuardPlugin
@@ -33,10 +33,16 @@ async def orders(identity: NamedDependency[Identity]) -> dict[str, str]:
     return {"ordersOf": identity.user_id}
 
 
+@post("/payments", opt={"methods": {"otp"}, "max_age": 600}, status_code=200)
+async def pay(identity: NamedDependency[Identity]) -> dict[str, str]:
+    """Needs one from a login with a TOTP code, at most ten minutes ago."""
+    return {"paidBy": identity.user_id}
+
+
 @get("/health", opt={"public": True})
 async def health() -> dict[str, int]:
     """For the load balancer, and for whoever watches how the guard fares."""
     return msgspec.structs.asdict(verifier.counters)
 
 
-app = Litestar([orders, health], plugins=[GuardPlugin(verifier)])
+app = Litestar([orders, pay, health], plugins=[GuardPlugin(verifier)])

@@ -15,7 +15,7 @@ from .errors import GuardUnavailable, TokenRefused
 from .feed_timing import FeedTiming
 from .identity import Identity
 from .lifecycle import Lifecycle
-from .options import Mode, Options, WhenLost, checked
+from .options import Mode, WhenLost, checked
 from .rate_limited_log import RateLimitedLog
 from .revocations import shards
 from .running import Running
@@ -82,7 +82,7 @@ class Verifier:
             clock=clock,
         )
         self.counters = GuardCounters()
-        self._options = options
+        self.options = self._options = options
         self._clock = clock
         life = options.access_ttl + FEED_SKEW.total_seconds()
         self._timing = FeedTiming(options.bound, life)
@@ -124,6 +124,11 @@ class Verifier:
         now = time.monotonic()
         followed = self._options.mode == "feed"
         return followed and any(now >= shard.known_until for shard in self._shards)
+
+    @property
+    def remembered(self) -> int:
+        """How many ends of sessions and cut-offs of users it remembers."""
+        return sum(map(len, self._shards))
 
     async def verify(self, token: str) -> Identity:
         """Check an access token, and return the identity behind it.
@@ -179,11 +184,6 @@ class Verifier:
         self.counters.cached += 1
         self.counters.verified += 1
         return verified.identity
-
-    @property
-    def options(self) -> Options:
-        """What it was told, checked."""
-        return self._options
 
     def draw_on(self, new_sources: NewSources | None) -> None:
         """Take keys and feed from elsewhere in runs to come, for tests; None: as before.
