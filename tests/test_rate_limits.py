@@ -117,6 +117,8 @@ def test_the_limits_in_force() -> None:
         "codes-in-a-row": (50, quarter),
         "calls": (60, timedelta(minutes=1)),
         "exports": (1, hour),
+        "api-keys": (100, quarter),
+        "resets": (20, quarter),
     }
 
 

@@ -116,7 +116,7 @@ async def test_what_a_request_did(keys: RedisServer, tmp_path: Path, collector: 
         if attributes(span)["http.response.status_code"] == "401"
     )
     assert refused.status.code == 0, "a wrong password is no fault of ours"
-    (attempt,) = collector.inside(refused).values()
+    attempt = collector.inside(refused)["PasswordAuthentication.log_in"]
     assert attributes(attempt)["error.type"] == "InvalidCredentials"
     assert f'"trace":"{logout.trace_id.hex()}"' in service.output()
     assert any(
