@@ -18,11 +18,13 @@ Fragile = tuple[RedisServer, ServiceProcess]
 
 
 @contextmanager
-def fragile_service(directory: Path, binary: Path, store: UserStore) -> Iterator[Fragile]:
+def fragile_service(
+    directory: Path, binary: Path, store: UserStore, **settings: str
+) -> Iterator[Fragile]:
     """A server and a process that may be killed."""
     (directory / "redis").mkdir()
     server = RedisServer(binary, directory / "redis").start()
-    service = ServiceProcess(directory, server.url, **store.settings).start()
+    service = ServiceProcess(directory, server.url, **store.settings, **settings).start()
     yield server, service
     service.stop()
     server.heal()
