@@ -102,11 +102,16 @@ async def ended_by(call: Awaitable[Any], error: type[BaseException]) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("error", "watched"),
+    ("error", "watched", "new_user_store"),
     [
-        (Killed, True), (Killed, False), (asyncio.CancelledError, True), (StoreUnavailable, False)
+        (Killed, True, "postgresql"),
+        (Killed, False, "sqlite"),
+        (asyncio.CancelledError, True, "sqlite"),
+        (asyncio.CancelledError, False, "postgresql"),
+        (StoreUnavailable, False, "sqlite"),
     ],
-)  # fmt: skip
+    indirect=["new_user_store"],
+)
 async def test_ended_at_each_step(pods: Pods, error: type[BaseException], watched: bool) -> None:
     """Old password with its sessions, or new one without them: at no moment anything else, also
     while the old session refreshes at the other pod at each step; nor where nobody has asked
@@ -148,11 +153,11 @@ async def test_ended_at_each_step(pods: Pods, error: type[BaseException], watche
 
 
 async def test_changes_against_logins(pods: Pods) -> None:
-    """A hundred times on each user store, three logins with the old password at two pods, at
+    """Thirty times on each user store, three logins with the old password at two pods, at
     whatever moment: nobody is inside after the change, but for who logs in with the new one."""
     dice = random.Random(14)
     inside, refused = 0, 0
-    for _ in range(100):
+    for _ in range(30):
         ann = await client_of(pods)
 
         async def later(call: Awaitable[Any], longest: float) -> Any:
@@ -191,8 +196,8 @@ async def test_changes_against_logins(pods: Pods) -> None:
             assert await client.shows(pods.all[1])
             assert await client.refresh(pods.all[0])
         assert await pods.all[0].services.sessions.count(ann.somebody.id) == len(living)
-    assert inside > 10, "some were opened before the change"
-    assert refused > 10, "some came after it"
+    assert inside > 3, "some were opened before the change"
+    assert refused > 3, "some came after it"
 
 
 async def test_changes_against_changes(pods: Pods) -> None:

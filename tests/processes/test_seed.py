@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import secrets
 import signal
 import stat
 import subprocess
@@ -19,6 +20,7 @@ from redis import Redis
 from tools.seed.__main__ import main as seed
 from tools.seed.consent import database_hosts
 from tools.seed.line import Line
+from tools.testbed.forked import ForkedProgram
 
 from service.database.migration import migrate
 from service.embedded.client import server_url
@@ -39,24 +41,39 @@ class Seed:
         environment |= {"SERVICE_ENV": "test", "SERVICE_BCRYPT_COST": "4"}
         environment |= {"SERVICE_DATA_DIR": str(service.data_dir)} | settings
         roots = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "scripts")))
-        self._command = [sys.executable, "-m", "tools.seed", *arguments]
+        self._arguments = arguments
+        self._said = service.data_dir.with_name(f"seed-{secrets.token_hex(8)}.log")
         self._environment = environment | {"PYTHONPATH": roots}
 
-    def start(self, stdin: int = subprocess.DEVNULL) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            self._command,
+    def start(self) -> ForkedProgram:
+        """Begin a run, whose end `ended` waits for."""
+        return ForkedProgram(
+            "tools.seed", self._arguments, REPOSITORY, self._environment, self._said
+        )
+
+    def ended(self, process: ForkedProgram) -> tuple[int, str]:
+        """Its exit code and all that it said."""
+        code, said = process.wait(60), self._said.read_text(encoding="utf-8")
+        self._said.unlink()
+        return code, said
+
+    def run(self) -> tuple[int, str]:
+        """Begin a run and wait for its end."""
+        return self.ended(self.start())
+
+    def asked(self, terminal: int) -> tuple[int, str]:
+        """The same of one that asks at a terminal."""
+        done = subprocess.run(
+            [sys.executable, "-m", "tools.seed", *self._arguments],
             env=self._environment,
-            stdin=stdin,
+            stdin=terminal,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            timeout=60,
+            check=False,
         )
-
-    def run(self, stdin: int = subprocess.DEVNULL) -> tuple[int, str]:
-        """Its exit code and all that it said."""
-        process = self.start(stdin)
-        output, _ = process.communicate(timeout=60)
-        return process.returncode, output
+        return done.returncode, done.stdout
 
 
 def plan(prefix: str, users: int, each: int, *more: str) -> tuple[str, ...]:
@@ -140,9 +157,9 @@ def test_goes_on_after_kill_9(service: Program, tmp_path: Path) -> None:
     arguments = plan("killed", 1500, 5, "--export", str(file))
     process = Seed(service, *arguments).start()
     with redis_of(service) as redis:
-        wait_until(lambda: redis.dbsize() > 1500, "the seeder is at work")
-    process.kill()
-    process.communicate()
+        wait_until(lambda: redis.dbsize() > 500, "the seeder is at work")
+    process.send_signal(signal.SIGKILL)
+    process.wait(60)
     with file.open("ab") as torn:
         torn.write(b'{"user":"torn')
     assert 0 < sessions_of(service).total() < 7500
@@ -163,12 +180,13 @@ def test_ctrl_c_leaves_nothing_half_done(service: Program, tmp_path: Path) -> No
     """Every session opened has its line in the export, and the next run adds the others."""
     file = tmp_path / "tokens.jsonl"
     arguments = plan("stopped", 1500, 5, "--export", str(file))
-    process = Seed(service, *arguments).start()
+    seed = Seed(service, *arguments)
+    process = seed.start()
     with redis_of(service) as redis:
-        wait_until(lambda: redis.dbsize() > 1500, "the seeder is at work")
+        wait_until(lambda: redis.dbsize() > 500, "the seeder is at work")
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, output
+    code, output = seed.ended(process)
+    assert code == 130, output
     assert "the same command goes on" in output
     opened = sessions_of(service).total()
     assert 0 < opened == len(lines_of(file)) < 7500
@@ -180,18 +198,18 @@ def test_ctrl_c_leaves_nothing_half_done(service: Program, tmp_path: Path) -> No
 
 def test_goes_on_after_redis_was_away(service: Program) -> None:
     """A server that dies half-way ends the run with a line; the next one makes up for it."""
-    seed = Seed(service, *plan("away", 2000, 4))
+    seed = Seed(service, *plan("away", 1000, 4))
     process = seed.start()
     with redis_of(service) as redis:
-        wait_until(lambda: redis.dbsize() > 1500, "the seeder is at work")
+        wait_until(lambda: redis.dbsize() > 500, "the seeder is at work")
         os.kill(server_pid(service.data_dir), signal.SIGKILL)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 1, output
+    code, output = seed.ended(process)
+    assert code == 1, output
     assert "scripts/seed: Redis cannot be reached; the same command goes on" in output
     code, output = seed.run()
     assert code == 0, output
     counted = sessions_of(service)
-    assert len(counted) == 2000
+    assert len(counted) == 1000
     assert set(counted.values()) == {4}
 
 
@@ -308,7 +326,7 @@ def test_asks_before_it_fills_what_is_elsewhere(service: Program, answer: bytes,
     terminal, end = pty.openpty()
     os.write(terminal, answer)
     seed = Seed(service, *plan("x", 3, 2), SERVICE_REDIS_URL=OUT_OF_REACH)
-    exit_code, output = seed.run(stdin=end)
+    exit_code, output = seed.asked(end)
     os.close(terminal)
     os.close(end)
     assert exit_code == code, output

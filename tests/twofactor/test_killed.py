@@ -25,6 +25,7 @@ def told(server: RedisServer, somebody: Somebody) -> list[str]:
     return [row["type"] for row in events(server, somebody.id) if row["type"].startswith("twoFA")]
 
 
+@ON_VALKEY
 async def test_verify(pods: Pods, keys: RedisServer) -> None:
     """Wherever it ends, all pods say what the row says, and the same call gives the same codes."""
     here, there = pods
@@ -74,14 +75,16 @@ async def recovery_disable(pod: Pod, somebody: Somebody, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "rows"),
+    ("change", "rows", "new_user_store"),
     [
-        (Pod.disable, {(True, 10), (False, 0)}),
-        (Pod.renew, {(True, 10)}),
-        (recovery_login, {(True, 10), (True, 9)}),
-        (recovery_disable, {(True, 10), (True, 9), (False, 0)}),
+        (Pod.disable, {(True, 10), (False, 0)}, "sqlite"),
+        (Pod.renew, {(True, 10)}, "sqlite"),
+        (recovery_login, {(True, 10), (True, 9)}, "sqlite"),
+        (recovery_disable, {(True, 10), (True, 9), (False, 0)}, "postgresql"),
     ],
+    indirect=["new_user_store"],
 )
+@ON_VALKEY
 async def test_later_changes(
     pods: Pods,
     change: Callable[[Pod, Somebody, str], Awaitable[object]],
