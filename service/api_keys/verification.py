@@ -74,8 +74,10 @@ class ApiKeys:
         self._known: dict[bytes, _Known] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def verify(self, text: str, origin: RequestOrigin) -> ApiKey:
-        """Check a key. An expired one is refused at once, a revoked one within `GOOD_FOR`.
+    async def verify(self, text: str, origin: Callable[[], RequestOrigin]) -> ApiKey:
+        """Check a key that was shown by whom `origin` tells.
+
+        An expired one is refused at once, a revoked one within `GOOD_FOR`.
 
         Raises:
             InvalidApiKey: it is none of ours, expired, or revoked; which one is not told.
@@ -89,7 +91,7 @@ class ApiKeys:
             token = tokens.read(text)
             if token is None:
                 raise InvalidApiKey
-            async with self._limited(origin):
+            async with self._limited(origin()):
                 return await self._meet(token)
         now = self._monotonic()
         if now >= known.look_at and known.looking is None:

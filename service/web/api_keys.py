@@ -30,7 +30,7 @@ async def demand_key(request: JsonRequest, known: ApiKeys, scope: Scope | None) 
         raise InvalidApiKey from None
     except Unauthenticated:
         raise ApiKeyRequired from None
-    key = await known.verify(text, origin_of(request))
+    key = await known.verify(text, lambda: origin_of(request))
     request.scope["state"][API_KEY] = key.id.hex()
     if scope is not None and scope not in key.scopes:
         raise InsufficientScope(scope)

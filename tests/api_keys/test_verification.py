@@ -62,7 +62,7 @@ class Desk:
         )
 
     async def verify(self, text: str) -> ApiKey:
-        return await self.keys.verify(text, CLIENT)
+        return await self.keys.verify(text, lambda: CLIENT)
 
 
 @pytest.fixture

@@ -10,6 +10,9 @@ from tools.bench.seeding import Seeder, Signed
 from tools.http_load.loops import Lane
 from tools.http_load.requests import request
 
+_BATCH = 90
+"""Access tokens of a batch: they fit into the largest body that is taken."""
+
 _AS_A_BROWSER = (
     "Connection: keep-alive\r\n"
     "User-Agent: {}\r\n"
@@ -72,6 +75,36 @@ async def _enable(seeder: Seeder, connections: int, count: int) -> list[Lane]:
     return [Lane([_send("POST", "/auth/2fa/enable", each)], count) for each in sessions]
 
 
+async def _introspect(seeder: Seeder, connections: int, count: int) -> list[Lane]:
+    """Have a gateway on each connection ask for an access token of its own, over and over."""
+    key, sessions = await seeder.api_key(), await seeder.open(_two_each(connections))
+    form = "Content-Type: application/x-www-form-urlencoded\r\n"
+    return [
+        Lane([_asked(key, form, f"token={each.tokens.access_token}".encode())], count)
+        for each in sessions
+    ]
+
+
+async def _introspect_batch(seeder: Seeder, connections: int, count: int) -> list[Lane]:
+    """Have it ask for as many access tokens at once as go into a request."""
+    key = await seeder.api_key()
+    lanes = []
+    for _ in range(connections):
+        sessions = await seeder.open(_two_each(_BATCH))
+        body = msgspec.json.encode({"tokens": [each.tokens.access_token for each in sessions]})
+        kind = "Content-Type: application/json\r\n"
+        lanes.append(Lane([_asked(key, kind, body, "/oauth/introspect/batch")], count))
+    return lanes
+
+
+def _asked(key: str, kind: str, body: bytes, path: str = "/oauth/introspect") -> bytes:
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: a gateway\r\n"
+        f"Authorization: Bearer {key}\r\n{kind}Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
 def _on_floor(path: str) -> Callable[[Seeder, int, int], Awaitable[Sequence[Lane]]]:
     """Send what a logout sends to a handler of the floor."""
 
@@ -90,6 +123,8 @@ CALLS = (
     Call("me", "GET /auth/me", 200, _me),
     Call("refresh", "POST /auth/refresh", 200, _refresh),
     Call("enable", "POST /auth/2fa/enable", 200, _enable),
+    Call("introspect", "POST /oauth/introspect", 200, _introspect),
+    Call("introspect_batch", "POST /oauth/introspect/batch, 90 tokens", 200, _introspect_batch),
     Call("junk", "POST /auth/logout, forged token", 400, _logout_junk),
 )
 """All calls, in the order in which they are measured."""

@@ -18,7 +18,8 @@ own code, not over HTTP. Nothing is left behind, and nothing but this machine's 
 
 What can be measured, each by itself:
 
-  evalsha logout me refresh enable junk   calls, and the floors beside them
+  evalsha logout me refresh enable introspect introspect_batch junk
+                calls, and the floors beside them
   connections   logout, me and refresh on 1, 8, 32 and 64 connections
   growth        the same with 100 to --sessions-most living sessions
   workers       refresh with one worker and with two

@@ -13,7 +13,7 @@ from service.accounts.passwords import PasswordHash
 from service.cli.progress import Progress
 from service.clock import system_clock
 from service.database.migration import migrate
-from service.sessions.origin import RequestOrigin
+from service.sessions.origin import NOBODY, RequestOrigin
 from service.sessions.record import Authentication
 from service.sessions.sessions import Sessions
 from service.sessions.token_pair import Opened, TokenPair
@@ -40,6 +40,7 @@ class Seeder:
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
         self._accounts: list[bytes] = []
+        self._api_key = ""
         self._devices = devices(2)
 
     async def accounts(self, count: int) -> list[bytes]:
@@ -58,6 +59,15 @@ class Seeder:
         emails = [_address() for _ in range(count)]
         await self._stores.users.add_all(emails, hashed, system_clock())
         return [email.as_given for email in emails]
+
+    async def api_key(self) -> str:
+        """Make an API key for introspection, and give its text; the same at each call."""
+        if not self._api_key:
+            made = await self._stores.api_keys.create(
+                "a gateway", ("introspect",), None, NOBODY, by="bench", reason="measuring"
+            )
+            self._api_key = made.text
+        return self._api_key
 
     async def open(self, user_ids: Iterable[bytes]) -> list[Signed]:
         """Open a session for each id. The ids need no account."""

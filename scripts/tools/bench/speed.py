@@ -27,6 +27,7 @@ _LIMITS: dict[str, dict[str, float]] = {
     "me": {"× floor": 2},
     "refresh": {"× floor": 5},
     "enable": {"× floor": 5},
+    "introspect": {"× floor": 2},
 }
 """By call and field of a sample; `× floor`: CPU in multiples of the floor."""
 

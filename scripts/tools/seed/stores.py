@@ -10,6 +10,8 @@ import msgspec
 from service.accounts.hashing import HashingPool
 from service.accounts.passwords import Passwords
 from service.accounts.users import Users
+from service.api_keys.administration import ApiKeyAdministration
+from service.api_keys.store import ApiKeyStore
 from service.clock import system_clock
 from service.composition.shared import (
     create_access_tokens,
@@ -32,6 +34,7 @@ class Stores(msgspec.Struct, frozen=True):
 
     redis_client: RedisClient
     users: Users
+    api_keys: ApiKeyAdministration
     passwords: Passwords
     lanes: tuple[Sessions, ...]
     """Each on a connection of its own, the first on that of `redis_client`."""
@@ -71,6 +74,7 @@ async def open_stores(
         yield Stores(
             redis_client=links[0],
             users=Users(engine),
+            api_keys=ApiKeyAdministration(links[0], ApiKeyStore(engine), system_clock),
             passwords=Passwords(pool, keys.peppers, settings.bcrypt_cost),
             lanes=tuple(
                 create_sessions(settings, redis_client, access, refresh) for redis_client in links
