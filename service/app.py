@@ -24,6 +24,7 @@ from service.composition.shared import (
     create_posting,
     create_shared,
 )
+from service.composition.sinks import create_shippers
 from service.composition.tracing import Tracing
 from service.database.engine import open_database
 from service.errors import StoreUnavailable
@@ -49,6 +50,7 @@ from service.web.limits import BODY_LIMIT
 from service.web.listeners import AdminDispatch
 from service.web.metrics.gauges import EVENTS_DROPPED, Gauges, count_mail, install_gauges
 from service.web.metrics.outcomes import ended
+from service.web.metrics.sinks import SinkMetrics
 from service.web.middleware import RequestMiddleware
 from service.web.pages.routes import ROUTES as PAGES
 from service.web.requests import JsonRequest, trusting
@@ -135,8 +137,11 @@ def create_app(settings: Settings) -> ASGIApp:
         gauges = Gauges(metric_sources(pool, watch, ready, posting))
         install_gauges(app, gauges)
         heartbeats, beating = create_heartbeats(settings)
-        streams = EventStreams(redis, settings.events_age, EVENTS_DROPPED.inc)
+        shippers = create_shippers(settings, redis, engine, keys, SinkMetrics())
+        sinks = [shipper.name for shipper in shippers]
+        streams = EventStreams(redis, settings.events_age, EVENTS_DROPPED.inc, sinks)
         tasks = (
+            *(shipper.run() for shipper in shippers),
             streams.run(),
             watch.run(),
             marking.run(),

@@ -36,6 +36,7 @@ ROOMS = {
         "account_lifecycle rate_limits sessions twofactor mail tickets accounts openid keyring "
         "redis clock errors"
     ),
+    "sinks": "events keyring database redis errors",
     "events": "sessions redis clock errors",
     "account_lifecycle": "mail sessions twofactor tickets accounts redis clock errors",
     "api_keys": "rate_limits sessions redis database opaque_tokens clock errors",
@@ -86,13 +87,13 @@ LIBRARIES = {
     "alembic": "database",
     "asyncpg": "database",
     "aiosqlite": "database",
-    "sqlalchemy": "database accounts api_keys keyring readiness tracing composition cli",
+    "sqlalchemy": "sinks database accounts api_keys keyring readiness tracing composition cli",
     "bcrypt": "accounts",
     "email_validator": "accounts",
     "idna": "accounts database mail",
     "aiosmtplib": "mail",
     "zxcvbn": "accounts",
-    "cryptography": "keyring sessions guard access_tokens openid",
+    "cryptography": "sinks keyring sessions guard access_tokens openid",
     "boto3": "keyring",
     "botocore": "keyring",
     "hvac": "keyring",

@@ -22,6 +22,7 @@ ALGORITHMS = {
     "HKDF": "HKDF-SHA-256",
     "ECDSA": "ECDSA P-256",
     "ECAlgorithm": "ECDSA P-256",
+    "Ed25519PrivateKey.from_private_bytes": "Ed25519",
     "generate_private_key": "ECDSA P-256",
     "os.urandom": "random",
     "secrets.token_bytes": "random",

@@ -183,6 +183,21 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "EVENTS_MAX": (["100", "20000", "10000000"], ["99", "10000001", "-1", "many"]),
     "TRACING": (["on", "off"], ["yes", "ON"]),
     "TRACE_RATIO": (["0", "1", "0.25"], ["2", "-1", "1e-3", "0,1"]),
+    "SINK_FILE": (["/var/log/events.jsonl", "-"], []),
+    "SINK_SQL": (["on", "off"], ["yes", "ON"]),
+    "SINK_WEBHOOKS": (
+        ["https://a.example/hook", "https://a.example/x?y=z, https://b.example:8443/"],
+        [
+            "a.example",
+            "ftp://a.example/",
+            "https://u:p@a.example/",
+            "https://a.example/#x",
+            "https://a.example/,https://a.example/",
+            "https://a.example:99999/",
+            "https://[x/",
+        ],
+    ),
+    "SINK_NETWORKS": (["10.0.0.0/8", "127.0.0.0/8,::1/128"], ["10.0.0.1/8", "localhost"]),
     "LOG_LEVEL": (["debug", "info", "warning", "error"], ["INFO", "trace"]),
     "LOG_FORMAT": (["json", "console"], ["JSON", "text", "auto"]),
 }

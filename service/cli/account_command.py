@@ -37,7 +37,7 @@ class AccountCommand:
         self.settings = settings
         self.options = options
         self.keys = KeysInUse(ServiceKeys.closed(SigningKeys.public_only([])))
-        self._engine = engine
+        self.engine = engine
         self.does: Operations = create_operations(settings, redis, engine, self.keys)
         origin = RequestOrigin(None, "", secrets.token_hex(16))
         self.request = OperatorRequest(CLI, getattr(options, "reason", None) or "", origin)
@@ -48,7 +48,7 @@ class AccountCommand:
 
     async def open_keys(self) -> None:
         """Open the keys of the service. Never makes any: that is for the first start."""
-        store = KeyStore(self._engine)
+        store = KeyStore(self.engine)
         if not (await store.read()).data_keys:
             raise KeyRefused("this database has no keys yet: start the service once")
         services = open_key_services(self.settings, os.environ)

@@ -20,9 +20,10 @@ def add_to(commands: Any, read: Callable[[], Settings]) -> None:
 
     events = commands.add_parser(
         "events",
-        help="read the audit events",
-        description="Read the audit events that Redis keeps; nothing is changed. A Redis user who "
-        "may do no more is enough (openshow-events in redis.conf). See docs/events.md.",
+        help="read the audit events, and verify copies of them",
+        description="Read the audit events that Redis keeps, and look after their copies. To list "
+        "and follow, a Redis user who may do no more is enough (openshow-events in redis.conf). "
+        "See docs/events.md and docs/sinks.md.",
         epilog="Exit codes: 0 done; 1 not there, refused or failed; 2 usage or settings.",
     )
     verbs = events.add_subparsers(title="verbs", required=True, metavar="VERB")
@@ -35,6 +36,41 @@ def add_to(commands: Any, read: Callable[[], Settings]) -> None:
     following.add_argument(
         "--after", metavar="ID", help="begin with what is newer than this event; 0: with the oldest"
     )
+
+    def run_copies(options: argparse.Namespace) -> int:
+        from service.cli import sink_commands
+
+        return sink_commands.run(read(), options)
+
+    _add_copies(verbs, run_copies)
+
+
+def _add_copies(verbs: Any, run: Callable[[argparse.Namespace], int]) -> None:
+    verify = verbs.add_parser(
+        "verify",
+        help="find what was cut out of a copy of the events, or changed",
+        description="Check the chain of batches in the files that SERVICE_SINK_FILE has written on "
+        "all pods, or without files in the table `audit`: what was cut out, changed or put in, "
+        "against signatures and against what Redis still has. Ends with 1 where there is a fault.",
+    )
+    verify.add_argument("files", metavar="FILE", nargs="*", help="in the order they were written")
+    replay = verbs.add_parser(
+        "replay",
+        help="have a sink get events again",
+        description="Have a sink get again all events that are kept and newer than one.",
+    )
+    replay.add_argument("sink", metavar="SINK", help="file, sql, or webhook-… (see webhooks)")
+    replay.add_argument("--after", metavar="ID", required=True, help="0: all that is kept")
+    replay.add_argument("--yes", action="store_true", help="do it; else tell what would be done")
+    webhooks = verbs.add_parser(
+        "webhooks",
+        help="print what receivers verify webhooks by",
+        description="Print, for each URL of SERVICE_SINK_WEBHOOKS, the sink's name, the secret for "
+        "this receiver alone (v1), and the public key (v1a).",
+    )
+    for verb, parser in (("verify", verify), ("replay", replay), ("webhooks", webhooks)):
+        parser.add_argument("--json", action="store_true", help="print JSON")
+        parser.set_defaults(run=run, action=f"events {verb}")
 
 
 def _parser(

@@ -137,6 +137,34 @@ api_keys = Table(
     Column("last_used_at", BigInteger),  # minutes behind
 )
 
+audit = Table(  # audit events, copied from Redis by the sink `sql`
+    "audit",
+    metadata,
+    Column("id", Text, primary_key=True),  # bucket, ms and counter, as `events list` prints it
+    Column("bucket", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("counter", BigInteger, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("user", Text, nullable=False),  # in hex; '' if about nobody
+    Column("document", Text, nullable=False),  # the whole event as JSON, of which digests are made
+    Index("ix_audit_bucket_at_counter", "bucket", "at", "counter"),
+    Index("ix_audit_user_at", "user", "at"),
+)
+
+audit_batches = Table(  # how they were copied, each batch chained to the one before
+    "audit_batches",
+    metadata,
+    Column("bucket", Integer, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("before", LargeBinary(32), nullable=False),
+    Column("first", Text, nullable=False),
+    Column("last", Text, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("kid", Text, nullable=False),
+    Column("signature", Text, nullable=False),
+)
+
 schema = Table(  # the version of all these; see `versions`. Made as Alembic makes such a table.
     "openshow_schema",
     metadata,

@@ -78,7 +78,7 @@ class EventReader:
         if not 1 <= limit <= MOST:
             raise InvalidField("limit", f"limit must be 1 to {MOST:,}.")
         wanted = EventFilter(user, type)
-        merged = _Merged(self._redis, wanted.buckets(), _position(after))
+        merged = _Merged(self._redis, wanted.buckets(), position_of(after))
         found: list[AuditEvent] = []
         event = await merged.first()
         for _ in range(_LOOKED_AT):
@@ -103,10 +103,10 @@ class EventReader:
         Raises:
             InvalidField: `after` is no id.
         """
-        start = _position(after)
+        start = position_of(after)
         last: dict[int, str] = {}
         for bucket in wanted.buckets():
-            last[bucket] = _before(start, bucket) if start else await self._newest(bucket)
+            last[bucket] = entry_before(start, bucket) if start else await self._newest(bucket)
         yield []
         while True:
             newer = (self._newer(bucket, entry) for bucket, entry in last.items())
@@ -181,7 +181,8 @@ class _Merged:
             heapq.heappush(self._waiting, key)
 
 
-def _position(after: str | None) -> Position | None:
+def position_of(after: str | None) -> Position | None:
+    """Read the id of an event, if there is one. Raises `InvalidField`."""
     try:
         return None if after is None else Position.parse(after)
     except ValueError as error:
@@ -195,7 +196,7 @@ def _behind(after: Position | None, bucket: int) -> str:
     return after.entry if bucket < after.bucket else f"({after.entry}"
 
 
-def _before(after: Position, bucket: int) -> str:
+def entry_before(after: Position, bucket: int) -> str:
     """Spell the entry behind which the stream goes on after `after`, oldest first."""
     if bucket <= after.bucket:
         return after.entry

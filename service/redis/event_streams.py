@@ -6,7 +6,7 @@ another's out; where nobody stands out, the oldest. It counts them under `events
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ import structlog
 
 from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
-from service.redis.keys import BUCKETS, DROPPED, numbered
+from service.redis.keys import BUCKETS, DROPPED, SINK, numbered
 from service.redis.scripts import Key, script
 
 log = structlog.get_logger()
@@ -26,26 +26,51 @@ _PERIOD = 10.0
 @script(
     text="""
 -- Outcome: how many were dropped by number since the last look
+local names = {}
+for name in sinks:gmatch('%S+') do names[#names + 1] = name end
 local time = redis.call('TIME')
 local oldest = time[1] * 1000 + math.floor(time[2] / 1000) - age
-if oldest > 0 then redis.call('XTRIM', stream, 'MINID', string.format('%.0f', oldest)) end
+local first = string.format('%.0f', oldest)
+local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+for _, name in ipairs(names) do
+  -- What a sink has not got yet is kept, unless there are too many.
+  local cursor = redis.call('HGET', stream .. SINK .. name, 'cursor')
+  local arrived = cursor and tonumber(cursor:match('^%d+')) or 0
+  if arrived < oldest and newest and newest[1] ~= cursor then
+    oldest, first = arrived, cursor or '0'
+  end
+end
+if oldest > 0 then redis.call('XTRIM', stream, 'MINID', first) end
 local counter = stream .. DROPPED
 local dropped = redis.call('GET', counter)
 if dropped then redis.call('DEL', counter) end
 return tonumber(dropped or 0)
 """,
-    constants={"DROPPED": DROPPED},
+    constants={"DROPPED": DROPPED, "SINK": SINK},
     acknowledged=False,  # lost, it is done again
 )
-def _trim(*, stream: Key, age: int) -> Any:
-    """Drop events older than `age` ms, and take over the count of what was dropped before."""
+def _trim(*, stream: Key, age: int, sinks: str) -> Any:
+    """Drop events older than `age` ms, and take over the count of what was dropped before.
+
+    None that one of the `sinks`, whose names have blanks between, has yet to get.
+    """
 
 
 class EventStreams:
     """Trims the streams by age. Every process does; one of them tells what was dropped."""
 
-    def __init__(self, redis: RedisClient, age: timedelta, count: Callable[[int], object]) -> None:
-        """Trim nothing yet. `count` is called with how many events were dropped by number."""
+    def __init__(
+        self,
+        redis: RedisClient,
+        age: timedelta,
+        count: Callable[[int], object],
+        sinks: Sequence[str] = (),
+    ) -> None:
+        """Trim nothing yet. `count` is called with how many events were dropped by number.
+
+        `sinks`: names of those that must have an event before it goes by age.
+        """
+        self._sinks = " ".join(sinks)
         self._redis = redis
         self._age = age // timedelta(milliseconds=1)
         self._count = count
@@ -65,7 +90,7 @@ class EventStreams:
     async def look(self, number: int) -> None:
         """Trim one stream by age; tell what was dropped from it by number since the last time."""
         key = numbered(number).events
-        dropped = await _trim(self._redis, stream=key, age=self._age)
+        dropped = await _trim(self._redis, stream=key, age=self._age, sinks=self._sinks)
         if dropped:
             self._count(dropped)
             log.warning(

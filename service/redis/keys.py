@@ -24,6 +24,7 @@ all atomically, on a cluster as well as on a standalone server.
 |                                |        | is stands in `docs/limits.md`        |                 |
 | `events:{b}`                   | stream | audit events (`docs/events.md`)      | capped          |
 | `events:{b}:dropped`           | string | how many went before their time      | a week          |
+| `events:{b}:sink:<name>`       | hash   | how far a sink has got, and a lease  | permanent       |
 | `revoked:{b}`                  | stream | the feed: ends of sessions           | capped          |
 | `revocations:{b}`              | string | how many entries the feed has had    | permanent       |
 | `revoked:issuer:{b}`           | stream | the feed's mark (`feed_mark.py`)     | permanent       |
@@ -53,6 +54,9 @@ EVENTS_KEPT = 20_000
 DROPPED, DROPPED_LIFE = ":dropped", 604_800_000
 """What the name of a stream goes on with for the count of events that went before their time, which
 is taken over within seconds; its life in ms, for a script."""
+
+SINK = ":sink:"
+"""What it goes on with for the state of a sink; its name follows (`sinks/state.py`)."""
 
 WATERMARK_LIFE = timedelta(minutes=5)
 """How long the last accepted TOTP step is kept. A code can be presented for 90 seconds."""

@@ -28,6 +28,7 @@ from service.settings.values import (
     parser_of,
     ratio,
     url,
+    webhooks,
 )
 
 PREFIX = "SERVICE_"
@@ -130,6 +131,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     events_max: Annotated[int, integer(100, 10_000_000)] = 20_000
     tracing: bool = False
     trace_ratio: Annotated[float, ratio] = 0.01
+    sink_file: Path | None = None
+    sink_sql: bool = False
+    sink_webhooks: Annotated[tuple[str, ...], webhooks] = ()
+    sink_networks: tuple[Network, ...] = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Annotated[Literal["json", "console"] | None, one_of("json", "console")] = (
         None  # the latter where standard output is a terminal

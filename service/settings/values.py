@@ -164,6 +164,25 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def webhooks(text: str) -> tuple[str, ...]:
+    """Parse the URLs of webhooks; who calls them reads the rest of each."""
+    urls = _names(text)
+    for each in urls:
+        try:
+            parts = urlsplit(each)
+            fits = parts.scheme in ("https", "http") and parts.hostname and parts.port != 0
+        except ValueError:
+            raise ValueError(_WEBHOOKS) from None
+        if not fits or "#" in each or "@" in parts.netloc or not each.isascii() or " " in each:
+            raise ValueError(_WEBHOOKS)
+    if len(set(urls)) < len(urls):
+        raise ValueError("must be URLs of which none is named twice")
+    return urls
+
+
+_WEBHOOKS = "must be https:// URLs with commas between, without user, password and fragment"
+
+
 def _networks(text: str) -> tuple[Network, ...]:
     try:
         return tuple(ipaddress.ip_network(part.strip()) for part in text.split(","))

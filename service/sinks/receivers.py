@@ -1,0 +1,99 @@
+"""Where a webhook may go, so that nobody reaches what only this machine reaches (SSRF).
+
+https, by a certificate that verifies; the name is resolved once, and the connection goes to an
+address that was looked at. No address that is not global, unless its network is allowed; to such a
+network plain http is allowed, too.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import msgspec
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_PORTS = {"https": 443, "http": 80}
+_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
+
+
+class Receiver(msgspec.Struct, frozen=True):
+    """Where a URL points. `path` has the query with it."""
+
+    url: str
+    host: str
+    port: int
+    path: str
+    is_secure: bool
+
+    @property
+    def authority(self) -> str:
+        """The `Host` field."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port in _PORTS.values() else f"{host}:{self.port}"
+
+
+class Forbidden(Exception):
+    """The receiver must not be called. The message says why."""
+
+
+def receiver_at(url: str) -> Receiver:
+    """Read the URL of a receiver. Raises `ValueError` with what it must be."""
+    expected = "must be https:// URLs, without user, password and fragment"
+    if not (url.isascii() and url.isprintable()) or " " in url:
+        raise ValueError(expected)
+    parts = urlsplit(url)
+    try:
+        port = parts.port or _PORTS[parts.scheme]
+    except (ValueError, KeyError):
+        raise ValueError(expected) from None
+    if not parts.hostname or "@" in parts.netloc or parts.fragment:
+        raise ValueError(expected)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Receiver(url, parts.hostname, port, path, parts.scheme == "https")
+
+
+async def address_of(receiver: Receiver, allowed: Sequence[Network]) -> Address:
+    """Resolve a receiver's name, once, and return an address to connect to.
+
+    Raises:
+        Forbidden: one of its addresses must not be called, or it has none.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(receiver.host, receiver.port, type=socket.SOCK_STREAM)
+    except OSError:
+        raise Forbidden("its name has no address") from None
+    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+    for address in addresses:
+        refuse(address, receiver.is_secure, allowed)
+    return addresses[0]
+
+
+def refuse(address: Address, is_secure: bool, allowed: Sequence[Network]) -> None:
+    """Refuse an address that must not be called. Raises `Forbidden`."""
+    inside = _inside(address)
+    if any(each in network for network in allowed for each in (address, inside)):
+        return
+    if not inside.is_global or inside.is_multicast or inside.is_reserved:
+        raise Forbidden("it has an address that is not public")
+    if not is_secure:
+        raise Forbidden("it is not https")
+
+
+def _inside(address: Address) -> Address:
+    """Return the IPv4 address that an IPv6 address leads to, if it does."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address.teredo is not None:
+        return address.teredo[1]
+    if address in _TRANSLATED:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address

@@ -1,0 +1,237 @@
+"""Brings events from the streams to one sink: at least once, those of a user in order.
+
+Each stream is brought on by one process at a time, which has a lease on it. What has arrived is
+noted after it has, so a process that is killed in between leaves it to come again.
+"""
+
+import asyncio
+import random
+import time
+from contextlib import suppress
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+
+from service.errors import StoreUnavailable
+from service.events.event import ALL_STREAMS, AuditEvent, read_entries, stream_of
+from service.redis.client import RedisClient
+from service.sinks.batch import Batch, Signer
+from service.sinks.sink import Sink, SinkFailed
+from service.sinks.state import LEASE, Progress, SinkState
+
+log = structlog.get_logger()
+
+_PAUSE = 0.1
+"""Seconds between two looks for what is new."""
+
+_ELSEWHERE = 2.0
+"""Seconds until it is asked again whether a lease that another process has is free."""
+
+_SAFE = LEASE / 1000 * 2 / 3
+"""Seconds after which a lease is prolonged, and within which something may be begun by it."""
+
+_SIGN_EVERY = 60.0
+"""Seconds between two signatures in a stream."""
+
+
+class Counts(Protocol):
+    """Where it is counted what becomes of events."""
+
+    def sent(self, sink: str, events: int) -> None: ...
+    def failed(self, sink: str) -> None: ...
+    def parked(self, sink: str) -> None: ...
+    def lag(self, sink: str, seconds: float) -> None: ...
+
+
+class _Stream:
+    """A stream, as far as this process knows about it."""
+
+    def __init__(self, bucket: int) -> None:
+        self.bucket = bucket
+        self.progress: Progress | None = None
+        """`None`: another process has the lease, or it is not known."""
+        self.held_at = 0.0
+        self.ask_at = 0.0
+        self.failures = 0
+        self.not_before = 0.0
+        self.signed_at = -_SIGN_EVERY
+        self.waiting_since: int | None = None
+        """When the first event that has not arrived happened, ms; `None`: all have."""
+        self.task: asyncio.Task[None] | None = None
+
+    def left(self) -> float:
+        """Tell how many seconds something may still be begun by the lease."""
+        return self.held_at + _SAFE - time.monotonic() if self.progress else 0.0
+
+
+class Shipper:
+    """Brings events to one sink."""
+
+    def __init__(
+        self, redis: RedisClient, sink: Sink, owner: bytes, sign: Signer, counts: Counts
+    ) -> None:
+        """Do nothing yet. `owner` names this process, no other one."""
+        self._redis = redis
+        self._sink = sink
+        self._state = SinkState(redis, sink.name, owner)
+        self._sign = sign
+        self._counts = counts
+        self._streams = [_Stream(bucket) for bucket in ALL_STREAMS]
+
+    @property
+    def name(self) -> str:
+        """The name of its sink."""
+        return self._sink.name
+
+    async def run(self) -> None:
+        """Bring events on until it is cancelled; then give the leases back."""
+        try:
+            while True:
+                await self.look()
+                await asyncio.sleep(_PAUSE)
+        finally:
+            await self.aclose()
+
+    async def look(self) -> None:
+        """Look once at all streams, and begin to bring on what is new. Never raises."""
+        looks = await asyncio.gather(*map(self._look, self._streams), return_exceptions=True)
+        for error in looks:
+            if isinstance(error, Exception) and not isinstance(error, StoreUnavailable):
+                log.error("sink", sink=self._sink.name, exc_info=error)
+        since = [each.waiting_since for each in self._streams if each.waiting_since is not None]
+        lag = time.time() - min(since) / 1000 if since else 0.0
+        self._counts.lag(self._sink.name, max(0.0, lag))
+
+    async def settle(self) -> None:
+        """Wait until what was begun has ended."""
+        await asyncio.gather(*(each.task for each in self._streams if each.task is not None))
+
+    async def aclose(self) -> None:
+        """Leave off, give the leases back, and close the sink."""
+        tasks = [each.task for each in self._streams if each.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        held = [each.bucket for each in self._streams if each.progress is not None]
+        with suppress(StoreUnavailable, TimeoutError):
+            async with asyncio.timeout(1):
+                await asyncio.gather(*map(self._state.release, held))
+        await self._sink.aclose()
+
+    async def _look(self, stream: _Stream) -> None:
+        if stream.task is not None:
+            if not stream.task.done():
+                return
+            stream.task = None
+        now = time.monotonic()
+        if stream.left() <= 0:
+            if now < stream.ask_at:
+                return
+            stream.progress = None
+            await self._hold(stream)
+            if stream.progress is None:
+                stream.ask_at = now + _ELSEWHERE
+                stream.waiting_since = None
+                return
+        if now < stream.not_before:
+            return
+        if events := await self._read(stream):
+            stream.task = asyncio.create_task(self._bring_on(stream, events))
+
+    async def _hold(self, stream: _Stream) -> None:
+        began = time.monotonic()
+        progress = await self._state.hold(stream.bucket)
+        if progress is not None and not progress.cursor:
+            progress = Progress(await self._start(stream.bucket))
+            if not await self._state.note(stream.bucket, progress):
+                return
+        stream.progress, stream.held_at = progress, began
+
+    async def _start(self, bucket: int) -> str:
+        if self._sink.from_oldest:
+            return "0-0"
+        newest = await self._redis.execute("XREVRANGE", stream_of(bucket), "+", "-", "COUNT", 1)
+        return newest[0][0].decode() if newest else "0-0"
+
+    async def _read(self, stream: _Stream) -> list[AuditEvent]:
+        assert stream.progress  # noqa: S101  of a lease that is held
+        name, cursor = stream_of(stream.bucket), stream.progress.cursor
+        reply = await self._redis.execute(
+            "XRANGE", name, f"({cursor}", "+", "COUNT", self._sink.at_once
+        )
+        events = read_entries(stream.bucket, reply)
+        stream.waiting_since = events[0].position.ms if events else None
+        return events
+
+    async def _bring_on(self, stream: _Stream, events: list[AuditEvent]) -> None:
+        """Deliver these events and what follows them, until nothing does or something fails."""
+        try:
+            while events and stream.left() > 0 and await self._deliver(stream, events):
+                events = await self._read(stream)
+        except StoreUnavailable:
+            stream.progress = None  # read anew: what was noted is not known
+        except Exception as error:  # a defect must not end the sink
+            log.error("sink", sink=self._sink.name, exc_info=error)
+            self._put_off(stream)
+
+    async def _deliver(self, stream: _Stream, events: list[AuditEvent]) -> bool:
+        """Deliver a batch and note what has arrived. Return whether there is more to do now."""
+        before = stream.progress
+        assert before  # noqa: S101  of a lease that is held
+        batch = self._batch(stream, before, events)
+        failure: SinkFailed | None = None
+        try:
+            arrived = await self._sink.deliver(batch, stream.left())
+        except SinkFailed as error:
+            failure, arrived = error, error.arrived
+        now = before
+        if arrived:
+            is_whole = arrived == len(events)
+            now = Progress(
+                events[arrived - 1].position.entry,
+                before.number + 1 if is_whole else before.number,
+                batch.digest if is_whole else before.digest,
+                before.parked,
+            )
+            stream.failures = 0
+            self._counts.sent(self._sink.name, arrived)
+        if failure is not None:
+            now = self._failed(stream, now, events[arrived], failure)
+        if now != before:
+            if not await self._state.note(stream.bucket, now):
+                stream.progress = None
+                return False
+            stream.progress = now
+        return failure is None and arrived > 0
+
+    def _batch(self, stream: _Stream, before: Progress, events: list[AuditEvent]) -> Batch:
+        batch = Batch(before.number + 1, stream.bucket, before.digest, events)
+        now = time.monotonic()
+        if now - stream.signed_at < _SIGN_EVERY:
+            return batch
+        signed = self._sign(batch.digest)
+        if signed is not None:
+            stream.signed_at = now
+        return Batch(batch.number, batch.bucket, batch.before, events, signed)
+
+    def _failed(
+        self, stream: _Stream, now: Progress, event: AuditEvent, failure: SinkFailed
+    ) -> Progress:
+        """Put the stream off, or pass over an event that has failed too often."""
+        sink = self._sink
+        self._counts.failed(sink.name)
+        self._put_off(stream)
+        log.warning("sink failed", sink=sink.name, id=event.id, reason=str(failure))
+        if sink.retries.most is None or stream.failures < sink.retries.most:
+            return now
+        stream.failures = 0
+        self._counts.parked(sink.name)
+        log.error("event parked; see events replay", sink=sink.name, id=event.id)
+        return Progress(event.position.entry, now.number, now.digest, now.parked + 1)
+
+    def _put_off(self, stream: _Stream) -> None:
+        retries = self._sink.retries
+        wait: timedelta = min(retries.first * 2 ** min(stream.failures, 30), retries.longest)
+        stream.failures += 1
+        stream.not_before = time.monotonic() + wait.total_seconds() * random.uniform(1, 1.5)  # noqa: S311  no secret

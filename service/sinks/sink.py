@@ -1,0 +1,55 @@
+"""What a sink is."""
+
+from datetime import timedelta
+from typing import Protocol
+
+import msgspec
+
+from service.sinks.batch import Batch
+
+
+class Retries(msgspec.Struct, frozen=True):
+    """How long is waited after a failure: twice as long each time, up to `longest`.
+
+    After `most` failures of one event it is parked, and the next ones come; `None`: never.
+    """
+
+    first: timedelta
+    longest: timedelta
+    most: int | None = None
+
+
+class Sink(Protocol):
+    """A place that events are copied to."""
+
+    name: str
+    """Letters, digits and `-`: a part of the names of keys."""
+
+    from_oldest: bool
+    """Whether a sink that is new begins with all that is kept, or with what comes."""
+
+    at_once: int
+    """The most events of a batch."""
+
+    retries: Retries
+
+    async def deliver(self, batch: Batch, seconds: float) -> int:
+        """Take over a batch, from its first event on; return how many have arrived for sure.
+
+        What has not arrived comes again, and so may what has. It begins nothing once `seconds`
+        have passed. Raises `SinkFailed`.
+        """
+
+    async def aclose(self) -> None:
+        """Let go of files and connections."""
+
+
+class SinkFailed(Exception):
+    """The next event has not arrived. The message says why, without what an answer held.
+
+    `arrived`: how many had before it.
+    """
+
+    def __init__(self, reason: str, arrived: int = 0) -> None:
+        super().__init__(reason)
+        self.arrived = arrived

@@ -1,0 +1,124 @@
+"""How far a sink has got in each stream, and which pod brings it on: a lease that runs out.
+
+The hash `events:{b}:sink:<name>` has `owner` and `until` (ms, by Redis' clock) of the lease, the
+`cursor`, which is the id of the last entry that has arrived, `number` and `digest` of the last
+batch, and how many events were `parked`.
+"""
+
+from typing import Any
+
+import msgspec
+
+from service.events.event import stream_of
+from service.redis.client import RedisClient
+from service.redis.keys import SINK
+from service.redis.scripts import Key, script
+
+LEASE = 30_000
+"""How long a pod that says nothing keeps a stream from the others, ms."""
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a sink has got in a stream. An empty `cursor`: it has not begun."""
+
+    cursor: str = ""
+    number: int = 0
+    digest: bytes = bytes(32)
+    parked: int = 0
+
+
+@script(
+    text="""
+-- Outcome: false, another pod has it · {cursor, number, digest, parked}, each false where not set
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local held, till = unpack(redis.call('HMGET', state, 'owner', 'until'))
+if held and held ~= owner and tonumber(till) > now then return false end
+redis.call('HSET', state, 'owner', owner, 'until', string.format('%.0f', now + LEASE))
+return redis.call('HMGET', state, 'cursor', 'number', 'digest', 'parked')
+""",
+    constants={"LEASE": LEASE},
+    acknowledged=False,  # lost, what has arrived comes again
+)
+def _hold(*, state: Key, owner: bytes) -> Any:
+    """Take a lease, or prolong it."""
+
+
+@script(
+    text="""
+-- Outcome: 1 it is noted · 0 the lease is another's, or was taken away
+if redis.call('HGET', state, 'owner') ~= owner then return 0 end
+redis.call('HSET', state, 'cursor', cursor, 'number', number, 'digest', digest, 'parked', parked)
+return 1
+""",
+    acknowledged=False,
+)
+def _note(*, state: Key, owner: bytes, cursor: str, number: int, digest: bytes, parked: int) -> Any:
+    """Note how far a sink has got."""
+
+
+@script(
+    text="""
+if redis.call('HGET', state, 'owner') == owner then redis.call('HDEL', state, 'owner') end
+""",
+    acknowledged=False,
+)
+def _release(*, state: Key, owner: bytes) -> Any:
+    """Give a lease back."""
+
+
+@script(
+    text="redis.call('HSET', state, 'cursor', cursor) redis.call('HDEL', state, 'owner', 'parked')",
+)
+def _rewind(*, state: Key, cursor: str) -> Any:
+    """Have a sink go on behind this entry. Whoever has the lease loses it, and reads anew."""
+
+
+class SinkState:
+    """The state of a sink; `owner` names this process. Each method may raise `StoreUnavailable`."""
+
+    def __init__(self, redis: RedisClient, name: str, owner: bytes = b"") -> None:
+        self._redis = redis
+        self._name = name.encode()
+        self._owner = owner
+
+    async def hold(self, bucket: int) -> Progress | None:
+        """Take or prolong the lease; `None`: another process has it."""
+        found = await _hold(self._redis, state=self._key(bucket), owner=self._owner)
+        return None if found is None else _progress(found)
+
+    async def note(self, bucket: int, progress: Progress) -> bool:
+        """Note how far it has got; false if the lease was lost."""
+        noted = await _note(
+            self._redis,
+            state=self._key(bucket),
+            owner=self._owner,
+            cursor=progress.cursor,
+            number=progress.number,
+            digest=progress.digest,
+            parked=progress.parked,
+        )
+        return bool(noted)
+
+    async def release(self, bucket: int) -> None:
+        """Give the lease back."""
+        await _release(self._redis, state=self._key(bucket), owner=self._owner)
+
+    async def read(self, bucket: int) -> Progress:
+        """Read how far it has got."""
+        names = ("cursor", "number", "digest", "parked")
+        return _progress(await self._redis.execute("HMGET", self._key(bucket), *names))
+
+    async def rewind(self, bucket: int, cursor: str) -> None:
+        """Have it go on behind the entry `cursor`, so that all after it comes again."""
+        await _rewind(self._redis, state=self._key(bucket), cursor=cursor)
+
+    def _key(self, bucket: int) -> bytes:
+        return stream_of(bucket) + SINK.encode() + self._name
+
+
+def _progress(found: list[bytes | None]) -> Progress:
+    cursor, number, digest, parked = found
+    return Progress(
+        (cursor or b"").decode(), int(number or 0), digest or bytes(32), int(parked or 0)
+    )

@@ -1,0 +1,54 @@
+"""Where a webhook may go, and where none may."""
+
+import ipaddress
+
+import pytest
+
+from service.sinks.receivers import Forbidden, Network, address_of, receiver_at, refuse
+
+LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"),)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
+        "0.0.0.0", "224.0.0.1", "255.255.255.255", "192.0.2.1", "240.0.0.1", "::1", "::", "fe80::1",
+        "fd00::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1",
+        "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2001:db8::1",
+    ],
+)  # fmt: skip
+def test_addresses_that_are_not_public(address: str) -> None:
+    """Private, of this machine, of the link, of the metadata service, however they are spelt."""
+    with pytest.raises(Forbidden):
+        refuse(ipaddress.ip_address(address), True, ())
+    refuse(ipaddress.ip_address(address), False, (ipaddress.ip_network(f"{address}"),))
+
+
+def test_public_addresses_by_https_alone() -> None:
+    """In clear nothing leaves for a network that is not allowed."""
+    public = ipaddress.ip_address("93.184.216.34")
+    refuse(public, True, ())
+    with pytest.raises(Forbidden):
+        refuse(public, False, LOOPBACK)
+
+
+async def test_names_that_lead_here() -> None:
+    """What a name stands for is looked at, and numbers that are spelt otherwise are."""
+    for host in ("localhost", "2130706433", "0x7f.1", "127.1", "[::1]", "[::ffff:7f00:1]"):
+        with pytest.raises(Forbidden):
+            await address_of(receiver_at(f"https://{host}/"), ())
+    assert await address_of(
+        receiver_at("https://localhost/"), (*LOOPBACK, ipaddress.ip_network("::1"))
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://a.example/", "https://u:p@a.example/", "https:///x", "https://a.example/#x",
+     "https://a.example/ x", "https://a.example:99999/", "https://ä.example/", "//a.example/"],
+)  # fmt: skip
+def test_what_is_no_receiver(url: str) -> None:
+    """Such URLs are refused when they are set."""
+    with pytest.raises(ValueError, match="must be"):
+        receiver_at(url)
