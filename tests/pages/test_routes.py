@@ -12,7 +12,16 @@ from tests.pages.conftest import ROOT
 from tests.web.wire import Wire, error_of
 
 URL = "otpauth://totp/OpenShow:ada?secret=ABCDEFGHIJKLMNOPQRSTUVWXYZ234567&issuer=OpenShow"
-SCRIPTS = ("account", "api", "forms", "screens", "second_factor", "sessions", "signing_in")
+SCRIPTS = (
+    "account",
+    "api",
+    "forms",
+    "providers",
+    "screens",
+    "second_factor",
+    "sessions",
+    "signing_in",
+)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
-from urllib.parse import parse_qs, parse_qsl, unquote_plus, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote_plus, urlencode, urlsplit
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
@@ -57,6 +57,8 @@ class Provider:
         self.asked: list[str] = []
         self.misbehaviour: dict[str, Misbehaviour] = {}
         self.more_metadata: dict[str, Any] = {}
+        self.next: dict[str, Any] = {}
+        """Who comes with a browser, as `log_in` takes it."""
         self._server: ThreadingHTTPServer | None = None
         self.port = 0
 
@@ -154,6 +156,11 @@ class Provider:
                 return
         name, _, rest = path[1:].partition("/")
         answer: Any
+        if rest == "authorize":  # a browser: whoever comes is logged in, and sent back
+            back = self.log_in(self.issuer(name) + request.path[len(name) + 1 :], **self.next)
+            there = parse_qs(urlsplit(request.path).query)["redirect_uri"][0]
+            send(request, 302, b"", Location=f"{there}?{urlencode(back)}")
+            return
         if rest == ".well-known/openid-configuration":
             answer = self._metadata(name)
         elif rest == "jwks":

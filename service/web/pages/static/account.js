@@ -3,6 +3,7 @@
 import { adoptFromOtherTab, callSignedIn, forget, isSignedIn, signOut } from "./api.js";
 import { setUpDialogs } from "./dialogs.js";
 import { onPress } from "./forms.js";
+import { setUpProviders, showLinks, welcomeBack } from "./providers.js";
 import { element, notify, showScreen } from "./screens.js";
 import { setUpSecondFactor, showSecondFactor } from "./second_factor.js";
 import { setUpSessions, showSessions } from "./sessions.js";
@@ -13,7 +14,7 @@ async function reload() {
   const { body } = await callSignedIn("GET", "/auth/me");
   element("email").textContent = body.user.email;
   showSecondFactor(body.user.twoFA);
-  await showSessions();
+  await Promise.all([showSessions(), showLinks()]);
 }
 
 async function enter() {
@@ -30,7 +31,7 @@ function showTrouble(error) {
   showScreen("trouble");
 }
 
-setUpSigningIn(enter);
+const continueWith = setUpSigningIn(enter);
 setUpSecondFactor(reload);
 setUpSessions(leave);
 setUpYourAccount(reload, leave);
@@ -48,14 +49,20 @@ function leave(text) {
   forget();
   showSecondFactor({ enabled: false, recoveryCodesLeft: 0 }); // no secret stays behind
   element("sessions").replaceChildren();
+  element("links-list").replaceChildren();
   element("email").textContent = "";
   closePasswordForm();
   showSignIn();
   notify(text);
 }
 
-if (!showResetIfAsked()) {
+setUpProviders();
+const back = await welcomeBack();
+if (back?.body.accessToken || back?.status === 202) {
+  await continueWith(back);
+} else if (!showResetIfAsked()) {
   if (!isSignedIn()) await adoptFromOtherTab();
   if (isSignedIn()) await enter();
   else showSignIn({ focus: false });
+  if (back) notify("The provider is linked to your account.");
 }

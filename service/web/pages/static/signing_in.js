@@ -7,7 +7,8 @@ import { showResetIfAsked } from "./your_account.js";
 
 let challengeId = null;
 
-// `enter()` is called once somebody is signed in.
+// `enter()` is called once somebody is signed in. Answers what takes tokens, or a challenge, that
+// somebody has got in another way.
 export function setUpSigningIn(enter) {
   const form = (id) => element(id).querySelector("form");
 
@@ -24,9 +25,7 @@ export function setUpSigningIn(enter) {
   });
 
   onSubmit(form("sign-in"), async (values) => {
-    const { status, body } = await call("POST", "/auth/login", values);
-    if (status === 202) askForCode(body);
-    else await signedIn(body);
+    await continueWith(await call("POST", "/auth/login", values));
   });
 
   for (const id of ["totp-step", "recovery-step"]) {
@@ -48,11 +47,14 @@ export function setUpSigningIn(enter) {
     showScreen("second-step");
   });
   element("start-again").addEventListener("click", () => showSignIn());
+  const continueWith = ({ status, body }) => (status === 202 ? askForCode(body) : signedIn(body));
+
   window.addEventListener("hashchange", () => {
     if (showResetIfAsked() || !element("home").hidden) return;
     if (isSignedIn()) enter();
     else showSignIn();
   });
+  return continueWith;
 }
 
 // The screen for somebody who is not signed in: the one that the address names.
