@@ -24,7 +24,7 @@ from fastapi.security.base import SecurityBase
 
 from .asgi_types import ASGIApp, Receive, Scope, Send
 from .authentication import NO_CREDENTIAL, Answer, Refused, identify
-from .credentials import credential
+from .credentials import credential, offered_tokens
 from .identity import Identity, current
 from .options import check_verifier, check_yes_or_no
 from .rules import Requirement, check_optional
@@ -123,12 +123,15 @@ class Required(SecurityBase):
 
 
 class _OwnContext:
-    """Middleware that takes back who is current, where requests share a context."""
+    """Middleware that takes back who is current, and takes tokens out of subprotocols, so that no
+    route sees one, be it one that asks for nobody."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            offered_tokens(scope)
         before = current.set(None)
         try:
             await self._app(scope, receive, send)

@@ -129,6 +129,18 @@ async def test_in_fastapi_and_litestar(verifier: KnownTokens) -> None:
         await socket.accept("chat")
         await socket.close()
 
+    @app.websocket("/open")
+    async def open_to_all(socket: WebSocket) -> None:
+        seen.append((socket.scope["subprotocols"], dict(socket.headers)))
+        await socket.accept("chat")
+        await socket.close()
+
+    socket = offering(f"{OFFER}good", "chat")
+    socket.scope |= {"path": "/open", "raw_path": b"/open"}
+    await app(socket.scope, socket.receive, socket.send)
+    protocols, headers = seen.pop()
+    assert (protocols, headers["sec-websocket-protocol"]) == (["chat"], "chat")
+
     @websocket("/feed")
     async def litestar_feed(socket: LitestarSocket[Any, Any, Any]) -> None:
         me = socket.scope["state"]["identity"]

@@ -52,15 +52,33 @@ def fastapi_shop(verifier: Any) -> FastAPI:
     return app
 
 
-@pytest.mark.parametrize("outer", ["starlette", "fastapi"])
+def installed_shop(verifier: Any) -> Starlette:
+    """The same as a FastAPI app with the dependency."""
+    inner = FastAPI()
+    install(inner, verifier)
+
+    @inner.get("/health", response_class=PlainTextResponse)
+    async def health() -> str:
+        return "nobody"
+
+    @inner.get("/orders", response_class=PlainTextResponse)
+    async def orders(me: Identity = Depends(require(verifier))) -> str:  # noqa: B008
+        return me.user_id
+
+    @inner.get("/admin/x")
+    async def admin(me: Identity = Depends(require(verifier, methods={"otp"}))) -> None:  # noqa: B008
+        return None
+
+    return Starlette(routes=[Mount("/shop", inner)])
+
+
+@pytest.mark.parametrize("outer", ["starlette", "fastapi", "installed"])
 def test_below_a_prefix(fake: FakeIssuer, outer: str, caplog: pytest.LogCaptureFixture) -> None:
     """Paths are those of the mounted app. No lifespan reaches it: the first request starts it."""
     verifier = fake.verifier()
-    app: Any = (
-        fastapi_shop(verifier)
-        if outer == "fastapi"
-        else Starlette(routes=[Mount("/shop", shop(verifier))])
-    )
+    apps: dict[str, Any] = {"fastapi": fastapi_shop, "installed": installed_shop}
+    mounted = Starlette(routes=[Mount("/shop", shop(verifier))])
+    app = apps[outer](verifier) if outer in apps else mounted
     ann = fake.log_in()
     with TestClient(app) as client:
         assert client.get("/shop/health").text == "nobody"

@@ -44,7 +44,7 @@ THE_APPS_OWN = "def greeting(name: str) -> str:\n    return f'hello {name}'\n"
 IN_THE_POD = """
 import asyncio, importlib.metadata, json, sys
 import service
-import openshow_guard.asgi
+import openshow_guard.asgi, openshow_guard.metrics, openshow_guard.testing, openshow_guard.wsgi
 from openshow_guard import Identity, TokenRefused, Verifier
 
 async def main() -> Identity:
@@ -168,6 +168,7 @@ def test_a_pod_installs_the_guard_alone(
     others = {name for name in report.modules if not name.startswith(ours)}
     assert others <= {
         "service", "openshow_guard", "openshow_guard.asgi", "openshow_guard.redis",
+        "openshow_guard.metrics", "openshow_guard.testing", "openshow_guard.wsgi",
         "openshow_guard.redis.cluster_map", "openshow_guard.redis.election",
         "openshow_guard.redis.feed_mark", "openshow_guard.redis.guard_line",
         "openshow_guard.redis.keys", "openshow_guard.redis.sentinel_votes",
