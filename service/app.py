@@ -58,6 +58,7 @@ from service.web.responses import RouteResponse
 from service.web.routes import (
     accounts,
     description,
+    email,
     oauth,
     oauth_endpoints,
     oauth_links,
@@ -73,6 +74,7 @@ from service.web.services import install
 _ROUTES = [
     *accounts.ROUTES,
     *password_reset.ROUTES,
+    *email.ROUTES,
     *two_factor.ROUTES,
     *own_account.ROUTES,
     *sessions.ROUTES,
@@ -83,6 +85,8 @@ _ROUTES = [
     *operations.ROUTES,
     *description.ROUTES,
 ]
+
+_MAILING = [*password_reset.MAILING, *email.MAILING]
 
 
 def create_app(settings: Settings) -> ASGIApp:
@@ -175,7 +179,12 @@ def create_app(settings: Settings) -> ASGIApp:
     if place := settings.admin_bind:
         admin = create_admin_app(proxies, on_unix_socket=bool(place.path))
     app = Litestar(
-        [*_ROUTES, *front_page.ROUTES, *(PAGES if settings.pages else [])],
+        [
+            *_ROUTES,
+            *(_MAILING if settings.mail_url else []),
+            *front_page.ROUTES,
+            *(PAGES if settings.pages else []),
+        ],
         lifespan=[lifespan],
         # Not a guard: for a guard, Litestar copies the handler each time.
         before_request=authenticate,
@@ -184,7 +193,7 @@ def create_app(settings: Settings) -> ASGIApp:
         exception_handlers=HANDLERS,
         state=State(
             {
-                **openapi.state(_ROUTES, _about(settings)),
+                **openapi.state([*_ROUTES, *_MAILING], _about(settings)),
                 **front_page.state(
                     settings.app_name,
                     settings.root_path,

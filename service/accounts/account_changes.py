@@ -10,7 +10,7 @@ All may raise `StoreUnavailable`.
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Delete, Update, bindparam, delete, select, update
+from sqlalchemy import Boolean, Delete, Update, bindparam, case, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.accounts.passwords import PasswordHash
@@ -32,6 +32,13 @@ _SET_PASSWORD = (
         password_scheme=bindparam("new_scheme"),
         password_hash=bindparam("new_hash"),
         password_changed_at=bindparam("now"),
+        email_verified_at=case(
+            (
+                bindparam("verified", type_=Boolean),
+                func.coalesce(users.c.email_verified_at, bindparam("now")),
+            ),
+            else_=users.c.email_verified_at,
+        ),
         version=_NEXT,
         sessions_from=_NEXT,
     )
@@ -79,11 +86,18 @@ class AccountChanges:
         self._engine = engine
 
     async def set_password(
-        self, user_id: bytes, old: PasswordHash, new: PasswordHash, now: datetime
+        self,
+        user_id: bytes,
+        old: PasswordHash,
+        new: PasswordHash,
+        now: datetime,
+        *,
+        verified: bool = False,
     ) -> int | None:
         """Store `new`, and let no session count that was opened before.
 
-        Returns the row's version, or `None`, and nothing is changed: `old` is not what is stored.
+        `verified`: whoever sets it has read a mail to the account's address. Returns the row's
+        version, or `None`, and nothing is changed: `old` is not what is stored.
         """
         change = {
             "user_id": user_id,
@@ -92,6 +106,7 @@ class AccountChanges:
             "new_scheme": new.scheme,
             "new_hash": new.value,
             "now": milliseconds(now),
+            "verified": verified,
             "step": step(),
         }
         with store_errors():

@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.accounts.email_changes import refuse_former
 from service.accounts.emails import EmailAddress
 from service.accounts.passwords import PasswordHash
 from service.accounts.user_rows import (
@@ -74,19 +75,35 @@ class Users:
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()  # the latest used last
         self._away = False
 
-    async def add(self, email: EmailAddress, password: PasswordHash, now: datetime) -> User:
+    async def add(
+        self,
+        email: EmailAddress,
+        password: PasswordHash,
+        now: datetime,
+        locale: str = "",
+        *,
+        awaits_verification: bool = False,
+    ) -> User:
         """Create an account; its 16-byte id is minted here, its time cut to milliseconds.
 
         Raises:
-            EmailTaken: an account has an address with the same key. Of racing signups one wins.
+            EmailTaken: an account has an address with the same key, or had it a short while ago. Of
+                racing signups one wins.
         """
-        created_at = milliseconds(now)
-        user = User(secrets.token_bytes(16), email.as_given, moment(created_at))
-        row = new_row(user.id, email, password, created_at)
+        created_at, waits = milliseconds(now), awaits_verification
+        user = User(
+            secrets.token_bytes(16),
+            email.as_given,
+            moment(created_at),
+            locale=locale or None,
+            awaits_verification=waits,
+        )
+        row = new_row(user.id, email, password, created_at, user.locale, awaits_verification=waits)
         try:
             with store_errors():
                 async with self._engine.begin() as connection:
                     await connection.execute(ADD, row)
+                    await refuse_former(connection, email.key, user.id, now)
         except IntegrityError:
             # Which constraint it was, each driver says in its own words. The table says it plainly.
             if await self.find_by_email(email.key) is None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from service.accounts.user_rows import Credentials, User
 from service.accounts.users import Users
+from service.authentication.sign_in_notices import SignInNotices
 from service.errors import AccountChanged
 from service.sessions.origin import RequestOrigin
 from service.sessions.record import Authentication
@@ -26,12 +27,18 @@ class SessionOpening:
     """
 
     def __init__(
-        self, users: Users, sessions: Sessions, upstream: UpstreamSessions | None = None
+        self,
+        users: Users,
+        sessions: Sessions,
+        upstream: UpstreamSessions | None = None,
+        sign_ins: SignInNotices | None = None,
     ) -> None:
-        """Take the stores. `upstream`: where sessions of providers are noted."""
+        """Take the stores. `upstream`: where sessions of providers are noted; `sign_ins`: what
+        tells people of logins from elsewhere."""
         self._users = users
         self._sessions = sessions
         self._upstream = upstream
+        self._sign_ins = sign_ins
 
     async def open_upstream(
         self,
@@ -77,6 +84,28 @@ class SessionOpening:
             AccountChanged: it does not come to rest.
             ClockWrong, StoreUnavailable
         """
+        if self._sign_ins is None or event != "user.loggedIn":
+            return await self._open(
+                read, version, is_right, authentication, origin, event, session_id
+            )
+        before = await self._sign_ins.living(read.user.id)
+        opened = await self._open(
+            read, version, is_right, authentication, origin, event, session_id
+        )
+        if opened is not None:
+            self._sign_ins.tell(opened[0], before, origin)
+        return opened
+
+    async def _open(
+        self,
+        read: Credentials,
+        version: int,
+        is_right: Callable[[Credentials], bool],
+        authentication: Authentication,
+        origin: RequestOrigin,
+        event: OpeningEvent,
+        session_id: bytes | None,
+    ) -> tuple[User, TokenPair] | None:
         noted = b""
         for _ in range(_MOST_TRIES):
             try:

@@ -7,6 +7,7 @@ from service.account_lifecycle.export import AccountExports, Export
 from service.authentication.identity import Identities
 from service.authentication.recent import RecentAuthentication
 from service.errors import InvalidAccessToken, StoreUnavailable
+from service.mail.notices import NO_NOTICES, Notices
 from service.rate_limits import RateLimits
 from service.sessions.access_tokens import Caller
 from service.sessions.origin import RequestOrigin
@@ -28,6 +29,7 @@ class OwnAccount:
         rate_limits: RateLimits,
         deletion: AccountDeletion,
         exports: AccountExports,
+        notices: Notices = NO_NOTICES,
     ) -> None:
         self._identities = identities
         self._recent = recent
@@ -35,11 +37,14 @@ class OwnAccount:
         self._rate_limits = rate_limits
         self._deletion = deletion
         self._exports = exports
+        self._notices = notices
 
     async def delete(self, caller: Caller, origin: RequestOrigin) -> None:
         """Delete the caller's account. All its sessions have ended."""
-        await self._recent.demand(await self._identities.of(caller, as_stored=True))
+        identity = await self._identities.of(caller, as_stored=True)
+        await self._recent.demand(identity)
         await self._deletion.delete(caller.user_id, origin, by=caller.session_id.hex())
+        self._notices.tell("account_deleted", identity.user, origin)
 
     async def export(self, caller: Caller, origin: RequestOrigin) -> Export:
         """Collect all that is kept of the caller's account, once an hour.

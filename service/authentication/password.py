@@ -13,10 +13,13 @@ from service.accounts.user_rows import Credentials, User
 from service.accounts.users import Users
 from service.authentication.opening import SessionOpening
 from service.authentication.password_attempts import PasswordAttempts
+from service.authentication.sign_in_notices import SignInNotices
+from service.authentication.sign_up_mails import NO_SIGN_UP_MAILS, SignUpMails
 from service.clock import Clock
 from service.errors import (
     AccountChanged,
     AccountDisabled,
+    EmailNotVerified,
     EmailTaken,
     InvalidCredentials,
     Overloaded,
@@ -53,6 +56,8 @@ class PasswordAuthentication:
         sessions: Sessions,
         challenges: Challenges,
         clock: Clock,
+        sign_up_mails: SignUpMails = NO_SIGN_UP_MAILS,
+        sign_ins: SignInNotices | None = None,
     ) -> None:
         self._users = users
         self._passwords = passwords
@@ -60,15 +65,16 @@ class PasswordAuthentication:
         self._rate_limits = rate_limits
         self._attempts = attempts
         self._sessions = sessions
-        self._opening = SessionOpening(users, sessions)
+        self._opening = SessionOpening(users, sessions, sign_ins=sign_ins)
         self._challenges = challenges
         self._clock = clock
+        self._sign_up_mails = sign_up_mails
 
-    async def sign_up(self, email: str, password: str, origin: RequestOrigin) -> LoggedIn:
+    async def sign_up(self, email: str, password: str, origin: RequestOrigin) -> LoggedIn | None:
         """Add an account and open its first session.
 
-        Tries are limited per network, and counted before the account is looked up: the answer
-        "taken" tells who has an account here.
+        `None`: the address is to be verified first, whosever it is. Tries are limited per network,
+        and counted before the account is looked up: the answer "taken" tells who has an account.
 
         Raises:
             InvalidField, WeakPassword, EmailTaken, TooManyAttempts
@@ -80,13 +86,19 @@ class PasswordAuthentication:
         counters = self._attempts.of_network(self._rate_limits.limits.signups, origin)
         if counters:
             await self._rate_limits.count(counters[0].subject, counters)
+        locale, pending = self._sign_up_mails.locale(origin.languages), self._sign_up_mails.pending
+        if pending is not None:
+            password_hash = await self._passwords.hash(password, place)
+            await pending.sign_up(address, password_hash, locale, origin)
+            return None
         if await self._users.find_by_email(address.key):
             raise EmailTaken
         password_hash = await self._passwords.hash(password, place)
-        user = await self._users.add(address, password_hash, self._clock())
+        user = await self._users.add(address, password_hash, self._clock(), locale)
         tokens = await self._sessions.open(
             user.id, Authentication.PASSWORD, "user.signedUp", origin
         )
+        await self._sign_up_mails.after(user, origin)
         return LoggedIn(user, tokens)
 
     async def log_in(self, email: str, password: str, origin: RequestOrigin) -> LoggedIn | Issued:
@@ -96,7 +108,7 @@ class PasswordAuthentication:
         whoever has its password.
 
         Raises:
-            InvalidCredentials, TooManyAttempts, AccountDisabled
+            InvalidCredentials, TooManyAttempts, AccountDisabled, EmailNotVerified
         """
         place = self._attempts.place(origin)
         self._passwords.check_room(place)
@@ -119,6 +131,8 @@ class PasswordAuthentication:
         for _ in range(_MOST_READINGS):
             if credentials.user.disabled_at is not None:
                 raise AccountDisabled().about(credentials.user.id)
+            if self._sign_up_mails.pending and credentials.user.email_verified_at is None:
+                raise EmailNotVerified().about(credentials.user.id)
             if credentials.enrolment_id is not None:
                 return await self._challenges.issue(
                     credentials.user.id, credentials.enrolment_id, credentials.user.version

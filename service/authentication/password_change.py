@@ -33,6 +33,7 @@ from service.errors import (
     NoPassword,
     PasswordUnchanged,
 )
+from service.mail.notices import NO_NOTICES, Notices
 from service.sessions.access_tokens import Caller
 from service.sessions.cut_offs import CutOffs
 from service.sessions.origin import RequestOrigin
@@ -56,6 +57,7 @@ class PasswordChange:
         cut_offs: CutOffs,
         opening: SessionOpening,
         clock: Clock,
+        notices: Notices = NO_NOTICES,
     ) -> None:
         self._identities = identities
         self._recent = recent
@@ -67,6 +69,7 @@ class PasswordChange:
         self._cut_offs = cut_offs
         self._opening = opening
         self._clock = clock
+        self._notices = notices
 
     async def change(
         self, caller: Caller, current: str, new: str, origin: RequestOrigin
@@ -99,6 +102,7 @@ class PasswordChange:
             hashed = await self._passwords.hash(new, place)
             version = await self._store(account, hashed, origin)
             if version is not None:
+                self._notices.tell("password_changed", account.user, origin)
                 return await self._open(identity, account, hashed, origin)
         raise AccountChanged(b"")
 

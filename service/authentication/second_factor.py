@@ -7,7 +7,9 @@ from service.accounts.user_rows import Credentials
 from service.accounts.users import Users
 from service.authentication.opening import SessionOpening
 from service.authentication.password import LoggedIn
+from service.authentication.sign_in_notices import SignInNotices
 from service.errors import ChallengeFailed, ChallengeNotFound, ServiceError
+from service.mail.notices import NO_NOTICES, Notices
 from service.rate_limits import RateLimits
 from service.redis.client import RedisClient
 from service.sessions.origin import RequestOrigin
@@ -33,14 +35,16 @@ class SecondFactorAuthentication:
         sessions: Sessions,
         codes: CodeReader,
         upstream: UpstreamSessions,
+        notices: Notices = NO_NOTICES,
     ) -> None:
         self._redis = redis
         self._users = users
         self._factors = factors
         self._challenges = challenges
         self._rate_limits = rate_limits
-        self._opening = SessionOpening(users, sessions, upstream)
+        self._opening = SessionOpening(users, sessions, upstream, SignInNotices(redis, notices))
         self._codes = codes
+        self._notices = notices
 
     async def log_in(self, challenge_id: str, code: str, origin: RequestOrigin) -> LoggedIn:
         """Answer a challenge with a TOTP or a recovery code, and open the session.
@@ -108,6 +112,7 @@ class SecondFactorAuthentication:
         if version is None:
             raise ChallengeFailed
         await publish(self._redis, user_id, version, "twoFA.recoveryCodeUsed", origin)
+        self._notices.tell("recovery_code_used", user_id, origin)
         return version
 
 

@@ -18,6 +18,7 @@ from service.cli import account_texts as texts, api_key_commands as api_keys
 from service.cli.account_command import AccountCommand
 from service.cli.session_commands import cut_off, end_session, list_sessions
 from service.clock import timestamp
+from service.composition.mail import create_links
 from service.composition.shared import create_redis_client
 from service.database.engine import open_database
 from service.embedded.client import server_url
@@ -73,7 +74,9 @@ async def _opened(settings: Settings, options: argparse.Namespace) -> AsyncItera
 
 async def _carry_out(settings: Settings, options: argparse.Namespace) -> int:
     async with _opened(settings, options) as command:
-        return await _ACTIONS[options.action](command)
+        code = await _ACTIONS[options.action](command)
+        await command.does.notices.drain()
+        return code
 
 
 async def _find(command: AccountCommand) -> int:
@@ -167,10 +170,19 @@ async def _reset_password(command: AccountCommand) -> int:
     user = await command.user()
     await command.open_keys()
     request = command.request
-    issued = await command.does.reset_links.issue(
-        user, request.origin, reason=request.reason, by=request.by
-    )
-    link = f"{command.settings.public_url}/account#reset={issued.token}"
+    links = command.does.reset_links
+    if links.are_mailed:
+        ends = await links.mail(user, request.origin, reason=request.reason, by=request.by)
+        if ends is None:
+            raise StartupError("no mail was sent: too many wait to be sent")
+        until = timestamp(ends)
+        return command.tell(
+            {"user": user.id.hex(), "mailed": True, "expiresAt": until},
+            f"A link was mailed to {texts.name(user)}, by which they can set a new password, once, "
+            f"until {until}. Links from before are void.",
+        )
+    issued = await links.issue(user, request.origin, reason=request.reason, by=request.by)
+    link = create_links(command.settings).to("reset", issued.token)
     until = timestamp(issued.expires_at)
     return command.tell(
         {"user": user.id.hex(), "link": link, "expiresAt": until},

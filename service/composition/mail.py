@@ -16,11 +16,13 @@ from service.mail.notices import NO_NOTICES, Notices
 from service.mail.outbox import Count, Outbox
 from service.mail.sender import Sender
 from service.mail.templates import Templates
+from service.mail.ticket_mails import TicketMails
 from service.mail.transports import Transport, open_transport
 from service.readiness.mail import mail_part
 from service.readiness.status import Part
 from service.redis.client import RedisClient
 from service.settings import Settings
+from service.tickets.tickets import Tickets
 
 
 class MailParts(msgspec.Struct, frozen=True):
@@ -53,6 +55,13 @@ def create_mail(settings: Settings, redis: RedisClient, keyring: Keyring) -> Mai
     return MailParts(
         Outbox(redis, keyring, settings.mail_most), templates, composer, lambda: open_transport(url)
     )
+
+
+def create_ticket_mails(
+    mail: MailParts | None, tickets: Tickets, clock: Clock
+) -> TicketMails | None:
+    """Create what mails links. `None`: mail is off."""
+    return TicketMails(mail.outbox, tickets, clock) if mail else None
 
 
 def create_notices(
@@ -98,7 +107,7 @@ class Posting:
 
 def create_links(settings: Settings) -> Links:
     """Create what spells the links of mails."""
-    return links_of(settings.issuer, settings.reset_url, settings.verify_url)
+    return links_of(settings.public_url, settings.reset_url, settings.verify_url)
 
 
 def read_mail_url(settings: Settings) -> mail_url.MailUrl:

@@ -14,6 +14,7 @@ from service.authentication.account_limits import AccountLimits
 from service.authentication.password_reset import ResetLinks
 from service.clock import system_clock
 from service.composition.limits import create_rate_limits
+from service.composition.mail import create_mail, create_notices, create_ticket_mails
 from service.composition.shared import (
     Shared,
     create_access_tokens,
@@ -25,6 +26,8 @@ from service.confirmations.lines import GuardLines
 from service.confirmations.status import GuardStatuses
 from service.events.reading import EventReader
 from service.keyring.keys import KeysInUse
+from service.mail.notices import Notices
+from service.mail.ticket_mails import TicketMails
 from service.operators.accounts import AccountAdministration
 from service.operators.lookup import AccountLookup
 from service.operators.operations import Operations
@@ -53,8 +56,16 @@ def create_operations(
         sessions,
         PendingEnrolments(redis, keys.keyring, settings.enrollment_ttl),
         rate_limits,
-        create_tickets(redis, keys),
+        *_mailing(settings, redis, engine, keys),
     )
+
+
+def _mailing(
+    settings: Settings, redis: RedisClient, engine: AsyncEngine, keys: KeysInUse
+) -> tuple[Tickets, TicketMails | None, Notices]:
+    tickets, mail = create_tickets(redis, keys), create_mail(settings, redis, keys.keyring)
+    notices = create_notices(settings, mail, Users(engine), system_clock)
+    return tickets, create_ticket_mails(mail, tickets, system_clock), notices
 
 
 def operations_beside(shared: Shared) -> Operations:
@@ -68,6 +79,8 @@ def operations_beside(shared: Shared) -> Operations:
         shared.pending,
         shared.rate_limits,
         shared.tickets,
+        shared.ticket_mails,
+        shared.notices,
     )
 
 
@@ -80,6 +93,8 @@ def _operations(
     pending: PendingEnrolments,
     rate_limits: RateLimits,
     tickets: Tickets,
+    mails: TicketMails | None,
+    notices: Notices,
 ) -> Operations:
     changes, cut_offs = AccountChanges(engine), sessions.cut_offs
     administration = SessionAdministration(redis, cut_offs, sessions.feed_life)
@@ -94,12 +109,14 @@ def _operations(
             AccountDeletion(redis, changes, cut_offs, sessions, pending),
             pending,
             system_clock,
+            notices,
         ),
         sessions=administration,
         limits=AccountLimits(redis, rate_limits),
-        reset_links=ResetLinks(tickets, settings.reset_ttl),
+        reset_links=ResetLinks(tickets, settings.reset_ttl, mails),
         exports=AccountExports(redis, users, ProviderIdentities(engine), system_clock),
         api_keys=ApiKeyAdministration(redis, ApiKeyStore(engine), system_clock),
         events=EventReader(redis),
         guards=GuardStatuses(GuardLines(redis), system_clock),
+        notices=notices,
     )

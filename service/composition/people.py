@@ -16,8 +16,15 @@ from service.authentication.password_change import PasswordChange
 from service.authentication.password_reset import PasswordReset
 from service.authentication.reauthentication import Reauthentication
 from service.authentication.second_factor import SecondFactorAuthentication
+from service.authentication.sign_in_notices import SignInNotices
 from service.composition.confirmations import create_receipts
 from service.composition.mail import Posting
+from service.composition.mailing import (
+    create_email_change,
+    create_email_verification,
+    create_reset_requests,
+    create_sign_up_mails,
+)
 from service.composition.oauth import create_presented_tokens
 from service.composition.providers import create_provider_services
 from service.composition.shared import Shared
@@ -60,6 +67,9 @@ def create_services(
         password_change=_password_change(shared),
         own_account=_own_account(shared),
         password_reset=_password_reset(shared),
+        reset_requests=create_reset_requests(shared),
+        email_verification=create_email_verification(shared),
+        email_change=create_email_change(shared),
         second_step=SecondFactorAuthentication(
             redis,
             shared.users,
@@ -69,12 +79,19 @@ def create_services(
             shared.sessions,
             shared.codes,
             shared.upstream,
+            shared.notices,
         ),
         providers=create_provider_services(shared, providers or Providers([], shared.clock)),
         identities=shared.identities,
         enrolments=_enrolments(shared),
         second_factor=SecondFactorManagement(
-            redis, shared.factors, shared.codes, shared.digests, shared.rate_limits, cut_offs
+            redis,
+            shared.factors,
+            shared.codes,
+            shared.digests,
+            shared.rate_limits,
+            cut_offs,
+            shared.notices,
         ),
         sessions=shared.sessions,
         access_tokens=shared.access_tokens,
@@ -100,6 +117,8 @@ def _password_authentication(shared: Shared) -> PasswordAuthentication:
         shared.sessions,
         shared.challenges,
         shared.clock,
+        create_sign_up_mails(shared),
+        SignInNotices(shared.redis, shared.notices),
     )
 
 
@@ -109,7 +128,9 @@ def _reauthentication(shared: Shared) -> Reauthentication:
         shared.users,
         shared.passwords,
         shared.attempts,
-        SecondFactorProofs(shared.redis, shared.factors, shared.codes, shared.rate_limits),
+        SecondFactorProofs(
+            shared.redis, shared.factors, shared.codes, shared.rate_limits, shared.notices
+        ),
         shared.rate_limits,
         shared.sessions,
     )
@@ -127,6 +148,7 @@ def _password_change(shared: Shared) -> PasswordChange:
         shared.sessions.cut_offs,
         SessionOpening(shared.users, shared.sessions),
         shared.clock,
+        shared.notices,
     )
 
 
@@ -140,6 +162,7 @@ def _password_reset(shared: Shared) -> PasswordReset:
         shared.sessions.cut_offs,
         shared.tickets,
         shared.clock,
+        shared.notices,
     )
 
 
@@ -154,6 +177,7 @@ def _own_account(shared: Shared) -> OwnAccount:
         shared.rate_limits,
         deletion,
         AccountExports(shared.redis, shared.users, ProviderIdentities(shared.engine), shared.clock),
+        shared.notices,
     )
 
 
@@ -168,4 +192,5 @@ def _enrolments(shared: Shared) -> Enrolments:
         app_name=shared.settings.app_name,
         clock=shared.clock,
         totp_ahead=shared.settings.totp_ahead,
+        notices=shared.notices,
     )

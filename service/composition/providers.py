@@ -8,6 +8,7 @@ from service.authentication.provider_flow import ProviderFlow
 from service.authentication.provider_links import ProviderLinks
 from service.authentication.provider_login import ProviderAuthentication
 from service.authentication.provider_logout import ProviderLogout
+from service.authentication.sign_in_notices import SignInNotices
 from service.composition.shared import Shared
 from service.openid.providers import Providers
 from service.settings import Settings
@@ -52,7 +53,9 @@ def create_provider_services(shared: Shared, providers: Providers) -> ProviderSe
         shared.rate_limits,
         shared.attempts,
         shared.sessions.cut_offs,
-        SessionOpening(shared.users, shared.sessions, upstream),
+        SessionOpening(
+            shared.users, shared.sessions, upstream, SignInNotices(shared.redis, shared.notices)
+        ),
         upstream,
         shared.clock,
         signup=settings.oauth_signup,

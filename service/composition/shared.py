@@ -18,10 +18,17 @@ from service.authentication.password_attempts import PasswordAttempts
 from service.authentication.recent import RecentAuthentication
 from service.clock import Clock, system_clock
 from service.composition.limits import create_rate_limits
-from service.composition.mail import MailParts, Posting, create_mail, create_notices
+from service.composition.mail import (
+    MailParts,
+    Posting,
+    create_mail,
+    create_notices,
+    create_ticket_mails,
+)
 from service.keyring.keys import KeysInUse, ServiceKeys
 from service.mail.notices import Notices
 from service.mail.outbox import Count
+from service.mail.ticket_mails import TicketMails
 from service.rate_limits import RateLimits
 from service.redis.client import RedisClient
 from service.redis.node import Timing
@@ -137,6 +144,7 @@ class Shared(msgspec.Struct, frozen=True):
     identities: Identities
     recent: RecentAuthentication
     mail: MailParts | None
+    ticket_mails: TicketMails | None
     notices: Notices
     upstream: UpstreamSessions
 
@@ -168,6 +176,7 @@ def create_shared(
 
     keys.follow(use)
     mail = create_mail(settings, redis, keys.keyring)
+    tickets = create_tickets(redis, keys)
     return Shared(
         settings=settings,
         redis=redis,
@@ -183,7 +192,7 @@ def create_shared(
         attempts=PasswordAttempts(redis, users, rate_limits, fair_to_networks=settings.rate_limit),
         access_tokens=access_tokens,
         sessions=sessions,
-        tickets=create_tickets(redis, keys),
+        tickets=tickets,
         challenges=Challenges(redis, settings.challenge_ttl),
         pending=PendingEnrolments(redis, keys.keyring, settings.enrollment_ttl),
         digests=digests,
@@ -191,6 +200,7 @@ def create_shared(
         identities=Identities(sessions, users),
         recent=RecentAuthentication(redis, settings.reauth_ttl),
         mail=mail,
+        ticket_mails=create_ticket_mails(mail, tickets, clock),
         notices=create_notices(settings, mail, users, clock),
         upstream=UpstreamSessions(
             redis,

@@ -24,6 +24,9 @@ ServiceError
 ├── NotEnabled                  the second factor is off
 ├── EnrollmentNotFound          unknown, replaced, expired or another's: one answer
 ├── TicketNotFound              unknown, expired, used, replaced, of another purpose: one answer
+├── InvalidVerificationToken    the same, of a link by which an address is verified or changed
+├── AlreadyVerified             the address is
+├── EmailNotVerified            told to whoever has the right password
 ├── InvalidResetToken           unknown, expired, used, replaced, not one at all: one answer
 ├── UserNotFound                an operator has named an account that is not there
 ├── OriginNotAllowed            a browser's cookie, and not from a page that may use it
@@ -189,6 +192,18 @@ class TicketNotFound(ServiceError):
 
     Use cases make the error of their own of it.
     """
+
+
+class InvalidVerificationToken(ServiceError):
+    """The token of a link for an address is unknown, expired, used, replaced, or none at all."""
+
+
+class AlreadyVerified(ServiceError):
+    """The address is verified, so there is nothing to mail."""
+
+
+class EmailNotVerified(ServiceError):
+    """The password is right, and nobody logs in before the address is verified."""
 
 
 class InvalidResetToken(ServiceError):

@@ -92,7 +92,8 @@ class Composer:
             raise NotSendable("its parts make no mail") from None
         utf8 = not recipient.isascii()
         content = mail.as_bytes(policy=_POLICY.clone(utf8=True) if utf8 else _POLICY)
-        name = f"{message.made:%Y%m%dT%H%M%S}-{message.kind}-{message.id.hex()[:12]}"
+        made = f"{message.made:%Y%m%dT%H%M%S}.{message.made_at % 1000:03}Z"
+        name = f"{made}-{message.kind}-{message.id.hex()[:12]}"
         return Mail(self._from.addr_spec, recipient, content, name, message.kind, link)
 
     def _values(self, message: Message, link: str) -> Mapping[str, str]:

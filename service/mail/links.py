@@ -21,6 +21,6 @@ class Links(msgspec.Struct, frozen=True):
         return f"{page}#{action}={token}"
 
 
-def links_of(issuer: str, reset: str = "", verify: str = "") -> Links:
-    """Make the links of a service that is reached at `issuer`."""
-    return Links(f"{issuer.rstrip('/')}/account", reset, verify)
+def links_of(public_url: str, reset: str = "", verify: str = "") -> Links:
+    """Make the links of a service that is reached at `public_url`."""
+    return Links(f"{public_url.rstrip('/')}/account", reset, verify)

@@ -152,7 +152,8 @@ class Sender:
             self._due.pop(bucket, None)
             self._waiting.pop(bucket, None)
         else:
-            self._due[bucket] = time.monotonic() + next_in / 1000
+            # No later than at the next sweep: others may add to what one of us is sending.
+            self._due[bucket] = time.monotonic() + min(next_in / 1000, _SWEEP)
             if taken:
                 self._woken.set()
         if taken:

@@ -12,6 +12,7 @@ from service.accounts.users import Users
 from service.authentication.account_limits import AccountLimits
 from service.clock import Clock
 from service.errors import UserNotFound
+from service.mail.notices import NO_NOTICES, Notices
 from service.operators import scripts
 from service.operators.request import OperatorRequest
 from service.operators.sessions import SessionAdministration
@@ -34,6 +35,7 @@ class AccountAdministration:
         deletion: AccountDeletion,
         pending: PendingEnrolments,
         clock: Clock,
+        notices: Notices = NO_NOTICES,
     ) -> None:
         self._redis = redis
         self._users = users
@@ -43,6 +45,7 @@ class AccountAdministration:
         self._deletion = deletion
         self._pending = pending
         self._clock = clock
+        self._notices = notices
 
     async def disable(self, user: User, request: OperatorRequest) -> bool:
         """End all sessions, and let nobody log in or refresh. Tell whether that was to be done."""
@@ -75,6 +78,8 @@ class AccountAdministration:
         change = _of_account(await self._changes.turn_off_second_factor(user.id))
         await self._end_sessions(user, change, "twoFA.disabled", request)
         await self._pending.forget(user.id)
+        if change.made:
+            self._notices.tell("second_factor_off", user, request.origin)
         return True
 
     async def unlock(self, user: User, limits: AccountLimits, request: OperatorRequest) -> bool:
@@ -94,6 +99,8 @@ class AccountAdministration:
         if there is None and not await self._sessions.are_left(user_id):
             raise UserNotFound
         await self._deletion.delete(user_id, request.origin, by=request.by, reason=request.reason)
+        if there is not None:
+            self._notices.tell("account_deleted", there.user, request.origin)
 
     async def _end_sessions(
         self, user: User, change: RowChange, event: str, request: OperatorRequest

@@ -8,6 +8,7 @@ from service.authentication.account_limits import AccountLimits
 from service.authentication.password_reset import ResetLinks
 from service.confirmations.status import GuardStatuses
 from service.events.reading import EventReader
+from service.mail.notices import Notices
 from service.operators.accounts import AccountAdministration
 from service.operators.lookup import AccountLookup
 from service.operators.sessions import SessionAdministration
@@ -25,3 +26,4 @@ class Operations(msgspec.Struct, frozen=True):
     api_keys: ApiKeyAdministration
     events: EventReader
     guards: GuardStatuses
+    notices: Notices

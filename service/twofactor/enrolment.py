@@ -15,6 +15,7 @@ from service.accounts.user_rows import User
 from service.clock import Clock
 from service.errors import AlreadyEnabled, EnrollmentNotFound, InvalidCode
 from service.keyring.envelope import Keyring, epoch_of
+from service.mail.notices import NO_NOTICES, Notices
 from service.rate_limits import RateLimits
 from service.sessions.cut_offs import CutOffs
 from service.sessions.origin import RequestOrigin
@@ -53,6 +54,7 @@ class Enrolments:
         app_name: str,
         clock: Clock,
         totp_ahead: bool,
+        notices: Notices = NO_NOTICES,
     ) -> None:
         self._pending = pending
         self._factors = factors
@@ -63,6 +65,7 @@ class Enrolments:
         self._app_name = app_name
         self._clock = clock
         self._totp_ahead = totp_ahead
+        self._notices = notices
 
     async def begin(self, user: User, origin: RequestOrigin) -> Begun:
         """Mint a secret and keep it sealed until a code confirms it. Replaces the one before.
@@ -123,6 +126,7 @@ class Enrolments:
         await self._pending.complete(
             user_id, enrolment.id, version if keep is None else None, origin
         )
+        self._notices.tell("second_factor_on", user_id, origin)
         return [recovery_codes.spell(minted) for minted in enrolment.recovery_codes]
 
     async def _not_pending(self, user_id: bytes) -> AlreadyEnabled | EnrollmentNotFound:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from service.accounts.second_factors import SecondFactor, SecondFactors
 from service.errors import InvalidCode, NotEnabled
+from service.mail.notices import NO_NOTICES, Notices
 from service.rate_limits import RateLimits
 from service.redis.client import RedisClient
 from service.redis.keys import bucket
@@ -30,6 +31,7 @@ class SecondFactorManagement:
         digests: RecoveryDigests,
         rate_limits: RateLimits,
         cut_offs: CutOffs,
+        notices: Notices = NO_NOTICES,
     ) -> None:
         self._redis = redis
         self._factors = factors
@@ -37,6 +39,7 @@ class SecondFactorManagement:
         self._digests = digests
         self._rate_limits = rate_limits
         self._cut_offs = cut_offs
+        self._notices = notices
 
     async def disable(
         self, user_id: bytes, code: str, origin: RequestOrigin, *, keep: bytes | None = None
@@ -53,6 +56,7 @@ class SecondFactorManagement:
         if version is None:  # turned off by somebody faster
             raise NotEnabled
         await self._tell(user_id, version, "twoFA.disabled", origin, keep)
+        self._notices.tell("second_factor_off", user_id, origin)
 
     async def renew_recovery_codes(
         self, user_id: bytes, code: str, origin: RequestOrigin, *, keep: bytes | None = None
@@ -119,6 +123,7 @@ class SecondFactorManagement:
                 if await self._factors.burn(user_id, factor.enrolment_id, digest) is None:
                     raise InvalidCode
                 await publish(self._redis, user_id, None, "twoFA.recoveryCodeUsed", origin)
+                self._notices.tell("recovery_code_used", user_id, origin)
             case _:
                 raise InvalidCode
 

@@ -2,6 +2,7 @@
 
 from service.accounts.second_factors import SecondFactor, SecondFactors
 from service.errors import InvalidCode, NotEnabled
+from service.mail.notices import NO_NOTICES, Notices
 from service.rate_limits import RateLimits
 from service.redis.client import RedisClient
 from service.redis.keys import bucket
@@ -21,11 +22,13 @@ class SecondFactorProofs:
         factors: SecondFactors,
         codes: CodeReader,
         rate_limits: RateLimits,
+        notices: Notices = NO_NOTICES,
     ) -> None:
         self._redis = redis
         self._factors = factors
         self._codes = codes
         self._rate_limits = rate_limits
+        self._notices = notices
 
     async def prove(self, user_id: bytes, code: str, origin: RequestOrigin) -> Authentication:
         """Use a TOTP or a recovery code up, and return which of the two it was.
@@ -77,3 +80,4 @@ class SecondFactorProofs:
         if version is None:
             raise InvalidCode
         await publish(self._redis, user_id, version, "twoFA.recoveryCodeUsed", origin)
+        self._notices.tell("recovery_code_used", user_id, origin)

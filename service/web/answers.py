@@ -84,6 +84,16 @@ TABLE: dict[type[errors.ServiceError], Answer] = {
     errors.InvalidResetToken: Answer(
         400, "invalid_reset_token", "The link is not valid any more; ask for another one."
     ),
+    errors.InvalidVerificationToken: Answer(
+        400, "invalid_verification_token", "The link is not valid any more; ask for another one."
+    ),
+    errors.AlreadyVerified: Answer(400, "already_verified", "The address is verified already."),
+    errors.EmailNotVerified: Answer(
+        403,
+        "email_not_verified",
+        "The address is not verified: follow the link in the mail. Signing up again, or asking for"
+        " a new password, sends another.",
+    ),
     errors.Unauthenticated: Answer(
         401, "unauthorized", "Send an access token: Authorization: Bearer <token>."
     ),

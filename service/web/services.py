@@ -6,11 +6,13 @@ import msgspec
 from litestar import Litestar
 
 from service.api_keys.verification import ApiKeys
+from service.authentication.email_change import EmailChange
+from service.authentication.email_verification import EmailVerification
 from service.authentication.identity import Identities
 from service.authentication.own_account import OwnAccount
 from service.authentication.password import PasswordAuthentication
 from service.authentication.password_change import PasswordChange
-from service.authentication.password_reset import PasswordReset
+from service.authentication.password_reset import PasswordReset, ResetRequests
 from service.authentication.provider_flow import ProviderFlow
 from service.authentication.provider_links import ProviderLinks
 from service.authentication.provider_login import ProviderAuthentication
@@ -51,6 +53,9 @@ class Services(msgspec.Struct, frozen=True):
     password_change: PasswordChange
     own_account: OwnAccount
     password_reset: PasswordReset
+    reset_requests: ResetRequests
+    email_verification: EmailVerification
+    email_change: EmailChange
     second_step: SecondFactorAuthentication
     providers: ProviderServices
     identities: Identities

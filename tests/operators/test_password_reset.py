@@ -202,7 +202,7 @@ async def test_a_hash_that_is_renewed_meanwhile(
     changes = here.services.password_reset._changes
     set_password, calls = changes.set_password, 0
 
-    async def renewed_before(*arguments):  # type: ignore[no-untyped-def]
+    async def renewed_before(*arguments, **named):  # type: ignore[no-untyped-def]
         nonlocal calls
         calls += 1
         if calls == 1:
@@ -212,7 +212,7 @@ async def test_a_hash_that_is_renewed_meanwhile(
             await there.services.accounts._users.replace_password_hash(
                 ann.id, read.password, renewed
             )
-        return await set_password(*arguments)
+        return await set_password(*arguments, **named)
 
     monkeypatch.setattr(changes, "set_password", renewed_before)
     await reset(here, await link_of(desk, ann))

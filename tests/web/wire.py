@@ -17,6 +17,9 @@ ROUTES = {
     "POST /auth/2fa/disable": "bearer body",
     "POST /auth/2fa/recovery-codes": "bearer body",
     "POST /auth/password/reset": "body",
+    "POST /auth/email/verify": "body",
+    "POST /auth/email/change/confirm": "body",
+    "POST /auth/email/change/undo": "body",
     "POST /auth/refresh": "body",
     "POST /auth/reauthenticate": "bearer body",
     "POST /auth/password/change": "bearer body",
@@ -45,6 +48,13 @@ ROUTES = {
     "GET /schema/openapi.json": "",
 }
 """Every call, and what it takes."""
+
+MAILING = (
+    "POST /auth/password/reset/request",
+    "POST /auth/email/verify/request",
+    "POST /auth/email/change",
+)
+"""Those that are there only where mail is on (tests/mail)."""
 
 
 class Wire:

@@ -3,7 +3,7 @@
 from litestar import delete, get, post
 
 from service.accounts.user_rows import User
-from service.errors import InvalidField, MailOff, RevocationUnconfirmed, UserNotFound
+from service.errors import InvalidField, MailOff, Overloaded, RevocationUnconfirmed, UserNotFound
 from service.web.admin.bodies import (
     AccountDetailsBody,
     AccountsBody,
@@ -15,6 +15,9 @@ from service.web.admin.bodies import (
 from service.web.admin.errors import SECURITY, refusals
 from service.web.admin.requests import AdminRequest, Query, needs, user_id_in
 from service.web.routes.bodies import NO_STORE
+
+_FULL_OUTBOX = 60
+"""Seconds after which a link may be mailed for which there was no room."""
 
 _CHANGES = refusals(InvalidField, UserNotFound, RevocationUnconfirmed, body=True)
 
@@ -144,9 +147,11 @@ async def reset_second_factor(request: AdminRequest, id: str, data: ReasonBody) 
 )
 async def mail_reset_link(request: AdminRequest, id: str, data: ReasonBody) -> None:
     """Mail a link for a new password to the address of the account."""
-    request.why(data.reason)
-    await _user(request, id)
-    raise MailOff
+    why = request.why(data.reason)
+    user = await _user(request, id)
+    links = request.does.reset_links
+    if not await links.mail(user, why.origin, reason=why.reason, by=why.by):
+        raise Overloaded(_FULL_OUTBOX)
 
 
 @delete(

@@ -24,6 +24,11 @@ _PROVIDER_LOGINS = Counter(
     "Logins and links at OpenID providers that came back, by what they came to.",
     ("outcome",),
 )
+_EMAIL_LINKS = Counter(
+    "openshow_email_links",
+    "Links for addresses that were followed, by what they were for and what they came to.",
+    ("purpose", "outcome"),
+)
 _CODES = Counter(
     "openshow_second_factors",
     "Codes of a second factor, by what they were for and what they came to.",
@@ -47,6 +52,9 @@ _DOORS: dict[str, _Door] = {
     "/auth/reauthenticate": (_REAUTHENTICATIONS, ()),
     "/auth/password/change": (_PASSWORD_CHANGES, ()),
     "/auth/password/reset": (_PASSWORD_RESETS, ()),
+    "/auth/email/verify": (_EMAIL_LINKS, ("verify",)),
+    "/auth/email/change/confirm": (_EMAIL_LINKS, ("change",)),
+    "/auth/email/change/undo": (_EMAIL_LINKS, ("undo",)),
     "/auth/oauth/complete": (_PROVIDER_LOGINS, ()),
     "/auth/login/2fa": (_CODES, ("login",)),
     "/auth/2fa/verify": (_CODES, ("enrolment",)),
@@ -71,8 +79,8 @@ _ENDINGS = {
 """What ends one session. `ended` counts what ends several."""
 
 _REASONS = ("all", "passwordChanged", "reset", "user.deleted", "userGone", "disabled",
-            "accountChanged", "revoked", "provider", "twoFA.enabled", "twoFA.disabled",
-            "twoFA.recoveryCodesRenewed")  # fmt: skip
+            "accountChanged", "revoked", "provider", "emailChanged", "emailChangeUndone",
+            "twoFA.enabled", "twoFA.disabled", "twoFA.recoveryCodesRenewed")  # fmt: skip
 """Reasons of cut-offs, as events have them."""
 
 _EXPECTED = {
@@ -84,6 +92,7 @@ _EXPECTED = {
     ),
     _REAUTHENTICATIONS: (_SUCCESS, "invalid_password", "invalid_code", "rate_limited"),
     _PASSWORD_CHANGES: (_SUCCESS, "invalid_password", "weak_password", "rate_limited"),
+    _EMAIL_LINKS: (_SUCCESS, "invalid_verification_token"),
     _PASSWORD_RESETS: (_SUCCESS, "invalid_reset_token", "weak_password"),
     _PROVIDER_LOGINS: (_SUCCESS, _NEEDS_CODE, "invalid_grant", "link_required"),
     _CODES: (_SUCCESS, "invalid_code", "rate_limited", "service_unavailable"),

@@ -12,6 +12,7 @@ from service.errors import (
     AccountDisabled,
     ChallengeFailed,
     ChallengeNotFound,
+    EmailNotVerified,
     EmailTaken,
     InvalidCredentials,
     InvalidField,
@@ -55,6 +56,12 @@ class ChallengeBody(Body, frozen=True):
     methods: Sequence[Literal["totp", "recovery_code"]] = ("totp", "recovery_code")
 
 
+class VerificationBody(Body, frozen=True):
+    """The address is to be verified by a link in a mail, before anybody logs in."""
+
+    verification_required: bool = True
+
+
 class ChallengeAnswerBody(Body, frozen=True):
     """A challenge, and a TOTP or recovery code."""
 
@@ -77,14 +84,21 @@ class ChallengeAnswerBody(Body, frozen=True):
         StoreUnavailable,
         RevocationUnconfirmed,
         body=True,
-    ),
+    )
+    | {202: ResponseSpec(VerificationBody, False, "A mail says how it goes on")},
 )
 @telling("signup")
 async def signup(request: JsonRequest, data: SignupBody) -> SignedInBody:
-    """Create an account and open its first session."""
+    """Create an account and open its first session.
+
+    With `SERVICE_EMAIL_VERIFICATION=required` the answer is 202, whosever the address is.
+    """
     accounts = services_of(request.app).accounts
     by_cookie = await wants_cookie(request)
     opened = await accounts.sign_up(data.email, data.password, origin_of(request))
+    if opened is None:
+        answer: Any = Response(VerificationBody(), status_code=202)
+        return answer  # type: ignore[no-any-return]  # Litestar takes either
     return with_tokens(request, signed_in_body(opened), opened.tokens, by_cookie)
 
 
@@ -98,6 +112,7 @@ async def signup(request: JsonRequest, data: SignupBody) -> SignedInBody:
     responses=failures(
         InvalidCredentials,
         AccountDisabled,
+        EmailNotVerified,
         OriginNotAllowed,
         TooManyAttempts,
         StoreUnavailable,

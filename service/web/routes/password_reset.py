@@ -7,11 +7,13 @@ from service.errors import (
     InvalidResetToken,
     RevocationUnconfirmed,
     StoreUnavailable,
+    TooManyAttempts,
     WeakPassword,
 )
 from service.web.authentication import PUBLIC
 from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import Body, failures
+from service.web.routes.email import MailedBody, mailed_body
 from service.web.services import services_of
 from service.web.telling import telling
 
@@ -45,4 +47,29 @@ async def reset_password(request: JsonRequest, data: PasswordResetBody) -> None:
     await reset.reset(data.token, data.password, origin_of(request))
 
 
+class ResetRequestBody(Body, frozen=True):
+    """Whatever was typed as an address."""
+
+    email: str
+
+
+@post(
+    "/auth/password/reset/request",
+    opt=PUBLIC,
+    status_code=202,
+    summary="Ask for a link by which to set a password",
+    response_description="A link is mailed, if an account has this address",
+    responses=failures(TooManyAttempts, StoreUnavailable, RevocationUnconfirmed, body=True),
+)
+async def request_reset(request: JsonRequest, data: ResetRequestBody) -> MailedBody:
+    """Mail a link to an account's address. One answer for everybody, in the same time.
+
+    Not there without mail (404).
+    """
+    use_case = services_of(request.app).reset_requests
+    return mailed_body(await use_case.request(data.email, origin_of(request)))
+
+
 ROUTES = [reset_password]
+MAILING = [request_reset]
+"""Routes that are there only where mail is on."""
