@@ -161,7 +161,8 @@ def _complete(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
 
 def _form(fields: Sequence[str]) -> dict[str, Any]:
     """Describe a form whose first field must be there."""
-    schema = {"type": "object", "properties": dict.fromkeys(fields, _TEXT), "required": fields[:1]}
+    properties = {fields[0]: {**_TEXT, "minLength": 1}} | dict.fromkeys(fields[1:], _TEXT)
+    schema = {"type": "object", "properties": properties, "required": fields[:1]}
     return {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": schema}}}
 
 

@@ -24,7 +24,6 @@ CONTENT_SECURITY_POLICY = "; ".join(
 _SETUP = b"""SwaggerUIBundle({
   url: "schema/openapi.json",
   dom_id: "#calls",
-  deepLinking: true,
   defaultModelsExpandDepth: 0,
   displayRequestDuration: true,
   tryItOutEnabled: true,

@@ -12,6 +12,7 @@ from playwright.async_api import Browser, async_playwright
 from tools.testbed.redis_server import RedisServer, available
 from tools.testbed.service_process import ServiceProcess
 
+from tests.pages.app_pages import AppPages
 from tests.pages.visitor import Visitor
 
 CHROMIUM = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -61,13 +62,24 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+def app_pages() -> Iterator[AppPages]:
+    """The pages of an app, on another port than the service."""
+    with AppPages() as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def pages(
+    tmp_path_factory: pytest.TempPathFactory, app_pages: AppPages
+) -> Iterator[ServiceProcess]:
     """The service with its page, logging all it ever logs."""
     directory = tmp_path_factory.mktemp("pages")
     server = RedisServer(available()["valkey"], directory).start()
     settings = {
         "SERVICE_PAGES": "on",
         "SERVICE_ROOT_PATH": ROOT,  # which most of these tests leave out, as behind a proxy
+        "SERVICE_ORIGINS": f"{app_pages.same_site},{app_pages.other_site}",
+        "SERVICE_COOKIES": "on",
         "SERVICE_LOG_LEVEL": "debug",
     }
     service = ServiceProcess(directory, server.url, **settings).start()

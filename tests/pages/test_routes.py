@@ -15,6 +15,7 @@ URL = "otpauth://totp/OpenShow:ada?secret=ABCDEFGHIJKLMNOPQRSTUVWXYZ234567&issue
 SCRIPTS = (
     "account",
     "api",
+    "client",
     "forms",
     "providers",
     "screens",

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 _FOLDER = Path(__file__).parent / "static"
+_CLIENT = Path(__file__).parent / "client/client.js"  # a package of its own, which apps install
 
 _MEDIA_TYPES = {
     ".html": "text/html",
@@ -58,5 +59,5 @@ def _read(path: Path) -> File:
     return File(content, _MEDIA_TYPES[path.suffix], f'"{digest}"')
 
 
-FILES = {path.name: _read(path) for path in sorted(_FOLDER.iterdir())}
+FILES = {path.name: _read(path) for path in (*sorted(_FOLDER.iterdir()), _CLIENT)}
 """Every file by its name. What is not in here is not served."""

@@ -1,0 +1,1 @@
+"""Makes the types of the client for browsers from the OpenAPI document."""
