@@ -17,7 +17,7 @@ from service.accounts.passwords import PasswordHash
 from service.accounts.versions import step
 from service.clock import milliseconds
 from service.database.engine import store_errors
-from service.database.tables import former_addresses, users
+from service.database.tables import former_addresses, identities, users
 from service.errors import EmailTaken
 
 _NEXT = users.c.version + bindparam("step")
@@ -66,6 +66,7 @@ _UNDO = (
     )
 )
 _VERSION = select(users.c.version).where(_OF_USER)
+_FORGET_IDENTITIES = delete(identities).where(identities.c.user_id == bindparam("user_id"))
 _FORGET_FORMER = delete(former_addresses).where(
     or_(
         former_addresses.c.kept_until <= bindparam("now"),
@@ -173,6 +174,8 @@ class EmailChanges:
     async def undo(self, user_id: bytes, old: EmailAddress, now: datetime) -> int | None:
         """Give the account the address of before, take its password, and end its sessions.
 
+        Identities at providers go with the password.
+
         Returns the row's version; `None`: there is no such account.
 
         Raises:
@@ -190,6 +193,8 @@ class EmailChanges:
                 async with self._engine.begin() as connection:
                     if (await connection.execute(_UNDO, values)).rowcount == 0:
                         return None
+                    # Whoever has changed the address may have linked one of theirs.
+                    await connection.execute(_FORGET_IDENTITIES, {"user_id": user_id})
                     forget = {"key": old.key, "now": milliseconds(now)}
                     await connection.execute(_FORGET_FORMER, forget)
                     return await _version(connection, user_id)

@@ -13,10 +13,11 @@ from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Update, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import Update, bindparam, delete, exists, false, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from service.accounts.email_changes import refuse_former
 from service.accounts.emails import EmailAddress
 from service.accounts.passwords import PasswordHash
 from service.accounts.user_rows import ADD, User, new_row
@@ -52,13 +53,14 @@ _TAKE_OVER = (
         password_hash=NO_PASSWORD.value,
         password_changed_at=bindparam("now"),
         email_verified_at=bindparam("now"),
+        awaits_verification=false(),
         two_fa_enabled=False,
         enrolment_id=None,
         totp_sealed=None,
         totp_epoch=None,
     )
 )
-_FORGET_ALL = delete(identities).where(identities.c.user_id == bindparam("user"))
+FORGET_ALL = delete(identities).where(identities.c.user_id == bindparam("user"))
 _FORGET_CODES = delete(recovery_codes).where(recovery_codes.c.user_id == bindparam("user"))
 _OF_PROVIDER = (
     identities.c.user_id == bindparam("user"),
@@ -121,6 +123,9 @@ class ProviderIdentities:
         """Create an account without a password, and its first identity.
 
         `None`: the address or the identity has an account by now.
+
+        Raises:
+            EmailTaken: another account had the address a short while ago.
         """
         created_at = milliseconds(now)
         verified_at = created_at if verified else None
@@ -135,6 +140,7 @@ class ProviderIdentities:
             with store_errors():
                 async with self._engine.begin() as connection:
                     await connection.execute(ADD, row)
+                    await refuse_former(connection, email.key, user.id, now)
                     await connection.execute(_ADD, _row(user.id, identity, created_at))
         except IntegrityError:
             return None
@@ -185,7 +191,7 @@ class ProviderIdentities:
                         return None
                     if forget:
                         await connection.execute(_FORGET_CODES, {"user": user.id})
-                        await connection.execute(_FORGET_ALL, {"user": user.id})
+                        await connection.execute(FORGET_ALL, {"user": user.id})
                     if link and await _has_of(connection, user.id, identity):
                         await connection.rollback()
                         return None

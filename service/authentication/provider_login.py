@@ -34,6 +34,7 @@ from service.errors import (
     AccountChanged,
     AccountDisabled,
     EmailRequired,
+    EmailTaken,
     InvalidField,
     InvalidGrant,
     LinkRequired,
@@ -177,9 +178,12 @@ class ProviderAuthentication:
         counters = self._attempts.of_network(self._rate_limits.limits.signups, origin)
         if counters:
             await self._rate_limits.count(counters[0].subject, counters)
-        user = await self._identities.add_account(
-            address, identity, verified=granted.subject.claimed, now=self._clock()
-        )
+        try:
+            user = await self._identities.add_account(
+                address, identity, verified=granted.subject.claimed, now=self._clock()
+            )
+        except EmailTaken:  # a short while ago it was another account's, which may have it back
+            raise LinkRequired from None
         if user is None:
             return None
         opened = await self._opening.open_upstream(

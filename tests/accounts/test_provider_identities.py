@@ -1,17 +1,19 @@
 """Identities at providers in the user store: whose they are, and what an account becomes by one."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.accounts import emails
 from service.accounts.account_changes import AccountChanges
+from service.accounts.email_changes import EmailChanges
 from service.accounts.passwords import PasswordHash
 from service.accounts.provider_identities import ProviderIdentities, ProviderIdentity
 from service.accounts.user_rows import User
 from service.accounts.users import Users
+from service.errors import EmailTaken
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 HASH = PasswordHash(1, "$2b$04$" + "." * 53)
@@ -103,6 +105,24 @@ async def test_unlinking(identities: ProviderIdentities, engine: AsyncEngine, an
     assert taken
     assert await identities.unlink(await read(), "google", GOOGLE.issuer) == "last"
     assert await identities.user_of(GOOGLE) == ann.id
+
+
+async def test_a_change_of_the_address(
+    identities: ProviderIdentities, engine: AsyncEngine, ann: User
+) -> None:
+    """While it can be undone nobody gets the address of before by a provider; undoing it takes
+    identities away that whoever has changed it may have linked."""
+    changes, new = EmailChanges(engine), emails.normalize("new@example.com")
+    old = emails.normalize(ann.email)
+    assert await changes.change(ann.id, old.key, new, NOW, NOW + timedelta(hours=72))
+    with pytest.raises(EmailTaken):
+        await identities.add_account(old, GITHUB, verified=True, now=NOW)
+    assert await identities.user_of(GITHUB) is None
+    read = await Users(engine).credentials(ann.id)
+    assert read is not None
+    assert await identities.join(read.user, GOOGLE, NOW, kind="link")
+    assert await changes.undo(ann.id, old, NOW)
+    assert await identities.user_of(GOOGLE) is None
 
 
 async def test_they_go_with_the_account(
