@@ -16,7 +16,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from ..redis.guard_line import NOTHING, About, Standing, pack
 from ..redis.keys import GUARD_LIFE, GUARDS_BUCKET, numbered
 from ..redis.url import Address
-from .connection import BROKEN, Connection
+from .connection import BROKEN, Command, Connection
 from .discovery import PrimaryDiscovery
 from .rate_limited_log import RateLimitedLog
 from .stream import Stream
@@ -52,6 +52,7 @@ class PositionWriter:
         self._wake = asyncio.Event()
         self._leaving = self._is_asked = False
         self._pause = 0.0
+        self._listed = float("-inf")
         self._log = RateLimitedLog()
         self._task: asyncio.Task[None] | None = None
 
@@ -97,7 +98,7 @@ class PositionWriter:
         wire = await self._primaries.connect(GUARDS_BUCKET, self._address)
         try:
             written: list[Standing] = []
-            at = looked = float("-inf")
+            at = looked = self._listed = float("-inf")
             while not self._leaving:
                 now, standings = time.monotonic(), self._standings()
                 if self._is_asked or standings != written or now - at >= _ANYWAY:
@@ -116,13 +117,14 @@ class PositionWriter:
             await wire.close()
 
     async def _write(self, wire: Connection, standings: Sequence[Standing]) -> None:
-        replies = await wire.ask_all(
-            [
-                ("SET", self._key, pack(standings, self._about()), "PX", GUARD_LIFE),
-                ("HSET", self._index, self._id, b""),
-            ],
-            patience=self._patience,
-        )
+        commands: list[Command] = [
+            ("SET", self._key, pack(standings, self._about()), "PX", GUARD_LIFE)
+        ]
+        # The line comes first: who finds an id without one takes it from the list.
+        if (now := time.monotonic()) - self._listed >= _WHEN_MOVED:
+            commands.append(("HSET", self._index, self._id, b""))
+        replies = await wire.ask_all(commands, patience=self._patience)
+        self._listed = now if len(commands) > 1 else self._listed
         for reply in replies:
             if isinstance(reply, ResponseError):
                 raise reply

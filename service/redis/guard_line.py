@@ -23,6 +23,7 @@ Standing = tuple[int, int]
 NOTHING: Standing = (0, 0)
 
 _HALF = WIDTH // 2
+_SHIFT = 8 * _HALF
 _HEAD = len(LAYOUT) + BUCKETS * WIDTH
 _MOST = 256 ** (_HALF) - 1
 _LONGEST = 64
@@ -45,7 +46,8 @@ class About(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 def pack(standings: Sequence[Standing], about: About) -> bytes:
     """Spell a line."""
     packed = [
-        min(half, _MOST).to_bytes(_HALF, "big") for standing in standings for half in standing
+        (min(number, _MOST) << _SHIFT | min(time, _MOST)).to_bytes(WIDTH, "big")
+        for number, time in standings
     ]
     return LAYOUT + b"".join(packed) + msgspec.json.encode(about)
 
