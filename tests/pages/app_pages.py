@@ -9,10 +9,15 @@ from tools.testbed.redis_server import REPOSITORY
 CLIENT = (REPOSITORY / "service/web/pages/client/client.js").read_bytes()
 
 
+PAGES: dict[str, bytes] = {}
+"""What is served instead of the empty page, by path."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         is_client = self.path == "/client.js"
-        body = CLIENT if is_client else b"<!doctype html><title>App</title>"
+        empty = b"<!doctype html><title>App</title>"
+        body = CLIENT if is_client else PAGES.get(self.path, empty)
         self.send_response(200)
         self.send_header("Content-Type", "text/javascript" if is_client else "text/html")
         self.send_header("Content-Length", str(len(body)))
