@@ -7,6 +7,7 @@ noted after it has, so a process that is killed in between leaves it to come aga
 import asyncio
 import random
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Protocol
@@ -78,6 +79,8 @@ class Shipper:
         self._sign = sign
         self._counts = counts
         self._streams = [_Stream(bucket) for bucket in ALL_STREAMS]
+        self._blind_since: float | None = None
+        """Since when Redis cannot be read, s since 1970."""
 
     @property
     def name(self) -> str:
@@ -96,12 +99,23 @@ class Shipper:
     async def look(self) -> None:
         """Look once at all streams, and begin to bring on what is new. Never raises."""
         looks = await asyncio.gather(*map(self._look, self._streams), return_exceptions=True)
-        for error in looks:
-            if isinstance(error, Exception) and not isinstance(error, StoreUnavailable):
+        failures = [error for error in looks if isinstance(error, Exception)]
+        for error in failures:
+            if not isinstance(error, StoreUnavailable):
                 log.error("sink", sink=self._sink.name, exc_info=error)
+        self._note_blindness(failures)
         since = [each.waiting_since for each in self._streams if each.waiting_since is not None]
-        lag = time.time() - min(since) / 1000 if since else 0.0
+        oldest = min(since) / 1000 if since else time.time()
+        lag = time.time() - min(oldest, self._blind_since or oldest)
         self._counts.lag(self._sink.name, max(0.0, lag))
+
+    def _note_blindness(self, failures: Sequence[Exception]) -> None:
+        """Say once why Redis cannot be read: what waits there is not known as long as it cannot."""
+        if not failures:
+            self._blind_since = None
+        elif self._blind_since is None:
+            self._blind_since = time.time()
+            log.warning("sink cannot read", sink=self._sink.name, reason=str(failures[0]))
 
     async def settle(self) -> None:
         """Wait until what was begun has ended."""

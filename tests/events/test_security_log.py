@@ -13,10 +13,12 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import PASSWORD, Person, ServiceProcess, sign_up
 from tools.testbed.waiting import eventually
 
-from service.errors import TooManyAttempts
+from service.errors import InvalidCredentials, TooManyAttempts
 from service.events.security_log import SecurityLog
 from service.redis.client import RedisClient
 from service.redis.keys import TAGS
+from service.redis.preamble import Bounds
+from tests.events.conftest import write
 from tests.support.looking import ON_VALKEY, events
 from tests.support.two_factor import Phone
 
@@ -144,6 +146,19 @@ async def test_a_limit_is_told_once_in_its_window(keys: RedisServer) -> None:
     pods[:] = [SecurityLog(redis)]
     await refuse(60_000, "refresh")
     assert [row["limit"] for row in events(keys, user)] == ["refresh", "calls", "refresh"]
+    await redis.aclose()
+
+
+async def test_refusals_push_nothing_out(keys: RedisServer) -> None:
+    """Strangers who try at somebody's account fill half of the stream at the most."""
+    user = os.urandom(16)
+    redis = RedisClient(keys.url, bounds=Bounds(100))
+    log = SecurityLog(redis)
+    changed = write(keys, user, "user.loggedIn")
+    for _ in range(150):
+        await log.refused("login", InvalidCredentials().about(user), CLIENT)
+    rows = events(keys, user)
+    assert (len(rows), changed.endswith(rows[0]["id"])) == (50, True)
     await redis.aclose()
 
 

@@ -141,6 +141,23 @@ async def test_what_fails_too_often_is_parked(keys: RedisServer, redis: RedisCli
     assert sink.arrived[-3:-1] == ids[1:]
 
 
+async def test_rights_that_are_lacking_are_told(keys: RedisServer, redis: RedisClient) -> None:
+    """What waits is not known then; the lag grows, and a reader is not told that all is well."""
+    write(keys, USERS[1], "x")
+    sink, told = ListSink(), Told()
+    one = shipper(redis, sink, told=told)
+    with keys.client() as client:
+        client.execute_command("ACL SETUSER", SERVICE, "-xrange")
+        try:
+            await bring(one, looks=2)
+        finally:
+            client.execute_command("ACL SETUSER", SERVICE, "+xrange")
+    assert told.last_lag > 0
+    await bring(one, looks=2)
+    assert len(sink.arrived) == 1
+    assert told.last_lag == 0
+
+
 async def test_nothing_goes_by_age_before_it_has_arrived(
     keys: RedisServer, redis: RedisClient
 ) -> None:
