@@ -79,8 +79,7 @@ class Shipper:
         self._sign = sign
         self._counts = counts
         self._streams = [_Stream(bucket) for bucket in ALL_STREAMS]
-        self._blind_since: float | None = None
-        """Since when Redis cannot be read, s since 1970."""
+        self._blind_since: float | None = None  # s since 1970
 
     @property
     def name(self) -> str:
@@ -105,8 +104,9 @@ class Shipper:
                 log.error("sink", sink=self._sink.name, exc_info=error)
         self._note_blindness(failures)
         since = [each.waiting_since for each in self._streams if each.waiting_since is not None]
-        oldest = min(since) / 1000 if since else time.time()
-        lag = time.time() - min(oldest, self._blind_since or oldest)
+        now = time.time()
+        oldest = min(since) / 1000 if since else now
+        lag = now - min(oldest, self._blind_since or oldest)
         self._counts.lag(self._sink.name, max(0.0, lag))
 
     def _note_blindness(self, failures: Sequence[Exception]) -> None:

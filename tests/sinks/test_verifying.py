@@ -11,6 +11,7 @@ from tools.testbed.redis_server import RedisServer
 
 from service.events.event import ALL_STREAMS
 from service.redis.client import RedisClient
+from service.sinks.batch import digest_of
 from service.sinks.files import FileSink
 from service.sinks.signatures import is_signed
 from service.sinks.sql import SqlSink, batches_of
@@ -78,17 +79,24 @@ def _change(lines: list[bytes]) -> list[bytes]:
 
 
 def _change_with_its_digest(lines: list[bytes]) -> list[bytes]:
-    from service.sinks.batch import digest_of
-
     head = json.loads(lines[4])
     events = [line.replace(b'"t0"', b'"t9"') for line in lines[:4]]
     head["digest"] = digest_of(bytes(32), events).hex()
     return [*events, json.dumps(head).encode(), *lines[5:]]
 
 
+def _change_unsigned_with_its_digest(lines: list[bytes]) -> list[bytes]:
+    head = json.loads(lines[9])
+    events = [line.replace(b'"t1"', b'"t9"') for line in lines[5:9]]
+    head["digest"] = digest_of(bytes.fromhex(head["before"]), events).hex()
+    assert "signature" not in head
+    return [*lines[:5], *events, json.dumps(head).encode(), *lines[10:]]
+
+
 TAMPERING: dict[str, Callable[[list[bytes]], list[bytes]]] = {
     "an event changed": _change,
     "an event changed, with its digest": _change_with_its_digest,
+    "an unsigned one changed, with its digest": _change_unsigned_with_its_digest,
     "an event cut out": lambda lines: lines[:2] + lines[3:],
     "an event put in": lambda lines: [*lines[:5], lines[0].replace(b"t0", b"t7"), *lines[5:]],
     "two exchanged": lambda lines: [lines[1], lines[0], *lines[2:]],
