@@ -9,7 +9,6 @@ import random
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
 from typing import Protocol
 
 import structlog
@@ -246,6 +245,6 @@ class Shipper:
 
     def _put_off(self, stream: _Stream) -> None:
         retries = self._sink.retries
-        wait: timedelta = min(retries.first * 2 ** min(stream.failures, 30), retries.longest)
+        wait = min(retries.first * 2 ** min(stream.failures, 30), retries.longest).total_seconds()
         stream.failures += 1
-        stream.not_before = time.monotonic() + wait.total_seconds() * random.uniform(1, 1.5)  # noqa: S311  no secret
+        stream.not_before = time.monotonic() + wait * random.uniform(1, 1.5)  # noqa: S311  no secret
