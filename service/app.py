@@ -203,6 +203,7 @@ def create_app(settings: Settings) -> ASGIApp:
                 **trusting(proxies),
                 **cookies.allowing(settings.origins if settings.cookies else None, proxies),
                 "password_min": settings.password_min,
+                "mail": bool(settings.mail_url),
             }
         ),
         openapi_config=None,  # its own pages answer in another shape when they find nothing

@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         event_options,
         guard_options,
         key_options,
+        mail_commands,
         redis_commands,
     )
     from service.cli.doctor import options as doctor_options
@@ -132,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor_options.add_to(commands)
     account_options.add_to(commands, read_settings)
     event_options.add_to(commands, read_settings)
+    mail_commands.add_to(commands, read_settings)
     guard_options.add_to(commands, read_settings)
     api_key_options.add_to(commands, read_settings)
     return parser
@@ -226,6 +228,10 @@ def read_settings() -> "Settings":
         from service.cli.required_tls import refuse_what_is_in_clear
 
         refuse_what_is_in_clear(settings, os.environ)
+    if settings.mail_url:
+        from service.composition.mail import check_mail
+
+        check_mail(settings)
     if not settings.keeps_files:
         return settings
     directory = settings.data_dir.resolve()

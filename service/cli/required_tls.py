@@ -37,7 +37,7 @@ def connections_in_clear(settings: Settings, environ: Mapping[str, str]) -> list
         SettingsError: a setting cannot be read.
     """
     found = [_redis(settings), _database(settings, environ), _vault(settings, environ)]
-    found += [_aws(settings), _traces(settings, environ)]
+    found += [_aws(settings), _traces(settings, environ), _mail(settings)]
     return [each for each in found if each is not None]
 
 
@@ -111,6 +111,17 @@ def _traces(settings: Settings, environ: Mapping[str, str]) -> InClear | None:
     if not settings.tracing or name is None or not _in_clear(environ[name]):
         return None
     return InClear(name, "must begin with https:// (SERVICE_TRACING=on)")
+
+
+def _mail(settings: Settings) -> InClear | None:
+    if not settings.mail_url:
+        return None
+    from service.composition.mail import read_mail_url
+
+    url = read_mail_url(settings)
+    if url.is_here or url.tls != "opportunistic":
+        return None
+    return InClear("SERVICE_MAIL_URL", "must have tls=required, or begin with smtps://")
 
 
 def _in_clear(url: str) -> bool:

@@ -43,18 +43,29 @@ def create_mail(settings: Settings, redis: RedisClient, keyring: Keyring) -> Mai
     if not settings.mail_url:
         return None
     url = read_mail_url(settings)
+    templates, composer = create_composer(settings)
+    return MailParts(
+        Outbox(redis, keyring, settings.mail_most), templates, composer, lambda: open_transport(url)
+    )
+
+
+def create_composer(settings: Settings) -> tuple[Templates, Composer]:
+    """Create what makes mails of messages, and the templates in it. Raises as `create_mail`."""
     templates = Templates(settings.mail_templates)
-    composer = Composer(
+    return templates, Composer(
         templates,
         create_links(settings),
         settings.app_name,
         sender_of(settings),
         settings.mail_locale,
     )
-    open_transport(url)  # what is wrong with it stops the start
-    return MailParts(
-        Outbox(redis, keyring, settings.mail_most), templates, composer, lambda: open_transport(url)
-    )
+
+
+def check_mail(settings: Settings) -> None:
+    """Look at the settings of mail, and what they name. Raises as `create_mail`."""
+    if settings.mail_url:
+        create_composer(settings)
+        open_transport(read_mail_url(settings))
 
 
 def create_ticket_mails(

@@ -41,6 +41,9 @@ PAGE = "account.html"
 PASSWORD_MIN = b"{{password_min}}"
 """What stands in the page for the length of the shortest password."""
 
+MAIL = b"{{mail}}"
+"""What stands there for whether mail is on."""
+
 
 class File(msgspec.Struct, frozen=True):
     """A file, ready to be sent. `tag` is its ETag (RFC 9110, section 8.8.3).

@@ -15,7 +15,7 @@ from litestar.exceptions import NotFoundException
 
 from service.errors import InvalidField, Overloaded
 from service.web.authentication import PUBLIC
-from service.web.pages.files import FILES, HEADERS, PAGE, PASSWORD_MIN
+from service.web.pages.files import FILES, HEADERS, MAIL, PAGE, PASSWORD_MIN
 from service.web.requests import JsonRequest, headers_of
 from service.web.routes.bodies import NO_STORE, Body
 from service.web.services import services_of
@@ -45,6 +45,7 @@ async def page(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Serve the account page. It is the same for everybody."""
     shortest = str(request.app.state.password_min).encode()
     content = FILES[PAGE].content.replace(PASSWORD_MIN, shortest)
+    content = content.replace(MAIL, b"on" if request.app.state.mail else b"off")
     return Response(content, media_type=FILES[PAGE].media_type)
 
 

@@ -3,6 +3,7 @@
 import { adoptFromOtherTab, callSignedIn, forget, isSignedIn, signOut } from "./api.js";
 import { setUpDialogs } from "./dialogs.js";
 import { onPress } from "./forms.js";
+import { setUpMail, showAddress, showLinkIfAsked } from "./mail.js";
 import { setUpProviders, showLinks, welcomeBack } from "./providers.js";
 import { element, notify, showScreen } from "./screens.js";
 import { setUpSecondFactor, showSecondFactor } from "./second_factor.js";
@@ -13,6 +14,7 @@ import { closePasswordForm, setUpYourAccount, showResetIfAsked } from "./your_ac
 async function reload() {
   const { body } = await callSignedIn("GET", "/auth/me");
   element("email").textContent = body.user.email;
+  showAddress(body.user);
   showSecondFactor(body.user.twoFA);
   await Promise.all([showSessions(), showLinks()]);
 }
@@ -35,6 +37,7 @@ const continueWith = setUpSigningIn(enter);
 setUpSecondFactor(reload);
 setUpSessions(leave);
 setUpYourAccount(reload, leave);
+setUpMail(enter, leave);
 setUpDialogs();
 
 element("try-again").addEventListener("click", enter);
@@ -52,6 +55,7 @@ function leave(text) {
   element("links-list").replaceChildren();
   element("email").textContent = "";
   closePasswordForm();
+  showAddress();
   showSignIn();
   notify(text);
 }
@@ -60,7 +64,7 @@ setUpProviders();
 const back = await welcomeBack();
 if (back?.body.accessToken || back?.status === 202) {
   await continueWith(back);
-} else if (!showResetIfAsked()) {
+} else if (!showResetIfAsked() && !showLinkIfAsked()) {
   if (!isSignedIn()) await adoptFromOtherTab();
   if (isSignedIn()) await enter();
   else showSignIn({ focus: false });

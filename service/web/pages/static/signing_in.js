@@ -2,6 +2,7 @@
 
 import { call, isSignedIn, keep } from "./api.js";
 import { onSubmit, reset, withoutSpaces } from "./forms.js";
+import { showForgot, showLinkIfAsked, showLookIntoMail } from "./mail.js";
 import { element, notify, showScreen } from "./screens.js";
 import { showResetIfAsked } from "./your_account.js";
 
@@ -20,8 +21,11 @@ export function setUpSigningIn(enter) {
   }
 
   onSubmit(form("sign-up"), async (values) => {
-    const { body } = await call("POST", "/auth/signup", values);
-    await signedIn(body);
+    const { status, body } = await call("POST", "/auth/signup", values);
+    if (status !== 202) return signedIn(body);
+    reset(form("sign-up"));
+    history.replaceState(null, "", location.pathname);
+    showLookIntoMail();
   });
 
   onSubmit(form("sign-in"), async (values) => {
@@ -50,7 +54,7 @@ export function setUpSigningIn(enter) {
   const continueWith = ({ status, body }) => (status === 202 ? askForCode(body) : signedIn(body));
 
   window.addEventListener("hashchange", () => {
-    if (showResetIfAsked() || !element("home").hidden) return;
+    if (showResetIfAsked() || showLinkIfAsked() || !element("home").hidden) return;
     if (isSignedIn()) enter();
     else showSignIn();
   });
@@ -61,6 +65,10 @@ export function setUpSigningIn(enter) {
 export function showSignIn(options) {
   challengeId = null;
   reset(element("sign-in").querySelector("form"));
+  if (location.hash === "#forgot") {
+    showForgot();
+    return;
+  }
   showScreen(location.hash === "#sign-up" ? "sign-up" : "sign-in", options);
 }
 
