@@ -1,5 +1,7 @@
 """A guard says how far it has read, and is heard where the shipped ACL lines are in force."""
 
+import asyncio
+
 import pytest
 import redis
 from redis.exceptions import NoPermissionError
@@ -8,6 +10,8 @@ from tools.testbed.parts import Parts
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.waiting import eventually
 
+from service.confirmations.lines import GuardLines
+from service.confirmations.waiting import Confirmations
 from service.redis.guard_line import About, pack, unpack
 from service.redis.keys import BUCKETS, GUARD_LIFE, bucket_number, numbered
 from tests.guard.guards import Guards, log_out, refuses, verdict
@@ -118,3 +122,29 @@ async def _says(client: "redis.Redis", user_id: bytes, number: int) -> bool:
         and found[0] is not None
         and found[0][0][bucket_number(user_id)][0] == number
     )
+
+
+@ON_VALKEY
+async def test_no_more_are_counted_than_refuse(parts: Parts, guards: Guards) -> None:
+    """Five guards of one name, two of which read no more, and a storm: each count is the truth."""
+    confirmations = Confirmations(GuardLines(parts.link))
+    five = [await guards.start(pod="one name") for _ in range(5)]
+
+    async def end(seconds: float) -> tuple[int, int, int]:
+        pair = await parts.open()
+        caller = parts.access_tokens.verify(pair.access_token)
+        await log_out(parts, pair)
+        told = await confirmations.wait(caller.user_id, caller.session_id, seconds)
+        assert told is not None
+        refusing = [await refuses(each, pair.access_token) for each in five]
+        return told.confirmed, sum(refusing), told.guards
+
+    assert await end(5) == (5, 5, 5)
+    for stopped in five[3:]:
+        feed = stopped._lifecycle.current().feed
+        assert feed is not None
+        for task in feed._tasks:
+            task.cancel()
+    told = await asyncio.gather(*(end(1) for _ in range(30)))
+    assert {confirmed <= refusing == 3 for confirmed, refusing, _ in told} == {True}
+    assert (3, 3, 5) in told
