@@ -18,7 +18,7 @@ from tools.testbed.waiting import wait_until
 DEPLOY = REPOSITORY / "docs/deploy"
 MODULES = "/usr/lib/apache2/modules"
 FOR_APACHE = (
-    "mpm_event authz_core proxy proxy_http proxy_balancer proxy_hcheck watchdog "
+    "mpm_event authz_core headers proxy proxy_http proxy_balancer proxy_hcheck watchdog "
     "lbmethod_byrequests slotmem_shm"
 )
 CLAIMED, CLIENT = "198.51.100.77", "127.0.0.2"
@@ -38,7 +38,11 @@ def pods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ServiceProce
     """Two on one Redis, which believe a proxy on this machine and drain for two seconds."""
     directories = [tmp_path_factory.mktemp(name) for name in ("redis", "first", "second")]
     server = RedisServer(available()["valkey"], directories[0]).start()
-    settings = {"SERVICE_TRUSTED_PROXIES": "127.0.0.1/32", "SERVICE_DRAIN_DELAY": "2"}
+    settings = {
+        "SERVICE_TRUSTED_PROXIES": "127.0.0.1/32",
+        "SERVICE_DRAIN_DELAY": "2",
+        "SERVICE_COOKIES": "on",
+    }
     first = ServiceProcess(directories[1], server.url, **settings).start()
     second = first.beside(directories[2], **settings).start()
     yield [first, second]
@@ -125,6 +129,26 @@ def sign_up(client: httpx.Client, email: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {answer.json()['accessToken']}"}
 
 
+def keeps_cookies(client: httpx.Client, email: str) -> None:
+    """Host and scheme arrive as the browser sees them, so that its cookie counts for this origin.
+
+    What the browser claims of the scheme is replaced.
+    """
+    login = {"email": email, "password": PASSWORD}
+    claims = {"X-Session-Mode": "cookie", "X-Forwarded-Proto": "https"}
+    answer = client.post("/auth/login", json=login, headers=claims)
+    assert answer.headers["set-cookie"].startswith("openshow_refresh=osr_"), answer.headers
+    port = client.base_url.port
+    for origin, status in (
+        (f"https://127.0.0.1:{port}", 403),
+        ("http://127.0.0.1", 403),
+        (f"http://127.0.0.1:{port}", 200),
+    ):
+        headers = {"Origin": origin, "X-Forwarded-Proto": "https"}
+        assert client.post("/auth/refresh", headers=headers).status_code == status, origin
+    client.cookies.clear()
+
+
 @pytest.mark.parametrize("kind", FILES)
 def test_no_call_fails_while_a_pod_ends(
     proxy: Proxy, pods: list[ServiceProcess], kind: str
@@ -139,6 +163,7 @@ def test_no_call_fails_while_a_pod_ends(
         assert session["ipAddress"] == CLIENT
         for path in ("/metrics", "/schema", "/health/live", "/health/ready"):
             assert client.get(path).status_code in (403, 404), path
+        keeps_cookies(client, f"{kind}@example.org")
         ended = threading.Event()
         thread = threading.Thread(target=lambda: (pods[0].stop(), ended.set()))
         thread.start()
