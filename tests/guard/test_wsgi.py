@@ -3,9 +3,11 @@
 import asyncio
 import io
 import os
+import signal
 import sys
 import threading
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -189,7 +191,11 @@ def test_without_real_threads(fake: FakeIssuer, monkeypatch: pytest.MonkeyPatch)
 
 def in_a_fork(work: Callable[[], bool]) -> bool:
     """Whether work says yes in a process that was forked from this one, threads and all."""
-    if (pid := os.fork()) == 0:
+    with warnings.catch_warnings():  # Python 3.12 warns of threads, which are what this is about
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        signal.alarm(60)  # rather than for ever
         try:
             os._exit(0 if work() else 3)
         finally:
