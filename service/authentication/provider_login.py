@@ -139,7 +139,7 @@ class ProviderAuthentication:
         if account is None:
             return await self._sign_up(address, identity, granted, origin)
         if account.user.disabled_at is not None and subject.claimed:
-            raise AccountDisabled
+            raise AccountDisabled().about(account.user.id)
         if not subject.claimed:
             raise LinkRequired
         if account.user.email_verified_at is None:
@@ -152,7 +152,7 @@ class ProviderAuthentication:
         """Open a session, or a challenge where a second factor is on."""
         user = account.user
         if user.disabled_at is not None:
-            raise AccountDisabled
+            raise AccountDisabled().about(user.id)
         if account.enrolment_id is not None:
             return await self._challenges.issue(
                 user.id, account.enrolment_id, user.version, granted.login

@@ -49,6 +49,7 @@ def settings_for(provider: Provider) -> dict[str, str]:
         "SERVICE_OAUTH_GITHUB_CLIENT_ID": "app-hub",
         "SERVICE_OAUTH_GITHUB_CLIENT_SECRET": SECRET,
         "SERVICE_OAUTH_GITHUB_TRUST_EMAIL": "on",
+        "SERVICE_COOKIES": "on",
         "SERVICE_OAUTH_REDIRECTS": f"com.example.app:/there, {RETURN}",
     }
 

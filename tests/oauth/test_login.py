@@ -195,3 +195,18 @@ async def test_a_disabled_account(app: App, oauth_service: ServiceProcess) -> No
     assert code_of(await app.log_in(subject)) == (403, "account_disabled")
     assert code_of(await app.log_in("", email)) == (403, "account_disabled")
     assert code_of(await app.log_in("", email, None)) == (409, "link_required")
+
+
+async def test_cookie_mode(app: App) -> None:
+    """The refresh token comes as a cookie, and is not in the body."""
+    grant, verifier = await app.grant(claims={"email": new_email()})
+    answer = await app.http.post(
+        "/auth/oauth/complete",
+        json={"grant": grant, "codeVerifier": verifier},
+        headers={"X-Session-Mode": "cookie"},
+    )
+    assert answer.status_code == 201
+    assert "accessToken" in answer.json()
+    assert "refreshToken" not in answer.json()
+    assert answer.headers["set-cookie"].startswith("openshow_refresh=osr_")
+    app.http.cookies.clear()

@@ -288,22 +288,26 @@ async def test_a_provider_with_tenants(provider: Provider) -> None:
         await client.aclose()
 
 
-METADATA: dict[str, tuple[Misbehaviour, type[Exception]]] = {
-    "down": (broken, ProviderUnavailable),
-    "slow": (slow, ProviderUnavailable),
-    "huge": (huge, ProviderFailed),
-    "redirecting": (redirecting("/two/.well-known/openid-configuration"), ProviderFailed),
-    "no object": (saying("x"), ProviderFailed),
-    "no document": (saying({"issuer": "https://other.example"}), ProviderFailed),
+ELSEWHERE = "/two/.well-known/openid-configuration"
+METADATA: dict[str, tuple[Misbehaviour, type[Exception], str]] = {
+    "down": (broken, ProviderUnavailable, "answers 503"),
+    "slow": (slow, ProviderUnavailable, "in time"),
+    "huge": (huge, ProviderFailed, "too long"),
+    "redirecting": (redirecting(ELSEWHERE), ProviderFailed, "answers 307"),
+    "no object": (saying("x"), ProviderFailed, "cannot be read"),
+    "no document": (saying({"issuer": "https://other.example"}), ProviderFailed, "cannot be read"),
 }
 
 
 @pytest.mark.parametrize("name", METADATA)
 async def test_metadata_that_is_none(provider: Provider, name: str) -> None:
     """Nobody is sent anywhere; which of the two it is, is told."""
-    misbehaviour, kind = METADATA[name]
+    misbehaviour, kind, why = METADATA[name]
     client = make(provider)
-    with provider.doing("/openid-configuration", misbehaviour), pytest.raises(kind) as caught:
+    with (
+        provider.doing("/openid-configuration", misbehaviour),
+        pytest.raises(kind, match=why) as caught,
+    ):
         await client.prepare()
     assert type(caught.value) is kind
     await client.prepare()  # and once it is right, it is right

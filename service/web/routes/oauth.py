@@ -17,6 +17,7 @@ from service.errors import (
     InvalidGrant,
     InvalidState,
     LinkRequired,
+    OriginNotAllowed,
     ProviderNotFound,
     ProviderUnavailable,
     RedirectNotAllowed,
@@ -26,8 +27,10 @@ from service.errors import (
     TooManyAttempts,
 )
 from service.web.authentication import PUBLIC
+from service.web.cookies import wants_cookie, with_tokens
 from service.web.forms import fields_of, form_of
 from service.web.requests import JsonRequest, origin_of
+from service.web.responses import RouteResponse
 from service.web.routes.accounts import ChallengeBody
 from service.web.routes.bodies import (
     NO_STORE,
@@ -40,6 +43,7 @@ from service.web.routes.bodies import (
     user_body,
 )
 from service.web.services import services_of
+from service.web.telling import telling
 
 
 class ProviderBody(Body, frozen=True):
@@ -182,6 +186,7 @@ async def _received(request: JsonRequest, provider: str, encoded: bytes) -> Resp
         AccountDisabled,
         LinkRequired,
         AlreadyLinked,
+        OriginNotAllowed,
         TooManyAttempts,
         StoreUnavailable,
         RevocationUnconfirmed,
@@ -192,13 +197,16 @@ async def _received(request: JsonRequest, provider: str, encoded: bytes) -> Resp
         202: ResponseSpec(ChallengeBody, False, "A code is to follow, at POST /auth/login/2fa"),
     },
 )
+@telling("provider")
 async def complete(request: JsonRequest, data: CompleteBody) -> Response[SignedInBody | LinkedBody]:
     """Exchange a grant, once, for a session, or with 2FA on for a challenge."""
     authentication = services_of(request.app).providers.authentication
+    by_cookie = await wants_cookie(request)
     outcome = await authentication.complete(data.grant, data.code_verifier, origin_of(request))
     if isinstance(outcome, LoggedIn):
         status = 201 if isinstance(outcome, SignedUp) else 200
-        return Response(signed_in_body(outcome), status_code=status)
+        body = with_tokens(request, signed_in_body(outcome), outcome.tokens, by_cookie)
+        return RouteResponse(body, status_code=status, media_type=None)
     if isinstance(outcome, Linked):
         return Response(LinkedBody(user_body(outcome.user)))
     challenge: Any = ChallengeBody(outcome.id, timestamp(outcome.expires_at))
