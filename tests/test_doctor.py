@@ -4,18 +4,18 @@ import json
 import os
 import resource
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
+from subprocess import CompletedProcess
 from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
 from tools.testbed.access import SERVICE, users
+from tools.testbed.forked import run_command
 from tools.testbed.postgresql import PostgresServer
-from tools.testbed.redis_server import REPOSITORY, RedisServer, available
+from tools.testbed.redis_server import RedisServer, available
 from tools.testbed.service_process import ServiceProcess
 
 from service.cli.doctor import configuration, keys, redis_server, user_store
@@ -59,21 +59,14 @@ def settings(pod: ServiceProcess, **more: Any) -> Settings:
     return Settings(data_dir=pod.directory / "var", redis_url=pod.redis_url, **more)
 
 
-def run(pod: ServiceProcess, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "service", "doctor", *arguments],
-        cwd=REPOSITORY,
-        env={
-            "PATH": "/usr/bin:/bin",
-            "SERVICE_DATA_DIR": str(pod.directory / "var"),
-            "SERVICE_REDIS_URL": pod.redis_url.reveal(),
-            **more,
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def run(pod: ServiceProcess, *arguments: str, **more: str) -> CompletedProcess[str]:
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "SERVICE_DATA_DIR": str(pod.directory / "var"),
+        "SERVICE_REDIS_URL": pod.redis_url.reveal(),
+        **more,
+    }
+    return run_command(["doctor", *arguments], environment)
 
 
 def found(findings: list[Finding], part: str, state: str, said: str, todo: str) -> None:

@@ -65,8 +65,7 @@ def test_migrating_again_changes_nothing(url: str, file: Path) -> None:
     assert ask(file, "PRAGMA journal_mode") == [("wal",)]
 
 
-@pytest.mark.parametrize("_again", range(3))
-def test_racing_processes_migrate_once(url: str, file: Path, _again: int) -> None:
+def test_racing_processes_migrate_once(url: str, file: Path) -> None:
     """Proves that processes that start together on a new database all come up."""
     assert migrate_at_once(url, 4) == [("", 0)] * 4
     assert ask(file, "SELECT version_num FROM openshow_schema") == [(LATEST,)]
