@@ -141,11 +141,10 @@ def create_app(settings: Settings) -> ASGIApp:
         gauges = Gauges(metric_sources(pool, watch, ready, posting))
         install_gauges(app, gauges)
         heartbeats, beating = create_heartbeats(settings)
-        shippers = create_shippers(settings, redis, engine, keys, SinkMetrics())
-        sinks = [shipper.name for shipper in shippers]
-        streams = EventStreams(redis, settings.events_age, EVENTS_DROPPED.inc, sinks)
+        shippers = create_shippers(settings, engine, keys, SinkMetrics())
+        streams = EventStreams(redis, settings.events_age, EVENTS_DROPPED.inc, shippers.names)
         tasks = (
-            *(shipper.run() for shipper in shippers),
+            shippers.run(),
             streams.run(),
             watch.run(),
             marking.run(),

@@ -1,19 +1,21 @@
 """Makes the sinks that the settings name, and what brings events to them."""
 
+import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.composition.shared import create_redis_client
 from service.keyring.keys import KeysInUse
 from service.redis.client import RedisClient
 from service.settings import Settings
 from service.sinks.files import FileSink
 from service.sinks.receivers import Receiver, receiver_at
-from service.sinks.shipper import Counts, Shipper
+from service.sinks.shipper import Shipper
 from service.sinks.signatures import WebhookKeys, signed_text
-from service.sinks.sink import Sink
+from service.sinks.sink import Counts, Sink
 from service.sinks.sql import SqlSink
 from service.sinks.webhooks import WebhookSink
 
@@ -36,14 +38,28 @@ def create_sinks(settings: Settings, engine: AsyncEngine, keys: KeysInUse) -> li
     return sinks
 
 
+class Shippers:
+    """What brings events to all sinks, over connections of its own: requests wait for no batch."""
+
+    def __init__(self, redis: RedisClient, shippers: Sequence[Shipper]) -> None:
+        """Take over the client."""
+        self._redis = redis
+        self._shippers = shippers
+        self.names = [shipper.name for shipper in shippers]
+
+    async def run(self) -> None:
+        """Bring events on until it is cancelled; then close the connections."""
+        try:
+            await asyncio.gather(*(shipper.run() for shipper in self._shippers))
+        finally:
+            await self._redis.aclose()
+
+
 def create_shippers(
-    settings: Settings,
-    redis: RedisClient,
-    engine: AsyncEngine,
-    keys: KeysInUse,
-    counts: Counts,
-) -> Sequence[Shipper]:
+    settings: Settings, engine: AsyncEngine, keys: KeysInUse, counts: Counts
+) -> Shippers:
     """Create what brings events to each sink; none where no sink is set."""
+    redis = create_redis_client(settings, replicas=0)
     owner = os.urandom(16).hex().encode()
 
     def sign(digest: bytes) -> tuple[str, bytes] | None:
@@ -52,6 +68,5 @@ def create_shippers(
             return None
         return signing.active.kid, signing.active.sign(signed_text(digest))
 
-    return [
-        Shipper(redis, sink, owner, sign, counts) for sink in create_sinks(settings, engine, keys)
-    ]
+    sinks = create_sinks(settings, engine, keys)
+    return Shippers(redis, [Shipper(redis, sink, owner, sign, counts) for sink in sinks])

@@ -21,7 +21,7 @@ class FileSink:
 
     name = "file"
     from_oldest = True
-    at_once = 500
+    at_once = 200
     retries = Retries(timedelta(seconds=1), timedelta(minutes=1))
 
     def __init__(self, path: Path) -> None:

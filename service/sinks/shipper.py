@@ -1,7 +1,7 @@
 """Brings events from the streams to one sink: at least once, those of a user in order.
 
-Each stream is brought on by one process at a time, which has a lease on it. What has arrived is
-noted after it has, so a process that is killed in between leaves it to come again.
+Each stream is brought on by one process, which has a lease on it. What has arrived is noted after
+it has: a process that is killed in between leaves it to come again.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import random
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Protocol
 
 import structlog
 
@@ -17,7 +16,7 @@ from service.errors import StoreUnavailable
 from service.events.event import ALL_STREAMS, AuditEvent, read_entries, stream_of
 from service.redis.client import RedisClient
 from service.sinks.batch import Batch, Signer
-from service.sinks.sink import Sink, SinkFailed
+from service.sinks.sink import Counts, Sink, SinkFailed
 from service.sinks.state import LEASE, Progress, SinkState
 
 log = structlog.get_logger()
@@ -31,17 +30,11 @@ _ELSEWHERE = 2.0
 _SAFE = LEASE / 1000 * 2 / 3
 """Seconds after which a lease is prolonged, and within which something may be begun by it."""
 
+_AT_ONCE = 8
+"""Streams that are read at once: a reply that is too long would come too late."""
+
 _SIGN_EVERY = 60.0
 """Seconds between two signatures in a stream."""
-
-
-class Counts(Protocol):
-    """Where it is counted what becomes of events."""
-
-    def sent(self, sink: str, events: int) -> None: ...
-    def failed(self, sink: str) -> None: ...
-    def parked(self, sink: str) -> None: ...
-    def lag(self, sink: str, seconds: float) -> None: ...
 
 
 class _Stream:
@@ -79,6 +72,7 @@ class Shipper:
         self._counts = counts
         self._streams = [_Stream(bucket) for bucket in ALL_STREAMS]
         self._blind_since: float | None = None  # s since 1970
+        self._reads = asyncio.Semaphore(_AT_ONCE)
 
     @property
     def name(self) -> str:
@@ -170,9 +164,10 @@ class Shipper:
     async def _read(self, stream: _Stream) -> list[AuditEvent]:
         assert stream.progress  # noqa: S101  of a lease that is held
         name, cursor = stream_of(stream.bucket), stream.progress.cursor
-        reply = await self._redis.execute(
-            "XRANGE", name, f"({cursor}", "+", "COUNT", self._sink.at_once
-        )
+        async with self._reads:
+            reply = await self._redis.execute(
+                "XRANGE", name, f"({cursor}", "+", "COUNT", self._sink.at_once
+            )
         events = read_entries(stream.bucket, reply)
         stream.waiting_since = events[0].position.ms if events else None
         return events

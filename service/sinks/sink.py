@@ -1,4 +1,4 @@
-"""What a sink is."""
+"""What a sink is, and what is counted of it."""
 
 from datetime import timedelta
 from typing import Protocol
@@ -42,6 +42,15 @@ class Sink(Protocol):
 
     async def aclose(self) -> None:
         """Let go of files and connections."""
+
+
+class Counts(Protocol):
+    """Where it is counted what becomes of events."""
+
+    def sent(self, sink: str, events: int) -> None: ...
+    def failed(self, sink: str) -> None: ...
+    def parked(self, sink: str) -> None: ...
+    def lag(self, sink: str, seconds: float) -> None: ...
 
 
 class SinkFailed(Exception):
