@@ -99,7 +99,7 @@ def create_services(
         receipts=create_receipts(shared),
         guards=GuardStatuses(GuardLines(redis), shared.clock),
         presented_tokens=create_presented_tokens(shared),
-        metadata=oauth_metadata(settings.issuer),
+        metadata=oauth_metadata(settings.issuer, settings.public_url),
         api_keys=ApiKeys(ApiKeyStore(shared.engine), shared.rate_limits, shared.clock),
         security_log=SecurityLog(redis),
         jwks=lambda: keys.now.signing.jwks(),

@@ -17,9 +17,11 @@ class OAuthMetadata(msgspec.Struct, frozen=True, kw_only=True):
     grant_types_supported: tuple[str, ...] = ()
 
 
-def oauth_metadata(issuer: str) -> bytes:
-    """Spell the metadata of this issuer, whose name stands there exactly as it is set."""
-    root = issuer.rstrip("/")
+def oauth_metadata(issuer: str, root: str) -> bytes:
+    """Spell the metadata of this issuer, whose name stands there exactly as it is set.
+
+    `root` is the address before the paths of the service, without a slash at its end.
+    """
     return msgspec.json.encode(
         OAuthMetadata(
             issuer=issuer,

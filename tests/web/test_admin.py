@@ -12,6 +12,8 @@ from tools.testbed.service_process import PASSWORD
 
 from service.api_keys import tokens
 from service.api_keys.keys import SCOPES
+from service.errors import KeyServiceUnavailable
+from service.rate_limits import RateLimits
 from tests.operators.commands import command
 from tests.support.looking import ON_VALKEY, events
 from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autouse
@@ -234,6 +236,23 @@ async def test_pages(app: AdminApp) -> None:
         for path in ("users", "events"):
             answer = await client.get(f"/admin/{path}?{query}")
             assert (answer.status_code, error_of(answer)) == (400, "bad_request"), query
+
+
+async def test_while_the_keys_are_closed(app: AdminApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the limits is shown, and whoever is known ends sessions; nobody new is let in."""
+    user = (await sign_up(app))["user"]["id"]
+    (key, _), (other, _) = await new_key("users.read", "sessions.end"), await new_key("users.read")
+    client = app.client("admin", key)
+    assert (await client.get(f"/admin/users/{user}")).json()["limits"] == []
+
+    def closed(*_: object) -> bytes:
+        raise KeyServiceUnavailable("the digest key is not open yet")
+
+    monkeypatch.setattr(RateLimits, "subject", closed)
+    shown = await client.get(f"/admin/users/{user}")
+    assert (shown.status_code, shown.json()["limits"]) == (200, None)
+    assert (await client.post(f"/admin/users/{user}/logout", json=WHY)).json() == {"revoked": 1}
+    assert (await app.client("admin", other).get("/admin/users")).status_code == 503
 
 
 async def test_it_shows_what_the_command_shows(app: AdminApp, keys: RedisServer) -> None:

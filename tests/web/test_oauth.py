@@ -1,5 +1,6 @@
 """Metadata, revocation, introspection: as their RFCs say, and true of each token at once."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import PASSWORD
 
 from service.redis.keys import bucket
+from service.web.oauth_metadata import oauth_metadata
 from tests.operators.commands import command
 from tests.support.looking import ON_VALKEY
 from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autouse
@@ -100,6 +102,14 @@ async def test_metadata(client: Client) -> None:
         if name.endswith(("_endpoint", "_uri")):
             path = value.removeprefix(found["issuer"])
             assert (await client.http.get(path)).status_code in (200, 405), name
+
+
+def test_metadata_behind_a_path() -> None:
+    """The issuer stays as it is set; the addresses are those that a client reaches."""
+    found = json.loads(oauth_metadata("https://id.example/", "https://id.example/auth-service"))
+    assert found["issuer"] == "https://id.example/"
+    assert found["jwks_uri"] == "https://id.example/auth-service/.well-known/jwks.json"
+    assert found["revocation_endpoint"] == "https://id.example/auth-service/oauth/revoke"
 
 
 async def test_what_is_said_of_a_good_token(client: Client) -> None:

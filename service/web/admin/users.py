@@ -3,7 +3,14 @@
 from litestar import delete, get, post
 
 from service.accounts.user_rows import User
-from service.errors import InvalidField, MailOff, Overloaded, RevocationUnconfirmed, UserNotFound
+from service.errors import (
+    InvalidField,
+    KeyServiceUnavailable,
+    MailOff,
+    Overloaded,
+    RevocationUnconfirmed,
+    UserNotFound,
+)
 from service.web.admin.bodies import (
     AccountDetailsBody,
     AccountsBody,
@@ -56,8 +63,11 @@ async def list_users(request: AdminRequest) -> AccountsBody:
 )
 async def show_user(request: AdminRequest, id: str) -> AccountDetailsBody:
     """Show an account with its living sessions and the limits that it has reached."""
-    does = request.does
-    return details_body(await does.lookup.details(await _user(request, id), does.limits))
+    does, user = request.does, await _user(request, id)
+    try:
+        return details_body(await does.lookup.details(user, does.limits))
+    except KeyServiceUnavailable:  # all but the limits can be told
+        return details_body(await does.lookup.details(user, None))
 
 
 @post(
