@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from service.errors import (
     AccountDisabled,
+    EmailNotVerified,
     InvalidCode,
     InvalidCredentials,
     InvalidPassword,
@@ -46,6 +47,7 @@ _EVENTS: dict[type[ServiceError], _Told] = {
     InvalidCredentials: _Told("user.passwordFailed"),
     InvalidPassword: _Told("user.passwordFailed"),
     AccountDisabled: _Told("user.loginRefused", "reason", "disabled"),
+    EmailNotVerified: _Told("user.loginRefused", "reason", "unverified"),
     InvalidCode: _Told("twoFA.codeFailed"),
 }
 """What is told of an error. `ChallengeFailed` is not here: the script that counts it tells it."""

@@ -47,3 +47,15 @@ def test_what_scripts_emit_is_a_type() -> None:
     }
     assert emitted
     assert emitted <= _listed()
+
+
+def test_the_page_lists_the_doors() -> None:
+    """Each call that tells of its refusals is named there, by the name that its events have."""
+    code = "".join(
+        path.read_text(encoding="utf-8") for path in (REPOSITORY / "service/web").rglob("*.py")
+    )
+    doors = set(re.findall(r'^@telling\("([^"]+)"\)', code, re.MULTILINE))
+    page = (REPOSITORY / "docs/events.md").read_text(encoding="utf-8")
+    listed = page.partition("`door` is the call that refused: ")[2].partition("How somebody")[0]
+    assert set(re.findall(r"`([^`]+)`", listed)) == doors
+    assert len(doors) >= 13

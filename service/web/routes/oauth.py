@@ -110,6 +110,7 @@ async def list_providers(request: JsonRequest) -> ProvidersBody:
         body=True,
     ),
 )
+@telling("provider.start")
 async def start(
     request: JsonRequest, provider: str, data: ProviderStartBody
 ) -> ProviderStartedBody:

@@ -61,6 +61,7 @@ class ResetRequestBody(Body, frozen=True):
     response_description="A link is mailed, if an account has this address",
     responses=failures(TooManyAttempts, StoreUnavailable, RevocationUnconfirmed, body=True),
 )
+@telling("password.resetRequest")
 async def request_reset(request: JsonRequest, data: ResetRequestBody) -> MailedBody:
     """Mail a link to an account's address. One answer for everybody, in the same time.
 
