@@ -122,6 +122,8 @@ def describe(routes: Sequence[HTTPRouteHandler], about: About) -> dict[str, Any]
     document["servers"] = [{"url": about.root_path or "/"}]
     schemas = document["components"]["schemas"]
     schema_fields.complete(schemas, cookies=about.cookies, password_min=about.password_min)
+    if about.cookies:
+        schema_fields.add_cookie_mode(document["paths"])
     return document
 
 

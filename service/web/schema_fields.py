@@ -42,6 +42,19 @@ _CHOSEN = {
 }
 """Fields with a password to be."""
 
+_NOTHING = {"description": ""}
+_SESSION_MODE = {
+    "name": "X-Session-Mode",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "`cookie`: the refresh token is answered as a cookie and is not in the body",
+}
+_SET_COOKIE = {
+    "schema": {"type": "string"},
+    "description": "In cookie mode: `__Host-openshow_refresh`, or its end",
+}
+
 _TEXT = {"type": "string", "minLength": 1, "examples": ["osr_…"]}
 
 
@@ -76,6 +89,17 @@ def complete(schemas: dict[str, _Schema], *, cookies: bool, password_min: int) -
     if "ReauthenticateBody" in schemas:  # one of them, not both
         proofs = [{"required": ["password"]}, {"required": ["code"]}]
         schemas["ReauthenticateBody"]["oneOf"] = proofs
+
+
+def add_cookie_mode(paths: dict[str, dict[str, _Schema]]) -> None:
+    """Describe header and cookie of the calls that know cookie mode."""
+    for operation in (each for methods in paths.values() for each in methods.values()):
+        if "`origin_not_allowed`" not in operation["responses"].get("403", _NOTHING)["description"]:
+            continue
+        operation.setdefault("parameters", []).append(_SESSION_MODE)
+        for status, response in operation["responses"].items():
+            if status in ("200", "201", "204"):
+                response["headers"] |= {"Set-Cookie": _SET_COOKIE}
 
 
 def _field(schemas: dict[str, _Schema], body: str, name: str) -> _Schema:

@@ -56,6 +56,19 @@ async def test_a_new_account_and_back_again(app: App) -> None:
     assert again.json()["user"]["email"] == email
 
 
+async def test_in_cookie_mode(app: App) -> None:
+    """The refresh token is a cookie and not in the body, for a new account and for one that is."""
+    app.http.headers["X-Session-Mode"] = "cookie"
+    subject, email = new_subject(), new_email()
+    for status in (201, 200):
+        answer = await app.log_in(subject, email)
+        assert answer.status_code == status
+        assert "refreshToken" not in answer.json()
+        assert answer.headers["set-cookie"].startswith("openshow_refresh=osr_")
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["content-type"] == "application/json"
+
+
 async def test_subjects_and_issuers_make_whom_they_mean(app: App) -> None:
     """Neither another subject nor the same of another issuer is the same person."""
     subject = new_subject()

@@ -335,6 +335,20 @@ async def test_a_page_of_another_site_is_told_why(far: httpx.AsyncClient) -> Non
     assert tokens.json()["refreshToken"]
 
 
+async def test_the_document_says_so(near: httpx.AsyncClient, http: httpx.AsyncClient) -> None:
+    """Header and cookie at the calls that know them, and a token that may be left out; else not."""
+    document = (await near.get("/schema/openapi.json")).json()
+    refresh = document["paths"]["/auth/refresh"]["post"]
+    assert "X-Session-Mode" in {parameter["name"] for parameter in refresh["parameters"]}
+    assert "Set-Cookie" in refresh["responses"]["200"]["headers"]
+    assert "Set-Cookie" in document["paths"]["/auth/logout"]["post"]["responses"]["204"]["headers"]
+    assert document["components"]["schemas"]["RefreshBody"]["required"] == []
+    without = (await http.get("/schema/openapi.json")).json()
+    assert "X-Session-Mode" not in str(without)
+    for name in ("RefreshBody", "LogoutBody", "ReauthenticateBody"):
+        assert without["components"]["schemas"][name]["required"] == ["refreshToken"]
+
+
 async def test_off_by_default(http: httpx.AsyncClient) -> None:
     """The header means nothing, and a cookie is not looked at."""
     person = await sign_up(http)

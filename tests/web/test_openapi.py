@@ -149,6 +149,7 @@ def test_headers_are_documented(document: Any) -> None:
             assert ("WWW-Authenticate" in headers) == (status == "401")
             assert ("Retry-After" in headers) == (status in ("429", "503") and is_error)
             if "TokenPair" in str(response) or "SignedIn" in str(response):
+                assert ("403", "origin_not_allowed") in documented_codes(operation), call
                 assert response["headers"]["Cache-Control"]["schema"]["const"] == "no-store", call
 
 

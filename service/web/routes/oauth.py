@@ -185,6 +185,7 @@ async def _received(request: JsonRequest, provider: str, encoded: bytes) -> Resp
         EmailRequired,
         SignupDisabled,
         AccountDisabled,
+        OriginNotAllowed,
         LinkRequired,
         AlreadyLinked,
         OriginNotAllowed,

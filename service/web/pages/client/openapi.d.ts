@@ -161,6 +161,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/auth/email/change/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Confirm another address by a link
+         * @description Give the account the address to which the link was mailed. The old one can undo it.
+         */
+        post: operations["AuthEmailChangeConfirmConfirmChange"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/email/change/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Undo a change of the address by a link
+         * @description Give the account its address of before, for 72 hours after a change.
+         */
+        post: operations["AuthEmailChangeUndoUndoChange"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/email/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Verify an address by a link
+         * @description Verify the address to which the link was mailed, once, from whatever device.
+         */
+        post: operations["AuthEmailVerifyVerifyEmail"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/auth/login": {
         parameters: {
             query?: never;
@@ -543,6 +603,8 @@ export interface paths {
         /**
          * Sign up
          * @description Create an account and open its first session.
+         *
+         *     With `SERVICE_EMAIL_VERIFICATION=required` the answer is 202, whosever the address is.
          */
         post: operations["AuthSignupSignup"];
         delete?: never;
@@ -790,6 +852,10 @@ export interface components {
              * @example tulip anvil harbour nine
              */
             password: string;
+        };
+        /** EmailTokenBody */
+        EmailTokenBody: {
+            token: string;
         };
         /** EnabledBody */
         EnabledBody: {
@@ -1132,6 +1198,15 @@ export interface components {
             id: string;
             twoFA: components["schemas"]["TwoFactorBody"];
         };
+        /** VerificationBody */
+        VerificationBody: {
+            /** @default true */
+            verificationRequired: boolean;
+        };
+        /** VerifiedBody */
+        VerifiedBody: {
+            user: components["schemas"]["UserBody"];
+        };
         /** VerifyBody */
         VerifyBody: {
             /**
@@ -1324,10 +1399,85 @@ export interface operations {
             };
         };
     };
-    AuthLoginLogin: {
+    AuthEmailChangeConfirmConfirmChange: {
         parameters: {
             query?: never;
             header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EmailTokenBody"];
+            };
+        };
+        responses: {
+            /** @description The account has that address; all sessions but the one that asked ended */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VerifiedBody"];
+                };
+            };
+        };
+    };
+    AuthEmailChangeUndoUndoChange: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EmailTokenBody"];
+            };
+        };
+        responses: {
+            /** @description The address of before counts; sessions have ended, the password is void */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VerifiedBody"];
+                };
+            };
+        };
+    };
+    AuthEmailVerifyVerifyEmail: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EmailTokenBody"];
+            };
+        };
+        responses: {
+            /** @description The address is verified */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VerifiedBody"];
+                };
+            };
+        };
+    };
+    AuthLoginLogin: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `cookie`: the refresh token is answered as a cookie and is not in the body */
+                "X-Session-Mode"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1360,7 +1510,10 @@ export interface operations {
     AuthLogin2FaLoginSecondStep: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description `cookie`: the refresh token is answered as a cookie and is not in the body */
+                "X-Session-Mode"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1387,6 +1540,8 @@ export interface operations {
             header?: {
                 /** @description `wait=N` (1 to 5 seconds), `receipt`, or both (RFC 7240) */
                 Prefer?: string;
+                /** @description `cookie`: the refresh token is answered as a cookie and is not in the body */
+                "X-Session-Mode"?: string;
             };
             path?: never;
             cookie?: never;
@@ -1612,7 +1767,10 @@ export interface operations {
     AuthOauthCompleteComplete: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description `cookie`: the refresh token is answered as a cookie and is not in the body */
+                "X-Session-Mode"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1677,6 +1835,8 @@ export interface operations {
             header?: {
                 /** @description `wait=N` (1 to 5 seconds), `receipt`, or both (RFC 7240) */
                 Prefer?: string;
+                /** @description `cookie`: the refresh token is answered as a cookie and is not in the body */
+                "X-Session-Mode"?: string;
             };
             path?: never;
             cookie?: never;
@@ -1723,7 +1883,10 @@ export interface operations {
     AuthReauthenticateReauthenticate: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description `cookie`: the refresh token is answered as a cookie and is not in the body */
+                "X-Session-Mode"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1747,7 +1910,10 @@ export interface operations {
     AuthRefreshRefresh: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description `cookie`: the refresh token is answered as a cookie and is not in the body */
+                "X-Session-Mode"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1814,7 +1980,10 @@ export interface operations {
     AuthSignupSignup: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description `cookie`: the refresh token is answered as a cookie and is not in the body */
+                "X-Session-Mode"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1831,6 +2000,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SignedInBody"];
+                };
+            };
+            /** @description A mail says how it goes on */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VerificationBody"];
                 };
             };
         };
