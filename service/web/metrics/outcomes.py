@@ -41,7 +41,7 @@ _SUCCESS, _NEEDS_CODE = "success", "second_factor_needed"
 _OTHER = "error"
 """The outcome of a failure without a code: the process has failed, or was stopped."""
 
-_OPERATOR = "operator"
+_OPERATOR, _PROVIDER = "operator", "provider"
 
 _Door = tuple[Counter, tuple[str, ...]]
 
@@ -67,8 +67,6 @@ _OPENINGS = {
     ("/auth/signup", 201): "signup",
     ("/auth/login", 200): "login",
     ("/auth/login/2fa", 200): "second_factor",
-    ("/auth/oauth/complete", 200): "provider",
-    ("/auth/oauth/complete", 201): "provider",
     ("/auth/password/change", 200): "password_change",
 }
 _ENDINGS = {
@@ -104,7 +102,7 @@ def _begin_at_zero() -> None:
     for counter, labels in _DOORS.values():
         for outcome in _EXPECTED[counter]:
             counter.labels(*labels, outcome)
-    for by in _OPENINGS.values():
+    for by in (*_OPENINGS.values(), _PROVIDER):
         _OPENED.labels(by)
     for reason in (*_ENDINGS.values(), *_REASONS, _OPERATOR):
         _ENDED.labels(reason)
@@ -124,6 +122,11 @@ def counters_of(route: str, method: str, status: int, code: str) -> tuple[Counte
     if (reason := _ENDINGS.get((route, status, code))) is not None:
         found.append(_ENDED.labels(reason))
     return tuple(found)
+
+
+def opened_by_provider() -> None:
+    """Count a session that was opened by a login at a provider: a link has the same status."""
+    _OPENED.labels(_PROVIDER).inc()
 
 
 def ended(reason: str, sessions: int) -> None:

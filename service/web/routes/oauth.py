@@ -29,6 +29,7 @@ from service.errors import (
 from service.web.authentication import PUBLIC
 from service.web.cookies import wants_cookie, with_tokens
 from service.web.forms import fields_of, form_of
+from service.web.metrics.outcomes import opened_by_provider
 from service.web.requests import JsonRequest, origin_of
 from service.web.responses import RouteResponse
 from service.web.routes.accounts import ChallengeBody
@@ -206,6 +207,7 @@ async def complete(request: JsonRequest, data: CompleteBody) -> Response[SignedI
     by_cookie = await wants_cookie(request)
     outcome = await authentication.complete(data.grant, data.code_verifier, origin_of(request))
     if isinstance(outcome, LoggedIn):
+        opened_by_provider()
         status = 201 if isinstance(outcome, SignedUp) else 200
         body = with_tokens(request, signed_in_body(outcome), outcome.tokens, by_cookie)
         return RouteResponse(body, status_code=status, media_type=None)
