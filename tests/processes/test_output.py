@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 import httpx
 import pytest
+from tools.testbed.forked import run_command
 from tools.testbed.ports import free_port
 
 from tests.processes.program import REPOSITORY, Program, is_alive, server_pid, wait_until
@@ -235,7 +236,8 @@ def test_a_command_ends_as_it_does_whoever_reads(
         )
         return done.returncode, done.stderr.splitlines()
 
-    assert run("migrate") == (0, [])
+    made = run_command(["migrate"], given)
+    assert (made.returncode, made.stderr) == (0, "")
     assert run("keys", command) == (0, [])
     reader, writer = os.pipe()
     os.close(reader)
