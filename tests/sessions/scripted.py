@@ -86,7 +86,8 @@ class Scripted:
         now = self.clock.now
         usual: dict[str, Any] = {
             "session_id": sid(number), "session_hex": sid(number).hex(),
-            "token_digest": digest(number), "authentication": b"\1", "device": DEVICE,
+            "token_digest": digest(number), "authentication": b"\1", "proof_flags": 0,
+            "device": DEVICE,
             "idle_life": HOUR, "absolute_life": DAY, "most": 50, "event": "user.loggedIn",
             "read": "", "noted": b"", "clock": now, "valid_until": now + HOUR,
             "feed_life": FEED_LIFE,
