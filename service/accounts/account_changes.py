@@ -17,7 +17,7 @@ from service.accounts.passwords import PasswordHash
 from service.accounts.versions import step
 from service.clock import milliseconds
 from service.database.engine import store_errors
-from service.database.tables import recovery_codes, users
+from service.database.tables import former_addresses, recovery_codes, users
 
 _NEXT = users.c.version + bindparam("step")
 
@@ -69,6 +69,9 @@ _VERSION = select(users.c.version).where(users.c.id == bindparam("user_id"))
 # A row is locked before what hangs on it is deleted, so that nobody adds to it meanwhile.
 _LOCK = update(users).where(users.c.id == bindparam("user_id")).values(version=_NEXT)
 _FORGET_CODES = delete(recovery_codes).where(recovery_codes.c.user_id == bindparam("user_id"))
+_FORGET_ADDRESSES = delete(former_addresses).where(
+    former_addresses.c.user_id == bindparam("user_id")
+)
 _DELETE = delete(users).where(users.c.id == bindparam("user_id"))
 
 
@@ -136,6 +139,7 @@ class AccountChanges:
             async with self._engine.begin() as connection:
                 await connection.execute(_LOCK, {"user_id": user_id, "step": step()})
                 await connection.execute(_FORGET_CODES, {"user_id": user_id})
+                await connection.execute(_FORGET_ADDRESSES, {"user_id": user_id})
                 return (await connection.execute(_DELETE, {"user_id": user_id})).rowcount == 1
 
     async def _change(

@@ -7,12 +7,14 @@ import msgspec
 from service.accounts import emails
 from service.accounts.user_rows import User
 from service.authentication.password_attempts import account_subject, noted_of
+from service.mail.outbox import sent_to
 from service.rate_limits import Counter, RateLimits
 from service.redis.client import RedisClient
 from service.redis.keys import bucket
 from service.sessions.refresh_tokens import SESSION_ID
 from service.twofactor.limits import CodeCounters
 
+_MAILS = ("reset", "verify", "change", "account_exists")
 _CALLS = ("enable", "reauthenticate")
 
 
@@ -58,13 +60,14 @@ class AccountLimits:
         await self._forgive_calls_in_scripts(user.id)
 
     async def _forgive_calls_in_scripts(self, user_id: bytes) -> None:
-        """Forget the calls that `sessions/rate_limit.lua` has counted."""
+        """Forget the calls that `sessions/rate_limit.lua` has counted, and the mails."""
         names = bucket(user_id)
         index = await self._redis.execute("HGETALL", names.index + user_id)
         session_ids = [name for name in index[::2] if len(name) == SESSION_ID]
         rotations = [names.attempts + b"refresh:" + session_id for session_id in session_ids]
         everywhere = names.attempts + b"logout-all:" + user_id.hex().encode()
-        await self._redis.change("DEL", everywhere, *rotations)
+        mails = [names.attempts + sent_to(user_id, each) for each in _MAILS]
+        await self._redis.change("DEL", everywhere, *mails, *rotations)
 
     def _of_user(self, user: User) -> dict[str, Counter]:
         exports = self._rate_limits.of_user(self._rate_limits.limits.exports, user.id)

@@ -98,7 +98,7 @@ class Outbox:
             origin,
             box=keys.mail,
             ticket_key=ticket.key if ticket else keys.ticket + b"none:" + user_id,
-            sent_key=keys.attempts + f"mails:{limit.name}:{user_id.hex()}".encode(),
+            sent_key=keys.attempts + sent_to(user_id, limit.name),
             message_id=sealed if to_nobody else message.id,
             message=b"" if to_nobody else sealed,
             record=ticket.record if ticket else b"",
@@ -119,3 +119,8 @@ class Outbox:
             self.count(message.kind, "queued")
             self.on_kept(bucket_number(user_id))
         return moment(rest[0])
+
+
+def sent_to(user_id: bytes, purpose: str) -> bytes:
+    """Name the list of when a user got mails of a purpose, behind the prefix of such lists."""
+    return f"mails:{purpose}:{user_id.hex()}".encode()
