@@ -5,6 +5,7 @@ The events of a batch, then the batch itself, which has the key `batch`. On disk
 
 import asyncio
 import os
+import select
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from service.sinks.batch import Batch
 from service.sinks.sink import Retries, SinkFailed
 
 STDOUT = "-"
+
+_PATIENCE = 2.0
+"""Seconds that a line waits for somebody who reads standard output."""
 
 
 class FileSink:
@@ -54,6 +58,8 @@ class FileSink:
     def _write(self, lines: list[bytes]) -> None:
         if str(self._path) == STDOUT:
             for line in lines:  # a line at a time: short enough that a pipe takes it in one piece
+                if not select.select([], [1], [], _PATIENCE)[1]:
+                    raise TimeoutError("nobody reads standard output")
                 _write_all(1, line + b"\n")
             return
         file = self._opened()

@@ -18,7 +18,7 @@ from service.sinks.sql import SqlSink, batches_of
 from service.sinks.state import SinkState
 from service.sinks.verifying import Copy, Report
 from tests.events.conftest import write
-from tests.sinks.shipping import KEYS, bring, shipper
+from tests.sinks.shipping import KEYS, Told, bring, shipper
 from tests.support.looking import ON_VALKEY
 
 pytestmark = ON_VALKEY
@@ -176,6 +176,32 @@ async def test_a_file_that_cannot_be_written(
     found = [json.loads(line)["id"] for line in lines if b'"batch"' not in line]
     assert found == ids
     assert (await checked(redis, lines)).faults == []
+
+
+async def test_standard_output(
+    keys: RedisServer, redis: RedisClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The same lines, and the same chain."""
+    ids = [write(keys, USERS[0], "x") for _ in range(3)]
+    one = shipper(redis, FileSink(Path("-")))
+    await bring(one)
+    await one.aclose()
+    lines = capfd.readouterr().out.encode().splitlines()
+    assert [json.loads(line).get("id") for line in lines] == [*ids, None]
+    assert (await checked(redis, lines)).faults == []
+
+
+async def test_nobody_reads_standard_output(
+    keys: RedisServer, redis: RedisClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then nothing hangs, and nothing counts as arrived."""
+    write(keys, USERS[0], "x")
+    monkeypatch.setattr("service.sinks.files.select.select", lambda *_: ([], [], []))
+    told = Told()
+    one = shipper(redis, FileSink(Path("-")), told=told)
+    await bring(one)
+    await one.aclose()
+    assert told.of == {"failed": 1}
 
 
 async def test_the_table(keys: RedisServer, redis: RedisClient, engine: AsyncEngine) -> None:
