@@ -49,7 +49,7 @@ async def test_how_far_ahead_a_token_may_expire(
     """A minute more than a life; past it the log says why, once a minute, without the token."""
     guard = await guards.start()
     assert await settled(guard, minted(ahead=55)) == "accepted"
-    assert not caplog.records
+    assert "clock is ahead" not in caplog.text
     for ahead in (65, 1200, 40 * 86_400):
         token = minted(ahead)
         assert await refuses(guard, token)
