@@ -69,8 +69,9 @@ class SqliteStore:
         self._file = directory / "service.db"
         self.url = "sqlite:///" + quote(str(self._file))
         self.settings = {"SERVICE_DATABASE_URL": self.url}
-        self._file.touch(0o600)
-        self._file.write_bytes(_migrated())
+        if not self._file.exists():  # else it is that of another one, with all that is in it
+            self._file.touch(0o600)
+            self._file.write_bytes(_migrated())
 
     def open(self) -> AsyncEngine:
         return open_database(self.url)

@@ -315,7 +315,7 @@ async def test_keys_are_managed_on_a_unix_socket_only(keys: RedisServer, tmp_pat
         made = await client.post(
             "/admin/api-keys", json=body | {"expiresAt": "2030-01-01T00:00:00.000Z"}
         )
-        assert made.status_code == 201
+        assert made.status_code == 201, made.text
         assert made.headers["cache-control"] == "no-store"
         new = made.json()
         assert new["key"].startswith("osk_")
