@@ -15,6 +15,7 @@ which alone tells whether keys lie together, and Redis or Sentinels. `--all-serv
 """
 
 import gc
+import logging
 import os
 import ssl
 from collections import defaultdict
@@ -167,6 +168,15 @@ def _redis(item: pytest.Item) -> str | None:
 
 def _test(item: pytest.Item) -> tuple[Path, str]:
     return item.path, getattr(item, "originalname", item.name)
+
+
+@pytest.fixture(autouse=True)
+def root_level() -> Iterator[None]:
+    """Take back the level that an app has set for all loggers, as a new one of Litestar does."""
+    root = logging.getLogger()
+    before = root.level
+    yield
+    root.setLevel(before)
 
 
 @pytest.fixture(scope="session", params=[*available(), *TOPOLOGIES])
