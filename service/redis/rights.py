@@ -50,7 +50,7 @@ LOADING_LINE = "user default off resetpass ~* &* +@all"
 
 def commands_written() -> set[str]:
     """Return the names of the commands that `default` must be allowed."""
-    return {*_WRITTEN, "DEL", "UNLINK", "SELECT"}
+    return {*_WRITTEN, "DEL", "UNLINK", "SELECT", "XGROUP"}
 
 
 def _questions() -> list[tuple[Argument, ...]]:
