@@ -12,7 +12,9 @@ from tools.testbed.waiting import wait_until
 
 from service import app
 from service.web.addresses import TrustedProxies
+from service.web.front_page import ROUTES as FRONT
 from service.web.middleware import RequestMiddleware
+from service.web.pages.routes import ROUTES as PAGES
 from tests.support.log_state import configured
 from tests.web.wire import Wire
 
@@ -195,7 +197,8 @@ async def test_no_secret_is_logged(service: ServiceProcess, person: Person, wire
     log = service.output()
     for secret in ("SeCrEt", person.email, *list(person.tokens.values())[:2]):
         assert str(secret) not in log
-    known = {path.replace(":str}", "}") for handler in app._ROUTES for path in handler.paths}
+    handlers = [*app._ROUTES, *app._MAILING, *FRONT, *PAGES]
+    known = {path.replace(":str}", "}") for handler in handlers for path in handler.paths}
     assert {line["route"] for line in lines(service) if line["event"] == "request"} <= known | {"-"}
 
 
