@@ -10,14 +10,25 @@ All may raise `StoreUnavailable`.
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Boolean, Delete, Update, bindparam, case, delete, func, select, update
+from sqlalchemy import (
+    Boolean,
+    Delete,
+    Update,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.accounts.passwords import PasswordHash
 from service.accounts.versions import step
 from service.clock import milliseconds
 from service.database.engine import store_errors
-from service.database.tables import former_addresses, recovery_codes, users
+from service.database.tables import former_addresses, identities, recovery_codes, users
 
 _NEXT = users.c.version + bindparam("step")
 
@@ -69,6 +80,14 @@ _VERSION = select(users.c.version).where(users.c.id == bindparam("user_id"))
 # A row is locked before what hangs on it is deleted, so that nobody adds to it meanwhile.
 _LOCK = update(users).where(users.c.id == bindparam("user_id")).values(version=_NEXT)
 _FORGET_CODES = delete(recovery_codes).where(recovery_codes.c.user_id == bindparam("user_id"))
+_FORGET_IDENTITIES_OF_BEFORE = delete(identities).where(
+    identities.c.user_id == bindparam("user_id"),
+    exists().where(
+        users.c.id == bindparam("user_id"), users.c.email_verified_at == bindparam("now")
+    ),
+)
+"""Where this very change verifies the address: who made the account need not be who has it,
+and may have left a way in."""
 _FORGET_ADDRESSES = delete(former_addresses).where(
     former_addresses.c.user_id == bindparam("user_id")
 )
@@ -99,8 +118,9 @@ class AccountChanges:
     ) -> int | None:
         """Store `new`, and let no session count that was opened before.
 
-        `verified`: whoever sets it has read a mail to the account's address. Returns the row's
-        version, or `None`, and nothing is changed: `old` is not what is stored.
+        `verified`: whoever sets it has read a mail to the account's address; where that is the
+        first time, identities at providers go. Returns the row's version, or `None`, and nothing is
+        changed: `old` is not what is stored.
         """
         change = {
             "user_id": user_id,
@@ -116,6 +136,8 @@ class AccountChanges:
             async with self._engine.begin() as connection:
                 if (await connection.execute(_SET_PASSWORD, change)).rowcount == 0:
                     return None
+                if verified:
+                    await connection.execute(_FORGET_IDENTITIES_OF_BEFORE, change)
                 return int((await connection.execute(_VERSION, {"user_id": user_id})).scalar_one())
 
     async def disable(self, user_id: bytes, now: datetime) -> RowChange | None:

@@ -8,7 +8,9 @@ from service.openid.jose import Unverified, check_audience, check_subject, check
 from service.openid.metadata import Metadata
 
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
-_KIND = "logout+jwt"
+_KINDS = frozenset({"logout+jwt", "jwt", ""})
+"""The first is recommended (section 2.4), and many providers send none. No other token of theirs
+has the claim `events`, which is what tells it."""
 _LONGEST_ID = 255
 OLDEST = 600.0
 """Seconds since a logout token was issued after which it is refused, whatever its `exp` says."""
@@ -34,8 +36,8 @@ def check(token: Unverified, metadata: Metadata, client_id: str, now: float) -> 
         TokenInvalid
     """
     claims = token.claims
-    if kind_of(token) != _KIND:
-        raise TokenInvalid("it is no logout+jwt")
+    if kind_of(token) not in _KINDS:
+        raise TokenInvalid("it is a token of another kind")
     issuer = metadata.issuer_of(claims)
     if claims.get("iss") != issuer:
         raise TokenInvalid("it is another issuer's")

@@ -88,6 +88,26 @@ async def test_what_a_take_over_ends(
     assert await AccountChanges(engine).set_password(ann.id, now.password, HASH, NOW)
 
 
+async def test_a_password_by_the_first_mail_that_is_read(
+    identities: ProviderIdentities, engine: AsyncEngine, ann: User
+) -> None:
+    """Whoever has made the account may not be who has the address: they lose their way in. By a
+    printed link nobody has read a mail, and a later one tells nothing new."""
+    changes, users = AccountChanges(engine), Users(engine)
+    assert await identities.join(ann, GITHUB, NOW, kind="link")
+    for verified, later, left in ((False, 0, [GITHUB]), (True, 1, []), (True, 2, [GOOGLE])):
+        now = NOW + timedelta(seconds=later)
+        if later == 2:
+            read = await users.credentials(ann.id)
+            assert read is not None
+            assert await identities.join(read.user, GOOGLE, now, kind="link")
+        stored = await users.credentials(ann.id)
+        assert stored is not None
+        assert await changes.set_password(ann.id, stored.password, HASH, now, verified=verified)
+        found = [await identities.user_of(each) == ann.id for each in (GITHUB, GOOGLE)]
+        assert found == [each in left for each in (GITHUB, GOOGLE)]
+
+
 async def test_unlinking(identities: ProviderIdentities, engine: AsyncEngine, ann: User) -> None:
     """All of the provider's; the last way in stays, and a row that has changed is read again."""
 

@@ -71,8 +71,6 @@ OTHER = Key("other")
 UNDER_THE_SAME_NAME = Key("first")
 
 WRONG: dict[str, dict[str, Any]] = {
-    "no typ": {"header_typ": None},
-    "typ of a JWT": {"header_typ": "JWT"},
     "typ of an access token": {"header_typ": "at+jwt"},
     "no events": {"events": None},
     "another event": {"events": {"https://example.com/other": {}}},
