@@ -171,7 +171,7 @@ async def test_cancelling_leaves_no_secret(visitor: Visitor) -> None:
 async def test_with_the_keyboard_alone(visitor: Visitor) -> None:
     """Sign up, enrol, keep the codes and sign out with Tab, Enter and typing."""
     ada, keyboard = visitor, visitor.page.keyboard
-    await ada.tab_to("#sign-in .aside a")
+    await ada.tab_to("#sign-in .aside a[href='#sign-up']")
     await keyboard.press("Enter")
     await ada.sees("#sign-up")
     await ada.has_focus("sign-up-email")

@@ -65,7 +65,7 @@ async def states(ada: Visitor) -> AsyncIterator[str]:
     await ada.read_codes()
     yield "recovery codes"
     await ada.press("I have saved them")
-    for summary in await ada.page.locator("summary").all():
+    for summary in await ada.page.locator("summary:visible").all():
         await summary.click()
         yield "on"
     await ada.sign_out()
