@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from service.cli import account_texts as texts
 from service.clock import system_clock, timestamp
-from service.confirmations.lines import GuardLines
+from service.confirmations.guard_positions import GuardPositions
 from service.confirmations.status import GuardStatus, GuardStatuses
 from service.embedded.client import server_url
 from service.errors import StartupError, StoreUnavailable
@@ -33,7 +33,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
 
 async def _carry_out(settings: Settings, options: argparse.Namespace) -> int:
     redis = RedisClient(settings.redis_url or server_url(settings.data_dir))
-    statuses = GuardStatuses(GuardLines(redis), system_clock)
+    statuses = GuardStatuses(GuardPositions(redis), system_clock)
     try:
         while True:
             found = await statuses.all()

@@ -22,7 +22,7 @@ from service.composition.shared import (
     create_sessions,
     create_tickets,
 )
-from service.confirmations.lines import GuardLines
+from service.confirmations.guard_positions import GuardPositions
 from service.confirmations.status import GuardStatuses
 from service.events.reading import EventReader
 from service.keyring.keys import KeysInUse
@@ -117,6 +117,6 @@ def _operations(
         exports=AccountExports(redis, users, ProviderIdentities(engine), system_clock),
         api_keys=ApiKeyAdministration(redis, ApiKeyStore(engine), system_clock),
         events=EventReader(redis),
-        guards=GuardStatuses(GuardLines(redis), system_clock),
+        guards=GuardStatuses(GuardPositions(redis), system_clock),
         notices=notices,
     )

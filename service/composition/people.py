@@ -28,7 +28,7 @@ from service.composition.mailing import (
 from service.composition.oauth import create_presented_tokens
 from service.composition.providers import create_provider_services
 from service.composition.shared import Shared
-from service.confirmations.lines import GuardLines
+from service.confirmations.guard_positions import GuardPositions
 from service.confirmations.status import GuardStatuses
 from service.confirmations.waiting import Confirmations
 from service.events.security_log import SecurityLog
@@ -95,9 +95,9 @@ def create_services(
         ),
         sessions=shared.sessions,
         access_tokens=shared.access_tokens,
-        confirmations=Confirmations(GuardLines(redis)),
+        confirmations=Confirmations(GuardPositions(redis)),
         receipts=create_receipts(shared),
-        guards=GuardStatuses(GuardLines(redis), shared.clock),
+        guards=GuardStatuses(GuardPositions(redis), shared.clock),
         presented_tokens=create_presented_tokens(shared),
         metadata=oauth_metadata(settings.issuer, settings.public_url),
         api_keys=ApiKeys(ApiKeyStore(shared.engine), shared.rate_limits, shared.clock),

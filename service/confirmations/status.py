@@ -7,7 +7,7 @@ import msgspec
 import structlog
 
 from service.clock import Clock, timestamp
-from service.confirmations.lines import GuardLines, Line
+from service.confirmations.guard_positions import GuardPositions, GuardReport
 from service.errors import StoreUnavailable
 from service.redis.keys import GUARD_LIFE
 
@@ -16,7 +16,7 @@ log = structlog.get_logger()
 _EVERY = 5.0
 _SHOWN = 4
 """Bytes of a guard's id that tell guards of one pod apart. Who knows the whole id could write its
-line."""
+report."""
 
 
 class GuardStatus(msgspec.Struct, frozen=True, rename="camel"):
@@ -46,17 +46,17 @@ class GuardStatus(msgspec.Struct, frozen=True, rename="camel"):
 class GuardStatuses:
     """Looks at all guards. May raise `StoreUnavailable`."""
 
-    def __init__(self, lines: GuardLines, clock: Clock) -> None:
-        self._lines = lines
+    def __init__(self, positions: GuardPositions, clock: Clock) -> None:
+        self._positions = positions
         self._clock = clock
         self.last: list[GuardStatus] = []
         """What the last look of `run` has found."""
 
     async def all(self) -> list[GuardStatus]:
         """Tell how each guard is that has said something in the last 15 s, by pod."""
-        newest = await self._lines.numbers()  # before the lines: nobody is behind what came since
-        lines = await self._lines.all(GUARD_LIFE)
-        found = [self._status(line, newest) for line in lines]
+        newest = await self._positions.numbers()  # before: nobody is behind what came since
+        reports = await self._positions.all(GUARD_LIFE)
+        found = [self._status(report, newest) for report in reports]
         return sorted(found, key=lambda each: (each.pod, each.id))
 
     async def run(self) -> None:
@@ -70,23 +70,23 @@ class GuardStatuses:
                 log.error("guards", exc_info=error)
             await asyncio.sleep(_EVERY)
 
-    def _status(self, line: Line, newest: list[int]) -> GuardStatus:
-        about, now = line.about, self._clock()
-        read = [number for number, _ in line.standings]
+    def _status(self, report: GuardReport, newest: list[int]) -> GuardStatus:
+        about, now = report.about, self._clock()
+        read = [number for number, _ in report.positions]
         behind = sum(max(there - here, 0) for there, here in zip(newest, read, strict=True))
         lost = about.lost_ms >= 0
         since_known = max(about.lost_ms if lost else about.known_ms, 0)
         return GuardStatus(
             pod=about.pod,
-            id=line.id[:_SHOWN].hex(),
+            id=report.id[:_SHOWN].hex(),
             version=about.version,
             mode=about.mode,
             when_lost=about.when_lost,
-            lag_ms=since_known + line.age_ms if lost or behind else 0,
+            lag_ms=since_known + report.age_ms if lost or behind else 0,
             behind=behind,
-            last_seen=_before(now, line.age_ms),
+            last_seen=_before(now, report.age_ms),
             feed_lost=lost,
-            lost_since=_before(now, about.lost_ms + line.age_ms) if lost else None,
+            lost_since=_before(now, about.lost_ms + report.age_ms) if lost else None,
         )
 
 

@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import msgspec
 
-from service.confirmations.lines import GuardLines
+from service.confirmations.guard_positions import GuardPositions
 from service.errors import StoreUnavailable
-from service.redis.guard_line import Standing
+from service.redis.guard_position import FeedPosition
 from service.redis.keys import bucket_number
 
 _FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.001, 1.3, 0.05
@@ -20,7 +20,7 @@ _GUARDS_EACH_MS = 10
 """Guards whose answers Redis takes in a millisecond, beside its work: more of them answer less
 often."""
 
-Seen = tuple[Sequence[int], Sequence[Sequence[Standing]]]
+Seen = tuple[Sequence[int], Sequence[Sequence[FeedPosition]]]
 """Buckets, and where each guard stands in these."""
 
 
@@ -36,8 +36,8 @@ class Confirmation(msgspec.Struct, frozen=True):
 class Confirmations:
     """Waits, and looks once for all who wait at a time."""
 
-    def __init__(self, lines: GuardLines) -> None:
-        self._lines = lines
+    def __init__(self, positions: GuardPositions) -> None:
+        self._positions = positions
         self._wanted: Counter[int] = Counter()
         self._looking: asyncio.Task[Seen] | None = None
         self._guards = 0
@@ -52,9 +52,9 @@ class Confirmations:
         told: Confirmation | None = None
         with suppress(StoreUnavailable, TimeoutError):
             async with asyncio.timeout(seconds or _ONE_LOOK):
-                entry = await self._lines.entry(bucket, subject)
+                entry = await self._positions.entry(bucket, subject)
                 if seconds:
-                    await self._lines.ask(bucket, max(self._guards // _GUARDS_EACH_MS, 1))
+                    await self._positions.ask(bucket, max(self._guards // _GUARDS_EACH_MS, 1))
                 told, pause = await self._look(bucket, entry), _FIRST_PAUSE
                 while told.confirmed < told.guards:
                     left = began + seconds - time.monotonic()
@@ -67,15 +67,15 @@ class Confirmations:
         self._wanted += Counter()  # which leaves out those that nobody wants
         return told
 
-    async def _look(self, bucket: int, entry: Standing) -> Confirmation:
+    async def _look(self, bucket: int, entry: FeedPosition) -> Confirmation:
         buckets, guards = await self._seen(bucket)
         place = buckets.index(bucket)
         self._guards = len(guards)
-        confirmed = sum(has_read(standings[place], entry) for standings in guards)
+        confirmed = sum(has_read(positions[place], entry) for positions in guards)
         return Confirmation(bucket, entry[0], confirmed, len(guards))
 
     async def _seen(self, bucket: int) -> Seen:
-        """Look at the lines, together with all who want to know at this moment."""
+        """Look at the reports, together with all who want to know at this moment."""
         while True:
             if self._looking is None or self._looking.done():
                 self._looking = asyncio.create_task(self._read(list(self._wanted)))
@@ -84,12 +84,12 @@ class Confirmations:
                 return seen
 
     async def _read(self, buckets: list[int]) -> Seen:
-        return buckets, await self._lines.standings(buckets)
+        return buckets, await self._positions.positions(buckets)
 
 
-def has_read(standing: Standing, entry: Standing) -> bool:
+def has_read(position: FeedPosition, entry: FeedPosition) -> bool:
     """Tell whether a guard that stands there has read this entry.
 
     Numbers come again after a failover that has lost some; then the time of the entry is later.
     """
-    return standing[0] >= entry[0] and standing[1] >= entry[1]
+    return position[0] >= entry[0] and position[1] >= entry[1]

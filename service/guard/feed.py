@@ -12,7 +12,7 @@ from math import isfinite
 
 from msgspec import structs
 
-from ..redis.guard_line import About
+from ..redis.guard_position import About
 from ..redis.url import RedisUrl
 from .connection_status import FeedConnectionStatus
 from .counters import GuardCounters

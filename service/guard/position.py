@@ -1,7 +1,8 @@
 """Says in Redis how far this guard has read, so that a logout can tell who refuses the session.
 
-The line (`redis/guard_line.py`) ends by itself after 15 s: one that is killed is not waited for.
-Nothing in the guard depends on it. A user that may not write is told so once, and left in peace.
+The report (`redis/guard_position.py`) ends by itself after 15 s: nobody waits for a guard that was
+killed. Nothing in the guard depends on it. A user that may not write is told so once, and left in
+peace.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from contextlib import suppress
 
 from redis.exceptions import NoPermissionError, ResponseError
 
-from ..redis.guard_line import NOTHING, About, Standing, pack
+from ..redis.guard_position import NOTHING, About, FeedPosition, pack
 from ..redis.keys import GUARD_LIFE, GUARDS_BUCKET, numbered
 from ..redis.url import Address
 from .connection import BROKEN, Command, Connection
@@ -24,15 +25,15 @@ from .stream import Stream
 logger = logging.getLogger("openshow_auth.guard")
 
 _WHEN_MOVED, _ANYWAY = 1.0, 5.0
-"""Seconds between two lines: where the guard has read on, and where it has not."""
+"""Seconds between two reports: where the guard has read on, and where it has not."""
 _FORBIDDEN_FOR = 60.0
-"""Seconds for which a server that refuses the line is left alone: its ACL LOG may be watched."""
+"""Seconds for which a server that refuses the report is left alone: its ACL LOG may be watched."""
 _LEAVE = 1.0
 """Seconds that taking leave may take."""
 
 
 class PositionWriter:
-    """Writes the line of one guard, from `start` to `aclose`."""
+    """Writes the report of one guard, from `start` to `aclose`."""
 
     def __init__(
         self,
@@ -41,7 +42,7 @@ class PositionWriter:
         about: Callable[[], About],
         patience: float,
     ) -> None:
-        """Write nothing yet. `about` is asked for each line; `patience`: seconds for a reply."""
+        """Write nothing yet. `about` is asked for each report; `patience`: seconds for a reply."""
         names, self._id = numbered(GUARDS_BUCKET), os.urandom(16)
         self._key, self._index = names.guard + self._id, names.guards
         self._primaries = primaries
@@ -88,7 +89,7 @@ class PositionWriter:
                 self._primaries.redirected(GUARDS_BUCKET, refusal, self._address)
             except BROKEN:
                 pass  # the readers of the feed tell
-            except Exception as defect:  # nothing depends on the line; it is tried again
+            except Exception as defect:  # nothing depends on the report; it is tried again
                 self._log.error("this guard cannot say how far it has read", defect=defect)
             await self._sleep(pause, until_asked=False)
 
@@ -97,14 +98,14 @@ class PositionWriter:
         self._address = await self._primaries.find(GUARDS_BUCKET)
         wire = await self._primaries.connect(GUARDS_BUCKET, self._address)
         try:
-            written: list[Standing] = []
+            written: list[FeedPosition] = []
             at = looked = self._listed = float("-inf")
             while not self._leaving:
-                now, standings = time.monotonic(), self._standings()
-                if self._is_asked or standings != written or now - at >= _ANYWAY:
+                now, positions = time.monotonic(), self._positions()
+                if self._is_asked or positions != written or now - at >= _ANYWAY:
                     self._is_asked = False
-                    await self._write(wire, standings)
-                    written, at = standings, now
+                    await self._write(wire, positions)
+                    written, at = positions, now
                 await self._sleep(_WHEN_MOVED)
                 if self._is_asked:
                     await self._sleep(at + self._pause - time.monotonic(), until_asked=False)
@@ -116,11 +117,11 @@ class PositionWriter:
         finally:
             await wire.close()
 
-    async def _write(self, wire: Connection, standings: Sequence[Standing]) -> None:
+    async def _write(self, wire: Connection, positions: Sequence[FeedPosition]) -> None:
         commands: list[Command] = [
-            ("SET", self._key, pack(standings, self._about()), "PX", GUARD_LIFE)
+            ("SET", self._key, pack(positions, self._about()), "PX", GUARD_LIFE)
         ]
-        # The line comes first: who finds an id without one takes it from the list.
+        # The report comes first: who finds an id without one takes it from the list.
         if (now := time.monotonic()) - self._listed >= _WHEN_MOVED:
             commands.append(("HSET", self._index, self._id, b""))
         replies = await wire.ask_all(commands, patience=self._patience)
@@ -129,7 +130,7 @@ class PositionWriter:
             if isinstance(reply, ResponseError):
                 raise reply
 
-    def _standings(self) -> list[Standing]:
+    def _positions(self) -> list[FeedPosition]:
         return [
             (last.number, last.milliseconds)
             if (last := stream.cursor.last) and stream.is_ours and not stream.is_incomplete

@@ -7,7 +7,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from ..access_tokens.reader import Keys
-from ..redis.guard_line import About
+from ..redis.guard_position import About
 from .counters import GuardCounters
 from .feed import Feed
 from .feed_timing import FeedTiming

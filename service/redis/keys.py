@@ -34,7 +34,7 @@ all atomically, on a cluster as well as on a standalone server.
 |                                |        | far they have read                   |                 |
 | `revoked:beat:{b}`             | stream | the last heartbeat (`heartbeats.py`) | permanent       |
 | `guard:{00}:<guard id>`        | string | how far a guard has read             | 15 s            |
-|                                |        | (`guard_line.py`)                    |                 |
+|                                |        | (`guard_position.py`)                |                 |
 | `revoked:guards:{00}`          | hash   | the ids of guards that have said so  | permanent       |
 | `barrier:{b}`                  | string | nothing; see `probe.lua`             | a minute        |
 

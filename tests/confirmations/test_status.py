@@ -11,10 +11,10 @@ from tools.testbed.redis_server import RedisServer
 
 from service.cli.guard_commands import run
 from service.clock import system_clock
-from service.confirmations.lines import GuardLines
+from service.confirmations.guard_positions import GuardPositions
 from service.confirmations.status import GuardStatuses
 from service.redis.client import RedisClient
-from service.redis.guard_line import NOTHING, About, pack
+from service.redis.guard_position import NOTHING, About, pack
 from service.redis.keys import BUCKETS, GUARD_LIFE, numbered
 from service.settings import Settings
 from service.web.metrics.guards import exposition_of
@@ -27,7 +27,7 @@ NAMES = numbered(0)
 @pytest.fixture
 async def statuses(keys: RedisServer) -> AsyncIterator[GuardStatuses]:
     redis = RedisClient(keys.url)
-    yield GuardStatuses(GuardLines(redis), system_clock)
+    yield GuardStatuses(GuardPositions(redis), system_clock)
     await redis.aclose()
 
 

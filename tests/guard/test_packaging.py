@@ -170,7 +170,7 @@ def test_a_pod_installs_the_guard_alone(
         "service", "openshow_guard", "openshow_guard.asgi", "openshow_guard.redis",
         "openshow_guard.metrics", "openshow_guard.testing", "openshow_guard.wsgi",
         "openshow_guard.redis.cluster_map", "openshow_guard.redis.election",
-        "openshow_guard.redis.feed_mark", "openshow_guard.redis.guard_line",
+        "openshow_guard.redis.feed_mark", "openshow_guard.redis.guard_position",
         "openshow_guard.redis.keys", "openshow_guard.redis.sentinel_votes",
         "openshow_guard.redis.url", "openshow_guard.redis.url_options",
     }  # fmt: skip

@@ -10,9 +10,9 @@ from tools.testbed.parts import Parts
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.waiting import eventually
 
-from service.confirmations.lines import GuardLines
+from service.confirmations.guard_positions import GuardPositions
 from service.confirmations.waiting import Confirmations
-from service.redis.guard_line import About, pack, unpack
+from service.redis.guard_position import About, pack, unpack
 from service.redis.keys import BUCKETS, GUARD_LIFE, bucket_number, numbered
 from tests.guard.guards import Guards, log_out, refuses, verdict
 from tests.support.looking import ON_VALKEY
@@ -21,15 +21,15 @@ LINES = numbered(0).guard + b"*"
 USER = bytes(16)
 
 
-def lines(client: "redis.Redis") -> dict[bytes, bytes]:
+def reports(client: "redis.Redis") -> dict[bytes, bytes]:
     return {key: client.get(key) for key in client.scan_iter(LINES, count=1000)}
 
 
 def test_what_is_packed_is_read_again() -> None:
-    """Also what only a liar writes: it is short and printable, or no line at all."""
-    standings = [(n, 1_800_000_000_000 + n) for n in range(BUCKETS)]
+    """Also what only a liar writes: it is short and printable, or no report at all."""
+    positions = [(n, 1_800_000_000_000 + n) for n in range(BUCKETS)]
     about = About("pod", "1", "feed", "closed", 3, -1)
-    assert unpack(pack(standings, about)) == (standings, about)
+    assert unpack(pack(positions, about)) == (positions, about)
     lie = unpack(pack([(10**30, 1)] * BUCKETS, About("\x1b[2J" + "x" * 1000, lost_ms=1)))
     assert lie is not None
     assert (lie[1].pod[:4], len(lie[1].pod), lie[0][0][0]) == ("?[2J", 64, 2**48 - 1)
@@ -46,19 +46,19 @@ async def test_the_line_of_a_guard(parts: Parts, guards: Guards, keys: RedisServ
             await eventually(lambda: _says(client, USER, 0))
             await log_out(parts, await parts.open(USER))
             await eventually(lambda: _says(client, USER, 1))
-            [(key, line)] = lines(client).items()
+            [(key, report)] = reports(client).items()
             assert 0 < client.pttl(key) <= GUARD_LIFE
             [id_] = client.hkeys(numbered(0).guards)
             assert key == numbered(0).guard + id_
-            told = unpack(line)
+            told = unpack(report)
             assert told is not None
-            standings, about = told
+            positions, about = told
             [(entry, _)] = client.xrange(numbered(bucket_number(USER)).revoked)
-            assert standings[bucket_number(USER)] == (1, int(entry.partition(b"-")[0]))
+            assert positions[bucket_number(USER)] == (1, int(entry.partition(b"-")[0]))
             assert (about.pod, about.mode, about.when_lost) == ("app-7", "feed", "closed")
             assert about.lost_ms == -1
             assert 0 <= about.known_ms < 5000
-        assert lines(client) == {}
+        assert reports(client) == {}
 
 
 @ON_VALKEY
@@ -75,7 +75,7 @@ async def test_one_that_may_not_write_works_as_before(
             assert await verdict(guard, pair.access_token) == "accepted"
             await log_out(parts, pair)
             await eventually(lambda: refuses(guard, pair.access_token))
-            assert lines(client) == {}
+            assert reports(client) == {}
             refused = [it["object"] for it in client.acl_log() if it["username"] == "mute"]
             assert sorted(refused) == ["hset", "set"]
         finally:
@@ -116,7 +116,7 @@ def test_it_spoils_its_own_line_only(redis_server: RedisServer, command: list[st
 
 
 async def _says(client: "redis.Redis", user_id: bytes, number: int) -> bool:
-    found = [unpack(line) for line in lines(client).values()]
+    found = [unpack(report) for report in reports(client).values()]
     return (
         len(found) == 1
         and found[0] is not None
@@ -127,7 +127,7 @@ async def _says(client: "redis.Redis", user_id: bytes, number: int) -> bool:
 @ON_VALKEY
 async def test_no_more_are_counted_than_refuse(parts: Parts, guards: Guards) -> None:
     """Five guards of one name, two of which read no more, and a storm: each count is the truth."""
-    confirmations = Confirmations(GuardLines(parts.link))
+    confirmations = Confirmations(GuardPositions(parts.link))
     five = [await guards.start(pod="one name") for _ in range(5)]
 
     async def end(seconds: float) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from service.cli.doctor.findings import Finding, fault, ok, warning
 from service.clock import system_clock
-from service.confirmations.lines import GuardLines
+from service.confirmations.guard_positions import GuardPositions
 from service.confirmations.status import GuardStatus, GuardStatuses
 from service.embedded.client import server_url, state_of
 from service.embedded.files import socket_path
@@ -87,7 +87,7 @@ async def _look(redis: RedisClient, issuer: str, found: list[Finding]) -> None:
     found += _writing(written)
     if not written.missing:
         found += _marks(await FeedMarking(redis, issuer).mark("none"), issuer)
-        found += _guards(await GuardStatuses(GuardLines(redis), system_clock).all())
+        found += _guards(await GuardStatuses(GuardPositions(redis), system_clock).all())
 
 
 def _guards(guards: Sequence[GuardStatus]) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The line by which a guard says how far it has read: the value of `guard:{00}:<guard id>`.
+"""The report by which a guard says how far it has read: the value of `guard:{00}:<guard id>`.
 
 A byte for the layout; for each bucket six bytes of number and six of time (ms) of the last entry
 that was read, zeros where the guard does not know the whole feed; then who says so, as JSON.
@@ -17,10 +17,10 @@ LAYOUT = b"\1"
 WIDTH = 12
 """Bytes for each bucket."""
 
-Standing = tuple[int, int]
+FeedPosition = tuple[int, int]
 """Number and time of an entry of the feed; zeros: nothing is known."""
 
-NOTHING: Standing = (0, 0)
+NOTHING: FeedPosition = (0, 0)
 
 _HALF = WIDTH // 2
 _SHIFT = 8 * _HALF
@@ -43,21 +43,21 @@ class About(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """For how long the feed has been lost, in one bucket at least; -1: it is not."""
 
 
-def pack(standings: Sequence[Standing], about: About) -> bytes:
-    """Spell a line."""
+def pack(positions: Sequence[FeedPosition], about: About) -> bytes:
+    """Spell a report."""
     packed = [
         (min(number, _MOST) << _SHIFT | min(time, _MOST)).to_bytes(WIDTH, "big")
-        for number, time in standings
+        for number, time in positions
     ]
     return LAYOUT + b"".join(packed) + msgspec.json.encode(about)
 
 
-def unpack(line: bytes) -> tuple[list[Standing], About] | None:
-    """Read a line; None: it is none of this layout. What is said may be a lie, but it is short."""
-    if not line.startswith(LAYOUT) or len(line) < _HEAD:
+def unpack(report: bytes) -> tuple[list[FeedPosition], About] | None:
+    """Read a report; None: of another layout. What is said may be a lie, but it is short."""
+    if not report.startswith(LAYOUT) or len(report) < _HEAD:
         return None
     try:
-        about = msgspec.json.decode(line[_HEAD:], type=About)
+        about = msgspec.json.decode(report[_HEAD:], type=About)
     except msgspec.DecodeError:
         return None
     shown = About(
@@ -68,11 +68,11 @@ def unpack(line: bytes) -> tuple[list[Standing], About] | None:
         about.known_ms,
         about.lost_ms,
     )
-    return standings(line[len(LAYOUT) : _HEAD]), shown
+    return positions(report[len(LAYOUT) : _HEAD]), shown
 
 
-def standings(packed: bytes) -> list[Standing]:
-    """Read the standings of some buckets, as they stand in a line one after the other."""
+def positions(packed: bytes) -> list[FeedPosition]:
+    """Read the positions of some buckets, as they stand in a report, one after the other."""
     halves = [
         int.from_bytes(packed[start : start + _HALF], "big")
         for start in range(0, len(packed), _HALF)

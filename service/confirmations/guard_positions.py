@@ -1,4 +1,4 @@
-"""Reads the lines of guards (`redis/guard_line.py`), and asks guards to write them now."""
+"""Reads the reports of guards (`redis/guard_position.py`), and asks guards to write them now."""
 
 import asyncio
 from collections.abc import Collection
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from service.redis.client import RedisClient
-from service.redis.guard_line import WIDTH, About, Standing, standings, unpack
+from service.redis.guard_position import WIDTH, About, FeedPosition, positions, unpack
 from service.redis.keys import BUCKETS, GUARD, GUARDS_BUCKET, numbered
 from service.redis.scripts import Key, script
 
@@ -21,8 +21,8 @@ local found = {}
 for i, id in ipairs(redis.call('HGETALL', guards)) do
   if i % 2 == 1 then
     local key = GUARD .. tag .. id
-    local line = redis.call('GET', key)
-    if line then
+    local report = redis.call('GET', key)
+    if report then
 """
 _NEXT = """
     else
@@ -43,27 +43,27 @@ _CONSTANTS: dict[str, str | int] = {"GUARD": GUARD, "MOST": _MOST, "WIDTH": WIDT
       local parts = {{}}
       for at = 1, #wanted do
         local start = 2 + wanted:byte(at) * WIDTH
-        parts[at] = line:sub(start, start + WIDTH - 1)
+        parts[at] = report:sub(start, start + WIDTH - 1)
       end
       found[#found + 1] = table.concat(parts)
 {_NEXT}""",
     constants=_CONSTANTS,
     acknowledged=False,
 )
-def _standings(*, guards: Key, wanted: bytes) -> Any:
+def _positions(*, guards: Key, wanted: bytes) -> Any:
     """Read where guards stand in some buckets."""
 
 
 @script(
     text=f"""
--- Outcome: each guard that lives: {{id, line, for how many ms more it lives}}
+-- Outcome: each guard that lives: {{id, report, for how many ms more it lives}}
 {_EACH}
-      found[#found + 1] = {{id, line, redis.call('PTTL', key)}}
+      found[#found + 1] = {{id, report, redis.call('PTTL', key)}}
 {_NEXT}""",
     constants={name: _CONSTANTS[name] for name in ("GUARD", "MOST")},
     acknowledged=False,
 )
-def _lines(*, guards: Key) -> Any:
+def _reports(*, guards: Key) -> Any:
     """Read all that guards say."""
 
 
@@ -99,43 +99,43 @@ def _ask(*, asked: Key, pause: int) -> Any:
     """Ask guards to say now how far they have read, once in `pause` ms at most."""
 
 
-class Line(msgspec.Struct, frozen=True):
+class GuardReport(msgspec.Struct, frozen=True):
     """What a guard has said. `age_ms`: how long ago."""
 
     id: bytes
-    standings: list[Standing]
+    positions: list[FeedPosition]
     about: About
     age_ms: int
 
 
-class GuardLines:
-    """The lines in a Redis. Any method may raise `StoreUnavailable`."""
+class GuardPositions:
+    """The reports in a Redis. Any method may raise `StoreUnavailable`."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
         self._guards = numbered(GUARDS_BUCKET).guards
 
-    async def standings(self, buckets: Collection[int]) -> list[list[Standing]]:
+    async def positions(self, buckets: Collection[int]) -> list[list[FeedPosition]]:
         """Return where each guard that lives stands in these buckets, in their order."""
         wanted = bytes(buckets)
-        found = await _standings(self._redis, guards=self._guards, wanted=wanted)
+        found = await _positions(self._redis, guards=self._guards, wanted=wanted)
         length = len(wanted) * WIDTH
-        return [standings(packed) for packed in found if len(packed) == length]
+        return [positions(packed) for packed in found if len(packed) == length]
 
-    async def all(self, life: int) -> list[Line]:
-        """Return all lines that can be read. `life` of one that is new, in ms."""
-        lines = []
-        for id_, line, left in await _lines(self._redis, guards=self._guards):
-            if (said := unpack(line)) is not None:
-                lines.append(Line(id_, *said, max(life - left, 0)))
-        return lines
+    async def all(self, life: int) -> list[GuardReport]:
+        """Return all reports that can be read. `life` of one that is new, in ms."""
+        reports = []
+        for id_, report, left in await _reports(self._redis, guards=self._guards):
+            if (said := unpack(report)) is not None:
+                reports.append(GuardReport(id_, *said, max(life - left, 0)))
+        return reports
 
     async def numbers(self) -> list[int]:
         """Return how many entries the feed of each bucket has had."""
         gets = (self._redis.execute("GET", numbered(each).revocations) for each in range(BUCKETS))
         return [int(found or 0) for found in await asyncio.gather(*gets)]
 
-    async def entry(self, bucket: int, subject: bytes) -> Standing:
+    async def entry(self, bucket: int, subject: bytes) -> FeedPosition:
         """Find the entry of the feed that has told of this session or user; else the newest."""
         number, id_ = await _entry(self._redis, revoked=numbered(bucket).revoked, subject=subject)
         return int(number), int(id_.partition(b"-")[0])
