@@ -80,7 +80,6 @@ class Composer:
             )
             mail = EmailMessage(policy=_POLICY)
             mail["From"] = self._from
-            mail["To"] = _header(recipient)
             mail["Subject"] = shown.subject
             mail["Date"] = message.made
             mail["Message-ID"] = f"<{message.id.hex()}@{self._from.domain}>"
@@ -92,6 +91,9 @@ class Composer:
             raise NotSendable("its parts make no mail") from None
         utf8 = not recipient.isascii()
         content = mail.as_bytes(policy=_POLICY.clone(utf8=True) if utf8 else _POLICY)
+        # The library would decode what looks like an encoded word (RFC 2047), line breaks and all;
+        # an address is none (section 5).
+        content = b"To: " + recipient.encode() + b"\r\n" + content
         made = f"{message.made:%Y%m%dT%H%M%S}.{message.made_at % 1000:03}Z"
         name = f"{made}-{message.kind}-{message.id.hex()[:12]}"
         return Mail(self._from.addr_spec, recipient, content, name, message.kind, link)
@@ -123,22 +125,3 @@ def _wire(address: str) -> str:
         return f"{local}@{idna.encode(domain, uts46=True, transitional=False).decode()}"
     except idna.IDNAError:
         raise NotSendable("no address") from None
-
-
-def _header(address: str) -> Address:
-    local, _, domain = address.rpartition("@")
-    if local.startswith('"') and local.endswith('"') and len(local) > 1:
-        local = _unquoted(local[1:-1])
-    return Address(username=local, domain=domain)
-
-
-def _unquoted(local: str) -> str:
-    """Undo the quoting of RFC 5322, section 3.2.4; the header puts its own there."""
-    plain, escaped = [], False
-    for character in local:
-        if character == "\\" and not escaped:
-            escaped = True
-            continue
-        plain.append(character)
-        escaped = False
-    return "".join(plain)

@@ -1,6 +1,7 @@
 """Templates and mails: what stands in them, and what never does."""
 
 import os
+import re
 from email import message_from_string, policy
 from pathlib import Path
 
@@ -130,6 +131,29 @@ def test_odd_addresses(composer: Composer, address: str, wire: str, header: str)
     parsed = message_from_string(mail.content.decode(), policy=policy.SMTPUTF8)
     assert [str(each.addr_spec) for each in parsed["To"].addresses] == [header]
     assert len(parsed.get_all("To")) == 1
+
+
+@pytest.mark.parametrize(
+    "local",
+    [
+        "=?utf-8?q?=0ABcc=3Av=40x.de=0A=0AHello?=",
+        '"=?utf-8?q?=0D=0ABcc=3Av=40x.de?="',
+        "=?utf-8?b?CkJjYzp2QHguZGU=?=",
+        '"a =?utf-8?q?=0AX?= b"',
+    ],
+)
+def test_an_encoded_word_is_none_in_an_address(composer: Composer, local: str) -> None:
+    """Decoded, it would end the header and begin others, or the text."""
+    content = composer.compose(
+        new_message("test", f"{local}@example.com", "", system_clock())
+    ).content
+    head, _, body = content.partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    assert f"To: {local}@example.com".encode() in lines
+    assert all(line[:1].isspace() or re.match(rb"[A-Za-z-]+: ", line) for line in lines)
+    assert b"\n" not in head.replace(b"\r\n", b"")
+    assert b"Bcc" not in head.replace(local.encode(), b"")
+    assert b"Hello" not in body
 
 
 @pytest.mark.parametrize(
