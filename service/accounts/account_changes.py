@@ -18,6 +18,7 @@ from sqlalchemy import (
     case,
     delete,
     exists,
+    false,
     func,
     select,
     update,
@@ -49,6 +50,10 @@ _SET_PASSWORD = (
                 func.coalesce(users.c.email_verified_at, bindparam("now")),
             ),
             else_=users.c.email_verified_at,
+        ),
+        # A link of that sign-up, taken a moment ago, must not bring its password back.
+        awaits_verification=case(
+            (bindparam("verified", type_=Boolean), false()), else_=users.c.awaits_verification
         ),
         version=_NEXT,
         sessions_from=_NEXT,

@@ -9,12 +9,15 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.accounts.account_changes import AccountChanges, RowChange
+from service.accounts.email_changes import EmailChanges
 from service.accounts.emails import normalize
 from service.accounts.passwords import PasswordHash
+from service.accounts.provider_identities import ProviderIdentities, ProviderIdentity
 from service.accounts.second_factors import SecondFactor, SecondFactors
 from service.accounts.user_rows import Credentials
 from service.accounts.users import Users
 from service.database import tables
+from service.errors import EmailTaken
 from tests.support.user_stores import UserStore
 
 NOW = datetime(2026, 11, 26, 5, 0, 0, 123_000, tzinfo=UTC)
@@ -174,3 +177,47 @@ async def test_sessions_from_is_never_lowered(
     second = await changes.set_password(user_id, OLD, NEW, NOW)
     assert second is not None
     assert (await row_of(engine, user_id)).user.sessions_from == second > first + 5
+
+
+async def test_deleting_frees_addresses_of_before(
+    engine: AsyncEngine, changes: AccountChanges, user_id: bytes
+) -> None:
+    """Nobody is left who could have one back; those that others had stay theirs."""
+    users, emails = Users(engine), EmailChanges(engine)
+    other = (await users.add(normalize("bob@example.com"), OLD, NOW)).id
+    for who, old in ((user_id, "ada@example.com"), (other, "bob@example.com")):
+        until = NOW + timedelta(hours=72)
+        assert await emails.change(who, old, normalize(f"new.{old}"), NOW, until) is not None
+    await changes.delete(user_id)
+    await users.add(normalize("ada@example.com"), OLD, NOW)
+    with pytest.raises(EmailTaken):
+        await users.add(normalize("bob@example.com"), OLD, NOW)
+
+
+async def test_a_password_by_a_mail(engine: AsyncEngine, changes: AccountChanges) -> None:
+    """Who is the first to verify the address has the account alone: no sign-up waits for it any
+    more, and identities that were linked before are gone. Those that are linked later stay."""
+    known = ProviderIdentities(engine)
+    anna = await Users(engine).add(
+        normalize("anna@example.com"), OLD, NOW, awaits_verification=True
+    )
+    other = await known.add_account(
+        normalize("o@example.com"), identity("o"), verified=False, now=NOW
+    )
+    assert await known.join(anna, identity("first"), NOW, kind="link") is not None
+    assert await changes.set_password(anna.id, OLD, NEW, NOW, verified=True) is not None
+    assert await known.of_user(anna.id) == []
+    pending = EmailChanges(engine).verify(anna.id, "anna@example.com", NOW, OTHER)
+    assert await pending is None, "the password of a sign-up that waited"
+
+    user = (await row_of(engine, anna.id)).user
+    assert await known.join(user, identity("second"), NOW, kind="link") is not None
+    later = NOW + timedelta(seconds=1)
+    assert await changes.set_password(anna.id, NEW, OTHER, later, verified=True) is not None
+    assert [each.subject for each in await known.of_user(anna.id)] == ["second"]
+    assert other is not None
+    assert len(await known.of_user(other.id)) == 1
+
+
+def identity(subject: str) -> ProviderIdentity:
+    return ProviderIdentity("one", "https://id.example", subject)
