@@ -119,6 +119,7 @@ def test_the_limits_in_force() -> None:
         "exports": (1, hour),
         "api-keys": (100, quarter),
         "resets": (20, quarter),
+        "provider-starts": (300, quarter),
     }
 
 

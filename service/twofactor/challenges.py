@@ -126,7 +126,7 @@ class Challenges:
             raise ChallengeNotFound
         if len(stored) != CHALLENGE_BYTES:
             raise UnknownLayout("a login challenge")
-        version, login = _read_row(row or b"0")
+        version, login = _read_row(b"0" if row is None else row)
         return Challenge(digest, stored[_USER_ID], stored[_ENROLMENT_ID], version, login)
 
     async def answer(

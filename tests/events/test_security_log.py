@@ -182,7 +182,7 @@ async def test_lines_of_what_is_no_try_at_an_account(
 
     async def are_told() -> bool:
         rows = [*lines(service, "/auth/refresh")[-2:], *lines(service, "/auth/me")[-1:]]
-        return [(row["reason"], row.get("user")) for row in rows] == told
+        return [(row.get("reason"), row.get("user")) for row in rows] == told
 
     await eventually(are_told)
     assert refusals(keys, ann) == []

@@ -64,7 +64,16 @@ def test_everything_is_measured(tmp_path: Path) -> None:
 
 def check_calls(report: Report, printed: str) -> None:
     ratios = [row for row in report.of("calls") if row.metric == "× floor"]
-    names = ["evalsha", "logout", "me", "refresh", "enable", "junk"]
+    names = [
+        "evalsha",
+        "logout",
+        "me",
+        "refresh",
+        "enable",
+        "introspect",
+        "introspect_batch",
+        "junk",
+    ]
     assert [row.call for row in ratios][1:] == names
     assert all(row.value > 0 for row in ratios)
     assert all(BY_NAME[name].title in printed for name in names)
