@@ -87,28 +87,44 @@ async def _verify(command: AccountCommand, engine: AsyncEngine, redis: RedisClie
     state = SinkState(redis, "file" if options.files else "sql")
     noted = {bucket: await state.read(bucket) for bucket in ALL_STREAMS}
     report = copy.check(noted, verifier)
-    await _compare(redis, copy, noted)
+    await compare(redis, copy, noted)
     return _tell(command, report)
 
 
-async def _compare(redis: RedisClient, copy: Copy, noted: dict[int, Progress]) -> None:
-    """Look for events that Redis still has, that had arrived, and that the copy lacks."""
+async def compare(redis: RedisClient, copy: Copy, noted: dict[int, Progress]) -> None:
+    """Look for events that had arrived and that the copy lacks, and for such as Redis never had."""
     for bucket, progress in noted.items():
-        after = "-"
-        while progress.number:
-            reply = await redis.execute(
-                "XRANGE", stream_of(bucket), after, progress.cursor, "COUNT", _AT_ONCE
-            )
-            events = read_entries(bucket, reply)
-            missing = copy.missing(bucket, map(line_of, events))
-            if missing:
+        if not progress.number:
+            continue
+        stream = f"stream {bucket:02x}"
+        async for lines in _entries(redis, bucket, "-", progress.cursor):
+            if missing := copy.missing(bucket, lines):
                 copy.report.faults.append(
-                    f"stream {bucket:02x}: {len(missing)} events that Redis has are not in it, or "
-                    "were changed"
+                    f"{stream}: {len(missing)} events that Redis has are not in it, or were changed"
                 )
-            if len(events) < _AT_ONCE:
-                break
-            after = f"({events[-1].position.entry}"
+        newer = [
+            line
+            async for lines in _entries(redis, bucket, f"({progress.cursor}", "+")
+            for line in lines
+        ]
+        if strange := copy.put_in(bucket, newer):
+            copy.report.faults.append(
+                f"{stream}: {len(strange)} events behind batch {progress.number}, the last one "
+                "noted, were put in, or Redis has lost them"
+            )
+
+
+async def _entries(
+    redis: RedisClient, bucket: int, after: str, until: str
+) -> AsyncIterator[list[bytes]]:
+    """Read the events between two entries of a stream as lines, some at once."""
+    while True:
+        reply = await redis.execute("XRANGE", stream_of(bucket), after, until, "COUNT", _AT_ONCE)
+        events = read_entries(bucket, reply)
+        yield [line_of(event) for event in events]
+        if len(events) < _AT_ONCE:
+            return
+        after = f"({events[-1].position.entry}"
 
 
 def _tell(command: AccountCommand, report: Report) -> int:

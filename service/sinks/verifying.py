@@ -45,6 +45,7 @@ class Copy:
         self._batches: dict[int, dict[int, list[_Found]]] = {}
         self._loose: list[tuple[bytes, str]] = []
         self._known: dict[int, set[bytes]] = {}
+        self._behind: dict[int, set[bytes]] = {}
 
     def add(self, where: str, lines: Iterable[bytes]) -> None:
         """Read lines, each batch behind its events. `where`: what they are named in reports."""
@@ -93,6 +94,13 @@ class Copy:
         known = self._known.get(bucket, set())
         return [line for line in lines if line not in known]
 
+    def put_in(self, bucket: int, lines: Iterable[bytes]) -> set[bytes]:
+        """Tell which events of a stream, behind the batch that was noted, are none of `lines`.
+
+        A batch stands there for a moment, or if whoever wrote it was killed before it was noted.
+        """
+        return self._behind.get(bucket, set()).difference(lines)
+
     def _check_stream(
         self,
         bucket: int,
@@ -112,6 +120,8 @@ class Copy:
                 self.report.faults.append(f"{stream}: batch {noted.number} is not the one noted")
         chain: list[_Found] = []
         for number in range(last, 0, -1):
+            if noted is not None and number == noted.number:
+                wanted = noted.digest.hex()  # several may follow the one before; this one counts
             of = batches.get(number, [])
             fitting = [each for each in of if wanted is None or each.head.digest == wanted]
             if not fitting:
@@ -122,6 +132,9 @@ class Copy:
         else:
             if chain and wanted != NOTHING_BEFORE.hex():
                 self.report.faults.append(f"{stream}: its first batch is not the first")
+        if noted is not None and noted.number:
+            newer = [each for each in chain if each.head.batch > noted.number]
+            self._behind[bucket] = {line for each in newer for line in each.lines}
         self._take(bucket, chain, [each for of in batches.values() for each in of], verifier)
 
     def _report_gap(self, stream: str, batches: Mapping[int, list[_Found]], number: int) -> None:

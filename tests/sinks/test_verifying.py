@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tools.testbed.redis_server import RedisServer
 
+from service.cli.sink_commands import compare
 from service.events.event import ALL_STREAMS
 from service.redis.client import RedisClient
 from service.sinks.batch import digest_of
@@ -44,7 +45,10 @@ async def checked(redis: RedisClient, lines: list[bytes], sink: str = "file") ->
     state = SinkState(redis, sink)
     copy = Copy()
     copy.add("copy", lines)
-    return copy.check({bucket: await state.read(bucket) for bucket in ALL_STREAMS}, verifier)
+    noted = {bucket: await state.read(bucket) for bucket in ALL_STREAMS}
+    report = copy.check(noted, verifier)
+    await compare(redis, copy, noted)
+    return report
 
 
 async def copied(keys: RedisServer, redis: RedisClient, path: Path) -> list[bytes]:
@@ -93,12 +97,34 @@ def _change_unsigned_with_its_digest(lines: list[bytes]) -> list[bytes]:
     return [*lines[:5], *events, json.dumps(head).encode(), *lines[10:]]
 
 
+def _add_to_the_last_batch(lines: list[bytes]) -> list[bytes]:
+    """Put a batch beside the last one of a stream, with one event more."""
+    head = json.loads(lines[14])
+    events = [*lines[10:14], lines[13].replace(b'"t2"', b'"t9"')]
+    head |= {"digest": digest_of(bytes.fromhex(head["before"]), events).hex(), "count": 5}
+    return [*lines[:15], *events, json.dumps(head).encode(), *lines[15:]]
+
+
+def _follow_the_last_batch(lines: list[bytes]) -> list[bytes]:
+    """Put two batches behind the last one of a stream, as if they had not been noted yet."""
+    more: list[bytes] = []
+    head = json.loads(lines[14])
+    for _ in range(2):
+        event = lines[13].replace(b'"t2"', b'"t9"')
+        digest = digest_of(bytes.fromhex(head["digest"]), [event]).hex()
+        head |= {"batch": head["batch"] + 1, "before": head["digest"], "digest": digest, "count": 1}
+        more += [event, json.dumps(head).encode()]
+    return [*lines, *more]
+
+
 TAMPERING: dict[str, Callable[[list[bytes]], list[bytes]]] = {
     "an event changed": _change,
     "an event changed, with its digest": _change_with_its_digest,
     "an unsigned one changed, with its digest": _change_unsigned_with_its_digest,
     "an event cut out": lambda lines: lines[:2] + lines[3:],
     "an event put in": lambda lines: [*lines[:5], lines[0].replace(b"t0", b"t7"), *lines[5:]],
+    "an event put in beside the last batch": _add_to_the_last_batch,
+    "batches put in behind the last one": _follow_the_last_batch,
     "two exchanged": lambda lines: [lines[1], lines[0], *lines[2:]],
     "a batch cut out": lambda lines: lines[:5] + lines[10:],
     "the first batch cut out": lambda lines: lines[5:],
@@ -131,6 +157,26 @@ async def test_a_forged_chain_has_no_signature(
     copy = Copy()
     copy.add("copy", forged)
     assert copy.check(None, verifier).faults == ["batch 1 of stream 03: its signature is wrong"]
+
+
+async def test_a_batch_that_was_not_noted_yet(
+    keys: RedisServer, redis: RedisClient, tmp_path: Path
+) -> None:
+    """What has arrived a moment ago is no fault: Redis has its events."""
+    path = tmp_path / "events.jsonl"
+    write(keys, USERS[0], "x")
+    one = shipper(redis, FileSink(path))
+    await bring(one)
+    state = SinkState(redis, "file")
+    before = await state.read(3)
+    write(keys, USERS[0], "y")
+    await bring(one)
+    await one.aclose()
+    with keys.client() as client:
+        noted = {"cursor": before.cursor, "number": before.number, "digest": before.digest}
+        client.hset("events:{03}:sink:file", mapping=noted)
+    report = await checked(redis, path.read_bytes().splitlines())
+    assert (report.faults, report.events, report.batches) == ([], 2, 2)
 
 
 async def test_after_crashes(keys: RedisServer, redis: RedisClient, tmp_path: Path) -> None:
