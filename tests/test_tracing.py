@@ -165,6 +165,10 @@ async def test_the_trace_of_a_caller(
                 "/.well-known/jwks.json", headers={"traceparent": other.encode("latin-1")}
             )
             assert bad.status_code == 200
+        fields = [("host", "a.example"), *[("x-more", "1")] * 99]
+        full = httpx.Request("GET", f"{service.url}/.well-known/jwks.json", headers=fields)
+        assert len(full.headers.raw) == 100
+        assert (await client.send(full)).status_code == 200, "a trace adds no field to a request"
     assert service.stop() == 0
     (line,) = [line for line in service.output().splitlines() if '"request_id":"theirs"' in line]
     assert (f'"trace":"{TRACE}"' in line) == continued

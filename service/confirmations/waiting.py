@@ -49,6 +49,15 @@ class Confirmations:
         """
         began, bucket = time.monotonic(), bucket_number(user_id)
         self._wanted[bucket] += 1
+        try:
+            return await self._wait(began, bucket, subject, seconds)
+        finally:
+            self._wanted[bucket] -= 1
+            self._wanted += Counter()  # which leaves out those that nobody wants
+
+    async def _wait(
+        self, began: float, bucket: int, subject: bytes, seconds: float
+    ) -> Confirmation | None:
         told: Confirmation | None = None
         with suppress(StoreUnavailable, TimeoutError):
             async with asyncio.timeout(seconds or _ONE_LOOK):
@@ -63,8 +72,6 @@ class Confirmations:
                     await asyncio.sleep(min(pause, left))
                     pause = min(pause * _GROWTH, _LONGEST_PAUSE)
                     told = await self._look(bucket, entry)
-        self._wanted[bucket] -= 1
-        self._wanted += Counter()  # which leaves out those that nobody wants
         return told
 
     async def _look(self, bucket: int, entry: FeedPosition) -> Confirmation:

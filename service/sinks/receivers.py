@@ -33,7 +33,8 @@ class Receiver(msgspec.Struct, frozen=True):
     def authority(self) -> str:
         """The `Host` field."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port in _PORTS.values() else f"{host}:{self.port}"
+        usual = _PORTS["https" if self.is_secure else "http"]
+        return host if self.port == usual else f"{host}:{self.port}"
 
 
 class Forbidden(Exception):

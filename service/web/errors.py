@@ -146,5 +146,5 @@ def _respond(
         ErrorDetail(answer.code, message, details)
     )
     if request.scope["path"] in oauth_errors.PATHS:
-        status, body = oauth_errors.spelt(answer, message)
+        status, body = oauth_errors.spelt(answer, message, request.scope["path"])
     return Response(body, status_code=status, headers=headers, media_type="application/json")

@@ -14,6 +14,7 @@ from litestar.types import HTTPScope, Message, Send
 
 from service import logs
 from service.errors import ServiceError
+from service.web import oauth_errors
 from service.web.addresses import TrustedProxies
 from service.web.answers import FRAMEWORK, Answer
 from service.web.cors import Cors
@@ -80,7 +81,7 @@ class Exchange:
         sent = dict(fields)
         if len(sent) < len(fields):
             sent = joined(fields)
-        self._request_id = _request_id(sent.get(b"x-request-id"))
+        self._request_id = _request_id(sent.get(b"x-request-id"), scope["state"].get(TRACE))
         self._headers = headers
         # HEAD is GET; the server, which keeps the scope as it was, leaves out the body.
         self.scope = scope.copy() if self._method == "HEAD" else scope
@@ -113,15 +114,16 @@ class Exchange:
     async def refuse(self, answer: Answer, *more: Header) -> None:
         """Answer with an error."""
         self.scope["state"][FAILURE] = answer.code, answer.message
-        body = as_json(answer)
+        status, body = answer.status, as_json(answer)
+        if self.scope["path"] in oauth_errors.PATHS:
+            status, said = oauth_errors.spelt(answer, answer.message or "")
+            body = msgspec.json.encode(said)
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
             *more,
         ]
-        await self.send(
-            {"type": "http.response.start", "status": answer.status, "headers": headers}
-        )
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def redirect(self, path: str) -> None:
@@ -182,8 +184,13 @@ class Exchange:
         )
 
 
-def _request_id(sent: bytes | None) -> str:
-    """Return the request's own id if it is fit to be shown in logs and headers, else a new one."""
+def _request_id(sent: bytes | None, trace: str | None) -> str:
+    """Return the request's own id if it is fit to be shown in logs and headers, else a new one.
+
+    Without one it is that of the trace, if there is one.
+    """
+    if sent is None and trace is not None:
+        return trace
     if sent is not None and _ACCEPTABLE_ID.fullmatch(sent):
         return sent.decode()
     return mint_request_id()

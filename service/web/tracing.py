@@ -41,8 +41,6 @@ class TracingMiddleware:
         context = begun if isinstance(begun, SpanContext) else begun.get_span_context()
         trace_id = format_trace_id(context.trace_id)
         scope["state"][TRACE] = trace_id
-        if not any(name == _REQUEST_ID for name, _ in scope["headers"]):
-            scope["headers"] = [*scope["headers"], (_REQUEST_ID, trace_id.encode())]
         if isinstance(begun, SpanContext):  # the caller traces it, and keeps no spans of it
             await self._app(scope, receive, send)
         else:

@@ -44,6 +44,17 @@ async def test_names_that_lead_here() -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "authority"),
+    [("https://a.example/", "a.example"), ("https://a.example:443/", "a.example"),
+     ("https://a.example:80/", "a.example:80"), ("http://a.example:443/", "a.example:443"),
+     ("https://[::1]:8443/x", "[::1]:8443")],
+)  # fmt: skip
+def test_the_host_that_is_named(url: str, authority: str) -> None:
+    """A port is left out only where it is that of the scheme."""
+    assert receiver_at(url).authority == authority
+
+
+@pytest.mark.parametrize(
     "url",
     ["ftp://a.example/", "https://u:p@a.example/", "https:///x", "https://a.example/#x",
      "https://a.example/ x", "https://a.example:99999/", "https://ä.example/", "//a.example/"],

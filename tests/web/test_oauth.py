@@ -220,8 +220,11 @@ async def refuses_what_is_no_form(client: Client, path: str) -> None:
     ):
         answer = await client.http.post(path, content=content, headers=kind | client.key)
         assert (answer.status_code, error_of(answer)) == (400, "invalid_request"), content
+        assert "JSON" not in answer.text
     big = await client.http.post(path, content=b"x" * 70_000, headers=form)
     assert (big.status_code, error_of(big)) == (413, "invalid_request")
+    long = await client.http.post(f"{path}?{'x' * 1_100}", content=b"token=x", headers=form)
+    assert (long.status_code, error_of(long)) == (414, "uri_too_long")
     other = await client.http.get(path)
     assert (other.status_code, error_of(other)) == (405, "invalid_request")
     assert "POST" in other.headers["allow"]
