@@ -343,4 +343,11 @@ async def test_keys_are_managed_on_a_unix_socket_only(keys: RedisServer, tmp_pat
             answer = await client.request("DELETE", f"/admin/api-keys/{unknown}", json=WHY)
             assert (answer.status_code, error_of(answer)) == (404, "api_key_not_found")
         assert (await app.client("admin", new["key"]).get("/admin/users")).status_code == 401
+        made = await client.post(
+            "/admin/api-keys", json=body | {"expiresAt": "2030-01-01T00:00:00.000Z"}
+        )
+        brief = app.client("admin", made.json()["key"])
+        for later in ({}, {"expiresAt": "2030-01-01T00:00:00.001Z"}):
+            answer = await brief.post("/admin/api-keys", json=body | later)
+            assert answer.status_code == 400, later
         assert weak_id

@@ -1,6 +1,6 @@
 """Operators' calls about API keys. They are there on a unix socket only.
 
-A key may make and revoke such keys as can do no more than it can itself.
+A key may make and revoke such keys as can do no more than it can itself, and for no longer.
 """
 
 import re
@@ -43,6 +43,9 @@ async def create_api_key(request: AdminRequest, data: NewApiKeyBody) -> MadeApiK
         moment = expires_at.replace(tzinfo=expires_at.tzinfo or UTC)
         expires_at = expiry_of(moment, system_clock())
     _refuse_beyond(request.key, scopes)
+    end = request.key.expires_at
+    if end is not None and (expires_at is None or expires_at > end):
+        raise InvalidField("expiresAt", "The key must not outlive the one that is shown.")
     made = await request.does.api_keys.create(
         name, scopes, expires_at, why.origin, by=why.by, reason=why.reason
     )
