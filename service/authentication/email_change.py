@@ -20,6 +20,7 @@ from service.errors import EmailTaken, InvalidVerificationToken, MailOff, Ticket
 from service.mail.notices import Notices
 from service.mail.outbox import Told
 from service.mail.ticket_mails import TicketMail, TicketMails
+from service.rate_limits import RateLimits
 from service.sessions.access_tokens import Caller
 from service.sessions.cut_offs import CutOffs
 from service.sessions.origin import RequestOrigin
@@ -48,6 +49,7 @@ class EmailChange:
         cut_offs: CutOffs,
         tickets: Tickets,
         mails: TicketMails | None,
+        rate_limits: RateLimits,
         notices: Notices,
         clock: Clock,
     ) -> None:
@@ -58,6 +60,7 @@ class EmailChange:
         self._cut_offs = cut_offs
         self._tickets = tickets
         self._mails = mails
+        self._rate_limits = rate_limits
         self._notices = notices
         self._clock = clock
 
@@ -69,6 +72,7 @@ class EmailChange:
         Raises:
             InvalidAccessToken, AuthenticationNotRecent
             InvalidField: it is no address.
+            TooManyAttempts: such calls.
             MailOff
         """
         identity = await self._identities.of(caller, as_stored=True)
@@ -77,6 +81,7 @@ class EmailChange:
         if self._mails is None:
             raise MailOff
         user = identity.user
+        await self._rate_limits.count_call(user.id, "change")
         bound = _Bound(address.as_given, emails.lookup_key(user.email), caller.session_id)
         mail = TicketMail(
             kind="change",

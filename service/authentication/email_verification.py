@@ -18,6 +18,7 @@ from service.clock import Clock
 from service.errors import AlreadyVerified, InvalidVerificationToken, MailOff, TicketNotFound
 from service.mail.outbox import Told
 from service.mail.ticket_mails import TicketMail, TicketMails
+from service.rate_limits import RateLimits
 from service.redis.client import RedisClient
 from service.sessions.access_tokens import Caller
 from service.sessions.cut_offs import CutOffs
@@ -60,6 +61,7 @@ class EmailVerification:
         cut_offs: CutOffs,
         tickets: Tickets,
         mails: TicketMails | None,
+        rate_limits: RateLimits,
         clock: Clock,
     ) -> None:
         self._redis = redis
@@ -69,6 +71,7 @@ class EmailVerification:
         self._cut_offs = cut_offs
         self._tickets = tickets
         self._mails = mails
+        self._rate_limits = rate_limits
         self._clock = clock
 
     async def request(self, caller: Caller, origin: RequestOrigin) -> timedelta:
@@ -77,11 +80,14 @@ class EmailVerification:
         Raises:
             InvalidAccessToken
             AlreadyVerified
+            TooManyAttempts: such calls.
             MailOff
         """
         user = (await self._identities.of(caller, as_stored=True)).user
         if user.email_verified_at is not None:
             raise AlreadyVerified
+        if self._mails is not None:
+            await self._rate_limits.count_call(user.id, "verify")
         await self.mail(user, origin)
         return VERIFICATION_LIFE
 

@@ -25,6 +25,7 @@ def create_email_verification(shared: Shared) -> EmailVerification:
         shared.sessions.cut_offs,
         shared.tickets,
         shared.ticket_mails,
+        shared.rate_limits,
         shared.clock,
     )
 
@@ -39,6 +40,7 @@ def create_email_change(shared: Shared) -> EmailChange:
         shared.sessions.cut_offs,
         shared.tickets,
         shared.ticket_mails,
+        shared.rate_limits,
         shared.notices,
         shared.clock,
     )

@@ -182,6 +182,15 @@ async def test_floods(
     assert len(mails.of(person.email, "reset")) == 3
 
 
+@pytest.mark.parametrize("call", ["verify/request", "change"])
+async def test_calls_that_change_little(http: httpx.AsyncClient, call: str) -> None:
+    """Each writes an event when no more mails go out: sixty a minute."""
+    ann = await sign_up(http)
+    body = {"email": "else@example.com"} if call == "change" else {}
+    answers = [await post(http, f"email/{call}", ann, **body) for _ in range(61)]
+    assert [answer.status_code for answer in answers] == [202] * 60 + [429]
+
+
 async def test_an_address_is_verified(http: httpx.AsyncClient, mails: Mails) -> None:
     """By the link of the sign-up or a newer one, without being signed in."""
     ann, bob = await sign_up(http), await sign_up(http)

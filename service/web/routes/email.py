@@ -13,6 +13,7 @@ from service.errors import (
     InvalidVerificationToken,
     RevocationUnconfirmed,
     StoreUnavailable,
+    TooManyAttempts,
 )
 from service.web.authentication import BEARER, PUBLIC
 from service.web.requests import JsonRequest, origin_of
@@ -56,7 +57,11 @@ def mailed_body(life: timedelta) -> MailedBody:
     summary="Ask for a mail that verifies the address",
     response_description="A link is mailed, unless several were of late",
     responses=failures(
-        AlreadyVerified, InvalidAccessToken, StoreUnavailable, RevocationUnconfirmed
+        AlreadyVerified,
+        InvalidAccessToken,
+        TooManyAttempts,
+        StoreUnavailable,
+        RevocationUnconfirmed,
     ),
 )
 async def request_verification(request: JsonRequest) -> MailedBody:
@@ -92,6 +97,7 @@ async def verify_email(request: JsonRequest, data: EmailTokenBody) -> VerifiedBo
         InvalidField,
         AuthenticationNotRecent,
         InvalidAccessToken,
+        TooManyAttempts,
         StoreUnavailable,
         RevocationUnconfirmed,
         body=True,
