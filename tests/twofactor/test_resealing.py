@@ -13,6 +13,7 @@ from tools.testbed.redis_server import RedisServer
 from service.errors import StoreUnavailable
 from service.keyring.envelope import Keyring, epoch_of
 from service.redis.client import RedisClient
+from service.redis.node import Timing
 from service.twofactor import resealing
 from service.twofactor.pending import PendingEnrolments, sealed_part
 from service.twofactor.resealing import Resealing
@@ -114,9 +115,11 @@ async def test_damaged_one_is_counted_and_left(
     assert walking.broken == 1
 
 
+@pytest.mark.one_server("what the user may do is the same on any")
 async def test_user_that_may_not_scan(keys: RedisServer) -> None:
     """The service's own ACL user may not walk through keys, and the command says so."""
-    redis_client = RedisClient(keys.url_of(SERVICE))
+    patient = Timing(connect=timedelta(seconds=10))
+    redis_client = RedisClient(keys.url_of(SERVICE), timing=patient)
     with pytest.raises(StoreUnavailable, match="does not let this user walk through its keys"):
         await walk(Keyring(NEW)).reseal_pending(redis_client)
     await redis_client.aclose()
