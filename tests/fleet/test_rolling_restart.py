@@ -61,6 +61,7 @@ async def test_nobody_notices(pods: list[ServiceProcess]) -> None:
                 before = totals(callers)
                 await eventually(lambda before=before: all_answered(callers, before))
         assert callers.lost == []
+        assert callers.reset <= 1, "as in test_draining.py"
         assert callers.refused == 0
         assert set(callers.answers) == {200}
         async with httpx.AsyncClient(base_url=balancer.url, timeout=30) as client:

@@ -25,6 +25,9 @@ class Caller:
         self.refused = 0
         self.lost: list[str] = []
         """Requests that were sent, and to which no whole answer came."""
+        self.reset = 0
+        """Connections that were reset before anything came of them: the kernel takes connections
+        until a listener is closed, and resets those that came after the last that was accepted."""
         self.hung_up = 0
         """Answers after which the service has asked to connect anew."""
         self._address = (host, port)
@@ -42,6 +45,7 @@ class Caller:
             self._close()
 
     async def _call(self) -> None:
+        is_new = self._stream is None
         if self._stream is None:
             try:
                 self._stream = await asyncio.open_connection(*self._address)
@@ -52,7 +56,10 @@ class Caller:
         try:
             head, body = await self._exchange(*self._stream)
         except (OSError, asyncio.IncompleteReadError) as error:
-            self.lost.append(repr(error))
+            if is_new and isinstance(error, ConnectionResetError):
+                self.reset += 1
+            else:
+                self.lost.append(repr(error))
             self._close()
             return
         status = int(head[9:12])
@@ -100,6 +107,10 @@ class Crowd:
     @property
     def hung_up(self) -> int:
         return sum(caller.hung_up for caller in self.callers)
+
+    @property
+    def reset(self) -> int:
+        return sum(caller.reset for caller in self.callers)
 
     @property
     def lost(self) -> list[str]:
