@@ -220,9 +220,11 @@ async def test_fewer_acknowledgements_than_sentinels_have_replicas(
                 part = asked(pod)[1]["redis"]
                 assert part.get("warning", False) is warns
                 assert ("set SERVICE_REDIS_MIN_REPLICAS to 2" in part["message"]) is warns
-                assert ("SERVICE_REDIS_MIN_REPLICAS to 2" in pod.output()) is warns
+                if warns:
+                    wait_until(lambda pod=pod: "SERVICE_REDIS_MIN_REPLICAS to 2" in pod.output())
             finally:
                 assert pod.stop() == 0
+            assert ("SERVICE_REDIS_MIN_REPLICAS to 2" in pod.output()) is warns
     finally:
         trio.stop()
 
