@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, Response
+from playwright.async_api import Browser, BrowserContext, Page, Response, Route
 from tools.testbed.service_process import ServiceProcess
 
 from tests.pages.app_pages import AppPages
@@ -81,7 +81,17 @@ async def test_tabs_share_the_session_of_a_cookie(
             renewed.append(response)
 
     profile.on("response", note)
+    # None is sent before all are on their way: who comes two rotations late is a thief.
+    together = asyncio.Barrier(len(tabs))
+
+    async def wait_for_all(route: Route) -> None:
+        if route.request.method == "POST":
+            await together.wait()
+        await route.continue_()
+
+    await profile.route("**/auth/refresh", wait_for_all)
     await asyncio.gather(*(tab.evaluate("auth.refresh()") for tab in tabs))
+    await profile.unroute("**/auth/refresh")
     assert [response.status for response in renewed] == [200] * 8
     assert [await tab.evaluate(ME) for tab in tabs] == [person["email"]] * 8
     assert len(await refresh_cookies(profile)) == 1
