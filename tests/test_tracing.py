@@ -158,9 +158,14 @@ async def test_the_trace_of_a_caller(
     )
     async with httpx.AsyncClient(base_url=service.url) as client:
         headers = {"traceparent": PARENT.format(flags), "x-request-id": "theirs"}
+        for state in ("Written by anybody", f"written={'x' * 9_000}"):
+            odd = await client.get(
+                "/health/live", headers={**headers, "tracestate": state, "x-request-id": "odd"}
+            )
+            assert odd.status_code == 200
         answer = await client.get("/.well-known/jwks.json", headers=headers)
         assert answer.headers["x-request-id"] == "theirs"
-        for other in ("00-xyz", "ff" + PARENT.format("01"), "\xe9" * 55):
+        for other in ("00-xyz", "ff" + PARENT.format("01"), "\xe9" * 55, "0" * 5_000):
             bad = await client.get(
                 "/.well-known/jwks.json", headers={"traceparent": other.encode("latin-1")}
             )
@@ -170,6 +175,8 @@ async def test_the_trace_of_a_caller(
         assert len(full.headers.raw) == 100
         assert (await client.send(full)).status_code == 200, "a trace adds no field to a request"
     assert service.stop() == 0
+    assert "Written" not in service.output()
+    assert "exceeded" not in service.output(), "a caller writes nothing into the log"
     (line,) = [line for line in service.output().splitlines() if '"request_id":"theirs"' in line]
     assert (f'"trace":"{TRACE}"' in line) == continued
     spans = collector.of("GET /.well-known/jwks.json")

@@ -4,6 +4,7 @@ Which requests are traced is decided before anything is made for one, so that th
 number drawn at random: https://opentelemetry.io/docs/specs/otel/trace/sdk/#sampling.
 """
 
+import logging
 import os
 import random
 import threading
@@ -35,6 +36,9 @@ _PATIENCE = 2.0
 
 _propagator = TraceContextTextMapPropagator()
 
+# It warns of malformed headers, and quotes them: text of anybody's, as much as they like.
+logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)
+
 
 class Telemetry:
     """Makes spans of a part of all requests, and sends them.
@@ -56,15 +60,15 @@ class Telemetry:
 
         What a `trusted` caller sends is continued, and its decision to trace or not is kept: then
         the answer may be its context alone. What anybody else sends is only linked to: a stranger
-        must not decide how much is traced.
+        must not decide how much is traced. Nothing of it is read where the request is not traced.
         """
-        caller = _caller(traceparent, tracestate) if traceparent else None
-        if caller and trusted:
+        if trusted and (caller := _caller(traceparent, tracestate)):
             continued = get_current_span(caller).get_span_context()
             return self._server(caller) if continued.trace_flags.sampled else continued
         if not self._chosen():
             return None
-        links = [Link(get_current_span(caller).get_span_context())] if caller else []
+        stranger = None if trusted else _caller(traceparent)
+        links = [Link(get_current_span(stranger).get_span_context())] if stranger else []
         return self._server(Context(), links)
 
     @contextmanager
@@ -124,7 +128,9 @@ def is_recording() -> bool:
     return get_current_span().is_recording()
 
 
-def _caller(traceparent: str, tracestate: str) -> Context | None:
+def _caller(traceparent: str, tracestate: str = "") -> Context | None:
+    if not traceparent:
+        return None
     carrier: Mapping[str, str] = {"traceparent": traceparent, "tracestate": tracestate}
     context = _propagator.extract(carrier, Context())
     return context if get_current_span(context).get_span_context().is_valid else None
