@@ -54,7 +54,7 @@ def test_the_page_lists_the_doors() -> None:
     code = "".join(
         path.read_text(encoding="utf-8") for path in (REPOSITORY / "service/web").rglob("*.py")
     )
-    doors = set(re.findall(r'^@telling\("([^"]+)"\)', code, re.MULTILINE))
+    doors = set(re.findall(r'^@refusals_audited\("([^"]+)"\)', code, re.MULTILINE))
     page = (REPOSITORY / "docs/events.md").read_text(encoding="utf-8")
     listed = page.partition("`door` is the call that refused: ")[2].partition("How somebody")[0]
     assert set(re.findall(r"`([^`]+)`", listed)) == doors

@@ -24,6 +24,7 @@ from service.errors import (
 )
 from service.web.authentication import PUBLIC
 from service.web.cookies import wants_cookie, with_tokens
+from service.web.refusals import refusals_audited
 from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import (
     NO_STORE,
@@ -34,7 +35,6 @@ from service.web.routes.bodies import (
     signed_in_body,
 )
 from service.web.services import services_of
-from service.web.telling import telling
 
 
 class CredentialsBody(Body, frozen=True):
@@ -87,7 +87,7 @@ class ChallengeAnswerBody(Body, frozen=True):
     )
     | {202: ResponseSpec(VerificationBody, False, "A mail says how it goes on")},
 )
-@telling("signup")
+@refusals_audited("signup")
 async def signup(request: JsonRequest, data: SignupBody) -> SignedInBody:
     """Create an account and open its first session.
 
@@ -121,7 +121,7 @@ async def signup(request: JsonRequest, data: SignupBody) -> SignedInBody:
     )
     | {202: ResponseSpec(ChallengeBody, False, "The password is right; a code is to follow")},
 )
-@telling("login")
+@refusals_audited("login")
 async def login(request: JsonRequest, data: CredentialsBody) -> SignedInBody:
     """Open a session, or with 2FA a challenge.
 
@@ -154,7 +154,7 @@ async def login(request: JsonRequest, data: CredentialsBody) -> SignedInBody:
         body=True,
     ),
 )
-@telling("login.code")
+@refusals_audited("login.code")
 async def login_second_step(request: JsonRequest, data: ChallengeAnswerBody) -> SignedInBody:
     """Answer a challenge with a TOTP or a recovery code. After five wrong ones it is gone."""
     second_step = services_of(request.app).second_step

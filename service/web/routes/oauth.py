@@ -30,6 +30,7 @@ from service.web.authentication import PUBLIC
 from service.web.cookies import wants_cookie, with_tokens
 from service.web.forms import fields_of, form_of
 from service.web.metrics.outcomes import opened_by_provider
+from service.web.refusals import refusals_audited
 from service.web.requests import JsonRequest, origin_of
 from service.web.responses import RouteResponse
 from service.web.routes.accounts import ChallengeBody
@@ -44,7 +45,6 @@ from service.web.routes.bodies import (
     user_body,
 )
 from service.web.services import services_of
-from service.web.telling import telling
 
 
 class ProviderBody(Body, frozen=True):
@@ -111,7 +111,7 @@ async def list_providers(request: JsonRequest) -> ProvidersBody:
         body=True,
     ),
 )
-@telling("provider.start")
+@refusals_audited("provider.start")
 async def start(
     request: JsonRequest, provider: str, data: ProviderStartBody
 ) -> ProviderStartedBody:
@@ -200,7 +200,7 @@ async def _received(request: JsonRequest, provider: str, encoded: bytes) -> Resp
         202: ResponseSpec(ChallengeBody, False, "A code is to follow, at POST /auth/login/2fa"),
     },
 )
-@telling("provider")
+@refusals_audited("provider")
 async def complete(request: JsonRequest, data: CompleteBody) -> Response[SignedInBody | LinkedBody]:
     """Exchange a grant, once, for a session, or with 2FA on for a challenge."""
     authentication = services_of(request.app).providers.authentication

@@ -19,11 +19,11 @@ from service.errors import (
     TooManyAttempts,
 )
 from service.web.authentication import BEARER
+from service.web.refusals import refusals_audited
 from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import NO_STORE, Body, Timestamp, failures
 from service.web.routes.oauth import ProviderStartBody, ProviderStartedBody, started_body
 from service.web.services import services_of
-from service.web.telling import telling
 
 
 class LinkBody(Body, frozen=True):
@@ -72,7 +72,7 @@ async def list_links(request: JsonRequest) -> LinksBody:
         body=True,
     ),
 )
-@telling("provider.link")
+@refusals_audited("provider.link")
 async def link(request: JsonRequest, provider: str, data: ProviderStartBody) -> ProviderStartedBody:
     """Begin to link an identity of a provider to the caller's account."""
     links = services_of(request.app).providers.links

@@ -28,6 +28,7 @@ from service.errors import (
 from service.web.authentication import BEARER
 from service.web.cookies import presented, wants_cookie, with_tokens
 from service.web.preferences import TELLS_HOW_FAR, tell_how_far
+from service.web.refusals import refusals_audited
 from service.web.requests import JsonRequest, demand_session, origin_of
 from service.web.routes.bodies import (
     NO_STORE,
@@ -42,7 +43,6 @@ from service.web.routes.bodies import (
     token_pair_body,
 )
 from service.web.services import services_of
-from service.web.telling import telling
 
 
 class PasswordChangeBody(Body, frozen=True):
@@ -118,7 +118,7 @@ class ReauthenticateBody(Body, frozen=True):
         body=True,
     ),
 )
-@telling("reauthenticate")
+@refusals_audited("reauthenticate")
 async def reauthenticate(request: JsonRequest, data: ReauthenticateBody) -> TokenPairBody:
     """Renew `auth_time` and `amr` of the session, by the password or, with 2FA on, by a code."""
     password, code = data.password, data.code
@@ -161,7 +161,7 @@ async def reauthenticate(request: JsonRequest, data: ReauthenticateBody) -> Toke
         body=True,
     ),
 )
-@telling("password.change")
+@refusals_audited("password.change")
 async def change_password(request: JsonRequest, data: PasswordChangeBody) -> SignedInBody:
     """Replace the password. All sessions end, the caller's included, and a new one is opened."""
     use_case = services_of(request.app).password_change
@@ -202,7 +202,7 @@ async def delete_account(request: JsonRequest) -> None:
         RevocationUnconfirmed,
     ),
 )
-@telling("export")
+@refusals_audited("export")
 async def export_account(request: JsonRequest) -> ExportBody:
     """Return all that is kept of the caller's account, once an hour."""
     caller = request.user

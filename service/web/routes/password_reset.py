@@ -11,11 +11,11 @@ from service.errors import (
     WeakPassword,
 )
 from service.web.authentication import PUBLIC
+from service.web.refusals import refusals_audited
 from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import Body, failures
 from service.web.routes.email import MailedBody, mailed_body
 from service.web.services import services_of
-from service.web.telling import telling
 
 
 class PasswordResetBody(Body, frozen=True):
@@ -40,7 +40,7 @@ class PasswordResetBody(Body, frozen=True):
         body=True,
     ),
 )
-@telling("password.reset")
+@refusals_audited("password.reset")
 async def reset_password(request: JsonRequest, data: PasswordResetBody) -> None:
     """Set the password, once. A second factor stays on; nobody is logged in by this."""
     reset = services_of(request.app).password_reset
@@ -61,7 +61,7 @@ class ResetRequestBody(Body, frozen=True):
     response_description="A link is mailed, if an account has this address",
     responses=failures(TooManyAttempts, StoreUnavailable, RevocationUnconfirmed, body=True),
 )
-@telling("password.resetRequest")
+@refusals_audited("password.resetRequest")
 async def request_reset(request: JsonRequest, data: ResetRequestBody) -> MailedBody:
     """Mail a link to an account's address. One answer for everybody, in the same time.
 

@@ -21,6 +21,7 @@ from service.web.authentication import BEARER, PUBLIC
 from service.web.cookies import clear_cookie, presented, with_tokens
 from service.web.metrics.outcomes import ended
 from service.web.preferences import TELLS_HOW_FAR, tell_how_far
+from service.web.refusals import refusals_audited
 from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import (
     NO_STORE,
@@ -34,7 +35,6 @@ from service.web.routes.bodies import (
     user_body,
 )
 from service.web.services import services_of
-from service.web.telling import telling
 
 _SESSION_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
 
@@ -92,7 +92,7 @@ class SessionsBody(Body, frozen=True):
         body=True,
     ),
 )
-@telling("refresh")
+@refusals_audited("refresh")
 async def refresh(request: JsonRequest, data: RefreshBody) -> TokenPairBody:
     """Spend a refresh token for its successor. Racing callers within the grace get the same one."""
     sessions = services_of(request.app).sessions
@@ -156,7 +156,7 @@ async def logout(request: JsonRequest, data: LogoutBody) -> None:
         TooManyAttempts, InvalidAccessToken, StoreUnavailable, RevocationUnconfirmed, body=True
     ),
 )
-@telling("logout.all")
+@refusals_audited("logout.all")
 async def logout_all(request: JsonRequest, data: LogoutAllBody) -> RevokedBody:
     """End all sessions of the caller, or all others with `keepCurrent`."""
     sessions = services_of(request.app).sessions

@@ -18,6 +18,7 @@ from service.errors import (
     TooManyAttempts,
 )
 from service.web.authentication import BEARER
+from service.web.refusals import refusals_audited
 from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import (
     NO_STORE,
@@ -26,7 +27,6 @@ from service.web.routes.bodies import (
     failures,
 )
 from service.web.services import services_of
-from service.web.telling import telling
 
 _SCAN = "Scan the QR code with your authenticator app. Verify in next step."
 
@@ -84,7 +84,7 @@ class RecoveryCodesBody(Body, frozen=True):
         RevocationUnconfirmed,
     ),
 )
-@telling("2fa.enable")
+@refusals_audited("2fa.enable")
 async def enable(request: JsonRequest) -> EnrollmentBody:
     """Mint a secret for the authenticator app. It replaces one that is still to be verified."""
     services, origin = services_of(request.app), origin_of(request)
@@ -117,7 +117,7 @@ async def enable(request: JsonRequest) -> EnrollmentBody:
         body=True,
     ),
 )
-@telling("2fa.verify")
+@refusals_audited("2fa.verify")
 async def verify(request: JsonRequest, data: VerifyBody) -> EnabledBody:
     """Turn 2FA on with a code of the app. Ends no session unless asked to. The code is spent."""
     services, origin = services_of(request.app), origin_of(request)
@@ -144,7 +144,7 @@ async def verify(request: JsonRequest, data: VerifyBody) -> EnabledBody:
         body=True,
     ),
 )
-@telling("2fa.disable")
+@refusals_audited("2fa.disable")
 async def disable(request: JsonRequest, data: CodeBody) -> None:
     """Turn 2FA off with a TOTP or a recovery code. Logins that wait for a code end."""
     services, origin = services_of(request.app), origin_of(request)
@@ -171,7 +171,7 @@ async def disable(request: JsonRequest, data: CodeBody) -> None:
         body=True,
     ),
 )
-@telling("2fa.recoveryCodes")
+@refusals_audited("2fa.recoveryCodes")
 async def renew_recovery_codes(request: JsonRequest, data: CodeBody) -> RecoveryCodesBody:
     """Replace all recovery codes, with a TOTP code."""
     services, origin = services_of(request.app), origin_of(request)

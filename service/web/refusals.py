@@ -1,4 +1,4 @@
-"""Has a route tell the security log of whom it refuses."""
+"""Has the security log told of the people that a route refuses."""
 
 import functools
 from collections.abc import Awaitable, Callable
@@ -11,15 +11,15 @@ from service.web.services import services_of
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 
 
-def telling(door: str) -> Callable[[Handler], Handler]:
-    """Declare a handler whose refusals of people are told as those of this `door`.
+def refusals_audited(door: str) -> Callable[[Handler], Handler]:
+    """Declare a handler whose refusals are audit events, which name this `door`.
 
     The answer waits until they are written, and is the same if they cannot be.
     """
 
     def declare(handler: Handler) -> Handler:
         @functools.wraps(handler)
-        async def told(request: JsonRequest, **named: Any) -> Any:
+        async def audited(request: JsonRequest, **named: Any) -> Any:
             try:
                 return await handler(request=request, **named)
             except ServiceError as error:
@@ -29,6 +29,6 @@ def telling(door: str) -> Callable[[Handler], Handler]:
                 )
                 raise
 
-        return told  # type: ignore[return-value]  # of the same signature, which wraps() has it show
+        return audited  # type: ignore[return-value]  # of the same signature: wraps() has it show
 
     return declare
