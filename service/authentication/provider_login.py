@@ -7,9 +7,10 @@
     address is taken    `LinkRequired`: who has an account links the identity from within
     else                a new account
 
-*Claimed* means that the provider is trusted with addresses, and says that it has verified it. A
-take-over goes as each change that ends sessions (`sessions/cut_offs.py`): who is killed on the way
-leaves the account as it was, or taken over and without sessions.
+*Claimed* means that the provider is trusted with addresses, and says that it has verified it. Where
+nobody logs in before their address is verified, only a claimed one makes an account. A take-over
+goes as each change that ends sessions (`sessions/cut_offs.py`): who is killed on the way leaves the
+account as it was, or taken over and without sessions.
 """
 
 import msgspec
@@ -33,6 +34,7 @@ from service.clock import Clock
 from service.errors import (
     AccountChanged,
     AccountDisabled,
+    EmailNotVerified,
     EmailRequired,
     EmailTaken,
     InvalidField,
@@ -87,8 +89,10 @@ class ProviderAuthentication:
         clock: Clock,
         *,
         signup: bool,
+        verified_only: bool,
     ) -> None:
-        """Take the parts. `signup`: whether who has no account gets one."""
+        """Take the parts. `signup`: whether who has no account gets one. `verified_only`: nobody
+        logs in before their address is verified."""
         self._redis = redis
         self._flow = flow
         self._links = links
@@ -103,6 +107,7 @@ class ProviderAuthentication:
         self._upstream = upstream
         self._clock = clock
         self._signup = signup
+        self._verified_only = verified_only
 
     async def complete(self, grant: str, verifier: str, origin: RequestOrigin) -> Completed:
         """Use a grant up, and log its person in, or link whom they are to an account.
@@ -110,7 +115,8 @@ class ProviderAuthentication:
         Raises:
             InvalidGrant: it is none any more, its verifier is another, or the session is over for
                 which it was to link; or the provider has logged the person out meanwhile.
-            EmailRequired, SignupDisabled, LinkRequired, AlreadyLinked, AccountDisabled
+            EmailRequired, EmailNotVerified, SignupDisabled, LinkRequired, AlreadyLinked
+            AccountDisabled
             TooManyAttempts: of new accounts from one network.
         """
         granted = await self._flow.take(grant, verifier, origin)
@@ -130,8 +136,7 @@ class ProviderAuthentication:
         identity = ProviderIdentity(subject.provider, subject.issuer, subject.subject)
         user_id = await self._identities.user_of(identity)
         if user_id is not None:
-            account = await self._users.credentials(user_id)
-            return await self._open(account, granted, origin) if account else None
+            return await self._open_as_stored(user_id, granted, origin)
         address = _address(subject.email)
         if address is None:
             raise EmailRequired
@@ -153,6 +158,8 @@ class ProviderAuthentication:
         user = account.user
         if user.disabled_at is not None:
             raise AccountDisabled().about(user.id)
+        if self._verified_only and user.email_verified_at is None:
+            raise EmailNotVerified().about(user.id)
         if account.enrolment_id is not None:
             return await self._challenges.issue(
                 user.id, account.enrolment_id, user.version, granted.login
@@ -175,6 +182,8 @@ class ProviderAuthentication:
     ) -> Completed | None:
         if not self._signup:
             raise SignupDisabled
+        if self._verified_only and not granted.subject.claimed:
+            raise EmailNotVerified
         counters = self._attempts.of_network(self._rate_limits.limits.signups, origin)
         if counters:
             await self._rate_limits.count(counters[0].subject, counters)
@@ -208,7 +217,7 @@ class ProviderAuthentication:
         await provider_scripts.publish(
             self._redis, user.id, origin, version, "identity.linked", identity.provider
         )
-        return await self._again(user.id, granted, origin)
+        return await self._open_as_stored(user.id, granted, origin)
 
     async def _take_over(
         self, user: User, identity: ProviderIdentity, granted: Granted, origin: RequestOrigin
@@ -224,9 +233,9 @@ class ProviderAuthentication:
         )  # fmt: skip
         await self._pending.forget(user.id)
         await forget_tickets(self._redis, user.id)
-        return await self._again(user.id, granted, origin)
+        return await self._open_as_stored(user.id, granted, origin)
 
-    async def _again(
+    async def _open_as_stored(
         self, user_id: bytes, granted: Granted, origin: RequestOrigin
     ) -> Completed | None:
         account = await self._users.credentials(user_id)

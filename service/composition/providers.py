@@ -59,6 +59,7 @@ def create_provider_services(shared: Shared, providers: Providers) -> ProviderSe
         upstream,
         shared.clock,
         signup=settings.oauth_signup,
+        verified_only=settings.email_verification == "required",
     )
     return ProviderServices(
         flow=flow,

@@ -26,7 +26,7 @@ ServiceError
 ├── TicketNotFound              unknown, expired, used, replaced, of another purpose: one answer
 ├── InvalidVerificationToken    the same, of a link by which an address is verified or changed
 ├── AlreadyVerified             the address is
-├── EmailNotVerified            told to whoever has the right password
+├── EmailNotVerified            told to whoever has logged in but for that
 ├── InvalidResetToken           unknown, expired, used, replaced, not one at all: one answer
 ├── UserNotFound                an operator has named an account that is not there
 ├── OriginNotAllowed            a browser's cookie, and not from a page that may use it
@@ -203,7 +203,7 @@ class AlreadyVerified(ServiceError):
 
 
 class EmailNotVerified(ServiceError):
-    """The password is right, and nobody logs in before the address is verified."""
+    """The person is right, and nobody logs in before the address is verified."""
 
 
 class InvalidResetToken(ServiceError):

@@ -27,7 +27,7 @@ def documented(call: str) -> set[tuple[str, str]]:
 async def test_every_code(
     app: App, oauth_service: ServiceProcess, provider: Provider, tmp_path: Any
 ) -> None:
-    """But for that of a disabled account, which tests/oauth/test_login.py brings about."""
+    """But for those of accounts that are disabled or not verified: tests/oauth/test_login.py."""
     ann, subject = await sign_up(app.http), new_subject()
     begun = await app.grant(bearer=ann.bearer)
     alone = person(app, await app.log_in(subject, new_email()))
@@ -74,7 +74,7 @@ async def test_every_code(
                 seen["POST /auth/oauth/complete"].append(await elsewhere.complete(*grant))
         finally:
             assert closed.stop() == 0
-    elsewhere_proved = {("403", "account_disabled")}
+    elsewhere_proved = {("403", "account_disabled"), ("403", "email_not_verified")}
     for call, answers in seen.items():
         answered = {(str(answer.status_code), error_of(answer)) for answer in answers}
         assert answered == documented(call) - elsewhere_proved, call

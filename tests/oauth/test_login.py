@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,8 +18,9 @@ from tools.testbed.service_process import (
     sign_up,
 )
 
+from tests.oauth.conftest import settings_for
 from tests.support.looking import ON_VALKEY, events
-from tests.support.provider import new_subject
+from tests.support.provider import Provider, new_subject
 from tests.support.provider_app import App, new_email
 from tests.support.two_factor import Holder, new_holder
 
@@ -208,6 +210,33 @@ async def test_a_disabled_account(app: App, oauth_service: ServiceProcess) -> No
     assert code_of(await app.log_in(subject)) == (403, "account_disabled")
     assert code_of(await app.log_in("", email)) == (403, "account_disabled")
     assert code_of(await app.log_in("", email, None)) == (409, "link_required")
+
+
+async def test_addresses_that_are_verified_first(
+    app: App, oauth_service: ServiceProcess, provider: Provider, tmp_path: Path
+) -> None:
+    """403 to an account whose address nobody has verified, and to a free address that nobody has
+    claimed, of which no account is made; who claims an address logs in as ever."""
+    refused = 403, "email_not_verified"
+    unverified, email, free = new_subject(), new_email(), new_email()
+    assert (await app.log_in(unverified, email, False)).status_code == 201
+    settings = settings_for(provider) | {
+        "SERVICE_EMAIL_VERIFICATION": "required",
+        "SERVICE_MAIL_URL": f"file://{tmp_path}/mail",
+    }
+    demanding = oauth_service.beside(tmp_path, **settings).start()
+    try:
+        async with httpx.AsyncClient(base_url=demanding.url, timeout=30) as http:
+            there = App(http, provider)
+            assert code_of(await there.log_in(unverified)) == refused
+            assert code_of(await there.log_in("", free, False)) == refused
+            assert code_of(await there.at("two").log_in("", free)) == refused
+            for known, address, answered in ((unverified, email, 403), ("", email, 200)):
+                assert (await there.log_in(known, address)).status_code == answered
+            for answered in (201, 200):
+                assert (await there.log_in("", free)).status_code == answered
+    finally:
+        assert demanding.stop() == 0
 
 
 async def test_cookie_mode(app: App) -> None:

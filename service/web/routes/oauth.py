@@ -13,6 +13,7 @@ from service.clock import timestamp
 from service.errors import (
     AccountDisabled,
     AlreadyLinked,
+    EmailNotVerified,
     EmailRequired,
     InvalidGrant,
     InvalidState,
@@ -184,6 +185,7 @@ async def _received(request: JsonRequest, provider: str, encoded: bytes) -> Resp
     responses=failures(
         InvalidGrant,
         EmailRequired,
+        EmailNotVerified,
         SignupDisabled,
         AccountDisabled,
         OriginNotAllowed,
