@@ -22,11 +22,16 @@ RETRY_AFTER_OUTAGE = 1
 
 
 FAILURE = "failure"
-"""The name in the state of a request's scope of what its line in the log says went wrong: code, and
-reason. Never a value that was sent."""
+"""The name in the state of a request's scope of its `Failure`."""
 
-ABOUT = "about"
-"""The name there of the error that knows whom a failure is about, if one does."""
+
+class Failure(msgspec.Struct, frozen=True):
+    """What a request's line in the log says went wrong, and about whom. No value that was sent."""
+
+    code: str
+    reason: str
+    user_id: bytes = b""
+    account: bytes = b""
 
 
 class UnsupportedMediaType(ClientException):
@@ -71,9 +76,8 @@ def on_service_error(request: Request[Any, Any, Any], error: errors.ServiceError
     details: Sequence[FieldError] = ()
     if isinstance(error, errors.InvalidField):
         details = [FieldError(error.field, error.message)]
-    request.scope["state"][FAILURE] = answer.code, str(error) or _in_words(type(error).__name__)
-    if error.user_id or error.account:
-        request.scope["state"][ABOUT] = error
+    reason = str(error) or _in_words(type(error).__name__)
+    request.scope["state"][FAILURE] = Failure(answer.code, reason, error.user_id, error.account)
     return _respond(request, answer, headers, str(error), details)
 
 
@@ -85,13 +89,14 @@ def on_framework_error(request: Request[Any, Any, Any], error: HTTPException) ->
     headers = {}
     if isinstance(error, MethodNotAllowedException):
         headers["Allow"] = allow((error.headers or {})["allow"])
-    request.scope["state"][FAILURE] = answer.code, answer.message
+    request.scope["state"][FAILURE] = Failure(answer.code, answer.message or "")
     return _respond(request, answer, headers)
 
 
 def on_client_gone(request: Request[Any, Any, Any], error: ClientGone) -> Response[None]:
     """Answer a client that has gone, for the log: nobody reads it."""
-    request.scope["state"][FAILURE] = "client_gone", "The client closed the connection."
+    failure = Failure("client_gone", "The client closed the connection.")
+    request.scope["state"][FAILURE] = failure
     return Response(None, status_code=_CLIENT_GONE)
 
 
@@ -99,7 +104,7 @@ def on_defect(request: Request[Any, Any, Any], error: Exception) -> Response[Any
     """Answer anything unforeseen: logged with its traceback, told to nobody."""
     log.error("unhandled error", exc_info=error, request_id=request.scope["state"]["request_id"])
     answer = FRAMEWORK[500]
-    request.scope["state"][FAILURE] = answer.code, _in_words(type(error).__name__)
+    request.scope["state"][FAILURE] = Failure(answer.code, _in_words(type(error).__name__))
     return _respond(request, answer)
 
 

@@ -13,12 +13,11 @@ from litestar.enums import HttpMethod
 from litestar.types import HTTPScope, Message, Send
 
 from service import logs
-from service.errors import ServiceError
 from service.web import oauth_errors
 from service.web.addresses import TrustedProxies
 from service.web.answers import FRAMEWORK, Answer
 from service.web.cors import Cors
-from service.web.errors import ABOUT, FAILURE, allow, as_json
+from service.web.errors import FAILURE, Failure, allow, as_json
 from service.web.headers import Header, joined
 from service.web.metrics.requests import observe
 
@@ -26,16 +25,15 @@ _ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 
 _STOPPING = Answer(503, "service_unavailable", "This process is stopping; try again.")
 
-_NO_FAILURE, _NOBODY = ("", ""), ServiceError()
+_NO_FAILURE = Failure("", "")
 
 API_KEY = "api_key"
 """The name in the state of a request's scope of the id of the API key that was shown, in hex."""
 
-log = structlog.get_logger()
-
-
 TRACE = "trace"
-"""Where in a request's state its trace id stands, if it has one."""
+"""The name there of the id of its trace."""
+
+log = structlog.get_logger()
 
 
 class RequestLine(msgspec.Struct, omit_defaults=True, tag_field="event", tag="request"):
@@ -69,7 +67,9 @@ class RequestLine(msgspec.Struct, omit_defaults=True, tag_field="event", tag="re
 class Exchange:
     """A request and its answer."""
 
-    __slots__ = ("_headers", "_method", "_request_id", "_send", "_started", "_status", "scope")
+    __slots__ = (
+        "_headers", "_method", "_request_id", "_send", "_started", "_status", "_trace", "scope"
+    )  # fmt: skip
 
     def __init__(self, scope: HTTPScope, send: Send, headers: Sequence[Header]) -> None:
         """Take a request. `headers` go with its answer, whatever that is."""
@@ -81,18 +81,21 @@ class Exchange:
         sent = dict(fields)
         if len(sent) < len(fields):
             sent = joined(fields)
-        self._request_id = _request_id(sent.get(b"x-request-id"), scope["state"].get(TRACE))
+        state = scope["state"]
+        self._trace: str | None = state.get(TRACE)
+        self._request_id = _request_id(sent.get(b"x-request-id"), self._trace)
         self._headers = headers
-        # HEAD is GET; the server, which keeps the scope as it was, leaves out the body.
-        self.scope = scope.copy() if self._method == "HEAD" else scope
+        self.scope = scope
         if self._method == "HEAD":
+            # HEAD is GET; the server, which keeps the scope as it was, leaves out the body.
+            self.scope = scope.copy()
             self.scope["method"] = HttpMethod.GET
-        self.scope["state"].update(request_id=self._request_id, headers=sent)
+        state["request_id"], state["headers"] = self._request_id, sent
 
     def share(self, cors: Cors) -> bool:
         """Let the page's origin read the answer, if it may. Tell whether this is a preflight."""
         sent = self.scope["state"]["headers"]
-        preflight = cors.preflight(sent) if self._method == HttpMethod.OPTIONS else None
+        preflight = cors.preflight(sent) if self._method == "OPTIONS" else None
         self._headers = *self._headers, *(cors.answer(sent) if preflight is None else preflight)
         return preflight is not None
 
@@ -102,7 +105,7 @@ class Exchange:
             self._status = message["status"]
             request_id = b"x-request-id", self._request_id.encode()
             headers = [*message["headers"], request_id, *self._headers]
-            if self._method == HttpMethod.OPTIONS:  # Litestar's own answer; it knows no HEAD
+            if self._method == "OPTIONS":  # Litestar's own answer; it knows no HEAD
                 headers = [(n, self._allow(v.decode()) if n == b"allow" else v) for n, v in headers]
             message["headers"] = headers
         await self._send(message)
@@ -113,7 +116,7 @@ class Exchange:
 
     async def refuse(self, answer: Answer, *more: Header) -> None:
         """Answer with an error."""
-        self.scope["state"][FAILURE] = answer.code, answer.message
+        self.scope["state"][FAILURE] = Failure(answer.code, answer.message or "")
         status, body = answer.status, as_json(answer)
         if self.scope["path"] in oauth_errors.PATHS:
             status, said = oauth_errors.spelt(answer, answer.message or "")
@@ -156,12 +159,12 @@ class Exchange:
         scope = self.scope
         route = scope.get("path_template") or "-"
         state = scope["state"]
-        code, reason = state.get(FAILURE, _NO_FAILURE)
-        observe(route, self._method, self._status, seconds, code)
+        failure: Failure = state.get(FAILURE, _NO_FAILURE)
+        observe(route, self._method, self._status, seconds, failure.code)
         if not logs.shows_requests():
             return
-        caller, about = scope.get("user"), state.get(ABOUT, _NOBODY)
-        user_id = caller.user_id if caller else about.user_id
+        caller = scope.get("user")
+        user_id = caller.user_id if caller else failure.user_id
         peer, forwarded = scope.get("client"), state["headers"].get(b"x-forwarded-for", b"")
         logs.write(
             RequestLine(
@@ -176,10 +179,10 @@ class Exchange:
                 user=user_id.hex() or None,
                 session=caller.session_id.hex() if caller else None,
                 api_key=state.get(API_KEY),
-                account=None if user_id else about.account.hex() or None,
-                code=code,
-                reason=reason,
-                trace=state.get(TRACE),
+                account=None if user_id else failure.account.hex() or None,
+                code=failure.code,
+                reason=failure.reason,
+                trace=self._trace,
             )
         )
 
