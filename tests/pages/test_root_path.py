@@ -59,6 +59,10 @@ def test_the_path_is_taken_off_once(pages: ServiceProcess) -> None:
         f"{ROOT}/account//",
         f"{ROOT}/metrics",
         f"{ROOT}/health/ready",
+        f"{ROOT}/%61ccount",  # one spelling only, under the path as without it
+        f"{ROOT}/%73chema",
+        f"{ROOT}%2faccount",
+        "/%69d/account",
         "/ID/account",
     ):
         assert wire.ask(f"GET {path}").status_code == 404, path
