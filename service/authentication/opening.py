@@ -30,40 +30,12 @@ class SessionOpening:
         self,
         users: Users,
         sessions: Sessions,
-        upstream: UpstreamSessions | None = None,
         sign_ins: SignInNotices | None = None,
     ) -> None:
-        """Take the stores. `upstream`: where sessions of providers are noted; `sign_ins`: what
-        tells people of logins from elsewhere."""
+        """Take the stores. `sign_ins`: what tells people of logins from elsewhere."""
         self._users = users
         self._sessions = sessions
-        self._upstream = upstream
         self._sign_ins = sign_ins
-
-    async def open_upstream(
-        self,
-        login: UpstreamLogin,
-        read: Credentials,
-        version: int,
-        is_right: Callable[[Credentials], bool],
-        authentication: Authentication,
-        origin: RequestOrigin,
-        event: OpeningEvent = "user.loggedIn",
-    ) -> tuple[User, TokenPair] | None:
-        """Open a session by a login at a provider, so that it ends when that says so.
-
-        Returns `None` also if the provider has logged out meanwhile. Raises as `open`.
-        """
-        assert self._upstream is not None  # noqa: S101  whoever has a login has come through it
-        session_id = mint_session_id()
-        await self._upstream.note(login, read.user.id, session_id)
-        opened = await self.open(
-            read, version, is_right, authentication, origin, event, session_id=session_id
-        )
-        if opened is not None and await self._upstream.has_ended(login):
-            await self._sessions.withdraw(read.user.id, opened[1], origin)
-            return None
-        return opened
 
     async def open(
         self,
@@ -133,3 +105,37 @@ class SessionOpening:
                 return None
             read, version = now, now.user.version
         raise AccountChanged(noted)
+
+
+class UpstreamSessionOpening(SessionOpening):
+    """Opens sessions by logins at providers as well, and notes whose sessions those are."""
+
+    def __init__(
+        self, users: Users, sessions: Sessions, upstream: UpstreamSessions, sign_ins: SignInNotices
+    ) -> None:
+        super().__init__(users, sessions, sign_ins)
+        self._upstream = upstream
+
+    async def open_upstream(
+        self,
+        login: UpstreamLogin,
+        read: Credentials,
+        version: int,
+        is_right: Callable[[Credentials], bool],
+        authentication: Authentication,
+        origin: RequestOrigin,
+        event: OpeningEvent = "user.loggedIn",
+    ) -> tuple[User, TokenPair] | None:
+        """Open a session by a login at a provider, so that it ends when that says so.
+
+        Returns `None` also if the provider has logged out meanwhile. Raises as `open`.
+        """
+        session_id = mint_session_id()
+        await self._upstream.note(login, read.user.id, session_id)
+        opened = await self.open(
+            read, version, is_right, authentication, origin, event, session_id=session_id
+        )
+        if opened is not None and await self._upstream.has_ended(login):
+            await self._sessions.withdraw(read.user.id, opened[1], origin)
+            return None
+        return opened

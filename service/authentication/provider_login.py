@@ -25,7 +25,7 @@ from service.accounts.provider_identities import (
 from service.accounts.user_rows import Credentials, User
 from service.accounts.users import Users
 from service.authentication import provider_scripts
-from service.authentication.opening import SessionOpening
+from service.authentication.opening import UpstreamSessionOpening
 from service.authentication.password import LoggedIn
 from service.authentication.password_attempts import PasswordAttempts
 from service.authentication.provider_flow import Granted, ProviderFlow
@@ -84,7 +84,7 @@ class ProviderAuthentication:
         rate_limits: RateLimits,
         attempts: PasswordAttempts,
         cut_offs: CutOffs,
-        opening: SessionOpening,
+        opening: UpstreamSessionOpening,
         upstream: UpstreamSessions,
         clock: Clock,
         *,

@@ -5,7 +5,7 @@ from functools import partial
 from service.accounts.second_factors import SecondFactor, SecondFactors
 from service.accounts.user_rows import Credentials
 from service.accounts.users import Users
-from service.authentication.opening import SessionOpening
+from service.authentication.opening import UpstreamSessionOpening
 from service.authentication.password import LoggedIn
 from service.authentication.sign_in_notices import SignInNotices
 from service.errors import ChallengeFailed, ChallengeNotFound, ServiceError
@@ -42,7 +42,9 @@ class SecondFactorAuthentication:
         self._factors = factors
         self._challenges = challenges
         self._rate_limits = rate_limits
-        self._opening = SessionOpening(users, sessions, upstream, SignInNotices(redis, notices))
+        self._opening = UpstreamSessionOpening(
+            users, sessions, upstream, SignInNotices(redis, notices)
+        )
         self._codes = codes
         self._notices = notices
 

@@ -3,7 +3,7 @@
 import structlog
 
 from service.accounts.provider_identities import ProviderIdentities
-from service.authentication.opening import SessionOpening
+from service.authentication.opening import UpstreamSessionOpening
 from service.authentication.provider_flow import ProviderFlow
 from service.authentication.provider_links import ProviderLinks
 from service.authentication.provider_login import ProviderAuthentication
@@ -53,7 +53,7 @@ def create_provider_services(shared: Shared, providers: Providers) -> ProviderSe
         shared.rate_limits,
         shared.attempts,
         shared.sessions.cut_offs,
-        SessionOpening(
+        UpstreamSessionOpening(
             shared.users, shared.sessions, upstream, SignInNotices(shared.redis, shared.notices)
         ),
         upstream,
