@@ -56,16 +56,13 @@ class SessionOpening:
             AccountChanged: it does not come to rest.
             ClockWrong, StoreUnavailable
         """
-        if self._sign_ins is None or event != "user.loggedIn":
-            return await self._open(
-                read, version, is_right, authentication, origin, event, session_id
-            )
-        before = await self._sign_ins.living(read.user.id)
+        notices = self._sign_ins if event == "user.loggedIn" else None
+        before = await notices.living(read.user.id) if notices else ()
         opened = await self._open(
             read, version, is_right, authentication, origin, event, session_id
         )
-        if opened is not None:
-            self._sign_ins.tell(opened[0], before, origin)
+        if notices and opened is not None:
+            notices.tell(opened[0], before, origin)
         return opened
 
     async def _open(
