@@ -80,6 +80,8 @@ def parse(token: Any) -> Unverified:
 def verify(token: Unverified, keys: Sequence[Jwk], algorithms: frozenset[str]) -> None:
     """Check the signature of a token by the one key that its header names.
 
+    `algorithms`: those of `ALGORITHMS` that the provider signs with.
+
     Raises:
         KeyUnknown: there is none of that name and kind.
         TokenInvalid: the algorithm is not one of these, there are several such keys, or it is not
@@ -87,7 +89,7 @@ def verify(token: Unverified, keys: Sequence[Jwk], algorithms: frozenset[str]) -
     """
     header = token.header
     algorithm, kid = header.get("alg"), header.get("kid")
-    if not isinstance(algorithm, str) or algorithm not in algorithms & ALGORITHMS:
+    if not isinstance(algorithm, str) or algorithm not in algorithms:
         raise TokenInvalid("its algorithm is not accepted")
     if "crit" in header or "b64" in header:
         raise TokenInvalid("its header asks for more than is known")
