@@ -191,7 +191,6 @@ async def _received(request: JsonRequest, provider: str, encoded: bytes) -> Resp
         OriginNotAllowed,
         LinkRequired,
         AlreadyLinked,
-        OriginNotAllowed,
         TooManyAttempts,
         StoreUnavailable,
         RevocationUnconfirmed,
