@@ -120,7 +120,7 @@ class ProviderLinks:
         provider = self._flow.providers.named(provider_id).provider
         await self._recent.demand(identity)
         for _ in range(_MOST_READINGS):
-            user = (await self._sessions.of(caller, as_stored=True)).user
+            user = identity.user
             await self._cut_offs.announce(user.id, origin)
             outcome = await self._identities.unlink(user, provider.id, provider.issuer)
             if isinstance(outcome, int):
@@ -133,4 +133,5 @@ class ProviderLinks:
                 raise NotLinked
             if outcome == "last":
                 raise LastLoginMethod
+            identity = await self._sessions.of(caller, as_stored=True)
         raise AccountChanged(b"")
