@@ -90,7 +90,7 @@ class GitHubClient:
         }
         tokens = await self._http.post(f"{self._site}/login/oauth/access_token", form)
         token = tokens.get("access_token") if isinstance(tokens, dict) else None
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+        if not isinstance(token, str) or not token:
             raise ProviderFailed("the provider gives no access token")  # its errors are 200, too
         return token
 

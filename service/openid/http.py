@@ -12,6 +12,7 @@ import msgspec
 from service.errors import ProviderFailed, ProviderUnavailable
 
 _LARGEST = 1_048_576
+_LONGEST_TOKEN = 65_536
 _MOST_CONNECTIONS = 20
 _TIMEOUT = 2.0
 _HEADERS = {
@@ -47,7 +48,8 @@ class ProviderHttp:
 
     async def get(self, url: str, bearer: str = "") -> Any:
         """Read JSON. `bearer`: the access token that it takes."""
-        return await self._ask("GET", url, headers=_authorization(bearer))
+        headers = {"Authorization": f"Bearer {_sendable(bearer)}"} if bearer else {}
+        return await self._ask("GET", url, headers=headers)
 
     async def post(
         self, url: str, form: Mapping[str, str], basic: tuple[str, str] | None = None
@@ -81,8 +83,11 @@ def _authorities() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=True)
 
 
-def _authorization(bearer: str) -> Mapping[str, str]:
-    return {"Authorization": f"Bearer {bearer}"} if bearer else {}
+def _sendable(token: str) -> str:
+    """Return an access token of a provider's that can stand in a header."""
+    if not token.isascii() or not token.isprintable() or len(token) > _LONGEST_TOKEN:
+        raise ProviderFailed("the provider's access token cannot be sent")
+    return token
 
 
 @asynccontextmanager

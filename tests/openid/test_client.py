@@ -355,6 +355,17 @@ async def test_metadata_of_somebody_else(provider: Provider, change: dict[str, A
     await client.aclose()
 
 
+@pytest.mark.parametrize("token", ["a\r\nX: y", "é", "x" * 65_537], ids=range(3))
+async def test_an_access_token_that_no_header_has(provider: Provider, token: str) -> None:
+    """Nothing is asked with it, nor with a part of it, and it is not quoted."""
+    http, before = ProviderHttp(), len(provider.asked)
+    with pytest.raises(ProviderFailed) as caught:
+        await http.get(f"{provider.issuer('one')}/userinfo", token)
+    assert str(caught.value) == "the provider's access token cannot be sent"
+    assert len(provider.asked) == before
+    await http.aclose()
+
+
 async def test_nobody_listens() -> None:
     """Neither a port without a server nor a name that is none is a defect of ours."""
     for issuer in ("http://127.0.0.1:1/x", "https://nowhere.invalid"):
