@@ -9,7 +9,7 @@ import msgspec
 from service.errors import ProviderFailed
 from service.openid.jose import ALGORITHMS
 from service.settings import Provider
-from service.settings.providers import is_web_address
+from service.settings.values import is_web_address
 
 _PATH = "/.well-known/openid-configuration"
 _COMMON, _TENANT = "/common/", "/{tenantid}/"

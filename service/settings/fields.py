@@ -21,6 +21,7 @@ from service.settings.values import (
     Parser,
     Secret,
     delay,
+    file_text,
     integer,
     label,
     one_of,
@@ -206,9 +207,9 @@ def _field_and_text(name: str, given: Mapping[str, str]) -> tuple[str, str]:
         if given.get(PREFIX + plain.upper()):
             raise SettingsError(f"{name} and {PREFIX}{plain.upper()} are both set; keep one")
         try:
-            return plain, Path(given[name]).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            raise SettingsError(f"{name} must be the path of a readable text file") from None
+            return plain, file_text(given[name])
+        except ValueError as error:
+            raise SettingsError(f"{name} {error}") from None
     raise SettingsError(f"{name} is not a setting{_suggestion(field)}")
 
 

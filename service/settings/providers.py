@@ -3,17 +3,14 @@
 What is well known of some providers need not be set: `PRESETS` has it by their id.
 """
 
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
 from service.errors import SettingsError
-from service.settings.values import Secret
+from service.settings.values import Secret, file_text, is_web_address, plain_text, switch
 
 _VARIABLE = re.compile(
     r"SERVICE_OAUTH_(?P<id>[A-Z0-9]{1,32})_"
@@ -122,10 +119,7 @@ def _secret(provider_id: str, texts: Mapping[str, str]) -> str:
         return texts.get("CLIENT_SECRET", "")
     if "CLIENT_SECRET" in texts:
         raise SettingsError(f"{name}_FILE and {name} are both set; keep one")
-    try:
-        return Path(texts["CLIENT_SECRET_FILE"]).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise SettingsError(f"{name}_FILE must be the path of a readable text file") from None
+    return str(_parsed(provider_id, "CLIENT_SECRET_FILE", texts, file_text))
 
 
 def _issuer(text: str) -> str:
@@ -135,28 +129,6 @@ def _issuer(text: str) -> str:
     if not is_web_address(text) or "?" in text or "#" in text:
         raise ValueError(expected)
     return text
-
-
-def is_web_address(text: str) -> bool:
-    """Tell whether a text is an https address, or an http one on loopback, and nothing odd."""
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return False
-    if not host or " " in text or "@" in parts.netloc or port == 0:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host of a URL is this machine; no name is resolved."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_redirect(uri: str) -> bool:
@@ -169,9 +141,9 @@ def _is_redirect(uri: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    if not text.isprintable() or text != text.strip() or len(text) > _LONGEST:
-        raise ValueError("must be plain text without control characters or outer spaces")
-    return text
+    if len(text) > _LONGEST:
+        raise ValueError(f"must have at most {_LONGEST} characters")
+    return plain_text(text)
 
 
 def _scopes(text: str) -> tuple[str, ...]:
@@ -181,15 +153,9 @@ def _scopes(text: str) -> tuple[str, ...]:
     return scopes
 
 
-def _switch(text: str) -> bool:
-    if text not in ("on", "off"):
-        raise ValueError("must be on or off")
-    return text == "on"
-
-
 _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "CLIENT_ID": _plain,
     "NAME": _plain,
     "SCOPES": _scopes,
-    "TRUST_EMAIL": _switch,
+    "TRUST_EMAIL": switch,
 }

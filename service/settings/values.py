@@ -103,28 +103,38 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def _switch(text: str) -> bool:
+def switch(text: str) -> bool:
+    """Parse what may be on or off."""
     return one_of("on", "off")(text) == "on"
 
 
-def _text(text: str) -> str:
+def plain_text(text: str) -> str:
+    """Parse a text of one line."""
     if not text.isprintable() or text != text.strip():
         raise ValueError("must be plain text without control characters or outer spaces")
     return text
 
 
 def _names(text: str) -> tuple[str, ...]:
-    names = tuple(_text(name.strip()) for name in text.split(","))
+    names = tuple(plain_text(name.strip()) for name in text.split(","))
     if not all(names):
         raise ValueError("must be a name, or several with commas between")
     return names
+
+
+def file_text(path: str) -> str:
+    """Read the text in a file, without what is blank around it."""
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise ValueError("must be the path of a readable text file") from None
 
 
 def label(text: str) -> str:
     """Parse what stands before the account's name in an `otpauth://` URL."""
     if ":" in text:  # it separates issuer and account in an otpauth:// URL
         raise ValueError("must be text without a colon")
-    return _text(text)
+    return plain_text(text)
 
 
 def url(*schemes: str) -> Callable[[str], Secret]:
@@ -141,15 +151,7 @@ def url(*schemes: str) -> Callable[[str], Secret]:
 
 def page(text: str) -> str:
     """Parse the URL of a page to which links go, with their token in its fragment."""
-    try:
-        parts = urlsplit(_text(text))
-        host = parts.hostname or ""
-        here = host == "localhost" or (host != "" and _is_loopback(host))
-        fits = parts.port is None or parts.port > 0
-    except ValueError:
-        raise ValueError(_PAGE) from None
-    secure = parts.scheme == "https" or (parts.scheme == "http" and here)
-    if not (secure and host and fits) or "#" in text or "@" in parts.netloc or " " in text:
+    if not is_web_address(plain_text(text)) or "#" in text:
         raise ValueError(_PAGE)
     return text
 
@@ -157,7 +159,21 @@ def page(text: str) -> str:
 _PAGE = "must be the URL of a page, https unless on loopback, without a fragment"
 
 
+def is_web_address(text: str) -> bool:
+    """Tell whether a text is an https address, or an http one on loopback, and nothing odd."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if not host or " " in text or "@" in parts.netloc or port == 0:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+
+
 def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -193,8 +209,8 @@ def _networks(text: str) -> tuple[Network, ...]:
 
 
 _BY_TYPE: dict[Any, Parser] = {
-    bool: _switch,
-    str: _text,
+    bool: switch,
+    str: plain_text,
     timedelta: _seconds,
     Path: Path,
     Path | None: Path,
