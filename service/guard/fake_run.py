@@ -130,5 +130,4 @@ class _SessionLookup:
     async def lives(self, bucket: int, user_id: bytes, session_id: bytes, opened_at: int) -> bool:
         if self._run.is_lost:
             raise GuardUnavailable(1)
-        shard = self._run.shards[bucket]
-        return session_id not in shard and not shard.is_cut_off(user_id, session_id, opened_at)
+        return not self._run.shards[bucket].has_ended(user_id, session_id, opened_at)

@@ -113,6 +113,10 @@ class Shard:
         else:  # keep all, then
             self._turns_at = max(self._turns_at, time.monotonic() + until - now)
 
+    def has_ended(self, user_id: bytes, session_id: bytes, opened_at: int) -> bool:
+        """Tell whether this session has ended, by itself or by a cut-off, as far as is known."""
+        return session_id in self or self.is_cut_off(user_id, session_id, opened_at)
+
     def __contains__(self, session_id: bytes) -> bool:
         return session_id in self._young_sessions or session_id in self._old_sessions
 

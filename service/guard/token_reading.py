@@ -85,8 +85,9 @@ class TokenReading:
                 longest,
             )
             raise TokenRefused
-        verified = VerifiedToken.of(token, claims, number, self._shards[number])
-        if verified.session_id in self._shards[number] or verified.is_cut_off():
+        shard = self._shards[number]
+        verified = VerifiedToken.of(token, claims, number, shard)
+        if shard.has_ended(verified.user_id, verified.session_id, verified.opened_at):
             raise TokenRefused
         return verified
 

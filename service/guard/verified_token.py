@@ -31,20 +31,14 @@ class VerifiedToken(msgspec.Struct, gc=False):
         """The id of the user."""
         return bytes.fromhex(self.identity.user_id)
 
-    def is_cut_off(self) -> bool:
-        """Tell whether a cut-off that is known by now has ended its session."""
-        shard = self.ends.shard
-        return shard.is_cut_off(self.user_id, self.session_id, self.opened_at)
-
     def has_ended(self) -> bool:
         """Tell whether its session has ended, as far as is known; if not, `ends` is the latest."""
         shard = self.ends.shard
-        if self.session_id in shard:
+        if shard.is_latest(self.ends):  # nothing has ended since the last comparison
+            return False
+        if shard.has_ended(self.user_id, self.session_id, self.opened_at):
             return True
-        if not shard.is_latest(self.ends):
-            if self.is_cut_off():
-                return True
-            self.ends = shard.ends
+        self.ends = shard.ends
         return False
 
     @classmethod
