@@ -1,8 +1,8 @@
 """Shares the costs of password hashes that are in use with all processes, by the user store."""
 
 import asyncio
+from functools import partial
 
-import structlog
 from sqlalchemy import bindparam, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -10,9 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.accounts.passwords import Passwords
 from service.database.engine import store_errors
 from service.database.tables import password_costs
-from service.errors import StoreUnavailable
-
-log = structlog.get_logger()
+from service.repeating import repeat
 
 _POLL = 10.0
 """Seconds until a process knows of a cost that another has begun to use."""
@@ -56,11 +54,5 @@ class PasswordCosts:
 
     async def follow(self, passwords: Passwords) -> None:
         """Call `share` again and again, until it is cancelled."""
-        while True:
-            await asyncio.sleep(_POLL)
-            try:
-                await self.share(passwords)
-            except StoreUnavailable:
-                pass  # the part `users` of readiness tells
-            except Exception as error:  # a defect here must not end the task
-                log.error("password costs", exc_info=error)
+        await asyncio.sleep(_POLL)
+        await repeat("password costs", partial(self.share, passwords), _POLL)

@@ -1,17 +1,14 @@
 """Tells how every guard is that says so: how far behind, and whether its feed is lost."""
 
-import asyncio
 from datetime import datetime, timedelta
 
 import msgspec
-import structlog
 
 from service.clock import Clock, timestamp
 from service.confirmations.guard_positions import GuardPositions, GuardReport
 from service.errors import StoreUnavailable
 from service.redis.keys import GUARD_LIFE
-
-log = structlog.get_logger()
+from service.repeating import repeat
 
 _EVERY = 5.0
 _SHOWN = 4
@@ -61,14 +58,13 @@ class GuardStatuses:
 
     async def run(self) -> None:
         """Look again and again, until it is cancelled."""
-        while True:
-            try:
-                self.last = await self.all()
-            except StoreUnavailable:
-                self.last = []  # nothing is known; the part `redis` of readiness tells
-            except Exception as error:  # a defect here must not end the task
-                log.error("guards", exc_info=error)
-            await asyncio.sleep(_EVERY)
+        await repeat("guards", self._look, _EVERY)
+
+    async def _look(self) -> None:
+        try:
+            self.last = await self.all()
+        except StoreUnavailable:
+            self.last = []  # nothing is known; the part `redis` of readiness tells
 
     def _status(self, report: GuardReport, newest: list[int]) -> GuardStatus:
         about, now = report.about, self._clock()

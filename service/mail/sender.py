@@ -25,6 +25,7 @@ from service.mail.outbox import Outbox
 from service.mail.transports import NotSent, Refused, Transport
 from service.redis.client import RedisClient
 from service.redis.keys import BUCKETS, numbered
+from service.repeating import repeat
 from service.sessions.origin import NOBODY
 
 log = structlog.get_logger()
@@ -82,7 +83,7 @@ class Sender:
         """Send until it is cancelled."""
         workers = [asyncio.create_task(self._work()) for _ in range(_WORKERS)]
         try:
-            await self._sweep()
+            await repeat("mail", self._sweep, _SWEEP)
         finally:
             self._stopping = True
             pending = set(workers)
@@ -92,18 +93,15 @@ class Sender:
                 _, pending = await asyncio.wait(pending, timeout=0.2)
 
     async def _sweep(self) -> None:
-        while True:
-            with suppress(StoreUnavailable):  # the part `redis` of readiness tells
-                lengths = await asyncio.gather(
-                    *(self._redis.execute("XLEN", numbered(n).mail) for n in range(BUCKETS))
-                )
-                for bucket, length in enumerate(lengths):
-                    if length == 0:
-                        self._waiting.pop(bucket, None)
-                    elif bucket not in self._due:
-                        self.wake(bucket)
-                self._tell()
-            await asyncio.sleep(_SWEEP)
+        lengths = await asyncio.gather(
+            *(self._redis.execute("XLEN", numbered(n).mail) for n in range(BUCKETS))
+        )
+        for bucket, length in enumerate(lengths):
+            if length == 0:
+                self._waiting.pop(bucket, None)
+            elif bucket not in self._due:
+                self.wake(bucket)
+        self._tell()
 
     async def _work(self) -> None:
         transport = self._open()

@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 import msgspec
 import structlog
 
+from service.repeating import repeat
+
 log = structlog.get_logger()
 
 PATIENCE = 1.5
@@ -141,12 +143,7 @@ class SharedStatus:
     async def keep_looking(self) -> None:
         """Look unasked, at once and then now and then, so that log and metrics tell what is wrong
         though nobody asks. It ends when it is cancelled."""
-        while True:
-            try:
-                await self()
-            except Exception as error:  # a defect here must not end the task, and so the looking
-                log.error("readiness", exc_info=error)
-            await asyncio.sleep(self.EVERY)
+        await repeat("readiness", self, self.EVERY)
 
     @property
     def last(self) -> Readiness | None:

@@ -5,17 +5,16 @@ gives some up before: of whoever has written most of a sample of it, so that no 
 another's out; where nobody stands out, the oldest. It counts them under `events:{b}:dropped`.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
 import structlog
 
-from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
 from service.redis.keys import BUCKETS, DROPPED, SINK, numbered
 from service.redis.scripts import Key, script
+from service.repeating import repeat
 
 log = structlog.get_logger()
 
@@ -77,15 +76,11 @@ class EventStreams:
 
     async def run(self) -> None:
         """Look again and again, until it is cancelled."""
-        while True:
-            try:
-                for number in range(BUCKETS):
-                    await self.look(number)
-            except StoreUnavailable:
-                pass  # the part `redis` of readiness tells
-            except Exception as error:  # a defect here must not end the task
-                log.error("events", exc_info=error)
-            await asyncio.sleep(_PERIOD)
+        await repeat("events", self._look_at_all, _PERIOD)
+
+    async def _look_at_all(self) -> None:
+        for number in range(BUCKETS):
+            await self.look(number)
 
     async def look(self, number: int) -> None:
         """Trim one stream by age; tell what was dropped from it by number since the last time."""

@@ -9,14 +9,11 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-import structlog
-
 from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
 from service.redis.keys import BARRIER, BARRIER_LIFE, BUCKETS, TAGS, numbered
 from service.redis.scripts import Key, script
-
-log = structlog.get_logger()
+from service.repeating import repeat
 
 EVERY = 1.0
 """Seconds between two heartbeats, however many processes write them."""
@@ -74,13 +71,11 @@ class Heartbeats:
 
     async def run(self) -> None:
         """Write them until it is cancelled. Where they are off, take those away that are there."""
-        while True:
-            try:
-                places = asyncio.Semaphore(_AT_ONCE)
-                await asyncio.gather(*(self._in(places, number) for number in self._buckets))
-            except Exception as error:  # a defect must not end the task
-                log.error("heartbeats", exc_info=error)
-            await asyncio.sleep(EVERY / 2 if self._on else 60)
+        await repeat("heartbeats", self._look, EVERY / 2 if self._on else 60)
+
+    async def _look(self) -> None:
+        places = asyncio.Semaphore(_AT_ONCE)
+        await asyncio.gather(*(self._in(places, number) for number in self._buckets))
 
     async def _in(self, places: asyncio.Semaphore, number: int) -> None:
         async with places:

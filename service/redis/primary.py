@@ -18,6 +18,7 @@ from service.redis.refusals import SentinelRefuses, refused, refused_by_sentinel
 from service.redis.sentinel_votes import UnknownPrimary, vote_of
 from service.redis.topology import Servers
 from service.redis.url import Address
+from service.repeating import repeat
 
 log = structlog.get_logger()
 
@@ -204,9 +205,8 @@ class Primary:
         return None
 
     async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_EVERY)
-            await self._look()
+        await asyncio.sleep(_LOOK_EVERY)
+        await repeat("redis.sentinels", self._look, _LOOK_EVERY)
 
     async def _look(self) -> None:
         """Make sure who is primary, once for all who want to know."""
