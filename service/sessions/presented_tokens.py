@@ -10,6 +10,7 @@ from service.errors import (
     InvalidAccessToken,
     InvalidRefreshToken,
     NothingToRevoke,
+    Overloaded,
     StoreUnavailable,
 )
 from service.redis.client import RedisClient
@@ -23,6 +24,15 @@ from service.sessions.refresh_tokens import PREFIX, RefreshTokens
 from service.sessions.sessions import Sessions
 
 TokenType = Literal["Bearer", "refresh_token"]
+
+_BATCHES = 8
+"""Batches that this process works on at once; the others wait."""
+
+_AT_ONCE = 10
+"""Tokens of a batch that are looked at at once, before other requests get a turn."""
+
+_PATIENCE = 1.5
+"""Seconds that a batch may take, its wait included."""
 
 
 class ActiveToken(msgspec.Struct, frozen=True):
@@ -66,6 +76,7 @@ class PresentedTokens:
         self._owners = owners
         self._issuer = issuer
         self._audience = audience
+        self._batches = asyncio.Semaphore(_BATCHES)
 
     async def introspect(self, text: str) -> ActiveToken | None:
         """Say what a token stands for; `None`: it is not good, whyever. One script; no SQL.
@@ -77,8 +88,23 @@ class PresentedTokens:
         return await self._of_access_token(text)
 
     async def introspect_all(self, texts: Sequence[str]) -> list[ActiveToken | None]:
-        """Say of each what `introspect` does, in their order."""
-        return list(await asyncio.gather(*map(self.introspect, texts)))
+        """Say of each what `introspect` does, in their order.
+
+        However many ask at once, signatures keep no other request waiting, nor do the questions
+        fill the connection to Redis.
+
+        Raises:
+            Overloaded: it could not be done in time beside the other batches.
+        """
+        found: list[ActiveToken | None] = []
+        try:
+            async with asyncio.timeout(_PATIENCE), self._batches:
+                for at in range(0, len(texts), _AT_ONCE):
+                    some = texts[at : at + _AT_ONCE]
+                    found += await asyncio.gather(*map(self.introspect, some))
+        except TimeoutError:
+            raise Overloaded(1) from None
+        return found
 
     async def revoke(self, text: str, origin: RequestOrigin) -> int:
         """End the session of a token, be it spent; return how many have ended.

@@ -1,5 +1,6 @@
 """Metadata, revocation, introspection: as their RFCs say, and true of each token at once."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import PASSWORD
 
 from service.redis.keys import bucket
+from service.sessions import presented_tokens
+from service.sessions.presented_tokens import ActiveToken, PresentedTokens
 from service.web.oauth_metadata import oauth_metadata
 from tests.operators.commands import command
 from tests.support.looking import ON_VALKEY
@@ -286,3 +289,33 @@ async def test_many_at_once(client: Client) -> None:
         assert (answer.status_code, error_of(answer)) == (400, "invalid_request"), body
     form = await client.http.post(path, data={"tokens": "x"}, headers=client.key)
     assert (form.status_code, error_of(form)) == (400, "invalid_request")
+
+
+async def test_many_batches_at_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few tokens are looked at at once, however many are sent; what takes too long is 503."""
+    ann = await client.sign_up()
+    assert await client.is_active(ann["accessToken"])
+    running, most, introspect = 0, 0, PresentedTokens.introspect
+
+    async def counted(self: PresentedTokens, text: str) -> ActiveToken | None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            return await introspect(self, text)
+        finally:
+            running -= 1
+
+    async def batch() -> httpx.Response:
+        body = {"tokens": [ann["refreshToken"]] * 100}
+        path = "/oauth/introspect/batch"
+        return await client.http.post(path, json=body, headers=client.key)
+
+    monkeypatch.setattr(PresentedTokens, "introspect", counted)
+    answers = await asyncio.gather(*(batch() for _ in range(12)))
+    assert [answer.status_code for answer in answers] == [200] * 12
+    assert 1 < most <= presented_tokens._BATCHES * presented_tokens._AT_ONCE
+    monkeypatch.setattr(presented_tokens, "_PATIENCE", 0)
+    late = await batch()
+    assert (late.status_code, error_of(late)) == (503, "service_unavailable")
+    assert late.headers["retry-after"] == "1"
