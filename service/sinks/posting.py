@@ -125,7 +125,7 @@ async def _skip(reader: asyncio.StreamReader, status: int, fields: Mapping[str, 
     if status in (204, 304):
         return True
     length = fields.get("content-length", "")
-    if not (length.isascii() and length.isdigit()) or int(length[:9]) > _MOST:
+    if not (length.isascii() and length.isdigit()) or len(length) > 5 or int(length) > _MOST:
         return False
     await reader.readexactly(int(length))
     return True

@@ -158,6 +158,24 @@ async def test_who_does_not_answer(
     assert told.of == {"failed": 1}
 
 
+@pytest.mark.parametrize("length", ["70000", "9" * 30, "0" * 9 + "9" * 9])
+async def test_of_a_long_answer_the_status_counts(
+    keys: RedisServer,
+    begun: Begin,
+    endpoint: Endpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    length: str,
+) -> None:
+    """Whatever length is announced, and however it is spelt, no more is waited for or kept."""
+    monkeypatch.setattr(posting, "PATIENCE", 0.2)
+    told = Told()
+    one = await begun(told)
+    endpoint.answer = lambda _: f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode()
+    write(keys, ANN, "x")
+    await bring(one)
+    assert told.of == {"sent": 1}
+
+
 async def test_nothing_is_sent_to_where_none_may_go(
     keys: RedisServer, begun: Begin, endpoint: Endpoint
 ) -> None:
