@@ -80,7 +80,7 @@ class Copy:
         for bucket in sorted({*self._batches, *(noted or {})}):
             last = noted.get(bucket) if noted else None
             self._check_stream(bucket, self._batches.get(bucket, {}), last, verifier)
-        known = set().union(*self._known.values()) if self._known else set()
+        known: set[bytes] = set().union(*self._known.values())
         loose = [where for line, where in self._loose if line not in known and not _torn(line)]
         torn = [where for line, where in self._loose if line not in known and _torn(line)]
         for where in dict.fromkeys(loose):
@@ -175,7 +175,7 @@ class Copy:
                     f"batch {head.batch} of stream {bucket:02x}: its signature is wrong"
                 )
         for other in all_of:  # one that was written again after a crash holds nothing of its own
-            if any(line not in known for line in other.lines) and other not in chain:
+            if any(line not in known for line in other.lines):
                 self.report.faults.append(
                     f"batch {other.head.batch} of stream {bucket:02x} in {other.where} is no link "
                     "of the chain, and holds events that are in none"
