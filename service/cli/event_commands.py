@@ -18,9 +18,6 @@ from service.redis.client import RedisClient
 from service.redis.refusals import CommandRefused
 from service.settings import Settings
 
-_FIRST = "0"
-"""Stands for the place before all events."""
-
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
     """Carry out `options.action` and return the exit code.
@@ -88,8 +85,7 @@ async def _list(reader: EventReader, wanted: EventFilter, options: argparse.Name
 
 
 async def _follow(reader: EventReader, wanted: EventFilter, options: argparse.Namespace) -> int:
-    after = "00-0-0" if options.after == _FIRST else options.after
-    async for batch in reader.follow(wanted, after, _tell):
+    async for batch in reader.follow(wanted, options.after, _tell):
         for event in batch:
             print(texts.json_line(event.document()) if options.json else line_of(event))
         sys.stdout.flush()

@@ -34,7 +34,10 @@ def add_to(commands: Any, read: Callable[[], Settings]) -> None:
     )
     following = _parser(verbs, "follow", _FOLLOW, run)
     following.add_argument(
-        "--after", metavar="ID", help="begin with what is newer than this event; 0: with the oldest"
+        "--after",
+        metavar="ID",
+        type=_before,
+        help="begin with what is newer than this event; 0: with the oldest",
     )
 
     def run_copies(options: argparse.Namespace) -> int:
@@ -60,7 +63,9 @@ def _add_copies(verbs: Any, run: Callable[[argparse.Namespace], int]) -> None:
         description="Have a sink get again all events that are kept and newer than one.",
     )
     replay.add_argument("sink", metavar="SINK", help="file, sql, or webhook-… (see webhooks)")
-    replay.add_argument("--after", metavar="ID", required=True, help="0: all that is kept")
+    replay.add_argument(
+        "--after", metavar="ID", required=True, type=_before, help="0: all that is kept"
+    )
     replay.add_argument("--yes", action="store_true", help="do it; else tell what would be done")
     webhooks = verbs.add_parser(
         "webhooks",
@@ -84,3 +89,8 @@ def _parser(
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run, action=f"events {verb}")
     return parser
+
+
+def _before(text: str) -> str:
+    """Read the id of an event; `0` stands for the place before all of them."""
+    return "00-0-0" if text == "0" else text

@@ -157,8 +157,7 @@ async def _replay(command: AccountCommand, engine: AsyncEngine, redis: RedisClie
     if options.sink not in names:
         there = ", ".join(names) or "none"
         raise StartupError(f"there is no such sink; the settings name {there}")
-    start = position_of("00-0-0" if options.after == "0" else options.after)
-    assert start  # noqa: S101  the option is required
+    start = position_of(options.after)
     if not options.yes:
         return command.dry_run({"sink": options.sink}, f"{options.sink} gets all after it again")
     state = SinkState(redis, options.sink)
@@ -166,7 +165,7 @@ async def _replay(command: AccountCommand, engine: AsyncEngine, redis: RedisClie
         await state.rewind(bucket, entry_before(start, bucket))
     return command.tell(
         {"sink": options.sink, "changed": True},
-        f"{options.sink} gets all that is kept after {options.after} again.",
+        f"{options.sink} gets all that is kept after {start} again.",
     )
 
 

@@ -78,7 +78,8 @@ class EventReader:
         if not 1 <= limit <= MOST:
             raise InvalidField("limit", f"limit must be 1 to {MOST:,}.")
         wanted = EventFilter(user, type)
-        merged = _Merged(self._redis, wanted.buckets(), position_of(after))
+        start = None if after is None else position_of(after)
+        merged = _Merged(self._redis, wanted.buckets(), start)
         found: list[AuditEvent] = []
         event = await merged.first()
         for _ in range(_LOOKED_AT):
@@ -103,7 +104,7 @@ class EventReader:
         Raises:
             InvalidField: `after` is no id.
         """
-        start = position_of(after)
+        start = None if after is None else position_of(after)
         last: dict[int, str] = {}
         for bucket in wanted.buckets():
             last[bucket] = entry_before(start, bucket) if start else await self._newest(bucket)
@@ -181,10 +182,10 @@ class _Merged:
             heapq.heappush(self._waiting, key)
 
 
-def position_of(after: str | None) -> Position | None:
-    """Read the id of an event, if there is one. Raises `InvalidField`."""
+def position_of(after: str) -> Position:
+    """Read the id of an event. Raises `InvalidField`."""
     try:
-        return None if after is None else Position.parse(after)
+        return Position.parse(after)
     except ValueError as error:
         raise InvalidField("after", f"after {error}.") from None
 
