@@ -25,6 +25,7 @@ from service.sinks.signatures import WebhookKeys, is_signed
 from service.sinks.sql import batches_of
 from service.sinks.state import Progress, SinkState
 from service.sinks.verifying import Copy, Report
+from service.sinks.webhooks import webhook_name
 
 _AT_ONCE = 1_000
 
@@ -173,11 +174,9 @@ async def _webhooks(command: AccountCommand) -> int:
     """Print what each receiver needs to verify what it gets."""
     await command.open_keys()
     key = command.keys.now.email_digest_key
-    sinks = create_sinks(command.settings, command.engine, command.keys)
-    names = [sink.name for sink in sinks if sink.name.startswith("webhook-")]
     rows = []
-    for name, url in zip(names, command.settings.sink_webhooks, strict=True):
-        keys = WebhookKeys(key, url)
+    for url in command.settings.sink_webhooks:
+        name, keys = webhook_name(url), WebhookKeys(key, url)
         rows.append({"sink": name, "url": url, "secret": keys.secret, "publicKey": keys.public_key})
     lines = [line for row in rows for line in (*texts.table([*row.items()]), "")]
     return command.tell({"webhooks": rows}, *(lines or ["SERVICE_SINK_WEBHOOKS names none."]))
