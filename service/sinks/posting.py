@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 
 from service.sinks.receivers import Network, Receiver, address_of
 
@@ -91,7 +92,7 @@ class Line:
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         receiver = self._receiver
         address = await address_of(receiver, self._allowed)
-        context = ssl.create_default_context() if receiver.is_secure else None
+        context = _tls() if receiver.is_secure else None
         self._streams = await asyncio.open_connection(
             str(address),
             receiver.port,
@@ -100,6 +101,12 @@ class Line:
             limit=_MOST,
         )
         return self._streams
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Read the certificates that are trusted, once: that takes 20 ms, in which nobody is served."""
+    return ssl.create_default_context()
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, bool]:
