@@ -9,7 +9,7 @@ from service.authentication.account_limits import LimitInForce
 from service.clock import timestamp
 from service.operators.lookup import AccountDetails
 from service.sessions.record import Session
-from service.web.routes.bodies import Body, Timestamp, TwoFactorBody, UserBody, user_body
+from service.web.routes.bodies import Body, Timestamp, UserBody, user_body
 
 
 class ReasonBody(Body, frozen=True):
@@ -127,7 +127,7 @@ def account_body(user: User) -> AccountBody:
         id=shown.id,
         email=shown.email,
         email_verified=shown.email_verified,
-        two_fa=TwoFactorBody(shown.two_fa.enabled, shown.two_fa.recovery_codes_left),
+        two_fa=shown.two_fa,
         created_at=shown.created_at,
         password_changed_at=_at(user.password_changed_at),
         disabled_at=_at(user.disabled_at),
