@@ -1,5 +1,7 @@
 """Operators' calls about accounts."""
 
+from functools import partial
+
 from litestar import delete, get, post
 
 from service.accounts.user_rows import User
@@ -27,6 +29,11 @@ _FULL_OUTBOX = 60
 """Seconds after which a link may be mailed for which there was no room."""
 
 _CHANGES = refusals(InvalidField, UserNotFound, RevocationUnconfirmed, body=True)
+
+_change = partial(
+    post, opt=needs("users.write"), status_code=204, security=SECURITY, responses=_CHANGES
+)
+"""Makes the route of a change of an account that answers nothing."""
 
 
 @get(
@@ -70,14 +77,10 @@ async def show_user(request: AdminRequest, id: str) -> AccountDetailsBody:
         return details_body(await does.lookup.details(user, None))
 
 
-@post(
+@_change(
     "/admin/users/{id:str}/disable",
-    opt=needs("users.write"),
-    status_code=204,
-    security=SECURITY,
     summary="Disable an account",
     response_description="Nobody logs in or refreshes; all sessions have ended",
-    responses=_CHANGES,
 )
 async def disable_user(request: AdminRequest, id: str, data: ReasonBody) -> None:
     """End all sessions, and let nobody log in or refresh."""
@@ -85,14 +88,10 @@ async def disable_user(request: AdminRequest, id: str, data: ReasonBody) -> None
     await request.does.accounts.disable(await _user(request, id), why)
 
 
-@post(
+@_change(
     "/admin/users/{id:str}/enable",
-    opt=needs("users.write"),
-    status_code=204,
-    security=SECURITY,
     summary="Enable an account",
     response_description="The person can log in again",
-    responses=_CHANGES,
 )
 async def enable_user(request: AdminRequest, id: str, data: ReasonBody) -> None:
     """Let the person log in again. Sessions of before stay ended."""
@@ -100,14 +99,10 @@ async def enable_user(request: AdminRequest, id: str, data: ReasonBody) -> None:
     await request.does.accounts.enable(await _user(request, id), why)
 
 
-@post(
+@_change(
     "/admin/users/{id:str}/unlock",
-    opt=needs("users.write"),
-    status_code=204,
-    security=SECURITY,
     summary="Forgive limits",
     response_description="No limit is in force",
-    responses=_CHANGES,
 )
 async def unlock_user(request: AdminRequest, id: str, data: ReasonBody) -> None:
     """Forgive the limits on wrong passwords and codes, from every network."""
@@ -131,14 +126,10 @@ async def log_user_out(request: AdminRequest, id: str, data: ReasonBody) -> Ende
     return EndedBody(await request.does.sessions.end_all(user.id, why))
 
 
-@post(
+@_change(
     "/admin/users/{id:str}/2fa/disable",
-    opt=needs("users.write"),
-    status_code=204,
-    security=SECURITY,
     summary="Take the second factor away",
     response_description="Factor, recovery codes and all sessions are gone",
-    responses=_CHANGES,
 )
 async def reset_second_factor(request: AdminRequest, id: str, data: ReasonBody) -> None:
     """Take the second factor away with its recovery codes, and end all sessions."""
