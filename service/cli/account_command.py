@@ -3,6 +3,7 @@
 import argparse
 import os
 import secrets
+import sys
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -61,6 +62,11 @@ class AccountCommand:
         """Print the document or the lines, as was asked for. Return the exit code."""
         print(texts.as_json(document) if self.options.json else "\n".join(lines))
         return 0
+
+    def remark(self, line: str) -> None:
+        """Tell people something on stderr, beside what is printed for a program to take."""
+        if not self.options.json:
+            print(line, file=sys.stderr)
 
     def dry_run(self, document: dict[str, object], line: str) -> int:
         """Print what would be done with --yes."""

@@ -14,7 +14,7 @@ _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
 
 async def create(command: AccountCommand) -> int:
-    """Make a key, and print it."""
+    """Make a key, and print it: alone on stdout, so that `KEY=$(...)` holds it and nothing else."""
     options, request = command.options, command.request
     made = await command.does.api_keys.create(
         options.name,
@@ -25,12 +25,11 @@ async def create(command: AccountCommand) -> int:
         reason=request.reason,
     )
     until = f" until {timestamp(made.key.expires_at)}" if made.key.expires_at else ""
-    return command.tell(
-        {"apiKey": _document(made.key), "key": made.text},
-        made.text,
+    command.remark(
         f"The API key {made.key.id.hex()} ({texts.plain(made.key.name)}) is good{until}. It is not"
-        " shown again.",
+        " shown again."
     )
+    return command.tell({"apiKey": _document(made.key), "key": made.text}, made.text)
 
 
 async def list_keys(command: AccountCommand) -> int:

@@ -1,5 +1,6 @@
 """The commands for API keys: a key is shown once, and what is wrong is one line."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,9 @@ async def test_create_list_revoke() -> None:
     """Without keys of the service; the text of a key is printed by `create` alone."""
     made = await command("api-keys", "create", "a gateway", "--scopes", "introspect,users.read")
     assert made.code == 0
-    text = made.out.splitlines()[0]
-    assert text.startswith("osk_")
+    assert re.fullmatch(r"osk_[\w-]+\n", made.out), "the key alone, as $(...) takes it"
+    assert "(a gateway) is good" in made.err
+    assert "osk_" not in made.err
     more = await command(
         "api-keys", "create", "b", "--scopes", "events.read", "--expires", "90d", "--json"
     )
