@@ -62,6 +62,21 @@ def test_no_large_binaries() -> None:
 @pytest.mark.skipif(
     not shutil.which("git") or not (REPOSITORY / ".git").exists(), reason="not a clone"
 )
+def test_what_tools_leave_behind_is_not_tracked() -> None:
+    """What .gitignore leaves out was not committed before it did."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert listed.stdout == ""
+
+
+@pytest.mark.skipif(
+    not shutil.which("git") or not (REPOSITORY / ".git").exists(), reason="not a clone"
+)
 def test_no_merge_is_left_unfinished() -> None:
     """No page shows its readers two versions of a paragraph between the markers of a conflict."""
     assert conflicts(REPOSITORY) == []
