@@ -1,11 +1,11 @@
 """A page of the OpenAPI document for people: Swagger UI, with all its files served from here."""
 
 import functools
-import hashlib
 from html import escape
 
-import msgspec
 from swagger_ui_bundle import swagger_ui_path
+
+from service.web.static_files import StaticFile, static_file
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -31,31 +31,15 @@ _SETUP = b"""SwaggerUIBundle({
 });
 """
 
-_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript"}
 _OF_PACKAGE = ("swagger-ui.css", "swagger-ui-bundle.js")
 
 
-class SchemaFile(msgspec.Struct, frozen=True):
-    """A file of the page, ready to be sent. `tag` is its ETag."""
-
-    content: bytes
-    media_type: str
-    tag: str
-
-
 @functools.cache
-def files() -> dict[str, SchemaFile]:
+def files() -> dict[str, StaticFile]:
     """Return the files that the page loads, by name. They are read when somebody asks first."""
     contents = {name: (swagger_ui_path / name).read_bytes() for name in _OF_PACKAGE}
     contents["page.js"] = _SETUP
-    return {
-        name: SchemaFile(
-            content,
-            _MEDIA_TYPES[name[name.rindex(".") :]],
-            f'"{hashlib.sha256(content).hexdigest()[:32]}"',
-        )
-        for name, content in contents.items()
-    }
+    return {name: static_file(name, content) for name, content in contents.items()}
 
 
 def render(title: str) -> bytes:

@@ -11,14 +11,14 @@ from typing import Any
 
 import segno
 from litestar import Request, Response, get, post
-from litestar.exceptions import NotFoundException
 
 from service.errors import InvalidField, Overloaded
 from service.web.authentication import PUBLIC
 from service.web.pages.files import FILES, HEADERS, MAIL, PAGE, PASSWORD_MIN
-from service.web.requests import JsonRequest, headers_of
+from service.web.requests import JsonRequest
 from service.web.routes.bodies import NO_STORE, Body
 from service.web.services import services_of
+from service.web.static_files import FRESH, answer_with
 
 _MOST_CHARACTERS = 1_024
 """Far more than an address and an issuer take; a code of more is too fine for most screens."""
@@ -29,9 +29,6 @@ _MOST_WAITING = 16
 _MASK = 3
 """The one of the eight patterns that is laid over each code. Any will do, and to find out which one
 is a little better takes most of the time."""
-
-_FRESH = {"Cache-Control": "no-cache"}
-"""A browser asks each time whether its copy still holds: no page with the script of another."""
 
 
 class QrBody(Body, frozen=True):
@@ -49,20 +46,14 @@ async def page(request: Request[Any, Any, Any]) -> Response[bytes]:
     return Response(content, media_type=FILES[PAGE].media_type)
 
 
-@get("/account/{name:str}", opt=PUBLIC, response_headers=HEADERS | _FRESH, include_in_schema=False)
-async def file(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
+@get("/account/{name:str}", opt=PUBLIC, response_headers=HEADERS | FRESH, include_in_schema=False)
+async def file(request: JsonRequest, name: str) -> Response[bytes]:
     """Serve script, style and icon, each known by name.
 
     Raises:
         NotFoundException: there is no such file.
     """
-    found = FILES.get(name)
-    if found is None or name == PAGE:
-        raise NotFoundException
-    headers = {"ETag": found.tag}
-    if headers_of(request.scope).get(b"if-none-match", b"").decode("latin-1") == found.tag:
-        return Response(b"", status_code=304, headers=headers, media_type=found.media_type)
-    return Response(found.content, headers=headers, media_type=found.media_type)
+    return answer_with(request, FILES.get(name) if name != PAGE else None)
 
 
 @post(

@@ -3,16 +3,13 @@
 import asyncio
 
 from litestar import MediaType, Response, get
-from litestar.exceptions import NotFoundException
 from litestar.openapi import ResponseSpec
 
 from service.web import openapi, schema_page as schema
 from service.web.authentication import PUBLIC
-from service.web.requests import JsonRequest, headers_of
+from service.web.requests import JsonRequest
 from service.web.routes.bodies import failures
-
-_FRESH = {"Cache-Control": "no-cache"}
-"""A browser asks each time whether its copy still holds."""
+from service.web.static_files import FRESH, answer_with
 
 
 @get(
@@ -28,20 +25,15 @@ async def schema_page(request: JsonRequest) -> bytes:
     return schema.render(openapi.title_of(request.app))
 
 
-@get("/schema/{name:str}", opt=PUBLIC, response_headers=_FRESH, include_in_schema=False)
+@get("/schema/{name:str}", opt=PUBLIC, response_headers=FRESH, include_in_schema=False)
 async def schema_file(request: JsonRequest, name: str) -> Response[bytes]:
     """Serve what the page loads.
 
     Raises:
         NotFoundException: there is no such file.
     """
-    found = (await asyncio.to_thread(schema.files)).get(name)
-    if found is None:
-        raise NotFoundException
-    headers = {"ETag": found.tag}
-    if headers_of(request.scope).get(b"if-none-match", b"").decode("latin-1") == found.tag:
-        return Response(b"", status_code=304, headers=headers, media_type=found.media_type)
-    return Response(found.content, headers=headers, media_type=found.media_type)
+    files = await asyncio.to_thread(schema.files)
+    return answer_with(request, files.get(name))
 
 
 @get(
