@@ -32,12 +32,9 @@ OPTIONS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--disable-software-rasterizer",
     "--disable-gpu-compositing",
     "--disable-features=IsolateOrigins,site-per-process,PaintHolding,Translate,OptimizationHints,MediaRouter,AutofillServerCommunication",
     "--disable-extensions",
-    "--in-process-gpu",
-    "--disable-site-isolation-trials",
 ]
 
 
