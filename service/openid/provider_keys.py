@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from service.errors import ProviderUnavailable
 from service.openid import jose
+from service.openid.budget import in_time
 from service.openid.jose import Jwk, KeyUnknown, Unverified
 
 if TYPE_CHECKING:
@@ -59,9 +60,14 @@ class ProviderKeys:
 
     async def _fetch_together(self, url: str) -> Sequence[Jwk]:
         if self._fetching is None:
-            self._fetching = asyncio.create_task(self.fetch(url))
+            self._fetching = asyncio.create_task(self._fetch_in_time(url))
             self._fetching.add_done_callback(self._fetched)
         return await asyncio.shield(self._fetching)
+
+    async def _fetch_in_time(self, url: str) -> Sequence[Jwk]:
+        """Fetch them within a budget of its own: it goes on when the one that began it has left."""
+        async with in_time():
+            return await self.fetch(url)
 
     def _fetched(self, task: "asyncio.Task[Sequence[Jwk]]") -> None:
         self._fetching = None

@@ -1,5 +1,6 @@
 """What a provider says is believed only if all of it is right: metadata, keys, ID tokens."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -15,8 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 from service.errors import ProviderFailed, ProviderUnavailable
+from service.openid import budget, jose
 from service.openid.client import Flow, ProviderClient
 from service.openid.http import ProviderHttp
+from service.openid.provider_keys import ProviderKeys
 from service.openid.subjects import Subject
 from service.settings import Provider as ProviderSettings, Secret
 from tests.support.provider import (
@@ -238,6 +241,20 @@ async def test_an_old_key(client: ProviderClient, provider: Provider) -> None:
     assert "several keys" in await refused(client, provider, **nameless)
     provider.published = [new]
     await log_in(client, provider, **nameless)
+
+
+async def test_keys_that_never_come(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fetch that several may wait for is given up in time by itself, whoever waits or has left:
+    else no other would be begun."""
+    monkeypatch.setattr(budget, "BUDGET", 0.2)
+    http = ProviderHttp()
+    token = jose.parse(provider.logout_token("one", sub="ann"))
+    verified = ProviderKeys(http).verify(
+        token, f"{provider.issuer('one')}/jwks", frozenset({"ES256"})
+    )
+    with provider.doing("/jwks", slow), pytest.raises(ProviderUnavailable, match="in time"):
+        await asyncio.wait_for(verified, 2)
+    await http.aclose()
 
 
 async def test_keys_for_something_else(client: ProviderClient, provider: Provider) -> None:
