@@ -39,7 +39,7 @@ from tools.testbed.sentinel import SentinelTrio
 from tools.testbed.service_process import Person, ServiceProcess, sign_up
 
 from tests.support.fleet import client_of
-from tests.support.living import living, wake_those_asked_for
+from tests.support.living import lend, wake_those_asked_for
 from tests.support.user_stores import NewUserStore, SqliteStore, UserStore, postgres_store
 
 PERMANENT = (b"events:", b"revoked:", b"revocations:")
@@ -217,12 +217,8 @@ def shared_service(
     redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServiceProcess]:
     """The service on `redis_server`, started once."""
-    service = ServiceProcess(
-        tmp_path_factory.mktemp("service"), redis_server.url_of(SERVICE)
-    ).start()
-    with living("shared_service", service):
-        yield service
-    assert service.stop() == 0
+    service = ServiceProcess(tmp_path_factory.mktemp("service"), redis_server.url_of(SERVICE))
+    yield from lend("shared_service", service)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from tools.testbed.access import SERVICE
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import ServiceProcess
 
-from tests.support.living import living
+from tests.support.living import lend
 from tests.support.provider import SECRET, Provider
 from tests.support.provider_app import RETURN, App
 
@@ -26,14 +26,9 @@ def shared_oauth_service(
     shared_provider: Provider,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ServiceProcess]:
-    service = ServiceProcess(
-        tmp_path_factory.mktemp("oauth"),
-        redis_server.url_of(SERVICE),
-        **settings_for(shared_provider),
-    ).start()
-    with living("shared_oauth_service", service):
-        yield service
-    assert service.stop() == 0
+    directory, redis_url = tmp_path_factory.mktemp("oauth"), redis_server.url_of(SERVICE)
+    service = ServiceProcess(directory, redis_url, **settings_for(shared_provider))
+    yield from lend("shared_oauth_service", service)
 
 
 def settings_for(provider: Provider) -> dict[str, str]:

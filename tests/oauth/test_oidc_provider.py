@@ -12,7 +12,7 @@ from tools.testbed.access import SERVICE
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import Person, ServiceProcess, claims_of
 
-from tests.support.living import living
+from tests.support.living import lend
 from tests.support.looking import ON_VALKEY
 from tests.support.node import FOLDER, NODE, install_packages
 from tests.support.provider import SECRET
@@ -56,10 +56,8 @@ def npm_service(
         SERVICE_OAUTH_NPM_CLIENT_SECRET=SECRET,
         SERVICE_OAUTH_NPM_TRUST_EMAIL="on",
         SERVICE_OAUTH_REDIRECTS=RETURN,
-    ).start()
-    with living("npm_service", service):
-        yield service
-    assert service.stop() == 0
+    )
+    yield from lend("npm_service", service)
 
 
 async def log_in(service: ServiceProcess, account: str) -> httpx.Response:

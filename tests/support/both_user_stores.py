@@ -10,7 +10,7 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.sentinel import SentinelTrio
 from tools.testbed.service_process import ServiceProcess
 
-from tests.support.living import living
+from tests.support.living import lend, living
 from tests.support.user_stores import NewUserStore, UserStore
 
 
@@ -36,10 +36,8 @@ def shared_service(
         tmp_path_factory.mktemp("service"),
         redis_server.url_of(SERVICE),
         **shared_store.settings,
-    ).start()
-    with living("shared_service", service):
-        yield service
-    assert service.stop() == 0
+    )
+    yield from lend("shared_service", service)
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,14 @@ def living(fixture: str, *services: ServiceProcess) -> Iterator[None]:
             service.resume()
 
 
+def lend(fixture: str, service: ServiceProcess) -> Iterator[ServiceProcess]:
+    """Start a service and lend it to those who ask for this fixture; then stop it, in order."""
+    service.start()
+    with living(fixture, service):
+        yield service
+    assert service.stop() == 0
+
+
 def wake_those_asked_for(request: pytest.FixtureRequest, redis_server: object) -> None:
     """Let those go on that a test asks for, and hold all others, until another test asks.
 
