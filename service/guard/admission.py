@@ -1,4 +1,4 @@
-"""Decides whether a request may pass, by its rule and its credential, where there is no ASGI."""
+"""Finds the credential that a rule asks a request for; lets it pass by it where there is no ASGI."""
 
 from .asgi_types import Scope
 from .authentication import NO_CREDENTIAL, Refused
@@ -55,17 +55,21 @@ class Admission:
 
     def _ask(self, scope: Scope) -> tuple[Rule, str | None]:
         rule = self._rules(scope)
-        if rule is PUBLIC or (self._allow_preflight and is_preflight(scope)):
-            return rule, None
-        return rule, required_token(rule, scope, allow_cookie=self._allow_cookie)
+        return rule, required_token(
+            rule, scope, allow_preflight=self._allow_preflight, allow_cookie=self._allow_cookie
+        )
 
 
-def required_token(rule: Rule, scope: Scope, *, allow_cookie: bool) -> str | None:
-    """Return the credential; None where there is none and need not be.
+def required_token(
+    rule: Rule, scope: Scope, *, allow_preflight: bool = False, allow_cookie: bool = False
+) -> str | None:
+    """Return the credential; None where it is not looked for, or there is none and need not be.
 
     Raises:
         Refused: there is none, or more than one.
     """
+    if rule is PUBLIC or (allow_preflight and _is_preflight(scope)):
+        return None
     try:
         return credential(scope, allow_cookie=allow_cookie)
     except Refused as refused:
@@ -74,7 +78,7 @@ def required_token(rule: Rule, scope: Scope, *, allow_cookie: bool) -> str | Non
         raise
 
 
-def is_preflight(scope: Scope) -> bool:
+def _is_preflight(scope: Scope) -> bool:
     """Tell whether a browser asks before a cross-origin call; it sends no credential then."""
     if scope["type"] != "http" or scope["method"] != "OPTIONS":
         return False

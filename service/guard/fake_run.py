@@ -19,7 +19,7 @@ from .revocations import Shard
 _PATIENCE = 10.0
 
 
-class Ends(Protocol):
+class Issuer(Protocol):
     """What a run hears of its issuer."""
 
     feed_is_lost: bool
@@ -36,7 +36,7 @@ class FakeRun:
         self,
         key: EllipticCurvePublicKey,
         kid: str,
-        ends: Ends,
+        issuer: Issuer,
         options: Options,
         timing: FeedTiming,
         shards: Sequence[Shard],
@@ -47,7 +47,7 @@ class FakeRun:
         """Prepare a run. `use` gets the key."""
         self.shards = shards
         self._keys = {kid: key}
-        self._ends = ends
+        self._issuer = issuer
         self._use = use
         self._loop = asyncio.get_running_loop()
         self.keys = _Keys()
@@ -67,18 +67,18 @@ class FakeRun:
     @property
     def is_lost(self) -> bool:
         """Whether the issuer's Redis does not answer."""
-        return self._ends.feed_is_lost
+        return self._issuer.feed_is_lost
 
     async def start(self) -> None:
         """Hear of the key, and of all that has ended."""
         self._use(self._keys)
         if self.questions is not None:  # else nobody tells it
-            self._ends.join(self)
+            self._issuer.join(self)
             self.confirm()
 
     async def aclose(self) -> None:
         """Hear no more."""
-        self._ends.leave(self)
+        self._issuer.leave(self)
 
     def confirm(self) -> None:
         """Be sure of the feed, or not, as the issuer says."""

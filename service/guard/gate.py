@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from .admission import is_preflight, required_token
+from .admission import required_token
 from .asgi_types import ASGIApp, Message, Receive, Scope, Send
 from .authentication import Answer, Refused, identify
 from .credentials import offered_tokens
 from .identity import current
-from .rules import CLOSED, PUBLIC, Rule
+from .rules import CLOSED, Rule
 from .verifier import Verifier
 
 
@@ -39,18 +39,19 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a scope of the type `http` or `websocket`."""
-        identity = token = None
+        identity = None
         rule = self._rule_of(scope)
-        if rule is not PUBLIC and not (self._allow_preflight and is_preflight(scope)):
-            try:
-                token = required_token(rule, scope, allow_cookie=self._allow_cookie)
-                if token is not None:
-                    identity = await identify(self._verifier, token)
-                    if rule is not CLOSED:  # as most are
-                        rule.requirement.check(identity)
-            except Refused as refused:
-                await _refuse(refused.answer, scope, receive, send)
-                return
+        try:
+            token = required_token(
+                rule, scope, allow_preflight=self._allow_preflight, allow_cookie=self._allow_cookie
+            )
+            if token is not None:
+                identity = await identify(self._verifier, token)
+                if rule is not CLOSED:  # as most are
+                    rule.requirement.check(identity)
+        except Refused as refused:
+            await _refuse(refused.answer, scope, receive, send)
+            return
         if scope["type"] == "websocket":
             offered_tokens(scope)  # also where nobody asks for them, the app shall not see them
         # A dict of its own: some servers hand the same one to every request.

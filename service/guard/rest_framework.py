@@ -19,11 +19,11 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException
 from rest_framework.permissions import BasePermission
 
+from .admission import required_token
 from .authentication import NO_CREDENTIAL, Answer, Refused
-from .credentials import credential
 from .django import guard_settings, scope_of
 from .identity import Identity
-from .rules import Requirement
+from .rules import OPTIONAL, Requirement
 from .threaded import thread_of
 
 
@@ -88,11 +88,9 @@ class GuardAuthentication(BaseAuthentication):
     def _identify(self, request: Any) -> Identity | None:
         read = self._settings
         try:
-            token = credential(scope_of(request), allow_cookie=read.allow_cookie)
-            return thread_of(read.verifier).identify(token)
+            token = required_token(OPTIONAL, scope_of(request), allow_cookie=read.allow_cookie)
+            return None if token is None else thread_of(read.verifier).identify(token)
         except Refused as refused:
-            if refused.answer is NO_CREDENTIAL:
-                return None
             raise GuardRefusal(refused.answer) from None
 
 

@@ -15,7 +15,7 @@ from .admission import Admission
 from .asgi_types import Scope
 from .authentication import Answer, Refused
 from .identity import Identity, current
-from .options import check_verifier, check_yes_or_no
+from .options import check_yes_or_no
 from .path_rules import PathRules
 from .rules import Requirement
 from .verifier import Verifier
@@ -55,7 +55,6 @@ class GuardMiddleware:
             ValueError: what is listed is no path, two lists contradict each other, or another
                 argument cannot be used.
         """
-        check_verifier(verifier)
         check_yes_or_no("allow_preflight", allow_preflight)
         check_yes_or_no("allow_cookie", allow_cookie)
         self._app = app
