@@ -1,4 +1,4 @@
-"""Finds the credential that a rule asks a request for; lets it pass by it where there is no ASGI."""
+"""Finds the credential that a rule asks for; where there is no ASGI, lets requests pass by it."""
 
 from .asgi_types import Scope
 from .authentication import NO_CREDENTIAL, Refused
@@ -6,8 +6,8 @@ from .credentials import credential
 from .identity import Identity
 from .path_rules import PathRules
 from .rules import OPTIONAL, PUBLIC, Rule
-from .threaded import thread_of
 from .verifier import Verifier
+from .verifier_thread import thread_of
 
 
 class Admission:

@@ -5,7 +5,7 @@
 
 Views find who calls in `request.identity`; with `"users": True` also in `request.user`, the Django
 user that `django_auth.IdentityBackend` has for the identity. The verifier runs in a thread of its
-own (`threaded.py`).
+own (`verifier_thread.py`).
 """
 
 from collections.abc import Callable, Mapping

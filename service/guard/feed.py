@@ -20,7 +20,7 @@ from .discovery import PrimaryDiscovery
 from .feed_reader import FeedReader
 from .feed_timing import FeedTiming
 from .marks import Marks
-from .position import PositionWriter
+from .position_writer import PositionWriter
 from .revocations import Shard
 from .stream import Stream
 from .unknown_kinds import UnknownKinds

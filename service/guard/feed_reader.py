@@ -18,7 +18,7 @@ from redis.exceptions import ResponseError, TryAgainError
 from ..redis.url import Address
 from .connection import BROKEN, Argument, Connection
 from .connection_status import FeedConnectionStatus
-from .control import ControlStreams
+from .control_streams import ControlStreams
 from .counters import GuardCounters
 from .cursor import Replay
 from .discovery import PrimaryDiscovery

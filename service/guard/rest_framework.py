@@ -24,7 +24,7 @@ from .authentication import NO_CREDENTIAL, Answer, Refused
 from .django import guard_settings, scope_of
 from .identity import Identity
 from .rules import OPTIONAL, Requirement
-from .threaded import thread_of
+from .verifier_thread import thread_of
 
 
 class IdentityUser:

@@ -2,8 +2,8 @@
 
     app.wsgi_app = GuardMiddleware(app.wsgi_app, verifier=Verifier(...), public=["/health"])
 
-The verifier runs in a thread of its own (`threaded.py`). A server has joined what was sent twice by
-then, so two Authorization headers are one with a token that does not count.
+The verifier runs in a thread of its own (`verifier_thread.py`). A server has joined what was sent
+twice by then, so two Authorization headers are one with a token that does not count.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

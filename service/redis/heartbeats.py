@@ -2,7 +2,7 @@
 
 A heartbeat follows a change that replicas have acknowledged, as many as make a majority of the
 servers together with the primary. So a primary that was replaced, and is cut off with whoever still
-reads it, gets none, and its guards notice (`guard/control.py`).
+reads it, gets none, and its guards notice (`guard/control_streams.py`).
 """
 
 import asyncio

@@ -9,6 +9,8 @@ from tools.testbed.parts import SIGNING_KEYS, Parts
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.wheels import build_wheels, wheel_of
 
+from service.guard.fake_issuer import FakeIssuer
+from service.guard.verifier_thread import thread_of
 from service.redis.client import RedisClient
 from tests.guard.feed_writer import FeedWriter
 from tests.guard.guards import Guards, marked
@@ -59,3 +61,13 @@ async def guards(keys: RedisServer, issuer: Issuer) -> AsyncIterator[Guards]:
     """Starts guards, and stops them in the end."""
     async with Guards(issuer, keys.url.reveal()) as guards:
         yield guards
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeIssuer]:
+    """Stands in for an issuer. The threads of its verifiers, where they have one, end with it."""
+    fake = FakeIssuer()
+    yield fake
+    for verifier in fake._verifiers:
+        thread_of(verifier).close()
+    fake.close()

@@ -12,7 +12,6 @@ from django.test import AsyncClient, Client, override_settings
 from service.guard import current_identity
 from service.guard.fake_issuer import FakeIssuer, Login
 from service.guard.rules import Requirement
-from service.guard.threaded import thread_of
 from tests.guard import django_site
 
 MIDDLEWARE = ["django.middleware.csrf.CsrfViewMiddleware", "service.guard.django.GuardMiddleware"]
@@ -24,15 +23,6 @@ def _database() -> Iterator[None]:
     call_command("migrate", verbosity=0)
     yield
     connections.close_all()
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeIssuer]:
-    fake = FakeIssuer()
-    yield fake
-    for verifier in fake._verifiers:
-        thread_of(verifier).close()
-    fake.close()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tools.testbed.redis_server import REPOSITORY, RedisServer
 from tools.testbed.waiting import eventually
 
 from service.guard import Verifier
-from service.guard.control import ControlStreams
+from service.guard.control_streams import ControlStreams
 from service.guard.cut_offs import CutOff
 from service.guard.entries import BucketCutOff, UnknownKind, UserCutOff, read_entry
 from service.guard.stream import Stream

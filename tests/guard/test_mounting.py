@@ -1,7 +1,6 @@
 """Guards in apps that are mounted in others, several of them, and one that is entered twice."""
 
 import warnings
-from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,13 +23,6 @@ from service.guard.rules import Requirement
 with warnings.catch_warnings():  # Starlette would rather have the next httpx
     warnings.simplefilter("ignore")
     from starlette.testclient import TestClient
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeIssuer]:
-    fake = FakeIssuer()
-    yield fake
-    fake.close()
 
 
 def whoami(request: Request) -> PlainTextResponse:

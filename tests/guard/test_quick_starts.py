@@ -67,7 +67,7 @@ def served(name: str) -> Iterator[Any]:
         with TestClient(example.app) as client:
             yield client
     else:
-        from openshow_guard.guard.threaded import thread_of  # type: ignore[import-not-found]
+        from openshow_guard.guard.verifier_thread import thread_of  # type: ignore[import-not-found]
 
         transport = httpx.WSGITransport(example.app)
         with httpx.Client(transport=transport, base_url="http://pod") as client:

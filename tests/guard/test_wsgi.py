@@ -21,7 +21,7 @@ from tools.testbed.waiting import eventually
 from service.guard import Identity, current_identity
 from service.guard.fake_issuer import FakeIssuer, Login
 from service.guard.rules import Requirement
-from service.guard.threaded import thread_of
+from service.guard.verifier_thread import thread_of
 from service.guard.wsgi import IDENTITY, GuardMiddleware
 from tests.guard.guards import Guards, log_out
 from tests.support.looking import ON_VALKEY
@@ -63,15 +63,6 @@ def call(app: Any, path: str, authorization: str | None = None, **environ: Any) 
 
 def bearer(login: Login) -> str:
     return login.headers["Authorization"]
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeIssuer]:
-    fake = FakeIssuer()
-    yield fake
-    for verifier in fake._verifiers:
-        thread_of(verifier).close()
-    fake.close()
 
 
 def flask_app(verifier: Any, **rules: Any) -> Any:

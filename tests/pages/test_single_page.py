@@ -10,7 +10,7 @@ from tools.testbed.service_process import ServiceProcess
 from tools.testbed.waiting import eventually
 
 from service.guard import Identity, Verifier
-from service.guard.threaded import thread_of
+from service.guard.verifier_thread import thread_of
 from service.guard.wsgi import IDENTITY, GuardMiddleware
 from tests.guard.test_wsgi import call
 from tests.pages.app_pages import PAGES, AppPages
