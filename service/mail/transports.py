@@ -124,7 +124,10 @@ class SmtpServer:
         except aiosmtplib.SMTPResponseException as error:
             await self.aclose()
             raise _refusal(error) from None
-        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+        except ValueError:  # the library puts no such address on a line
+            await self.aclose()
+            raise Refused("no server takes this address") from None
+        except (aiosmtplib.SMTPException, OSError) as error:
             await self._drop()
             raise NotSent(f"the line was lost: {type(error).__name__}", for_all=True) from None
         except BaseException:  # cancelled, so the conversation is somewhere in the middle

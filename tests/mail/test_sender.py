@@ -143,19 +143,22 @@ async def test_after_eight_tries_it_is_given_up(
 
 @ON_VALKEY
 async def test_what_is_refused_for_good_is_not_tried_again(post: Post, keys: RedisServer) -> None:
-    """A 5xx; an address that no mail can have; a link that works no more."""
+    """A 5xx; an address that no mail can have, or no envelope; a link that works no more."""
     server = Server()
     server.replies = ["550 nobody here"]
-    async with serving(server), post.sending(f"smtp://127.0.0.1:{server.port}"):
+    async with serving(server), post.sending(f"smtp://127.0.0.1:{server.port}") as [sender]:
         await kept(post)
         await until(lambda: post.outcomes[-1] == ("test", "failed"))
         await kept(post, "a\r\nBcc: everybody@example.com@example.com")
         await until(lambda: post.outcomes[-2:].count(("test", "failed")) == 1)
+        await kept(post, "a b@example.com")
+        await until(lambda: post.outcomes.count(("test", "failed")) == 3)
         late = new_message("test", "a@b.de", "", system_clock(), life=-timedelta(seconds=1))
         await post.outbox.post(USER, late, CLIENT)
-        await until(lambda: post.outcomes.count(("test", "failed")) == 3)
+        await until(lambda: post.outcomes.count(("test", "failed")) == 4)
+        assert sender.state.problem == "", "nobody else's mails wait for it"
     reasons = [event["reason"] for event in events(keys, USER)]
-    assert reasons == ["refused", "refused", "expired"]
+    assert reasons == ["refused", "refused", "refused", "expired"]
     assert server.mails == []
 
 
