@@ -6,6 +6,7 @@ gets it meanwhile (`Users.add` looks, too), or who has stolen an account could k
 All may raise `StoreUnavailable`.
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from sqlalchemy import bindparam, delete, false, func, insert, or_, select, update
@@ -140,8 +141,12 @@ class EmailChanges:
         new: EmailAddress,
         now: datetime,
         kept_until: datetime,
+        before_commit: Callable[[], Awaitable[None]] | None = None,
     ) -> int | None:
         """Give the account another address, and keep the one before until then.
+
+        `before_commit` is called once nothing stands against the change any more. Where it raises,
+        nothing is changed.
 
         Returns the row's version; `None`: its address is not `old_key` any more.
 
@@ -167,7 +172,10 @@ class EmailChanges:
                         forget = {"key": old_key, "now": milliseconds(now)}
                         await connection.execute(_FORGET_FORMER, forget)
                         await connection.execute(_KEEP_FORMER, former)
-                    return await _version(connection, user_id)
+                    version = await _version(connection, user_id)
+                    if before_commit is not None:
+                        await before_commit()
+                    return version
         except IntegrityError:
             raise EmailTaken from None
 

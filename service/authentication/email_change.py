@@ -1,8 +1,9 @@
 """Another address for an account, confirmed from there, and undone from the one before.
 
 The order of a confirmation is such that the old address can undo it whatever happens: the mail with
-that link is kept before the row is written. Then sessions end, all but the one that has asked, and
-again by the row's new version: those that were opened meanwhile.
+that link is kept when the row is written, and before that is committed; where it cannot be kept,
+nothing changes. Then sessions end, all but the one that has asked, and again by the row's new
+version: those that were opened meanwhile.
 """
 
 from datetime import timedelta
@@ -16,7 +17,13 @@ from service.accounts.users import Users
 from service.authentication.identity import Identities
 from service.authentication.recent import RecentAuthentication
 from service.clock import Clock
-from service.errors import EmailTaken, InvalidVerificationToken, MailOff, TicketNotFound
+from service.errors import (
+    EmailTaken,
+    InvalidVerificationToken,
+    MailOff,
+    Overloaded,
+    TicketNotFound,
+)
 from service.mail.notices import Notices
 from service.mail.outbox import Told
 from service.mail.ticket_mails import TicketMail, TicketMails
@@ -24,11 +31,14 @@ from service.rate_limits import RateLimits
 from service.sessions.access_tokens import Caller
 from service.sessions.cut_offs import CutOffs
 from service.sessions.origin import RequestOrigin
-from service.tickets.tickets import Tickets
+from service.tickets.tickets import Ticket, Tickets
 from service.tickets.tokens import EMAIL_CHANGE, EMAIL_UNDO
 
 CHANGE_LIFE = timedelta(hours=24)
 UNDO_LIFE = timedelta(hours=72)
+
+_FULL_OUTBOX = 60
+"""Seconds after which it is worth trying again where too many messages wait."""
 
 
 class _Bound(msgspec.Struct, frozen=True, array_like=True):
@@ -100,35 +110,33 @@ class EmailChange:
         Raises:
             InvalidVerificationToken
             EmailTaken: another account has it; told to who has proved that it is theirs.
+            Overloaded: too many mails wait, so that the old address would hear of nothing.
         """
-        if self._mails is None:
+        mails = self._mails
+        if mails is None:
             raise InvalidVerificationToken
         try:
             token = self._tickets.recognise(text, EMAIL_CHANGE)
-            ticket = await self._tickets.find(token)
-            bound = msgspec.msgpack.decode(ticket.bound, type=_Bound)
-            address, user = (
-                emails.normalize(bound.address),
-                await self._users.get(ticket.user_id, None),
-            )
-            if user is None or ticket.row_version < user.sessions_from:
-                raise InvalidVerificationToken
-            if emails.lookup_key(user.email) != bound.old_key:
-                raise InvalidVerificationToken
+            user, bound = await self._asked(await self._tickets.find(token))
+            address = emails.normalize(bound.address)
             taken = await self._users.find_by_email(address.key)
             if taken is not None and taken.user.id != user.id:
                 raise EmailTaken
             await self._tickets.take(token, origin)
         except TicketNotFound:
             raise InvalidVerificationToken from None
-        await self._mails.send(_undo_mail(user), user, user.email, origin)
+
+        async def mail_undo() -> None:
+            if await mails.send(_undo_mail(user), user, user.email, origin) is None:
+                raise Overloaded(_FULL_OUTBOX)
+
         await self._cut_offs.announce(user.id, origin)
         now = self._clock()
         try:
             version = await self._changes.change(
-                user.id, bound.old_key, address, now, now + UNDO_LIFE
+                user.id, bound.old_key, address, now, now + UNDO_LIFE, mail_undo
             )
-        except EmailTaken:
+        except (EmailTaken, Overloaded):
             await self._cut_offs.call_off(user.id, origin)
             raise
         if version is None:
@@ -143,6 +151,16 @@ class EmailChange:
             row_version=version,
         )
         return await self._now(user.id, version)
+
+    async def _asked(self, ticket: Ticket) -> tuple[User, _Bound]:
+        """Read who has asked for another address, and for which, if that still counts."""
+        bound = msgspec.msgpack.decode(ticket.bound, type=_Bound)
+        user = await self._users.get(ticket.user_id, None)
+        if user is None or ticket.row_version < user.sessions_from:
+            raise InvalidVerificationToken
+        if emails.lookup_key(user.email) != bound.old_key:
+            raise InvalidVerificationToken
+        return user, bound
 
     async def undo(self, text: str, origin: RequestOrigin) -> User:
         """Give the account the address back to which the token `text` was mailed.

@@ -10,14 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.accounts.account_changes import AccountChanges, RowChange
 from service.accounts.email_changes import EmailChanges
-from service.accounts.emails import normalize
+from service.accounts.emails import EmailAddress, normalize
 from service.accounts.passwords import PasswordHash
 from service.accounts.provider_identities import ProviderIdentities, ProviderIdentity
 from service.accounts.second_factors import SecondFactor, SecondFactors
 from service.accounts.user_rows import Credentials
 from service.accounts.users import Users
 from service.database import tables
-from service.errors import EmailTaken
+from service.errors import EmailTaken, Overloaded
 from tests.support.user_stores import UserStore
 
 NOW = datetime(2026, 11, 26, 5, 0, 0, 123_000, tzinfo=UTC)
@@ -192,6 +192,31 @@ async def test_deleting_frees_addresses_of_before(
     await users.add(normalize("ada@example.com"), OLD, NOW)
     with pytest.raises(EmailTaken):
         await users.add(normalize("bob@example.com"), OLD, NOW)
+
+
+async def test_what_precedes_a_change_of_the_address(engine: AsyncEngine, user_id: bytes) -> None:
+    """It is done only where nothing stands against the change, which it can still prevent."""
+    other, emails, done = normalize("bob@example.com"), EmailChanges(engine), list[str]()
+    await Users(engine).add(other, OLD, NOW)
+
+    async def mail() -> None:
+        done.append("mailed")
+        if len(done) == 1:
+            raise Overloaded(1)
+
+    async def change(old: str, new: EmailAddress) -> int | None:
+        return await emails.change(user_id, old, new, NOW, NOW + timedelta(hours=72), mail)
+
+    with pytest.raises(EmailTaken):
+        await change("ada@example.com", other)
+    assert await change("not.ada@example.com", normalize("new@example.com")) is None
+    assert done == []
+    with pytest.raises(Overloaded):
+        await change("ada@example.com", normalize("new@example.com"))
+    assert (await row_of(engine, user_id)).user.email == "Ada@example.com"
+    assert await change("ada@example.com", normalize("new@example.com")) is not None
+    assert (await row_of(engine, user_id)).user.email == "new@example.com"
+    assert done == ["mailed"] * 2
 
 
 async def test_a_password_by_a_mail(engine: AsyncEngine, changes: AccountChanges) -> None:

@@ -11,6 +11,7 @@ from service.errors import (
     InvalidAccessToken,
     InvalidField,
     InvalidVerificationToken,
+    Overloaded,
     RevocationUnconfirmed,
     StoreUnavailable,
     TooManyAttempts,
@@ -117,7 +118,12 @@ async def change_email(request: JsonRequest, data: NewEmailBody) -> MailedBody:
     summary="Confirm another address by a link",
     response_description="The account has that address; all sessions but the one that asked ended",
     responses=failures(
-        InvalidVerificationToken, EmailTaken, StoreUnavailable, RevocationUnconfirmed, body=True
+        InvalidVerificationToken,
+        EmailTaken,
+        Overloaded,
+        StoreUnavailable,
+        RevocationUnconfirmed,
+        body=True,
     ),
 )
 async def confirm_change(request: JsonRequest, data: EmailTokenBody) -> VerifiedBody:
