@@ -2,8 +2,9 @@
 
 A template is a file `<locale>/<kind>.txt`: its first line is the subject, paragraphs follow, with
 `$names` as in `string.Template` (`messages.VALUES`). A line that is `$link` alone belongs to the
-line before it: in HTML the two are a button. Paragraphs stand in `<locale>/layout.html` at `$body`,
-besides `$title`; `<locale>/<kind>.html`, where there is one, takes its place for a kind.
+line before it: in HTML the two are a button. Paragraphs stand in `en/layout.html` at `$body`,
+besides `$title` and the `$locale` of the text, or in `<locale>/layout.html`, where there is one;
+`<locale>/<kind>.html`, where there is one, takes its place for a kind.
 
 A folder of an operator's own stands before the one that is shipped, file by file.
 """
@@ -23,7 +24,7 @@ SHIPPED = Path(__file__).parent / "templates"
 DEFAULT = "en"
 _LOCALE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?", re.ASCII)
 _LAYOUT = "layout"
-_OF_LAYOUT = frozenset({"body", "title", "app"})
+_OF_LAYOUT = frozenset({"body", "title", "app", "locale"})
 _MOST_LANGUAGES = 8
 """Languages of a request that are looked at."""
 
@@ -77,12 +78,13 @@ class Templates:
         own = self._files.get((locale, f"{kind}.html"))
         if own is not None:
             return own.substitute(escaped)
-        title, _, text = self._find(locale, f"{kind}.txt").template.partition("\n")
+        written_in = locale if (locale, f"{kind}.txt") in self._files else DEFAULT
+        title, _, text = self._files[written_in, f"{kind}.txt"].template.partition("\n")
         paragraphs = [_paragraph(part) for part in re.split(r"\n\s*\n", text.strip())]
         layout = self._find(locale, f"{_LAYOUT}.html")
         body = Template("\n".join(paragraphs)).substitute(escaped)
         heading = Template(html.escape(title.strip(), quote=False)).substitute(escaped)
-        return layout.substitute(body=body, title=heading, app=escaped["app"])
+        return layout.substitute(body=body, title=heading, app=escaped["app"], locale=written_in)
 
     def _find(self, locale: str, name: str) -> Template:
         return self._files.get((locale, name)) or self._files[DEFAULT, name]

@@ -40,6 +40,7 @@ def test_every_kind_in_every_locale(shipped: Templates, kind, locale) -> None:  
         assert ALL[name] in shown.subject + shown.text, name
         assert f"&lt;{name}&amp;&gt;" in shown.html, name
     assert "<app" not in shown.html
+    assert f'<html lang="{locale}">' in shown.html
     assert "$" not in shown.subject + shown.text
     for remote in ("http://", "https://", "<img", "url(", "@import", "<script"):
         assert remote not in shown.html
@@ -108,6 +109,8 @@ def test_templates_of_an_operator(tmp_path: Path) -> None:
     assert templates.render("reset", "en", values).text == "Go: l, u\n"
     assert templates.render("test", "fr", {"app": "A"}).text == "Ça marche, A.\n"
     assert templates.render("reset", "fr", values).subject == "Ours for A"
+    assert 'lang="en"' in templates.render("reset", "fr", values).html
+    assert 'lang="fr"' in templates.render("test", "fr", {"app": "A"}).html
     assert templates.locales == ["de", "en", "fr"]
     assert SHIPPED.is_dir()
 
