@@ -134,7 +134,7 @@ class Sender:
         now = time.monotonic()
         first = max(min(self._due.values(), default=now + _SWEEP), self._paused_until)
         self._woken.clear()
-        if first > now and not (self._paused_until <= now and 0.0 in self._due.values()):
+        if first > now:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(first - now, _SWEEP)):
                     await self._woken.wait()
@@ -182,9 +182,6 @@ class Sender:
         if not reason:
             await scripts.try_later(self._redis, box=box, entry=entry)
             self._outbox.count(kind, "retried")
-            wait = scripts.FIRST_WAIT.total_seconds() * 3.0 ** (tries - 1)
-            wait = min(wait, scripts.LONGEST_WAIT.total_seconds())
-            self._due[bucket] = min(self._due.get(bucket, wait), time.monotonic() + wait)
             return
         log.warning("mail failed", kind=kind, reason=reason, user=user.decode())
         await scripts.give_up(

@@ -36,14 +36,11 @@ async def waits(post: Post, user_id: bytes = USER) -> int:
 
 def soon(monkeypatch: pytest.MonkeyPatch, first: int = 20) -> None:
     """Tries that follow each other quickly."""
-    constants = {"FIRST_WAIT": first, "LONGEST_WAIT": first}
     monkeypatch.setattr(sending, "_SWEEP", 0.05)
     monkeypatch.setattr(sending, "_LONGEST_PAUSE", 0.05)
-    monkeypatch.setattr(scripts, "FIRST_WAIT", timedelta(milliseconds=first))
-    monkeypatch.setattr(scripts, "LONGEST_WAIT", timedelta(milliseconds=first))
     values = scripts.take_next._source._values
-    for name, value in constants.items():
-        monkeypatch.setitem(values, name, f"({value})")
+    for name in ("FIRST_WAIT", "LONGEST_WAIT"):
+        monkeypatch.setitem(values, name, f"({first})")
     monkeypatch.setattr(scripts.take_next._source, "_spelt", {})
 
 
