@@ -12,8 +12,8 @@ import msgspec
 from service.clock import moment
 from service.errors import SettingsError
 from service.mail.links import Links
-from service.mail.messages import LINKS, Message
-from service.mail.templates import DEFAULT, Templates
+from service.mail.messages import LINKS, Message, spell
+from service.mail.templates import Templates
 
 _POLICY = policy.SMTP.clone(max_line_length=998)
 
@@ -54,10 +54,12 @@ class Composer:
         name, address = parseaddr(sender)
         try:
             local, _, domain = _wire(address).rpartition("@")
+            if not local.isascii():  # not every server takes it, and it stands in every mail
+                raise NotSendable("no address for everybody")
             self._from = Address(name or app_name, local, domain)
         except (NotSendable, ValueError):
             raise SettingsError(
-                "SERVICE_MAIL_FROM must be an address, or a name and <an address>"
+                "SERVICE_MAIL_FROM must be an address, or Name <address>, ASCII before the @"
             ) from None
         if locale not in templates.locales:
             raise SettingsError(
@@ -76,7 +78,7 @@ class Composer:
             link = self._links.to(LINKS[message.kind], message.token)
         try:
             shown = self._templates.render(
-                message.kind, message.locale or self._locale or DEFAULT, self._values(message, link)
+                message.kind, message.locale or self._locale, self._values(message, link)
             )
             mail = EmailMessage(policy=_POLICY)
             mail["From"] = self._from
@@ -101,7 +103,7 @@ class Composer:
     def _values(self, message: Message, link: str) -> Mapping[str, str]:
         values = {"app": self._app, "account": self._links.account, "link": link}
         if message.good_until:
-            values["until"] = f"{moment(message.good_until):%Y-%m-%d %H:%M} UTC"
+            values["until"] = spell(moment(message.good_until))
         return {**values, **message.values}
 
 

@@ -1,7 +1,5 @@
 """The links in mails: made of settings alone, never of what a request says of its host."""
 
-from collections.abc import Mapping
-
 import msgspec
 
 
@@ -16,9 +14,8 @@ class Links(msgspec.Struct, frozen=True):
 
     def to(self, action: str, token: str) -> str:
         """Spell the link of an action (`messages.LINKS`)."""
-        pages: Mapping[str, str] = {"reset": self.reset}
-        page = pages.get(action, self.verify) or self.account
-        return f"{page}#{action}={token}"
+        page = self.reset if action == "reset" else self.verify
+        return f"{page or self.account}#{action}={token}"
 
 
 def links_of(public_url: str, reset: str = "", verify: str = "") -> Links:

@@ -126,3 +126,8 @@ def unseal(keyring: Keyring, user_id: bytes, message_id: bytes, sealed: bytes) -
     """
     text = keyring.open(sealed, purpose=_SEALED_FOR, bound_to=user_id + message_id)
     return msgspec.msgpack.decode(text, type=Message)
+
+
+def spell(when: datetime) -> str:
+    """Spell a time as mails say it."""
+    return f"{when:%Y-%m-%d %H:%M} UTC"

@@ -9,6 +9,7 @@ and where that cannot be done, the log says so. With mail or `SERVICE_NOTICES` o
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 
 import structlog
 
@@ -17,7 +18,7 @@ from service.accounts.users import Users
 from service.clock import Clock
 from service.errors import ServiceError
 from service.mail.devices import device
-from service.mail.messages import VALUES, Kind, new_message
+from service.mail.messages import VALUES, Kind, new_message, spell
 from service.mail.outbox import MailLimit, Outbox
 from service.sessions.origin import RequestOrigin
 
@@ -72,7 +73,7 @@ class Notices:
             if user is None:
                 return
             now = clock()
-            values = notice_values(kind, origin, f"{now:%Y-%m-%d %H:%M} UTC", user)
+            values = notice_values(kind, origin, now, user)
             message = new_message(kind, user.email, user.locale or "", now, values=values)
             await outbox.post(user.id, message, origin, limit=MailLimit(kind, 10, 50))
         except ServiceError as error:
@@ -81,10 +82,12 @@ class Notices:
             log.error("notice", kind=kind, exc_info=error)
 
 
-def notice_values(kind: Kind, origin: RequestOrigin, when: str, user: User) -> Mapping[str, str]:
+def notice_values(
+    kind: Kind, origin: RequestOrigin, when: datetime, user: User
+) -> Mapping[str, str]:
     """Say when something happened, from where, and with which program."""
     values = {
-        "when": when,
+        "when": spell(when),
         "where": origin.address_text or "-",
         "device": device(origin.user_agent),
     }

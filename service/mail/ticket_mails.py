@@ -60,7 +60,7 @@ class TicketMails:
     ) -> datetime | None:
         minted = self._tickets.mint(mail.purpose, user.id, user.version, mail.bound)
         now = self._clock()
-        values = notice_values(mail.kind, origin, f"{now:%Y-%m-%d %H:%M} UTC", user)
+        values = notice_values(mail.kind, origin, now, user)
         message = new_message(
             mail.kind,
             address,

@@ -2,6 +2,7 @@
 
 import os
 import re
+from datetime import timedelta
 from email import message_from_string, policy
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from service.mail import mail_url
 from service.mail.composing import Composer, NotSendable
 from service.mail.devices import device
 from service.mail.links import links_of
-from service.mail.messages import VALUES, new_message
+from service.mail.messages import VALUES, Kind, new_message
 from service.mail.templates import SHIPPED, Templates
 from service.mail.transports import Folder
 
@@ -31,9 +32,16 @@ def composer(shipped: Templates) -> Composer:
     return Composer(shipped, links, "App", "App mail <m@id.example>", "en")
 
 
+@pytest.mark.parametrize("sender", ["", "nobody", "gr\u00fc\u00dfe@example.com", "a b", "A <>"])
+def test_who_cannot_send(shipped: Templates, sender: str) -> None:
+    """It stops the start, not each mail."""
+    with pytest.raises(SettingsError, match="SERVICE_MAIL_FROM"):
+        Composer(shipped, links_of("https://id.example"), "App", sender, "en")
+
+
 @pytest.mark.parametrize("locale", ["en", "de"])
 @pytest.mark.parametrize("kind", VALUES)
-def test_every_kind_in_every_locale(shipped: Templates, kind, locale) -> None:  # type: ignore[no-untyped-def]
+def test_every_kind_in_every_locale(shipped: Templates, kind: Kind, locale: str) -> None:
     """All that a kind has to tell stands in its text and, escaped, in its markup."""
     shown = shipped.render(kind, locale, {name: ALL[name] for name in VALUES[kind]})
     for name in VALUES[kind] - {"account"}:
@@ -175,16 +183,14 @@ def test_what_is_no_address_makes_no_mail(composer: Composer, address: str) -> N
 
 def test_links(composer: Composer) -> None:
     """A page of an app's own for resets; the account page for the others. Tokens in fragments."""
-    for kind, link in (
-        ("reset", "https://app.example/new#reset=osm_t"),
-        ("verify", "https://id.example/account#verify=osm_t"),
-        ("change", "https://id.example/account#change=osm_t"),
-    ):
-        message = new_message(kind, "a@b.de", "de", system_clock(), token="osm_t")  # type: ignore[arg-type]
-        message = type(message)(
-            message.id, message.kind, message.address, message.locale, message.made_at,
-            message.made_at + 1, "osm_t",
-        )  # fmt: skip
+    links: dict[Kind, str] = {
+        "reset": "https://app.example/new#reset=osm_t",
+        "verify": "https://id.example/account#verify=osm_t",
+        "change": "https://id.example/account#change=osm_t",
+    }
+    for kind, link in links.items():
+        life = timedelta(minutes=1)
+        message = new_message(kind, "a@b.de", "de", system_clock(), token="osm_t", life=life)
         mail = composer.compose(message)
         assert mail.link == link
         assert link in mail.content.decode().replace("=\r\n", "").replace("=3D", "=")
@@ -215,6 +221,7 @@ async def test_the_folder(composer: Composer, tmp_path: Path) -> None:
     ],
 )
 def test_urls(url: str, expected: tuple[str, int, str]) -> None:
+    """TLS is demanded but on loopback, unless the URL says otherwise."""
     parsed = mail_url.parse(url)
     assert (parsed.host, parsed.port, parsed.tls) == expected
 
