@@ -17,7 +17,6 @@ from service.redis.client import RedisClient
 from service.redis.keys import BUCKETS, bucket, bucket_number
 from service.sessions.origin import RequestOrigin
 from service.tickets.tickets import Minted
-from service.tickets.tokens import EMAIL_UNDO
 
 Count = Callable[[str, str], None]
 """Called with the kind of a message and what became of it."""
@@ -91,7 +90,6 @@ class Outbox:
         """
         keys = bucket(user_id)
         sealed = seal(self._keyring, user_id, message)
-        several = ticket is not None and ticket.token.purpose == EMAIL_UNDO
         outcome, *rest = await scripts.post(
             self._redis,
             user_id,
@@ -102,7 +100,7 @@ class Outbox:
             message_id=sealed if to_nobody else message.id,
             message=b"" if to_nobody else sealed,
             record=ticket.record if ticket else b"",
-            field=ticket.token.digest if ticket and several else b"",
+            field=ticket.token.digest if ticket and ticket.token.purpose.several else b"",
             life=life // _MS,
             waiting_most=self._most,
             most_an_hour=limit.an_hour,

@@ -35,13 +35,15 @@ class Purpose(msgspec.Struct, frozen=True):
     name: str
     code: int
     prefix: str
+    several: bool = False
+    """Whether a user may have several: else the newest replaces the one before."""
 
 
 PASSWORD_RESET = Purpose("reset", 1, "osm_")
 EMAIL_VERIFICATION = Purpose("verify", 2, "osm_")
 EMAIL_CHANGE = Purpose("change", 3, "osm_")
-EMAIL_UNDO = Purpose("undo", 4, "osm_")
-"""Of these a user may have several: each stands for a change of its own."""
+EMAIL_UNDO = Purpose("undo", 4, "osm_", several=True)
+"""Each stands for a change of its own."""
 
 PURPOSES = (PASSWORD_RESET, EMAIL_VERIFICATION, EMAIL_CHANGE, EMAIL_UNDO)
 """Those of users. A code is never given to another."""
