@@ -21,7 +21,7 @@ _MOST_PER_CONNECTION = 50
 
 
 class Refused(Exception):
-    """The server refuses this mail for good (a 5xx reply): another try makes no difference."""
+    """This mail is refused for good (a 5xx reply): another try makes no difference."""
 
 
 class NotSent(Exception):
@@ -123,6 +123,10 @@ class SmtpServer:
             raise _refusal(error.recipients[0]) from None
         except aiosmtplib.SMTPResponseException as error:
             await self.aclose()
+            if isinstance(error, aiosmtplib.SMTPSenderRefused) and not options:
+                # It is that of all mails, and nothing else of this one was said yet.
+                why = f"the server refuses the sender ({error.code})"
+                raise NotSent(why, for_all=True) from None
             raise _refusal(error) from None
         except ValueError:  # the library puts no such address on a line
             await self.aclose()

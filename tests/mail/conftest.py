@@ -33,10 +33,20 @@ class Server:
         self.mails: list[EmailMessage] = []
         self.recipients: list[str] = []
         self.replies: list[str] = []
+        self.refuses_sender = False
         self.encrypted: list[bool] = []
         self.logins: list[tuple[bytes, bytes]] = []
         self.before_reply: Callable[[], Any] = lambda: None
         self.port = 0
+
+    async def handle_MAIL(  # noqa: N802  aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if self.refuses_sender:
+            return "530 log in first"
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
 
     async def handle_RCPT(  # noqa: N802  aiosmtpd's name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -166,9 +176,7 @@ class Post:
 
 
 @pytest.fixture
-async def post(
-    keys: RedisServer, templates: Templates, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Post]:
+async def post(keys: RedisServer, templates: Templates) -> AsyncIterator[Post]:
     redis = RedisClient(keys.url)
     yield Post(redis, templates)
     await redis.aclose()

@@ -63,9 +63,7 @@ async def test_it_is_sent_once_and_forgotten(post: Post, keys: RedisServer) -> N
 
 
 @ON_VALKEY
-async def test_tls_is_demanded(
-    post: Post, certificate: ssl.SSLContext, ca_file: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_tls_is_demanded(post: Post, certificate: ssl.SSLContext, ca_file: str) -> None:
     """`required`: not without, and not with a certificate of nobody we trust."""
     async with serving(Server()) as plain, serving(Server(), tls=certificate) as server:
         for url, reason in (
@@ -160,6 +158,20 @@ async def test_what_is_refused_for_good_is_not_tried_again(post: Post, keys: Red
 
 
 @ON_VALKEY
+async def test_a_sender_who_is_refused_waits(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 5xx about ourselves says nothing of a mail: it is sent once that is mended."""
+    soon(monkeypatch, 200)
+    server = Server()
+    server.refuses_sender = True
+    async with serving(server), post.sending(f"smtp://127.0.0.1:{server.port}") as [sender]:
+        await kept(post)
+        await until(lambda: sender.state.problem == "the server refuses the sender (530)")
+        server.refuses_sender = False
+        await until(lambda: post.outcomes[-1] == ("test", "sent"))
+    assert len(server.mails) == 1
+
+
+@ON_VALKEY
 async def test_who_is_killed_before_the_acknowledgement(
     post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,8 +189,8 @@ async def test_who_is_killed_before_the_acknowledgement(
                 await kept(post)
                 await until(lambda: server.mails)
         assert await waits(post) == 1
-        async with post.sending(url):
-            await asyncio.sleep(0.2)
+        async with post.sending(url) as [sender]:
+            await until(lambda: sender.state.queued)  # it has looked
             assert len(server.mails) == 1, "nobody else takes it while the lease lasts"
         values = scripts.take_next._source._values
         monkeypatch.setitem(values, "LEASE", "(400)")
