@@ -19,7 +19,7 @@ from service.authentication.second_factor import SecondFactorAuthentication
 from service.authentication.sign_in_notices import SignInNotices
 from service.composition.confirmations import create_receipts
 from service.composition.mail import Posting
-from service.composition.mailing import (
+from service.composition.mailed_links import (
     create_email_change,
     create_email_verification,
     create_reset_requests,

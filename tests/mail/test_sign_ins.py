@@ -74,6 +74,7 @@ async def is_told(parts: Parts, living: list[RequestOrigin], now: RequestOrigin)
     ],
 )
 async def test_beside_one_session(parts: Parts, now: RequestOrigin, told: bool) -> None:
+    """Told if both its network and its program are unknown."""
     assert await is_told(parts, [at("192.0.2.7", LAPTOP)], now) is told
 
 
