@@ -72,6 +72,7 @@ class ApiKeys:
         self._clock = clock
         self._monotonic = monotonic
         self._known: dict[bytes, _Known] = {}
+        self._meetings: dict[tuple[bytes, str], asyncio.Task[ApiKey]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def verify(self, text: str, origin: Callable[[], RequestOrigin]) -> ApiKey:
@@ -91,8 +92,7 @@ class ApiKeys:
             token = tokens.read(text)
             if token is None:
                 raise InvalidApiKey
-            async with self._limited(origin()):
-                return await self._meet(token)
+            return await self._meet_once(token, origin())
         now = self._monotonic()
         if now >= known.look_at and known.looking is None:
             known.looking = self._begin(self._look_again(digest, known))
@@ -106,27 +106,39 @@ class ApiKeys:
 
     async def aclose(self) -> None:
         """Wait for what is being looked up and noted."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._meetings.values(), return_exceptions=True)
 
-    def _limited(self, origin: RequestOrigin) -> AbstractAsyncContextManager[None]:
+    async def _meet_once(self, token: tokens.KeyText, origin: RequestOrigin) -> ApiKey:
+        """Meet a key that this process does not know: once, for all who show it at that moment.
+
+        Else a gateway that has many requests open would reach the limit with a right key.
+        """
+        place = (token.digest, network(origin.address))
+        meeting = self._meetings.get(place)
+        if meeting is None:
+            meeting = self._meetings[place] = asyncio.create_task(self._meet(token, place[1]))
+            meeting.add_done_callback(lambda _: self._meetings.pop(place))
+        return await asyncio.shield(meeting)
+
+    async def _meet(self, token: tokens.KeyText, from_network: str) -> ApiKey:
+        """Look a key up that this process does not know."""
+        async with self._limited(from_network):
+            asked = self._monotonic()
+            stored = await self._store.find(token.id)
+            key = self._good(stored, token.digest)
+            if key is None:
+                raise InvalidApiKey
+            known = self._known.setdefault(token.digest, _Known(key, asked))
+            known.found(key, asked)
+            self._note_use(key)
+            return key
+
+    def _limited(self, from_network: str) -> AbstractAsyncContextManager[None]:
         limit = self._rate_limits.limits.api_keys
         counters: list[Counter] = []
         if limit is not None:
-            subject = self._rate_limits.subject(limit.name, network(origin.address))
-            counters = [Counter(limit, subject)]
+            counters = [Counter(limit, self._rate_limits.subject(limit.name, from_network))]
         return self._rate_limits.limited(counters[0].subject if counters else b"", counters)
-
-    async def _meet(self, token: tokens.KeyText) -> ApiKey:
-        """Look a key up that this process does not know."""
-        asked = self._monotonic()
-        stored = await self._store.find(token.id)
-        key = self._good(stored, token.digest)
-        if key is None:
-            raise InvalidApiKey
-        known = self._known.setdefault(token.digest, _Known(key, asked))
-        known.found(key, asked)
-        self._note_use(key)
-        return key
 
     async def _look_again(self, digest: bytes, known: _Known) -> None:
         try:

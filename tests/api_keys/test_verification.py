@@ -90,6 +90,14 @@ async def test_a_key_is_looked_up_seldom(desk: Desk) -> None:
     assert desk.store.asked == 2
 
 
+async def test_many_show_a_right_key_at_once(desk: Desk) -> None:
+    """To a process that does not know it yet: it is looked up once, and counts as one."""
+    made = await desk.made()
+    found = await asyncio.gather(*(desk.verify(made.text) for _ in range(20)))
+    assert {key.id for key in found} == {made.key.id}
+    assert desk.store.asked == 1
+
+
 async def test_revoked(desk: Desk) -> None:
     """It is good nowhere after two seconds; revoked again it is told nothing of."""
     made = await desk.made()
