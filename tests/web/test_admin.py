@@ -152,7 +152,7 @@ async def test_changes(app: AdminApp, keys: RedisServer) -> None:
         assert (row["ip"], len(row["request"])) == ("192.0.2.7", 16)
 
 
-async def test_second_factor_and_everybody(app: AdminApp, keys: RedisServer) -> None:
+async def test_everybody(app: AdminApp, keys: RedisServer) -> None:
     """A cut-off needs its word; then nobody of before is in."""
     ann, bob = await sign_up(app), await sign_up(app, "bob")
     key, key_id = await new_key("sessions.end")
@@ -256,11 +256,14 @@ async def test_while_the_keys_are_closed(app: AdminApp, monkeypatch: pytest.Monk
 
 
 async def test_it_shows_what_the_command_shows(app: AdminApp, keys: RedisServer) -> None:
-    """The same fields, with the same values; of a guard, too."""
+    """The same fields, with the same values, of an account and of events."""
     user = (await sign_up(app))["user"]["id"]
     key, _ = await new_key("users.read", "events.read")
     answer = (await app.client("admin", key).get(f"/admin/users/{user}")).json()
     assert answer == (await command("users", "show", user, "--json")).document
+    answer = (await app.client("admin", key).get("/admin/events?limit=2")).json()
+    assert len(answer["events"]) == 2
+    assert answer == (await command("events", "list", "--limit", "2", "--json")).document
 
 
 async def test_nothing_of_it_is_elsewhere(app: AdminApp) -> None:
@@ -322,7 +325,7 @@ async def test_keys_are_managed_on_a_unix_socket_only(keys: RedisServer, tmp_pat
         listed = (await client.get("/admin/api-keys")).json()
         assert new["apiKey"] in listed["apiKeys"]
         assert "osk_" not in str(listed)
-        weak, weak_id = await new_key("users.read")
+        weak, _ = await new_key("users.read")
         for wrong, expected in (
             ({"scopes": ["introspect"]}, 403),
             ({"scopes": []}, 400),
@@ -350,4 +353,3 @@ async def test_keys_are_managed_on_a_unix_socket_only(keys: RedisServer, tmp_pat
         for later in ({}, {"expiresAt": "2030-01-01T00:00:00.001Z"}):
             answer = await brief.post("/admin/api-keys", json=body | later)
             assert answer.status_code == 400, later
-        assert weak_id
