@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from service.errors import InvalidField, StoreUnavailable
+from service.errors import InvalidField, Overloaded, StoreUnavailable
 from service.events.event import ALL_STREAMS, AuditEvent, Position, read_entries, stream_of
 from service.redis.client import RedisClient
 from service.redis.keys import bucket_number
@@ -23,6 +23,12 @@ _LOOKED_AT = 20_000
 
 _AT_ONCE = 100
 """Entries asked for at once in a stream."""
+
+_PAGES = 4
+"""Pages that are read at once: each asks all streams, and has thousands of events in memory."""
+
+_PATIENCE = 1.0
+"""Seconds that a page waits for its turn."""
 
 _PAUSE = 0.25
 """Seconds between two looks for what is new."""
@@ -57,6 +63,7 @@ class EventReader:
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
+        self._pages = asyncio.Semaphore(_PAGES)
 
     async def page(
         self,
@@ -74,11 +81,22 @@ class EventReader:
 
         Raises:
             InvalidField: `after` is no id, or `limit` is not 1 to 1,000.
+            Overloaded: too many others are being read.
         """
         if not 1 <= limit <= MOST:
             raise InvalidField("limit", f"limit must be 1 to {MOST:,}.")
-        wanted = EventFilter(user, type)
         start = None if after is None else position_of(after)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._pages.acquire()
+        except TimeoutError:
+            raise Overloaded(1) from None
+        try:
+            return await self._page(EventFilter(user, type), start, limit)
+        finally:
+            self._pages.release()
+
+    async def _page(self, wanted: EventFilter, start: Position | None, limit: int) -> EventPage:
         merged = _Merged(self._redis, wanted.buckets(), start)
         found: list[AuditEvent] = []
         event = await merged.first()

@@ -8,10 +8,10 @@ import pytest
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.waiting import eventually
 
-from service.errors import InvalidField, StoreUnavailable
+from service.errors import InvalidField, Overloaded, StoreUnavailable
 from service.events import reading
 from service.events.event import AuditEvent, Position
-from service.events.reading import EventFilter, EventReader
+from service.events.reading import EventFilter, EventPage, EventReader
 from service.redis.client import RedisClient
 from service.redis.keys import bucket
 from tests.events.conftest import write
@@ -99,6 +99,17 @@ async def test_a_page_looks_at_a_bounded_number(
     assert page.events == []
     assert page.next is not None
     assert await pages(reader, 10, type="rare") == [wanted]
+
+
+async def test_many_pages_at_once(keys: RedisServer, as_reader: RedisClient) -> None:
+    """They leave room on the connection to Redis for all else; who waits long is told to."""
+    ids = fill(keys, 100)
+    reader = EventReader(as_reader)
+    pages = await asyncio.gather(*(reader.page() for _ in range(200)), return_exceptions=True)
+    found = [page for page in pages if isinstance(page, EventPage)]
+    assert {type(page) for page in pages} <= {EventPage, Overloaded}
+    assert found
+    assert all([event.id for event in page.events] == ids for page in found)
 
 
 async def test_an_event_whole(keys: RedisServer, as_reader: RedisClient) -> None:
