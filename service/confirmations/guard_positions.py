@@ -8,7 +8,7 @@ import msgspec
 
 from service.redis.client import RedisClient
 from service.redis.guard_position import WIDTH, About, FeedPosition, positions, unpack
-from service.redis.keys import BUCKETS, GUARD, GUARDS_BUCKET, numbered
+from service.redis.keys import BUCKETS, GUARD, GUARD_LIFE, GUARDS_BUCKET, numbered
 from service.redis.scripts import Key, script
 
 _MOST = 4096
@@ -32,7 +32,7 @@ _NEXT = """
 end
 return found
 """
-_CONSTANTS: dict[str, str | int] = {"GUARD": GUARD, "MOST": _MOST, "WIDTH": WIDTH}
+_EACH_USES: dict[str, str | int] = {"GUARD": GUARD, "MOST": _MOST}
 
 
 @script(
@@ -47,7 +47,7 @@ _CONSTANTS: dict[str, str | int] = {"GUARD": GUARD, "MOST": _MOST, "WIDTH": WIDT
       end
       found[#found + 1] = table.concat(parts)
 {_NEXT}""",
-    constants=_CONSTANTS,
+    constants=_EACH_USES | {"WIDTH": WIDTH},
     acknowledged=False,
 )
 def _positions(*, guards: Key, wanted: bytes) -> Any:
@@ -60,7 +60,7 @@ def _positions(*, guards: Key, wanted: bytes) -> Any:
 {_EACH}
       found[#found + 1] = {{id, report, redis.call('PTTL', key)}}
 {_NEXT}""",
-    constants={name: _CONSTANTS[name] for name in ("GUARD", "MOST")},
+    constants=_EACH_USES,
     acknowledged=False,
 )
 def _reports(*, guards: Key) -> Any:
@@ -122,12 +122,12 @@ class GuardPositions:
         length = len(wanted) * WIDTH
         return [positions(packed) for packed in found if len(packed) == length]
 
-    async def all(self, life: int) -> list[GuardReport]:
-        """Return all reports that can be read. `life` of one that is new, in ms."""
+    async def all(self) -> list[GuardReport]:
+        """Return all reports that can be read."""
         reports = []
         for id_, report, left in await _reports(self._redis, guards=self._guards):
             if (said := unpack(report)) is not None:
-                reports.append(GuardReport(id_, *said, max(life - left, 0)))
+                reports.append(GuardReport(id_, *said, max(GUARD_LIFE - left, 0)))
         return reports
 
     async def numbers(self) -> list[int]:

@@ -7,7 +7,6 @@ import msgspec
 from service.clock import Clock, timestamp
 from service.confirmations.guard_positions import GuardPositions, GuardReport
 from service.errors import StoreUnavailable
-from service.redis.keys import GUARD_LIFE
 from service.repeating import repeat
 
 _EVERY = 5.0
@@ -52,7 +51,7 @@ class GuardStatuses:
     async def all(self) -> list[GuardStatus]:
         """Tell how each guard is that has said something in the last 15 s, by pod."""
         newest = await self._positions.numbers()  # before: nobody is behind what came since
-        reports = await self._positions.all(GUARD_LIFE)
+        reports = await self._positions.all()
         found = [self._status(report, newest) for report in reports]
         return sorted(found, key=lambda each: (each.pod, each.id))
 
