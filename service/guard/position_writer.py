@@ -51,7 +51,7 @@ class PositionWriter:
         self._patience = patience
         self._address: Address | None = None
         self._wake = asyncio.Event()
-        self._leaving = self._is_asked = False
+        self._leaving = self._is_asked = self._is_told = False
         self._pause = 0.0
         self._listed = float("-inf")
         self._log = RateLimitedLog()
@@ -83,7 +83,9 @@ class PositionWriter:
                 await self._keep_writing()
                 continue
             except NoPermissionError:
-                logger.info("this guard may not say how far it has read; see docs/guard.md")
+                if not self._is_told:
+                    logger.info("this guard may not say how far it has read; see docs/guard.md")
+                self._is_told = True
                 pause = _FORBIDDEN_FOR
             except ResponseError as refusal:
                 self._primaries.redirected(GUARDS_BUCKET, refusal, self._address)
