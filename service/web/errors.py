@@ -51,8 +51,17 @@ _CLIENT_GONE = 499  # nginx's number for it; only the log ever sees it
 
 
 def as_json(answer: Answer) -> bytes:
-    """Spell the body of an answer outside of the framework. It must have a message."""
+    """Spell the body of an answer to what is no request. It must have a message."""
     return msgspec.json.encode(ErrorBody(ErrorDetail(answer.code, answer.message or "")))
+
+
+def shaped(
+    answer: Answer, path: str, message: str, details: Sequence[FieldError] = ()
+) -> tuple[int, ErrorBody | oauth_errors.OAuthErrorBody]:
+    """Return status and body of an error at this path, in the shape that errors have there."""
+    if path in oauth_errors.PATHS:
+        return oauth_errors.spelt(answer, message, path)
+    return answer.status, ErrorBody(ErrorDetail(answer.code, message, details))
 
 
 def on_service_error(request: Request[Any, Any, Any], error: errors.ServiceError) -> Response[Any]:
@@ -145,11 +154,5 @@ def _respond(
     own_message: str = "",
     details: Sequence[FieldError] = (),
 ) -> Response[Any]:
-    message = answer.message or own_message
-    status = answer.status
-    body: ErrorBody | oauth_errors.OAuthErrorBody = ErrorBody(
-        ErrorDetail(answer.code, message, details)
-    )
-    if request.scope["path"] in oauth_errors.PATHS:
-        status, body = oauth_errors.spelt(answer, message, request.scope["path"])
+    status, body = shaped(answer, request.scope["path"], answer.message or own_message, details)
     return Response(body, status_code=status, headers=headers, media_type="application/json")

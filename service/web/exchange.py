@@ -13,11 +13,10 @@ from litestar.enums import HttpMethod
 from litestar.types import HTTPScope, Message, Send
 
 from service import logs
-from service.web import oauth_errors
 from service.web.addresses import TrustedProxies
 from service.web.answers import FRAMEWORK, Answer
 from service.web.cors import Cors
-from service.web.errors import FAILURE, Failure, allow, as_json
+from service.web.errors import FAILURE, Failure, allow, shaped
 from service.web.headers import Header, joined
 from service.web.metrics.requests import observe
 
@@ -116,11 +115,10 @@ class Exchange:
 
     async def refuse(self, answer: Answer, *more: Header) -> None:
         """Answer with an error."""
-        self.scope["state"][FAILURE] = Failure(answer.code, answer.message or "")
-        status, body = answer.status, as_json(answer)
-        if self.scope["path"] in oauth_errors.PATHS:
-            status, said = oauth_errors.spelt(answer, answer.message or "")
-            body = msgspec.json.encode(said)
+        message = answer.message or ""
+        self.scope["state"][FAILURE] = Failure(answer.code, message)
+        status, spelt = shaped(answer, self.scope["path"], message)
+        body = msgspec.json.encode(spelt)
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
