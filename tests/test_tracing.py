@@ -92,6 +92,9 @@ async def test_what_a_request_did(keys: RedisServer, tmp_path: Path, collector: 
         person = await sign_up(client)
         cold = await person.log_in()
         assert (await cold.me()).status_code == 200
+        assert (await client.post("/oauth/revoke", data={"token": "none"})).status_code == 200
+        unknown = {"grant": "none", "codeVerifier": "none"}
+        assert (await client.post("/auth/oauth/complete", json=unknown)).status_code == 400
         wrong = await client.post("/auth/login", json={"email": person.email, "password": "no"})
         assert wrong.status_code == 401
         ended = await cold.log_out()
@@ -108,6 +111,10 @@ async def test_what_a_request_did(keys: RedisServer, tmp_path: Path, collector: 
     script = collector.inside(use_case)["EVALSHA sessions/end.lua"]
     assert script.kind == Span.SPAN_KIND_CLIENT
     assert attributes(script)["db.stored_procedure.name"] == "sessions/end.lua"
+    (revoke,) = collector.of("POST /oauth/revoke")
+    assert "PresentedTokens.revoke" in collector.inside(revoke)
+    (complete,) = collector.of("POST /auth/oauth/complete")
+    assert "ProviderAuthentication.complete" in collector.inside(complete)
     (signup,) = collector.of("POST /auth/signup")
     assert "INSERT" in collector.inside(collector.inside(signup)["PasswordAuthentication.sign_up"])
     refused = next(

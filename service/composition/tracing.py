@@ -1,7 +1,8 @@
 """Puts what makes spans in the place of what it wraps, where `SERVICE_TRACING=on`."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from inspect import getmembers, iscoroutinefunction
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from litestar.types import ASGIApp
@@ -20,19 +21,7 @@ from service.web.services import Services
 if TYPE_CHECKING:
     from service.tracing.telemetry import Telemetry
 
-_USE_CASES = (
-    "accounts",
-    "reauthentication",
-    "before_enrolment",
-    "password_change",
-    "own_account",
-    "password_reset",
-    "second_step",
-    "identities",
-    "enrolments",
-    "second_factor",
-    "sessions",
-)
+Parts = TypeVar("Parts", bound=msgspec.Struct)
 
 
 class Tracing:
@@ -76,14 +65,7 @@ class Tracing:
         """Trace the calls of use cases."""
         if self._telemetry is None:
             return services
-        from service.tracing.wrapped import TracedUseCase
-
-        traced: dict[str, Any] = {
-            name: TracedUseCase(use_case, self._telemetry)
-            for name in _USE_CASES
-            if (use_case := getattr(services, name)) is not None
-        }
-        return msgspec.structs.replace(services, **traced)
+        return _with_spans(services, self._telemetry)
 
     def middleware(self, app: ASGIApp, proxies: TrustedProxies) -> ASGIApp:
         """Trace the requests to an app."""
@@ -99,6 +81,20 @@ class Tracing:
             spans.use(None)
             self._telemetry.close()
             self._telemetry = None
+
+
+def _with_spans(parts: Parts, telemetry: "Telemetry") -> Parts:
+    """Return `parts` with all use cases among them traced: whatever has methods that wait."""
+    from service.tracing.wrapped import TracedUseCase
+
+    traced: dict[str, Any] = {}
+    for name in parts.__struct_fields__:
+        part = getattr(parts, name)
+        if isinstance(part, msgspec.Struct):
+            traced[name] = _with_spans(part, telemetry)
+        elif not callable(part) and getmembers(type(part), iscoroutinefunction):
+            traced[name] = TracedUseCase(part, telemetry)
+    return msgspec.structs.replace(parts, **traced)
 
 
 def _library() -> "type[Telemetry]":
