@@ -15,6 +15,7 @@ from service.openid.errors import TokenInvalid
 from service.openid.logout_tokens import Logout
 from service.openid.metadata import Metadata
 from service.openid.provider_keys import ProviderKeys
+from service.openid.single_flight import SingleFlight
 from service.openid.subjects import Subject, email_of
 from service.settings import Provider
 
@@ -50,6 +51,7 @@ class ProviderClient:
         self._clock = clock
         self._keys = ProviderKeys(http)
         self._metadata: tuple[float, Metadata] | None = None
+        self._discovery = SingleFlight[Metadata]()
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -57,13 +59,11 @@ class ProviderClient:
 
     async def prepare(self) -> None:
         """Read the provider's metadata, if that was not done a while ago."""
-        async with in_time():
-            await self._discover()
+        await self._discover()
 
     async def authorization_url(self, flow: Flow) -> str:
         """Return where to send the person (OpenID Connect, section 3.1.2.1; RFC 7636)."""
-        async with in_time():
-            found = await self._discover()
+        found = await self._discover()
         parameters = {
             "response_type": "code",
             "client_id": self.provider.client_id,
@@ -116,8 +116,12 @@ class ProviderClient:
         return logout
 
     async def _discover(self) -> Metadata:
+        """Return the metadata, read a while ago at the most; that takes no longer than a budget."""
         if self._metadata and time.monotonic() - self._metadata[0] < _METADATA_GOOD_FOR:
             return self._metadata[1]
+        return await self._discovery.do(self._read_metadata)
+
+    async def _read_metadata(self) -> Metadata:
         document = await self._http.get(metadata.address(self.provider))
         found = metadata.read(document, self.provider)
         self._metadata = time.monotonic(), found

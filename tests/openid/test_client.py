@@ -243,6 +243,15 @@ async def test_an_old_key(client: ProviderClient, provider: Provider) -> None:
     await log_in(client, provider, **nameless)
 
 
+async def test_many_logout_tokens_at_once(client: ProviderClient, provider: Provider) -> None:
+    """Anybody may send them, and of nothing the provider is asked as often."""
+    tokens = [provider.logout_token("one", sub=str(number)) for number in range(20)]
+    before = len(provider.asked)
+    found = await asyncio.gather(*map(client.logged_out, tokens))
+    assert [logout.subject for logout in found] == [str(number) for number in range(20)]
+    assert sorted(provider.asked[before:]) == ["/one/.well-known/openid-configuration", "/one/jwks"]
+
+
 async def test_keys_that_never_come(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fetch that several may wait for is given up in time by itself, whoever waits or has left:
     else no other would be begun."""
