@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import os
 import re
+import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -103,15 +104,16 @@ class ProviderFlow:
         *,
         own_address: str,
         redirects: frozenset[str],
+        on_failure: Callable[[str, str], None],
     ) -> None:
-        """Take the parts. `own_address`: where we are; `redirects`: where logins may lead back."""
+        """Take the parts. `own_address`: where we are; `redirects`: where logins may lead back;
+        `on_failure` is called with the id of a provider that has failed, and how."""
         self.providers = providers
         self._tickets = tickets
         self._upstream = upstream
         self._rate_limits = rate_limits
         self._attempts = attempts
-        self.on_failure: Callable[[str, str], None] = _tell_nobody
-        """Called with the id of a provider that has failed, and how."""
+        self._on_failure = on_failure
         self._own_address = own_address.rstrip("/")
         self._redirects = redirects
 
@@ -144,8 +146,8 @@ class ProviderFlow:
             provider=provider_id,
             redirect_uri=redirect_uri,
             app_challenge=app_challenge,
-            nonce=_random(),
-            verifier=_random(),
+            nonce=secrets.token_urlsafe(32),
+            verifier=secrets.token_urlsafe(32),
             caller=caller,
         )
         issued = await self._tickets.issue(
@@ -172,10 +174,10 @@ class ProviderFlow:
                 sent.code, sent.issuer, self._flow(sent.state, state)
             )
         except ProviderFailed as error:
-            self.on_failure(provider_id, str(error))
+            self._on_failure(provider_id, str(error))
             return f"{state.redirect_uri}#error=provider_error"
         except ProviderUnavailable as error:
-            self.on_failure(provider_id, str(error))
+            self._on_failure(provider_id, str(error))
             return f"{state.redirect_uri}#error=provider_unavailable"
         login = await self._upstream.begin(subject.issuer, subject.subject, subject.session)
         granted = Granted(subject, login, state.app_challenge, state.caller)
@@ -224,10 +226,6 @@ class ProviderFlow:
         return state
 
 
-def _tell_nobody(provider_id: str, reason: str) -> None:
-    """Do nothing."""
-
-
 def _error(sent: str) -> str:
     """Name what went wrong at the provider (RFC 6749, section 4.1.2.1): nothing else of it."""
     if sent == "access_denied":
@@ -237,10 +235,6 @@ def _error(sent: str) -> str:
 
 def _packed(value: _State | Granted) -> bytes:
     return msgspec.msgpack.encode(value)
-
-
-def _random() -> str:
-    return base64.urlsafe_b64encode(os.urandom(33)).decode()
 
 
 def _challenge(verifier: str) -> str:

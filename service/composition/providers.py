@@ -31,8 +31,8 @@ def create_provider_services(shared: Shared, providers: Providers) -> ProviderSe
         shared.attempts,
         own_address=settings.issuer,
         redirects=_redirects(settings),
+        on_failure=_failed,
     )
-    flow.on_failure = _failed
     links = ProviderLinks(
         shared.redis,
         flow,
