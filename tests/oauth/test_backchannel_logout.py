@@ -7,10 +7,9 @@ from typing import Any
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import code_of, sign_up
 
-from tests.oauth.test_login import person
 from tests.support.looking import ON_VALKEY, events
 from tests.support.provider import LOGOUT_EVENT, Key, Provider, broken, new_subject
-from tests.support.provider_app import App, new_email
+from tests.support.provider_app import App, new_email, person
 from tests.support.two_factor import Holder
 
 pytestmark = ON_VALKEY

@@ -8,10 +8,9 @@ from tools.testbed.redis_server import REPOSITORY
 from tools.testbed.service_process import ServiceProcess, sign_up
 
 from tests.oauth.conftest import settings_for
-from tests.oauth.test_login import person
 from tests.support.looking import ON_VALKEY
 from tests.support.provider import Provider, broken, new_subject
-from tests.support.provider_app import App, new_email
+from tests.support.provider_app import App, new_email, person
 from tests.web.wire import error_of
 
 pytestmark = ON_VALKEY

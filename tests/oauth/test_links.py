@@ -6,11 +6,10 @@ import pytest
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import code_of, sign_up
 
-from tests.oauth.test_login import person
 from tests.support.looking import ON_VALKEY, events
 from tests.support.proofs import let_time_pass
 from tests.support.provider import new_subject
-from tests.support.provider_app import App, new_email
+from tests.support.provider_app import App, new_email, person
 
 pytestmark = ON_VALKEY
 

@@ -11,7 +11,6 @@ import pytest
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import (
     PASSWORD,
-    Person,
     ServiceProcess,
     claims_of,
     code_of,
@@ -21,16 +20,10 @@ from tools.testbed.service_process import (
 from tests.oauth.conftest import settings_for
 from tests.support.looking import ON_VALKEY, events
 from tests.support.provider import Provider, new_subject
-from tests.support.provider_app import App, new_email
+from tests.support.provider_app import App, new_email, person
 from tests.support.two_factor import Holder, new_holder
 
 pytestmark = ON_VALKEY
-
-
-def person(app: App, answer: httpx.Response) -> Person:
-    assert answer.status_code in (200, 201), answer.text
-    body = answer.json()
-    return Person(app.http, body["user"]["email"], body)
 
 
 async def test_a_new_account_and_back_again(app: App) -> None:

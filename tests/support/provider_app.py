@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
+from tools.testbed.service_process import Person
 
 from tests.support.provider import Provider
 
@@ -94,6 +95,13 @@ class App:
         return await self.http.post(
             f"/auth/oauth/{self.name}/backchannel-logout", data={"logout_token": token}
         )
+
+
+def person(app: App, answer: httpx.Response) -> Person:
+    """Who has logged in."""
+    assert answer.status_code in (200, 201), answer.text
+    body = answer.json()
+    return Person(app.http, body["user"]["email"], body)
 
 
 def fragment_of(answer: httpx.Response) -> dict[str, str]:
