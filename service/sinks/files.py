@@ -38,8 +38,12 @@ class FileSink:
         """Append it whole."""
         lines = [*batch.lines, msgspec.json.encode(batch.head)]
         async with self._lock:  # one after the other: a batch stands in one piece
+            writing = asyncio.create_task(asyncio.to_thread(self._write, lines))
             try:
-                await asyncio.to_thread(self._write, lines)
+                await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                await asyncio.wait([writing])  # the thread goes on, and its file must stay open
+                raise
             except OSError as error:
                 await self._close()
                 raise SinkFailed(error.strerror or type(error).__name__) from None

@@ -1,7 +1,10 @@
 """Copies of the events: what was cut out, changed or put in is found, in files and in the table."""
 
+import asyncio
 import json
+import os
 import random
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -222,6 +225,29 @@ async def test_a_file_that_cannot_be_written(
     found = [json.loads(line)["id"] for line in lines if b'"batch"' not in line]
     assert found == ids
     assert (await checked(redis, lines)).faults == []
+
+
+async def test_a_file_stays_open_while_it_is_written(
+    keys: RedisServer, redis: RedisClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for a shipper that ends meanwhile: else its lines might go to what is opened next."""
+    begun, may_go_on, fsync = threading.Event(), threading.Event(), os.fsync
+
+    def slow_fsync(file: int) -> None:
+        begun.set()
+        may_go_on.wait(20)
+        fsync(file)
+
+    monkeypatch.setattr("service.sinks.files.os.fsync", slow_fsync)
+    write(keys, USERS[0], "x")
+    one = shipper(redis, FileSink(tmp_path / "events.jsonl"))
+    await one.look()
+    assert await asyncio.to_thread(begun.wait, 20)
+    closing = asyncio.create_task(one.aclose())
+    done, _ = await asyncio.wait([closing], timeout=0.2)
+    may_go_on.set()
+    assert not done
+    await closing
 
 
 async def test_standard_output(
