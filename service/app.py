@@ -52,7 +52,7 @@ from service.web.metrics.gauges import EVENTS_DROPPED, Gauges, count_mail, insta
 from service.web.metrics.outcomes import ended
 from service.web.metrics.sinks import SinkMetrics
 from service.web.middleware import RequestMiddleware
-from service.web.pages.routes import ROUTES as PAGES
+from service.web.pages import routes as pages
 from service.web.requests import JsonRequest, trusting
 from service.web.responses import RouteResponse
 from service.web.routes import (
@@ -182,7 +182,7 @@ def create_app(settings: Settings) -> ASGIApp:
             *_ROUTES,
             *(_MAILING if settings.mail_url else []),
             *front_page.ROUTES,
-            *(PAGES if settings.pages else []),
+            *(pages.ROUTES if settings.pages else []),
         ],
         lifespan=[lifespan],
         # Not a guard: for a guard, Litestar copies the handler each time.
@@ -201,8 +201,7 @@ def create_app(settings: Settings) -> ASGIApp:
                 ),
                 **trusting(proxies),
                 **cookies.allowing(settings.origins if settings.cookies else None, proxies),
-                "password_min": settings.password_min,
-                "mail": bool(settings.mail_url),
+                **pages.state(settings.password_min, has_mail=bool(settings.mail_url)),
             }
         ),
         openapi_config=None,  # its own pages answer in another shape when they find nothing

@@ -27,7 +27,7 @@ async def within() -> str:
 
 
 app._ROUTES += [unmarked, not_public]
-app.PAGES.append(Router("/deeper", route_handlers=[within]))  # type: ignore[arg-type]
+app.pages.ROUTES.append(Router("/deeper", route_handlers=[within]))  # type: ignore[arg-type]
 
 if __name__ == "__main__":
     sys.exit(main())

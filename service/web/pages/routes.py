@@ -7,10 +7,10 @@ secret in it travels in a body, as it came, and never in an address.
 import asyncio
 import io
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import segno
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
+from litestar.datastructures import State
 
 from service.errors import InvalidField, Overloaded
 from service.web.authentication import PUBLIC
@@ -19,6 +19,8 @@ from service.web.requests import JsonRequest
 from service.web.routes.bodies import NO_STORE, Body
 from service.web.services import services_of
 from service.web.static_files import FRESH, answer_with
+
+_KEY = "account_page"
 
 _MOST_CHARACTERS = 1_024
 """Far more than an address and an issuer take; a code of more is too fine for most screens."""
@@ -37,13 +39,16 @@ class QrBody(Body, frozen=True):
     otpauth_url: str
 
 
+def state(password_min: int, *, has_mail: bool) -> State:
+    """Make the app state with the page. It is the same for everybody."""
+    content = FILES[PAGE].content.replace(PASSWORD_MIN, b"%d" % password_min)
+    return State({_KEY: content.replace(MAIL, b"on" if has_mail else b"off")})
+
+
 @get("/account", opt=PUBLIC, response_headers=HEADERS | NO_STORE, include_in_schema=False)
-async def page(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Serve the account page. It is the same for everybody."""
-    shortest = str(request.app.state.password_min).encode()
-    content = FILES[PAGE].content.replace(PASSWORD_MIN, shortest)
-    content = content.replace(MAIL, b"on" if request.app.state.mail else b"off")
-    return Response(content, media_type=FILES[PAGE].media_type)
+async def page(request: JsonRequest) -> Response[bytes]:
+    """Serve the account page."""
+    return Response(request.app.state[_KEY], media_type=FILES[PAGE].media_type)
 
 
 @get("/account/{name:str}", opt=PUBLIC, response_headers=HEADERS | FRESH, include_in_schema=False)

@@ -44,9 +44,10 @@ export function setUpMail(enter, leave) {
     const { name, token } = asked;
     await call("POST", ACTIONS[name].path, { token });
     asked = null;
-    if (name === "undo") forgetEverywhere();
-    if (name === "undo") showForgot();
-    else if (isSignedIn()) await enter();
+    if (name === "undo") {
+      forgetEverywhere();
+      showForgot();
+    } else if (isSignedIn()) await enter();
     else leave(ACTIONS[name].done);
     notify(ACTIONS[name].done);
   });
