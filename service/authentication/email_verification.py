@@ -115,8 +115,8 @@ class EmailVerification:
         except TicketNotFound:
             raise InvalidVerificationToken from None
         user_id, bound = ticket.user_id, msgspec.msgpack.decode(ticket.bound, type=_Bound)
-        read = await self._users.credentials(user_id)
-        if read is None or ticket.row_version < read.user.sessions_from:
+        owner = await self._users.get(user_id, None)
+        if owner is None or ticket.row_version < owner.sessions_from:
             raise InvalidVerificationToken
         password = PasswordHash(bound.scheme, bound.hash) if bound.hash else None
         await self._cut_offs.announce(user_id, origin)

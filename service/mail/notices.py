@@ -85,15 +85,14 @@ class Notices:
 def notice_values(
     kind: Kind, origin: RequestOrigin, when: datetime, user: User
 ) -> Mapping[str, str]:
-    """Say when something happened, from where, and with which program."""
+    """Say when something happened, from where, and with which program: what the kind tells."""
     values = {
         "when": spell(when),
         "where": origin.address_text or "-",
         "device": device(origin.user_agent),
+        "left": str(user.recovery_codes_left),
     }
-    if "left" in VALUES[kind]:
-        values["left"] = str(user.recovery_codes_left)
-    return values
+    return {name: value for name, value in values.items() if name in VALUES[kind]}
 
 
 NO_NOTICES = Notices()
