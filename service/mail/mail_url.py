@@ -1,6 +1,5 @@
 """Reads `SERVICE_MAIL_URL`: which transport, where, and how much TLS it asks for."""
 
-import ipaddress
 from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -8,6 +7,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 import msgspec
 
 from service.settings import Secret
+from service.settings.values import is_loopback
 
 Tls = Literal["from the start", "required", "opportunistic"]
 
@@ -27,7 +27,7 @@ class MailUrl(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_here(self) -> bool:
         """Whether mail stays on this machine."""
-        return self.folder is not None or _is_loopback(self.host)
+        return self.folder is not None or is_loopback(self.host)
 
 
 def parse(text: str) -> MailUrl:
@@ -75,7 +75,7 @@ def _server(parts: SplitResult, port: int | None, options: dict[str, str]) -> Ma
     mode: Tls = "opportunistic" if tls == "opportunistic" else "required"
     if encrypted:
         mode = "from the start"
-    elif not tls and _is_loopback(host):
+    elif not tls and is_loopback(host):
         mode = "opportunistic"
     return MailUrl(
         host=host,
@@ -85,12 +85,3 @@ def _server(parts: SplitResult, port: int | None, options: dict[str, str]) -> Ma
         password=Secret(unquote(parts.password or "")),
         ca=Path(ca) if ca else None,
     )
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -168,10 +168,11 @@ def is_web_address(text: str) -> bool:
         return False
     if not host or " " in text or "@" in parts.netloc or port == 0:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host of a URL is this machine, by its name or by number."""
     if host == "localhost":
         return True
     try:
