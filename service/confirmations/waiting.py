@@ -16,6 +16,9 @@ from service.redis.keys import bucket_number
 _FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.001, 1.3, 0.05
 _ONE_LOOK = 1.0
 """Seconds for one look, where nothing is waited for."""
+_REST = 3
+"""No look is made for so many times as long as the last one has taken: many who wait for a guard
+that does not answer take a quarter of Redis' time at the most."""
 _GUARDS_EACH_MS = 10
 """Guards whose answers Redis takes in a millisecond, beside its work: more of them answer less
 often."""
@@ -41,6 +44,7 @@ class Confirmations:
         self._wanted: Counter[int] = Counter()
         self._looking: asyncio.Task[Seen] | None = None
         self._guards = 0
+        self._rests_until = float("-inf")
 
     async def wait(self, user_id: bytes, subject: bytes, seconds: float) -> Confirmation | None:
         """Wait until all guards refuse `subject`, a session or user that has ended, or for so long.
@@ -85,13 +89,19 @@ class Confirmations:
         """Look at the reports, together with all who want to know at this moment."""
         while True:
             if self._looking is None or self._looking.done():
-                self._looking = asyncio.create_task(self._read(list(self._wanted)))
+                self._looking = asyncio.create_task(self._read())
             seen = await asyncio.shield(self._looking)
             if bucket in seen[0]:
                 return seen
 
-    async def _read(self, buckets: list[int]) -> Seen:
-        return buckets, await self._positions.positions(buckets)
+    async def _read(self) -> Seen:
+        await asyncio.sleep(self._rests_until - time.monotonic())
+        buckets, began = list(self._wanted), time.monotonic()
+        try:
+            return buckets, await self._positions.positions(buckets)
+        finally:
+            now = time.monotonic()
+            self._rests_until = now + _REST * (now - began)
 
 
 def has_read(position: FeedPosition, entry: FeedPosition) -> bool:

@@ -1,0 +1,51 @@
+"""Whoever waits for guards that do not answer keeps Redis from nothing else."""
+
+import asyncio
+import time
+from collections.abc import Collection
+
+from tools.testbed.redis_server import RedisServer
+
+from service.confirmations.guard_positions import GuardPositions
+from service.confirmations.waiting import Confirmation, Confirmations
+from service.redis.client import RedisClient
+from service.redis.guard_position import NOTHING, About, FeedPosition, pack
+from service.redis.keys import BUCKETS, GUARD_LIFE, numbered
+from tests.support.looking import ON_VALKEY
+
+NAMES = numbered(0)
+
+
+class TimedPositions(GuardPositions):
+    """Takes longer, as with very many guards, and notes how long it was asked in all."""
+
+    busy = 0.0
+
+    async def positions(self, buckets: Collection[int]) -> list[list[FeedPosition]]:
+        began = time.monotonic()
+        found = await super().positions(buckets)
+        await asyncio.sleep(0.01)
+        self.busy += time.monotonic() - began
+        return found
+
+
+@ON_VALKEY
+async def test_many_who_wait_look_for_a_part_of_the_time_only(keys: RedisServer) -> None:
+    """All of them are told, each of their own bucket."""
+    redis = RedisClient(keys.url)
+    with keys.client() as client:
+        client.xadd(numbered(7).revoked, {"n": 1, "s": b"s" * 12})
+        client.set(NAMES.guard + b"lost", pack([NOTHING] * BUCKETS, About()), px=GUARD_LIFE)
+        client.hset(NAMES.guards, b"lost", b"")
+    positions = TimedPositions(redis)
+    confirmations, began = Confirmations(positions), time.monotonic()
+
+    async def wait(number: int) -> Confirmation | None:
+        await asyncio.sleep(number / 200)
+        return await confirmations.wait(bytes([number]) * 16, b"s" * 12, 0.5)
+
+    told = await asyncio.gather(*map(wait, range(40)))
+    elapsed = time.monotonic() - began
+    await redis.aclose()
+    assert all(it is not None and it.guards == 1 for it in told)
+    assert 0 < positions.busy < elapsed / 3
