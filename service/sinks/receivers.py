@@ -18,6 +18,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _PORTS = {"https": 443, "http": 80}
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
+_GLOBAL = ipaddress.ip_network("2000::/3")
+"""All that is routed of IPv6 (RFC 4291, section 2.4); `is_global` takes site-local ones, too."""
 
 
 class Receiver(msgspec.Struct, frozen=True):
@@ -79,7 +81,8 @@ def refuse(address: Address, is_secure: bool, allowed: Sequence[Network]) -> Non
     inside = _inside(address)
     if any(each in network for network in allowed for each in (address, inside)):
         return
-    if not inside.is_global or inside.is_multicast or inside.is_reserved:
+    is_routed = inside.is_global and (inside.version == 4 or inside in _GLOBAL)
+    if not is_routed or inside.is_multicast or inside.is_reserved:
         raise Forbidden("it has an address that is not public")
     if not is_secure:
         raise Forbidden("it is not https")
