@@ -83,9 +83,7 @@ class PasswordAuthentication:
         self._passwords.check_room(place)
         address = emails.normalize(email)
         await asyncio.to_thread(self._policy.check, password, email)  # it may read a large file
-        counters = self._attempts.of_network(self._rate_limits.limits.signups, origin)
-        if counters:
-            await self._rate_limits.count(counters[0].subject, counters)
+        await self._attempts.count_network(self._rate_limits.limits.signups, origin)
         locale, pending = self._sign_up_mails.locale(origin.languages), self._sign_up_mails.pending
         if pending is not None:
             password_hash = await self._passwords.hash(password, place)

@@ -45,7 +45,7 @@ class PasswordAttempts:
             return credentials.user.id if credentials else b""
 
         from_here, anywhere = self._of_account(account, origin)
-        counters = self.of_network(self._rate_limits.limits.network, origin)
+        counters = self._of_network(self._rate_limits.limits.network, origin)
 
         async def is_known_here() -> bool:
             # Of nobody Redis is asked, too, so that the time does not tell who has an account.
@@ -68,11 +68,16 @@ class PasswordAttempts:
             error.about(account=account)
             raise
 
-    def of_network(self, limit: Limit | None, origin: RequestOrigin) -> list[Counter]:
-        """Make the counter of a network, or none where the limit is off.
+    async def count_network(self, limit: Limit | None, origin: RequestOrigin) -> None:
+        """Count an attempt from a network, where that is limited. Unknown addresses are one.
 
-        Unknown addresses are one network.
+        Raises:
+            TooManyAttempts
         """
+        for counter in self._of_network(limit, origin):
+            await self._rate_limits.count(counter.subject, [counter])
+
+    def _of_network(self, limit: Limit | None, origin: RequestOrigin) -> list[Counter]:
         if limit is None:
             return []
         return [Counter(limit, self._rate_limits.subject("network", network(origin.address)))]

@@ -127,9 +127,7 @@ class ResetRequests:
             StoreUnavailable
             MailOff
         """
-        counters = self._attempts.of_network(self._rate_limits.limits.resets, origin)
-        if counters:
-            await self._rate_limits.count(counters[0].subject, counters)
+        await self._attempts.count_network(self._rate_limits.limits.resets, origin)
         key = emails.lookup_key(email)
         found = await self._users.find_by_email(key)
         if found is None or found.user.disabled_at is not None:

@@ -138,9 +138,7 @@ class ProviderFlow:
             )
         if redirect_uri not in self._redirects:
             raise RedirectNotAllowed
-        counters = self._attempts.of_network(self._rate_limits.limits.provider_starts, origin)
-        if counters:
-            await self._rate_limits.count(counters[0].subject, counters)
+        await self._attempts.count_network(self._rate_limits.limits.provider_starts, origin)
         await client.prepare()  # of one that is away, nothing is kept
         state = _State(
             provider=provider_id,

@@ -184,9 +184,7 @@ class ProviderAuthentication:
             raise SignupDisabled
         if self._verified_only and not granted.subject.claimed:
             raise EmailNotVerified
-        counters = self._attempts.of_network(self._rate_limits.limits.signups, origin)
-        if counters:
-            await self._rate_limits.count(counters[0].subject, counters)
+        await self._attempts.count_network(self._rate_limits.limits.signups, origin)
         try:
             user = await self._identities.add_account(
                 address, identity, verified=granted.subject.claimed, now=self._clock()
