@@ -254,6 +254,27 @@ async def test_a_change_of_the_address_and_back(
     assert login.json()["user"]["email"] == old
 
 
+async def test_a_change_that_could_not_be_undone(
+    http: httpx.AsyncClient, mails: Mails, person: Person, keys: RedisServer
+) -> None:
+    """With a full outbox the old address would not hear of it: nothing changes, no session ends."""
+    await post(http, "email/change", person, email=f"f.{person.email}")
+    token = await mails.token(f"f.{person.email}", "change")
+    await until(lambda: mails.of(person.email, "email_change_requested"))
+    box = bucket(person.user_id).mail
+    with keys.client() as client:
+        with client.pipeline() as pipeline:
+            for _ in range(1000):  # SERVICE_MAIL_MOST, of one bucket
+                pipeline.xadd(box, {"user": person.user_id.hex(), "id": "-", "sealed": "-"})
+            pipeline.execute()
+        refused = await post(http, "email/change/confirm", token=token)
+        client.xtrim(box, 0, approximate=False)
+    assert code_of(refused) == (503, "service_unavailable")
+    assert (await person.me()).json()["user"]["email"] == person.email
+    assert (await person.refresh()).status_code == 200
+    assert mails.of(person.email, "email_changed") == []
+
+
 async def test_undoing_an_earlier_change_voids_the_later(
     http: httpx.AsyncClient, mails: Mails, person: Person
 ) -> None:
