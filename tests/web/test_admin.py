@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx
 import pytest
-from tools.testbed.access import SERVICE
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import PASSWORD
 
@@ -22,20 +21,10 @@ from tests.web.wire import error_of
 
 pytestmark = [
     ON_VALKEY,
+    pytest.mark.usefixtures("commands_beside"),
     pytest.mark.filterwarnings("ignore::litestar.exceptions.LitestarDeprecationWarning"),
 ]
 WHY = {"reason": "ticket 4711"}
-
-
-@pytest.fixture(autouse=True)
-def environment(keys: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The commands work on the stores of the app."""
-    for name, value in {
-        "SERVICE_REDIS_URL": keys.url_of(SERVICE).reveal(),
-        "SERVICE_DATABASE_URL": f"sqlite:///{tmp_path}/service.db",
-        "SERVICE_DATA_DIR": str(tmp_path),
-    }.items():
-        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
