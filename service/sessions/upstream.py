@@ -58,18 +58,6 @@ def _count_logout(*, provider_sessions: Key, ended: Key, life: int) -> Any:
     """Count a logout, and read whose it is."""
 
 
-@script(
-    text="""
--- Outcome: 1, or 0: another was faster
-if redis.call('EXISTS', token_key) == 1 then return 0 end
-redis.call('SET', token_key, '', 'PX', lease)
-return 1
-"""
-)
-def _use_token(*, token_key: Key, lease: int) -> Any:
-    """Use a logout token up."""
-
-
 class UpstreamSessions:
     """Knows and ends sessions of providers. Any method may raise `StoreUnavailable`."""
 
@@ -142,9 +130,8 @@ class UpstreamSessions:
         Of those who race for it, one does. After whoever is killed on the way, it is good again.
         """
         lease = UPSTREAM_LOGOUT_LEASE // timedelta(milliseconds=1)
-        return bool(
-            await _use_token(self._redis, token_key=_token_key(issuer, token_id), lease=lease)
-        )
+        key = _token_key(issuer, token_id)
+        return bool(await self._redis.change("SET", key, "", "NX", "PX", lease))
 
     async def keep_used(self, issuer: str, token_id: str, life: timedelta) -> None:
         """Let a token stay used for as long as it would be accepted."""
