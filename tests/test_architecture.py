@@ -25,7 +25,7 @@ ROOMS = {
     # all that knows HTTP
     "web": (
         "operators api_keys authentication account_lifecycle confirmations events sessions "
-        "twofactor readiness tracing accounts clock errors logs streams reply_times"
+        "twofactor readiness tracing accounts clock errors logs streams repeating reply_times"
     ),
     # use cases
     "operators": (
@@ -51,7 +51,7 @@ ROOMS = {
     "readiness": "database redis repeating errors",
     # leaves
     "accounts": "database repeating clock errors",
-    "keyring": "database settings tracing clock errors",
+    "keyring": "database settings tracing repeating clock errors",
     "tracing": "database redis",
     "openid": "settings clock errors",
     "access_tokens": "",

@@ -22,6 +22,7 @@ from service.keyring.records import KeyLives, KeyRecords, ages
 from service.keyring.store import KeyStore
 from service.keyring.token_key_rotation import TokenKeyRotation
 from service.keyring.unsealing import UnsealedKeys, public_only
+from service.repeating import repeat
 
 log = structlog.get_logger()
 
@@ -113,16 +114,16 @@ class KeyWatch:
 
     async def run(self) -> None:
         """Look at the tables again and again, until it is cancelled."""
-        while True:
-            await asyncio.sleep(_CALM.total_seconds())
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._pause()):
-                    await self._wake.wait()
-            self._wake.clear()
-            try:
-                await self._look(ask=time.monotonic() >= self._ask_at)
-            except Exception as error:  # a defect here must not end the task, and so the looking
-                log.error("keys", exc_info=error)
+        calm = _CALM.total_seconds()
+        await asyncio.sleep(calm)
+        await repeat("keys", self._look_when_due, calm)
+
+    async def _look_when_due(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._pause()):
+                await self._wake.wait()
+        self._wake.clear()
+        await self._look(ask=time.monotonic() >= self._ask_at)
 
     def _pause(self) -> float:
         """Return the seconds until the next look: never many, since others change the tables."""
@@ -155,8 +156,6 @@ class KeyWatch:
                 "A key in the database does not open; see the log." if self._open else _NOT_OPEN,
                 error,
             )
-        except Exception as error:  # a defect here must not end the task, and so the looking
-            log.error("keys", exc_info=error)
         else:
             self._settle(ask)
 

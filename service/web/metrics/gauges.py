@@ -4,7 +4,6 @@ The parts count for themselves, in plain numbers, and know nothing of Prometheus
 counted is brought over every few seconds, and before the process that is asked tells its metrics.
 """
 
-import asyncio
 import platform
 from collections.abc import Callable, Mapping, Sequence
 
@@ -14,6 +13,7 @@ from litestar import Litestar
 from prometheus_client import Counter, Gauge, Histogram
 
 from service.readiness.status import Readiness
+from service.repeating import repeat
 from service.reply_times import BOUNDS, REPLY_TIMES, ReplyTimes
 
 _EVERY = 5.0
@@ -81,12 +81,10 @@ class Gauges:
 
     async def run(self) -> None:
         """Look again and again, until it is cancelled."""
-        while True:
-            try:
-                self.look()
-            except Exception as error:  # a defect here must not end the task, and so the looking
-                log.error("metrics", exc_info=error)
-            await asyncio.sleep(_EVERY)
+        await repeat("metrics", self._look, _EVERY)
+
+    async def _look(self) -> None:
+        self.look()
 
     def look(self) -> None:
         """Bring everything up to date."""
