@@ -8,7 +8,6 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
-import structlog
 from litestar import Litestar
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -18,8 +17,6 @@ from service.reply_times import BOUNDS, REPLY_TIMES, ReplyTimes
 
 _EVERY = 5.0
 """Seconds between two looks: what other workers tell is as old as that."""
-
-log = structlog.get_logger()
 
 
 def _gauge(name: str, text: str, labels: Sequence[str] = (), mode: str = "livemostrecent") -> Gauge:
