@@ -15,6 +15,7 @@ from .feed_timing import FeedTiming
 from .options import Options
 from .rate_limited_log import RateLimitedLog
 from .revocations import Shard
+from .sources import OfOneLoop
 
 _PATIENCE = 10.0
 
@@ -29,7 +30,7 @@ class Issuer(Protocol):
     def leave(self, run: "FakeRun") -> None: ...
 
 
-class FakeRun:
+class FakeRun(OfOneLoop):
     """Stands where `Running` would."""
 
     def __init__(
@@ -49,20 +50,10 @@ class FakeRun:
         self._keys = {kid: key}
         self._issuer = issuer
         self._use = use
-        self._loop = asyncio.get_running_loop()
+        super().__init__()
         self.keys = _Keys()
         self.feed = _Feed() if options.mode == "feed" else None
         self.questions = _SessionLookup(self) if options.redis is not None else None
-
-    @property
-    def is_here(self) -> bool:
-        """Whether it belongs to the event loop that asks."""
-        return asyncio.get_running_loop() is self._loop
-
-    @property
-    def is_dead(self) -> bool:
-        """Whether its event loop was closed."""
-        return self._loop.is_closed()
 
     @property
     def is_lost(self) -> bool:
@@ -92,7 +83,7 @@ class FakeRun:
             here = asyncio.get_running_loop()
         except RuntimeError:
             here = None
-        if here is self._loop or not self._loop.is_running():
+        if here is self.loop or not self.loop.is_running():
             do(self)
             return
         done = Future[None]()
@@ -101,7 +92,7 @@ class FakeRun:
             do(self)
             done.set_result(None)
 
-        self._loop.call_soon_threadsafe(work)
+        self.loop.call_soon_threadsafe(work)
         done.result(_PATIENCE)
 
 

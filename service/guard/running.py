@@ -17,6 +17,7 @@ from .options import Options
 from .rate_limited_log import RateLimitedLog
 from .revocations import Shard
 from .session_lookup import SessionLookup
+from .sources import OfOneLoop
 
 logger = logging.getLogger("openshow_auth.guard")
 
@@ -24,7 +25,7 @@ _LEAST_PATIENCE = 2.0
 """Seconds for the first fetch of the keys, however short the bound is."""
 
 
-class Running:
+class Running(OfOneLoop):
     """Tasks and connections of one event loop, from `start` to `aclose`."""
 
     def __init__(
@@ -38,7 +39,7 @@ class Running:
     ) -> None:
         """Prepare a run. `use` gets each new set of keys."""
         self._timing = timing
-        self._loop = asyncio.get_running_loop()
+        super().__init__()
         self.keys = JwkSet(options.jwks_url, use, options.jwks_floor, counters, options.jwks_proxy)
         self.feed: Feed | None = None
         self.questions: SessionLookup | None = None
@@ -52,16 +53,6 @@ class Running:
                 self.feed = Feed(
                     options.redis, shards, timing, counters, options.clock, marks, about
                 )
-
-    @property
-    def is_here(self) -> bool:
-        """Whether it belongs to the event loop that asks."""
-        return asyncio.get_running_loop() is self._loop
-
-    @property
-    def is_dead(self) -> bool:
-        """Whether its event loop was closed, and its tasks with it, without `aclose`."""
-        return self._loop.is_closed()
 
     async def start(self) -> None:
         """Fetch the keys and read the feed in. Comes up within `bound` or so, whatever is down."""

@@ -1,5 +1,6 @@
 """Where a verifier's keys and its knowledge of ended sessions come from, for as long as it runs."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -54,6 +55,23 @@ class Sources(Protocol):
 
     async def aclose(self) -> None:
         """End."""
+
+
+class OfOneLoop:
+    """What belongs to the event loop that it was made in."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether that is the one that asks."""
+        return asyncio.get_running_loop() is self.loop
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether that was closed, and its tasks with it, without an end of their own."""
+        return self.loop.is_closed()
 
 
 NewSources = Callable[
