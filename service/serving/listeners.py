@@ -70,43 +70,35 @@ def bound(settings: Settings) -> Iterator[list[socket.socket]]:
     Raises:
         StartupError: that cannot be; names the setting.
     """
+    admin = settings.admin_bind
+    if admin and admin == settings.operations_bind and (admin.path or admin.port):
+        raise StartupError(f"{_ADMIN} is {_OPERATIONS}; set one of them to another")
     with ExitStack() as stack:
-        listeners = [stack.enter_context(bind(settings.host, settings.port))]
-        names = [_PUBLIC]
-        for place, setting in (
-            (settings.operations_bind, _OPERATIONS),
-            (settings.admin_bind, _ADMIN),
-        ):
+        listeners = {_PUBLIC: stack.enter_context(bind(settings.host, settings.port))}
+        for place, setting in ((settings.operations_bind, _OPERATIONS), (admin, _ADMIN)):
             if place is None:
                 continue
-            if (
-                setting == _ADMIN
-                and place == settings.operations_bind
-                and (place.path or place.port)
-            ):
-                raise StartupError(f"{_ADMIN} is {_OPERATIONS}; set one of them to another")
             listener = stack.enter_context(bound_to(place, setting))
-            for name, other in zip(names, listeners, strict=True):
-                refuse_same(other, listener, setting, name)
-            listeners.append(listener)
-            names.append(setting)
-        yield listeners
+            for name, one in listeners.items():
+                refuse_same(one, listener, setting, name)
+            listeners[setting] = listener
+        yield [*listeners.values()]
 
 
 def refuse_same(
-    public: socket.socket, other: socket.socket, setting: str, public_setting: str
+    one: socket.socket, other: socket.socket, setting: str, setting_of_one: str
 ) -> None:
     """Refuse two sockets for one port: the system lets both be bound, and one of them listen.
 
     Raises:
-        StartupError: names the `setting` of the `other` one.
+        StartupError: names the `setting` of the `other` one, and that of the first.
     """
-    names = public.getsockname(), other.getsockname()
+    names = one.getsockname(), other.getsockname()
     if any(isinstance(name, str) for name in names):
         return
     (host, port, *_), (other_host, other_port, *_) = names
     if port == other_port and (host == other_host or {host, other_host} & {"0.0.0.0", "::"}):  # noqa: S104  compared, not bound
-        raise StartupError(f"{setting} is the port of {public_setting}; set one of them to another")
+        raise StartupError(f"{setting} is the port of {setting_of_one}; set one of them to another")
 
 
 def _remove_left_over(path: Path) -> None:
