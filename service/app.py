@@ -200,7 +200,7 @@ def create_app(settings: Settings) -> ASGIApp:
                     shows_schema=settings.operations_bind is None,
                 ),
                 **trusting(proxies),
-                **cookies.allowing(settings.origins if settings.cookies else None, proxies),
+                **cookies.allowing(settings.origins if settings.cookies else None),
                 **pages.state(settings.password_min, has_mail=bool(settings.mail_url)),
             }
         ),

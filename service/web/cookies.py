@@ -17,8 +17,8 @@ from litestar.datastructures import State
 
 from service.errors import InvalidField, InvalidRefreshToken, OriginNotAllowed
 from service.sessions.token_pair import TokenPair
-from service.web.addresses import TrustedProxies, names_loopback
-from service.web.requests import JsonRequest, demand_session, headers_of
+from service.web.addresses import names_loopback
+from service.web.requests import JsonRequest, demand_session, headers_of, proxies_of
 from service.web.responses import add_headers
 from service.web.routes.bodies import TokenPairBody
 
@@ -54,9 +54,9 @@ class Presented(msgspec.Struct, frozen=True):
         return f"Presented(by_cookie={self.by_cookie})"
 
 
-def allowing(origins: Collection[str] | None, proxies: TrustedProxies) -> State:
+def allowing(origins: Collection[str] | None) -> State:
     """Make the app state of cookie mode for pages of these `origins`; `None`: it is off."""
-    return State({_KEY: None if origins is None else (frozenset(origins), proxies)})
+    return State({_KEY: None if origins is None else frozenset(origins)})
 
 
 async def presented(request: JsonRequest, in_body: Any, *, required: bool = True) -> Presented:
@@ -136,8 +136,7 @@ def _cookies(request: JsonRequest) -> list[str]:
 def _may_use_cookie(request: JsonRequest) -> bool:
     headers = headers_of(request.scope)
     origin = headers.get(b"origin", b"").decode("latin-1")
-    origins, _ = request.app.state[_KEY]
-    if origin in origins:
+    if origin in request.app.state[_KEY]:
         return True
     scheme, host = _scheme(request), headers.get(b"host", b"").decode("latin-1").lower()
     return bool(host) and origin == f"{scheme}://{host.removesuffix(_DEFAULT_PORTS[scheme])}"
@@ -146,16 +145,14 @@ def _may_use_cookie(request: JsonRequest) -> bool:
 def _scheme(request: JsonRequest) -> str:
     """Return `http` or `https`, as the browser sees it."""
     peer, headers = request.scope["client"], headers_of(request.scope)
-    proxies: TrustedProxies = request.app.state[_KEY][1]
     forwarded = headers.get(b"x-forwarded-for", b""), headers.get(b"x-forwarded-proto", b"")
-    return proxies.scheme(peer[0], *forwarded) if peer else "http"
+    return proxies_of(request).scheme(peer[0], *forwarded) if peer else "http"
 
 
 def _is_on_loopback(request: JsonRequest) -> bool:
     """Tell whether client, connection and name are plain http on this machine."""
     peer, headers = request.scope["client"], headers_of(request.scope)
-    proxies: TrustedProxies = request.app.state[_KEY][1]
     if not peer or _scheme(request) != "http":
         return False
-    client = proxies.client(peer[0], headers.get(b"x-forwarded-for", b""))
+    client = proxies_of(request).client(peer[0], headers.get(b"x-forwarded-for", b""))
     return client is not None and client.is_loopback and names_loopback(headers.get(b"host", b""))

@@ -93,15 +93,20 @@ async def demand_session(request: Request[Any, Any, Any]) -> None:
 
 
 def trusting(proxies: TrustedProxies) -> State:
-    """Make the app state by which `origin_of` believes these proxies."""
+    """Make the app state by which these proxies are believed."""
     return State({_PROXIES: proxies})
+
+
+def proxies_of(request: JsonRequest) -> TrustedProxies:
+    """Return the proxies that the app believes."""
+    proxies: TrustedProxies = request.app.state[_PROXIES]
+    return proxies
 
 
 def origin_of(request: JsonRequest) -> RequestOrigin:
     """Find out who sent this request: address, user agent and request id."""
     scope, headers = request.scope, headers_of(request.scope)
-    peer = scope["client"]
-    proxies: TrustedProxies = request.app.state[_PROXIES]
+    peer, proxies = scope["client"], proxies_of(request)
     return RequestOrigin(
         address=proxies.client(peer[0], headers.get(b"x-forwarded-for", b"")) if peer else None,
         user_agent=_text(headers.get(b"user-agent", b"")),
