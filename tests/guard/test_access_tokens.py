@@ -205,13 +205,18 @@ async def test_what_need_not_be_found_out() -> None:
     """`known` says of a token what `verify` would say, or nothing."""
     fake = FakeIssuer()
     async with fake.verifier() as guard:
-        login, ended = fake.log_in(), fake.log_in()
-        for token in (login.token, ended.token):
+        login, ended = fake.log_in("01" * 16), fake.log_in("02" * 16)
+        beside = fake.log_in("02" * 16)
+        for token in (login.token, ended.token, beside.token):
             assert guard.known(token) is None
             assert await guard.verify(token) == guard.known(token)
         fake.log_out(ended)
         assert guard.known(ended.token) is None
         assert guard.known(login.token) == login.identity
+        assert guard.known(beside.token) is None  # of the bucket in which something has ended
+        assert await guard.verify(beside.token) == guard.known(beside.token) == beside.identity
+        assert await refuses(guard, ended.token)
+        assert guard.known(ended.token) is None
         fake.lose_feed()
         assert guard.known(login.token) is None
         fake.restore_feed()
