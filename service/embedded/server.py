@@ -80,7 +80,7 @@ class EmbeddedServer:
         except OSError as error:
             self.stop()
             raise StartupError(f"{self._directory} cannot be used: {error.strerror}") from error
-        except BaseException:
+        except BaseException:  # a stop while it starts leaves no server behind
             self.stop()
             raise
         self._supervisor.start()

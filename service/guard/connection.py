@@ -102,7 +102,7 @@ class Connection:
             async with asyncio.timeout(patience):
                 # redis-py left this one method without types
                 await self._connection.connect()  # type: ignore[no-untyped-call]
-        except BaseException:
+        except BaseException:  # a cancelled one too: nothing stays open
             await self.close()
             raise
 

@@ -87,6 +87,6 @@ class Sentinels:
 
         try:
             return await vote_of(ask, self._url.primary)
-        except BaseException:
+        except BaseException:  # a cancelled one too: nothing stays open
             await wire.close()
             raise

@@ -182,7 +182,7 @@ class SmtpServer:
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             client.close()
             raise NotSent(_why(error), for_all=True) from None
-        except BaseException:
+        except BaseException:  # cancelled: nothing stays open
             client.close()
             raise
         self._client, self._sent = client, 0

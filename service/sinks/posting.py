@@ -57,7 +57,7 @@ class Line:
         except (OSError, EOFError, ValueError):
             self._drop()
             raise PostFailed("the connection failed") from None
-        except BaseException:
+        except BaseException:  # cancelled: an answer may be under way
             self._drop()
             raise
 

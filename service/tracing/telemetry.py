@@ -90,7 +90,7 @@ class Telemetry:
         try:
             with use_span(made, record_exception=False, set_status_on_exception=False):
                 yield made
-        except BaseException as error:
+        except BaseException as error:  # cancelled, too: its span says so
             failed(made, error)
             raise
         finally:

@@ -74,7 +74,7 @@ class TracingMiddleware:
         try:
             with use_span(span, record_exception=False, set_status_on_exception=False):
                 await self._app(scope, receive, sent)
-        except BaseException as error:
+        except BaseException as error:  # cancelled, too: its span says so
             failed(span, error)
             raise
         finally:
