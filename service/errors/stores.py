@@ -19,11 +19,12 @@ Refusal = Literal[
     "busy",
     "cluster",
     "foreign",
+    "rollback",
     "error",
 ]
 """Why Redis refuses: our user may not, there is no such database, it is a replica, its memory is
 full, it cannot save, it has too few replicas, it does something else, nobody has the slot, it is
-another service's, or anything else."""
+another service's, it has gone back in time, or anything else."""
 
 
 class StoreRefuses(StoreUnavailable):

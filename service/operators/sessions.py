@@ -36,7 +36,7 @@ class SessionAdministration:
 
     async def end(self, user_id: bytes, session_id: bytes, request: OperatorRequest) -> bool:
         """End one session of an account. Tell whether it lived."""
-        ended = await end_one(
+        number: int = await end_one(
             self._redis,
             user_id,
             request.origin,
@@ -45,7 +45,8 @@ class SessionAdministration:
             by=request.by,
             feed_life=self._feed_life,
         )
-        return bool(ended)
+        self._redis.fence.note(user_id, number)
+        return number > 0
 
     async def end_all(self, user_id: bytes, request: OperatorRequest) -> int:
         """End all sessions of an account, with one event if there are any. Return how many."""

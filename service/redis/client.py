@@ -17,11 +17,12 @@ from service.errors import SettingsError
 from service.redis import preamble
 from service.redis.cluster import Cluster
 from service.redis.connection import Argument
+from service.redis.fence import Fence
 from service.redis.node import ConnectionCheck, Node, NotConnected, Timing, accept_any
 from service.redis.preamble import Bounds
 from service.redis.primary import Primary
 from service.redis.refusals import CommandRefused, lacks_rights, refused, unavailable
-from service.redis.topology import Servers, Topology
+from service.redis.topology import BucketCheck, Servers, Topology, accept_buckets
 from service.redis.url import RedisUrl
 from service.settings import Secret
 
@@ -37,12 +38,15 @@ class RedisClient:
         issuer: str = "",
         bounds: Bounds | None = None,
         check_connection: ConnectionCheck = accept_any,
+        fence: Fence | None = None,
+        check_buckets: BucketCheck = accept_buckets,
     ) -> None:
         """Send nothing yet. Changes wait for `min_replicas` acknowledgements.
 
         Where Sentinels or nodes of a cluster name the servers, one whose feed bears the mark of
         another `issuer` is refused. Empty: any will do. `check_connection` looks at each new
-        connection.
+        connection, and `check_buckets` at those that a known server gets: they may put buckets
+        behind the `fence`, which are not served then.
 
         Raises:
             SettingsError: the URL, or a file that it names, cannot be read. Does not show it.
@@ -55,7 +59,17 @@ class RedisClient:
         self.min_replicas = min_replicas
         self._timing = timing or Timing()
         in_cluster = parsed.topology == "cluster"
-        servers = Servers(parsed, self._timing, min_replicas, issuer, check_connection)
+        self.fence = fence or Fence()
+        """Which buckets are not served, and what has been answered for in each."""
+        servers = Servers(
+            parsed,
+            self._timing,
+            min_replicas,
+            issuer,
+            check_connection,
+            self.fence,
+            check_buckets,
+        )
         self._topology: Topology = Cluster(servers) if in_cluster else Primary(servers)
         self.topology = parsed.topology
         """`standalone`, `sentinel` or `cluster`."""
@@ -70,7 +84,8 @@ class RedisClient:
         """Send a command that reads, and return its reply.
 
         Raises:
-            StoreUnavailable: no reply in time; whether the command was carried out is not known.
+            StoreUnavailable: no reply in time; whether the command was carried out is not known. Or
+                the bucket is fenced: `StoreRefuses`.
             CommandRefused: the server has answered with an error, and why.
             redis.exceptions.NoScriptError: it does not know this script, and has run nothing.
         """
@@ -143,6 +158,8 @@ class RedisClient:
         await self._topology.aclose()
 
     async def _execute(self, command: tuple[Argument, ...], changing: bool) -> Any:
+        if self.fence.buckets:
+            self.fence.admit(command)
         began = time.monotonic()
         node = self._topology.node_for(command)
         try:
@@ -175,7 +192,7 @@ class RedisClient:
         while True:
             asking: tuple[tuple[Argument, ...], ...] = ()
             if isinstance(cause, exceptions.AskError):
-                there = self._topology.moved(command, cause)
+                there = await self._topology.moved(command, cause)
                 if isinstance(cause, exceptions.MovedError):
                     node = there
                 else:

@@ -22,6 +22,7 @@ from service.redis.cluster_map import (
 )
 from service.redis.connection import Argument
 from service.redis.feed_mark import issuer_in
+from service.redis.fence import first_key
 from service.redis.identity import refuse_foreign
 from service.redis.keys import TAGS, bucket_of, numbered
 from service.redis.node import (
@@ -79,11 +80,14 @@ class Cluster:
             )
         return primary
 
-    def moved(self, command: tuple[Argument, ...], error: exceptions.AskError) -> Node:
-        asked = self._primaries[_bucket(command)]
+    async def moved(self, command: tuple[Argument, ...], error: exceptions.AskError) -> Node:
+        bucket = _bucket(command)
+        asked = self._primaries[bucket]
         there = self._at((error.host or self._host_of(asked), error.port))
         if isinstance(error, exceptions.MovedError):  # ASK is for one command only
-            self._primaries[_bucket(command)] = there
+            if there is not asked and there.is_connected:
+                await self._servers.check_buckets(there, [bucket])
+            self._primaries[bucket] = there
         return there
 
     async def primaries(self) -> list[Node]:
@@ -140,7 +144,7 @@ class Cluster:
             answers = await asyncio.gather(*(self._ask(address) for address in asked))
             told = {at: one for at, one in zip(asked, answers, strict=True) if one is not None}
             if (maps := await self._ours(told)) is not None:
-                self._take(maps, told)
+                await self._take(maps, told)
         finally:
             self._looked = time.monotonic()
 
@@ -189,16 +193,20 @@ class Cluster:
         asked = {address: bucket for bucket, address in enumerate(primaries) if address is not None}
         for address, bucket in asked.items():
             command = ("XREVRANGE", numbered(bucket).issuer, "+", "-", "COUNT", 2)
-            with suppress(exceptions.RedisError, OSError):  # the next one, if this one is down
+            with suppress(
+                exceptions.RedisError, OSError, StoreRefuses
+            ):  # the next one, if it is down
                 async with asyncio.timeout(self._servers.timing.connect.total_seconds() / 2):
                     return issuer_in(await self._at(address).ask(command, False)) or None
         return None
 
-    def _take(self, maps: Maps, told: Maps) -> None:
+    async def _take(self, maps: Maps, told: Maps) -> None:
         """Take over a map, and leave the nodes that it does not have."""
         self._refusal = None
         self._members = members_of(maps.values())
-        self._primaries = [at and self._at(at) for at in agreed(maps, told)]
+        primaries = [at and self._at(at) for at in agreed(maps, told)]
+        await self._servers.check_gained(self._primaries, primaries)
+        self._primaries = primaries
         for address, node in list(self._nodes.items()):
             if node not in self._primaries and address not in self._servers.url.hosts:
                 del self._nodes[address]
@@ -225,7 +233,7 @@ class Cluster:
                 return connection
 
             node = self._nodes[address] = Node(
-                connect, self._servers.timing, self._servers.min_replicas
+                connect, self._servers.timing, self._servers.min_replicas, self._servers.fence
             )
         return node
 
@@ -238,9 +246,5 @@ class Cluster:
 
 
 def _bucket(command: tuple[Argument, ...]) -> int:
-    """Find the bucket of a command: that of its first key.
-
-    In a script call that stands behind the number of keys, in any other behind the name.
-    """
-    key: Any = command[3] if command[0] in ("EVALSHA", "EVAL") else command[1]
+    key: Any = first_key(command)
     return bucket_of(key)

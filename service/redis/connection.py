@@ -41,6 +41,7 @@ class MultiplexedConnection:
     def __init__(self, connection: AbstractConnection, reply_timeout: float) -> None:
         """Take over an open `connection`. `reply_timeout` is in seconds."""
         self.broken = False
+        self.on_broken: Callable[[], None] | None = None
         self._connection = connection
         self._reply_timeout = reply_timeout
         self._outbox: list[bytes] = []
@@ -70,6 +71,8 @@ class MultiplexedConnection:
         if self.broken:
             return
         self.broken = True
+        if self.on_broken is not None:
+            self.on_broken()
         for task in self._tasks:
             if task is not asyncio.current_task():
                 task.cancel()

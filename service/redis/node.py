@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 
 from service.redis.connection import Argument, MultiplexedConnection, ReplicatedConnection
+from service.redis.fence import Fence
 
 log = structlog.get_logger()
 
@@ -80,14 +81,19 @@ class Node:
         connect: Callable[[], Awaitable[AbstractConnection]],
         timing: Timing,
         min_replicas: int,
+        fence: Fence | None = None,
     ) -> None:
         """Connect to nothing yet.
 
-        `connect` opens a connection. Changes wait for `min_replicas` acknowledgements.
+        `connect` opens a connection, and may put buckets behind the `fence`. Changes wait for
+        `min_replicas` acknowledgements.
         """
-        self._asking = _Connector(connect, timing, 0)
+        self._fence = fence = fence or Fence()
+        self._asking = _Connector(connect, timing, 0, fence)
         # Apart from the others: a server that waits for replicas reads no more of a connection.
-        self._changing = _Connector(connect, timing, min_replicas) if min_replicas else self._asking
+        self._changing = self._asking
+        if min_replicas:
+            self._changing = _Connector(connect, timing, min_replicas, fence)
 
     async def ask(
         self, command: tuple[Argument, ...], changing: bool, *prefix: tuple[Argument, ...]
@@ -99,14 +105,22 @@ class Node:
             redis.exceptions.ConnectionError, TimeoutError: it may have been carried out.
             redis.exceptions.ResponseError: the server has answered with this error.
             RevocationUnconfirmed: carried out, but too few replicas have it.
+            StoreRefuses: not sent, as the bucket was fenced meanwhile.
         """
         connector = self._changing if changing else self._asking
         line = connector.connection
         if line is None or line.broken:
             line = await connector.connect()
+            self._fence.admit(command)  # by what connecting has shown
         for before in prefix:
             line.ask(before).cancel()  # sent all the same; nobody looks at its reply
         return await line.ask(command)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a command would go out over a connection that is there already."""
+        made = (self._asking.connection, self._changing.connection)
+        return any(line is not None and not line.broken for line in made)
 
     async def drop(self, reason: str) -> None:
         """Disconnect. Who waits for a reply does not get it; the next call connects anew."""
@@ -135,13 +149,18 @@ class _Connector:
     """Keeps a connection, and makes a new one for all who find it broken."""
 
     def __init__(
-        self, connect: Callable[[], Awaitable[AbstractConnection]], timing: Timing, replicas: int
+        self,
+        connect: Callable[[], Awaitable[AbstractConnection]],
+        timing: Timing,
+        replicas: int,
+        fence: Fence,
     ) -> None:
         self.connection: MultiplexedConnection | None = None
         self._open = connect
         self._connect_timeout = timing.connect.total_seconds()
         self._reply_timeout = timing.reply.total_seconds()
         self._replicas = replicas
+        self._fence = fence
         self._connecting: asyncio.Task[MultiplexedConnection] | None = None
         self._closed = False
 
@@ -177,6 +196,7 @@ class _Connector:
                 )
             else:
                 self.connection = MultiplexedConnection(connection, self._reply_timeout)
+            self.connection.on_broken = lambda: self._fence.on_lost()
             return self.connection
         except (exceptions.RedisError, OSError) as error:  # TimeoutError is an OSError
             raise NotConnected("no connection") from error

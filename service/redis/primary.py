@@ -55,7 +55,7 @@ class Primary:
         self._watching: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._trusted_until = 0.0
-        self._node = Node(self._connect, servers.timing, servers.min_replicas)
+        self._node = Node(self._connect, servers.timing, servers.min_replicas, servers.fence)
 
     def node_for(self, command: tuple[Argument, ...]) -> Node | None:
         if self._watching is not None and time.monotonic() > self._trusted_until:
@@ -67,7 +67,7 @@ class Primary:
             await self._look()  # again, if this process hung in the middle of one
         return self._node  # which asks the Sentinels when it connects
 
-    def moved(self, command: tuple[Argument, ...], error: exceptions.AskError) -> Node:
+    async def moved(self, command: tuple[Argument, ...], error: exceptions.AskError) -> Node:
         raise refused(error) from error  # a node of a cluster, for which the URL has another form
 
     async def primaries(self) -> list[Node]:

@@ -88,24 +88,24 @@ local function end_each(ended, before)
   return redis.call('UNLINK', unpack(keys)) - over
 end
 
--- The same, told to guards that know of single sessions only.
+-- The same, told to guards that know of single sessions only. Return the number of the last entry, too.
 local function end_one_by_one(ended)
-  local count = 0
+  local count, number = 0, 0
   for _, session in ipairs(ended) do
     redis.call('DEL', HANDOFF .. tag .. session[1])
     if redis.call('DEL', session[2]) == 1 then
-      tell_guards('s', session[1])
+      number = tell_guards('s', session[1])
       count = count + 1
     end
   end
-  return count
+  return count, number
 end
 
 -- Tell the guards of the bucket that this user's sessions that were opened by `t` have ended, but few.
 local function tell_of_cut_off(t, stay_ids)
   local uid = index:sub(-USER_ID_BYTES)
   if #stay_ids == 0 then return tell_guards('u', uid, 't', t) end
-  tell_guards('u', uid, 't', t, 'k', table.concat(stay_ids))
+  return tell_guards('u', uid, 't', t, 'k', table.concat(stay_ids))
 end
 
 -- Write the user's index anew: these fields, the time of the cut-off, and what is `noted` of the row. It
@@ -144,7 +144,8 @@ end
 -- End the user's sessions, but for the one with the id `kept` ('' for none) and those that were opened
 -- by the version `least` of their row or a later one ('' for none). `version`: that of the row, which
 -- is published in the same step; '' where it is not known. Then write the event `what`, with the count
--- and further fields. Return how many have ended; where none has and no version is told, nothing is written.
+-- and further fields. Return how many have ended, and the number of the last entry in the feed; where
+-- none has and no version is told, nothing is written, and the number is 0.
 --
 -- Guards know no rows. They are told a time, and refuse the user's sessions that were opened by then,
 -- but for those that stay: T is at least that of any session that has ended, and open.lua stamps each
@@ -180,20 +181,20 @@ local function cut_off(kept, least, version, what, ...)
       ended[#ended + 1] = session
     end
   end
-  local count
+  local count, number
   if kinds == '1' then
-    count = end_one_by_one(ended)
+    count, number = end_one_by_one(ended)
   elseif is_small then
     count = end_each(ended, before)
   else
     count = is_whole and #ended or size - own_fields - #stay_ids
   end
-  if count == 0 and version == '' then return 0 end
+  if count == 0 and version == '' then return 0, 0 end
 
   local noted, meanwhile_left = published(version, known[1], meanwhile, stay)
   local at = emit(what, 'count', count, ...):match('^%d+')
   local t = string.format('%.0f', math.max(now, tonumber(at), last + 1, (before or 0) + 1))
-  if kinds ~= '1' then tell_of_cut_off(t, stay_ids) end
+  if kinds ~= '1' then number = tell_of_cut_off(t, stay_ids) end
   write_index(now, fields, t, noted, meanwhile_left)
-  return count
+  return count, number
 end

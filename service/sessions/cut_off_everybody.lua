@@ -2,6 +2,7 @@
 --
 -- keys        events · before, the cut-off of everybody · revoked, revocations as in feed.lua
 -- arguments   user: '', as it is nobody's · ip, request as in prelude.lua · reason, by of the event
+-- Outcome: the number of the entry in the feed
 -- Nothing is deleted: who looks for a session compares when it was opened (everybody.lua), and records
 -- and indexes go when their time is over.
 
@@ -13,4 +14,4 @@ local last = tonumber(redis.call('GET', before) or 0)
 local at = emit('sessions.cutOff', 'reason', reason, 'by', by):match('^%d+')
 local t = string.format('%.0f', math.max(now_ms() + AHEAD, tonumber(at) + AHEAD, last + AHEAD))
 redis.call('SET', before, t)
-tell_guards('g', 1, 't', t)
+return tell_guards('g', 1, 't', t)

@@ -95,7 +95,8 @@ class CutOffs:
         reason: str,
         by: str,
     ) -> int:
-        ended: int = await scripts.end_all(
+        ended: int
+        ended, number = await scripts.end_all(
             self._redis,
             user_id,
             origin,
@@ -108,6 +109,7 @@ class CutOffs:
             kinds=self._kinds,
             feed_life=self._feed_life,
         )
+        self._redis.fence.note(user_id, number)
         self.on_ended(reason or event, ended)
         return ended
 
@@ -126,7 +128,7 @@ class CutOffs:
 
     async def _bucket(self, number: int, origin: RequestOrigin, reason: str, by: str) -> None:
         keys = numbered(number)
-        await scripts.cut_off_everybody(
+        entry: int = await scripts.cut_off_everybody(
             self._redis,
             events=keys.events,
             before=keys.before,
@@ -139,3 +141,4 @@ class CutOffs:
             by=by,
             feed_life=self._feed_life,
         )
+        self._redis.fence.note(bytes((number,)), entry)

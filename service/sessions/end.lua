@@ -6,7 +6,7 @@
 --
 -- keys and arguments as in prelude.lua and feed.lua
 -- session_id, session_hex: the same id, raw and in hex
--- Outcome: 1 ended now, 0 there was no such session any more
+-- Outcome: the number of its entry in the feed, it has ended now; 0 there was none any more
 
 local call = redis.call
 local digest = call('HGET', index, session_id)
@@ -31,4 +31,4 @@ if number % 64 == 0 then -- often enough: saying it in each XADD would cost more
   local newest = call('XREVRANGE', revoked, before, '-', 'COUNT', 1)[1]
   if newest then call('XTRIM', revoked, 'MINID', newest[1]) end
 end
-return 1
+return number

@@ -4,7 +4,7 @@
 -- argument    feed_life: how long an entry matters, ms
 
 -- Let the guards hear of what has ended; `...`: the entry's fields (service/guard/entries.py). Each has
--- the next number, so that they notice whatever they have missed.
+-- the next number, which is returned, so that they notice whatever they have missed.
 local function tell_guards(...)
   local number = redis.call('INCR', revocations)
   redis.call('XADD', revoked, '*', 'n', number, ...)
@@ -13,4 +13,5 @@ local function tell_guards(...)
     local newest = redis.call('XREVRANGE', revoked, now_ms() - feed_life, '-', 'COUNT', 1)[1]
     if newest then redis.call('XTRIM', revoked, 'MINID', newest[1]) end
   end
+  return number
 end

@@ -73,8 +73,8 @@ class OwnSessions:
             return await self._recognise_by_record(presented)
 
     async def end(self, user_id: bytes, session_id: bytes, origin: RequestOrigin) -> int:
-        """End a session; 0 if there is none any more."""
-        ended: int = await scripts.end(
+        """End a session, and return how many have ended: 0 if there is none any more."""
+        number: int = await scripts.end(
             self._redis,
             user_id,
             origin,
@@ -82,7 +82,8 @@ class OwnSessions:
             session_hex=session_id.hex(),
             feed_life=self._feed_life,
         )
-        return ended
+        self._redis.fence.note(user_id, number)
+        return int(number > 0)
 
     async def _recognise_by_record(self, presented: str) -> RefreshToken:
         """Recognise a token without the MAC keys: Redis has the digest of each session's latest.
@@ -165,6 +166,7 @@ class OwnSessions:
             raise InvalidAccessToken
         if outcome == b"unknown":
             raise SessionNotFound
+        self._redis.fence.note(caller.user_id, outcome)
 
     async def revoke_all(self, caller: Caller, keep_current: bool, origin: RequestOrigin) -> int:
         """End all sessions of the caller, or all others, and return how many have ended.
@@ -174,7 +176,7 @@ class OwnSessions:
             TooManyAttempts: it was called too often just now; nothing has ended.
         """
         owner = await self._owner(caller.user_id, origin)
-        ended: int | list[int] = await scripts.revoke_all(
+        outcome: list[int] = await scripts.revoke_all(
             self._redis,
             caller.user_id,
             origin,
@@ -184,11 +186,13 @@ class OwnSessions:
             kinds=self._feed_kinds,
             feed_life=self._feed_life,
         )
-        if isinstance(ended, list):
+        if len(outcome) == 1:
             reached = [("logout-all", caller.user_id, _MINUTE)]
-            raise TooManyAttempts(-(-ended[0] // 1000), (), reached)
+            raise TooManyAttempts(-(-outcome[0] // 1000), (), reached)
+        ended, number = outcome
         if ended < 0:
             raise InvalidAccessToken
+        self._redis.fence.note(caller.user_id, number)
         return ended
 
     async def _without_older(

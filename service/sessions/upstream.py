@@ -111,7 +111,7 @@ class UpstreamSessions:
         )
         ended = 0
         for member in members:
-            ended += await scripts.end_one(
+            number: int = await scripts.end_one(
                 self._redis,
                 member[:USER_ID],
                 origin,
@@ -120,6 +120,8 @@ class UpstreamSessions:
                 by=by,
                 feed_life=self._feed_life,
             )
+            self._redis.fence.note(member, number)
+            ended += number > 0
         if members:
             await self._redis.change("HDEL", _sessions_key(digest), *members)
         return ended

@@ -108,23 +108,26 @@ class Scripted:
         return await scripts.rotate(self.clock, USER, CLIENT, **(usual | given))
 
     async def end(self, number: int) -> Any:
-        return await scripts.end(
+        entry: int = await scripts.end(
             self.clock, USER, CLIENT,
             session_id=sid(number), session_hex=sid(number).hex(), feed_life=FEED_LIFE,
         )  # fmt: skip
+        return int(entry > 0)
 
     async def revoke(self, caller: int, number: int, since: int = 0) -> Any:
-        return await scripts.revoke(
+        outcome = await scripts.revoke(
             self.clock, USER, CLIENT,
             caller=sid(caller), since=since, session_id=sid(number), feed_life=FEED_LIFE,
         )  # fmt: skip
+        return b"revoked" if isinstance(outcome, int) else outcome
 
     async def revoke_all(self, caller: int, *, keep_own: bool, since: int = 0) -> Any:
-        return await scripts.revoke_all(
+        outcome = await scripts.revoke_all(
             self.clock, USER, CLIENT,
             caller=sid(caller), since=since, keep_own=int(keep_own),
             kinds=self.kinds, feed_life=FEED_LIFE,
         )  # fmt: skip
+        return outcome if len(outcome) == 1 else outcome[0]
 
     async def announce(self) -> None:
         await scripts.announce(self.clock, USER, CLIENT)
@@ -137,7 +140,8 @@ class Scripted:
             "keep_id": b"", "from_version": "", "row_version": "", "event": "user.sessionsEnded",
             "reason": "test", "by": "", "kinds": self.kinds, "feed_life": FEED_LIFE,
         }  # fmt: skip
-        return await scripts.end_all(self.clock, USER, CLIENT, **(usual | given))
+        ended, _ = await scripts.end_all(self.clock, USER, CLIENT, **(usual | given))
+        return ended
 
     async def publish(self, version: int) -> Any:
         """End the sessions of rows before this version, which is that of the row now."""
