@@ -9,6 +9,11 @@ Where either is not so, the stream is read again from its beginning, by a `Repla
 entry that stream and cursor have in common joins them: up to there all was seen. Without one,
 something older than the first entry may be missing, which matters for as long as that first entry
 does. From there on a number that is left out means the same.
+
+What is missing may come back. A service that finds Redis gone back in time writes again what was
+lost, with the ids and numbers that it had, or cuts off everybody in the bucket. So a reader
+remembers the newest entry up to which it has missed nothing. Once that is there again, or a
+cut-off of everybody is, nothing before it is missing any more.
 """
 
 from collections import deque
@@ -76,24 +81,32 @@ class Cursor:
 class Replay:
     """A stream that is read again from its beginning, judged against a cursor."""
 
-    def __init__(self, cursor: Cursor) -> None:
+    def __init__(self, cursor: Cursor, whole_until: Position | None = None) -> None:
+        """Judge against `cursor`, which has missed something since `whole_until`, if given."""
         self._before = cursor
         self._known = set(cursor.recent)
+        self._whole_until = whole_until or cursor.last
         self.joined = False
         """Whether stream and cursor have something in common."""
+        self.is_mended = False
+        """Whether nothing is missing, and of what was missing before nothing either."""
         self._first: Position | None = None
         self._gap: Position | None = None
+        self._everybody = False
         self.cursor = Cursor()
         """The cursor from now on, once all was taken."""
 
-    def take(self, entry: Position) -> None:
-        """Take the next entry of the stream."""
+    def take(self, entry: Position, *, ends_everybody: bool = False) -> None:
+        """Take the next entry. `ends_everybody`: it ends all that was opened before, and is new."""
         if self._first is None:
             self._first = entry
         elif entry.number not in self.cursor.expected:
-            self._gap = entry
+            self._gap, self.is_mended = entry, False
         if entry in self._known:
             self.joined, self._gap = True, None
+        if entry == self._whole_until or ends_everybody:
+            self._gap, self.is_mended = None, True
+        self._everybody = self._everybody or ends_everybody
         self.cursor.recent.append(entry)
         self.cursor.expected = (entry.number + 1,)
 
@@ -101,7 +114,7 @@ class Replay:
     def replaced(self) -> bool:
         """Whether this is another past than the one that was read: the server's data were lost."""
         last = self._before.last
-        if last is None or self.joined:
+        if last is None or self.joined or self._everybody:
             return False
         # Redis itself leaves the newest entry, however old it is.
         return self._first is None or self._first.number <= last.number
@@ -114,14 +127,21 @@ class Replay:
         """
         if self._first is None:
             self.cursor.expected = tuple({1, *self._before.expected})
-        if self._gap or self.joined:
+        if self._gap or self.joined or self._everybody:
             return self._gap.milliseconds if self._gap else None
         if self.replaced:
-            forgotten = others_are_whole and self._is_young(now)
-            return None if forgotten else self._first.milliseconds if self._first else now
+            if others_are_whole and self._is_young(now):
+                return None
+            return self._first.milliseconds if self._first and self._begins_anew else now
         if self._first is None or (not self._known and self._first.number in self._before.expected):
             return None
         return self._first.milliseconds
+
+    @property
+    def _begins_anew(self) -> bool:
+        """Whether all that is there was added after what was read."""
+        last = self._before.last
+        return bool(self._first and last and self._first.milliseconds > last.milliseconds)
 
     def _is_young(self, now: int) -> bool:
         """Tell whether all that ever was in the stream is so new that a failover may lose it."""

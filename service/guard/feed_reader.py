@@ -181,18 +181,19 @@ class FeedReader:
 
     async def _reread(self, wire: Connection, broken: Sequence[Stream]) -> None:
         """Read streams from their beginning, keep all that was known, and judge what is missing."""
-        rereadings = [(stream, Replay(stream.cursor)) for stream in broken]
+        rereadings = [(stream, stream.replay()) for stream in broken]
         for stream, rereading in rereadings:
             position = b"0-0"
             while found := await self._read(wire, [(stream, position)], count=_PAGE):
                 for entry in found[stream.key]:
-                    rereading.take(entry[0])
+                    rereading.take(entry[0], ends_everybody=stream.ends_everybody(entry))
                     stream.note(entry)
                     position = entry[0].id
         whole = any(rereading.joined for _, rereading in rereadings) or any(
             stream.cursor.last for stream in self._ours() if stream not in broken
         )
-        for stream, rereading in rereadings:
+        # Those of which nothing is missing come last: that others are lost says nothing of them.
+        for stream, rereading in sorted(rereadings, key=lambda it: it[1].is_mended):
             self._judge(stream, rereading, whole)
 
     def _judge(self, stream: Stream, rereading: Replay, others_are_whole: bool) -> None:

@@ -70,6 +70,11 @@ class Shard:
         self._ends.known_until = until
 
     @property
+    def everybody(self) -> int:
+        """Up to when sessions were opened that a cut-off of everybody ended; -1: there was none."""
+        return self._everybody
+
+    @property
     def ends(self) -> Ends:
         """What a token refers to that was compared with all that is known now."""
         self._shared = True

@@ -1,12 +1,15 @@
 """One bucket's stream of the feed, as far as a guard has read it, and what it says."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 
 from ..redis.keys import numbered
-from .cursor import Cursor, Replay
+from .cursor import Cursor, Position, Replay
 from .entries import BucketCutOff, Entry, UnknownKind, UserCutOff
 from .revocations import Shard
+
+logger = logging.getLogger("openshow_auth.guard")
 
 OnUnknownKind = Callable[["Stream", str], None]
 
@@ -27,8 +30,18 @@ class Stream:
         self.shard = shard
         self._on_unknown_kind = on_unknown_kind
         self.cursor = Cursor()
-        self.incomplete_until = float("-inf")
-        """Until then a session may have ended whose entry nobody can read any more."""
+        self._missing_until = self._unknown_until = float("-inf")
+        self._unknown_at = self._cut_off_at = -1
+        """When the last entry of an unknown kind, and the last cut-off of everybody, was added."""
+        self._whole_until: Position | None = None
+        """The newest entry up to which nothing is missing, while something after it is."""
+        self._everybody = -1
+        """Up to when the last cut-off of everybody reaches that stands before the cursor."""
+
+    @property
+    def incomplete_until(self) -> float:
+        """Until then a session may have ended whose entry nobody has read, or understood."""
+        return max(self._missing_until, self._unknown_until)
 
     @property
     def is_incomplete(self) -> bool:
@@ -41,7 +54,13 @@ class Stream:
             if not self.cursor.follow(entry[0]):
                 return False
             self.note(entry)
+            if entry[0] == self._whole_until or self.ends_everybody(entry):
+                self._mend()
         return True
+
+    def ends_everybody(self, entry: Entry) -> bool:
+        """Tell whether it ends all sessions that were opened before, and is new to the cursor."""
+        return isinstance(entry[1], BucketCutOff) and entry[1].at > self._everybody
 
     def note(self, entry: Entry) -> None:
         """Note what an entry says. It may be told again.
@@ -57,9 +76,14 @@ class Stream:
                 self.shard.cut_off(said.user_id, said.cut_off)
             case BucketCutOff():
                 self.shard.cut_off_everybody(said.at)
-            case UnknownKind():
+                self._cut_off_at = max(self._cut_off_at, position.milliseconds)
+                if self._unknown_at < self._cut_off_at:
+                    self._unknown_until = float("-inf")
+            case UnknownKind() if position.milliseconds >= self._cut_off_at:
                 if (left := self._matters_for(position.milliseconds)) > 0:
-                    self.set_incomplete(left)
+                    self._unknown_at = position.milliseconds
+                    self._unknown_until = max(self._unknown_until, time.monotonic() + left)
+                    self._set_unsure()
                     self._on_unknown_kind(self, said.name)
 
     def goes_on(self, entries: list[Entry]) -> bool:
@@ -79,14 +103,21 @@ class Stream:
         self.shard.turn(at, wall)
         self.shard.known_until = at + bound if at >= self.incomplete_until else float("-inf")
 
+    def replay(self) -> Replay:
+        """Begin to judge the stream anew, from its beginning."""
+        return Replay(self.cursor, self._whole_until if self._is_missing else None)
+
     def rejoin(self, rereading: Replay, *, others_are_whole: bool) -> bool:
         """Go on from a rereading. False: entries that matter are missing, so nothing is sure."""
         now = round(time.time() * 1000)
         missing = rereading.missing_until(now, others_are_whole=others_are_whole)
-        self.cursor = rereading.cursor
+        before, self.cursor = self.cursor.last, rereading.cursor
+        self._everybody = self.shard.everybody
+        if rereading.is_mended:
+            self._mend()
         if missing is None or (left := self._matters_for(missing)) <= 0:
             return True
-        self.set_incomplete(left)
+        self._miss(left, before)
         return False
 
     def _matters_for(self, milliseconds: int) -> float:
@@ -96,5 +127,25 @@ class Stream:
 
     def set_incomplete(self, seconds: float) -> None:
         """Be unsure for so long: a session may have ended whose entry cannot be read any more."""
-        self.incomplete_until = max(self.incomplete_until, time.monotonic() + seconds)
+        self._miss(seconds, self.cursor.last)
+
+    @property
+    def _is_missing(self) -> bool:
+        return time.monotonic() < self._missing_until
+
+    def _miss(self, seconds: float, last: Position | None) -> None:
+        """Miss what came after `last`, or after what something is missing since already."""
+        if not self._is_missing:
+            self._whole_until = last
+        self._missing_until = max(self._missing_until, time.monotonic() + seconds)
+        self._set_unsure()
+
+    def _mend(self) -> None:
+        """Miss nothing any more: the last entry that was known is back, or everybody is cut off."""
+        if self._is_missing:
+            logger.warning("%s is whole again", self.key.decode())
+        self._whole_until, self._missing_until = None, float("-inf")
+        self._everybody = self.shard.everybody
+
+    def _set_unsure(self) -> None:
         self.shard.known_until = float("-inf")

@@ -87,6 +87,8 @@ class Replay:
             self._client.delete(names.issuer)
             if step["mark"]:
                 self._client.xadd(names.issuer, {"iss": step["mark"]})
+        if step.get("empty"):
+            self._client.delete(names.revoked)
         if step.get("delete"):
             self._client.xdel(names.revoked, *[written[index] for index in step["delete"]])
         for entry in step.get("write", ()):
