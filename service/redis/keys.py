@@ -25,6 +25,7 @@ all atomically, on a cluster as well as on a standalone server.
 | `events:{b}`                   | stream | audit events (`docs/events.md`)      | capped          |
 | `events:{b}:dropped`           | string | how many went before their time      | a week          |
 | `events:{b}:sink:<name>`       | hash   | how far a sink has got, and a lease  | permanent       |
+| `events:{00}:pods:<name>`      | hash   | who brings events to that sink       | a lease         |
 | `revoked:{b}`                  | stream | the feed: ends of sessions           | capped          |
 | `revocations:{b}`              | string | how many entries the feed has had    | permanent       |
 | `revoked:issuer:{b}`           | stream | the feed's mark (`feed_mark.py`)     | permanent       |
@@ -57,6 +58,9 @@ is taken over within seconds; its life in ms, for a script."""
 
 SINK = ":sink:"
 """What it goes on with for the state of a sink; its name follows (`sinks/state.py`)."""
+
+PODS = ":pods:"
+"""What that of bucket 0 goes on with for those who bring events to a sink; its name follows."""
 
 WATERMARK_LIFE = timedelta(minutes=5)
 """How long the last accepted TOTP step is kept. A code can be presented for 90 seconds."""

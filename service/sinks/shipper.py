@@ -1,7 +1,7 @@
 """Brings events from the streams to one sink: at least once, those of a user in order.
 
-Each stream is brought on by one process, which has a lease on it. What has arrived is noted after
-it has: a process that is killed in between leaves it to come again.
+Each stream is brought on by one process, which has a lease on it; all have equally many. What has
+arrived is noted after it has: a process that is killed in between leaves it to come again.
 """
 
 import asyncio
@@ -17,7 +17,8 @@ from service.events.event import ALL_STREAMS, AuditEvent, read_entries, stream_o
 from service.redis.client import RedisClient
 from service.sinks.batch import Batch, Signer
 from service.sinks.sink import Counts, Sink, SinkFailed
-from service.sinks.state import LEASE, Progress, SinkState
+from service.sinks.state import Progress, SinkState
+from service.sinks.stream import SIGN_EVERY, Stream
 
 log = structlog.get_logger()
 
@@ -25,37 +26,13 @@ _PAUSE = 0.1
 """Seconds between two looks for what is new."""
 
 _ELSEWHERE = 2.0
-"""Seconds until it is asked again whether a lease that another process has is free."""
+"""Seconds until it is asked again for a lease that another process has, and how many there are."""
 
-_SAFE = LEASE / 1000 * 2 / 3
-"""Seconds after which a lease is prolonged, and within which something may be begun by it."""
+_LEAST_TRIES = 4
+"""Leases that are asked for at one look if any is lacking. What is too much is given back."""
 
 _AT_ONCE = 8
 """Streams that are read at once: a reply that is too long would come too late."""
-
-_SIGN_EVERY = 60.0
-"""Seconds between two signatures in a stream."""
-
-
-class _Stream:
-    """A stream, as far as this process knows about it."""
-
-    def __init__(self, bucket: int) -> None:
-        self.bucket = bucket
-        self.progress: Progress | None = None
-        """`None`: another process has the lease, or it is not known."""
-        self.held_at = 0.0
-        self.ask_at = 0.0
-        self.failures = 0
-        self.not_before = 0.0
-        self.signed_at = -_SIGN_EVERY
-        self.waiting_since: int | None = None
-        """When the first event that has not arrived happened, ms; `None`: all have."""
-        self.task: asyncio.Task[None] | None = None
-
-    def left(self) -> float:
-        """Tell how many seconds something may still be begun by the lease."""
-        return self.held_at + _SAFE - time.monotonic() if self.progress else 0.0
 
 
 class Shipper:
@@ -70,7 +47,12 @@ class Shipper:
         self._state = SinkState(redis, sink.name, owner)
         self._sign = sign
         self._counts = counts
-        self._streams = [_Stream(bucket) for bucket in ALL_STREAMS]
+        self._streams = [Stream(bucket) for bucket in ALL_STREAMS]
+        self._share = len(ALL_STREAMS)
+        """How many streams are for this process to bring on; until it is known, all."""
+        self._surplus = 0
+        self._tries = 0
+        self._join_at = 0.0
         self._blind_since: float | None = None  # s since 1970
         self._reads = asyncio.Semaphore(_AT_ONCE)
 
@@ -90,7 +72,12 @@ class Shipper:
 
     async def look(self) -> None:
         """Look once at all streams, and begin to bring on what is new. Never raises."""
-        looks = await asyncio.gather(*map(self._look, self._streams), return_exceptions=True)
+        room = self._share - sum(each.progress is not None for each in self._streams)
+        self._tries = max(room, _LEAST_TRIES) if room > 0 else 0
+        self._surplus = max(-room, 0)
+        streams = random.sample(self._streams, len(self._streams))  # nobody asks for the same first
+        asked = self._join(), *map(self._look, streams)
+        looks = await asyncio.gather(*asked, return_exceptions=True)
         failures = [error for error in looks if isinstance(error, Exception)]
         for error in failures:
             if not isinstance(error, StoreUnavailable):
@@ -123,30 +110,45 @@ class Shipper:
         held = [each.bucket for each in self._streams if each.progress is not None]
         with suppress(StoreUnavailable, TimeoutError):
             async with asyncio.timeout(1):
-                await asyncio.gather(*map(self._state.release, held))
+                await asyncio.gather(self._state.leave(), *map(self._state.release, held))
         await self._sink.aclose()
 
-    async def _look(self, stream: _Stream) -> None:
-        if stream.task is not None:
-            if not stream.task.done():
-                return
-            stream.task = None
+    async def _join(self) -> None:
+        """Say now and then that this process is there, and learn how many streams are its share."""
         now = time.monotonic()
-        if stream.left() <= 0:
-            if now < stream.ask_at:
-                return
-            stream.progress = None
-            await self._hold(stream)
-            if stream.progress is None:
-                stream.ask_at = now + _ELSEWHERE
-                stream.waiting_since = None
-                return
-        if now < stream.not_before:
+        if now >= self._join_at:
+            self._join_at = now + _ELSEWHERE
+            self._share = await self._state.join()
+
+    async def _look(self, stream: Stream) -> None:
+        if stream.is_busy() or not await self._has_lease(stream):
+            return
+        if time.monotonic() < stream.not_before:
             return
         if events := await self._read(stream):
             stream.task = asyncio.create_task(self._bring_on(stream, events))
 
-    async def _hold(self, stream: _Stream) -> None:
+    async def _has_lease(self, stream: Stream) -> bool:
+        """Take the lease, prolong it, or give it back, as this process' share is."""
+        now = time.monotonic()
+        if stream.progress is None:
+            if now < stream.ask_at or not self._tries:
+                return False
+            self._tries -= 1
+        elif self._surplus:
+            self._surplus -= 1
+            stream.lose(now + _ELSEWHERE)
+            await self._state.release(stream.bucket)
+            return False
+        elif stream.left() > 0:
+            return True
+        stream.progress = None
+        await self._hold(stream)
+        if stream.progress is None:
+            stream.lose(now + _ELSEWHERE)
+        return stream.progress is not None
+
+    async def _hold(self, stream: Stream) -> None:
         began = time.monotonic()
         progress = await self._state.hold(stream.bucket)
         if progress is not None and not progress.cursor:
@@ -161,7 +163,7 @@ class Shipper:
         newest = await self._redis.execute("XREVRANGE", stream_of(bucket), "+", "-", "COUNT", 1)
         return newest[0][0].decode() if newest else "0-0"
 
-    async def _read(self, stream: _Stream) -> list[AuditEvent]:
+    async def _read(self, stream: Stream) -> list[AuditEvent]:
         assert stream.progress  # noqa: S101  of a lease that is held
         name, cursor = stream_of(stream.bucket), stream.progress.cursor
         async with self._reads:
@@ -172,10 +174,12 @@ class Shipper:
         stream.waiting_since = events[0].position.ms if events else None
         return events
 
-    async def _bring_on(self, stream: _Stream, events: list[AuditEvent]) -> None:
+    async def _bring_on(self, stream: Stream, events: list[AuditEvent]) -> None:
         """Deliver these events and what follows them, until nothing does or something fails."""
         try:
             while events and stream.left() > 0 and await self._deliver(stream, events):
+                if self._surplus:
+                    break  # it may be another process' now
                 events = await self._read(stream)
         except StoreUnavailable:
             stream.progress = None  # read anew: what was noted is not known
@@ -183,7 +187,7 @@ class Shipper:
             log.error("sink", sink=self._sink.name, exc_info=error)
             self._put_off(stream)
 
-    async def _deliver(self, stream: _Stream, events: list[AuditEvent]) -> bool:
+    async def _deliver(self, stream: Stream, events: list[AuditEvent]) -> bool:
         """Deliver a batch and note what has arrived. Return whether there is more to do now."""
         before = stream.progress
         assert before  # noqa: S101  of a lease that is held
@@ -213,10 +217,10 @@ class Shipper:
             stream.progress = now
         return failure is None and arrived > 0
 
-    def _batch(self, stream: _Stream, before: Progress, events: list[AuditEvent]) -> Batch:
+    def _batch(self, stream: Stream, before: Progress, events: list[AuditEvent]) -> Batch:
         batch = Batch(before.number + 1, stream.bucket, before.digest, events)
         now = time.monotonic()
-        if now - stream.signed_at < _SIGN_EVERY:
+        if now - stream.signed_at < SIGN_EVERY:
             return batch
         signed = self._sign(batch.digest)
         if signed is not None:
@@ -224,7 +228,7 @@ class Shipper:
         return Batch(batch.number, batch.bucket, batch.before, events, signed)
 
     def _failed(
-        self, stream: _Stream, now: Progress, event: AuditEvent, failure: SinkFailed
+        self, stream: Stream, now: Progress, event: AuditEvent, failure: SinkFailed
     ) -> Progress:
         """Put the stream off, or pass over an event that has failed too often."""
         sink = self._sink
@@ -238,7 +242,7 @@ class Shipper:
         log.error("event parked; see events replay", sink=sink.name, id=event.id)
         return Progress(event.position.entry, now.number, now.digest, now.parked + 1)
 
-    def _put_off(self, stream: _Stream) -> None:
+    def _put_off(self, stream: Stream) -> None:
         retries = self._sink.retries
         wait = min(retries.first * 2 ** min(stream.failures, 30), retries.longest).total_seconds()
         stream.failures += 1

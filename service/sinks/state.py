@@ -2,7 +2,8 @@
 
 The hash `events:{b}:sink:<name>` has `owner` and `until` (ms, by Redis' clock) of the lease, the
 `cursor`, which is the id of the last entry that has arrived, `number` and `digest` of the last
-batch, and how many events were `parked`.
+batch, and how many events were `parked`. The hash `events:{00}:pods:<name>` has an owner and its
+`until` for each process that brings events to it.
 """
 
 from typing import Any
@@ -11,7 +12,7 @@ import msgspec
 
 from service.events.event import stream_of
 from service.redis.client import RedisClient
-from service.redis.keys import SINK
+from service.redis.keys import BUCKETS, PODS, SINK
 from service.redis.scripts import Key, script
 
 LEASE = 30_000
@@ -74,6 +75,32 @@ def _rewind(*, state: Key, cursor: str) -> Any:
     """Have a sink go on behind this entry. Whoever has the lease loses it, and reads anew."""
 
 
+@script(
+    text="""
+-- Outcome: {how many processes bring events to the sink, how many of them stand before this one}
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HSET', pods, owner, string.format('%.0f', now + LEASE))
+redis.call('PEXPIRE', pods, LEASE)
+local known = redis.call('HGETALL', pods)
+local all, before = 0, 0
+for place = 1, #known, 2 do
+  if tonumber(known[place + 1]) <= now then
+    redis.call('HDEL', pods, known[place])
+  else
+    all = all + 1
+    if known[place] < owner then before = before + 1 end
+  end
+end
+return {all, before}
+""",
+    constants={"LEASE": LEASE},
+    acknowledged=False,  # lost, it is said again
+)
+def _join(*, pods: Key, owner: bytes) -> Any:
+    """Say that this process brings events to the sink, and learn how many others do."""
+
+
 class SinkState:
     """The state of a sink; `owner` names this process. Each method may raise `StoreUnavailable`."""
 
@@ -86,6 +113,15 @@ class SinkState:
         """Take or prolong the lease; `None`: another process has it."""
         found = await _hold(self._redis, state=self._key(bucket), owner=self._owner)
         return None if found is None else _progress(found)
+
+    async def join(self) -> int:
+        """Say that this process is there, for a lease; tell how many streams are its share."""
+        everybody, before = await _join(self._redis, pods=self._pods, owner=self._owner)
+        return int(BUCKETS // everybody + (before < BUCKETS % everybody))
+
+    async def leave(self) -> None:
+        """Say that it is not any more."""
+        await self._redis.execute("HDEL", self._pods, self._owner)
 
     async def note(self, bucket: int, progress: Progress) -> bool:
         """Note how far it has got; false if the lease was lost."""
@@ -112,6 +148,10 @@ class SinkState:
     async def rewind(self, bucket: int, cursor: str) -> None:
         """Have it go on behind the entry `cursor`, so that all after it comes again."""
         await _rewind(self._redis, state=self._key(bucket), cursor=cursor)
+
+    @property
+    def _pods(self) -> bytes:
+        return stream_of(0) + PODS.encode() + self._name
 
     def _key(self, bucket: int) -> bytes:
         return stream_of(bucket) + SINK.encode() + self._name

@@ -20,7 +20,7 @@ class WebhookSink:
 
     from_oldest = False
     at_once = 100
-    retries = Retries(timedelta(seconds=5), timedelta(hours=1), 10)
+    retries = Retries(timedelta(seconds=5), timedelta(hours=1), 12)
 
     def __init__(
         self,

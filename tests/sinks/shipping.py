@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import timedelta
 
+from service.events.event import Position
 from service.keyring import signing
 from service.keyring.signing import SigningKeys
 from service.redis.client import RedisClient
@@ -75,3 +76,13 @@ async def bring(*shippers: Shipper, looks: int = 1) -> None:
             await each.look()
         for each in shippers:
             await each.settle()
+
+
+def in_order(ids: list[str]) -> bool:
+    """Whether events of each stream stand in their order."""
+    places = [Position.parse(each) for each in ids]
+    return all(
+        [each for each in places if each.bucket == bucket]
+        == sorted(each for each in places if each.bucket == bucket)
+        for bucket in range(64)
+    )

@@ -1,10 +1,12 @@
-"""Where a webhook may go, and where none may."""
+"""Where a webhook may go, where none may, and for how long it is tried."""
 
 import ipaddress
+from datetime import timedelta
 
 import pytest
 
 from service.sinks.receivers import Forbidden, Network, address_of, receiver_at, refuse
+from service.sinks.webhooks import WebhookSink
 
 LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"),)
 
@@ -64,3 +66,12 @@ def test_what_is_no_receiver(url: str) -> None:
     """Such URLs are refused when they are set."""
     with pytest.raises(ValueError, match="must be"):
         receiver_at(url)
+
+
+def test_an_absence_of_an_hour_parks_nothing() -> None:
+    """Tries go on for longer than two hours, and the longest wait is an hour."""
+    retries = WebhookSink.retries
+    assert retries.most is not None
+    waits = [min(retries.first * 2**n, retries.longest) for n in range(retries.most - 1)]
+    assert sum(waits, timedelta(0)) > timedelta(hours=2)
+    assert waits[-1] == timedelta(hours=1)

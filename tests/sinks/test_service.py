@@ -54,6 +54,7 @@ async def test_from_the_login_to_the_receiver(
             with keys.client() as client:  # what it had leases on is free at once
                 for state in client.scan_iter(match="events:*:sink:*"):
                     client.hset(state, "until", 1)
+                client.delete(*client.scan_iter(match="events:*:pods:*"))
             service.start()
         wanted = sorted(
             f"{person.user_id[0] % 64:02x}-{row['id']}"
