@@ -136,7 +136,8 @@ def create_app(settings: Settings) -> ASGIApp:
         services = create_services(shared, ready, providers)
         install(app, tracing.services(services))
         if admin is not None:
-            install_admin(admin, AdminServices(operations_beside(shared), services.api_keys))
+            operations = AdminServices(operations_beside(shared), services.api_keys)
+            install_admin(admin, tracing.services(operations))
         services.sessions.cut_offs.on_ended = ended
         gauges = Gauges(metric_sources(pool, watch, ready, posting))
         install_gauges(app, gauges)

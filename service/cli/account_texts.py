@@ -5,7 +5,6 @@ User agents and addresses are what clients have sent: no character of them steer
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -14,6 +13,7 @@ from service.account_lifecycle.export import Export
 from service.accounts.user_rows import User
 from service.authentication.account_limits import LimitInForce
 from service.clock import moment, timestamp
+from service.operators import documents
 from service.operators.lookup import AccountDetails
 from service.sessions.record import Session
 
@@ -51,20 +51,8 @@ def account(user: User) -> dict[str, Any]:
             "recoveryCodesLeft": user.recovery_codes_left,
         },
         "createdAt": timestamp(user.created_at),
-        "passwordChangedAt": at(user.password_changed_at),
-        "disabledAt": at(user.disabled_at),
-    }
-
-
-def session(of: Session) -> dict[str, Any]:
-    """Describe a living session."""
-    return {
-        "id": of.id.hex(),
-        "createdAt": timestamp(of.opened_at),
-        "lastUsedAt": timestamp(of.last_used_at),
-        "expiresAt": timestamp(of.expires_at),
-        "ipAddress": of.ip_address,
-        "userAgent": of.user_agent,
+        "passwordChangedAt": documents.at(user.password_changed_at),
+        "disabledAt": documents.at(user.disabled_at),
     }
 
 
@@ -73,8 +61,8 @@ def details(of: AccountDetails) -> dict[str, Any]:
     limits = of.limits
     return {
         **account(of.user),
-        "sessions": [session(each) for each in of.sessions],
-        "limits": None if limits is None else [_limit(each) for each in limits],
+        "sessions": [documents.session(each) for each in of.sessions],
+        "limits": None if limits is None else [documents.limit(each) for each in limits],
     }
 
 
@@ -87,7 +75,7 @@ def export(of: Export) -> dict[str, Any]:
     return {
         "exportedAt": timestamp(of.at),
         "account": account(user),
-        "sessions": [session(each) for each in of.sessions],
+        "sessions": [documents.session(each) for each in of.sessions],
         "factors": factors,
         "identities": [
             {
@@ -113,9 +101,11 @@ def lines_of(of: AccountDetails) -> list[str]:
         "id": user.id.hex(),
         "e-mail": f"{plain(user.email)} ({'verified' if user.email_verified_at else 'unverified'})",
         "created": timestamp(user.created_at),
-        "password": f"changed {at(user.password_changed_at) or 'never'}",
+        "password": f"changed {documents.at(user.password_changed_at) or 'never'}",
         "2FA": factor,
-        "state": f"disabled since {at(user.disabled_at)}" if user.disabled_at else "enabled",
+        "state": f"disabled since {documents.at(user.disabled_at)}"
+        if user.disabled_at
+        else "enabled",
         "limits": _limits(of.limits),
     }
     return [*_pairs(rows), "", *session_lines(of.sessions)]
@@ -178,12 +168,3 @@ def _limits(limits: Iterable[LimitInForce] | None) -> str:
     if limits is None:
         return "not known: the keys do not open"
     return ", ".join(f"{each.limit} for {each.retry_after} s" for each in limits) or "none reached"
-
-
-def _limit(of: LimitInForce) -> dict[str, Any]:
-    return {"limit": of.limit, "retryAfter": of.retry_after}
-
-
-def at(moment: datetime | None) -> str | None:
-    """Spell a time, if there is one."""
-    return None if moment is None else timestamp(moment)

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from service.api_keys.keys import ApiKey
 from service.cli import account_texts as texts
 from service.cli.account_command import AccountCommand
 from service.clock import system_clock, timestamp
 from service.errors import StartupError
+from service.operators import documents
 
 _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
@@ -29,13 +29,13 @@ async def create(command: AccountCommand) -> int:
         f"The API key {made.key.id.hex()} ({texts.plain(made.key.name)}) is good{until}. It is not"
         " shown again."
     )
-    return command.tell({"apiKey": _document(made.key), "key": made.text}, made.text)
+    return command.tell({"apiKey": documents.api_key(made.key), "key": made.text}, made.text)
 
 
 async def list_keys(command: AccountCommand) -> int:
     """List the keys, the oldest first."""
     keys = await command.does.api_keys.all()
-    return command.tell({"apiKeys": [_document(each) for each in keys]}, *_lines(keys))
+    return command.tell({"apiKeys": [documents.api_key(each) for each in keys]}, *_lines(keys))
 
 
 async def revoke(command: AccountCommand) -> int:
@@ -55,18 +55,6 @@ async def revoke(command: AccountCommand) -> int:
     )
 
 
-def _document(key: ApiKey) -> dict[str, Any]:
-    return {
-        "id": key.id.hex(),
-        "name": key.name,
-        "scopes": list(key.scopes),
-        "createdAt": timestamp(key.created_at),
-        "expiresAt": texts.at(key.expires_at),
-        "revokedAt": texts.at(key.revoked_at),
-        "lastUsedAt": texts.at(key.last_used_at),
-    }
-
-
 def _lines(keys: Sequence[ApiKey]) -> list[str]:
     if not keys:
         return ["There are no API keys."]
@@ -77,8 +65,8 @@ def _lines(keys: Sequence[ApiKey]) -> list[str]:
             texts.plain(key.name),
             ",".join(key.scopes),
             "good" if key.is_good_at(now) else "revoked" if key.revoked_at else "expired",
-            texts.at(key.expires_at) or "never",
-            texts.at(key.last_used_at) or "never",
+            documents.at(key.expires_at) or "never",
+            documents.at(key.last_used_at) or "never",
         )
         for key in keys
     ]

@@ -5,6 +5,7 @@ from contextlib import suppress
 from service.cli import account_texts as texts
 from service.cli.account_command import AccountCommand
 from service.errors import StartupError
+from service.operators import documents
 from service.sessions.refresh_tokens import SESSION_ID
 
 
@@ -14,7 +15,7 @@ async def list_sessions(command: AccountCommand) -> int:
         command.options.user = command.options.user_option
     sessions = await command.does.sessions.of(await command.user())
     return command.tell(
-        {"sessions": [texts.session(each) for each in sessions]}, *texts.session_lines(sessions)
+        {"sessions": [documents.session(each) for each in sessions]}, *texts.session_lines(sessions)
     )
 
 

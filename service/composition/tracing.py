@@ -16,7 +16,6 @@ from service.redis.client import RedisClient
 from service.settings import Settings
 from service.tracing import spans
 from service.web.addresses import TrustedProxies
-from service.web.services import Services
 
 if TYPE_CHECKING:
     from service.tracing.telemetry import Telemetry
@@ -61,7 +60,7 @@ class Tracing:
         trace_statements(engine, self._telemetry)
         return TracedReader(reader, self._telemetry, system_of(engine))
 
-    def services(self, services: Services) -> Services:
+    def services(self, services: Parts) -> Parts:
         """Trace the calls of use cases."""
         if self._telemetry is None:
             return services

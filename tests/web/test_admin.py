@@ -14,6 +14,7 @@ from service.api_keys.keys import SCOPES
 from service.errors import KeyServiceUnavailable
 from service.rate_limits import RateLimits
 from tests.operators.commands import command
+from tests.support.collector import collecting
 from tests.support.looking import ON_VALKEY, events
 from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autouse
 from tests.web.admin_app import TCP, UNIX, AdminApp, running_app
@@ -342,3 +343,17 @@ async def test_keys_are_managed_on_a_unix_socket_only(keys: RedisServer, tmp_pat
         for later in ({}, {"expiresAt": "2030-01-01T00:00:00.001Z"}):
             answer = await brief.post("/admin/api-keys", json=body | later)
             assert answer.status_code == 400, later
+
+
+async def test_their_use_cases_are_traced(
+    keys: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request of theirs has its use cases inside, as those of clients have."""
+    with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        async with running_app(keys, tmp_path, TCP, tracing=True, trace_ratio=1.0) as app:
+            key, _ = await new_key("users.read")
+            answer = await app.client("admin", key).get("/admin/users")
+            assert answer.status_code == 200
+    (request,) = collector.of("GET /admin/users")
+    assert {"ApiKeys.verify", "AccountLookup.page"} <= {*collector.inside(request)}

@@ -11,12 +11,12 @@ from litestar import delete, get, post
 from service.api_keys.keys import ApiKey, Scope, expiry_of, name_of, scopes_of
 from service.clock import system_clock
 from service.errors import ApiKeyNotFound, InsufficientScope, InvalidField, RevocationUnconfirmed
+from service.operators import documents
 from service.web.admin.bodies import (
     ApiKeysBody,
     MadeApiKeyBody,
     NewApiKeyBody,
     ReasonBody,
-    api_key_body,
 )
 from service.web.admin.errors import SECURITY, refusals
 from service.web.admin.requests import AdminRequest, needs
@@ -49,7 +49,7 @@ async def create_api_key(request: AdminRequest, data: NewApiKeyBody) -> MadeApiK
     made = await request.does.api_keys.create(
         name, scopes, expires_at, why.origin, by=why.by, reason=why.reason
     )
-    return MadeApiKeyBody(api_key_body(made.key), made.text)
+    return MadeApiKeyBody(documents.api_key(made.key), made.text)
 
 
 @get(
@@ -63,7 +63,7 @@ async def create_api_key(request: AdminRequest, data: NewApiKeyBody) -> MadeApiK
 )
 async def list_api_keys(request: AdminRequest) -> ApiKeysBody:
     """List all API keys, those that are of no use any more as well."""
-    return ApiKeysBody([api_key_body(key) for key in await request.does.api_keys.all()])
+    return ApiKeysBody([documents.api_key(key) for key in await request.does.api_keys.all()])
 
 
 @delete(

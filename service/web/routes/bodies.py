@@ -1,7 +1,6 @@
 """Bodies that several routes share, with the spelling of times and ids."""
 
 from collections.abc import Iterable
-from typing import Annotated
 
 import msgspec
 from litestar.openapi import ResponseSpec
@@ -10,13 +9,13 @@ from service.accounts.user_rows import User
 from service.authentication.password import LoggedIn
 from service.clock import timestamp
 from service.errors import ServiceError
+from service.operators import documents
 from service.sessions.record import Session
 from service.sessions.token_pair import TokenPair
 from service.web import oauth_errors
 from service.web.answers import FRAMEWORK, TABLE, Answer, ErrorBody
 
-Timestamp = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
-"""ISO 8601, UTC, with milliseconds and `Z`."""
+Timestamp = documents.Timestamp
 
 NO_STORE = {"Cache-Control": "no-store"}
 """Headers of every answer that holds a token or a secret."""
