@@ -2,6 +2,7 @@
 
 import base64
 import ipaddress
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -20,6 +21,7 @@ from tests.events.conftest import write
 from tests.sinks.receiver import OK, Endpoint, listening
 from tests.sinks.shipping import Told, bring, shipper
 from tests.support.looking import ON_VALKEY
+from tests.support.node import FOLDER, install_packages, run_node
 
 pytestmark = ON_VALKEY
 
@@ -96,6 +98,24 @@ async def test_receivers_can_verify_them(
     with pytest.raises(WebhookVerificationError):
         Webhook(other.secret).verify(body, dict(headers))
     assert mine.secret not in repr(mine)
+
+
+async def test_receivers_with_node_can_verify_them(
+    keys: RedisServer, begun: Begin, endpoint: Endpoint
+) -> None:
+    """By the package that npm has, which refuses what was changed on its way or is old."""
+    install_packages()
+    one = await begun()
+    event = write(keys, ANN, "user.loggedIn")
+    await bring(one)
+    [(headers, body)] = endpoint.received
+    sent = {name: value for name, value in headers.items() if name.startswith("webhook-")}
+    script = str(FOLDER / "webhook.mjs")
+    printed = run_node(script, keys_of(endpoint).secret, json.dumps(sent), body.decode())
+    told = json.loads(printed)
+    assert told["verified"]["data"]["id"] == event
+    assert told["changed"] == "No matching signature found"
+    assert told["old"] == "Message timestamp too old"
 
 
 async def test_in_order_over_one_connection(
