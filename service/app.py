@@ -45,6 +45,7 @@ from service.web.admin.app import create_admin_app
 from service.web.admin.services import AdminServices, install_admin
 from service.web.authentication import answer_options_to_anybody, authenticate
 from service.web.cors import Cors
+from service.web.direct import DirectRoutes
 from service.web.errors import HANDLERS
 from service.web.limits import BODY_LIMIT
 from service.web.listeners import AdminDispatch
@@ -215,7 +216,8 @@ def create_app(settings: Settings) -> ASGIApp:
     moved = {"/account/": "/account"} if settings.pages else None
     over_tls = settings.issuer.lower().startswith("https://")
     cors = Cors(settings.origins, settings.cookies) if settings.origins else None
-    served: ASGIApp = RequestMiddleware(app, moved, proxies, over_tls, cors, settings.root_path)
+    direct = DirectRoutes(app, [*sessions.DIRECT, *two_factor.DIRECT])
+    served: ASGIApp = RequestMiddleware(direct, moved, proxies, over_tls, cors, settings.root_path)
     if admin is not None:
         served = AdminDispatch(served, RequestMiddleware(admin, None, proxies, over_tls))
     return tracing.middleware(served, proxies)

@@ -9,9 +9,9 @@ import re
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from service.web.connection import Connection
+from service.web.cycle import Cycle
 from service.web.headers import is_host
 from service.web.limits import FIELDS_PARSED, LONGEST_QUERY
 
@@ -102,7 +102,7 @@ class ParsingConnection(Connection):
         scope["raw_path"] = path
         scope["query_string"] = query
         expects = version == "1.1" and self.expect_100_continue
-        self.cycle = RequestResponseCycle(
+        self.cycle = Cycle(
             scope=scope,
             transport=self.transport,
             flow=self.flow,

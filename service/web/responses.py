@@ -1,7 +1,7 @@
 """Turns what a handler returns into an answer: JSON, with the headers of its route."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -37,17 +37,33 @@ class RouteResponse(Response[Any]):
         **_: Any,
     ) -> ASGIResponse:
         """Spell the answer as bytes. Litestar calls it, with the `headers` of the route."""
-        content, status = self.content, self.status_code or 200
-        if added := request.scope["state"].get(_ADDED):
-            headers = {**(headers or {}), **added}
         own = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
-        if content is None:
-            return _Spelt(status, own, b"")
-        body = content if isinstance(content, bytes) else msgspec.json.encode(content)
-        length = b"content-length", b"%d" % len(body)
-        kind = _content_type(self.media_type or MediaType.JSON)
-        return _Spelt(status, [kind, length, *own], body)
+        return spelt(request, self.content, self.status_code or 200, own, self.media_type)
 
+
+def spelt(
+    request: Request[Any, Any, Any],
+    content: Any,
+    status: int,
+    headers: Sequence[Header],
+    media_type: str | None = None,
+) -> ASGIResponse:
+    """Spell what a handler has returned as an answer, with the `headers` of its route.
+
+    `content` is what is spelt as JSON, or bytes of the `media_type`, or `None`.
+    """
+    if added := request.scope["state"].get(_ADDED):
+        names = {name.lower().encode(): value.encode() for name, value in added.items()}
+        headers = [*(field for field in headers if field[0] not in names), *names.items()]
+    if content is None:
+        return _Spelt(status, headers, b"")
+    body = content if isinstance(content, bytes) else _ENCODER.encode(content)
+    length = b"content-length", b"%d" % len(body)
+    kind = _content_type(media_type or MediaType.JSON)
+    return _Spelt(status, [kind, length, *headers], body)
+
+
+_ENCODER = msgspec.json.Encoder()
 
 _ADDED = "added_headers"
 
@@ -58,7 +74,7 @@ def add_headers(request: Request[Any, Any, Any], headers: Mapping[str, str]) -> 
 
 
 class _Spelt(ASGIResponse):
-    def __init__(self, status: int, headers: list[Header], body: bytes) -> None:
+    def __init__(self, status: int, headers: Sequence[Header], body: bytes) -> None:
         self._start: HTTPResponseStartEvent = {
             "type": "http.response.start",
             "status": status,

@@ -203,3 +203,6 @@ async def end_session(request: JsonRequest, id: str) -> None:
 
 
 ROUTES = [refresh, me, logout, logout_all, list_sessions, end_session]
+
+DIRECT = [refresh, me, logout]
+"""Those that are asked most."""

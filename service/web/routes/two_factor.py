@@ -188,3 +188,6 @@ def _kept(identity: Identity, data: VerifyBody | CodeBody) -> bytes | None:
 
 
 ROUTES = [enable, verify, disable, renew_recovery_codes]
+
+DIRECT = [enable]
+"""The one that is asked most."""
