@@ -92,6 +92,18 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "APP_NAME": (["Open Show & Söhne"], ["a\nb", " a", "a:b"]),
     "ISSUER": (["https://id.example.com"], ["a\tb", "a "]),
     "AUDIENCE": (["api"], ["a\x1bb"]),
+    "AUDIENCES": (
+        ["shop", "https://shop.example, https://bank.example/api"],
+        [
+            "a,,b",
+            "a b",
+            "https://a.example/#x",
+            "a,a",
+            "a\nb",
+            "x" * 256,
+            ",".join(map(str, range(65))),
+        ],
+    ),
     "ACCESS_TTL": SECONDS,
     "REFRESH_TTL": SECONDS,
     "REFRESH_IDLE_TTL": SECONDS,

@@ -7,7 +7,7 @@ read here: for a token whose form is known in advance that takes half the time.
 """
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -69,18 +69,23 @@ class Claims(msgspec.Struct, frozen=True):
 
 
 class AccessTokenReader:
-    """Reads the access tokens of one issuer, for one audience, signed with one of its keys."""
+    """Reads the access tokens of one issuer, for some audiences, signed with one of its keys."""
 
     def __init__(
-        self, keys: Keys, *, issuer: str, audience: str, on_mismatch: OnMismatch | None = None
+        self,
+        keys: Keys,
+        *,
+        issuer: str,
+        audiences: Collection[str],
+        on_mismatch: OnMismatch | None = None,
     ) -> None:
-        """Begin with these keys.
+        """Begin with these keys. A token is for one of the `audiences`.
 
         `on_mismatch` hears of tokens that are rightly signed and of another issuer or audience: the
         name of the claim, what it says, and what it should say.
         """
         self._issuer = issuer
-        self._audience = audience
+        self._audiences = audiences
         self._on_mismatch = on_mismatch
         self._algorithm = ECAlgorithm(ECAlgorithm.SHA256)
         self._header_decoder = msgspec.json.Decoder(Header)
@@ -115,7 +120,7 @@ class AccessTokenReader:
             raise TokenRefused from None
         if len(self._by_header) < _HEADERS_KEPT:  # only what was signed: nobody else can fill it
             self._by_header[header] = key
-        if claims.iss != self._issuer or claims.aud != self._audience:
+        if claims.iss != self._issuer or claims.aud not in self._audiences:
             self._tell_mismatch(claims)
             raise TokenRefused
         if claims.exp <= now or not (
@@ -129,8 +134,8 @@ class AccessTokenReader:
             return
         if claims.iss != self._issuer:
             self._on_mismatch("issuer", claims.iss, self._issuer)
-        if claims.aud != self._audience:
-            self._on_mismatch("audience", claims.aud, self._audience)
+        if claims.aud not in self._audiences:
+            self._on_mismatch("audience", claims.aud, " or ".join(self._audiences))
 
     def is_signed(self, signed: bytes, key: EllipticCurvePublicKey, signature: bytes) -> bool:
         """Verify a signature (r and s) of this key over the `signed` part of a token."""

@@ -7,9 +7,9 @@ from service.accounts.users import Users
 from service.authentication.sign_in_notices import SignInNotices
 from service.errors import AccountChanged
 from service.sessions.origin import RequestOrigin
-from service.sessions.record import Authentication
+from service.sessions.record import Authentication, Session
 from service.sessions.row_version import is_changing
-from service.sessions.sessions import OpeningEvent, Sessions, mint_session_id
+from service.sessions.sessions import OpeningEvent, Sessions
 from service.sessions.token_pair import TokenPair
 from service.sessions.upstream import UpstreamLogin, UpstreamSessions
 
@@ -37,6 +37,22 @@ class SessionOpening:
         self._sessions = sessions
         self._sign_ins = sign_ins
 
+    def check_target(self, resource: str | None) -> None:
+        """Refuse a resource that access tokens are asked for, and that is no audience.
+
+        Raises:
+            InvalidTarget
+        """
+        self._sessions.audiences.check(resource)
+
+    def audience_of(self, session: Session) -> str:
+        """Return the audience of a session, for another one that takes its place.
+
+        Raises:
+            InvalidTarget: it is none any more.
+        """
+        return self._sessions.audiences.of(session)
+
     async def open(
         self,
         read: Credentials,
@@ -46,20 +62,23 @@ class SessionOpening:
         origin: RequestOrigin,
         event: OpeningEvent = "user.loggedIn",
         *,
+        audience: str | None = None,
         session_id: bytes | None = None,
     ) -> tuple[User, TokenPair] | None:
         """Open a session for the user whose row was `read`, at `version`.
 
-        Returns `None` if the row has changed so that it `is_right` no more.
+        Its access tokens are for this `audience`; `None`: for the default one. Returns `None` if
+        the row has changed so that it `is_right` no more.
 
         Raises:
+            InvalidTarget: there is no such audience.
             AccountChanged: it does not come to rest.
             ClockWrong, StoreUnavailable
         """
         notices = self._sign_ins if event == "user.loggedIn" else None
         before = await notices.living(read.user.id) if notices else ()
         opened = await self._open(
-            read, version, is_right, authentication, origin, event, session_id
+            read, version, is_right, authentication, origin, event, audience, session_id
         )
         if notices and opened is not None:
             notices.tell(opened[0], before, origin)
@@ -73,6 +92,7 @@ class SessionOpening:
         authentication: Authentication,
         origin: RequestOrigin,
         event: OpeningEvent,
+        audience: str | None,
         session_id: bytes | None,
     ) -> tuple[User, TokenPair] | None:
         noted = b""
@@ -85,6 +105,7 @@ class SessionOpening:
                     origin,
                     version,
                     noted=noted,
+                    audience=audience,
                     session_id=session_id,
                 )
             except AccountChanged as changed:
@@ -122,15 +143,24 @@ class UpstreamSessionOpening(SessionOpening):
         authentication: Authentication,
         origin: RequestOrigin,
         event: OpeningEvent = "user.loggedIn",
+        *,
+        audience: str | None = None,
     ) -> tuple[User, TokenPair] | None:
         """Open a session by a login at a provider, so that it ends when that says so.
 
         Returns `None` also if the provider has logged out meanwhile. Raises as `open`.
         """
-        session_id = mint_session_id()
+        session_id = self._sessions.mint_session_id(audience)
         await self._upstream.note(login, read.user.id, session_id)
         opened = await self.open(
-            read, version, is_right, authentication, origin, event, session_id=session_id
+            read,
+            version,
+            is_right,
+            authentication,
+            origin,
+            event,
+            audience=audience,
+            session_id=session_id,
         )
         if opened is not None and await self._upstream.has_ended(login):
             await self._sessions.withdraw(read.user.id, opened[1], origin)

@@ -70,15 +70,18 @@ class PasswordAuthentication:
         self._clock = clock
         self._sign_up_mails = sign_up_mails
 
-    async def sign_up(self, email: str, password: str, origin: RequestOrigin) -> LoggedIn | None:
-        """Add an account and open its first session.
+    async def sign_up(
+        self, email: str, password: str, origin: RequestOrigin, resource: str | None = None
+    ) -> LoggedIn | None:
+        """Add an account and open its first session, whose access tokens are for `resource`.
 
         `None`: the address is to be verified first, whosever it is. Tries are limited per network,
         and counted before the account is looked up: the answer "taken" tells who has an account.
 
         Raises:
-            InvalidField, WeakPassword, EmailTaken, TooManyAttempts
+            InvalidTarget, InvalidField, WeakPassword, EmailTaken, TooManyAttempts
         """
+        self._opening.check_target(resource)
         place = self._attempts.place(origin)
         self._passwords.check_room(place)
         address = emails.normalize(email)
@@ -94,20 +97,25 @@ class PasswordAuthentication:
         password_hash = await self._passwords.hash(password, place)
         user = await self._users.add(address, password_hash, self._clock(), locale)
         tokens = await self._sessions.open(
-            user.id, Authentication.PASSWORD, "user.signedUp", origin
+            user.id, Authentication.PASSWORD, "user.signedUp", origin, audience=resource
         )
         await self._sign_up_mails.after(user, origin)
         return LoggedIn(user, tokens)
 
-    async def log_in(self, email: str, password: str, origin: RequestOrigin) -> LoggedIn | Issued:
+    async def log_in(
+        self, email: str, password: str, origin: RequestOrigin, resource: str | None = None
+    ) -> LoggedIn | Issued:
         """Check a password, then open a session, or a challenge where a second factor is on.
 
+        The session's access tokens are for `resource`, an audience; `None`: for the default one.
         Unknown e-mail and wrong password are one answer. That an account is disabled is told to
         whoever has its password.
 
         Raises:
+            InvalidTarget
             InvalidCredentials, TooManyAttempts, AccountDisabled, EmailNotVerified
         """
+        self._opening.check_target(resource)
         place = self._attempts.place(origin)
         self._passwords.check_room(place)
         key = emails.lookup_key(email)
@@ -119,10 +127,15 @@ class PasswordAuthentication:
                 known = credentials.user.id if credentials else b""
                 raise InvalidCredentials().about(known)
         await self._renew_hash(credentials, password, place)
-        return await self._open(credentials, password, place, origin)
+        return await self._open(credentials, password, place, origin, resource)
 
     async def _open(
-        self, credentials: Credentials, password: str, place: str, origin: RequestOrigin
+        self,
+        credentials: Credentials,
+        password: str,
+        place: str,
+        origin: RequestOrigin,
+        audience: str | None,
     ) -> LoggedIn | Issued:
         """Open a session, or a challenge, by the row as it is now: it may have changed while the
         password was hashed."""
@@ -133,7 +146,10 @@ class PasswordAuthentication:
                 raise EmailNotVerified().about(credentials.user.id)
             if credentials.enrolment_id is not None:
                 return await self._challenges.issue(
-                    credentials.user.id, credentials.enrolment_id, credentials.user.version
+                    credentials.user.id,
+                    credentials.enrolment_id,
+                    credentials.user.version,
+                    audience=audience,
                 )
             opened = await self._opening.open(
                 credentials,
@@ -141,6 +157,7 @@ class PasswordAuthentication:
                 partial(_same_password_alone, credentials.password),
                 Authentication.PASSWORD,
                 origin,
+                audience=audience,
             )
             if opened is not None:
                 return LoggedIn(*opened)

@@ -78,6 +78,7 @@ class PasswordChange:
 
         Raises:
             InvalidAccessToken: the caller's session has ended, at the latest by another change.
+            InvalidTarget: the session's audience is none any more.
             AuthenticationNotRecent: a second factor is on, and was not proved a short while ago.
             InvalidField: the new one is too long.
             NoPassword: the account has none.
@@ -85,6 +86,7 @@ class PasswordChange:
             WeakPassword, PasswordUnchanged
         """
         identity = await self._identities.of(caller, as_stored=True)
+        audience = self._opening.audience_of(identity.session)
         if identity.user.two_fa_enabled:
             await self._recent.demand(identity)
         check_length(new, "newPassword")
@@ -103,7 +105,7 @@ class PasswordChange:
             version = await self._store(account, hashed, origin)
             if version is not None:
                 self._notices.tell("password_changed", account.user, origin)
-                return await self._open(identity, account, hashed, origin)
+                return await self._open(identity, account, hashed, origin, audience)
         raise AccountChanged(b"")
 
     async def _account(self, caller: Caller) -> Credentials:
@@ -137,8 +139,9 @@ class PasswordChange:
         account: Credentials,
         hashed: PasswordHash,
         origin: RequestOrigin,
+        audience: str,
     ) -> LoggedIn:
-        """Open a session that has proved what the caller's had."""
+        """Open a session that has proved what the caller's had, for the same audience."""
         proved = identity.session.authentication
         if account.enrolment_id is None:
             proved = proved.without_second_factor
@@ -147,7 +150,13 @@ class PasswordChange:
         if now is None or not is_right(now):
             raise InvalidAccessToken
         opened = await self._opening.open(
-            now, now.user.version, is_right, proved, origin, event="user.passwordChanged"
+            now,
+            now.user.version,
+            is_right,
+            proved,
+            origin,
+            event="user.passwordChanged",
+            audience=audience,
         )
         if opened is None:
             raise InvalidAccessToken

@@ -71,12 +71,13 @@ class _State(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Granted(msgspec.Struct, frozen=True, array_like=True):
-    """What is bound to a grant: who it is, and for whom."""
+    """What is bound to a grant: who it is, and for whom. `audience`: what `take` was asked for."""
 
     subject: Subject
     login: UpstreamLogin
     app_challenge: str
     caller: Caller | None = None
+    audience: str | None = None
 
 
 class Callback(msgspec.Struct, frozen=True):
@@ -184,8 +185,10 @@ class ProviderFlow:
         )
         return f"{state.redirect_uri}#grant={issued.token}"
 
-    async def take(self, grant: str, verifier: str, origin: RequestOrigin) -> Granted:
-        """Use a grant up, whether its verifier is right or not.
+    async def take(
+        self, grant: str, verifier: str, origin: RequestOrigin, audience: str | None = None
+    ) -> Granted:
+        """Use a grant up, whether its verifier is right or not, for a session of this `audience`.
 
         Raises:
             InvalidGrant
@@ -200,7 +203,7 @@ class ProviderFlow:
             raise InvalidGrant
         if not hmac.compare_digest(_challenge(verifier), granted.app_challenge):
             raise InvalidGrant
-        return granted
+        return msgspec.structs.replace(granted, audience=audience)
 
     def _flow(self, state_token: str, state: _State) -> Flow:
         return Flow(

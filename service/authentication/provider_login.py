@@ -91,8 +91,7 @@ class ProviderAuthentication:
         signup: bool,
         verified_only: bool,
     ) -> None:
-        """Take the parts. `signup`: whether who has no account gets one. `verified_only`: nobody
-        logs in before their address is verified."""
+        """Take the parts. `verified_only`: nobody logs in before their address is verified."""
         self._redis = redis
         self._flow = flow
         self._links = links
@@ -109,17 +108,22 @@ class ProviderAuthentication:
         self._signup = signup
         self._verified_only = verified_only
 
-    async def complete(self, grant: str, verifier: str, origin: RequestOrigin) -> Completed:
+    async def complete(
+        self, grant: str, verifier: str, origin: RequestOrigin, resource: str | None = None
+    ) -> Completed:
         """Use a grant up, and log its person in, or link whom they are to an account.
 
+        The session's access tokens are for `resource`, an audience; `None`: for the default one.
+
         Raises:
+            InvalidTarget: the grant stays good.
             InvalidGrant: it is none any more, its verifier is another, or the session is over for
                 which it was to link; or the provider has logged the person out meanwhile.
             EmailRequired, EmailNotVerified, SignupDisabled, LinkRequired, AlreadyLinked
-            AccountDisabled
-            TooManyAttempts: of new accounts from one network.
+            AccountDisabled, TooManyAttempts (of new accounts from one network)
         """
-        granted = await self._flow.take(grant, verifier, origin)
+        self._opening.check_target(resource)
+        granted = await self._flow.take(grant, verifier, origin, resource)
         if granted.caller is not None:
             return Linked(await self._links.complete(granted.caller, granted.subject, origin))
         for _ in range(_MOST_READINGS):
@@ -161,16 +165,18 @@ class ProviderAuthentication:
         if self._verified_only and user.email_verified_at is None:
             raise EmailNotVerified().about(user.id)
         if account.enrolment_id is not None:
+            login, audience = granted.login, granted.audience
             return await self._challenges.issue(
-                user.id, account.enrolment_id, user.version, granted.login
+                user.id, account.enrolment_id, user.version, login, audience=audience
             )
 
         def is_as_read(now: Credentials) -> bool:
             return now.user.version == user.version and now.user.disabled_at is None
 
         opened = await self._opening.open_upstream(
-            granted.login, account, user.version, is_as_read, Authentication.FEDERATED, origin
-        )
+            granted.login, account, user.version, is_as_read, Authentication.FEDERATED, origin,
+            audience=granted.audience,
+        )  # fmt: skip
         return None if opened is None else LoggedIn(*opened)
 
     async def _sign_up(
@@ -194,14 +200,10 @@ class ProviderAuthentication:
         if user is None:
             return None
         opened = await self._opening.open_upstream(
-            granted.login,
-            Credentials(user, NO_PASSWORD),
-            user.version,
+            granted.login, Credentials(user, NO_PASSWORD), user.version,
             lambda now: now.user.version == user.version,
-            Authentication.FEDERATED,
-            origin,
-            "user.signedUp",
-        )
+            Authentication.FEDERATED, origin, "user.signedUp", audience=granted.audience,
+        )  # fmt: skip
         return None if opened is None else SignedUp(*opened)
 
     async def _join(

@@ -27,9 +27,11 @@ _PASSWORD_WANTED = "Two-factor authentication is off: send the password, not a c
 class Reauthentication:
     """Renews the proof of identity of a session, by the password or, with 2FA on, by a code.
 
-    Both count against the limits as at login. Both methods may raise `StoreUnavailable`,
+    Both count against the limits as at login. The access token is for the `resource`, and else for
+    the session's audience. Both methods may raise `StoreUnavailable`,
     `Overloaded` or `SealBroken`, and:
 
+        InvalidTarget: it cannot be; nothing was used up.
         InvalidAccessToken: the session has ended.
         InvalidRefreshToken: the refresh token is not one of this session.
         RefreshTokenReused: it was spent and its grace is over; the session has ended by now.
@@ -56,14 +58,19 @@ class Reauthentication:
         self._sessions = sessions
 
     async def by_password(
-        self, caller: Caller, refresh_token: str, password: str, origin: RequestOrigin
+        self,
+        caller: Caller,
+        refresh_token: str,
+        password: str,
+        origin: RequestOrigin,
+        resource: str | None = None,
     ) -> TokenPair:
         """Exchange the session's refresh token, the password being right.
 
         Raises:
             InvalidPassword
         """
-        account = await self._account(caller, refresh_token)
+        account = await self._account(caller, refresh_token, resource)
         if account.enrolment_id is not None:
             raise FactorRequired(_CODE_WANTED)
         await self._rate_limits.count_call(caller.user_id, "reauthenticate")
@@ -73,18 +80,23 @@ class Reauthentication:
             if not await self._passwords.verify(password, account.password, place):
                 raise InvalidPassword
         return await self._sessions.reauthenticate(
-            caller, refresh_token, Authentication.PASSWORD, origin
+            caller, refresh_token, Authentication.PASSWORD, origin, resource
         )
 
     async def by_code(
-        self, caller: Caller, refresh_token: str, code: str, origin: RequestOrigin
+        self,
+        caller: Caller,
+        refresh_token: str,
+        code: str,
+        origin: RequestOrigin,
+        resource: str | None = None,
     ) -> TokenPair:
         """Exchange the session's refresh token, the TOTP or recovery code being right.
 
         Raises:
             InvalidCode
         """
-        account = await self._account(caller, refresh_token)
+        account = await self._account(caller, refresh_token, resource)
         if account.enrolment_id is None:
             raise FactorRequired(_PASSWORD_WANTED)
         await self._rate_limits.count_call(caller.user_id, "reauthenticate")
@@ -92,12 +104,17 @@ class Reauthentication:
             proved = await self._proofs.prove(caller.user_id, code, origin)
         except NotEnabled:  # turned off a moment ago
             raise FactorRequired(_PASSWORD_WANTED) from None
-        return await self._sessions.reauthenticate(caller, refresh_token, proved, origin)
+        return await self._sessions.reauthenticate(caller, refresh_token, proved, origin, resource)
 
-    async def _account(self, caller: Caller, refresh_token: str) -> Credentials:
+    async def _account(
+        self, caller: Caller, refresh_token: str, resource: str | None
+    ) -> Credentials:
         """Read the account of a caller whose session lives, and whose refresh token this is."""
         self._sessions.own_token(caller, refresh_token)
-        await self._identities.of(caller, as_stored=True)
+        identity = await self._identities.of(caller, as_stored=True)
+        if resource is None:
+            resource = self._sessions.audiences.of(identity.session)
+        self._sessions.audiences.check(resource)
         account = await self._users.credentials(caller.user_id)
         if account is None:  # deleted a moment ago
             raise InvalidAccessToken

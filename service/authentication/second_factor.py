@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import msgspec
+
 from service.accounts.second_factors import SecondFactor, SecondFactors
 from service.accounts.user_rows import Credentials
 from service.accounts.users import Users
@@ -48,13 +50,21 @@ class SecondFactorAuthentication:
         self._codes = codes
         self._notices = notices
 
-    async def log_in(self, challenge_id: str, code: str, origin: RequestOrigin) -> LoggedIn:
+    async def log_in(
+        self, challenge_id: str, code: str, origin: RequestOrigin, resource: str | None = None
+    ) -> LoggedIn:
         """Answer a challenge with a TOTP or a recovery code, and open the session.
 
+        Its access tokens are for `resource`; `None`: for that of the first step, if it named one.
+
         Raises:
-            ChallengeNotFound, ChallengeFailed, TooManyAttempts
+            InvalidTarget, ChallengeNotFound, ChallengeFailed, TooManyAttempts
         """
+        self._opening.check_target(resource)
         challenge = await self._challenges.find(challenge_id)
+        if resource is not None:
+            challenge = msgspec.structs.replace(challenge, audience=resource)
+        self._opening.check_target(challenge.audience)
         try:
             return await self._answer(challenge, code, origin)
         except ServiceError as error:
@@ -73,13 +83,15 @@ class SecondFactorAuthentication:
         read = await self._users.credentials(challenge.user_id)
         if read is None or not _is_open(challenge, read):
             raise ChallengeNotFound
-        is_open = partial(_is_open, challenge)
+        is_open, audience = partial(_is_open, challenge), challenge.audience
         if challenge.login is not None:
             opened = await self._opening.open_upstream(
-                challenge.login, read, version, is_open, authentication, origin
+                challenge.login, read, version, is_open, authentication, origin, audience=audience
             )
         else:
-            opened = await self._opening.open(read, version, is_open, authentication, origin)
+            opened = await self._opening.open(
+                read, version, is_open, authentication, origin, audience=audience
+            )
         if opened is None:
             raise ChallengeNotFound
         return LoggedIn(*opened)

@@ -18,5 +18,4 @@ def create_presented_tokens(shared: Shared) -> PresentedTokens:
         refresh_tokens,
         OwnerLookup(shared.users),
         issuer=shared.settings.issuer,
-        audience=shared.settings.audience,
     )

@@ -75,6 +75,7 @@ def create_access_tokens(settings: Settings, keys: ServiceKeys) -> AccessTokens:
         keys.signing,
         issuer=settings.issuer,
         audience=settings.audience,
+        others=settings.audiences,
         life=settings.access_ttl,
         clock=system_clock,
     )

@@ -5,6 +5,7 @@ ServiceError
 │   └── SettingsError           a SERVICE_* variable is wrong
 ├── KeyRefused                  a change of keys would do harm, or there is nothing to change
 ├── InvalidField                a field of the request cannot be used; names it, never its value
+├── InvalidTarget               tokens for a resource that is no audience here, or not any more
 ├── MissingRefreshToken         logout without the token to revoke
 ├── WeakPassword                too short, or among the most common
 ├── PasswordUnchanged           the new password is the current one
@@ -98,6 +99,11 @@ from service.errors.stores import (
     StoreRefuses as StoreRefuses,
     StoreUnavailable as StoreUnavailable,
     UnknownLayout as UnknownLayout,
+)
+from service.errors.tokens import (
+    InvalidRefreshToken as InvalidRefreshToken,
+    InvalidTarget as InvalidTarget,
+    RefreshTokenReused as RefreshTokenReused,
 )
 
 
@@ -224,14 +230,6 @@ class ApiKeyRequired(Unauthenticated):
 
 class InvalidApiKey(WrongAnswer):
     """The API key is unknown, malformed, expired or revoked; which one is not told."""
-
-
-class InvalidRefreshToken(ServiceError):
-    """The refresh token is unknown, malformed, expired or revoked; which one is not told."""
-
-
-class RefreshTokenReused(ServiceError):
-    """A spent refresh token came back after its grace. Its session has been revoked."""
 
 
 class NothingToRevoke(ServiceError):

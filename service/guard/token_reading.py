@@ -36,7 +36,10 @@ class TokenReading:
         self._shards = shards
         self._log = log
         self._reader = AccessTokenReader(
-            {}, issuer=options.issuer, audience=options.audience, on_mismatch=self._tell_mismatch
+            {},
+            issuer=options.issuer,
+            audiences=(options.audience,),
+            on_mismatch=self._tell_mismatch,
         )
 
     def use(self, keys: Keys) -> None:

@@ -6,6 +6,7 @@ does not mean that its session lives; `Sessions` asks Redis for that.
 
 import math
 import os
+from collections.abc import Sequence
 from datetime import timedelta
 from hashlib import sha256
 from hmac import compare_digest
@@ -19,6 +20,7 @@ from service.access_tokens.reader import AccessTokenReader, Claims, Header, deco
 from service.clock import Clock, milliseconds
 from service.errors import ClockWrong, InvalidAccessToken
 from service.keyring.signing import SigningKey, SigningKeys
+from service.sessions.audiences import Audiences
 from service.sessions.record import Session
 
 _EXPIRED = "the access token has expired"
@@ -73,12 +75,20 @@ class AccessTokens:
     """
 
     def __init__(
-        self, keys: SigningKeys, *, issuer: str, audience: str, life: timedelta, clock: Clock
+        self,
+        keys: SigningKeys,
+        *,
+        issuer: str,
+        audience: str,
+        life: timedelta,
+        clock: Clock,
+        others: Sequence[str] = (),
     ) -> None:
+        """Take the keys. Tokens are for `audience`, or one of the `others` where that is asked."""
         self._issuer = issuer
-        self._audience = audience
+        self.audiences = Audiences(audience, others)
         self._clock = clock
-        self._reader = _OwnReader({}, issuer=issuer, audience=audience)
+        self._reader = _OwnReader({}, issuer=issuer, audiences=self.audiences.all)
         self._known = Cache[bytes, _Known](_TOKENS_KEPT)
         self.life = int(life.total_seconds())
         self.use(keys)
@@ -100,8 +110,10 @@ class AccessTokens:
         now = milliseconds(self._clock())
         return now, now + self.life * 1000
 
-    def mint(self, session: Session) -> tuple[str, int]:
+    def mint(self, session: Session, resource: str | None = None) -> tuple[str, int]:
         """Mint a signed token for this session. Return it, and for how many seconds it is valid.
+
+        It is for this `resource`, an audience, or else for that of the session.
 
         That is `life`, but at most to the session's own end, in whole seconds (rounded up): so
         nobody who checks access tokens need be told of that end.
@@ -109,7 +121,9 @@ class AccessTokens:
         Raises:
             KeyServiceUnavailable: the signing keys are not open yet.
             ClockWrong: by this process' clock the session is over.
+            InvalidTarget: no resource is named, and the session's audience is none any more.
         """
+        audience = resource or self.audiences.of(session)
         key = self._keys.active
         now = int(self._clock().timestamp())
         expires_at = min(now + self.life, math.ceil(session.expires_at.timestamp()))
@@ -117,7 +131,7 @@ class AccessTokens:
             raise ClockWrong
         claims = Claims(
             iss=self._issuer,
-            aud=self._audience,
+            aud=audience,
             sub=session.user_id.hex(),
             exp=expires_at,
             iat=now,
@@ -125,7 +139,7 @@ class AccessTokens:
             sid=session.id.hex(),
             auth_time=int(session.authenticated_at.timestamp()),
             amr=session.authentication.methods,
-            client_id=self._audience,
+            client_id=audience,
             sat=milliseconds(session.opened_at),
         )
         signed = self._header + encode(msgspec.json.encode(claims))

@@ -9,6 +9,7 @@ import msgspec
 from service.errors import (
     InvalidAccessToken,
     InvalidRefreshToken,
+    InvalidTarget,
     NothingToRevoke,
     Overloaded,
     StoreUnavailable,
@@ -66,7 +67,6 @@ class PresentedTokens:
         owners: Owners,
         *,
         issuer: str,
-        audience: str,
     ) -> None:
         """Take the stores. `owners` are asked only while a user's row is being changed."""
         self._redis = redis
@@ -75,7 +75,6 @@ class PresentedTokens:
         self._refresh_tokens = refresh_tokens
         self._owners = owners
         self._issuer = issuer
-        self._audience = audience
         self._batches = asyncio.Semaphore(_BATCHES)
 
     async def introspect(self, text: str) -> ActiveToken | None:
@@ -161,17 +160,21 @@ class PresentedTokens:
         session = read(token.user_id, token.session_id, *found[1:])
         if session.user_version is None and not await self._still_counts(session):
             return None
+        try:
+            audience = self._access_tokens.audiences.of(session)
+        except InvalidTarget:  # nobody gets an access token for it
+            return None
         return ActiveToken(
             active=True,
             sub=session.user_id.hex(),
             sid=session.id.hex(),
-            client_id=self._audience,
+            client_id=audience,
             exp=int(session.expires_at.timestamp()),
             iat=int(session.last_used_at.timestamp()),
             auth_time=int(session.authenticated_at.timestamp()),
             amr=session.authentication.methods,
             iss=self._issuer,
-            aud=self._audience,
+            aud=audience,
             token_type="refresh_token",  # noqa: S106  a type
         )
 

@@ -11,8 +11,9 @@
                     the generation modulo 7, plus 1, of the last that had one (0: none)
     22      5       last proof of identity, ms after it was opened
     27      7       version of the user row by which it was opened
-    34      1       flags: bit 0 says that a provider has said who the person is; the others have no
-                    meaning yet, and all are copied
+    34      1       flags: bit 0 says that a provider has said who the person is, bit 1 that the
+                    session's id names its audience (`audiences.py`); the others have no meaning
+                    yet, and all are copied
     35      …       device (`origin.py`)
 
 In layout 1, that of most records, the fields at 22 to 34 are 0 and left out: the device is at 22.
@@ -40,6 +41,9 @@ PROOF = 21
 _DEVICES = {_PLAIN: PROOF + 1, _FULL: PROOF + 14}
 _PROOF_BITS, _FLAGS = 0b111, 34
 _FLAG_FEDERATED = 1
+
+FLAG_AUDIENCE = 2
+"""The flag of a session whose id names its audience."""
 
 
 class Authentication(IntFlag):
@@ -80,6 +84,7 @@ class Session(msgspec.Struct, frozen=True):
     `authenticated_at`: when the person last proved who they are. `row_version` is that of the user
     row by which it was opened, 0 where none was noted. `user_version` is that of the user row now,
     as far as was noted beside the session: 0 as at signup, `None` while the row changes.
+    `has_audience`: its access tokens are for another audience than the default.
     """
 
     user_id: bytes
@@ -94,6 +99,7 @@ class Session(msgspec.Struct, frozen=True):
     authenticated_at: datetime
     row_version: int = 0
     user_version: int | None = 0
+    has_audience: bool = False
 
 
 def read(
@@ -139,11 +145,16 @@ def read(
         authenticated_at=moment(opened + last_proof),
         row_version=row,
         user_version=row_version.read(user_version),
+        has_audience=bool(_flags(record) & FLAG_AUDIENCE),
     )
 
 
 def _authentication(record: bytes) -> Authentication:
     proved = Authentication(record[PROOF] & _PROOF_BITS)
-    if record[0] == _FULL and record[_FLAGS] & _FLAG_FEDERATED:
+    if _flags(record) & _FLAG_FEDERATED:
         proved |= Authentication.FEDERATED
     return proved
+
+
+def _flags(record: bytes) -> int:
+    return record[_FLAGS] if record[0] == _FULL else 0

@@ -6,6 +6,7 @@
 -- next_digest: of the successor's    sealed: the successor, sealed under the presented token
 -- device    idle_life, grace: ms    clock, valid_until: as in open.lua
 -- proved: bits of authentication (record.py) that the person has proved just now; '' at a refresh
+-- target: '1' where it is known whom the access token is for, if the session has an audience
 -- sure: '1' of a caller who has asked the user store
 -- Outcomes:
 --   {'rotated', record, expires at}             the successor is valid from now on
@@ -14,6 +15,7 @@
 --   {'limited', ms}                             too often in a minute; nothing has changed
 --   {'ended'}                                   no such session any more
 --   {'clock'}                                   as in open.lua
+--   {'target'}                                  it is not known; nothing has changed
 --   {'changing'}                                the user row is: ask the user store whether the
 --                                               session counts, and be sure; nothing has changed
 --
@@ -32,6 +34,7 @@ local generation, opened, used, life, proof, last_proof, row, flags, its_device 
 if not generation then unknown('the session record') end
 if noted and sure ~= '1' and noted:byte(1) == CHANGING_BYTE then return {'changing'} end
 local now = now_ms()
+local has_no_target = target ~= '1' and flags % 4 >= 2 -- FLAG_AUDIENCE of record.py
 
 local function theft()
   finish(session_id, key)
@@ -56,6 +59,7 @@ if key ~= SESSION .. tag .. presented then
   if not handoff or handoff:sub(1, #presented) ~= presented then return theft() end
   local expiry = redis.call('PEXPIRETIME', key)
   if not in_time(clock, valid_until, expiry, now) then return {'clock'} end
+  if has_no_target then return {'target'} end
   local bits = generation_bits(generation)
   local elsewhere = is_elsewhere(its_device, device) and noted_bits(proof) ~= bits
   if elsewhere then
@@ -74,6 +78,7 @@ if key ~= SESSION .. tag .. presented then
   return {'handoff', record, expiry, handoff:sub(#presented + 1)}
 end
 
+if has_no_target then return {'target'} end
 local wait = count_rotation(session_id, opened + used, generation, now)
 if wait then return {'limited', wait} end
 local expiry = math.min(now + tonumber(idle_life), opened + life)

@@ -7,6 +7,7 @@ import msgspec
 from service.errors import (
     ClockWrong,
     InvalidRefreshToken,
+    InvalidTarget,
     RefreshTokenReused,
     StoreUnavailable,
     TooManyAttempts,
@@ -57,26 +58,41 @@ class SessionRotation(OwnSessions):
         feed_life = _ms(timedelta(seconds=access_tokens.life) + 2 * FEED_SKEW)
         super().__init__(redis, owners, refresh_tokens, feed_life, feed_kinds)
         self._access_tokens = access_tokens
+        self.audiences = access_tokens.audiences
         self._idle, self._absolute = _ms(lives.idle), _ms(lives.absolute)
         self._grace = _ms(lives.grace)
 
-    async def refresh(self, presented: str, origin: RequestOrigin) -> TokenPair:
+    async def refresh(
+        self, presented: str, origin: RequestOrigin, resource: str | None = None
+    ) -> TokenPair:
         """Spend a refresh token for its successor.
+
+        The access token is for this `resource`, and else for the session's own audience, which
+        stays as it is (RFC 8707, section 2.2).
 
         Within the grace, whoever presents the same spent token gets the same successor. A user who
         is not there any more, or is disabled, has no sessions: all end. While the user's row
         changes, nothing is rotated before the user store has said that the session counts.
 
         Raises:
+            InvalidTarget: there are no tokens for this resource, or not for the session's audience
+                any more. The token is not spent.
             InvalidRefreshToken: not one of ours, its session lives no more, or its user is gone.
             ClockWrong: nothing that this process signs would be valid. The token is not spent.
             RefreshTokenReused: spent before; its session has ended by now.
             TooManyAttempts: the session was refreshed too often just now; the token stays good.
         """
-        return await self._exchange(self._refresh_tokens.recognise(presented), _NOTHING, origin)
+        self.audiences.check(resource)
+        token = self._refresh_tokens.recognise(presented)
+        return await self._exchange(token, _NOTHING, origin, resource)
 
     async def reauthenticate(
-        self, caller: Caller, presented: str, proved: Authentication, origin: RequestOrigin
+        self,
+        caller: Caller,
+        presented: str,
+        proved: Authentication,
+        origin: RequestOrigin,
+        resource: str | None = None,
     ) -> TokenPair:
         """Rotate the caller's session and note that the person has `proved` who they are just now.
 
@@ -84,9 +100,10 @@ class SessionRotation(OwnSessions):
 
         Raises:
             InvalidRefreshToken: it is not, or its session lives no more.
-            ClockWrong, RefreshTokenReused, TooManyAttempts: as `refresh`.
+            InvalidTarget, ClockWrong, RefreshTokenReused, TooManyAttempts: as `refresh`.
         """
-        return await self._exchange(self.own_token(caller, presented), proved, origin)
+        self.audiences.check(resource)
+        return await self._exchange(self.own_token(caller, presented), proved, origin, resource)
 
     def own_token(self, caller: Caller, presented: str) -> RefreshToken:
         """Read a refresh token of the caller's own session.
@@ -100,16 +117,21 @@ class SessionRotation(OwnSessions):
         return token
 
     async def _exchange(
-        self, token: RefreshToken, proved: Authentication, origin: RequestOrigin
+        self,
+        token: RefreshToken,
+        proved: Authentication,
+        origin: RequestOrigin,
+        resource: str | None,
     ) -> TokenPair:
         asked = self._owners(token.user_id)  # answered while Redis rotates
-        rotated = await self._rotate(token, proved, origin, sure=False)
+        target = resource is not None or self.audiences.named_by(token.session_id) is not None
+        rotated = await self._rotate(token, proved, origin, target=target, sure=False)
         if rotated is None:
             owner = await self._owners(token.user_id)
             if not owner.is_known:
                 raise StoreUnavailable("the account is changing, and the user store is away")
             await self._refuse_without_account(token.user_id, owner, origin)
-            rotated = await self._rotate(token, proved, origin, sure=True)
+            rotated = await self._rotate(token, proved, origin, target=target, sure=True)
             assert rotated is not None  # noqa: S101  as it was sure
         else:
             owner = await asked
@@ -120,7 +142,7 @@ class SessionRotation(OwnSessions):
             since = owner.sessions_from
             await self.cut_offs.end_older(token.user_id, since, origin, reason="accountChanged")
             raise InvalidRefreshToken("the account has changed").about(token.user_id)
-        return self._signed(now_valid, _as_owned(session, owner))
+        return self._signed(now_valid, _as_owned(session, owner), resource)
 
     async def _refuse_without_account(
         self, user_id: bytes, owner: Owner, origin: RequestOrigin
@@ -130,8 +152,10 @@ class SessionRotation(OwnSessions):
         await self._end_all_without_account(user_id, owner, origin)
         raise InvalidRefreshToken("the account is gone or disabled").about(user_id)
 
-    def _signed(self, token: RefreshToken, session: Session) -> TokenPair:
-        access_token, expires_in = self._access_tokens.mint(session)
+    def _signed(
+        self, token: RefreshToken, session: Session, resource: str | None = None
+    ) -> TokenPair:
+        access_token, expires_in = self._access_tokens.mint(session, resource)
         return TokenPair(
             access_token=access_token,
             refresh_token=token.text,
@@ -141,10 +165,17 @@ class SessionRotation(OwnSessions):
         )
 
     async def _rotate(
-        self, token: RefreshToken, proved: Authentication, origin: RequestOrigin, *, sure: bool
+        self,
+        token: RefreshToken,
+        proved: Authentication,
+        origin: RequestOrigin,
+        *,
+        target: bool,
+        sure: bool,
     ) -> tuple[RefreshToken, bytes, int] | None:
         """Spend `token`. Return the one that is valid now, and the session's record and end.
 
+        `target`: it is known whom the access token is for, also of a session with an audience.
         `sure`: also while the user's row changes; else nothing happens then, and it returns `None`.
         """
         successor = self._refresh_tokens.mint(token.user_id, token.session_id, token.generation + 1)
@@ -165,6 +196,7 @@ class SessionRotation(OwnSessions):
             clock=clock,
             valid_until=valid_until,
             proved=int(proved) or "",
+            target=int(target),
             sure=int(sure),
             feed_life=self._feed_life,
         )
@@ -184,6 +216,8 @@ class SessionRotation(OwnSessions):
                 raise RefreshTokenReused().about(token.user_id)
             case b"clock":
                 raise ClockWrong
+            case b"target":
+                raise InvalidTarget
             case _:
                 raise InvalidRefreshToken("the session has ended").about(token.user_id)
 

@@ -58,6 +58,7 @@ def rotate(
     clock: int,
     valid_until: int,
     proved: int | str,
+    target: int,
     sure: int,
     feed_life: int,
 ) -> Any:

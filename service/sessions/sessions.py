@@ -4,7 +4,6 @@ own_sessions.py.
 One script, one round trip each.
 """
 
-import os
 from typing import Literal
 
 from service.errors import AccountChanged, ClockWrong
@@ -14,19 +13,14 @@ from service.sessions.access_tokens import AccessTokens
 from service.sessions.cut_offs import FeedKinds
 from service.sessions.origin import RequestOrigin
 from service.sessions.owner import Owners, unknown_owner
-from service.sessions.record import Authentication, read
-from service.sessions.refresh_tokens import SESSION_ID, RefreshTokens
+from service.sessions.record import FLAG_AUDIENCE, Authentication, read
+from service.sessions.refresh_tokens import RefreshTokens
 from service.sessions.rotation import Lives, SessionRotation
 from service.sessions.token_pair import Opened, TokenPair
 
 __all__ = ["Lives", "OpeningEvent", "Sessions"]
 
 OpeningEvent = Literal["user.signedUp", "user.loggedIn", "user.passwordChanged"]
-
-
-def mint_session_id() -> bytes:
-    """Mint the id of a session that is to be opened."""
-    return os.urandom(SESSION_ID)
 
 
 class Sessions(SessionRotation):
@@ -54,6 +48,7 @@ class Sessions(SessionRotation):
         user_version: int | None = None,
         *,
         noted: bytes = b"",
+        audience: str | None = None,
         session_id: bytes | None = None,
     ) -> TokenPair:
         """Open a session for a person who has just proved who they are.
@@ -61,9 +56,11 @@ class Sessions(SessionRotation):
         `user_version` is that of the user row that was read for it; `None`: of an account that is
         as new. `noted`: what an `AccountChanged` before that row was read has told. If a change is
         under way by that, whoever opens looks afterwards whether it was written, and withdraws.
-        `session_id`: the id that the session gets, where it must be known before it is opened.
+        `audience`: of its access tokens; `None`: the default one. `session_id`: the id that the
+        session gets, where it must be known before it is opened: minted for the same audience.
 
         Raises:
+            InvalidTarget: there is no such audience.
             AccountChanged: the row may have changed since it was read.
             ClockWrong: nothing that this process signs would be valid.
         """
@@ -75,6 +72,7 @@ class Sessions(SessionRotation):
                 origin,
                 user_version,
                 noted=noted,
+                audience=audience,
                 session_id=session_id,
             )
         )
@@ -88,11 +86,15 @@ class Sessions(SessionRotation):
         user_version: int | None = None,
         *,
         noted: bytes = b"",
+        audience: str | None = None,
         session_id: bytes | None = None,
     ) -> Opened:
         """Open a session as `open` does, unsigned: signing costs as much as all the rest here."""
-        token = self._refresh_tokens.mint(user_id, session_id or mint_session_id(), 0)
+        session_id = session_id or self.mint_session_id(audience)
+        token = self._refresh_tokens.mint(user_id, session_id, 0)
         proof, flags = authentication.packed
+        if audience is not None and audience != self.audiences.default:
+            flags |= FLAG_AUDIENCE
         clock, valid_until = self._access_tokens.window()
         outcome, *answer = await scripts.open_session(
             self._redis,
@@ -121,6 +123,14 @@ class Sessions(SessionRotation):
                 raise AccountChanged(*answer)
             case _:
                 raise ClockWrong
+
+    def mint_session_id(self, audience: str | None = None) -> bytes:
+        """Mint the id of a session that is to be opened with this audience; `None`: the default.
+
+        Raises:
+            InvalidTarget: there is no such audience.
+        """
+        return self.audiences.mint_session_id(audience)
 
     async def withdraw(self, user_id: bytes, tokens: TokenPair, origin: RequestOrigin) -> None:
         """End a session that was opened a moment ago, and whose tokens nobody has got."""

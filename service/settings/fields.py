@@ -20,6 +20,7 @@ from service.settings.values import (
     Network,
     Parser,
     Secret,
+    audience_names,
     delay,
     file_text,
     integer,
@@ -74,6 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     app_name: Annotated[str, label] = "OpenShow"
     issuer: str = "http://127.0.0.1:8000"
     audience: str = "openshow"
+    audiences: Annotated[tuple[str, ...], audience_names] = ()
     access_ttl: timedelta = timedelta(seconds=900)
     refresh_ttl: timedelta = timedelta(days=30)
     refresh_idle_ttl: timedelta = timedelta(days=14)

@@ -122,6 +122,22 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
+def audience_names(text: str) -> tuple[str, ...]:
+    """Parse the audiences of access tokens, each as RFC 8707 has a resource: without a fragment."""
+    names = _names(text)
+    if any(" " in name or "#" in name or len(name) > _LONGEST_NAME for name in names):
+        raise ValueError(
+            f"must be names or URLs with commas between, each of at most {_LONGEST_NAME}"
+            " characters, without blanks and #"
+        )
+    if len(names) > _MOST_NAMES or len(set(names)) < len(names):
+        raise ValueError(f"must be at most {_MOST_NAMES} names or URLs, none of them twice")
+    return names
+
+
+_LONGEST_NAME, _MOST_NAMES = 255, 64
+
+
 def file_text(path: str) -> str:
     """Read the text in a file, without what is blank around it."""
     try:

@@ -7,7 +7,8 @@ user id (16 bytes), the id of the enrolment it was made under (16), and the wron
 Beside it, under the same key and `:row`, stands the version of the user row by which the password
 was right, as a decimal number: a challenge ends with the sessions of that row. Where a provider has
 said who the person is, a blank follows and the login there (`sessions/upstream.py`), as msgpack in
-hex; versions that do not know it refuse it. It has a key of its own because versions of this
+hex. Where the first step has named an audience of the session, another blank follows, and that in
+hex. Versions that do not know these refuse them. It has a key of its own because versions of this
 program that do not know it answer challenges, too. Where they have issued one, it is not there,
 which counts as version 0.
 """
@@ -75,6 +76,8 @@ class Challenge(msgspec.Struct, frozen=True):
     row_version: int = 0
     login: UpstreamLogin | None = None
     """Of a challenge that came after a login at a provider, not after a password."""
+    audience: str | None = None
+    """Of the session's access tokens, if the first step has named one."""
 
 
 class Challenges:
@@ -90,14 +93,13 @@ class Challenges:
         enrolment_id: bytes,
         row_version: int,
         login: UpstreamLogin | None = None,
+        *,
+        audience: str | None = None,
     ) -> Issued:
         """Open a challenge for a person whose password was right by this version of their row.
 
-        `login`: at a provider, in place of a password.
+        `login`: at a provider, in place of a password. `audience`: of the session's access tokens.
         """
-        row = str(row_version)
-        if login is not None:
-            row += " " + msgspec.msgpack.encode(login).hex()
         secret = user_id[:1] + os.urandom(_ID_BYTES - 1)
         key = bucket(user_id).challenge + hashlib.sha256(secret).digest()
         record = user_id + enrolment_id + b"\0"
@@ -106,7 +108,7 @@ class Challenges:
             challenge_key=key,
             row_key=key + CHALLENGE_ROW,
             record=record,
-            row_version=row,
+            row_version=_write_row(row_version, login, audience),
             life=self._life,
         )
         return Issued(base64.urlsafe_b64encode(secret).decode(), moment(expires_at))
@@ -126,8 +128,8 @@ class Challenges:
             raise ChallengeNotFound
         if len(stored) != CHALLENGE_BYTES:
             raise UnknownLayout("a login challenge")
-        version, login = _read_row(b"0" if row is None else row)
-        return Challenge(digest, stored[_USER_ID], stored[_ENROLMENT_ID], version, login)
+        told = _read_row(b"0" if row is None else row)
+        return Challenge(digest, stored[_USER_ID], stored[_ENROLMENT_ID], *told)
 
     async def answer(
         self,
@@ -170,15 +172,27 @@ def _secret(challenge_id: str) -> bytes:
     return secret
 
 
-def _read_row(row: bytes) -> tuple[int, UpstreamLogin | None]:
-    """Read what stands beside a challenge: the version of the row, and a login at a provider."""
-    version, blank, login = row.partition(b" ")
+def _write_row(version: int, login: UpstreamLogin | None, audience: str | None) -> str:
+    """Write what stands beside a challenge, without what is nothing at its end."""
+    parts = [
+        str(version),
+        "" if login is None else msgspec.msgpack.encode(login).hex(),
+        "" if audience is None else audience.encode().hex(),
+    ]
+    return " ".join(parts).rstrip(" ")
+
+
+def _read_row(row: bytes) -> tuple[int, UpstreamLogin | None, str | None]:
+    """Read it: the version of the row, a login at a provider, and an audience."""
+    version, *more = row.decode("latin-1").split(" ")
     try:
-        if not version.isdigit():
+        if not version.isdecimal() or len(more) > 2 or (more and not more[-1]):
             raise UnknownLayout("a login challenge")
-        if not blank:
-            return int(version), None
-        packed = bytes.fromhex(login.decode("ascii"))
-        return int(version), msgspec.msgpack.decode(packed, type=UpstreamLogin)
+        login, audience = map(bytes.fromhex, (*more, "", "")[:2])
+        return (
+            int(version),
+            msgspec.msgpack.decode(login, type=UpstreamLogin) if login else None,
+            audience.decode() if audience else None,
+        )
     except (ValueError, msgspec.MsgspecError):
         raise UnknownLayout("a login challenge") from None

@@ -41,6 +41,9 @@ TABLE: dict[type[errors.ServiceError], Answer] = {
     errors.MissingRefreshToken: Answer(
         400, "bad_request", "Refresh token is required in the body for revocation."
     ),
+    errors.InvalidTarget: Answer(
+        400, "invalid_target", "There are no access tokens for this resource here."
+    ),
     errors.WeakPassword: Answer(400, "weak_password"),
     errors.PasswordUnchanged: Answer(
         400, "password_unchanged", "The new password is the current one: choose another."

@@ -12,6 +12,9 @@ from tests.support.living import lend
 from tests.support.provider import SECRET, Provider
 from tests.support.provider_app import RETURN, App
 
+APPS = ("https://shop.example", "https://bank.example/api")
+"""Audiences besides the default."""
+
 
 @pytest.fixture(scope="session")
 def shared_provider() -> Iterator[Provider]:
@@ -44,6 +47,7 @@ def settings_for(provider: Provider) -> dict[str, str]:
         "SERVICE_OAUTH_GITHUB_CLIENT_ID": "app-hub",
         "SERVICE_OAUTH_GITHUB_CLIENT_SECRET": SECRET,
         "SERVICE_OAUTH_GITHUB_TRUST_EMAIL": "on",
+        "SERVICE_AUDIENCES": ",".join(APPS),
         "SERVICE_COOKIES": "on",
         "SERVICE_OAUTH_REDIRECTS": f"com.example.app:/there, {RETURN}",
     }

@@ -37,6 +37,7 @@ async def test_every_code(
         "POST /auth/oauth/{provider}/callback": [await app.come_back({"state": "x"}, by_post=True)],
         "POST /auth/oauth/complete": [
             await app.complete("x", "x"),
+            await app.complete("x", "x", resource="x"),
             await app.log_in(),
             await app.log_in("", ann.email, None),
             await app.complete(*begun),

@@ -48,6 +48,26 @@ test("signs up, asks, logs out, and is out", async () => {
   await assert.rejects(client.callSignedIn("GET", "/auth/me"), { status: 401 });
 });
 
+test("says whom its access tokens are for, whenever it asks for one", async () => {
+  const person = credentials();
+  const { client, sent } = newClient({ resource: "openshow" });
+  const { accessToken } = await client.signUp(person);
+  const claims = JSON.parse(Buffer.from(accessToken.split(".")[1], "base64url"));
+  assert.equal(claims.aud, "openshow");
+  await client.refresh();
+  await client.reauthenticate({ password });
+  assert.deepEqual(sent, ["/auth/signup", "/auth/refresh", "/auth/reauthenticate"]);
+  const elsewhere = newClient({ resource: "https://elsewhere.example" }).client;
+  const refused = { status: 400, code: "invalid_target" };
+  await assert.rejects(elsewhere.signUp(credentials()), refused);
+  await assert.rejects(elsewhere.logIn(person), refused);
+  await assert.rejects(elsewhere.secondStep({ challengeId: "x", code: "0" }), refused);
+  await elsewhere.logIn({ ...person, resource: "openshow" });
+  await assert.rejects(elsewhere.refresh(), refused);
+  await assert.rejects(elsewhere.reauthenticate({ password }), refused);
+  await elsewhere.logOut();
+});
+
 test("goes through the second step, and proves anew who it is", async () => {
   const person = credentials();
   const { client } = newClient();

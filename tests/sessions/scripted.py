@@ -103,7 +103,7 @@ class Scripted:
             "next_digest": digest(number, generation + 1),
             "sealed": sealed(number, generation + 1), "device": DEVICE, "idle_life": HOUR,
             "grace": GRACE, "clock": now, "valid_until": now + HOUR, "proved": "",
-            "sure": 0, "feed_life": FEED_LIFE,
+            "target": 0, "sure": 0, "feed_life": FEED_LIFE,
         }  # fmt: skip
         return await scripts.rotate(self.clock, USER, CLIENT, **(usual | given))
 

@@ -66,9 +66,9 @@ class App:
         assert list(found) == ["grant"], found
         return found["grant"], verifier
 
-    async def complete(self, grant: str, verifier: str) -> httpx.Response:
+    async def complete(self, grant: str, verifier: str, **body: Any) -> httpx.Response:
         return await self.http.post(
-            "/auth/oauth/complete", json={"grant": grant, "codeVerifier": verifier}
+            "/auth/oauth/complete", json={"grant": grant, "codeVerifier": verifier} | body
         )
 
     async def log_in(

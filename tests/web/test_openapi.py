@@ -112,9 +112,9 @@ def test_the_same_fields(document: Any) -> None:
     """Bodies named in docs/api.md have exactly those fields in the document."""
     schemas = document["components"]["schemas"]
     for name, text in {
-        "CredentialsBody": "{email, password}",
+        "CredentialsBody": "{email, password, resource: null}",
         "PasswordResetBody": "{token, password}",
-        "RefreshBody": "{refreshToken}",
+        "RefreshBody": "{refreshToken, resource: null}",
         "LogoutBody": "{refreshToken}",
         "LogoutAllBody": "{keepCurrent: false}",
         "RevokedBody": "{revoked}",
@@ -122,7 +122,7 @@ def test_the_same_fields(document: Any) -> None:
         "TokenPairBody": '{accessToken, refreshToken, tokenType: "Bearer", expiresIn, sessionId}',
         "TwoFactorBody": "{enabled, recoveryCodesLeft}",
         "ChallengeBody": "{challengeId, expiresAt, methods}",
-        "ChallengeAnswerBody": "{challengeId, code}",
+        "ChallengeAnswerBody": "{challengeId, code, resource: null}",
         "EnrollmentBody": "{tempSecretId, otpauthUrl, expiresAt, message}",
         "VerifyBody": "{tempSecretId, code, endOtherSessions: false}",
         "EnabledBody": "{enabled, recoveryCodes}",

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,6 +31,7 @@ def access_tokens(
     *,
     issuer: str = "https://issuer.example",
     audience: str = "audience",
+    others: Sequence[str] = (),
     life: timedelta = timedelta(minutes=15),
     ahead: timedelta = timedelta(),
 ) -> AccessTokens:
@@ -38,6 +40,7 @@ def access_tokens(
         keys,
         issuer=issuer,
         audience=audience,
+        others=others,
         life=life,
         clock=lambda: system_clock() + ahead,
     )
@@ -52,18 +55,21 @@ class Parts:
         lives: Lives = LIVES,
         most_per_user: int = 50,
         owners: Owners = unknown_owner,
+        audiences: Sequence[str] = (),
     ) -> None:
         self.link = redis_client
         self.refresh_tokens = RefreshTokens(MAC_KEYS, 2)
-        self.access_tokens = access_tokens()
+        self.access_tokens = access_tokens(others=audiences)
         self.sessions = Sessions(
             redis_client, self.refresh_tokens, self.access_tokens, lives, most_per_user, owners
         )
 
-    async def open(self, user_id: bytes | None = None) -> TokenPair:
+    async def open(self, user_id: bytes | None = None, audience: str | None = None) -> TokenPair:
         """Open a session of this user, or of a new one."""
         user_id = user_id or os.urandom(16)
-        return await self.sessions.open(user_id, Authentication.PASSWORD, "user.loggedIn", CLIENT)
+        return await self.sessions.open(
+            user_id, Authentication.PASSWORD, "user.loggedIn", CLIENT, audience=audience
+        )
 
 
 _NOW = datetime.now(UTC)

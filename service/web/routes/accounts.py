@@ -16,6 +16,7 @@ from service.errors import (
     EmailTaken,
     InvalidCredentials,
     InvalidField,
+    InvalidTarget,
     OriginNotAllowed,
     RevocationUnconfirmed,
     StoreUnavailable,
@@ -29,6 +30,7 @@ from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import (
     NO_STORE,
     Body,
+    ResourceBody,
     SignedInBody,
     Timestamp,
     failures,
@@ -37,7 +39,7 @@ from service.web.routes.bodies import (
 from service.web.services import services_of
 
 
-class CredentialsBody(Body, frozen=True):
+class CredentialsBody(ResourceBody, frozen=True):
     """An e-mail address and a password."""
 
     email: str
@@ -62,7 +64,7 @@ class VerificationBody(Body, frozen=True):
     verification_required: bool = True
 
 
-class ChallengeAnswerBody(Body, frozen=True):
+class ChallengeAnswerBody(ResourceBody, frozen=True):
     """A challenge, and a TOTP or recovery code."""
 
     challenge_id: str
@@ -77,6 +79,7 @@ class ChallengeAnswerBody(Body, frozen=True):
     response_description="The account and a token pair",
     responses=failures(
         InvalidField,
+        InvalidTarget,
         WeakPassword,
         EmailTaken,
         OriginNotAllowed,
@@ -95,7 +98,7 @@ async def signup(request: JsonRequest, data: SignupBody) -> SignedInBody:
     """
     accounts = services_of(request.app).accounts
     by_cookie = await wants_cookie(request)
-    opened = await accounts.sign_up(data.email, data.password, origin_of(request))
+    opened = await accounts.sign_up(data.email, data.password, origin_of(request), data.resource)
     if opened is None:
         answer = Response(VerificationBody(), status_code=202)
         return answer  # type: ignore[return-value]  # Litestar takes either
@@ -110,6 +113,7 @@ async def signup(request: JsonRequest, data: SignupBody) -> SignedInBody:
     summary="Log in",
     response_description="A token pair, and whose it is",
     responses=failures(
+        InvalidTarget,
         InvalidCredentials,
         AccountDisabled,
         EmailNotVerified,
@@ -129,7 +133,7 @@ async def login(request: JsonRequest, data: CredentialsBody) -> SignedInBody:
     """
     accounts = services_of(request.app).accounts
     by_cookie = await wants_cookie(request)
-    outcome = await accounts.log_in(data.email, data.password, origin_of(request))
+    outcome = await accounts.log_in(data.email, data.password, origin_of(request), data.resource)
     if isinstance(outcome, LoggedIn):
         return with_tokens(request, signed_in_body(outcome), outcome.tokens, by_cookie)
     challenge = ChallengeBody(outcome.id, timestamp(outcome.expires_at))
@@ -145,6 +149,7 @@ async def login(request: JsonRequest, data: CredentialsBody) -> SignedInBody:
     summary="Log in: second step",
     response_description="A token pair, and whose it is",
     responses=failures(
+        InvalidTarget,
         ChallengeFailed,
         ChallengeNotFound,
         OriginNotAllowed,
@@ -159,7 +164,9 @@ async def login_second_step(request: JsonRequest, data: ChallengeAnswerBody) -> 
     """Answer a challenge with a TOTP or a recovery code. After five wrong ones it is gone."""
     second_step = services_of(request.app).second_step
     by_cookie = await wants_cookie(request)
-    opened = await second_step.log_in(data.challenge_id, data.code, origin_of(request))
+    opened = await second_step.log_in(
+        data.challenge_id, data.code, origin_of(request), data.resource
+    )
     return with_tokens(request, signed_in_body(opened), opened.tokens, by_cookie)
 
 

@@ -25,6 +25,12 @@ class Body(msgspec.Struct, frozen=True, rename="camel"):
     """A JSON object with camelCase names."""
 
 
+class ResourceBody(Body, frozen=True, kw_only=True):
+    """Whom the access tokens are for (RFC 8707): an audience of this service, or the default."""
+
+    resource: str | None = None
+
+
 class TwoFactorBody(Body, frozen=True):
     """Whether a second factor is enrolled, and how many recovery codes are left."""
 

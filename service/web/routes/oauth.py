@@ -17,6 +17,7 @@ from service.errors import (
     EmailRequired,
     InvalidGrant,
     InvalidState,
+    InvalidTarget,
     LinkRequired,
     OriginNotAllowed,
     ProviderNotFound,
@@ -38,6 +39,7 @@ from service.web.routes.accounts import ChallengeBody
 from service.web.routes.bodies import (
     NO_STORE,
     Body,
+    ResourceBody,
     SignedInBody,
     Timestamp,
     UserBody,
@@ -75,7 +77,7 @@ class ProviderStartedBody(Body, frozen=True):
     expires_at: Timestamp
 
 
-class CompleteBody(Body, frozen=True):
+class CompleteBody(ResourceBody, frozen=True):
     """What stood behind `#grant=`, and the verifier of the challenge that was sent to start."""
 
     grant: str
@@ -183,6 +185,7 @@ async def _received(request: JsonRequest, provider: str, encoded: bytes) -> Resp
     summary="Complete a login at a provider",
     response_description="A token pair, and whose it is; of a link the account alone",
     responses=failures(
+        InvalidTarget,
         InvalidGrant,
         EmailRequired,
         EmailNotVerified,
@@ -206,7 +209,9 @@ async def complete(request: JsonRequest, data: CompleteBody) -> Response[SignedI
     """Exchange a grant, once, for a session, or with 2FA on for a challenge."""
     authentication = services_of(request.app).providers.authentication
     by_cookie = await wants_cookie(request)
-    outcome = await authentication.complete(data.grant, data.code_verifier, origin_of(request))
+    outcome = await authentication.complete(
+        data.grant, data.code_verifier, origin_of(request), data.resource
+    )
     if isinstance(outcome, LoggedIn):
         opened_by_provider()
         status = 201 if isinstance(outcome, SignedUp) else 200

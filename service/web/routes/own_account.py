@@ -16,6 +16,7 @@ from service.errors import (
     InvalidField,
     InvalidPassword,
     InvalidRefreshToken,
+    InvalidTarget,
     NoPassword,
     OriginNotAllowed,
     PasswordUnchanged,
@@ -33,6 +34,7 @@ from service.web.requests import JsonRequest, demand_session, origin_of
 from service.web.routes.bodies import (
     NO_STORE,
     Body,
+    ResourceBody,
     SessionBody,
     SignedInBody,
     Timestamp,
@@ -89,7 +91,7 @@ class ExportBody(Body, frozen=True):
     events: Sequence[Mapping[str, str]]
 
 
-class ReauthenticateBody(Body, frozen=True):
+class ReauthenticateBody(ResourceBody, frozen=True):
     """The session's refresh token, and either the password or, with 2FA on, a code."""
 
     refresh_token: str | msgspec.UnsetType | None = msgspec.UNSET
@@ -105,6 +107,7 @@ class ReauthenticateBody(Body, frozen=True):
     summary="Prove anew who you are",
     response_description="A new token pair of the same session; the old refresh token is spent",
     responses=failures(
+        InvalidTarget,
         InvalidPassword,
         InvalidCode,
         FactorRequired,
@@ -123,16 +126,16 @@ async def reauthenticate(request: JsonRequest, data: ReauthenticateBody) -> Toke
     """Renew `auth_time` and `amr` of the session, by the password or, with 2FA on, by a code."""
     password, code = data.password, data.code
     use_case = services_of(request.app).reauthentication
-    caller, origin = request.user, origin_of(request)
+    caller, origin, resource = request.user, origin_of(request), data.resource
     if isinstance(password, str):
         if isinstance(code, str):
             await demand_session(request)
             raise InvalidField("code", "Send either password or code, not both.")
         token = await presented(request, data.refresh_token)
-        tokens = await use_case.by_password(caller, token.text, password, origin)
+        tokens = await use_case.by_password(caller, token.text, password, origin, resource)
     elif isinstance(code, str):
         token = await presented(request, data.refresh_token)
-        tokens = await use_case.by_code(caller, token.text, code, origin)
+        tokens = await use_case.by_code(caller, token.text, code, origin, resource)
     else:
         await demand_session(request)
         raise InvalidField("password", "The field password or code is required.")
@@ -148,6 +151,7 @@ async def reauthenticate(request: JsonRequest, data: ReauthenticateBody) -> Toke
     summary="Change the password",
     response_description="A token pair of a new session, and whose it is; all others have ended",
     responses=failures(
+        InvalidTarget,
         InvalidPassword,
         WeakPassword,
         PasswordUnchanged,

@@ -8,6 +8,7 @@ from litestar import delete, get, post
 from service.errors import (
     InvalidAccessToken,
     InvalidRefreshToken,
+    InvalidTarget,
     MissingRefreshToken,
     NothingToRevoke,
     OriginNotAllowed,
@@ -26,6 +27,7 @@ from service.web.requests import JsonRequest, origin_of
 from service.web.routes.bodies import (
     NO_STORE,
     Body,
+    ResourceBody,
     SessionBody,
     TokenPairBody,
     UserBody,
@@ -39,7 +41,7 @@ from service.web.services import services_of
 _SESSION_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
 
 
-class RefreshBody(Body, frozen=True):
+class RefreshBody(ResourceBody, frozen=True):
     """The refresh token to spend."""
 
     refresh_token: str | msgspec.UnsetType | None = msgspec.UNSET
@@ -84,6 +86,7 @@ class SessionsBody(Body, frozen=True):
     summary="Refresh",
     response_description="A new token pair; the old refresh token is spent",
     responses=failures(
+        InvalidTarget,
         InvalidRefreshToken,
         RefreshTokenReused,
         OriginNotAllowed,
@@ -97,7 +100,7 @@ async def refresh(request: JsonRequest, data: RefreshBody) -> TokenPairBody:
     """Spend a refresh token for its successor. Racing callers within the grace get the same one."""
     sessions = services_of(request.app).sessions
     token = await presented(request, data.refresh_token)
-    tokens = await sessions.refresh(token.text, origin_of(request))
+    tokens = await sessions.refresh(token.text, origin_of(request), data.resource)
     return with_tokens(request, token_pair_body(tokens), tokens, token.answer_by_cookie)
 
 

@@ -33,6 +33,8 @@ export interface AuthOptions {
   /** Of tokens: `sessionStorage` in browsers and memory elsewhere, unless it is given. */
   storage?: Pick<Storage, "getItem" | "setItem" | "removeItem">;
   key?: string;
+  /** Whom the access tokens are for (RFC 8707); the service's default audience unless it is given. */
+  resource?: string;
   /** Origins besides the service's and the page's to which `fetch` sends the access token. */
   resources?: string[];
   fetch?: typeof globalThis.fetch;

@@ -171,7 +171,8 @@ export class AuthClient extends EventTarget {
   }
 
   #withToken() {
-    return this.#byCookie ? {} : { refreshToken: this.#held() ?? "" };
+    const { resource } = this.#options;
+    return this.#byCookie ? { resource } : { resource, refreshToken: this.#held() ?? "" };
   }
 
   #hear({ wanted, offered, spent, tokens, over }) {
@@ -184,7 +185,8 @@ export class AuthClient extends EventTarget {
   }
 
   async #signIn(path, values) {
-    const { status, body } = await this.call("POST", path, values);
+    const { resource } = this.#options;
+    const { status, body } = await this.call("POST", path, { resource, ...values });
     if (status !== 202) this.keep(body);
     return body;
   }

@@ -808,6 +808,7 @@ export interface components {
              * @example 123456
              */
             code: string;
+            resource?: string | null;
         };
         /** ChallengeBody */
         ChallengeBody: {
@@ -843,6 +844,7 @@ export interface components {
         CompleteBody: {
             codeVerifier: string;
             grant: string;
+            resource?: string | null;
         };
         /** CredentialsBody */
         CredentialsBody: {
@@ -852,6 +854,7 @@ export interface components {
              * @example tulip anvil harbour nine
              */
             password: string;
+            resource?: string | null;
         };
         /** EmailTokenBody */
         EmailTokenBody: {
@@ -1096,6 +1099,7 @@ export interface components {
             password?: string;
             /** @description Left out where the cookie has it */
             refreshToken?: string | null;
+            resource?: string | null;
         } & (unknown | unknown);
         /** RecoveryCodesBody */
         RecoveryCodesBody: {
@@ -1106,6 +1110,7 @@ export interface components {
         RefreshBody: {
             /** @description Left out where the cookie has it */
             refreshToken?: string | null;
+            resource?: string | null;
         };
         /** RevokedBody */
         RevokedBody: {
@@ -1165,6 +1170,7 @@ export interface components {
              * @example tulip anvil harbour nine
              */
             password: string;
+            resource?: string | null;
         };
         /** TokenPairBody */
         TokenPairBody: {
