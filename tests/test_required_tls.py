@@ -127,7 +127,8 @@ def test_what_stays_or_is_encrypted_is_let_pass(
     [
         ("127.9.9.9", True), ("::1", True), ("::ffff:127.0.0.1", True), ("LocalHost.", True),
         ("/run/x", True), ("0.0.0.0", False), ("127.0.0.1.example", False), ("", False),
-        ("fe80::1%lo", False), ("::ffff:10.0.0.1", False),
+        ("fe80::1%lo", False), ("::1%lo", True), ("127.0.0.1%2e.example", False),
+        ("::ffff:10.0.0.1", False),
     ],
 )  # fmt: skip
 def test_what_is_this_machine(host: str, here: bool) -> None:

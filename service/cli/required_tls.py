@@ -1,6 +1,5 @@
 """Finds connections that would leave the machine in clear: `SERVICE_REQUIRE_TLS` refuses them."""
 
-import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -8,6 +7,7 @@ import msgspec
 
 from service.errors import SettingsError
 from service.settings import Settings
+from service.settings.values import is_loopback
 
 
 class InClear(msgspec.Struct, frozen=True):
@@ -42,15 +42,8 @@ def connections_in_clear(settings: Settings, environ: Mapping[str, str]) -> list
 
 
 def is_here(host: str) -> bool:
-    """Tell whether a host is this machine: loopback, by number or by its name, or a socket file."""
-    if host.startswith(("/", "@")) or host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
+    """Tell whether a host is this machine: loopback, or a socket file."""
+    return host.startswith(("/", "@")) or is_loopback(host)
 
 
 def _redis(settings: Settings) -> InClear | None:

@@ -188,13 +188,15 @@ def is_web_address(text: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host of a URL is this machine, by its name or by number."""
-    if host == "localhost":
+    """Tell whether a host is this machine, by its name (RFC 6761, section 6.3) or by number."""
+    if host.lower().removesuffix(".") == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def webhooks(text: str) -> tuple[str, ...]:
