@@ -163,7 +163,7 @@ class ProviderFlow:
             InvalidState: nothing says where they came from.
         """
         client = self.providers.named(provider_id)
-        state = await self._take_state(provider_id, sent.state, origin)
+        state, started = await self._take_state(provider_id, sent.state, origin)
         if sent.error or not sent.code:
             return f"{state.redirect_uri}#error={_error(sent.error)}"
         if len(sent.code) > _LONGEST_CODE:
@@ -178,7 +178,9 @@ class ProviderFlow:
         except ProviderUnavailable as error:
             self._on_failure(provider_id, str(error))
             return f"{state.redirect_uri}#error=provider_unavailable"
-        login = await self._upstream.begin(subject.issuer, subject.subject, subject.session)
+        login = await self._upstream.begin(
+            subject.issuer, subject.subject, subject.session, started
+        )
         granted = Granted(subject, login, state.app_challenge, state.caller)
         issued = await self._tickets.issue(
             PROVIDER_GRANT, os.urandom(16), _NO_ROW, GRANT_LIFE, "", origin, bound=_packed(granted)
@@ -201,7 +203,8 @@ class ProviderFlow:
             raise InvalidGrant from None
         if len(verifier) > _LONGEST_VERIFIER or not verifier.isascii():
             raise InvalidGrant
-        if not hmac.compare_digest(_challenge(verifier), granted.app_challenge):
+        is_apps = hmac.compare_digest(_challenge(verifier), granted.app_challenge)
+        if not is_apps or granted.login.is_over:
             raise InvalidGrant
         return msgspec.structs.replace(granted, audience=audience)
 
@@ -214,17 +217,21 @@ class ProviderFlow:
             challenge=_challenge(state.verifier),
         )
 
-    async def _take_state(self, provider_id: str, text: str, origin: RequestOrigin) -> _State:
-        """Use a state up. One of another provider is a mix-up, and gone as well."""
+    async def _take_state(
+        self, provider_id: str, text: str, origin: RequestOrigin
+    ) -> tuple[_State, int]:
+        """Use a state up. One of another provider is a mix-up, and gone as well.
+
+        Returns when it was issued besides, ms by Redis' clock."""
         try:
             token = self._tickets.recognise(text, PROVIDER_STATE)
-            ticket = await self._tickets.take(token, origin)
+            ticket, expiry = await self._tickets.take_before(token, origin)
             state = msgspec.msgpack.decode(ticket.bound, type=_State)
         except (TicketNotFound, msgspec.MsgspecError):
             raise InvalidState from None
         if state.provider != provider_id:
             raise InvalidState
-        return state
+        return state, expiry - STATE_LIFE // timedelta(milliseconds=1)
 
 
 def _error(sent: str) -> str:

@@ -5,11 +5,12 @@ and of issuer and the provider's own session, if that has a name. Both lie in th
 digest: who is logged out there is known by these names alone.
 
     ticket:{b}:upstream:<digest>   hash: user id and session id → when it was noted, ms
-    ticket:{b}:ended:<digest>      how many logouts there were of late
+    ticket:{b}:ended:<digest>      when the latest logout of late came, ms; no two at one time
 
 It is noted before it is opened; then nobody has missed it. A logout that comes between the login at
-the provider and the opening ends nothing yet: so who logs in remembers how many there were, and
-looks again once the session is open (`has_ended`).
+the provider and the opening ends nothing yet: so who logs in remembers the latest, and looks again
+once the session is open (`has_ended`). One that came before it is known here who logs in, while the
+person was at the provider, ends the login as well: it came since the login has begun here.
 """
 
 import hashlib
@@ -31,12 +32,23 @@ from service.sessions.refresh_tokens import USER_ID
 _SLACK = 64
 """Sessions that were noted and then not opened, beyond those that a user may have."""
 
+_OVER = -1
+"""What a login has seen that was over by then; no logout has this number."""
+
 
 class UpstreamLogin(msgspec.Struct, frozen=True, array_like=True):
-    """A login at a provider: its digests, and how many logouts each had seen by then."""
+    """A login at a provider: its digests, and the latest logout that each had seen by then.
+
+    Versions of before have counted logouts: to all that matters is whether it is another one.
+    """
 
     digests: Sequence[bytes]
     seen: Sequence[int]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the provider had logged out again by then."""
+        return _OVER in self.seen
 
 
 @script("sessions/upstream.lua")
@@ -49,13 +61,14 @@ def _note(*, provider_sessions: Key, member: bytes, now: int, life: int, most: i
 -- Outcome: the sessions, each as a user id and a session id
 local members, found = redis.call('HGETALL', provider_sessions), {}
 for i = 1, #members, 2 do found[#found + 1] = members[i] end
-redis.call('INCR', ended)
-redis.call('PEXPIRE', ended, life)
+local time, last = redis.call('TIME'), redis.call('GET', ended) or 0
+local now = math.max(time[1] * 1000 + math.floor(time[2] / 1000), last + 1)
+redis.call('SET', ended, string.format('%.0f', now), 'PX', life)
 return found
 """
 )
-def _count_logout(*, provider_sessions: Key, ended: Key, life: int) -> Any:
-    """Count a logout, and read whose it is."""
+def _note_logout(*, provider_sessions: Key, ended: Key, life: int) -> Any:
+    """Note a logout, and read whose it is."""
 
 
 class UpstreamSessions:
@@ -71,10 +84,14 @@ class UpstreamSessions:
         self._feed_life = feed_life
         self._clock = clock
 
-    async def begin(self, issuer: str, subject: str, session: str) -> UpstreamLogin:
-        """Remember what is known of logouts when somebody has logged in at a provider."""
+    async def begin(self, issuer: str, subject: str, session: str, started: int) -> UpstreamLogin:
+        """Remember what is known of logouts when somebody has logged in at a provider.
+
+        `started`: when that login was begun here, ms by Redis' clock.
+        """
         digests = digests_of(issuer, subject, session)
-        return UpstreamLogin(digests, [await self._logouts(digest) for digest in digests])
+        latest = [await self._latest(digest) for digest in digests]
+        return UpstreamLogin(digests, [_OVER if at >= started else at for at in latest])
 
     async def note(self, login: UpstreamLogin, user_id: bytes, session_id: bytes) -> None:
         """Note a session that is about to be opened by this login."""
@@ -90,8 +107,10 @@ class UpstreamSessions:
 
     async def has_ended(self, login: UpstreamLogin) -> bool:
         """Tell whether the provider has logged out meanwhile: then the session must not stay."""
+        if login.is_over:
+            return True
         for digest, seen in zip(login.digests, login.seen, strict=True):
-            if await self._logouts(digest) not in (0, seen):
+            if await self._latest(digest) not in (0, seen):
                 return True
         return False
 
@@ -103,7 +122,7 @@ class UpstreamSessions:
         Who is named by both: those of that session. Returns how many have ended.
         """
         digest = digests_of(issuer, subject, session)[-1]
-        members = await _count_logout(
+        members = await _note_logout(
             self._redis,
             provider_sessions=_sessions_key(digest),
             ended=_ended_key(digest),
@@ -144,7 +163,7 @@ class UpstreamSessions:
         """Let the provider send a token again, as nothing came of it."""
         await self._redis.change("DEL", _token_key(issuer, token_id))
 
-    async def _logouts(self, digest: bytes) -> int:
+    async def _latest(self, digest: bytes) -> int:
         return int(await self._redis.execute("GET", _ended_key(digest)) or 0)
 
 

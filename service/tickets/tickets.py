@@ -142,16 +142,25 @@ class Tickets:
 
     async def take(self, token: Token, origin: RequestOrigin) -> Ticket:
         """Use the ticket of a token up. Raises as `find`."""
-        record = await scripts.take(
+        ticket, _ = await self.take_before(token, origin)
+        return ticket
+
+    async def take_before(self, token: Token, origin: RequestOrigin) -> tuple[Ticket, int]:
+        """Use the ticket of a token up, and tell when it would have expired. Raises as `find`.
+
+        That is in ms since 1970, by Redis' clock.
+        """
+        taken = await scripts.take(
             self._redis,
             token.user_id,
             origin,
             ticket_key=_key(token.purpose, token.user_id),
             digest=token.digest,
         )
-        if record is None:
+        if taken is None:
             raise TicketNotFound
-        return self._read(token, record)
+        record, expiry = taken
+        return self._read(token, record), expiry
 
     async def take_one_of_several(
         self, token: Token, life: timedelta, origin: RequestOrigin

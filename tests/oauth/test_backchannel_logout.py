@@ -4,12 +4,13 @@ import asyncio
 import time
 from typing import Any
 
+import pytest
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import code_of, sign_up
 
 from tests.support.looking import ON_VALKEY, events
 from tests.support.provider import LOGOUT_EVENT, Key, Provider, broken, new_subject
-from tests.support.provider_app import App, new_email, person
+from tests.support.provider_app import App, fragment_of, new_email, person
 from tests.support.two_factor import Holder
 
 pytestmark = ON_VALKEY
@@ -64,6 +65,29 @@ async def test_a_login_on_its_way_ends_too(app: App, provider: Provider) -> None
     code = {"challengeId": challenge, "code": holder.phone.code(1)}
     second = await app.http.post("/auth/login/2fa", json=code)
     assert code_of(second) == (401, "challenge_not_found")
+
+
+@pytest.mark.parametrize("named", [{"sid": "z"}, {}], ids=["by session", "by subject"])
+async def test_a_logout_that_overtakes_the_login(
+    app: App, provider: Provider, named: dict[str, str]
+) -> None:
+    """It comes while the person is still on the way back from the provider: that login is over.
+
+    One that was begun after it is not, nor that of anybody else.
+    """
+    subject, email = new_subject(), new_email()
+    told = {"email": email, "email_verified": True} | named
+    url, verifier = await app.start()
+    sent = provider.log_in(url, subject, claims=told)
+    other = await app.start()
+    await app.log_out(provider.logout_token("one", **({"sub": subject} | named)))
+    there = fragment_of(await app.come_back(sent))
+    assert code_of(await app.complete(there["grant"], verifier)) == (400, "invalid_grant")
+    bob = fragment_of(await app.come_back(provider.log_in(other[0], claims={"email": new_email()})))
+    assert (await app.complete(bob["grant"], other[1])).status_code == 201
+    again = await app.log_in(subject, email, **named)
+    assert again.status_code == 201, "nothing was made by the one that is over"
+    assert (await person(app, again).me()).status_code == 200
 
 
 OTHER = Key("other")
