@@ -144,7 +144,9 @@ def create_app(settings: Settings) -> ASGIApp:
         install_gauges(app, gauges)
         heartbeats, beating = create_heartbeats(settings)
         shippers = create_shippers(settings, engine, keys, SinkMetrics())
-        streams = EventStreams(redis, settings.events_age, EVENTS_DROPPED.inc, shippers.names)
+        streams = EventStreams(
+            redis, settings.events_age, EVENTS_DROPPED.inc, shippers.names, settings.events_max
+        )
         tasks = (
             shippers.run(),
             streams.run(),

@@ -1,10 +1,13 @@
 """Keeps the streams of audit events within bounds, and tells how many were dropped by number.
 
-Events go when they are old (`EventStreams`). Only a stream that would hold more than `EVENTS_MAX`
-gives some up before: of whoever has written most of a sample of it, so that no account pushes
-another's out; where nobody stands out, the oldest. It counts them under `events:{b}:dropped`.
+Events go when they are old (`EventStreams`). Only a stream that is nearly full gives some up
+before: of whoever has written most of it, so that no account pushes another's out
+(`event_surplus.py`). Should it fill up faster than it is looked at, the scripts that write drop
+those of whoever stands out in a sample; where nobody does, the oldest. They count them under
+`events:{b}:dropped`.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -12,7 +15,8 @@ from typing import Any
 import structlog
 
 from service.redis.client import RedisClient
-from service.redis.keys import BUCKETS, DROPPED, SINK, numbered
+from service.redis.event_surplus import NEARLY_FULL, make_room
+from service.redis.keys import BUCKETS, DROPPED, EVENTS_KEPT, SINK, numbered
 from service.redis.scripts import Key, script
 from service.repeating import repeat
 
@@ -21,10 +25,13 @@ log = structlog.get_logger()
 _PERIOD = 10.0
 """Seconds between two looks at all streams."""
 
+_REST = 600.0
+"""Seconds until a stream is read whole again in which nobody had too many."""
+
 
 @script(
     text="""
--- Outcome: how many were dropped by number since the last look
+-- Outcome: {how many were dropped by number since the last look, how many are left}
 local names = {}
 for name in sinks:gmatch('%S+') do names[#names + 1] = name end
 local time = redis.call('TIME')
@@ -43,7 +50,7 @@ if oldest > 0 then redis.call('XTRIM', stream, 'MINID', first) end
 local counter = stream .. DROPPED
 local dropped = redis.call('GET', counter)
 if dropped then redis.call('DEL', counter) end
-return tonumber(dropped or 0)
+return {tonumber(dropped or 0), redis.call('XLEN', stream)}
 """,
     constants={"DROPPED": DROPPED, "SINK": SINK},
     acknowledged=False,  # lost, it is done again
@@ -64,11 +71,15 @@ class EventStreams:
         age: timedelta,
         count: Callable[[int], object],
         sinks: Sequence[str] = (),
+        most: int = EVENTS_KEPT,
     ) -> None:
         """Trim nothing yet. `count` is called with how many events were dropped by number.
 
-        `sinks`: names of those that must have an event before it goes by age.
+        `sinks`: names of those that must have an event before it goes by age. `most`: how many a
+        stream holds.
         """
+        self._most = most
+        self._rest: dict[int, float] = {}
         self._sinks = " ".join(sinks)
         self._redis = redis
         self._age = age // timedelta(milliseconds=1)
@@ -85,7 +96,13 @@ class EventStreams:
     async def look(self, number: int) -> None:
         """Trim one stream by age; tell what was dropped from it by number since the last time."""
         key = numbered(number).events
-        dropped = await _trim(self._redis, stream=key, age=self._age, sinks=self._sinks)
+        dropped, left = await _trim(self._redis, stream=key, age=self._age, sinks=self._sinks)
+        now = time.monotonic()
+        if left > self._most * NEARLY_FULL and now >= self._rest.get(number, now):
+            freed = await make_room(self._redis, key, self._most)
+            if not freed:  # it is full of many people's events
+                self._rest[number] = now + _REST
+            dropped += freed
         if dropped:
             self._count(dropped)
             log.warning(

@@ -166,6 +166,26 @@ async def test_a_flood_pushes_out_its_own_events(small: Parts, keys: RedisServer
     assert left.count(flooder.hex()) > 50, "and the newest of the flood are told"
 
 
+@ON_VALKEY
+async def test_who_has_flooded_and_rests_pushes_nothing_out(keys: RedisServer) -> None:
+    """What another account does afterwards is all there, though each sample is full of it."""
+    first = os.urandom(1)
+    flooder, other = (first + os.urandom(15) for _ in range(2))
+    async for parts in bounded(keys, Bounds(events=1000)):
+        with keys.client() as client, client.pipeline() as pipeline:
+            for _ in range(1000):
+                pipeline.xadd(bucket(flooder).events, {"type": "x", "user": flooder.hex()})
+            pipeline.execute()
+        streams = EventStreams(parts.link, timedelta(hours=1), lambda _: None, most=1000)
+        token = (await parts.open(other)).refresh_token
+        for number in range(199):
+            if number % 50 == 0:
+                await streams.look(bucket_number(other))
+            token = (await parts.sessions.refresh(token, CLIENT)).refresh_token
+        assert len(events(keys, other)) == 200
+        assert len(events(keys, flooder)) > 500
+
+
 async def test_where_nobody_floods_the_oldest_go(small: Parts, keys: RedisServer) -> None:
     """A stream that is too small for its users keeps the newest, at most as many as may be."""
     first = os.urandom(1)
