@@ -50,6 +50,7 @@ from service.web.errors import HANDLERS
 from service.web.limits import BODY_LIMIT
 from service.web.listeners import AdminDispatch
 from service.web.metrics.gauges import EVENTS_DROPPED, Gauges, count_mail, install_gauges
+from service.web.metrics.logout_tokens import LogoutTokenMetrics
 from service.web.metrics.outcomes import ended
 from service.web.metrics.sinks import SinkMetrics
 from service.web.middleware import RequestMiddleware
@@ -143,7 +144,7 @@ def create_app(settings: Settings) -> ASGIApp:
         gauges = Gauges(metric_sources(pool, watch, ready, posting))
         install_gauges(app, gauges)
         heartbeats, beating = create_heartbeats(settings)
-        shippers = create_shippers(settings, engine, keys, SinkMetrics())
+        shippers = create_shippers(settings, engine, keys, SinkMetrics(), LogoutTokenMetrics())
         streams = EventStreams(
             redis, settings.events_age, EVENTS_DROPPED.inc, shippers.names, settings.events_max
         )

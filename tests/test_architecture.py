@@ -24,17 +24,21 @@ ROOMS = {
     "composition": EVERYTHING,
     # all that knows HTTP
     "web": (
-        "operators api_keys authentication account_lifecycle confirmations events sessions "
-        "twofactor readiness tracing accounts clock errors logs streams repeating reply_times"
+        "operators api_keys relying_parties authentication account_lifecycle confirmations "
+        "events sessions twofactor readiness tracing accounts clock errors logs streams repeating "
+        "reply_times"
     ),
     # use cases
     "operators": (
-        "api_keys events confirmations authentication account_lifecycle sessions twofactor mail "
-        "tickets accounts redis clock errors"
+        "api_keys relying_parties events confirmations authentication account_lifecycle sessions "
+        "twofactor mail tickets accounts redis clock errors"
     ),
     "authentication": (
         "account_lifecycle rate_limits sessions twofactor mail tickets accounts openid keyring "
         "redis clock errors"
+    ),
+    "relying_parties": (
+        "sinks events sessions access_tokens keyring database redis repeating clock errors"
     ),
     "sinks": "events keyring database redis errors",
     "events": "sessions redis clock errors",
@@ -88,7 +92,9 @@ LIBRARIES = {
     "alembic": "database",
     "asyncpg": "database",
     "aiosqlite": "database",
-    "sqlalchemy": "sinks database accounts api_keys keyring readiness tracing composition cli",
+    "sqlalchemy": (
+        "sinks relying_parties database accounts api_keys keyring readiness tracing composition cli"
+    ),
     "bcrypt": "accounts",
     "email_validator": "accounts",
     "idna": "accounts database mail",

@@ -1,4 +1,4 @@
-"""Carries out `openshow-auth users ...`, `sessions ...`, `cutoff` and `api-keys ...`.
+"""Carries out `openshow-auth users ...`, `sessions ...`, `cutoff`, `api-keys ...`, and others.
 
 See docs/operators.md.
 """
@@ -14,7 +14,11 @@ import msgspec
 
 from service.accounts.user_rows import User
 from service.authentication.account_limits import AccountLimits
-from service.cli import account_texts as texts, api_key_commands as api_keys
+from service.cli import (
+    account_texts as texts,
+    api_key_commands as api_keys,
+    party_commands as parties,
+)
 from service.cli.account_command import AccountCommand
 from service.cli.session_commands import cut_off, end_session, list_sessions
 from service.clock import timestamp
@@ -26,6 +30,7 @@ from service.errors import (
     ApiKeyNotFound,
     KeyRefused,
     KeyServiceUnavailable,
+    RelyingPartyRefused,
     SealBroken,
     StartupError,
     StoreUnavailable,
@@ -46,7 +51,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     """
     try:
         return asyncio.run(_carry_out(settings, options))
-    except (UserNotFound, ApiKeyNotFound) as error:
+    except (UserNotFound, ApiKeyNotFound, RelyingPartyRefused) as error:
         raise StartupError(str(error)) from None
     except (StoreUnavailable, KeyRefused, SealBroken) as error:
         raise StartupError(_advice(settings, options, str(error))) from None
@@ -232,4 +237,7 @@ _ACTIONS: dict[str, Callable[[AccountCommand], Awaitable[int]]] = {
     "api-keys create": api_keys.create,
     "api-keys list": api_keys.list_keys,
     "api-keys revoke": api_keys.revoke,
+    "relying-parties create": parties.create,
+    "relying-parties list": parties.list_parties,
+    "relying-parties remove": parties.remove,
 }

@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         guard_options,
         key_options,
         mail_commands,
+        party_options,
         redis_commands,
     )
     from service.cli.doctor import options as doctor_options
@@ -136,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     mail_commands.add_to(commands, read_settings)
     guard_options.add_to(commands, read_settings)
     api_key_options.add_to(commands, read_settings)
+    party_options.add_to(commands, read_settings)
     return parser
 
 

@@ -155,6 +155,7 @@ async def _replay(command: AccountCommand, engine: AsyncEngine, redis: RedisClie
     """Have a sink get again what is newer than an event."""
     options = command.options
     names = [sink.name for sink in create_sinks(command.settings, engine, command.keys)]
+    names += [party.sink for party in await command.does.relying_parties.all()]
     if options.sink not in names:
         there = ", ".join(names) or "none"
         raise StartupError(f"there is no such sink; the settings name {there}")

@@ -15,6 +15,7 @@ from service.authentication.password_reset import ResetLinks
 from service.clock import system_clock
 from service.composition.limits import create_rate_limits
 from service.composition.mail import create_mail, create_notices, create_ticket_mails
+from service.composition.relying_parties import create_relying_parties
 from service.composition.shared import (
     Shared,
     create_access_tokens,
@@ -116,6 +117,7 @@ def _operations(
         reset_links=ResetLinks(tickets, settings.reset_ttl, mails),
         exports=AccountExports(redis, users, ProviderIdentities(engine), system_clock),
         api_keys=ApiKeyAdministration(redis, ApiKeyStore(engine), system_clock),
+        relying_parties=create_relying_parties(settings, redis, engine),
         events=EventReader(redis),
         guards=GuardStatuses(GuardPositions(redis), system_clock),
         notices=notices,

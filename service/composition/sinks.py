@@ -7,9 +7,12 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.composition.relying_parties import create_relying_party_shippers
 from service.composition.shared import create_redis_client
 from service.keyring.keys import KeysInUse
 from service.redis.client import RedisClient
+from service.relying_parties.following import RelyingPartyShippers
+from service.relying_parties.sink import TokenCounts
 from service.settings import Settings
 from service.sinks.files import FileSink
 from service.sinks.receivers import Receiver, receiver_at
@@ -41,24 +44,37 @@ def create_sinks(settings: Settings, engine: AsyncEngine, keys: KeysInUse) -> li
 class Shippers:
     """What brings events to all sinks, over connections of its own: requests wait for no batch."""
 
-    def __init__(self, redis: RedisClient, shippers: Sequence[Shipper]) -> None:
-        """Take over the client."""
+    def __init__(
+        self,
+        redis: RedisClient,
+        shippers: Sequence[Shipper],
+        parties: RelyingPartyShippers,
+        names: Sequence[str],
+    ) -> None:
+        """Take over the client. `names`: of all sinks, those of relying parties at the moment."""
         self._redis = redis
         self._shippers = shippers
-        self.names = [shipper.name for shipper in shippers]
+        self._parties = parties
+        self.names = names
 
     async def run(self) -> None:
         """Bring events on until it is cancelled; then close the connections."""
         try:
-            await asyncio.gather(*(shipper.run() for shipper in self._shippers))
+            await asyncio.gather(
+                self._parties.run(), *(shipper.run() for shipper in self._shippers)
+            )
         finally:
             await self._redis.aclose()
 
 
 def create_shippers(
-    settings: Settings, engine: AsyncEngine, keys: KeysInUse, counts: Counts
+    settings: Settings,
+    engine: AsyncEngine,
+    keys: KeysInUse,
+    counts: Counts,
+    token_counts: TokenCounts,
 ) -> Shippers:
-    """Create what brings events to each sink; none where no sink is set."""
+    """Create what brings events to each sink of the settings, and to each relying party."""
     redis = create_redis_client(settings, replicas=0)
     owner = os.urandom(16).hex().encode()
 
@@ -69,4 +85,9 @@ def create_shippers(
         return signing.active.kid, signing.active.sign(signed_text(digest))
 
     sinks = create_sinks(settings, engine, keys)
-    return Shippers(redis, [Shipper(redis, sink, owner, sign, counts) for sink in sinks])
+    names = [sink.name for sink in sinks]
+    parties = create_relying_party_shippers(
+        settings, redis, engine, keys, owner, counts, token_counts, names
+    )
+    shippers = [Shipper(redis, sink, owner, sign, counts) for sink in sinks]
+    return Shippers(redis, shippers, parties, names)

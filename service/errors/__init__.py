@@ -36,6 +36,10 @@ ServiceError
 │   └── InvalidAccessToken      one was sent and is refused: malformed, expired, foreign, ended
 ├── InsufficientScope           the API key may not do this
 ├── ApiKeyNotFound              an operator has named an API key that is not there
+├── RelyingPartyRefused
+│   ├── RelyingPartyNotFound    an operator has named a client that never was registered
+│   ├── RelyingPartyExists      a client that is, with other values
+│   └── TooManyRelyingParties   as many are registered as there may be
 ├── MailOff                     what would be mailed cannot be: no mail is set up
 ├── InvalidRefreshToken         unknown, malformed, expired, revoked: one answer
 ├── RefreshTokenReused          a spent token came back; its session is revoked
@@ -62,10 +66,21 @@ from service.errors.delays import (
     Overloaded as Overloaded,
     TooManyAttempts as TooManyAttempts,
 )
+from service.errors.links import (
+    AlreadyVerified as AlreadyVerified,
+    EmailNotVerified as EmailNotVerified,
+    InvalidResetToken as InvalidResetToken,
+    InvalidVerificationToken as InvalidVerificationToken,
+    TicketNotFound as TicketNotFound,
+)
 from service.errors.operators import (
     ApiKeyNotFound as ApiKeyNotFound,
     InsufficientScope as InsufficientScope,
     MailOff as MailOff,
+    RelyingPartyExists as RelyingPartyExists,
+    RelyingPartyNotFound as RelyingPartyNotFound,
+    RelyingPartyRefused as RelyingPartyRefused,
+    TooManyRelyingParties as TooManyRelyingParties,
     UserNotFound as UserNotFound,
 )
 from service.errors.providers import (
@@ -191,29 +206,6 @@ class NotEnabled(ServiceError):
 
 class EnrollmentNotFound(ServiceError):
     """No such enrolment is pending: unknown, replaced, expired or another's; which is not told."""
-
-
-class TicketNotFound(ServiceError):
-    """There is no such ticket: unknown, malformed, expired, used, replaced, or for something else.
-
-    Use cases make the error of their own of it.
-    """
-
-
-class InvalidVerificationToken(ServiceError):
-    """The token of a link for an address is unknown, expired, used, replaced, or none at all."""
-
-
-class AlreadyVerified(ServiceError):
-    """The address is verified, so there is nothing to mail."""
-
-
-class EmailNotVerified(ServiceError):
-    """The person is right, and nobody logs in before the address is verified."""
-
-
-class InvalidResetToken(ServiceError):
-    """The token for a new password is none, or not any more; which one is not told."""
 
 
 class Unauthenticated(ServiceError):

@@ -25,5 +25,30 @@ class ApiKeyNotFound(ServiceError):
         super().__init__("there is no such API key")
 
 
+class RelyingPartyRefused(ServiceError):
+    """What an operator asks for about relying parties cannot be done. The message says why."""
+
+
+class RelyingPartyNotFound(RelyingPartyRefused):
+    """No relying party was ever registered under this client id."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such relying party")
+
+
+class RelyingPartyExists(RelyingPartyRefused):
+    """One is registered under this client id, with another URI or for other tokens."""
+
+    def __init__(self) -> None:
+        super().__init__("this client is registered, with other values: remove it first")
+
+
+class TooManyRelyingParties(RelyingPartyRefused):
+    """As many are registered as there may be."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"there are {most} relying parties, and no more may be: remove one first")
+
+
 class MailOff(ServiceError):
     """An operator asks for a mail where none is set up."""

@@ -12,6 +12,7 @@ from service.mail.notices import Notices
 from service.operators.accounts import AccountAdministration
 from service.operators.lookup import AccountLookup
 from service.operators.sessions import SessionAdministration
+from service.relying_parties.administration import RelyingPartyAdministration
 
 
 class Operations(msgspec.Struct, frozen=True):
@@ -24,6 +25,7 @@ class Operations(msgspec.Struct, frozen=True):
     reset_links: ResetLinks
     exports: AccountExports
     api_keys: ApiKeyAdministration
+    relying_parties: RelyingPartyAdministration
     events: EventReader
     guards: GuardStatuses
     notices: Notices

@@ -75,12 +75,12 @@ class EventStreams:
     ) -> None:
         """Trim nothing yet. `count` is called with how many events were dropped by number.
 
-        `sinks`: names of those that must have an event before it goes by age. `most`: how many a
-        stream holds.
+        `sinks`: names of those that must have an event before it goes by age, at each look.
+        `most`: how many a stream holds.
         """
         self._most = most
         self._rest: dict[int, float] = {}
-        self._sinks = " ".join(sinks)
+        self._sinks = sinks
         self._redis = redis
         self._age = age // timedelta(milliseconds=1)
         self._count = count
@@ -96,7 +96,8 @@ class EventStreams:
     async def look(self, number: int) -> None:
         """Trim one stream by age; tell what was dropped from it by number since the last time."""
         key = numbered(number).events
-        dropped, left = await _trim(self._redis, stream=key, age=self._age, sinks=self._sinks)
+        sinks = " ".join(self._sinks)
+        dropped, left = await _trim(self._redis, stream=key, age=self._age, sinks=sinks)
         now = time.monotonic()
         if left > self._most * NEARLY_FULL and now >= self._rest.get(number, now):
             freed = await make_room(self._redis, key, self._most)

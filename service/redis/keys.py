@@ -26,6 +26,8 @@ all atomically, on a cluster as well as on a standalone server.
 | `events:{b}:dropped`           | string | how many went before their time      | a week          |
 | `events:{b}:sink:<name>`       | hash   | how far a sink has got, and a lease  | permanent       |
 | `events:{00}:pods:<name>`      | hash   | who brings events to that sink       | a lease         |
+| `events:{b}:parties`           | string | nothing; while it is there, events   | a day           |
+|                                |        | name all sessions that have ended    |                 |
 | `revoked:{b}`                  | stream | the feed: ends of sessions           | capped          |
 | `revocations:{b}`              | string | how many entries the feed has had    | permanent       |
 | `revoked:issuer:{b}`           | stream | the feed's mark (`feed_mark.py`)     | permanent       |
@@ -61,6 +63,14 @@ SINK = ":sink:"
 
 PODS = ":pods:"
 """What that of bucket 0 goes on with for those who bring events to a sink; its name follows."""
+
+SINK_LEFT_LIFE = 3_600_000
+"""How long that of a relying party is kept after its registration has ended, ms: who has not heard
+of that goes on by it."""
+
+PARTIES, PARTIES_LIFE = ":parties", timedelta(days=1)
+"""What it goes on with for the key that is there while there are relying parties, which have to be
+told of each session (`relying_parties`); processes that serve write it anew."""
 
 WATERMARK_LIFE = timedelta(minutes=5)
 """How long the last accepted TOTP step is kept. A code can be presented for 90 seconds."""

@@ -101,6 +101,26 @@ local function end_one_by_one(ended)
   return count, number
 end
 
+-- These ids in hex, with blanks between.
+local function in_hex(ids)
+  local texts = {}
+  for i, id in ipairs(ids) do texts[i] = string.format(string.rep('%02x', #id), id:byte(1, -1)) end
+  return table.concat(texts, ' ')
+end
+
+-- Which of these sessions live, to be ended now, and which ones stay: the event `...` with fields that
+-- name them. For relying parties, which have to be told of each (relying_parties/endings.py).
+local function with_names(sessions, before, stay_ids, ...)
+  local fields, keys, living = {...}, {}, {}
+  for i, session in ipairs(sessions) do keys[i] = session[2] end
+  for i, record in ipairs(#keys > 0 and redis.call('MGET', unpack(keys)) or {}) do
+    if record and not is_over(record, before) then living[#living + 1] = sessions[i][1] end
+  end
+  if #living > 0 then fields[#fields + 1], fields[#fields + 2] = 'sessions', in_hex(living) end
+  if #stay_ids > 0 then fields[#fields + 1], fields[#fields + 2] = 'kept', in_hex(stay_ids) end
+  return fields
+end
+
 -- Tell the guards of the bucket that this user's sessions that were opened by `t` have ended, but few.
 local function tell_of_cut_off(t, stay_ids)
   local uid = index:sub(-USER_ID_BYTES)
@@ -181,7 +201,10 @@ local function cut_off(kept, least, version, what, ...)
       ended[#ended + 1] = session
     end
   end
-  local count, number
+  local count, number, fields_of_event = nil, nil, {...}
+  if redis.call('EXISTS', events .. PARTIES) == 1 then
+    fields_of_event = with_names(is_small and ended or {}, before, stay_ids, ...)
+  end
   if kinds == '1' then
     count, number = end_one_by_one(ended)
   elseif is_small then
@@ -192,7 +215,7 @@ local function cut_off(kept, least, version, what, ...)
   if count == 0 and version == '' then return 0, 0 end
 
   local noted, meanwhile_left = published(version, known[1], meanwhile, stay)
-  local at = emit(what, 'count', count, ...):match('^%d+')
+  local at = emit(what, 'count', count, unpack(fields_of_event)):match('^%d+')
   local t = string.format('%.0f', math.max(now, tonumber(at), last + 1, (before or 0) + 1))
   if kinds ~= '1' then number = tell_of_cut_off(t, stay_ids) end
   write_index(now, fields, t, noted, meanwhile_left)

@@ -9,7 +9,7 @@ from typing import Any, Generic, ParamSpec
 
 from service.opaque_tokens import DIGEST
 from service.redis.client import RedisClient
-from service.redis.keys import ATTEMPTS, BEFORE, CLOCK_SKEW, HANDOFF, SESSION, bucket
+from service.redis.keys import ATTEMPTS, BEFORE, CLOCK_SKEW, HANDOFF, PARTIES, SESSION, bucket
 from service.redis.scripts import Constants, Declared, Source, texts
 from service.sessions import row_version
 from service.sessions.origin import RequestOrigin
@@ -26,6 +26,7 @@ CONSTANTS: Constants = {
     "HANDOFF": HANDOFF,
     "ATTEMPTS": ATTEMPTS,
     "BEFORE": BEFORE,
+    "PARTIES": PARTIES,
     "PROOF": PROOF,
     "CLOCK_SKEW": CLOCK_SKEW // timedelta(milliseconds=1),
     "SESSION_ID_BYTES": SESSION_ID,

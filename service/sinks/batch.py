@@ -69,6 +69,10 @@ class Batch(msgspec.Struct, frozen=True, dict=True):
         )
 
 
+def unsigned(digest: bytes) -> None:
+    """Sign nothing: of a sink that keeps no copy."""
+
+
 def line_of(event: AuditEvent) -> bytes:
     """Spell an event as a line of JSON: the same bytes each time."""
     return msgspec.json.encode(event.document())

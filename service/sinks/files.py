@@ -24,7 +24,7 @@ class FileSink:
     """Appends to a file that only its owner can read. `-` is standard output."""
 
     name = "file"
-    from_oldest = True
+    starts_behind = "0-0"
     at_once = 200
     retries = Retries(timedelta(seconds=1), timedelta(minutes=1))
 

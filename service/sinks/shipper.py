@@ -158,8 +158,8 @@ class Shipper:
         stream.progress, stream.held_at = progress, began
 
     async def _start(self, bucket: int) -> str:
-        if self._sink.from_oldest:
-            return "0-0"
+        if self._sink.starts_behind is not None:
+            return self._sink.starts_behind
         newest = await self._redis.execute("XREVRANGE", stream_of(bucket), "+", "-", "COUNT", 1)
         return newest[0][0].decode() if newest else "0-0"
 
@@ -185,7 +185,7 @@ class Shipper:
             stream.progress = None  # read anew: what was noted is not known
         except Exception as error:  # a defect must not end the sink
             log.error("sink", sink=self._sink.name, exc_info=error)
-            self._put_off(stream)
+            stream.put_off(self._sink.retries)
 
     async def _deliver(self, stream: Stream, events: list[AuditEvent]) -> bool:
         """Deliver a batch and note what has arrived. Return whether there is more to do now."""
@@ -233,17 +233,14 @@ class Shipper:
         """Put the stream off, or pass over an event that has failed too often."""
         sink = self._sink
         self._counts.failed(sink.name)
-        self._put_off(stream)
+        if failure.is_final:
+            stream.failures = 0  # it is not tried again: what follows waits a moment
+        stream.put_off(self._sink.retries)
         log.warning("sink failed", sink=sink.name, id=event.id, reason=str(failure))
-        if sink.retries.most is None or stream.failures < sink.retries.most:
+        most = sink.retries.most
+        if not failure.is_final and (most is None or stream.failures < most):
             return now
         stream.failures = 0
         self._counts.parked(sink.name)
         log.error("event parked; see events replay", sink=sink.name, id=event.id)
         return Progress(event.position.entry, now.number, now.digest, now.parked + 1)
-
-    def _put_off(self, stream: Stream) -> None:
-        retries = self._sink.retries
-        wait = min(retries.first * 2 ** min(stream.failures, 30), retries.longest).total_seconds()
-        stream.failures += 1
-        stream.not_before = time.monotonic() + wait * random.uniform(1, 1.5)  # noqa: S311  no secret

@@ -25,8 +25,9 @@ class Sink(Protocol):
     name: str
     """Letters, digits and `-`: a part of the names of keys."""
 
-    from_oldest: bool
-    """Whether a sink that is new begins with all that is kept, or with what comes."""
+    @property
+    def starts_behind(self) -> str | None:
+        """The entry of each stream behind which a sink that is new begins; `None`: the newest."""
 
     at_once: int
     """The most events of a batch."""
@@ -56,9 +57,10 @@ class Counts(Protocol):
 class SinkFailed(Exception):
     """The next event has not arrived. The message says why, without what an answer held.
 
-    `arrived`: how many had before it.
+    `arrived`: how many had before it. `is_final`: the next one is parked, however seldom it failed.
     """
 
-    def __init__(self, reason: str, arrived: int = 0) -> None:
+    def __init__(self, reason: str, arrived: int = 0, *, is_final: bool = False) -> None:
         super().__init__(reason)
         self.arrived = arrived
+        self.is_final = is_final

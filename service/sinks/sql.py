@@ -21,7 +21,7 @@ class SqlSink:
     """Inserts each batch in one transaction; what is there already stays as it is."""
 
     name = "sql"
-    from_oldest = True
+    starts_behind = "0-0"
     at_once = 200
     retries = Retries(timedelta(seconds=1), timedelta(minutes=1))
 

@@ -12,7 +12,7 @@ import msgspec
 
 from service.events.event import stream_of
 from service.redis.client import RedisClient
-from service.redis.keys import BUCKETS, PODS, SINK
+from service.redis.keys import BUCKETS, PODS, SINK, SINK_LEFT_LIFE
 from service.redis.scripts import Key, script
 
 LEASE = 30_000
@@ -148,6 +148,10 @@ class SinkState:
     async def rewind(self, bucket: int, cursor: str) -> None:
         """Have it go on behind the entry `cursor`, so that all after it comes again."""
         await _rewind(self._redis, state=self._key(bucket), cursor=cursor)
+
+    async def leave_behind(self, bucket: int) -> None:
+        """Have the state go in a while: the sink is gone, of which some have yet to hear."""
+        await self._redis.execute("PEXPIRE", self._key(bucket), SINK_LEFT_LIFE)
 
     @property
     def _pods(self) -> bytes:

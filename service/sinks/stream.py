@@ -1,8 +1,10 @@
 """A stream of events, as far as a process that brings events to a sink knows about it."""
 
 import asyncio
+import random
 import time
 
+from service.sinks.sink import Retries
 from service.sinks.state import LEASE, Progress
 
 SIGN_EVERY = 60.0
@@ -43,3 +45,9 @@ class Stream:
         self.progress = None
         self.waiting_since = None
         self.ask_at = ask_at
+
+    def put_off(self, retries: Retries) -> None:
+        """Begin nothing for a while, which is longer after each failure."""
+        wait = min(retries.first * 2 ** min(self.failures, 30), retries.longest).total_seconds()
+        self.failures += 1
+        self.not_before = time.monotonic() + wait * random.uniform(1, 1.5)  # noqa: S311  no secret

@@ -118,6 +118,17 @@ TABLE: dict[type[errors.ServiceError], Answer] = {
     errors.InsufficientScope: Answer(403, "insufficient_scope"),
     errors.UserNotFound: Answer(404, "user_not_found", "There is no such account."),
     errors.ApiKeyNotFound: Answer(404, "api_key_not_found", "There is no such API key."),
+    errors.RelyingPartyNotFound: Answer(
+        404, "relying_party_not_found", "There is no such relying party."
+    ),
+    errors.RelyingPartyExists: Answer(
+        409,
+        "relying_party_exists",
+        "This client is registered with other values: remove it first.",
+    ),
+    errors.TooManyRelyingParties: Answer(
+        409, "relying_party_limit", "As many relying parties are registered as there may be."
+    ),
     errors.MailOff: Answer(
         409,
         "mail_off",

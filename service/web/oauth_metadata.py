@@ -5,7 +5,11 @@ import msgspec
 
 
 class OAuthMetadata(msgspec.Struct, frozen=True, kw_only=True):
-    """The metadata of an authorization server (RFC 8414, section 2)."""
+    """The metadata of an authorization server (RFC 8414, section 2).
+
+    What says that relying parties are told of logouts is registered for this document, too (OpenID
+    Connect Back-Channel Logout 1.0, section 5.2).
+    """
 
     issuer: str
     jwks_uri: str
@@ -15,6 +19,8 @@ class OAuthMetadata(msgspec.Struct, frozen=True, kw_only=True):
     introspection_endpoint_auth_methods_supported: tuple[str, ...] = ("Bearer",)
     response_types_supported: tuple[str, ...] = ()
     grant_types_supported: tuple[str, ...] = ()
+    backchannel_logout_supported: bool = True
+    backchannel_logout_session_supported: bool = True
 
 
 def oauth_metadata(issuer: str, root: str) -> bytes:

@@ -8,7 +8,7 @@ from tools.testbed.redis_server import REPOSITORY
 
 from service.api_keys.keys import Scope
 
-_TYPE = re.compile(r"[a-z]+(?:FA|Key)?\.[a-z]+[A-Z]?[A-Za-z]*")
+_TYPE = re.compile(r"[a-z]+(?:FA|Key|Party)?\.[a-z]+[A-Z]?[A-Za-z]*")
 _NO_EVENTS = {*get_args(Scope), "redis.connecting", "redis.clusterMap"}
 """What is spelt like a type: scopes of API keys, and names of lines of the log."""
 
@@ -34,7 +34,7 @@ def test_the_page_lists_what_the_code_writes() -> None:
     listed = _listed()
     assert len(listed) > 25
     prefixes = {name.partition(".")[0] for name in listed}
-    assert {"user", "session", "sessions", "twoFA", "apiKey"} <= prefixes
+    assert {"user", "session", "sessions", "twoFA", "apiKey", "relyingParty"} <= prefixes
     assert set(_written(prefixes)) - _NO_EVENTS == listed
 
 

@@ -43,7 +43,7 @@ class ListSink:
     """A sink that keeps what arrives, and fails as a test wants it to."""
 
     name = "list"
-    from_oldest = True
+    starts_behind = "0-0"
     at_once = 10
     retries = Retries(timedelta(0), timedelta(0), 3)
 

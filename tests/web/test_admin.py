@@ -26,6 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::litestar.exceptions.LitestarDeprecationWarning"),
 ]
 WHY = {"reason": "ticket 4711"}
+PARTY = {"clientId": "shop", "backchannelLogoutUri": "https://shop.example/logout"}
 
 
 @pytest.fixture
@@ -60,6 +61,9 @@ CALLS = {
     "POST /admin/cutoff": "sessions.end",
     "GET /admin/events": "events.read",
     "GET /admin/guards": "events.read",
+    "POST /admin/relying-parties": "sessions.end",
+    "GET /admin/relying-parties": "events.read",
+    "DELETE /admin/relying-parties/{party}": "sessions.end",
 }
 
 
@@ -72,7 +76,7 @@ async def ask(client: httpx.AsyncClient, call: str, body: Any, **ids: str) -> ht
 async def test_each_call_asks_for_its_scope(app: AdminApp) -> None:
     """None is 401 and says so, a wrong one too; any other scope is 403 and names the right one."""
     user = "00" * 16
-    ids = {"user": user, "session": "00" * 12}
+    ids = {"user": user, "session": "00" * 12, "party": "shop"}
     others = {scope: (await new_key(*[s for s in SCOPES if s != scope]))[0] for scope in SCOPES}
     for call, scope in CALLS.items():
         nobody = await ask(app.client("admin"), call, WHY, **ids)
@@ -167,15 +171,16 @@ async def test_no_change_without_a_reason(app: AdminApp) -> None:
     key, _ = await new_key(*SCOPES)
     client = app.client("admin", key)
     changes = [call for call in CALLS if not call.startswith("GET")]
+    ids = {"user": "00" * 16, "session": "00" * 12, "party": "shop"}
     reasons: list[Any] = [None, "", " ", 7, "a\nb", "x" * 501]
     for reason in reasons:
         for call in changes:
-            body = {"confirm": "everybody"} | ({} if reason is None else {"reason": reason})
-            answer = await ask(client, call, body, user="00" * 16, session="00" * 12)
+            body = {"confirm": "everybody"} | PARTY | ({} if reason is None else {"reason": reason})
+            answer = await ask(client, call, body, **ids)
             assert (answer.status_code, error_of(answer)) == (400, "bad_request"), call
             assert answer.json()["error"]["details"][0]["field"] == "reason"
     for call in changes:
-        answer = await ask(client, call, [], user="00" * 16, session="00" * 12)
+        answer = await ask(client, call, [], **ids)
         assert (answer.status_code, error_of(answer)) == (400, "bad_request"), call
 
 
@@ -261,7 +266,9 @@ async def test_nothing_of_it_is_elsewhere(app: AdminApp) -> None:
     key, _ = await new_key(*SCOPES)
     for call in CALLS:
         for listener in (None, "public", "operations"):
-            answer = await ask(app.client(listener, key), call, WHY, user="0", session="0")
+            answer = await ask(
+                app.client(listener, key), call, WHY, user="0", session="0", party="0"
+            )
             assert answer.status_code == 404, call
     client = app.client("admin", key)
     for path in ("/auth/me", "/metrics", "/health/ready", "/.well-known/jwks.json", "/account"):
@@ -270,7 +277,9 @@ async def test_nothing_of_it_is_elsewhere(app: AdminApp) -> None:
     described = {
         f"{method.upper()} {path}" for path, calls in document["paths"].items() for method in calls
     }
-    ours = {call.partition("?")[0].format(user="{id}", session="{id}") for call in CALLS}
+    ours = {
+        call.partition("?")[0].format(user="{id}", session="{id}", party="{id}") for call in CALLS
+    }
     assert described - {"GET /schema", "GET /schema/openapi.json"} == ours
     for path, calls in document["paths"].items():
         for operation in calls.values():

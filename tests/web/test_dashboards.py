@@ -79,6 +79,8 @@ async def told(http: httpx.AsyncClient, person: Person) -> Labels:
     for family in text_string_to_metric_families(text):
         if family.type == "counter":  # none of it may have happened yet
             found[family.name + "_total"] |= set()
+        if family.type == "histogram":
+            found[family.name + "_count"] |= set()
         for sample in family.samples:
             found[sample.name] |= set(sample.labels)
     return found

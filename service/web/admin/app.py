@@ -5,7 +5,7 @@ from litestar.datastructures import State
 
 from service.web import openapi
 from service.web.addresses import TrustedProxies
-from service.web.admin import api_keys, sessions, users
+from service.web.admin import api_keys, relying_parties, sessions, users
 from service.web.admin.requests import AdminRequest, authenticate
 from service.web.authentication import answer_options_to_anybody
 from service.web.errors import HANDLERS
@@ -23,7 +23,7 @@ DOCUMENT = openapi.About(
 
 def create_admin_app(proxies: TrustedProxies, *, on_unix_socket: bool) -> Litestar:
     """Put the app together. API keys are managed `on_unix_socket` only."""
-    routes = [*users.ROUTES, *sessions.ROUTES, *description.ROUTES]
+    routes = [*users.ROUTES, *sessions.ROUTES, *relying_parties.ROUTES, *description.ROUTES]
     if on_unix_socket:
         routes += api_keys.ROUTES
     app = Litestar(

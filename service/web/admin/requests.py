@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 from litestar import Request
 
 from service.api_keys.keys import ApiKey, Scope
-from service.errors import InvalidField, UserNotFound
+from service.errors import InsufficientScope, InvalidField, UserNotFound
 from service.operators.operations import Operations
 from service.operators.request import ADMIN, OperatorRequest, reason
 from service.web.admin.services import admin_services_of
@@ -17,7 +17,7 @@ from service.web.errors import UnsupportedMediaType
 from service.web.json_body import is_json
 from service.web.requests import JsonRequest, headers_of, origin_of
 
-_SCOPE = "scope"
+_SCOPE, _MORE = "scope", "more"
 _USER_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 MOST = 1_000
@@ -55,9 +55,9 @@ class AdminRequest(JsonRequest):
         return OperatorRequest(f"{ADMIN}{self.key.id.hex()}", reason(text), origin_of(self))
 
 
-def needs(scope: Scope | None) -> dict[str, Any]:
-    """Make the `opt` of a route that asks for this scope. `None`: for any good key."""
-    return {_SCOPE: scope}
+def needs(scope: Scope | None, *more: Scope) -> dict[str, Any]:
+    """Make the `opt` of a route that asks for these scopes. `None`: for any good key."""
+    return {_SCOPE: scope, _MORE: more}
 
 
 async def authenticate(request: Request[Any, Any, Any]) -> None:
@@ -68,7 +68,10 @@ async def authenticate(request: Request[Any, Any, Any]) -> None:
     await refuse_too_large(request, headers)
     if handler.opt.get("public") is not True:
         keys = admin_services_of(request.app).keys
-        scope["auth"] = await demand_key(request, keys, handler.opt[_SCOPE])
+        key = scope["auth"] = await demand_key(request, keys, handler.opt[_SCOPE])
+        for needed in handler.opt[_MORE]:
+            if needed not in key.scopes:
+                raise InsufficientScope(needed)
     if handler.parsed_data_field and not is_json(headers.get(b"content-type")):
         raise UnsupportedMediaType
 
