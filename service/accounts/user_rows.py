@@ -68,7 +68,7 @@ _SHOWN = (
     users.c.awaits_verification,
 )
 ADD = insert(users)
-GET = select(*_SHOWN).where(users.c.id == bindparam("user_id"))
+SHOWN = select(*_SHOWN)
 FIND = select(*_SHOWN, users.c.password_scheme, users.c.password_hash, users.c.enrolment_id).where(
     users.c.email_key == bindparam("key")
 )
@@ -81,9 +81,7 @@ PAGE = (
     .order_by(users.c.id)
     .limit(bindparam("most"))
 )
-VERSIONS = select(users.c.id, users.c.version).where(
-    users.c.id.in_(bindparam("user_ids", expanding=True))
-)
+VERSIONS = select(users.c.id, users.c.version)
 IDS = select(users.c.email_key, users.c.id).where(
     users.c.email_key.in_(bindparam("keys", expanding=True))
 )
@@ -128,7 +126,7 @@ def credentials_of(row: Row[*tuple[Any, ...]]) -> Credentials:
 
 
 def user_of(row: Sequence[Any]) -> User:
-    """Read the account in a row that `GET`, `FIND` or `FIND_BY_ID` gave, by whatever driver."""
+    """Read the account in a row that `SHOWN`, `FIND` or `FIND_BY_ID` gave, by whatever driver."""
     (
         user_id,
         email,

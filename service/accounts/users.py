@@ -2,10 +2,9 @@
 
 import asyncio
 import secrets
-import time
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from time import monotonic
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,13 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.accounts.email_changes import refuse_former
 from service.accounts.emails import EmailAddress
 from service.accounts.passwords import PasswordHash
+from service.accounts.row_lookup import RowLookup
+from service.accounts.row_memory import RowMemory
 from service.accounts.user_rows import (
     ADD,
     FIND,
     FIND_BY_ID,
-    GET,
     IDS,
     REPLACE,
+    SHOWN,
     VERSIONS,
     Credentials,
     User,
@@ -34,46 +35,31 @@ from service.errors import EmailTaken, StoreUnavailable
 
 __all__ = ["MOST_USERS", "AccountState", "Credentials", "User", "Users"]
 
-_REMEMBERED = 10_000  # rows, about 1 kB each
-
-_GOOD_FOR = 2.0
-"""Seconds that a row in memory is good for since the user store last gave or confirmed it."""
-
 _CONFIRMED_EACH = 1.0
-"""Seconds between two confirmations of the rows that have been used since."""
+"""Seconds between two looks at the user store, and two confirmations of the rows that have been
+used since."""
 
 _HANGS_AFTER = 0.5
 """Seconds after which a confirmation without an answer means that the user store is away."""
-
-_CONFIRMED_AT_ONCE = 250
-
-
-class _Remembered:
-    """A row in memory, until when it is good, and whether it was used since it was confirmed."""
-
-    __slots__ = ("good_until", "used", "user")
-
-    def __init__(self, user: User, good_until: float) -> None:
-        self.user = user
-        self.good_until = good_until
-        self.used = False
 
 
 class Users:
     """Reads and writes the accounts in the database behind `engine`.
 
-    Rows are kept in memory: asking SQL costs more CPU than all the rest of GET /auth/me. Each is
-    good for one version of the row, of which Redis tells whether it is current; and only while the
-    user store confirms it, so that nobody goes on with rows that a restored store does not have.
-    While the store is away, rows in memory are good as they are.
+    Rows are kept in memory: asking SQL costs as much as a third of GET /auth/me, and the user store
+    is one for all pods. `row_memory.py` tells until when each is good.
     """
 
     def __init__(self, engine: AsyncEngine, reader: Reader | None = None) -> None:
         self._engine = engine
         self._reader = reader or open_reader(engine)
-        self._get = self._reader.spell(GET)
-        self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()  # the latest used last
-        self._away = False
+        self._shown = self._reader.rows(SHOWN)
+        self._versions = self._reader.rows(VERSIONS)
+        self._lookup = RowLookup(self._read)
+        self._memory = RowMemory()
+        self._store: object = None
+        self.doubt = self._memory.doubt
+        """Ask the user store for each row again: Redis may have gone back."""
 
     async def add(
         self,
@@ -99,6 +85,7 @@ class Users:
             awaits_verification=waits,
         )
         row = new_row(user.id, email, password, created_at, user.locale, awaits_verification=waits)
+        asked = monotonic()
         try:
             with store_errors():
                 async with self._engine.begin() as connection:
@@ -109,7 +96,7 @@ class Users:
             if await self.find_by_email(email.key) is None:
                 raise
             raise EmailTaken from None
-        self._remember(user, time.monotonic())
+        self._memory.keep(user, asked)
         return user
 
     async def add_all(
@@ -174,59 +161,66 @@ class Users:
 
         Without a `version`, as while the row changes, the user store is always asked.
         """
-        known = self._remembered.get(user_id)
-        if (
-            known is not None
-            and known.user.version == version
-            and (self._away or time.monotonic() < known.good_until)
-        ):
-            known.used = True
-            self._remembered.move_to_end(user_id)
-            return known.user
-        with store_errors():
-            asked = time.monotonic()
-            row = await self._reader.one(self._get, user_id)
-        if row is None:
-            self._remembered.pop(user_id, None)
-            return None
-        user = user_of(row)
-        self._remember(user, asked)
-        return user
+        if version is not None:
+            known = self._memory.find(user_id, version)
+            if known is not None:
+                return known
+        return await self._lookup.find(user_id)
 
     async def keep_confirmed(self) -> None:
         """Confirm the rows in memory that are used, again and again, until it is cancelled."""
         while True:
             await asyncio.sleep(_CONFIRMED_EACH)
+            if not self._memory.was_asked and not self._memory.is_away:
+                continue
             hanging = asyncio.get_running_loop().call_later(_HANGS_AFTER, self._lose)
             try:
+                await self.look()
+                hanging.cancel()
+                self._memory.is_away = False
                 await self.confirm()
-                self._away = False
+                self._memory.sweep()
             except StoreUnavailable:
-                self._away = True
+                self._memory.is_away = True
             finally:
                 hanging.cancel()
 
+    async def look(self) -> None:
+        """See whether the user store is the one that it was; doubt what another has told."""
+        asked = monotonic()
+        with store_errors():
+            store = await self._reader.store()
+        if self._store not in (store, None):
+            self._memory.doubt()
+        self._store = store
+        self._memory.see_store(asked)
+
     async def confirm(self) -> None:
         """Ask for the versions of the rows used since the last time; forget those that differ."""
-        used = [user_id for user_id, known in self._remembered.items() if known.used]
-        for start in range(0, len(used), _CONFIRMED_AT_ONCE):
-            user_ids = used[start : start + _CONFIRMED_AT_ONCE]
-            asked = time.monotonic()
+        used = self._memory.take_used()
+        for start in range(0, len(used), MOST_USERS):
+            user_ids = used[start : start + MOST_USERS]
+            asked = monotonic()
             with store_errors():
-                async with self._engine.connect() as connection:
-                    rows = (await connection.execute(VERSIONS, {"user_ids": user_ids})).all()
-            versions = {row.id: row.version for row in rows}
+                versions = dict[bytes, int](await self._versions(user_ids))
             for user_id in user_ids:
-                known = self._remembered.get(user_id)
-                if known is None or known.good_until > asked + _GOOD_FOR:
-                    continue  # read anew meanwhile
-                if versions.get(user_id) == known.user.version:
-                    known.used, known.good_until = False, asked + _GOOD_FOR
-                else:
-                    del self._remembered[user_id]
+                self._memory.confirm(user_id, versions.get(user_id), asked)
+
+    async def _read(self, user_ids: Sequence[bytes]) -> Mapping[bytes, User]:
+        """Read rows, and keep them in memory."""
+        asked = monotonic()
+        with store_errors():
+            rows = await self._shown(user_ids)
+        found = {user.id: user for user in map(user_of, rows)}
+        for user_id in user_ids:
+            if user_id in found:
+                self._memory.keep(found[user_id], asked)
+            else:
+                self._memory.forget(user_id)
+        return found
 
     def _lose(self) -> None:
-        self._away = True
+        self._memory.is_away = True
 
     async def replace_password_hash(
         self, user_id: bytes, old: PasswordHash, new: PasswordHash
@@ -242,9 +236,3 @@ class Users:
         with store_errors():
             async with self._engine.begin() as connection:
                 return (await connection.execute(REPLACE, change)).rowcount == 1
-
-    def _remember(self, user: User, read_at: float) -> None:
-        self._remembered[user.id] = _Remembered(user, read_at + _GOOD_FOR)
-        self._remembered.move_to_end(user.id)
-        if len(self._remembered) > _REMEMBERED:
-            self._remembered.popitem(last=False)

@@ -162,6 +162,7 @@ def create_shared(
 ) -> Shared:
     """Make what use cases stand on. It follows `keys` when these change. `clock`: that of codes."""
     users = users or Users(engine)
+    redis.on_connected.append(users.doubt)
     rate_limits = create_rate_limits(settings, redis, keys.now)
     access_tokens = create_access_tokens(settings, keys.now)
     refresh_tokens = create_refresh_tokens(keys.now)

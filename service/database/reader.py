@@ -6,7 +6,7 @@ of its own: each turn of a thread costs more than the read, so all of it is done
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,21 +36,28 @@ class AccountState(msgspec.Struct, frozen=True):
     sessions_from: int
 
 
+_decode = msgspec.json.Decoder(list[list[Any]]).decode
+
 _ENDING = 1.0
 """Seconds that the end of the thread of a connection to SQLite is waited for."""
+
+
+Rows = Callable[[Sequence[bytes]], Awaitable[Sequence[tuple[Any, ...]]]]
+"""Reads the rows of `MOST_USERS` users at the most, by their ids, in any order. Booleans may be
+integers."""
 
 
 class Reader(Protocol):
     """Reads from the database behind an engine, and is closed with it.
 
-    Any method may raise what `store_errors` makes `StoreUnavailable` of.
+    Any method may raise what `store_errors` makes `StoreUnavailable` of, as may what it returns.
     """
 
-    def spell(self, statement: Select[Any]) -> str:
-        """Spell a statement with one parameter as text, for `one`."""
+    def rows(self, columns: Select[Any]) -> Rows:
+        """Make what reads these columns of `users`, the first of which is the id."""
 
-    async def one(self, text: str, value: bytes) -> Sequence[Any] | None:
-        """Read the first row, as the driver gives it: booleans may be integers."""
+    async def store(self) -> object:
+        """Say which store answers: it is another than before once it was restored or replaced."""
 
     async def states(self, user_ids: Sequence[bytes]) -> Mapping[bytes, AccountState]:
         """Read the states of accounts, by user id; of those who are not there it has none.
@@ -65,31 +72,42 @@ def open_reader(engine: AsyncEngine) -> Reader:
 
 
 class _PostgresReader:
+    _THESE = " WHERE users.id = ANY($1::bytea[])"
     _STATES = (
         "SELECT id, two_fa_enabled, disabled_at IS NOT NULL, sessions_from FROM users"
         " WHERE id = ANY($1::bytea[])"
+    )
+    # Of the server, of the table, and of its file, which a dump makes anew, or `TRUNCATE`.
+    _STORE = (
+        "SELECT pg_postmaster_start_time(), 'users'::regclass::oid, pg_relation_filenode('users')"
     )
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    def spell(self, statement: Select[Any]) -> str:
-        return str(statement.compile(dialect=self._engine.dialect))
+    def rows(self, columns: Select[Any]) -> Rows:
+        text = str(columns.compile(dialect=self._engine.dialect)) + self._THESE
 
-    async def one(self, text: str, value: bytes) -> Sequence[Any] | None:
-        rows = await self._rows(text, value)
-        return tuple(rows[0]) if rows else None
+        async def read(user_ids: Sequence[bytes]) -> Sequence[tuple[Any, ...]]:
+            found: Sequence[tuple[Any, ...]] = await self._fetch(text, user_ids)
+            return found
+
+        return read
 
     async def states(self, user_ids: Sequence[bytes]) -> Mapping[bytes, AccountState]:
-        rows = await self._rows(self._STATES, user_ids)
+        rows = await self._fetch(self._STATES, user_ids)
         return {user_id: AccountState(*state) for user_id, *state in rows}
 
-    async def _rows(self, text: str, value: Any) -> Any:
+    async def store(self) -> object:
+        [row] = await self._fetch(self._STORE)
+        return tuple(row)
+
+    async def _fetch(self, text: str, *values: Any) -> Any:
         async with self._engine.connect() as connection:
             raw = (await connection.get_raw_connection()).driver_connection
             assert raw is not None  # noqa: S101  it has just been checked out
             try:
-                return await raw.fetch(text, value)  # the driver prepares it once a connection
+                return await raw.fetch(text, *values)  # the driver prepares it once a connection
             except (asyncio.CancelledError, asyncpg.InternalClientError):
                 raw.terminate()  # as SQLAlchemy does: whoever has it next must not wait for this
                 raise
@@ -102,12 +120,24 @@ async def _stopped(connection: aiosqlite.Connection) -> None:
                 await stopped
 
 
+def _sizes(text: str) -> dict[int, str]:
+    """Spell a statement about some users for powers of two of them: few statements are prepared,
+    and each is used often."""
+    powers = (1 << power for power in range(MOST_USERS.bit_length()))
+    return {size: text + f" WHERE users.id IN ({','.join('?' * size)})" for size in powers}
+
+
+def _padded(user_ids: Sequence[bytes]) -> Sequence[bytes]:
+    size = 1 << (len(user_ids) - 1).bit_length()
+    return [*user_ids, *[user_ids[-1]] * (size - len(user_ids))]
+
+
 class _SqliteReader:
     """Reads one row for all users: the thread releases the GIL for each row that it fetches."""
 
-    _STATES = (
+    _STATES = _sizes(
         "SELECT group_concat((two_fa_enabled != 0) || (disabled_at IS NOT NULL) || hex(id) || '/'"
-        " || sessions_from, ',') FROM users WHERE id IN ({})"
+        " || sessions_from, ',') FROM users"
     )
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -116,26 +146,33 @@ class _SqliteReader:
         self._connection: aiosqlite.Connection | None = None
         self._identity: FileIdentity | None = None
         self._opening = asyncio.Lock()
-        # By the next power of two: few statements are prepared, and each is used often.
-        self._states = {
-            size: self._STATES.format(",".join("?" * size))
-            for size in (1 << power for power in range(MOST_USERS.bit_length()))
-        }
         event.listen(engine.sync_engine, "engine_disposed", self._dispose)
 
-    def spell(self, statement: Select[Any]) -> str:
-        return str(statement.compile(dialect=self._engine.dialect))
+    def rows(self, columns: Select[Any]) -> Rows:
+        user_id, *others = columns.selected_columns.keys()
+        fields = ", ".join((f"hex({user_id})", *others))
+        texts = {
+            size: f"SELECT json_group_array(json_array({fields})) FROM ({text})"  # noqa: S608  columns
+            for size, text in _sizes(str(columns.compile(dialect=self._engine.dialect))).items()
+        }
 
-    async def one(self, text: str, value: bytes) -> Sequence[Any] | None:
-        rows = await self._rows(text, (value,))
-        return rows[0] if rows else None
+        async def read(user_ids: Sequence[bytes]) -> Sequence[tuple[Any, ...]]:
+            if not user_ids:
+                return []
+            padded = _padded(user_ids)
+            [[found]] = await self._fetch(texts[len(padded)], padded)
+            return [(bytes.fromhex(user_id), *row) for user_id, *row in _decode(found)]
+
+        return read
+
+    async def store(self) -> object:
+        return identity_of(self._file)
 
     async def states(self, user_ids: Sequence[bytes]) -> Mapping[bytes, AccountState]:
         if not user_ids:
             return {}
-        size = 1 << (len(user_ids) - 1).bit_length()
-        padded = [*user_ids, *[user_ids[-1]] * (size - len(user_ids))]
-        [[found]] = await self._rows(self._states[size], padded)
+        padded = _padded(user_ids)
+        [[found]] = await self._fetch(self._STATES[len(padded)], padded)
         states = {}
         for told in found.split(",") if found else ():
             user_id, _, sessions_from = told[2:].partition("/")
@@ -144,7 +181,7 @@ class _SqliteReader:
             )
         return states
 
-    async def _rows(self, text: str, values: Sequence[bytes]) -> Any:
+    async def _fetch(self, text: str, values: Sequence[bytes]) -> Any:
         # As for connections of the pool: a file that was replaced must not be read on.
         connection = self._connection
         if connection is None or self._identity != identity_of(self._file):

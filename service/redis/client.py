@@ -7,11 +7,12 @@ on; where a reply is lost, the caller learns that nothing is known.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
 from redis import exceptions
+from redis.asyncio.connection import AbstractConnection
 
 from service.errors import SettingsError
 from service.redis import preamble
@@ -61,12 +62,20 @@ class RedisClient:
         in_cluster = parsed.topology == "cluster"
         self.fence = fence or Fence()
         """Which buckets are not served, and what has been answered for in each."""
+        self.on_connected: list[Callable[[], None]] = []
+        """Called before a new connection is used, to whatever server."""
+
+        async def admit(connection: AbstractConnection) -> None:
+            await check_connection(connection)
+            for tell in self.on_connected:
+                tell()
+
         servers = Servers(
             parsed,
             self._timing,
             min_replicas,
             issuer,
-            check_connection,
+            admit,
             self.fence,
             check_buckets,
         )

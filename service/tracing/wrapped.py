@@ -9,11 +9,11 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 from opentelemetry.trace import Span, SpanKind
-from sqlalchemy import event
+from sqlalchemy import Select, event
 from sqlalchemy.engine import Connection, ExceptionContext, ExecutionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.database.reader import AccountState, Reader
+from service.database.reader import AccountState, Reader, Rows
 from service.redis import scripts
 from service.redis.client import RedisClient
 from service.redis.connection import Argument
@@ -73,14 +73,19 @@ class TracedReader:
         self._reader = reader
         self._telemetry = telemetry
         self._attributes = {"db.system.name": system, "db.operation.name": "SELECT"}
-        self.spell = reader.spell
+        self.store = reader.store
 
-    async def one(self, text: str, value: bytes) -> Sequence[Any] | None:
-        """Read the first row."""
-        if not is_recording():
-            return await self._reader.one(text, value)
-        with self._telemetry.inside("SELECT", SpanKind.CLIENT, self._attributes):
-            return await self._reader.one(text, value)
+    def rows(self, columns: Select[Any]) -> Rows:
+        """Make what reads these columns of users."""
+        read = self._reader.rows(columns)
+
+        async def traced(user_ids: Sequence[bytes]) -> Sequence[tuple[Any, ...]]:
+            if not is_recording():
+                return await read(user_ids)
+            with self._telemetry.inside("SELECT users", SpanKind.CLIENT, self._attributes):
+                return await read(user_ids)
+
+        return traced
 
     async def states(self, user_ids: Sequence[bytes]) -> Mapping[bytes, AccountState]:
         """Read the states of accounts."""

@@ -2,25 +2,29 @@
 
 import asyncio
 import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.accounts import users as module
+from service.accounts import row_memory, users as user_store_module
 from service.accounts.emails import lookup_key, normalize
 from service.accounts.passwords import PasswordHash
 from service.accounts.user_rows import Credentials, User
 from service.accounts.users import AccountState, Users
 from service.clock import moment
 from service.database import sqlite, tables
-from service.database.reader import open_reader
+from service.database.reader import Rows, open_reader
 from service.errors import EmailTaken, StoreUnavailable
-from tests.support.user_stores import UserStore
+from tests.support.user_stores import SqliteStore, UserStore
 
 ADA = normalize("Ada@Example.com")
 HASH = PasswordHash(1, "$2b$04$first")
@@ -145,27 +149,141 @@ async def test_a_hash_is_replaced_once(users: Users, engine: AsyncEngine) -> Non
     assert not await users.replace_password_hash(secrets.token_bytes(16), HASH, newer[0])
 
 
-async def test_a_user_is_read_once(
-    users: Users, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def later(seconds: float) -> Iterator[None]:
+    """Let so many seconds have passed for the rows in memory, while this lasts."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (row_memory, user_store_module):
+            patch.setattr(module, "monotonic", lambda: time.monotonic() + seconds)
+        yield
+
+
+Asked = list[tuple[str, tuple[bytes, ...]]]
+
+
+@pytest.fixture
+def asked(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """What readers of the user store ask from now on: the last column, and whose rows."""
+    asked: Asked = []
+    reader: Any = type(open_reader(engine))
+    rows, store = reader.rows, reader.store
+
+    def counting(self: Any, columns: Select[Any]) -> Rows:
+        read, what = rows(self, columns), columns.selected_columns.keys()[-1]
+
+        async def counted(user_ids: Sequence[bytes]) -> Sequence[tuple[Any, ...]]:
+            asked.append((what, tuple(user_ids)))
+            return await read(user_ids)
+
+        return counted
+
+    async def counted_store(self: Any) -> object:
+        asked.append(("store", ()))
+        return await store(self)
+
+    monkeypatch.setattr(reader, "rows", counting)
+    monkeypatch.setattr(reader, "store", counted_store)
+    return asked
+
+
+async def test_a_user_is_read_once(users: Users, engine: AsyncEngine, asked: Asked) -> None:
     """Proves that who I am is answered from memory, and the unknown is always asked for."""
     added = await users.add(ADA, HASH, NOW)
-    asked: list[bytes] = []
-    reader: Any = type(open_reader(engine))
-    one = reader.one
-
-    async def counted(self: Any, text: str, value: bytes) -> Any:
-        asked.append(value)
-        return await one(self, text, value)
-
-    monkeypatch.setattr(reader, "one", counted)
     other_process = Users(engine)
+    users = Users(engine)
     for store in (users, other_process, other_process):
         assert await store.get(added.id, 0) == added
-    assert len(asked) == 1
+    assert len(asked) == 2
     for _ in range(2):
         assert await users.get(b"\x00" * 16, 0) is None
-    assert len(asked) == 3
+    assert len(asked) == 4
+    for _ in range(2):
+        assert await users.get(added.id, None) == added, "while the row changes"
+    assert len(asked) == 6
+
+
+async def test_many_people_are_few_statements(
+    users: Users, engine: AsyncEngine, asked: Asked
+) -> None:
+    """Proves that people whom a process has not seen are read many at once, and then, while the
+    user store stays what it was, confirmed so: SQL gets less than a hundredth of the calls."""
+    ids = await users.add_all([normalize(f"{n}@example.com") for n in range(2000)], HASH, NOW)
+    process = Users(engine)
+    await process.look()
+    asked.clear()
+    turns = iter(ids)
+
+    async def lane() -> None:
+        for user_id in turns:
+            found = await process.get(user_id, 0)
+            assert found is not None
+            assert found.id == user_id
+
+    await asyncio.gather(*(lane() for _ in range(200)))
+    assert sorted(user_id for _, of in asked for user_id in of) == sorted(ids), "once each"
+    assert len(asked) <= 2 + len(ids) / 100
+    asked.clear()
+    for minute in range(1, 4):
+        with later(60 * minute):
+            await process.look()
+            for user_id in ids:
+                assert await process.get(user_id, 0) is not None
+            await process.confirm()
+    statements = [what for what, _ in asked]
+    assert set(statements) == {"store", "version"}
+    assert len(statements) < 3 * len(ids) / 100
+
+
+async def test_a_store_that_was_restored_is_noticed(
+    users: Users, user_store: UserStore, engine: AsyncEngine
+) -> None:
+    """Proves that rows of before are not gone by once it is seen to be another, and that of one
+    whose rows were put back one by one each is, once it was used."""
+    added = await users.add(ADA, HASH, NOW)
+    await users.look()
+    user_store.ask("UPDATE users SET email = 'eve@example.com', version = 5")
+    assert await users.get(added.id, 0) == added, "as Redis says that 0 is current"
+    await users.look()
+    assert await users.get(added.id, 0) == added
+    with later(1.5):
+        assert await users.get(added.id, 0) == added
+        await users.confirm()
+    found = await users.get(added.id, 0)
+    assert found is not None
+    assert found.email == "eve@example.com"
+    await users.look()
+    assert await users.get(added.id, 5) == found
+    user_store.ask("UPDATE users SET email = 'mallory@example.com'")
+    await users.look()
+    assert await users.get(added.id, 5) == found
+    restore(user_store)
+    await users.look()
+    found = await users.get(added.id, 5)
+    assert found is not None
+    assert found.email == "mallory@example.com"
+
+
+async def test_a_new_connection_to_redis_is_a_doubt(users: Users, user_store: UserStore) -> None:
+    """Proves that, once Redis may have gone back to an older version, no row in memory is good."""
+    added = await users.add(ADA, HASH, NOW)
+    user_store.ask("UPDATE users SET email = 'eve@example.com'")
+    assert await users.get(added.id, 0) == added
+    users.doubt()
+    found = await users.get(added.id, 0)
+    assert found is not None
+    assert found.email == "eve@example.com"
+
+
+def restore(store: UserStore) -> None:
+    """Put its rows into a file of their own, as `pg_restore` or a copied file does."""
+    if not isinstance(store, SqliteStore):
+        store.ask("VACUUM FULL users")
+        return
+    file = Path(store.url.removeprefix("sqlite:///"))
+    dump = file.with_name("dump")
+    store.ask(f"VACUUM INTO '{dump}'")
+    store.lose()
+    dump.rename(file)
 
 
 async def test_what_a_row_tells_besides(users: Users, user_store: UserStore) -> None:
@@ -192,13 +310,14 @@ async def test_what_a_row_tells_besides(users: Users, user_store: UserStore) -> 
 
 async def test_memory_is_bounded(users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
     """Proves that the users kept in memory are so many, the latest used."""
-    monkeypatch.setattr(module, "_REMEMBERED", 2)
+    monkeypatch.setattr(row_memory, "_LATEST", 2)
     ids = [(await users.add(normalize(f"{n}@x.de"), HASH, NOW)).id for n in range(2)]
     await users.get(ids[0], 0)
     await users.add(normalize("2@x.de"), HASH, NOW + timedelta(days=1))
-    assert ids[0] in users._remembered
-    assert ids[1] not in users._remembered
-    assert len(users._remembered) == 2
+    latest = users._memory._latest
+    assert ids[0] in latest
+    assert ids[1] not in latest
+    assert len(latest) == 2
 
 
 async def test_a_store_that_is_gone_is_unavailable(users: Users, user_store: UserStore) -> None:

@@ -3,13 +3,14 @@
 import asyncio
 import secrets
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import bindparam, select
+from sqlalchemy import literal_column, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 from tools.testbed.postgresql import PostgresServer
@@ -22,7 +23,9 @@ from service.database.tables import users
 from service.errors import StoreUnavailable
 from tests.support.user_stores import PATIENCE, SqliteStore, UserStore, postgres_store
 
-EMAIL = select(users.c.email, users.c.two_fa_enabled).where(users.c.id == bindparam("user_id"))
+EMAIL = select(users.c.id, users.c.email, users.c.two_fa_enabled)
+FAILING = select(users.c.id, literal_column("1 / (length(id) - 16)").label("failing"))
+MISSPELT = select(users.c.id, literal_column("nothing"))
 
 
 @pytest.fixture
@@ -40,6 +43,10 @@ def add(
         *(user_id, user_id.hex(), second_factor, disabled_at, sessions_from),
     )
     return user_id
+
+
+def _plain(rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in rows]
 
 
 async def read(reader: Reader, *user_ids: bytes) -> dict[bytes, bool]:
@@ -81,16 +88,16 @@ async def test_each_state_is_its_own(user_store: UserStore, reader: Reader) -> N
 async def test_what_another_has_committed_is_read(user_store: UserStore, reader: Reader) -> None:
     """At once: nothing is answered by what was read before."""
     user_id = add(user_store, second_factor=False)
-    text = reader.spell(EMAIL)
+    emails = reader.rows(EMAIL)
     for _ in range(2):
         assert await read(reader, user_id) == {user_id: False}
-        assert await reader.one(text, user_id) == ("Ada", False)
+        assert _plain(await emails([user_id])) == [(user_id, "Ada", False)]
     user_store.ask("UPDATE users SET two_fa_enabled = $1, email = 'Eve'", True)
     assert await read(reader, user_id) == {user_id: True}
-    assert await reader.one(text, user_id) == ("Eve", True)
+    assert _plain(await emails([user_id])) == [(user_id, "Eve", True)]
     user_store.ask("DELETE FROM users")
     assert await read(reader, user_id) == {}
-    assert await reader.one(text, user_id) is None
+    assert _plain(await emails([user_id])) == []
 
 
 async def test_many_reads_at_once(user_store: UserStore, engine: AsyncEngine) -> None:
@@ -199,7 +206,7 @@ async def test_a_close_after_an_error(postgres: PostgresServer) -> None:
         looks = await asyncpg.connect(store.url)
         for _ in range(3):
             with pytest.raises(StoreUnavailable), store_errors():
-                await reader.one("SELECT 1 / (octet_length($1::bytea) - 16)", user_id)
+                await reader.rows(FAILING)([user_id])
             assert await read(reader, user_id) == {user_id: True}
         assert len(await looks.fetch(_OTHERS)) == 1
         await looks.execute("SELECT pg_terminate_backend(pid) FROM (" + _OTHERS + ") AS others")
@@ -208,7 +215,7 @@ async def test_a_close_after_an_error(postgres: PostgresServer) -> None:
             await read(reader, user_id)
         assert await read(reader, user_id) == {user_id: True}
         with pytest.raises(StoreUnavailable), store_errors():
-            await reader.one("SELECT 1 / (octet_length($1::bytea) - 16)", user_id)
+            await reader.rows(FAILING)([user_id])
         await engine.dispose()
         await eventually(lambda: others_than(looks))
         await looks.close()
@@ -269,7 +276,7 @@ async def test_a_read_of_a_file_that_is_cancelled(tmp_path: Path) -> None:
         assert await read(reader, other) == {other: True}
         if turns % 10 == 0:
             with pytest.raises(StoreUnavailable), store_errors():
-                await reader.one("SELECT nothing FROM nowhere WHERE 1 = ?", one)
+                await reader.rows(MISSPELT)([one])
     await engine.dispose()
 
 

@@ -124,3 +124,14 @@ def test_a_url_that_cannot_be_read_stops_the_start(url: str) -> None:
     with pytest.raises(StartupError, match="SERVICE_REDIS_URL") as stopped:
         RedisClient(Secret(url))
     assert url not in str(stopped.value)
+
+
+async def test_who_follows_connections_is_told_of_each(redis_client: RedisClient) -> None:
+    """Before a command is answered on it."""
+    told: list[str] = []
+    redis_client.on_connected.append(lambda: told.append("connected"))
+    for number in range(1, 4):
+        for _ in range(2):
+            await redis_client.execute("PING")
+            assert len(told) == number
+        await redis_client.leave("for another")

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tools.testbed.parts import CLIENT
 from tools.testbed.service_process import PASSWORD
@@ -23,7 +24,7 @@ from service.accounts.users import Users
 from service.clock import system_clock
 from service.composition.people import create_services
 from service.composition.shared import create_shared
-from service.database.reader import AccountState, Reader, open_reader
+from service.database.reader import AccountState, Reader, Rows, open_reader
 from service.errors import AlreadyEnabled
 from service.keyring.keys import KeysInUse
 from service.keyring.kms.local import LocalKeyFile
@@ -124,13 +125,18 @@ class FusedReader:
     def __init__(self, reader: Reader, fuse: Fuse) -> None:
         self._reader = reader
         self._fuse = fuse
-        self.spell = reader.spell
+        self.store = reader.store
 
-    async def one(self, text: str, value: bytes) -> Sequence[Any] | None:
-        await self._fuse.burn()
-        row = await self._reader.one(text, value)
-        await self._fuse.burn()
-        return row
+    def rows(self, columns: Select[Any]) -> Rows:
+        read = self._reader.rows(columns)
+
+        async def fused(user_ids: Sequence[bytes]) -> Sequence[tuple[Any, ...]]:
+            await self._fuse.burn()
+            rows = await read(user_ids)
+            await self._fuse.burn()
+            return rows
+
+        return fused
 
     async def states(self, user_ids: Sequence[bytes]) -> Mapping[bytes, AccountState]:
         await self._fuse.burn()
@@ -271,8 +277,7 @@ async def running(
         links.append(FusedLink(url, fuse))
         engine: Any = FusedEngine(engines[-1], fuse)
         passwords = Passwords(pool, keys.now.peppers, 4)
-        users = Users(engine)
-        users._reader = FusedReader(open_reader(engines[-1]), fuse)
+        users = Users(engine, FusedReader(open_reader(engines[-1]), fuse))
         # The watch is for codes. Who signs tokens must not be a minute off Redis' time.
         shared = create_shared(
             settings, links[-1], engine, keys, passwords, PasswordPolicy(), users, clock=watch

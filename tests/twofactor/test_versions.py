@@ -125,3 +125,17 @@ async def test_the_cap_on_sessions_stays(pods: Pods, keys: RedisServer) -> None:
         await here.answer(await here.challenge(ann), pods.code(ann))
         assert client.hlen(index) == 51
         assert client.hexists(index, "v")
+
+
+@pytest.mark.one_server("whatever the connection leads to")
+async def test_redis_that_went_back_is_not_believed(pods: Pods, keys: RedisServer) -> None:
+    """A pod with an old row in memory, for which a restored Redis says that it is current, asks the
+    user store: it has connected anew since it read the row."""
+    ann = await pods.sign_up()
+    first, second = pods
+    await first.begin(ann)
+    await first.verify(ann, pods.code(ann))
+    with keys.client() as client:
+        client.hdel(bucket(ann.id).index + ann.id, "v")
+    await second.services.sessions._redis.leave("restored")
+    assert await second.shows(ann) == pods.truth(ann) == (True, 10)

@@ -56,6 +56,13 @@ async def _me(seeder: Seeder, connections: int, count: int) -> list[Lane]:
     return [Lane([get("/auth/me", session)], count) for session in sessions]
 
 
+async def _me_first(seeder: Seeder, connections: int, count: int) -> list[Lane]:
+    """Have as many people as requests ask, one after the other: the process knows none of them."""
+    sessions = await seeder.open(await seeder.new_accounts(connections * count))
+    requests = [get("/auth/me", session) for session in sessions]
+    return [Lane(requests[i::connections], count) for i in range(connections)]
+
+
 async def _refresh(seeder: Seeder, connections: int, count: int) -> list[Lane]:
     """Exchange a session's token on each connection for its successor, over and over.
 
@@ -121,6 +128,7 @@ CALLS = (
     Call("evalsha", "empty POST with a bare EVALSHA", 204, _on_floor("/evalsha"), on_floor=True),
     Call("logout", "POST /auth/logout", 204, _logout),
     Call("me", "GET /auth/me", 200, _me),
+    Call("me_first", "GET /auth/me of people it has not seen", 200, _me_first),
     Call("refresh", "POST /auth/refresh", 200, _refresh),
     Call("enable", "POST /auth/2fa/enable", 200, _enable),
     Call("introspect", "POST /oauth/introspect", 200, _introspect),

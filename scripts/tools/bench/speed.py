@@ -25,6 +25,7 @@ _COUNTS = (1, 8, 32, 64)
 _LIMITS: dict[str, dict[str, float]] = {
     "logout": {"× floor": 3, "redis_cpu": 20, "round_trips": 1},
     "me": {"× floor": 2},
+    "me_first": {"× floor": 2.5},
     "refresh": {"× floor": 5},
     "enable": {"× floor": 5},
     "introspect": {"× floor": 2},

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Update
 
-from service.accounts import account_changes, users as accounts
+from service.accounts import account_changes, row_memory, users as accounts
+from service.accounts.row_memory import RowMemory
 from service.database.tables import users
 from service.errors import StoreUnavailable
 from service.line_writer import Writer
@@ -63,11 +64,13 @@ def _wait_for_the_log() -> None:
 def _remember_rows() -> None:
     """Never ask the user store whether a row in memory still is what it has."""
 
-    async def never_confirm(_: accounts.Users) -> None:
+    async def never(_: accounts.Users) -> None:
         pass
 
-    accounts._GOOD_FOR = inf
-    accounts.Users.confirm = never_confirm  # type: ignore[assignment,method-assign]
+    row_memory._GOOD_FOR = inf
+    RowMemory.doubt = lambda _: None  # type: ignore[assignment,method-assign]
+    accounts.Users.look = never  # type: ignore[assignment,method-assign]
+    accounts.Users.confirm = never  # type: ignore[assignment,method-assign]
 
 
 def _take_any_clock() -> None:
