@@ -5,8 +5,9 @@ from typing import Any
 
 from tools.chaos.checker import check
 from tools.chaos.evidence import Terms
-from tools.chaos.history import Fault, History, Operation
+from tools.chaos.history import Fault, History, Operation, Redone
 from tools.chaos.restores import KIND as RESTORED
+from tools.chaos.rollbacks import RESTORE
 
 GRACE = 3.0
 ACCESS_LIFE = 900
@@ -56,6 +57,15 @@ class Story:
     def restored(self, at: float, until: float) -> "Story":
         """The user store is copied at `at`, and put back to that at `until`."""
         return self.fault(at, until, RESTORED)
+
+    def back(self, at: float, until: float, kind: str = RESTORE) -> "Story":
+        """Redis is copied at `at`, and goes back to that; the pods are ready again at `until`."""
+        return self.fault(at, until, kind)
+
+    def redone(self, at: float, bucket: int, *, cut_off: bool) -> "Story":
+        """A pod says that it has mended this bucket, and whether it had to cut off everybody."""
+        self.history.redone.append(Redone(bucket=bucket, started=at, replayed=1, cut_off=cut_off))
+        return self
 
     def rules_broken(self) -> set[str]:
         """The rules that the checker finds broken."""

@@ -4,7 +4,8 @@ from itertools import pairwise
 from typing import get_args
 
 import pytest
-from tools.chaos.schedule import CONTROLS, Topology, UserStore, plan, topology_of
+from tools.chaos import rollbacks
+from tools.chaos.schedule import CONTROLS, Rollback, Topology, UserStore, plan, topology_of
 
 TOPOLOGIES: tuple[Topology, ...] = get_args(Topology)
 EXPECTED = [
@@ -61,3 +62,15 @@ def test_a_topology_meets_what_it_has(users: UserStore) -> None:
 def test_seeds_choose_each_topology() -> None:
     """Three in a row meet all three."""
     assert {topology_of(seed) for seed in range(3)} == set(TOPOLOGIES)
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("rollback", get_args(Rollback))
+def test_redis_goes_back_where_that_is_asked_for(topology: Topology, rollback: Rollback) -> None:
+    """And nothing else is done to it; only a cluster goes back in part. Else it never does."""
+    asked = plan(3, topology, "sqlite", 300, rollbacks=(rollback,))
+    kinds = {planned.kind for planned in asked if planned.lane == "redis"}
+    assert kinds < set(rollbacks.KINDS)
+    assert bool(kinds & set(rollbacks.SOME)) == (topology == "cluster")
+    usual = {planned.kind for planned in plan(3, topology, "sqlite", 300)}
+    assert not usual & set(rollbacks.KINDS)

@@ -27,6 +27,7 @@ What can be measured, each by itself:
   storm         logouts at rates that do not wait, and me and refresh beside them
   hostile       requests that are not meant well, what me and refresh feel, and the memory kept
   topologies    one server, Sentinels, a cluster
+  confirmations       logouts that wait until all guards refuse, and whether they do
   guard propagation   what an app pod pays, and when it knows of a logout or a cut-off
   cutoffs       the end of all sessions of a user who has many
   seal memory   the keyring; bytes for a session
@@ -61,13 +62,14 @@ _AMOUNTS = (
     ("--storm-rounds", 3, "of flood, storm and hostile crowds"),
     ("--seconds", 6, "that each of them lasts"),
     ("--logouts", 1000, "that app pods are to see"),
+    ("--waits", 300, "logouts that wait for guards"),
     ("--cut-offs", 200, "of everybody, that they are to see"),
 )
 
 PARTS = (
     *(call.name for call in CALLS),
     *("connections", "growth", "workers", "flood", "storm", "hostile"),
-    *("topologies", "guard", "propagation", "cutoffs", "seal", "memory"),
+    *("topologies", "guard", "propagation", "confirmations", "cutoffs", "seal", "memory"),
 )
 
 

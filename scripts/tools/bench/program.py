@@ -16,6 +16,7 @@ import msgspec
 from service import logs
 from service.errors import StartupError, StoreUnavailable
 from tools.bench import (
+    confirmations,
     cut_offs,
     flood,
     growth,
@@ -77,6 +78,7 @@ _PARTS: dict[str, Callable[[argparse.Namespace, StatusLine], Awaitable[Found]]] 
     "topologies": topologies.measure,
     "guard": guard.measure,
     "propagation": propagation.measure,
+    "confirmations": confirmations.measure,
     "cutoffs": cut_offs.measure,
     "seal": sealing.measure,
     "memory": memory.measure,

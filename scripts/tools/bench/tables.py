@@ -26,6 +26,7 @@ PARTS = {
     "memory": "Memory",
     "guard": "In app pods",
     "propagation": "From a 204 until the last of three pods refuses",
+    "confirmations": "Logouts that wait for guards",
     "cutoffs": "The end of all sessions of a user",
     "seal": "The keyring",
     "topologies": "Through Sentinels and a cluster",

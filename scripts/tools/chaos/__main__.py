@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import get_args
 
 import structlog
 
 from tools.chaos import command_line
-from tools.chaos.schedule import CONTROLS, Control, topology_of
+from tools.chaos.schedule import CONTROLS, Control, Rollback, topology_of
 from tools.chaos.stage import Stage, raised
 from tools.chaos.trial import Trial, Verdict, run
 from tools.report.progress import StatusLine
@@ -25,6 +26,7 @@ def main() -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.disable(logging.CRITICAL)
     control = CONTROLS.get(options.control, Control())
+    rollbacks = tuple(each for each in get_args(Rollback) if getattr(options, each))
     trials = [
         Trial(
             seed,
@@ -33,6 +35,7 @@ def main() -> int:
             options.minutes * 60,
             options.people,
             control,
+            rollbacks,
         )
         for seed in range(options.seed, options.seed + options.runs)
     ]

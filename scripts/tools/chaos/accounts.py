@@ -7,6 +7,7 @@ from itertools import pairwise
 from tools.chaos.evidence import Violation, may_have_worked, violation
 from tools.chaos.history import History, Operation
 from tools.chaos.restores import Restores
+from tools.chaos.rollbacks import Rollbacks
 from tools.chaos.sweeps import DELETIONS
 
 _MOST_WRONG_TRIES = 10
@@ -19,7 +20,7 @@ _NOT_FOUND = ("challenge_not_found", "enrollment_not_found")
 _WRONG = ("invalid_code", "invalid_credentials", "invalid_password")
 
 
-def check(history: History, restores: Restores) -> Iterator[Violation]:
+def check(history: History, restores: Restores, rollbacks: Rollbacks) -> Iterator[Violation]:
     """Find all that went wrong with the accounts."""
     people: dict[str, list[Operation]] = defaultdict(list)
     for each in history.operations:
@@ -28,9 +29,9 @@ def check(history: History, restores: Restores) -> Iterator[Violation]:
     for operations in people.values():
         yield from _second_factor_changed_by_itself(operations, restores)
         yield from _stale_rows(operations, restores)
-        yield from _counted_twice(operations, restores)
+        yield from _counted_twice(operations, restores, rollbacks)
         yield from _steps_go_back(operations)
-        yield from _refused_without_cause(operations, restores)
+        yield from _refused_without_cause(operations, restores, rollbacks)
         yield from _different_recovery_codes(operations)
         yield from _locked_out(operations)
 
@@ -69,11 +70,14 @@ def _stale_rows(operations: Sequence[Operation], restores: Restores) -> Iterator
             yield violation("a lost second factor lives on", says, *tried, each)
 
 
-def _counted_twice(operations: Sequence[Operation], restores: Restores) -> Iterator[Violation]:
+def _counted_twice(
+    operations: Sequence[Operation], restores: Restores, rollbacks: Rollbacks
+) -> Iterator[Violation]:
     """Check that a step of a secret, a challenge and a recovery code each count once.
 
     Verifying an enrolment again with the same code counts as once: it ends in the same state. A
-    recovery code may count once more when its use was undone by a restored user store.
+    recovery code may count once more when its use was undone by a restored user store, and a
+    challenge when Redis went back.
     """
     uses: dict[tuple[str, ...], dict[object, Operation]] = defaultdict(dict)
     for each in operations:
@@ -91,7 +95,8 @@ def _counted_twice(operations: Sequence[Operation], restores: Restores) -> Itera
         twice = [
             later
             for earlier, later in pairwise(in_turn)
-            if what != "a recovery code" or not restores.may_have_lost(earlier, later)
+            if not (what == "a recovery code" and restores.may_have_lost(earlier, later))
+            and not (what == "a challenge" and rollbacks.may_have_undone(earlier, later))
         ]
         if twice:
             says = f"{what} counted {len(by_use)} times"
@@ -110,7 +115,7 @@ def _steps_go_back(operations: Sequence[Operation]) -> Iterator[Violation]:
 
 
 def _refused_without_cause(
-    operations: Sequence[Operation], restores: Restores
+    operations: Sequence[Operation], restores: Restores, rollbacks: Rollbacks
 ) -> Iterator[Violation]:
     """Check that a challenge, an enrolment or a recovery code is there until something may have
     used it up, or the second factor that it belongs to was lost."""
@@ -126,6 +131,9 @@ def _refused_without_cause(
         if any(restores.may_have_lost(o, each) for o in verified):
             continue
         if restores.may_have_lost_account(each):
+            continue
+        begun = [o for o in operations if o.outcome == "ok" and o.kind in ("login", "enable")]
+        if each.code in _NOT_FOUND and any(rollbacks.may_have_undone(o, each) for o in begun):
             continue
         others = [o for o in operations if o is not each and o.started < each.ended]
         used = [o for o in others if may_have_worked(o)]

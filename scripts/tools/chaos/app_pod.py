@@ -1,7 +1,7 @@
 """An app pod, which has a guard that follows the feed; it lives in this process."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from service.guard.errors import GuardUnavailable, TokenRefused
 from service.guard.verifier import Verifier
@@ -11,41 +11,72 @@ from tools.chaos.requests import Answer, Device, Requests
 from tools.chaos.stage import ACCESS_LIFE, Stage
 
 PROCESS = -2
-"""The number that the history gives it."""
+"""The number that the history gives it; those below are of its further guards."""
+
+
+_MOST_GUARDS = 4
 
 
 class AppPod:
-    """Looks at access tokens, and writes everything down."""
+    """Looks at access tokens, and writes everything down. It may have several guards."""
 
-    def __init__(self, verifier: Verifier, requests: Requests) -> None:
-        self._verifier = verifier
+    def __init__(self, new: Callable[[], Verifier], requests: Requests) -> None:
+        """Have no guard yet."""
+        self._new = new
+        self._guards = AsyncExitStack()
+        self._verifiers: list[Verifier] = []
         self._requests = requests
 
+    async def start_another(self) -> None:
+        """Start a guard, if there are not many yet: it knows what the feed has now."""
+        if len(self._verifiers) < _MOST_GUARDS:
+            self._verifiers.append(await self._guards.enter_async_context(self._new()))
+
+    async def aclose(self) -> None:
+        """Stop all guards."""
+        await self._guards.aclose()
+
+    def lost(self) -> int:
+        """Count the guards whose feed is lost."""
+        return sum(verifier.feed_lost for verifier in self._verifiers)
+
     async def send(self, email: str, by: Device) -> Answer:
-        """Ask for something with the access token of `by`."""
+        """Ask for something with the access token of `by`, each guard. The first one's answer."""
+        first, *_ = [await self._ask(email, by, each) for each in range(len(self._verifiers))]
+        return first
+
+    async def _ask(self, email: str, by: Device, number: int) -> Answer:
+        verifier = self._verifiers[number]
 
         async def ask(_: Operation) -> tuple[int, Answer]:
             try:
-                await self._verifier.verify(by.access)
+                await verifier.verify(by.access)
             except TokenRefused:
                 return 401, Answer("refused", "unauthorized", {})
             except GuardUnavailable:
                 return 503, Answer("unknown", "service_unavailable", {})
             return 200, Answer("ok", "", {})
 
-        return await self._requests.record("guard", email, PROCESS, ask, caller=by.session)
+        return await self._requests.record("guard", email, PROCESS - number, ask, caller=by.session)
 
 
 @asynccontextmanager
 async def guarded(stage: Stage, requests: Requests) -> AsyncIterator[AppPod]:
     """Have one that follows the feed of this stage."""
     settings = Settings.from_environment(stage.environment)
-    verifier = Verifier(
-        issuer=settings.issuer,
-        audience=settings.audience,
-        jwks_url=f"{stage.pods[0].url}/.well-known/jwks.json",
-        redis_url=settings.redis_url.reveal(),
-        access_ttl=ACCESS_LIFE,
-    )
-    async with verifier:
-        yield AppPod(verifier, requests)
+
+    def new() -> Verifier:
+        return Verifier(
+            issuer=settings.issuer,
+            audience=settings.audience,
+            jwks_url=f"{stage.pods[0].url}/.well-known/jwks.json",
+            redis_url=settings.redis_url.reveal(),
+            access_ttl=ACCESS_LIFE,
+        )
+
+    app_pod = AppPod(new, requests)
+    try:
+        await app_pod.start_another()
+        yield app_pod
+    finally:
+        await app_pod.aclose()

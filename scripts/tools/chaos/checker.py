@@ -11,15 +11,16 @@ from tools.chaos.evidence import Terms, Violation, violation
 from tools.chaos.gathering import sessions_of
 from tools.chaos.history import History
 from tools.chaos.restores import Restores
+from tools.chaos.rollbacks import Rollbacks
 
 
 def check(history: History, terms: Terms) -> list[Violation]:
     """Find all violations, those of the earliest operation first."""
-    restores = Restores(history)
-    found = [*_answers(history), *accounts.check(history, restores)]
+    restores, rollbacks = Restores(history), Rollbacks(history)
+    found = [*_answers(history), *accounts.check(history, restores, rollbacks)]
     found.extend(account_states.check(history, restores))
     found.extend(pod_rules.check(history, terms))
-    for session in sessions_of(history, terms, restores):
+    for session in sessions_of(history, terms, restores, rollbacks):
         found.extend(families.check(session))
     return sorted(found, key=lambda each: each.operations[-1])
 

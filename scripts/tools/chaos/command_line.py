@@ -44,6 +44,8 @@ def parser() -> Parser:
     option("--topology", str, None, what, choices=TOPOLOGIES)
     option("--users", str, None, "store (default: sqlite)", "sqlite", choices=get_args(UserStore))
     option("--control", str, None, "switch a protection off", choices=CONTROLS)
+    made.flag("--restore", "Redis goes back to an earlier copy, and nothing else")
+    made.flag("--flush", "Redis is emptied")
     option("--keep", Path, "DIRECTORY", "for histories (default: .)", Path())
     return made
 

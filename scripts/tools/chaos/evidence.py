@@ -12,6 +12,7 @@ import msgspec
 from tools.chaos import sweeps
 from tools.chaos.history import Fault, Operation
 from tools.chaos.restores import Restores
+from tools.chaos.rollbacks import Rollbacks
 
 _LINGER = 2.5
 """Seconds after the faults of its time for which a request without an answer may be at work."""
@@ -80,6 +81,7 @@ class SessionEvidence:
         terms: Terms,
         faults: Sequence[Fault],
         restores: Restores,
+        rollbacks: Rollbacks,
     ) -> None:
         """Gather nothing yet. `password` is the one by which it was opened."""
         self.opened = opened
@@ -100,6 +102,7 @@ class SessionEvidence:
         self._terms = terms
         self._faults = faults
         self._restores = restores
+        self._rollbacks = rollbacks
 
     def refreshes(self) -> Iterator[Operation]:
         return (each for each in self.about if each.kind in ROTATIONS)
@@ -110,6 +113,8 @@ class SessionEvidence:
         if self._restores.may_have_lost_account(by):
             return True
         if any(self._restores.may_have_lost(each, by) for each in self.enabled):
+            return True
+        if self._rollbacks.may_have_cut_off(self.opened, by) or self.may_be_of_before(by):
             return True
         return any(
             each.started < by.ended and self._may_end(each) for each in (*self.about, *self.swept)
@@ -158,6 +163,8 @@ class SessionEvidence:
 
     def justifies_reuse(self, judged: Operation) -> bool:
         """Whether `judged` may have presented a token that was spent, with its grace over."""
+        if self.may_be_of_before(judged):
+            return True
         until = self._over(judged)
         generation = self.generation[judged.presented]
         for each in self.refreshes():
@@ -170,11 +177,23 @@ class SessionEvidence:
                 return True
         return False
 
+    def may_be_of_before(self, by: Operation) -> bool:
+        """Whether Redis may have gone back to before the session was opened, or one of its tokens
+        spent: then it is gone, or ends when a token is presented that Redis does not know."""
+        written = (each for each in (self.opened, *self.refreshes()) if may_have_worked(each))
+        return any(self._rollbacks.may_have_undone(each, by) for each in written)
+
+    def is_undone(self, rotation: Operation, by: Operation) -> bool:
+        """Whether Redis may have gone back to before this rotation, before `by` was answered."""
+        return self._rollbacks.may_have_undone(rotation, by)
+
     def must_know(self, ending: Operation, by: Operation) -> bool:
         """Whether whoever is asked in `by` must know of what `ending` has said: guards only of what
         was told to them, and a while later."""
         if by.kind != "guard":
             return ending.ended <= by.started
+        if not self._has_ended_it(ending) and self.may_be_of_before(ending):
+            return False  # it was lost, and nobody has ended it
         return ending not in self.proving and ending.ended + self._terms.guard_bound <= by.started
 
     def may_be_undone(self, ending: Operation, by: Operation) -> bool:
@@ -198,6 +217,10 @@ class SessionEvidence:
         if self._over(operation) <= self.opened.started:
             return False
         return not sweeps.spares(operation, self.opened, self.password)
+
+    def _has_ended_it(self, operation: Operation) -> bool:
+        """Whether it may be this very call that has ended the session, and has told the feed."""
+        return operation.outcome == "ok" or is_reuse(operation)
 
     def _enabling(self, sweep: Operation) -> bool:
         """Whether the account may have been enabled while it was disabled."""

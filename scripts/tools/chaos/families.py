@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import combinations
 
 from tools.chaos.evidence import SessionEvidence, Violation, is_reuse, violation
 from tools.chaos.history import Operation
@@ -69,7 +70,12 @@ def _judged_as_theft(session: SessionEvidence) -> Iterator[Violation]:
 def _forked(session: SessionEvidence) -> Iterator[Violation]:
     """Check that a token has one successor, whoever presents it."""
     for spent, answers in _by_token(session).items():
-        if len({each.received for each in answers}) > 1:
+        in_turn = sorted(answers, key=lambda each: each.started)
+        forked = any(
+            later.received != first.received and not session.is_undone(first, later)
+            for first, later in combinations(in_turn, 2)
+        )
+        if forked:
             says = f"{spent} has several successors"
             yield violation("two live refresh tokens", says, *answers)
 
@@ -86,13 +92,17 @@ def _outlived(session: SessionEvidence) -> Iterator[Violation]:
             if not furthest or generation[ended.presented] > generation[furthest.presented]:
                 furthest = ended
             position += 1
-        if furthest and generation[furthest.presented] > generation[each.presented]:
+        if (
+            furthest
+            and generation[furthest.presented] > generation[each.presented]
+            and not session.is_undone(furthest, each)
+        ):
             says = "a token was good whose successor had been spent"
             yield violation("two live refresh tokens", says, furthest, each)
     for same in _by_token(session).values():
         first = min(same, key=lambda each: each.ended)
         for each in same:
-            if session.grace_was_over(first, each):
+            if session.grace_was_over(first, each) and not session.is_undone(first, each):
                 yield violation("two live refresh tokens", "its grace was over", first, each)
 
 

@@ -6,9 +6,12 @@ from tools.chaos import sweeps
 from tools.chaos.evidence import ABOUT, ROTATIONS, SessionEvidence, Terms, may_have_worked
 from tools.chaos.history import History
 from tools.chaos.restores import Restores
+from tools.chaos.rollbacks import Rollbacks
 
 
-def sessions_of(history: History, terms: Terms, restores: Restores) -> list[SessionEvidence]:
+def sessions_of(
+    history: History, terms: Terms, restores: Restores, rollbacks: Rollbacks
+) -> list[SessionEvidence]:
     """Gather the evidence on every session whose opening was answered."""
     found: dict[str, SessionEvidence] = {}
     of_person: dict[str, list[SessionEvidence]] = defaultdict(list)
@@ -16,7 +19,7 @@ def sessions_of(history: History, terms: Terms, restores: Restores) -> list[Sess
     for each in history.operations:
         if each.session and each.kind in ("signup", "login", "answer", "password_change"):
             password = passwords[each.number]
-            session = SessionEvidence(each, password, terms, history.faults, restores)
+            session = SessionEvidence(each, password, terms, history.faults, restores, rollbacks)
             found[each.session] = session
             of_person[each.person].append(session)
     for each in history.operations:

@@ -34,7 +34,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The e-mail address of who asks, or whom an operator asks about; empty for `live`, `ready` and
     `cutoff`."""
     pod: int
-    """-1: the operators' process; -2: an app pod with a guard."""
+    """-1: the operators' process; -2: an app pod with a guard, and below: one that came later."""
     started: float
     ended: float
     outcome: Outcome
@@ -71,6 +71,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The session id in the answer of `refresh` and `me`."""
     shows: str = ""
     """Whether the second factor is on or off by the answer of `me`."""
+    bucket: int = -1
+    """The one in which Redis has the account, by the access token in the answer."""
     life: int = 0
     """Seconds from `iat` to `exp` of the access token in the answer."""
     expires_in: int = 0
@@ -94,22 +96,36 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds by which the target's clock was ahead."""
 
 
+class Redone(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pod has logged of a bucket in which Redis had gone back: it was mended."""
+
+    bucket: int
+    started: float
+    """When it was said."""
+    replayed: int
+    """Entries of the journal that were done again."""
+    cut_off: bool
+    """Whether the journal had not got all, so that everybody in the bucket was cut off."""
+
+
 class History(msgspec.Struct):
     """All that has happened, in the order in which it ended."""
 
     operations: list[Operation] = []
     faults: list[Fault] = []
+    redone: list[Redone] = []
 
     def keep(self, path: Path, people: Iterable[str]) -> None:
-        """Write what these people did, and all faults, as lines of JSON in the order of begin.
+        """Write what these people did, all faults and what was mended, as lines of JSON.
 
-        What concerns nobody ('') concerns everybody.
+        They are in the order of begin. What concerns nobody ('') concerns everybody.
         """
         chosen = set(people)
-        entries: list[Operation | Fault] = [
+        entries: list[Operation | Fault | Redone] = [
             o for o in self.operations if o.person in chosen or "" in chosen
         ]
         entries.extend(self.faults)
+        entries.extend(self.redone)
         lines = (msgspec.json.encode(each) for each in sorted(entries, key=lambda e: e.started))
         path.write_bytes(b"".join(line + b"\n" for line in lines))
 

@@ -5,6 +5,9 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from tools.chaos import rollbacks
+from tools.chaos.app_pod import AppPod
+from tools.chaos.going_back import GoingBack
 from tools.chaos.pod_rules import PATIENCE
 from tools.chaos.pods import Pod
 from tools.chaos.redis_topologies import ClusterServers, SentinelServers, Standalone
@@ -49,8 +52,10 @@ _RESTART: tuple[Change, Change] = (lambda it: it.stop(), lambda it: it.start())
 class Nemesis:
     """Inflicts faults of every kind."""
 
-    def __init__(self, stage: Stage, requests: Requests) -> None:
-        self._stage = stage
+    def __init__(self, stage: Stage, requests: Requests, app_pod: AppPod) -> None:
+        """`app_pod` is to have guards that start when Redis has gone back."""
+        self.stage = stage
+        self._app_pod = app_pod
         self._redis = redis = stage.redis
         self._pods = stage.pods
         self._requests = requests
@@ -70,6 +75,7 @@ class Nemesis:
             "move slots": self._move_slots,
             "move slots key by key": self._move_slots,
             "scale in": self._scale_in,
+            **dict.fromkeys(rollbacks.KINDS, self._roll_back),
             "kill a pod": lambda it: self._stop_pod(Pod.kill, it),
             "freeze a pod": lambda it: self._stop_pod(Pod.freeze, it),
             "stop a log reader": self._stop_log_reader,
@@ -162,6 +168,19 @@ class Nemesis:
         await self._redis.take_in(left)
         return Effect(left.node.directory.name, since, until)
 
+    async def _roll_back(self, planned: Planned) -> Effect:
+        """Have Redis go back to a copy of before, or to nothing; until all pods are ready again. A
+        guard starts then."""
+        back = GoingBack(self._redis, planned, self.stage.directory)
+        await back.copy()
+        since = self._requests.now()
+        await asyncio.sleep(planned.lasts)
+        until = self._requests.now()
+        await back.go_back()
+        await asyncio.gather(*map(self._until_ready, range(len(self._pods))))
+        await self._app_pod.start_another()
+        return Effect(str(back), since, until)
+
     async def _until_ready(self, pod: int) -> None:
         """Wait, or until it has said for long that it is not; one that was killed is waited for."""
         began = self._requests.now()
@@ -209,11 +228,11 @@ class Nemesis:
 
     async def _restore_user_store(self, planned: Planned) -> Effect:
         """Copy it, let people go on, and have it as it was in the copy."""
-        await asyncio.to_thread(self._stage.copy.take)
+        await asyncio.to_thread(self.stage.copy.take)
         since = self._requests.now()
         await asyncio.sleep(planned.lasts)
         until = self._requests.now()
-        await asyncio.to_thread(self._stage.copy.put_back)
+        await asyncio.to_thread(self.stage.copy.put_back)
         return Effect("the user store", since, until)
 
 

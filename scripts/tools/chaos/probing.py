@@ -2,10 +2,12 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from tools.chaos import second_factor
+from tools.chaos.app_pod import AppPod
 from tools.chaos.authenticator import Phone
 from tools.chaos.client import Held, Person
 from tools.chaos.requests import Answer, Requests
@@ -13,6 +15,9 @@ from tools.http_load.concurrently import gather
 
 PATIENCE = 20.0
 """Seconds in which a healed service must answer whatever it is asked."""
+
+GUARDS_SERVE = 30.0
+"""Seconds in which guards must serve again when the service is ready."""
 
 _MOST_ENDED = 300
 _AT_ONCE = 12
@@ -50,6 +55,19 @@ async def until_ready(requests: Requests) -> None:
             if requests.now() > deadline:
                 raise NotHealed(f"pod {pod} is not ready after {PATIENCE:g} s")
             await asyncio.sleep(0.2)
+
+
+async def until_guards_serve(app_pod: AppPod) -> None:
+    """Wait until all guards know what has ended.
+
+    Raises:
+        NotHealed
+    """
+    until = time.monotonic() + GUARDS_SERVE
+    while lost := app_pod.lost():
+        if time.monotonic() > until:
+            raise NotHealed(f"{lost} guards have no feed after {GUARDS_SERVE:g} s")
+        await asyncio.sleep(0.2)
 
 
 async def _ended(person: Person, held: Held, pods: int) -> None:

@@ -63,6 +63,10 @@ class Redis(ABC):
     def replica(self, pick: int) -> RedisServer:
         """Find one that follows another now."""
 
+    @abstractmethod
+    def groups(self) -> list[list[RedisServer]]:
+        """List the servers that have the same data by now, each primary ahead of its replicas."""
+
     def proxies(self) -> list[Proxy]:
         """List what stands before each server."""
         return list(self._proxies.values())
@@ -110,6 +114,9 @@ class Standalone(Redis):
     def replica(self, pick: int) -> RedisServer:
         raise LookupError("it has no replica")
 
+    def groups(self) -> list[list[RedisServer]]:
+        return [list(self._proxies)]
+
 
 def _before(servers: Sequence[NetworkServer]) -> dict[RedisServer, Proxy]:
     """Put a proxy before each server, under the port that the server leaves to it."""
@@ -137,6 +144,9 @@ class SentinelServers(Redis):
 
     def replica(self, pick: int) -> RedisServer:
         return self._trio.replicas()[pick % 2]
+
+    def groups(self) -> list[list[RedisServer]]:
+        return [[self._trio.primary(), *self._trio.replicas()]]
 
 
 def _slot(pick: int) -> int:
@@ -177,3 +187,8 @@ class ClusterServers(Redis):
 
     def replica(self, pick: int) -> RedisServer:
         return self._cluster.replica_of(self._cluster.owner(_slot(pick)))
+
+    def groups(self) -> list[list[RedisServer]]:
+        owners = {self._cluster.owner(_slot(bucket)) for bucket in range(64)}
+        by_port = sorted(owners, key=lambda node: node.port)
+        return [[owner, self._cluster.replica_of(owner)] for owner in by_port]

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from service.redis.keys import BUCKETS
 from tools.chaos.history import History, Kind, Operation, Outcome, fingerprint
 from tools.http_load.requests import ROUTES
 from tools.testbed.service_process import claims_of
@@ -76,7 +77,12 @@ class Requests:
         """Give the history, with what is still under way: of that, nothing is known yet."""
         now = self.now()
         under_way = [msgspec.structs.replace(each, ended=now) for each in self._open.values()]
-        return History([*self.history.operations, *under_way], list(self.history.faults))
+        faults, redone = list(self.history.faults), list(self.history.redone)
+        return History([*self.history.operations, *under_way], faults, redone)
+
+    def began_at(self) -> float:
+        """Return when the run began, in seconds since 1970."""
+        return time.time() - self.now()
 
     async def send(
         self,
@@ -183,4 +189,7 @@ def _minted(body: Mapping[str, Any], asked: float, answered: float) -> dict[str,
     issued = claims["iat"]  # in whole seconds, rounded down
     off = max(issued - answered, 0.0) + min(issued + 1 - asked, 0.0)
     life = claims["exp"] - issued
-    return {"life": life, "expires_in": body["expiresIn"], "off": round(off, 3)}
+    bucket = int(claims["sub"][:2], 16) % BUCKETS
+    return {
+        "life": life, "expires_in": body["expiresIn"], "off": round(off, 3), "bucket": bucket,
+    }  # fmt: skip

@@ -8,10 +8,13 @@ import random
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from tools.chaos.rollbacks import EMPTY, FLUSH, FLUSH_SOME, RESTORE, RESTORE_SOME
+
 Topology = Literal["standalone", "sentinel", "cluster"]
 TOPOLOGIES: tuple[Topology, ...] = get_args(Topology)
 UserStore = Literal["sqlite", "postgresql"]
 Lane = Literal["redis", "others"]
+Rollback = Literal["restore", "flush"]
 
 _PODS_AND_STORE = {
     "kill a pod": 2,
@@ -43,7 +46,25 @@ _FAULTS: dict[Topology, dict[str, int]] = {
 }
 """How often each comes up, in proportion."""
 
+_ROLLBACKS: dict[Rollback, dict[Topology, dict[str, int]]] = {
+    "restore": {
+        "standalone": {RESTORE: 1},
+        "sentinel": {RESTORE: 1},
+        "cluster": {RESTORE: 1, RESTORE_SOME: 2},
+    },
+    "flush": {
+        "standalone": {FLUSH: 1, EMPTY: 1},
+        "sentinel": {FLUSH: 1, EMPTY: 1},
+        "cluster": {FLUSH: 1, FLUSH_SOME: 2, EMPTY: 1},
+    },
+}
+"""The same of what has Redis go back in time, which happens where it is asked for only. Pods live
+then: what they have answered for within a second of it, nobody else knows."""
+_BESIDE_ROLLBACKS = {"freeze a pod": 1}
+
 _LASTS = {
+    RESTORE: (0.2, 4.0),
+    RESTORE_SOME: (0.2, 4.0),
     "kill the primary": (0.2, 1.5),
     "freeze the primary": (0.3, 2.5),
     "kill a pod": (0, 0.5),
@@ -81,11 +102,18 @@ def plan(
     users: UserStore,
     seconds: float,
     only: tuple[str, ...] = (),
+    rollbacks: tuple[Rollback, ...] = (),
 ) -> list[Planned]:
-    """Make the schedule, in order of time. With `only`, all faults are of these kinds."""
+    """Make the schedule, in order of time.
+
+    With `only`, all faults are of these kinds. With `rollbacks`, Redis goes back in time.
+    """
     chance = random.Random(f"faults {seed} {topology}")  # the same on every machine
     chosen: list[Planned] = []
     lanes: dict[Lane, dict[str, int]] = {"redis": _FAULTS[topology], "others": _OTHERS[users]}
+    if rollbacks:
+        back = {kind: n for each in rollbacks for kind, n in _ROLLBACKS[each][topology].items()}
+        lanes = {"redis": back, "others": _BESIDE_ROLLBACKS}
     for lane, weights in lanes.items():
         if only:
             weights = {kind: 1 for kind in only if kind in weights}
@@ -125,6 +153,8 @@ class Control:
     appendfsync: str = "always"
     acknowledgements: int | None = None
     """SERVICE_REDIS_MIN_REPLICAS; `None`: all replicas that a primary has."""
+    rollbacks: tuple[Rollback, ...] = ()
+    """How Redis goes back in time; empty: not at all."""
     without: str = ""
     """The protection of `unprotected.py` that the pods lack."""
 

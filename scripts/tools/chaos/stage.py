@@ -33,6 +33,8 @@ class Stage(msgspec.Struct, frozen=True):
     copy: UserStoreCopy
     environment: Mapping[str, str]
     """That of a process on the same stores."""
+    directory: Path
+    """Where files may be put."""
 
     async def heal(self) -> None:
         """Have all serve, whatever was done to them."""
@@ -78,7 +80,7 @@ async def raised(
             "SERVICE_REDIS_URL": redis.url.reveal(),
             "SERVICE_DATABASE_URL": f"sqlite:///{directory / 'var' / 'service.db'}",
         }
-        yield Stage(redis, started, postgres, copy, own | settings)
+        yield Stage(redis, started, postgres, copy, own | settings, directory)
 
 
 def _settings(redis: Redis) -> dict[str, str]:

@@ -15,8 +15,9 @@ from tools.chaos.evidence import Terms, Violation
 from tools.chaos.history import Fault, History
 from tools.chaos.nemesis import Nemesis
 from tools.chaos.operators import at_work
+from tools.chaos.redone import redone
 from tools.chaos.requests import Requests
-from tools.chaos.schedule import Control, Planned, Topology, UserStore, plan
+from tools.chaos.schedule import Control, Planned, Rollback, Topology, UserStore, plan
 from tools.chaos.stage import ACCESS_LIFE, GRACE, Stage, Tell
 
 _BETWEEN_CHECKS = 20.0
@@ -36,9 +37,18 @@ class Trial(msgspec.Struct, frozen=True):
     """How long the faults last."""
     people: int = 8
     control: Control = Control()
+    rollbacks: tuple[Rollback, ...] = ()
+    """How Redis goes back in time."""
 
     def schedule(self) -> list[Planned]:
-        return plan(self.seed, self.topology, self.users, self.seconds, self.control.faults)
+        return plan(
+            self.seed,
+            self.topology,
+            self.users,
+            self.seconds,
+            self.control.faults,
+            self.control.rollbacks or self.rollbacks,
+        )
 
     def terms(self) -> Terms:
         alone = self.topology == "standalone"
@@ -72,29 +82,37 @@ async def run(trial: Trial, stage: Stage, tell: Tell = lambda step: None) -> Ver
                 )
                 for number in range(trial.people)
             ]
-            violations = await _run(trial, stage, requests, people, tell)
+            nemesis = Nemesis(stage, requests, app_pod)
+            violations = await _run(trial, stage, requests, people, nemesis, tell)
     finally:
         await requests.aclose()
     return Verdict(violations, requests.history, stage.redis.replies_lost() - lost_before)
 
 
 async def _run(
-    trial: Trial, stage: Stage, requests: Requests, people: Sequence[Person], tell: Tell
+    trial: Trial,
+    stage: Stage,
+    requests: Requests,
+    people: Sequence[Person],
+    nemesis: Nemesis,
+    tell: Tell,
 ) -> list[Violation]:
-    nemesis = Nemesis(stage, requests)
     found = await _live_through(trial, people, nemesis, requests, tell)
     tell("healing")
     await stage.heal()
     if found:
         return found
     tell("asking everybody for everything")
+    unhealed = []
     try:
         await probing.until_ready(requests)
+        await probing.until_guards_serve(people[0].app_pod)
         await probing.probe(people, len(stage.pods), random.Random(f"probe {trial.seed}"))
     except probing.NotHealed as error:
-        return [Violation("not healed", str(error), "", ())]
+        unhealed = [Violation("not healed", str(error), "", ())]
+    requests.history.redone = redone(stage.pods, requests.began_at())
     tell("checking")
-    return check(requests.history, trial.terms())
+    return [*unhealed, *check(requests.history, trial.terms())]
 
 
 async def _live_through(
@@ -110,6 +128,7 @@ async def _live_through(
         weather = group.create_task(_inflict_all(trial, nemesis, requests, tell))
         while not found and not weather.done():
             await asyncio.wait([weather], timeout=_BETWEEN_CHECKS)
+            requests.history.redone = redone(nemesis.stage.pods, requests.began_at())
             found = [] if weather.done() else check(requests.so_far(), trial.terms())
         for person in people:
             person.stopped = True
