@@ -40,7 +40,7 @@ ROOMS = {
     "relying_parties": (
         "sinks events sessions access_tokens keyring database redis repeating clock errors"
     ),
-    "sinks": "events keyring database redis errors",
+    "sinks": "events keyring database redis repeating errors",
     "events": "sessions redis clock errors",
     "account_lifecycle": "mail sessions twofactor tickets accounts redis clock errors",
     "api_keys": "rate_limits sessions redis database opaque_tokens clock errors",

@@ -1,7 +1,5 @@
 """Makes what tells relying parties of the end of sessions."""
 
-from functools import partial
-
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.clock import system_clock
@@ -10,7 +8,6 @@ from service.redis.client import RedisClient
 from service.relying_parties.administration import RelyingPartyAdministration
 from service.relying_parties.following import RelyingPartyShippers
 from service.relying_parties.logout_tokens import LogoutTokens
-from service.relying_parties.marks import mark_all
 from service.relying_parties.parties import RelyingParty
 from service.relying_parties.sink import RelyingPartySink, TokenCounts
 from service.relying_parties.store import RelyingPartyStore
@@ -18,6 +15,7 @@ from service.settings import Settings
 from service.sinks.batch import unsigned
 from service.sinks.shipper import Shipper
 from service.sinks.sink import Counts
+from service.sinks.tails import Tails
 
 
 def create_relying_parties(
@@ -42,8 +40,9 @@ def create_relying_party_shippers(
     """Create what has a shipper run for each, with its sink among `names`."""
     signer = LogoutTokens(lambda: keys.now.signing, settings.issuer, system_clock)
 
-    def create(party: RelyingParty) -> Shipper:
+    def create(party: RelyingParty, tails: Tails) -> Shipper:
         sink = RelyingPartySink(party, signer, tokens, settings.sink_networks)
-        return Shipper(redis, sink, owner, unsigned, counts)
+        return Shipper(redis, sink, owner, unsigned, counts, tails)
 
-    return RelyingPartyShippers(RelyingPartyStore(engine), create, partial(mark_all, redis), names)
+    store = RelyingPartyStore(engine)
+    return RelyingPartyShippers(store, redis, system_clock, create, counts, names)

@@ -14,6 +14,7 @@ from service.redis.keys import bucket
 from service.relying_parties import scripts
 from service.relying_parties.marks import mark_all
 from service.relying_parties.parties import MOST, RelyingParty, client_id_of, uri_of
+from service.relying_parties.redis_clock import earliest_now
 from service.relying_parties.store import RelyingPartyStore
 from service.sessions.origin import RequestOrigin
 from service.sinks.receivers import Network
@@ -80,8 +81,8 @@ class RelyingPartyAdministration:
         if len(known) >= MOST:
             raise TooManyRelyingParties(MOST)
         await mark_all(self._redis)
-        entry = await self._note("relyingParty.created", party, origin, by, reason)
-        since = int(entry.partition(b"-")[0])
+        since = await earliest_now(self._redis)
+        await self._note("relyingParty.created", party, origin, by, reason)
         return await self._store.add(msgspec.structs.replace(party, since=since)), True
 
     async def all(self) -> Sequence[RelyingParty]:
@@ -110,8 +111,8 @@ class RelyingPartyAdministration:
 
     async def _note(
         self, event: str, party: RelyingParty, origin: RequestOrigin, by: str, reason: str
-    ) -> bytes:
-        entry: bytes = await scripts.note(
+    ) -> None:
+        await scripts.note(
             self._redis,
             events=bucket(party.id).events,
             event=event,
@@ -121,4 +122,3 @@ class RelyingPartyAdministration:
             reason=reason,
             by=by,
         )
-        return entry

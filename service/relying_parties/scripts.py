@@ -7,11 +7,9 @@ from service.redis.scripts import Key, script
 
 @script(
     text="""
--- Outcome: the id of the entry
-local id = redis.call('XADD', events, '*', 'type', event, 'user', '', 'ip', ip, 'request', request,
+redis.call('XADD', events, '*', 'type', event, 'user', '', 'ip', ip, 'request', request,
   'client', client, 'reason', reason, 'by', by)
 if redis.call('XLEN', events) > EVENTS_MAX then make_room(events) end
-return id
 """
 )
 def note(

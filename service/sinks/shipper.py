@@ -19,6 +19,7 @@ from service.sinks.batch import Batch, Signer
 from service.sinks.sink import Counts, Sink, SinkFailed
 from service.sinks.state import Progress, SinkState
 from service.sinks.stream import SIGN_EVERY, Stream
+from service.sinks.tails import Tails
 
 log = structlog.get_logger()
 
@@ -39,9 +40,16 @@ class Shipper:
     """Brings events to one sink."""
 
     def __init__(
-        self, redis: RedisClient, sink: Sink, owner: bytes, sign: Signer, counts: Counts
+        self,
+        redis: RedisClient,
+        sink: Sink,
+        owner: bytes,
+        sign: Signer,
+        counts: Counts,
+        tails: Tails | None = None,
     ) -> None:
-        """Do nothing yet. `owner` names this process, no other one."""
+        """Do nothing yet. `owner` names this process, no other one. `tails`: who knows the news."""
+        self._tails = tails
         self._redis = redis
         self._sink = sink
         self._state = SinkState(redis, sink.name, owner)
@@ -55,11 +63,6 @@ class Shipper:
         self._join_at = 0.0
         self._blind_since: float | None = None  # s since 1970
         self._reads = asyncio.Semaphore(_AT_ONCE)
-
-    @property
-    def name(self) -> str:
-        """The name of its sink."""
-        return self._sink.name
 
     async def run(self) -> None:
         """Bring events on until it is cancelled; then give the leases back."""
@@ -75,7 +78,8 @@ class Shipper:
         room = self._share - sum(each.progress is not None for each in self._streams)
         self._tries = max(room, _LEAST_TRIES) if room > 0 else 0
         self._surplus = max(-room, 0)
-        streams = random.sample(self._streams, len(self._streams))  # nobody asks for the same first
+        streams = [each for each in self._streams if self._surplus or not each.rests(self._tails)]
+        random.shuffle(streams)  # nobody asks for the same first
         asked = self._join(), *map(self._look, streams)
         looks = await asyncio.gather(*asked, return_exceptions=True)
         failures = [error for error in looks if isinstance(error, Exception)]

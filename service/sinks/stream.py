@@ -6,6 +6,7 @@ import time
 
 from service.sinks.sink import Retries
 from service.sinks.state import LEASE, Progress
+from service.sinks.tails import Tails
 
 SIGN_EVERY = 60.0
 """Seconds between two signatures in a stream."""
@@ -45,6 +46,15 @@ class Stream:
         self.progress = None
         self.waiting_since = None
         self.ask_at = ask_at
+
+    def rests(self, tails: Tails | None) -> bool:
+        """Tell whether it is ours, and `tails` know of nothing to do."""
+        if tails is None or self.progress is None or self.task is not None or self.left() <= 0:
+            return False
+        if tails.has_news(self.bucket, self.progress.cursor):
+            return False
+        self.waiting_since = None
+        return True
 
     def put_off(self, retries: Retries) -> None:
         """Begin nothing for a while, which is longer after each failure."""

@@ -222,7 +222,7 @@ async def test_what_the_party_refuses_is_parked(
     assert [of for _, of in told(endpoint.received, JWKS)] == list(map(sid, (1, 2, 3, 4)))
     assert tokens.of == {"accepted": 3, "refused": 1}
     assert counts.of == {"failed": 1, "parked": 1, "sent": 1}
-    assert (await SinkState(one._redis, one.name).read(5)).parked == 1
+    assert (await SinkState(one._redis, one._sink.name).read(5)).parked == 1
 
 
 async def test_an_event_goes_on_where_it_failed(
@@ -338,11 +338,11 @@ async def test_whoever_was_killed_is_replaced(
     one = await make(owner=b"killed")
     await bring(one)
     with keys.client() as client:
-        noted = client.hget(f"events:{{05}}:sink:{one.name}", "cursor")
+        noted = client.hget(f"events:{{05}}:sink:{one._sink.name}", "cursor")
         write(keys, ANN, "user.loggedOut", session=sid(2))
         await bring(one)
         # It was killed right after the second post, and its lease is over.
-        client.hset(f"events:{{05}}:sink:{one.name}", mapping={"cursor": noted, "until": 1})
+        client.hset(f"events:{{05}}:sink:{one._sink.name}", mapping={"cursor": noted, "until": 1})
     await bring(await make(owner=b"other"), looks=3)
     assert [of for _, of in told(endpoint.received, JWKS)] == list(map(sid, (1, 2, 2)))
     assert len({token_in(each) for each in endpoint.received}) == 3

@@ -1,0 +1,60 @@
+"""Looks for what is new in all streams, once for all who wait for it.
+
+Each shipper asks by itself otherwise, which is 640 questions a second: for many sinks that have
+little to do that would be most of the work.
+"""
+
+import asyncio
+import time
+
+from service.errors import StoreUnavailable
+from service.events.event import ALL_STREAMS, stream_of
+from service.redis.client import RedisClient
+from service.repeating import repeat
+
+_PAUSE = 0.1
+"""Seconds between two looks."""
+
+_GOOD_FOR = 1.0
+"""Seconds after which it is not known any more what is new."""
+
+
+class Tails:
+    """The newest entry of each stream, as of a moment ago."""
+
+    def __init__(self, redis: RedisClient) -> None:
+        """Know nothing yet."""
+        self._redis = redis
+        self._newest: dict[int, tuple[int, int]] = {}
+        self._looked_at = 0.0
+
+    async def run(self) -> None:
+        """Look again and again, until it is cancelled."""
+        await repeat("tails", self.look, _PAUSE)
+
+    async def look(self) -> None:
+        """Look once. What cannot be read is not known."""
+        began = time.monotonic()
+        try:
+            tails = await asyncio.gather(*map(self._tail, ALL_STREAMS))
+        except StoreUnavailable:
+            self._newest.clear()
+        else:
+            self._newest = dict(zip(ALL_STREAMS, tails, strict=True))
+            self._looked_at = began
+
+    def has_news(self, bucket: int, cursor: str) -> bool:
+        """Tell whether there may be entries behind `cursor`."""
+        newest = self._newest.get(bucket)
+        if newest is None or time.monotonic() - self._looked_at > _GOOD_FOR:
+            return True
+        return _place(cursor) < newest
+
+    async def _tail(self, bucket: int) -> tuple[int, int]:
+        found = await self._redis.execute("XREVRANGE", stream_of(bucket), "+", "-", "COUNT", 1)
+        return _place(found[0][0].decode()) if found else (0, 0)
+
+
+def _place(entry: str) -> tuple[int, int]:
+    ms, _, counter = entry.partition("-")
+    return int(ms), int(counter)
