@@ -19,6 +19,7 @@ from service.clock import system_clock
 from service.composition.confirmations import create_heartbeats
 from service.composition.operators import operations_beside
 from service.composition.people import create_services, metric_sources
+from service.composition.rollback import create_rollback
 from service.composition.shared import (
     create_password_policy,
     create_posting,
@@ -104,7 +105,9 @@ def create_app(settings: Settings) -> ASGIApp:
             timedelta(milliseconds=settings.database_timeout_ms),
         )
         tracing.start()
-        redis = tracing.redis_client()
+        rollback = create_rollback(settings)
+        await rollback.start()
+        redis = tracing.redis_client(rollback)
         pool = HashingPool(usable_cores() // settings.workers)
         watch = KeyWatch(
             KeyStore(engine),
@@ -130,6 +133,7 @@ def create_app(settings: Settings) -> ASGIApp:
         problems = Problems(
             keys=lambda: watch.blocking,
             feed=lambda: marking.problem,
+            rollback=lambda: rollback.problem,
             mail=lambda: posting.part() if posting else None,
         )
         parts = Parts(redis, engine, settings.kms, problems)
@@ -141,7 +145,7 @@ def create_app(settings: Settings) -> ASGIApp:
             operations = AdminServices(operations_beside(shared), services.api_keys)
             install_admin(admin, tracing.services(operations))
         services.sessions.cut_offs.on_ended = ended
-        gauges = Gauges(metric_sources(pool, watch, ready, posting))
+        gauges = Gauges(metric_sources(pool, watch, ready, posting, rollback.figures))
         install_gauges(app, gauges)
         heartbeats, beating = create_heartbeats(settings)
         shippers = create_shippers(settings, engine, keys, SinkMetrics(), LogoutTokenMetrics())
@@ -159,6 +163,7 @@ def create_app(settings: Settings) -> ASGIApp:
             gauges.run(),
             services.guards.run(),
             heartbeats.run(),
+            rollback.run(),
             *([posting.run()] if posting else ()),
         )
         background = [asyncio.create_task(task) for task in tasks]
@@ -173,6 +178,7 @@ def create_app(settings: Settings) -> ASGIApp:
         parts.close()
         await pool.close()
         await beating.aclose()
+        await rollback.aclose()
         await redis.aclose()
         await engine.dispose()
         tracing.close()

@@ -62,6 +62,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure() -> None:
     """Spare CPU. Clients of HTTP share what they trust: reading it takes 25 ms, for each."""
     httpx.create_ssl_context = httpx_transports.create_ssl_context = _trust
+    # The Redis that services share is emptied before each test, which is no going back in time.
+    ServiceProcess.usual = {"SERVICE_REDIS_ROLLBACK": "off"}
     gc.disable()  # what is collected stays: a quarter of the time was looking for what does not
 
 

@@ -41,6 +41,7 @@ ROOMS = {
         "sinks events sessions access_tokens keyring database redis repeating clock errors"
     ),
     "sinks": "events keyring database redis repeating errors",
+    "rollback": "sessions database redis errors",
     "events": "sessions redis clock errors",
     "account_lifecycle": "mail sessions twofactor tickets accounts redis clock errors",
     "api_keys": "rate_limits sessions redis database opaque_tokens clock errors",
@@ -87,13 +88,14 @@ LIBRARIES = {
     "uvicorn": "serving web",
     "httptools": "web",
     "prometheus_client": "web guard",
-    "redis": "redis guard embedded cli",
+    "redis": "redis rollback guard embedded cli",
     "hiredis": "redis",
     "alembic": "database",
     "asyncpg": "database",
     "aiosqlite": "database",
     "sqlalchemy": (
-        "sinks relying_parties database accounts api_keys keyring readiness tracing composition cli"
+        "sinks rollback relying_parties database accounts api_keys keyring readiness tracing "
+        "composition cli"
     ),
     "bcrypt": "accounts",
     "email_validator": "accounts",

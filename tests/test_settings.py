@@ -81,6 +81,7 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
         [f"http://{SECRET}", SECRET, f"REDIS://{SECRET}"],
     ),
     "REDIS_MIN_REPLICAS": (["0", "2"], ["-1", "101", "one"]),
+    "REDIS_ROLLBACK": (["replay", "cutoff", "refuse"], ["on", "Replay", "none"]),
     "REDIS_CONNECT_TIMEOUT_MS": (["10", "60000"], ["9", "60001", "1.5"]),
     "REDIS_REPLY_TIMEOUT_MS": (["10", "60000"], ["9", "60001", "1s"]),
     "DATABASE_URL": (

@@ -1,4 +1,5 @@
-"""The command `openshow-auth redis claim`: whose feed this Redis holds, and making it ours."""
+"""The commands `openshow-auth redis claim`, whose feed this Redis holds, and making it ours; and
+`redis accept`: serving again from one that has gone back in time."""
 
 import argparse
 import asyncio
@@ -27,6 +28,15 @@ def add_to(redis: argparse.ArgumentParser, read: Callable[[], Settings]) -> None
     )
     claim.add_argument("--yes", action="store_true", help="do it; else tell what would be done")
     claim.set_defaults(run=lambda options: asyncio.run(_claim(read(), yes=options.yes)))
+    accept = actions.add_parser(
+        "accept",
+        help="do again what a Redis that has gone back in time has lost, and serve from it",
+        description="With SERVICE_REDIS_ROLLBACK=refuse nobody is served from a Redis that has "
+        "gone back in time until this is run. It ends again whatever has ended since then, and, "
+        "where the journal in the user store lacks some of it, every session in that bucket.",
+    )
+    accept.add_argument("--yes", action="store_true", help="do it; else tell what would be done")
+    accept.set_defaults(run=lambda options: asyncio.run(_accept(read(), yes=options.yes)))
 
 
 async def _claim(settings: Settings, *, yes: bool) -> int:
@@ -43,6 +53,30 @@ async def _claim(settings: Settings, *, yes: bool) -> int:
         await redis.aclose()
     for line in describe(found, settings.issuer, yes=yes):
         print(line)
+    return 0
+
+
+async def _accept(settings: Settings, *, yes: bool) -> int:
+    # All that a process stands on: other commands do without.
+    from service.composition.rollback import create_acceptance
+
+    acceptance = create_acceptance(settings, settings.redis_url or server_url(settings.data_dir))
+    try:
+        lost = await acceptance.lost()
+        for line in lost.told():
+            print(line)
+        if not lost.buckets:
+            return 0
+        if not yes:
+            print("Nothing was changed; with --yes it is done again, and served.")
+            return 0
+        for line in await acceptance.accept(lost):
+            print(line)
+    except (StoreUnavailable, RedisError) as error:
+        print(f"Nothing is certain: {error}. Run it again.")
+        return 1
+    finally:
+        await acceptance.aclose()
     return 0
 
 

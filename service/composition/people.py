@@ -45,11 +45,15 @@ from service.web.services import Services
 
 
 def metric_sources(
-    pool: HashingPool, watch: KeyWatch, ready: SharedStatus, posting: Posting | None = None
+    pool: HashingPool,
+    watch: KeyWatch,
+    ready: SharedStatus,
+    posting: Posting | None = None,
+    rollback: Callable[[], tuple[int, float, int]] | None = None,
 ) -> Sources:
     """Name where the metrics of this process find their figures."""
     mail = posting.figures if posting else None
-    return Sources(__version__, pool.queue, watch.ages, lambda: ready.last, mail)
+    return Sources(__version__, pool.queue, watch.ages, lambda: ready.last, mail, rollback)
 
 
 def create_services(

@@ -34,6 +34,7 @@ from service.redis.client import RedisClient
 from service.redis.node import Timing
 from service.redis.preamble import Bounds
 from service.redis.probe import refuse_without_rights
+from service.rollback.rollback import Rollback
 from service.sessions.access_tokens import AccessTokens
 from service.sessions.owner import Owners, unknown_owner
 from service.sessions.refresh_tokens import RefreshTokens
@@ -52,10 +53,12 @@ def create_redis_client(
     settings: Settings,
     kind: Callable[..., RedisClient] = RedisClient,
     replicas: int | None = None,
+    rollback: Rollback | None = None,
 ) -> RedisClient:
     """Create the client of the Redis that the settings name.
 
-    Its changes wait for as many `replicas`; `None`: for those of the settings.
+    Its changes wait for as many `replicas`; `None`: for those of the settings. With `rollback` it
+    serves nobody from a bucket that has gone back in time.
     """
     timing = Timing(
         timedelta(milliseconds=settings.redis_connect_timeout_ms),
@@ -64,9 +67,9 @@ def create_redis_client(
     bounds = Bounds(settings.events_max, settings.limit_calls if settings.rate_limit else None)
     if replicas is None:
         replicas = settings.redis_min_replicas
-    return kind(
-        settings.redis_url, replicas, timing, settings.issuer, bounds, refuse_without_rights
-    )
+    fenced = () if rollback is None else (rollback.fence, rollback.check_buckets)
+    check = refuse_without_rights if rollback is None else rollback.check_connection
+    return kind(settings.redis_url, replicas, timing, settings.issuer, bounds, check, *fenced)
 
 
 def create_access_tokens(settings: Settings, keys: ServiceKeys) -> AccessTokens:

@@ -13,6 +13,7 @@ from service.composition.shared import create_redis_client
 from service.database.reader import Reader, open_reader
 from service.errors import SettingsError
 from service.redis.client import RedisClient
+from service.rollback.rollback import Rollback
 from service.settings import Settings
 from service.tracing import spans
 from service.web.addresses import TrustedProxies
@@ -42,13 +43,14 @@ class Tracing:
             self._telemetry = self._make(self._settings.trace_ratio, __version__)
             spans.use(self._telemetry)
 
-    def redis_client(self) -> RedisClient:
+    def redis_client(self, rollback: Rollback | None = None) -> RedisClient:
         """Create the client of Redis."""
         if self._telemetry is None:
-            return create_redis_client(self._settings)
+            return create_redis_client(self._settings, rollback=rollback)
         from service.tracing.wrapped import TracedRedisClient
 
-        return create_redis_client(self._settings, partial(TracedRedisClient, self._telemetry))
+        kind = partial(TracedRedisClient, self._telemetry)
+        return create_redis_client(self._settings, kind, rollback=rollback)
 
     def reader(self, engine: AsyncEngine) -> Reader:
         """Make the reader of a user store, and trace its statements."""

@@ -180,6 +180,34 @@ audit_batches = Table(  # how they were copied, each batch chained to the one be
     Column("signature", Text, nullable=False),
 )
 
+fences = Table(  # the last entry of each bucket's feed: a Redis that has less has gone back in time
+    "fences",
+    metadata,
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+)
+
+journal = Table(  # what feeds have said, for the life of a session: what has ended stays so
+    "journal",
+    metadata,
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, primary_key=True, autoincrement=False),  # number of the last entry
+    Column("first", BigInteger, nullable=False),
+    Column("last_id", Text, nullable=False),  # as Redis spells it
+    Column("at", BigInteger, nullable=False),  # when the last was added
+    Column("whole", Boolean, nullable=False),  # follows the batch before without a gap
+    Column("entries", LargeBinary, nullable=False),  # numbers, ids of users and of sessions
+    Index("ix_journal_at", "at"),
+)
+
+leases = Table(  # which process does what one does for all, and until when
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("owner", LargeBinary(16), nullable=False),
+    Column("until", BigInteger, nullable=False),  # by the database's clock
+)
+
 schema = Table(  # the version of all these; see `versions`. Made as Alembic makes such a table.
     "openshow_schema",
     metadata,

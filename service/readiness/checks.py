@@ -70,6 +70,8 @@ class Parts:
         try:
             report = await inspect_server(self._redis, self._refusals)
             facts = _facts(report, self._redis.min_replicas)
+            if problem := self._problems.rollback():
+                return (Part(False, problem, facts),)
             if report.role == "slave":
                 return (Part(False, "Redis takes no changes: it is a replica.", facts),)
             written = await probe(self._redis)

@@ -71,6 +71,7 @@ class Problems(msgspec.Struct, frozen=True):
 
     keys: Callable[[], str] = str
     feed: Callable[[], str] = str
+    rollback: Callable[[], str] = str
     mail: Callable[[], Part | None] = lambda: None
     """The part itself: mail that does not go keeps nobody from serving."""
 

@@ -20,6 +20,8 @@ all atomically, on a cluster as well as on a standalone server.
 | `ticket:{b}:ended:<digest>`    | string | how many logouts of a provider's     | an hour         |
 | `ticket:{b}:logout:<digest>`   | string | nothing: a logout token was used     | the token's     |
 | `totp:{b}:<enrolment id>`      | string | last accepted step                   | a few steps     |
+| `totp:{b}:floor`               | string | up to which all steps count as used  | a few steps     |
+|                                |        | (`rollback/settle.lua`)              |                 |
 | `attempts:{b}:<what>:<digest>` | list   | times of attempts, µs; what there    | limit's window  |
 |                                |        | is stands in `docs/limits.md`        |                 |
 | `events:{b}`                   | stream | audit events (`docs/events.md`)      | capped          |
@@ -98,6 +100,9 @@ SESSION, HANDOFF, ATTEMPTS = "session:", "handoff:", "attempts:"
 """What these keys begin with, for the scripts that find out which ones they need: they go on with
 `Bucket.tag`."""
 
+TOTP_FLOOR = "floor"
+"""What `Bucket.totp` goes on with where it names no enrolment, but all of the bucket."""
+
 BEFORE = "revoked:before:"
 """The same for `Bucket.before`, which goes on with the tag alone."""
 
@@ -137,6 +142,7 @@ class Bucket:
         "tag",
         "ticket",
         "totp",
+        "totp_floor",
     )
 
     def __init__(self, tag: bytes) -> None:
@@ -147,6 +153,7 @@ class Bucket:
         self.ticket = b"ticket:" + tag + b":"
         self.mail = b"mail:" + tag
         self.totp = b"totp:" + tag + b":"
+        self.totp_floor = self.totp + TOTP_FLOOR.encode()
         self.attempts = b"attempts:" + tag + b":"
         self.events = b"events:" + tag
         self.revoked = b"revoked:" + tag

@@ -34,6 +34,15 @@ class RightsMissing(exceptions.ConnectionError):
         super().__init__(f"Redis does not let this user use {names}; redis.conf has the ACL")
 
 
+class FenceUnknown(exceptions.ConnectionError):
+    """Whether this server has gone back in time cannot be told yet, so it is not served from."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Whether Redis has gone back in time is not known, as the user store does not tell"
+        )
+
+
 class SentinelRefuses(exceptions.ConnectionError):
     """A Sentinel answers, and does not say who is primary. `permanent`: nor will it by itself."""
 
@@ -116,6 +125,8 @@ def unavailable(error: BaseException) -> StoreUnavailable:
             return StoreRefuses("user", str(cause), permanent=cause.permanent)
         if isinstance(cause, RightsMissing):
             return StoreRefuses("user", str(cause))
+        if isinstance(cause, FenceUnknown):
+            return StoreRefuses("rollback", str(cause))
         if isinstance(cause, exceptions.RedisError) and (meaning := _meaning(cause)):
             return StoreRefuses(meaning.refusal, meaning.message, permanent=meaning.permanent)
         cause = cause.__cause__

@@ -63,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path = Path("var")
     redis_url: Annotated[Secret, _REDIS] = Secret("")
     redis_min_replicas: Annotated[int, integer(0, 100)] = 0
+    redis_rollback: Literal["replay", "cutoff", "refuse", "off"] = "replay"
     redis_connect_timeout_ms: Annotated[int, integer(10, 60_000)] = 500
     redis_reply_timeout_ms: Annotated[int, integer(10, 60_000)] = 1000
     database_url: Annotated[Secret, _DATABASE] = Secret("")
@@ -194,6 +195,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise SettingsError(
                 "SERVICE_BCRYPT_COST must be 10 to 16; less only with SERVICE_ENV=test"
             )
+        if settings.redis_rollback == "off" and settings.env != "test":
+            raise SettingsError("SERVICE_REDIS_ROLLBACK=off needs SERVICE_ENV=test")
         if settings.email_verification != "off" and not settings.mail_url:
             raise SettingsError("SERVICE_EMAIL_VERIFICATION needs SERVICE_MAIL_URL")
         return settings

@@ -12,14 +12,17 @@ local function check_clock()
   end
 end
 
--- Let a code of this step count, once: only a step newer than the last accepted one of the secret.
+-- Let a code of this step count, once: only a step newer than the last accepted one of the secret, and
+-- than those that count as used in the whole bucket (rollback/settle.lua).
 -- One that is over by more than its life, and the clocks, is none: of a cut number nothing is known.
 local function accept_step(watermark, step)
-  local last, oldest = redis.call('GET', watermark), step - (WATERMARK_LIFE + 4 * CLOCK_SKEW) / STEP
+  local found = redis.call('MGET', watermark, watermark:match('^[^}]+}:') .. FLOOR)
+  local last, floor = found[1], tonumber(found[2] or 0)
+  local oldest = step - (WATERMARK_LIFE + 4 * CLOCK_SKEW) / STEP
   if last and not (last:match('^%d+$') and tonumber(last) >= oldest) then
     unknown('the last accepted step')
   end
-  if last and tonumber(step) <= tonumber(last) then return false end
+  if tonumber(step) <= math.max(tonumber(last or 0), floor) then return false end
   redis.call('SET', watermark, step, 'PX', WATERMARK_LIFE)
   return true
 end

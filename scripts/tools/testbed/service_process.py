@@ -81,6 +81,8 @@ class ServiceProcess(HttpProcess):
 
     _alive = "/health/live", (200,)
     _made: ClassVar[WeakSet["ServiceProcess"]] = WeakSet()
+    usual: ClassVar[Mapping[str, str]] = {}
+    """Settings of all that are made, unless they are given others."""
 
     def __init__(
         self,
@@ -97,6 +99,7 @@ class ServiceProcess(HttpProcess):
             "SERVICE_PORT": "0",
             "SERVICE_DATA_DIR": str(directory / "var"),
             "SERVICE_REDIS_URL": redis_url.reveal(),
+            **self.usual,
             **settings,
         }
         super().__init__((*program, "serve"), directory / "service.log", environment)

@@ -40,6 +40,19 @@ MAILS = Counter(
 )
 _MAILS_WAITING = _gauge("openshow_mails_waiting", "Mails that wait to be sent, over all pods.")
 _MAIL_OLDEST = _gauge("openshow_mail_oldest_seconds", "How long the oldest of them waits.")
+_FENCED = _gauge(
+    "openshow_redis_fenced_buckets",
+    "Buckets, of 64, that are not served as Redis has gone back in time.",
+    mode="livemax",
+)
+_JOURNAL_LAG = _gauge(
+    "openshow_journal_lag_seconds",
+    "How far the journal of revocations is behind; 0 where another process writes it.",
+    mode="livemax",
+)
+_WENT_BACK = Counter(
+    "openshow_redis_went_back", "Buckets whose lost revocations this process has done again."
+)
 _REPLIES = Histogram(
     "openshow_redis_reply_seconds",
     "Time from asking Redis to its reply, that in the queue included.",
@@ -59,6 +72,8 @@ class Sources(msgspec.Struct, frozen=True):
     """The last look."""
     mail: Callable[[], tuple[int, float]] | None = None
     """How many mails wait, and how long the oldest does, seconds; where mail is on."""
+    rollback: Callable[[], tuple[int, float, int]] | None = None
+    """How many buckets are fenced, how far the journal is behind, how many were replayed."""
 
 
 def count_mail(kind: str, outcome: str) -> None:
@@ -73,6 +88,7 @@ class Gauges:
         self._sources = sources
         self._replies = replies
         self._counts, self._seconds = [0] * len(replies.counts), 0.0  # brought over by now
+        self._replayed = 0
         _BUILD.labels(sources.version, platform.python_version()).set(1)
         _WORKERS.set(1)
 
@@ -100,6 +116,12 @@ class Gauges:
             mails, oldest = self._sources.mail()
             _MAILS_WAITING.set(mails)
             _MAIL_OLDEST.set(oldest)
+        if self._sources.rollback is not None:
+            fenced, lag, replayed = self._sources.rollback()
+            _FENCED.set(fenced)
+            _JOURNAL_LAG.set(lag)
+            _WENT_BACK.inc(replayed - self._replayed)
+            self._replayed = replayed
         self._count_replies()
 
     def _count_replies(self) -> None:

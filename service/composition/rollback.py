@@ -1,0 +1,80 @@
+"""Makes what notices that Redis has gone back in time."""
+
+import os
+from datetime import timedelta
+
+import msgspec
+
+from service.composition.shared import create_redis_client
+from service.database.engine import open_database
+from service.redis.client import RedisClient
+from service.redis.fence import Fence
+from service.redis.keys import FEED_SKEW
+from service.redis.probe import refuse_without_rights
+from service.rollback.acceptance import Acceptance
+from service.rollback.journal import Journal
+from service.rollback.replay import Replay
+from service.rollback.rollback import Rollback
+from service.rollback.store import RollbackStore
+from service.rollback.watch import Watch
+from service.settings import Secret, Settings
+
+_KEPT_LONGER = timedelta(hours=1)
+"""Beyond the life of a session, for clocks that differ."""
+
+_CONNECTIONS = 2
+"""To the user store: for the journal, and for comparing."""
+
+_COMMAND_PATIENCE = timedelta(seconds=5)
+"""The timeout for the database."""
+
+
+def create_replay(settings: Settings, redis: RedisClient, store: RollbackStore) -> Replay:
+    """Create what does lost revocations again. `redis` must not be fenced."""
+    return Replay(
+        redis,
+        store,
+        (settings.access_ttl + 2 * FEED_SKEW) // timedelta(milliseconds=1),
+        always_cut_off=settings.redis_rollback == "cutoff",
+        steps_ahead=int(settings.totp_ahead),
+    )
+
+
+def create_acceptance(settings: Settings, redis_url: Secret) -> Acceptance:
+    """Create what the command `redis accept` does. To be closed."""
+    redis = create_redis_client(msgspec.structs.replace(settings, redis_url=redis_url))
+    engine = open_database(settings.database_url.reveal(), 1, _COMMAND_PATIENCE)
+    store = RollbackStore(engine, os.urandom(16))
+    return Acceptance(redis, engine, store, create_replay(settings, redis, store))
+
+
+def create_rollback(settings: Settings) -> Rollback:
+    """Create the fence of a process that serves.
+
+    It has a client of its own, which is not fenced, and connections of its own to the user store:
+    no request waits for one that the journal uses.
+    """
+    if settings.redis_rollback == "off":
+        return Rollback(refuse_without_rights, None, "")
+    redis = create_redis_client(settings)
+    engine = open_database(
+        settings.database_url.reveal(),
+        _CONNECTIONS,
+        timedelta(milliseconds=settings.database_timeout_ms),
+    )
+    store = RollbackStore(engine, os.urandom(16))
+    watch = Watch(redis, store, Fence())
+    waits_for_operator = settings.redis_rollback == "refuse"
+    journal = Journal(
+        redis,
+        store,
+        watch,
+        None if waits_for_operator else create_replay(settings, redis, store),
+        settings.refresh_ttl + _KEPT_LONGER,
+    )
+    waits_for = (
+        "an operator has looked and runs `openshow-auth redis accept --yes`"
+        if waits_for_operator
+        else "what has ended since then has ended again"
+    )
+    return Rollback(refuse_without_rights, (redis, engine, watch, journal), waits_for)

@@ -1,0 +1,191 @@
+"""Writes the journal and the fence, in the one process that holds the lease; it replays, too."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+
+import structlog
+
+from service.errors import StoreUnavailable
+from service.redis.client import RedisClient
+from service.rollback.entries import Batch, Entry
+from service.rollback.reading import Numbers, entries_after, numbers_of
+from service.rollback.replay import Replay
+from service.rollback.store import Heads, RollbackStore
+from service.rollback.watch import Watch
+
+log = structlog.get_logger()
+
+_EVERY = 0.4
+"""Seconds between two looks at the feeds. The fence follows a move within a second."""
+
+_ELSEWHERE = 1.0
+"""Seconds between two tries to take a lease that another process holds."""
+
+_PRUNE_EVERY = 300.0
+_LARGEST = 500
+"""Entries in a batch, at the most."""
+_WRITTEN_AT_ONCE = 64
+_AT_ONCE = 8
+
+
+class Journal:
+    """Follows all feeds while this process holds the lease."""
+
+    def __init__(
+        self,
+        redis: RedisClient,
+        store: RollbackStore,
+        watch: Watch,
+        replay: Replay | None,
+        life: timedelta,
+    ) -> None:
+        """Take the stores. `redis` must not be fenced.
+
+        `replay`: does again what was lost; `None`: an operator has to say so. `life`: how long an
+        entry can matter, which is that of a session.
+        """
+        self._redis = redis
+        self._store = store
+        self._watch = watch
+        self._replay = replay
+        self._life = life // timedelta(milliseconds=1)
+        self._heads: dict[int, tuple[int, str]] | None = None
+        self._seen: dict[int, int] = {}
+        self._behind_since: float | None = None
+        self._lag = 0.0
+        self._pruned_at = float("-inf")
+        self.went_back = 0
+        """How many times this process has done a bucket again."""
+
+    @property
+    def lag(self) -> float:
+        """Seconds that the journal is behind; 0 where another process writes it."""
+        if self._behind_since is not None:
+            return max(self._lag, time.monotonic() - self._behind_since)
+        return self._lag
+
+    async def run(self) -> None:
+        """Follow the feeds until it is cancelled, then give the lease back."""
+        try:
+            while True:
+                await self._survive()
+                pause = _ELSEWHERE if self._heads is None else _EVERY
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._watch.woken.wait()
+                self._watch.woken.clear()
+        finally:
+            with suppress(StoreUnavailable):
+                await self._store.release()
+
+    async def _survive(self) -> None:
+        try:
+            await self.turn()
+        except StoreUnavailable:  # readiness tells of it; the lag grows
+            pass
+        except Exception as error:  # a defect must not end it: nobody would start it again
+            log.error("rollback.journal", exc_info=error)
+
+    async def turn(self) -> bool:
+        """Write what is new, if this process holds the lease or gets it. Tell whether it does.
+
+        Raises:
+            StoreUnavailable: Redis or the user store is away.
+        """
+        if not await self._store.hold():
+            self._heads, self._lag, self._behind_since = None, 0.0, None
+            return False
+        if self._heads is None:
+            self._heads, self._seen = await self._store.heads(), {}
+        known = await self._store.numbers()
+        numbers = await numbers_of(self._redis)
+        lost = self._watch.notice(known, numbers)
+        if lost and self._replay is not None:
+            await self._do_again(self._replay, numbers, lost)
+        await self._follow(numbers, lost)
+        if time.monotonic() - self._pruned_at > _PRUNE_EVERY:
+            await self._store.prune(round(time.time() * 1000) - self._life)
+            self._pruned_at = time.monotonic()
+        return True
+
+    async def _do_again(self, replay: Replay, numbers: Numbers, lost: Mapping[int, int]) -> None:
+        await self._store.raise_to(lost)  # what this process has answered for, too
+        places = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(bucket: int, expected: int) -> None:
+            async with places:
+                done = await replay.run(bucket, numbers[bucket], expected)
+            if done is not None:
+                self.went_back += 1
+                log.warning(
+                    "redis.replayed",
+                    bucket=done.bucket,
+                    had=done.had,
+                    expected=done.expected,
+                    entries=done.entries,
+                    ended=done.ended,
+                    cutOff=done.cut_off,
+                )
+
+        await asyncio.gather(*(one(bucket, expected) for bucket, expected in lost.items()))
+
+    async def _follow(self, numbers: Numbers, without: Mapping[int, int]) -> None:
+        """Write what the feeds have got since the last time."""
+        heads = self._heads
+        assert heads is not None  # noqa: S101  read before
+        moved = [
+            bucket
+            for bucket, number in numbers.items()
+            if bucket not in without
+            and number > max(heads.get(bucket, (0, ""))[0], self._seen.get(bucket, 0))
+        ]
+        if not moved:
+            self._lag, self._behind_since = 0.0, None
+            return
+        self._behind_since = self._behind_since or time.monotonic()
+        batches = await self._read(moved, heads)
+        for start in range(0, len(batches), _WRITTEN_AT_ONCE):
+            some = batches[start : start + _WRITTEN_AT_ONCE]
+            if not await self._store.append(some, heads):
+                self._heads = None
+                return
+            heads |= {batch.bucket: (batch.last, batch.entries[-1].id) for batch in some}
+        if batches:
+            oldest = min(batch.entries[0].milliseconds for batch in batches)
+            self._lag = max(0.0, time.time() - oldest / 1000)
+        untold = {each: numbers[each] for each in moved if heads.get(each, (0, ""))[0] == 0}
+        self._seen |= {bucket: numbers[bucket] for bucket in moved}
+        await self._store.raise_to(untold)  # a feed that was taken away
+        self._behind_since = None
+
+    async def _read(self, moved: Sequence[int], heads: Heads) -> list[Batch]:
+        places = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(bucket: int) -> list[Batch]:
+            number, id_ = heads.get(bucket, (0, ""))
+            async with places:
+                entries = await entries_after(self._redis, bucket, number, id_)
+            return batches_of(bucket, entries, number)
+
+        return [batch for batches in await asyncio.gather(*map(one, moved)) for batch in batches]
+
+
+def batches_of(bucket: int, entries: Sequence[Entry], head: int) -> list[Batch]:
+    """Put entries that follow the one with this number into batches, parted where one misses."""
+    batches: list[Batch] = []
+    start, last = 0, head
+    for place, entry in enumerate(entries):
+        if place > start and (entry.number != last + 1 or place - start == _LARGEST):
+            batches.append(_batch(bucket, entries[start:place], head))
+            start, head = place, last
+        last = entry.number
+    if entries:
+        batches.append(_batch(bucket, entries[start:], head))
+    return batches
+
+
+def _batch(bucket: int, entries: Sequence[Entry], before: int) -> Batch:
+    return Batch(bucket, tuple(entries), entries[0].number <= before + 1)

@@ -1,0 +1,113 @@
+"""Reads what Redis has of the feeds: the numbers of their last entries, and what they say."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from redis import exceptions
+from redis.asyncio.connection import AbstractConnection
+
+from service.errors import StoreUnavailable
+from service.redis.client import RedisClient
+from service.redis.keys import BUCKETS, numbered
+from service.rollback.entries import Entry
+from service.rollback.scripts import AT_ONCE, read
+
+Numbers = Mapping[int, int]
+"""The number of the last entry of feeds, by bucket; 0 of one that has had none."""
+
+_KEYS = tuple(numbered(bucket).revocations for bucket in range(BUCKETS))
+_GETS = [("GET", key) for key in _KEYS]
+
+
+async def numbers_of(redis: RedisClient) -> Numbers:
+    """Read the numbers of all buckets that a server has.
+
+    Raises:
+        StoreUnavailable: no server answers.
+    """
+    if redis.topology != "cluster":
+        replies = await redis.execute("MGET", *_KEYS)
+        return {bucket: number_in(reply) for bucket, reply in enumerate(replies)}
+    gets = (redis.execute(*get) for get in _GETS)
+    found = await asyncio.gather(*gets, return_exceptions=True)
+    refused = [each for each in found if isinstance(each, BaseException)]
+    for each in refused:
+        if len(refused) == len(found) or not isinstance(each, StoreUnavailable):
+            raise each
+    return {
+        bucket: number_in(reply)
+        for bucket, reply in enumerate(found)
+        if not isinstance(reply, BaseException)
+    }
+
+
+async def numbers_on(connection: AbstractConnection) -> Numbers:
+    """Read the numbers of the buckets that a server has, over a connection to it.
+
+    Raises:
+        redis.exceptions.ConnectionError, OSError
+        redis.exceptions.ResponseError: it is loading its data, or has an error of its own.
+    """
+    await connection.send_packed_command(connection.pack_commands(_GETS), check_health=False)
+    numbers: dict[int, int] = {}
+    refusal: exceptions.ResponseError | None = None
+    for bucket in range(BUCKETS):
+        try:
+            numbers[bucket] = number_in(await connection.read_response())
+        except _ELSEWHERE:
+            pass
+        except exceptions.ResponseError as error:
+            refusal = error
+    if refusal is not None:
+        raise refusal
+    return numbers
+
+
+_ELSEWHERE = (exceptions.AskError, exceptions.ClusterDownError, exceptions.TryAgainError)
+"""Of a bucket that another node of the cluster has (`MOVED` is an `ASK`, too), or none."""
+
+
+async def entries_after(redis: RedisClient, bucket: int, number: int, id_: str) -> list[Entry]:
+    """Read the entries of a feed after the one with this number and id, oldest first.
+
+    Raises:
+        StoreUnavailable
+    """
+    found = await _pages(redis, bucket, f"({id_}" if id_ else "-", number)
+    if not found and id_:  # ids may begin anew in a Redis that was emptied
+        found = await _pages(redis, bucket, "-", number)
+    return found[::-1]
+
+
+async def _pages(redis: RedisClient, bucket: int, after: str, number: int) -> list[Entry]:
+    """Read them newest first, in pages."""
+    keys = numbered(bucket)
+    found: list[Entry] = []
+    before = "+"
+    while True:
+        page = await read(
+            redis, revoked=keys.revoked, events=keys.events, after=after, before=before
+        )
+        entries = [entry for row in page if (entry := _entry(row)).number > number]
+        found += entries
+        if len(page) < AT_ONCE or len(entries) < len(page):
+            return found
+        before = f"({found[-1].id}"
+
+
+def _entry(row: Any) -> Entry:
+    id_, number, kind, user, subject, at = row
+    return Entry(
+        int(number),
+        id_.decode(),
+        kind.decode(),
+        bytes.fromhex(user.decode()),
+        subject,
+        int(at or 0),
+    )
+
+
+def number_in(reply: bytes | None) -> int:
+    """Read a number as Redis has it; 0 where there is none, or something else."""
+    return int(reply) if reply and reply.isdigit() else 0

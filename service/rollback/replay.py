@@ -1,0 +1,133 @@
+"""Does the revocations of a bucket again that a Redis has lost by going back in time."""
+
+import time
+from typing import Literal
+
+import msgspec
+import structlog
+
+from service.redis.client import RedisClient
+from service.redis.keys import FEED_SKEW, numbered
+from service.rollback.entries import Coverage, Entry
+from service.rollback.scripts import redo, settle
+from service.rollback.store import RollbackStore
+
+log = structlog.get_logger()
+
+Policy = Literal["replay", "cutoff", "refuse"]
+
+_AT_ONCE = 100
+"""Entries that are done again in one step."""
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """What was done in a bucket."""
+
+    bucket: int
+    had: int
+    expected: int
+    entries: int
+    ended: int
+    """Sessions that had come back, and have ended again."""
+    cut_off: bool
+
+
+class Replay:
+    """Does them again. It may be done by several at once, and again after whoever was killed."""
+
+    def __init__(
+        self,
+        redis: RedisClient,
+        store: RollbackStore,
+        feed_life: int,
+        *,
+        always_cut_off: bool,
+        steps_ahead: int,
+    ) -> None:
+        """Take the stores. `redis` must not be fenced.
+
+        `feed_life`: how long guards need an entry, in ms. `always_cut_off`: also where the journal
+        has all. `steps_ahead`: how many steps TOTP codes may be early by.
+        """
+        self._redis = redis
+        self._store = store
+        self._feed_life = feed_life + 2 * FEED_SKEW.total_seconds() * 1000
+        self._always_cut_off = always_cut_off
+        self._steps_ahead = steps_ahead
+
+    async def run(self, bucket: int, had: int, expected: int) -> Replayed | None:
+        """Do again what a bucket has lost after the entry `had`, and number its feed on.
+
+        `None`: somebody else has, or Redis has another number by now.
+
+        Raises:
+            StoreUnavailable: nobody can be served yet; it is to be done again.
+        """
+        coverage, entries, ended = Coverage(had, expected), 0, 0
+        needed_from = time.time() * 1000 - self._feed_life
+        waiting: list[Entry] = []
+        async for batch in self._store.after(bucket, had):
+            waiting += coverage.take(batch)
+            while len(waiting) >= _AT_ONCE:
+                done = await self._redo(bucket, had, waiting[:_AT_ONCE], needed_from, expected)
+                if done is None:
+                    return None
+                entries, ended, waiting = entries + _AT_ONCE, ended + done, waiting[_AT_ONCE:]
+        done = await self._redo(bucket, had, waiting, needed_from, expected)
+        if done is None:
+            return None
+        entries, ended = entries + len(waiting), ended + done
+        cut_off = self._always_cut_off or not coverage.is_whole
+        if not await self._settle(bucket, had, expected, entries, cut_off):
+            return None
+        return Replayed(bucket, had, expected, entries, ended, cut_off)
+
+    async def covers(self, bucket: int, had: int, expected: int) -> bool:
+        """Tell whether the journal has all that a bucket has lost. Changes nothing."""
+        coverage = Coverage(had, expected)
+        async for batch in self._store.after(bucket, had):
+            coverage.take(batch)
+        return coverage.is_whole
+
+    async def _redo(
+        self, bucket: int, had: int, entries: list[Entry], needed_from: float, expected: int
+    ) -> int | None:
+        if not entries:
+            return 0
+        keys = numbered(bucket)
+        values: list[bytes | str | int] = [had, keys.index, keys.tag]
+        for entry in entries:
+            is_needed = entry.milliseconds >= needed_from or entry.number == expected
+            values += (entry.number, entry.id, entry.kind, entry.user, entry.subject, entry.at)
+            values.append(int(is_needed))
+        ended: int = await redo(
+            self._redis,
+            revocations=keys.revocations,
+            revoked=keys.revoked,
+            before=keys.before,
+            values=values,
+        )
+        return None if ended < 0 else ended
+
+    async def _settle(
+        self, bucket: int, had: int, expected: int, entries: int, cut_off: bool
+    ) -> bool:
+        keys = numbered(bucket)
+        number: int = await settle(
+            self._redis,
+            events=keys.events,
+            before=keys.before,
+            revocations=keys.revocations,
+            revoked=keys.revoked,
+            floor=keys.totp_floor,
+            user="",
+            ip="",
+            request="",
+            bucket=bucket,
+            had=had,
+            expected=expected,
+            replayed=entries,
+            cut=int(cut_off),
+            ahead=self._steps_ahead,
+        )
+        return number >= 0

@@ -1,0 +1,85 @@
+"""What a process has of all this: its fence, what looks at connections, what goes on beside it."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from redis.asyncio.connection import AbstractConnection
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.redis.client import RedisClient
+from service.redis.fence import Fence
+from service.redis.node import ConnectionCheck, Node
+from service.rollback.journal import Journal
+from service.rollback.watch import Watch
+
+
+class _Parts(NamedTuple):
+    redis: RedisClient
+    engine: AsyncEngine
+    watch: Watch
+    journal: Journal
+
+
+class Rollback:
+    """Fences what has gone back in time; or, without parts, nothing ever."""
+
+    def __init__(
+        self,
+        check_rights: ConnectionCheck,
+        parts: tuple[RedisClient, AsyncEngine, Watch, Journal] | None,
+        waits_for: str,
+    ) -> None:
+        """Look at nothing yet. `waits_for`: what a fenced bucket waits for, for people."""
+        self._check_rights = check_rights
+        self._parts = _Parts(*parts) if parts else None
+        self._waits_for = waits_for
+        self.fence = self._parts.watch.fence if self._parts else Fence()
+
+    async def start(self) -> None:
+        """Read what the user store knows, before Redis is connected to. Never raises."""
+        if self._parts is not None:
+            await self._parts.watch.start()
+
+    async def check_connection(self, connection: AbstractConnection) -> None:
+        """Look at a new connection: at our rights, then at what the server has."""
+        await self._check_rights(connection)
+        if self._parts is not None:
+            await self._parts.watch.check_connection(connection)
+
+    async def check_buckets(self, node: Node, buckets: Sequence[int]) -> None:
+        """Look at buckets that a server has got."""
+        if self._parts is not None:
+            await self._parts.watch.check_buckets(node, buckets)
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, in a sentence; empty when nothing is."""
+        if not self.fence.buckets:
+            return ""
+        return (
+            f"Redis has gone back in time in {len(self.fence.buckets)} of 64 buckets, which are "
+            f"not served until {self._waits_for}."
+        )
+
+    def figures(self) -> tuple[int, float, int]:
+        """How many buckets are fenced, how far the journal is behind (seconds), how many were
+        replayed by this process."""
+        journal = self._parts.journal if self._parts else None
+        lag, replayed = (journal.lag, journal.went_back) if journal else (0.0, 0)
+        return len(self.fence.buckets), lag, replayed
+
+    async def run(self) -> None:
+        """Compare, and write the journal, until it is cancelled."""
+        if self._parts is None:
+            return
+        async with asyncio.TaskGroup() as tasks:  # which ends when both have
+            tasks.create_task(self._parts.watch.run())
+            tasks.create_task(self._parts.journal.run())
+
+    async def aclose(self) -> None:
+        """Close all connections, once what is under way has ended."""
+        if self._parts is not None:
+            await self._parts.watch.aclose()
+            await self._parts.redis.aclose()
+            await self._parts.engine.dispose()

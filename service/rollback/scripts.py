@@ -1,0 +1,70 @@
+"""The scripts of this package: each of the files that it needs, with its keys and arguments."""
+
+from datetime import timedelta
+from typing import Any
+
+from service.redis.keys import WATERMARK_LIFE
+from service.redis.scripts import Arguments, Key, script
+from service.sessions.user_scripts import CONSTANTS
+
+AT_ONCE = 500
+"""Entries of a feed that are read at once."""
+
+_LOOKED_AT = 1_000
+"""The newest events, among which an entry's is looked for that is not where it should be."""
+
+_MOST_TOLD = 999
+"""Entries that say that a bucket was cut off, besides the last."""
+
+_STEP = 30_000
+"""The length of a TOTP step, ms."""
+
+
+@script(
+    "rollback/read.lua",
+    constants={"AT_ONCE": AT_ONCE, "LOOKED_AT": _LOOKED_AT},
+    acknowledged=False,
+)
+def read(*, revoked: Key, events: Key, after: str, before: str) -> Any:
+    """Read entries of a feed, and whose sessions they have ended."""
+
+
+@script(
+    "rollback/redo.lua",
+    constants={
+        name: CONSTANTS[name]
+        for name in ("SESSION", "HANDOFF", "SESSION_ID_BYTES", "CUT_OFF_FIELD")
+    },
+)
+def redo(*, revocations: Key, revoked: Key, before: Key, values: Arguments) -> Any:
+    """Do again what entries of a feed have ended."""
+
+
+@script(
+    "sessions/prelude.lua",
+    "rollback/settle.lua",
+    constants={
+        "STEP": _STEP,
+        "WATERMARK_LIFE": WATERMARK_LIFE // timedelta(milliseconds=1),
+        "AHEAD": 256,
+        "MOST_TOLD": _MOST_TOLD,
+    },
+)
+def settle(
+    *,
+    events: Key,
+    before: Key,
+    revocations: Key,
+    revoked: Key,
+    floor: Key,
+    user: str,
+    ip: str,
+    request: str,
+    bucket: int,
+    had: int,
+    expected: int,
+    replayed: int,
+    cut: int,
+    ahead: int,
+) -> Any:
+    """Raise the number of a feed, so that its bucket is served again."""

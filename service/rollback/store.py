@@ -1,0 +1,226 @@
+"""The tables of the fence, the journal and the lease in the user store."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from sqlalchemy import Select, Table, delete, func, literal_column, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from service.database.engine import store_errors
+from service.database.tables import fences, journal, leases
+from service.rollback.entries import Batch, packed, unpacked
+
+LEASE = 4_000
+"""How long a process that says nothing keeps the lease from the others, ms."""
+
+_NAME = "journal"
+_PAGE = 200
+"""Batches that are read at once."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def to_its_end(
+    method: Callable[P, Coroutine[Any, Any, T]],
+) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Let a statement that was begun end, also where its caller is cancelled.
+
+    A driver that is interrupted while it connects leaves a thread behind. It has deadlines itself.
+    """
+
+    @wraps(method)
+    async def ended(*arguments: P.args, **named: P.kwargs) -> T:
+        task = asyncio.create_task(method(*arguments, **named))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait({task})
+            raise
+
+    return ended
+
+
+Heads = Mapping[int, tuple[int, str]]
+"""The number and the id of the last entry in the journal, by bucket."""
+
+
+class RollbackStore:
+    """Reads and writes them. Any method may raise `StoreUnavailable`."""
+
+    def __init__(self, engine: AsyncEngine, owner: bytes) -> None:
+        """Take the engine. `owner` is what this process is known by."""
+        self._engine = engine
+        self._owner = owner
+        is_postgresql = engine.dialect.name == "postgresql"
+        self._dialect: Any = postgresql if is_postgresql else sqlite
+        # The database's own clock: those of the pods differ.
+        self._now: Any = literal_column(
+            "(extract(epoch from clock_timestamp()) * 1000)::bigint"
+            if is_postgresql
+            else "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"
+        )
+
+    @to_its_end
+    async def numbers(self) -> dict[int, int]:
+        """Read the fence: the highest number that is known of each bucket."""
+        with store_errors():
+            async with self._engine.connect() as connection:
+                rows = await connection.execute(select(fences.c.bucket, fences.c.number))
+                return {row.bucket: row.number for row in rows}
+
+    @to_its_end
+    async def raise_to(self, numbers: Mapping[int, int]) -> None:
+        """Raise the fence of these buckets to these numbers, where it is lower."""
+        with store_errors():
+            async with self._engine.begin() as connection:
+                await self._raise(connection, numbers)
+
+    @to_its_end
+    async def hold(self) -> bool:
+        """Take the lease or prolong it, and tell whether this process holds it."""
+        with store_errors():
+            async with self._engine.connect() as connection:
+                query = select(leases.c.owner, leases.c.until - self._now).where(
+                    leases.c.name == _NAME
+                )
+                held = (await connection.execute(query)).first()
+            owner, left = held or (b"", 0)
+            if owner != self._owner and 0 < left <= LEASE:
+                return False
+            if owner == self._owner and LEASE / 2 < left <= LEASE:
+                return True
+            async with self._engine.begin() as connection:
+                return await self._take(connection)
+
+    @to_its_end
+    async def release(self) -> None:
+        """Give the lease back, if this process holds it."""
+        mine = delete(leases).where(leases.c.name == _NAME, leases.c.owner == self._owner)
+        with store_errors():
+            async with self._engine.begin() as connection:
+                await connection.execute(mine)
+
+    @to_its_end
+    async def heads(self) -> dict[int, tuple[int, str]]:
+        """Find the last entry of each bucket in the journal."""
+        newest = select(journal.c.bucket, func.max(journal.c.last).label("last"))
+        found = newest.group_by(journal.c.bucket).subquery()
+        query = select(journal.c.bucket, journal.c.last, journal.c.last_id).join(
+            found, (journal.c.bucket == found.c.bucket) & (journal.c.last == found.c.last)
+        )
+        with store_errors():
+            async with self._engine.connect() as connection:
+                rows = await connection.execute(query)
+                return {row.bucket: (row.last, row.last_id) for row in rows}
+
+    @to_its_end
+    async def append(self, batches: Sequence[Batch], heads: Heads) -> bool:
+        """Add batches to the journal and raise the fence with them, in one transaction.
+
+        False, and nothing was written: this process does not hold the lease any more, or the last
+        entries in the journal are not those in `heads`: the user store was restored.
+        """
+        rows = [
+            {
+                "bucket": batch.bucket,
+                "last": batch.last,
+                "first": batch.first,
+                "last_id": batch.entries[-1].id,
+                "at": batch.entries[-1].milliseconds,
+                "whole": batch.is_whole,
+                "entries": packed(batch.entries),
+            }
+            for batch in batches
+        ]
+        mine = update(leases).where(leases.c.name == _NAME, leases.c.owner == self._owner)
+        with store_errors():
+            async with self._engine.begin() as connection:
+                held = await connection.execute(mine.values(until=self._now + LEASE))
+                if held.rowcount != 1:
+                    return False
+                if await self._differ(connection, {batch.bucket for batch in batches}, heads):
+                    await connection.rollback()
+                    return False
+                await connection.execute(self._insert(journal).on_conflict_do_nothing(), rows)
+                await self._raise(connection, {batch.bucket: batch.last for batch in batches})
+        return True
+
+    async def after(self, bucket: int, number: int) -> AsyncIterator[Batch]:
+        """Yield the batches of a bucket that have an entry after that number, in their order."""
+        while True:
+            query = (
+                select(journal.c.last, journal.c.whole, journal.c.entries)
+                .where(journal.c.bucket == bucket, journal.c.last > number)
+                .order_by(journal.c.last)
+                .limit(_PAGE)
+            )
+            rows = await self._all(query)
+            for row in rows:
+                yield Batch(bucket, unpacked(row.entries), row.whole)
+            if len(rows) < _PAGE:
+                return
+            number = rows[-1].last
+
+    @to_its_end
+    async def prune(self, before: int) -> None:
+        """Forget batches from before a time (ms since 1970), but the last of each bucket."""
+        newest = journal.alias()
+        last = select(func.max(newest.c.last)).where(newest.c.bucket == journal.c.bucket)
+        old = delete(journal).where(journal.c.at < before, journal.c.last < last.scalar_subquery())
+        with store_errors():
+            async with self._engine.begin() as connection:
+                await connection.execute(old)
+
+    @to_its_end
+    async def _all(self, query: Select[Any]) -> Sequence[Any]:
+        with store_errors():
+            async with self._engine.connect() as connection:
+                rows: Sequence[Any] = (await connection.execute(query)).all()
+                return rows
+
+    async def _differ(
+        self, connection: AsyncConnection, buckets: Collection[int], heads: Heads
+    ) -> bool:
+        query = select(journal.c.bucket, func.max(journal.c.last).label("last")).where(
+            journal.c.bucket.in_(sorted(buckets))
+        )
+        rows = await connection.execute(query.group_by(journal.c.bucket))
+        there = {row.bucket: row.last for row in rows}
+        return any(there.get(each, 0) != heads.get(each, (0, ""))[0] for each in buckets)
+
+    async def _take(self, connection: AsyncConnection) -> bool:
+        statement = self._insert(leases).values(
+            name=_NAME, owner=self._owner, until=self._now + LEASE
+        )
+        # One that ends later than any does was taken before the database's clock was put back.
+        over = or_(leases.c.until < self._now, leases.c.until > self._now + LEASE)
+        taken = await connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=[leases.c.name],
+                set_={"owner": statement.excluded.owner, "until": statement.excluded.until},
+                where=or_(leases.c.owner == self._owner, over),
+            )
+        )
+        return taken.rowcount == 1
+
+    async def _raise(self, connection: AsyncConnection, numbers: Mapping[int, int]) -> None:
+        if not numbers:
+            return
+        statement = self._insert(fences)
+        number = statement.excluded.number
+        await connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=[fences.c.bucket],
+                set_={"number": number},
+                where=number > fences.c.number,
+            ),
+            # In one order: two processes that raise the same rows do not wait for each other.
+            [{"bucket": bucket, "number": numbers[bucket]} for bucket in sorted(numbers)],
+        )
+
+    def _insert(self, table: Table) -> Any:
+        return self._dialect.insert(table)

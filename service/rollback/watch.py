@@ -1,0 +1,203 @@
+"""Notices that Redis has gone back in time, and fences the buckets in which it has."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+import structlog
+from redis import exceptions
+from redis.asyncio.connection import AbstractConnection
+
+from service.errors import StoreUnavailable
+from service.redis.client import RedisClient
+from service.redis.fence import Fence
+from service.redis.keys import BUCKETS, numbered
+from service.redis.node import Node
+from service.redis.refusals import FenceUnknown
+from service.rollback.reading import Numbers, number_in, numbers_of, numbers_on
+from service.rollback.store import RollbackStore
+
+log = structlog.get_logger()
+
+_EVERY = 2.0
+"""Seconds between two comparisons without a reason."""
+
+_WHILE_FENCED, _LATER, _SOON_IS_OVER = 0.1, 1.0, 10.0
+"""Seconds between two while a bucket is fenced: at first, and once it has been for so long."""
+
+_FIRST_PATIENCE = 2.0
+"""Seconds that a start waits for the user store."""
+
+_PATIENCE = 0.2
+"""Seconds that a new connection waits for the user store, within the time that it may take."""
+
+
+def _look_at(ended: "asyncio.Task[dict[int, int]]") -> None:
+    """Look at how it ended: who waited may have given up, and that is no error."""
+    if not ended.cancelled():
+        ended.exception()
+
+
+class Watch:
+    """Compares what Redis has with what it had. Its fence is that of the clients that serve."""
+
+    def __init__(
+        self, redis: RedisClient, store: RollbackStore, fence: Fence, patience: float = _PATIENCE
+    ) -> None:
+        """Take the stores. `redis` must not be fenced.
+
+        `patience`: seconds that a new connection waits for the user store; then what is known from
+        before counts.
+        """
+        self._patience = patience
+        self._redis = redis
+        self._store = store
+        self.fence = fence
+        fence.on_lost = self._publish_soon
+        self._known: Numbers | None = None
+        self._reading: asyncio.Task[dict[int, int]] | None = None
+        self._reading_since = 0.0
+        self._publishing: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._fenced = 0
+        self._fenced_at = 0.0
+        self.woken = asyncio.Event()
+        """Set when a bucket was fenced."""
+
+    async def start(self, patience: float = _FIRST_PATIENCE) -> None:
+        """Read the fence for the first time, before anything is connected to. Never raises.
+
+        Until it has been read nobody is served from Redis.
+        """
+        with suppress(FenceUnknown):
+            await self._expected(patience)
+
+    async def check_connection(self, connection: AbstractConnection) -> None:
+        """Compare the buckets of a server, before a connection to it is used.
+
+        Raises:
+            FenceUnknown: this process has not read the fence yet, and the user store is away.
+            redis.exceptions.RedisError, OSError: the server does not tell its numbers.
+        """
+        expected = await self._expected(self._patience)
+        self._fence_lower(expected, await numbers_on(connection))
+
+    async def check_buckets(self, node: Node, buckets: Sequence[int]) -> None:
+        """Compare buckets that a server has got, before they are served from it."""
+        expected = await self._expected(self._patience)
+        numbers: dict[int, int] = {}
+        for bucket in buckets:
+            with suppress(exceptions.RedisError, OSError):  # who serves it meets the same
+                reply = await node.ask(("GET", numbered(bucket).revocations), False)
+                numbers[bucket] = number_in(reply)
+        self._fence_lower(expected, numbers)
+
+    async def run(self) -> None:
+        """Compare again and again, until it is cancelled."""
+        while True:
+            try:
+                await self.look()
+            except StoreUnavailable:  # readiness tells of it
+                pass
+            except Exception as error:  # a defect must not end it: nobody would start it again
+                log.error("rollback.watch", exc_info=error)
+            await asyncio.sleep(self._pause())
+
+    async def aclose(self) -> None:
+        """Tell what this process has answered for, and wait for what is under way."""
+        self._publish_soon()
+        self._closed = True
+        reading = () if self._reading is None else (self._reading,)
+        await asyncio.gather(*reading, *self._publishing, return_exceptions=True)
+
+    async def look(self) -> None:
+        """Compare all buckets, and serve those again that have caught up.
+
+        Raises:
+            StoreUnavailable: Redis does not tell.
+        """
+        fenced, before = self._fenced, frozenset(self.fence.buckets)
+        expected = await self._expected(max(1.0, self._patience))
+        numbers = await numbers_of(self._redis)
+        self._fence_lower(expected, numbers)
+        if before and fenced == self._fenced:  # else somebody has just seen another Redis
+            released = {each for each in before if numbers.get(each, -1) >= expected[each]}
+            if released:
+                self.fence.buckets -= released
+                log.warning("redis.served", buckets=len(released), fenced=len(self.fence.buckets))
+
+    def expected(self) -> list[int]:
+        """Return what each bucket must have at least, as far as this process knows."""
+        known, answered = self._known or {}, self.fence.answered
+        return [max(known.get(bucket, 0), answered[bucket]) for bucket in range(BUCKETS)]
+
+    def notice(self, known: Mapping[int, int], numbers: Numbers) -> dict[int, int]:
+        """Take over a fence that was just read; fence and return the buckets that have less.
+
+        By bucket what is expected there. `numbers` were read later than that fence.
+        """
+        self._known = known
+        expected = self.expected()
+        self._fence_lower(expected, numbers)
+        return {
+            bucket: expected[bucket]
+            for bucket, number in numbers.items()
+            if number < expected[bucket]
+        }
+
+    async def _expected(self, patience: float) -> list[int]:
+        """Read the fence anew, if the user store tells it soon; return what is expected."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._store.numbers())
+            self._reading.add_done_callback(_look_at)
+            self._reading_since = time.monotonic()
+        left = self._reading_since + patience - time.monotonic()
+        if left > 0:  # else it hangs, and was waited for
+            await asyncio.wait({self._reading}, timeout=left)
+        if self._reading.done():
+            with suppress(StoreUnavailable):
+                self._known = self._reading.result()
+        if self._known is None:
+            raise FenceUnknown
+        return self.expected()
+
+    def _fence_lower(self, expected: Sequence[int], numbers: Numbers) -> None:
+        lower = {bucket for bucket, number in numbers.items() if number < expected[bucket]}
+        if not lower:
+            return
+        news = lower - self.fence.buckets
+        self._fenced += 1
+        self.fence.buckets |= lower
+        if news:
+            self._fenced_at = time.monotonic()
+            log.error(
+                "redis.wentBack",
+                buckets=len(news),
+                lost=sum(expected[bucket] - numbers[bucket] for bucket in news),
+            )
+        self._publish_soon()
+        self.woken.set()
+
+    def _publish_soon(self) -> None:
+        """Tell the others what this process has answered for, if the user store does not know."""
+        known, answered = self._known or {}, self.fence.answered
+        ours = {
+            bucket: number
+            for bucket, number in enumerate(answered)
+            if number > known.get(bucket, 0)
+        }
+        if ours and not self._publishing and not self._closed:
+            task = asyncio.create_task(self._publish(ours))
+            self._publishing.add(task)
+            task.add_done_callback(self._publishing.discard)
+
+    async def _publish(self, ours: Mapping[int, int]) -> None:
+        with suppress(StoreUnavailable):  # the next look tries again, as it is fenced
+            await self._store.raise_to(ours)
+
+    def _pause(self) -> float:
+        if not self.fence.buckets:
+            return _EVERY
+        is_new = time.monotonic() - self._fenced_at < _SOON_IS_OVER
+        return _WHILE_FENCED if is_new else _LATER

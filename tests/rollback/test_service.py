@@ -1,0 +1,85 @@
+"""The service on a server of its own that is started again with older data than it had."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+from tools.testbed.access import SERVICE
+from tools.testbed.redis_server import RedisServer, available
+from tools.testbed.service_process import Person, ServiceProcess, sign_up
+from tools.testbed.waiting import eventually, wait_until
+
+
+@pytest.fixture(params=sorted(available()))
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServer]:
+    """A server with files of its own."""
+    directory = tmp_path / "redis"
+    directory.mkdir()
+    server = RedisServer(available()[request.param], directory)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def pod(server: RedisServer, tmp_path: Path) -> Iterator[ServiceProcess]:
+    """A service that minds."""
+    directory = tmp_path / "pod"
+    directory.mkdir()
+    pod = ServiceProcess(directory, server.url_of(SERVICE), SERVICE_REDIS_ROLLBACK="replay").start()
+    yield pod
+    assert pod.stop() == 0
+
+
+def journaled(tmp_path: Path) -> Callable[[], bool]:
+    """Whether the journal has an entry."""
+
+    def look() -> bool:
+        with closing(sqlite3.connect(tmp_path / "pod" / "var" / "service.db")) as database:
+            return bool(database.execute("SELECT count(*) FROM journal").fetchone()[0])
+
+    return look
+
+
+async def test_started_on_an_old_file(
+    server: RedisServer, pod: ServiceProcess, tmp_path: Path
+) -> None:
+    """Whoever had logged out stays out, and nobody else has to log in."""
+    async with httpx.AsyncClient(base_url=pod.url, timeout=30) as client:
+        leaver, stayer = await sign_up(client), await sign_up(client)
+        files, old = server.directory / "appendonlydir", tmp_path / "old"
+        server.stop()
+        shutil.copytree(files, old)
+        server.start()
+        await _answers(leaver, 200)
+        assert (await leaver.log_out()).status_code == 204
+        wait_until(journaled(tmp_path))
+
+        server.stop()
+        shutil.rmtree(files)
+        shutil.copytree(old, files)
+        server.start()
+        assert set(await _answers(leaver, 401)) <= {401, 503}
+        assert set(await _answers(stayer, 200)) <= {200, 503}
+        assert (await leaver.refresh()).status_code == 401
+        assert (await stayer.refresh()).status_code == 200
+        ready = (await client.get("/health/ready")).json()
+        assert ready["redis"]["ok"], ready
+        assert "redis.replayed" in pod.output()
+
+
+async def _answers(person: Person, status: int) -> list[int]:
+    """Ask until the answer is this; and which there were."""
+    seen: list[int] = []
+
+    async def ask() -> bool:
+        seen.append((await person.me()).status_code)
+        return seen[-1] == status
+
+    await eventually(ask)
+    return seen
