@@ -225,7 +225,7 @@ def create_app(settings: Settings) -> ASGIApp:
     moved = {"/account/": "/account"} if settings.pages else None
     over_tls = settings.issuer.lower().startswith("https://")
     cors = Cors(settings.origins, settings.cookies) if settings.origins else None
-    direct = DirectRoutes(app, [*sessions.DIRECT, *two_factor.DIRECT])
+    direct = DirectRoutes(app, [*sessions.DIRECT, *two_factor.DIRECT, *oauth_endpoints.DIRECT])
     served: ASGIApp = RequestMiddleware(direct, moved, proxies, over_tls, cors, settings.root_path)
     if admin is not None:
         served = AdminDispatch(served, RequestMiddleware(admin, None, proxies, over_tls))

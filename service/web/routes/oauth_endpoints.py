@@ -172,3 +172,6 @@ async def _token_in(request: JsonRequest) -> str:
 
 
 ROUTES = [metadata, revoke, introspect, introspect_batch]
+
+DIRECT = [introspect]
+"""Those that are asked most."""
