@@ -1,5 +1,6 @@
 """Logout that a provider starts (OpenID Connect Back-Channel Logout 1.0)."""
 
+import asyncio
 from contextlib import suppress
 from datetime import timedelta
 
@@ -38,7 +39,7 @@ class ProviderLogout:
         if not await self._upstream.use_token(logout.issuer, logout.token_id):
             raise InvalidLogoutToken("it was used before")
         try:
-            ended = await self._upstream.end(
+            logged_out = await self._upstream.end(
                 logout.issuer, logout.subject, logout.session, origin, by=f"provider:{provider_id}"
             )
         except Exception:  # the provider must be able to say it again
@@ -46,5 +47,8 @@ class ProviderLogout:
                 await self._upstream.give_back(logout.issuer, logout.token_id)
             raise
         left = logout.expires_at + LEEWAY - self._clock().timestamp()
-        await self._upstream.keep_used(logout.issuer, logout.token_id, timedelta(seconds=left))
-        return ended
+        await asyncio.gather(
+            self._upstream.keep_used(logout.issuer, logout.token_id, timedelta(seconds=left)),
+            self._upstream.forget(logged_out),
+        )
+        return logged_out.count

@@ -13,6 +13,7 @@ once the session is open (`has_ended`). One that came before it is known here wh
 person was at the provider, ends the login as well: it came since the login has begun here.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from datetime import timedelta
@@ -32,6 +33,9 @@ from service.sessions.refresh_tokens import USER_ID
 _SLACK = 64
 """Sessions that were noted and then not opened, beyond those that a user may have."""
 
+_AT_ONCE = 32
+"""Sessions that are ended at once: each waits for the disk, and together they wait once."""
+
 _OVER = -1
 """What a login has seen that was over by then; no logout has this number."""
 
@@ -49,6 +53,14 @@ class UpstreamLogin(msgspec.Struct, frozen=True, array_like=True):
     def is_over(self) -> bool:
         """Whether the provider had logged out again by then."""
         return _OVER in self.seen
+
+
+class LoggedOut(msgspec.Struct, frozen=True):
+    """Sessions whose provider has logged out, under which digest, and how many have lived."""
+
+    count: int
+    digest: bytes
+    members: Sequence[bytes]
 
 
 @script("sessions/upstream.lua")
@@ -116,10 +128,11 @@ class UpstreamSessions:
 
     async def end(
         self, issuer: str, subject: str, session: str, origin: RequestOrigin, *, by: str
-    ) -> int:
+    ) -> LoggedOut:
         """End the sessions of a provider's session or, without one, of a subject.
 
-        Who is named by both: those of that session. Returns how many have ended.
+        Who is named by both: those of that session. If that fails, it may be done again, until they
+        are forgotten (`forget`).
         """
         digest = digests_of(issuer, subject, session)[-1]
         members = await _note_logout(
@@ -129,21 +142,16 @@ class UpstreamSessions:
             life=UPSTREAM_LOGOUT_LIFE // timedelta(milliseconds=1),
         )
         ended = 0
-        for member in members:
-            number: int = await scripts.end_one(
-                self._redis,
-                member[:USER_ID],
-                origin,
-                session_id=member[USER_ID:],
-                reason="provider",
-                by=by,
-                feed_life=self._feed_life,
-            )
-            self._redis.fence.note(member, number)
-            ended += number > 0
-        if members:
-            await self._redis.change("HDEL", _sessions_key(digest), *members)
-        return ended
+        for at in range(0, len(members), _AT_ONCE):
+            some = members[at : at + _AT_ONCE]
+            ended += sum(await asyncio.gather(*(self._end(each, origin, by) for each in some)))
+        return LoggedOut(ended, digest, members)
+
+    async def forget(self, logged_out: LoggedOut) -> None:
+        """Forget the sessions that have ended."""
+        if logged_out.members:
+            key = _sessions_key(logged_out.digest)
+            await self._redis.change("HDEL", key, *logged_out.members)
 
     async def use_token(self, issuer: str, token_id: str) -> bool:
         """Use the id of a logout token up, for a moment: `keep_used` once all is done.
@@ -162,6 +170,19 @@ class UpstreamSessions:
     async def give_back(self, issuer: str, token_id: str) -> None:
         """Let the provider send a token again, as nothing came of it."""
         await self._redis.change("DEL", _token_key(issuer, token_id))
+
+    async def _end(self, member: bytes, origin: RequestOrigin, by: str) -> bool:
+        number: int = await scripts.end_one(
+            self._redis,
+            member[:USER_ID],
+            origin,
+            session_id=member[USER_ID:],
+            reason="provider",
+            by=by,
+            feed_life=self._feed_life,
+        )
+        self._redis.fence.note(member, number)
+        return number > 0
 
     async def _latest(self, digest: bytes) -> int:
         return int(await self._redis.execute("GET", _ended_key(digest)) or 0)

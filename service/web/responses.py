@@ -56,7 +56,7 @@ def spelt(
         names = {name.lower().encode(): value.encode() for name, value in added.items()}
         headers = [*(field for field in headers if field[0] not in names), *names.items()]
     if content is None:
-        return _Spelt(status, headers, b"")
+        return _Spelt(status, headers if status == 204 else [_EMPTY, *headers], b"")
     body = content if isinstance(content, bytes) else _ENCODER.encode(content)
     length = b"content-length", b"%d" % len(body)
     kind = _content_type(media_type or MediaType.JSON)
@@ -64,6 +64,8 @@ def spelt(
 
 
 _ENCODER = msgspec.json.Encoder()
+
+_EMPTY = (b"content-length", b"0")  # else the server sends chunks, of which there are none
 
 _ADDED = "added_headers"
 

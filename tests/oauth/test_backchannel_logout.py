@@ -33,6 +33,7 @@ async def test_by_subject_and_by_session(app: App, provider: Provider, keys: Red
     answer = await app.log_out(provider.logout_token("one", sub=subject))
     assert answer.status_code == 200
     assert (answer.content, answer.headers["cache-control"]) == (b"", "no-store")
+    assert answer.headers["content-length"] == "0"
     assert [(await each.me()).status_code for each in (b, neither, other)] == [401, 401, 200]
     ended = [event for event in events(keys, a.user_id) if event["type"] == "session.revoked"]
     assert {(event["reason"], event["by"]) for event in ended} == {("provider", "provider:one")}

@@ -12,8 +12,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from secrets import token_bytes
 
+import msgspec
+
 from service.redis.keys import BUCKETS
 from service.sessions.origin import NOBODY
+from tools.bench import provider_logouts
 from tools.bench.app_pods import PODS, expect, pod, refused, serve_others
 from tools.bench.calls import get, logout
 from tools.bench.harness import Place, place
@@ -35,11 +38,16 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
     async with place() as here:
         build_wheels(here.directory)
         with ExitStack() as stack:
+            issuer, provider = stack.enter_context(provider_logouts.provider())
+            here = msgspec.structs.replace(here, environment=here.environment | provider)
             service = stack.enter_context(here.service())
             pods = [stack.enter_context(pod(here, service, n)) for n in range(PODS)]
             other = (await here.seeder.open(await here.seeder.accounts(1)))[0]
             background = [asyncio.create_task(serve_others(each, other)) for each in pods]
             latencies, back = await _follow(told.logouts, here, service, pods, tell)
+            from_post = await provider_logouts.follow(
+                told.logouts, here, issuer, service, pods, tell
+            )
             for task in background:
                 task.cancel()
             with tell.counting("sessions opened", told.sessions_most) as progress:
@@ -50,15 +58,15 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
             "ms", limit=most)
         for name, share, most in (("p50", 0.5, None), ("p99", 0.99, 50), ("highest", 1, None))
     ]  # fmt: skip
-    rows.append(Row("propagation", "logout", "accepted again", back, limit=0))
+    rows += [Row("propagation", "logout", "accepted again", back, limit=0), *from_post]
     like = Row("propagation", "cut-off of everybody", "", 0, by="sessions", at=told.sessions_most)
     rows += [
         like.figure(name, round(quantile(sorted(everybody), share) * 1e3, 2), "ms", most)
         for name, share, most in (("p50", 0.5, None), ("p99", 0.99, 50.0), ("highest", 1, None))
     ]
     note = (
-        f"{told.logouts:,} logouts, {PODS} pods. Everybody: {told.cut_offs} times, from when all "
-        f"{BUCKETS} buckets were cut off, with tokens in {_WATCHED} of them."
+        f"{told.logouts:,} logouts of each kind, {PODS} pods. Everybody: {told.cut_offs} times, "
+        f"from when all {BUCKETS} buckets were cut off, with tokens in {_WATCHED} of them."
     )
     return Found(rows, {"propagation": note})
 
