@@ -18,6 +18,7 @@ from typing import Any
 import asyncpg
 
 from service.database.migration import migrate
+from tools.testbed.emptying import SHAPE, emptied
 from tools.testbed.server_process import ServerProcess
 
 TEMPLATE = "migrated"
@@ -64,6 +65,8 @@ class PostgresServer(ServerProcess):
             "--locale=C", "--pgdata", str(self._data),
         )  # fmt: skip
         self._frozen: list[int] = []
+        self._shape = ""
+        self._spare: list[str] = []
 
     def _popen(self) -> "subprocess.Popen[bytes]":
         options = {
@@ -133,15 +136,32 @@ class PostgresServer(ServerProcess):
 
     @contextmanager
     def database(self, *, migrated: bool = True) -> Iterator[str]:
-        """Make a database that is there for a while, and give its name."""
+        """Make a database that is there for a while, and give its name.
+
+        A migrated one that is left as it was, but for its rows, serves again: to make one takes
+        100 ms of CPU, to empty it a tenth of that.
+        """
+        name = self._spare.pop() if migrated and self._spare else self._made(migrated)
+        yield name
+        if migrated and self._is_emptied(name):
+            self._spare.append(name)
+        else:
+            self.drop(name)
+
+    def _made(self, migrated: bool) -> str:
         name = f"test_{secrets.token_hex(6)}"
-        if migrated and not self.ask(f"SELECT 1 FROM pg_database WHERE datname = '{TEMPLATE}'"):
+        if migrated and not self._shape:
             self.ask(f"CREATE DATABASE {TEMPLATE}")
             with ThreadPoolExecutor(1) as thread:
                 thread.submit(migrate, self.url(TEMPLATE)).result()
+            [(self._shape,)] = self.ask(SHAPE, TEMPLATE)
         self.ask(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE if migrated else 'template0'}")
-        yield name
-        self.drop(name)
+        return name
+
+    def _is_emptied(self, name: str) -> bool:
+        with ThreadPoolExecutor(1) as thread, suppress(OSError, asyncpg.PostgresError):
+            return thread.submit(asyncio.run, emptied(self.url(name), self._shape)).result()
+        return False
 
     def drop(self, name: str) -> None:
         """Drop a database, whoever uses it."""
