@@ -3,21 +3,31 @@
 import os
 import subprocess
 import sys
+import tempfile
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import IO
 
 import msgspec
+import pytest
+from tools.bench import harness, program
 from tools.bench.calls import BY_NAME
+from tools.bench.processes import Server
 from tools.bench.results import Report
+from tools.testbed.forked import ForkedProgram, Running
 
 from tests.processes.program import REPOSITORY
+from tests.support.log_state import configured
 
 SMALLEST = (
     "--rounds", "1", "--requests", "2", "--connections", "4",
     "--sessions", "100", "--sessions-most", "1000", "--storm-connections", "4",
-    "--storm-rounds", "1", "--seconds", "1", "--revocations", "10000", "--logouts", "3",
+    "--storm-rounds", "1", "--seconds", "0.2", "--revocations", "10000", "--logouts", "3",
     "--cut-offs", "2", "--user-sessions", "200",
 )  # fmt: skip
+
+ROOTS = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "scripts")))
 
 CHARTS = ("performance", "performance-growth", "performance-connections", "performance-storm")
 
@@ -27,10 +37,9 @@ PAGE = (
 
 
 def bench(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    roots = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "scripts")))
     return subprocess.run(
         [sys.executable, "-m", "tools.bench", *arguments],
-        env=os.environ | {"PYTHONPATH": roots, "TMPDIR": str(directory)},
+        env=os.environ | {"PYTHONPATH": ROOTS, "TMPDIR": str(directory)},
         capture_output=True,
         text=True,
         timeout=900,  # only so that it ends
@@ -38,7 +47,29 @@ def bench(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_everything_is_measured(tmp_path: Path) -> None:
+class ForkedServer(Server):
+    """The service is forked, which spares the CPU of a dozen starts."""
+
+    def _launched(self, log: IO[bytes]) -> Running:
+        if tuple(self.arguments) != ("-m", "service", "serve"):
+            return super()._launched(log)
+        return ForkedProgram("service", ["serve"], REPOSITORY, self._environment, self._log)
+
+
+def measured(directory: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit code of the same program in this process, on services that are forked."""
+    monkeypatch.setattr(harness, "Server", ForkedServer)
+    get_temp_dir()  # that of all processes which are forked: not in the directory of this test
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    monkeypatch.setenv("PYTHONPATH", ROOTS)
+    monkeypatch.setattr(sys, "argv", ["bench", *arguments])
+    with configured("error"):
+        return program.main()
+
+
+def test_everything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Every kind of figure comes out, in table, JSON, page and pictures."""
     charts = tmp_path / "charts"
     charts.mkdir()
@@ -46,12 +77,11 @@ def test_everything_is_measured(tmp_path: Path) -> None:
     page.write_text(PAGE, encoding="utf-8")
     kept = ("--json", str(file), "--page", str(page), "--charts", str(charts))
     with TemporaryDirectory() as temporary:  # its path is short enough for a socket
-        done = bench(Path(temporary), *SMALLEST, *kept)
-        assert done.returncode == 0, done.stderr
+        assert measured(Path(temporary), monkeypatch, *SMALLEST, *kept) == 0
         ports = f"openshow-ports-{os.getuid()}"  # kept: whoever chooses ports locks parts of it
         assert {path.name for path in Path(temporary).iterdir()} <= {ports}
     report = msgspec.json.decode(file.read_bytes(), type=Report)
-    check_calls(report, done.stdout)
+    check_calls(report, capsys.readouterr().out)
     check_growth(report)
     check_storms(report)
     check_the_rest(report)

@@ -46,7 +46,7 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
         logins = [login(email, password) for email in emails]
         with here.service() as service, Generator() as generator:
             run = _Run(here, service, generator)
-            await run(_WARM_UP, _CALLS, ())
+            await run(min(_WARM_UP, told.seconds), _CALLS, ())
             for _ in tell.rounds(told.storm_rounds, "a flood of logins"):
                 rounds.append(await _round(run, told.seconds, logins))
     note = (

@@ -71,7 +71,7 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
         with here.service() as service, Generator() as others:
             run = _Run(here, service, others)
             for kind in _KINDS:  # what is made once is made before memory is looked at
-                await run.beside(kind, crowd, _WARM_UP)
+                await run.beside(kind, crowd, min(_WARM_UP, told.seconds))
             for step in tell.rounds(told.storm_rounds, "hostile requests"):
                 idle.append(await alone(others, here, service, _CALLS, told.seconds))
                 for kind in _KINDS:

@@ -58,7 +58,7 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
         with here.service() as service, Generator() as logouts, Generator() as others:
             run = _Run(here, service, logouts, others, told)
             tell("a storm of logouts: what one worker can do")
-            await alone(others, here, service, _CALLS, _WARM_UP)
+            await alone(others, here, service, _CALLS, min(_WARM_UP, told.seconds))
             capacity = (
                 await logouts.call(here, service, _LOGOUT, told.storm_connections, _CLOSED_LOOP)
             ).per_second

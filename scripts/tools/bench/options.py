@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tools.bench.calls import CALLS
 from tools.report import arguments
-from tools.report.arguments import Parser, count
+from tools.report.arguments import Parser, count, seconds
 
 _DESCRIPTION = """\
 What calls cost: CPU, round trips, latency and memory, on servers started for it.
@@ -80,7 +80,8 @@ def parser() -> Parser:
     option = made.option
     option("--only", str, "PART", "what to measure (default: all)", nargs="+", choices=PARTS)
     for name, default, what in _AMOUNTS:
-        option(name, count, "N", f"{what} (default: {default:,})", default)
+        kind = seconds if name == "--seconds" else count
+        option(name, kind, "N", f"{what} (default: {default:,})", default)
     option("--redis", Path, "PROGRAM", "another server than the embedded Valkey")
     what = "begin with these figures, and measure only what --only names, or nothing"
     option("--from", Path, "OLD.json", what, dest="kept")

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 
@@ -46,3 +47,14 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) >= 1):
         raise argparse.ArgumentTypeError("must be a whole number from 1")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """Read some time, from a tenth of a second."""
+    try:
+        told = float(text)
+    except ValueError:
+        told = 0.0
+    if not 0.1 <= told < inf:
+        raise argparse.ArgumentTypeError("must be a number from 0.1")
+    return told
