@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from resource import RUSAGE_SELF, getrusage
 from typing import Any
@@ -175,11 +176,15 @@ def endless(request: BaseHTTPRequestHandler) -> None:
         request.wfile.write(b" " * 65_536)
 
 
-BOMB = gzip.compress(SIGNING_KEYS.jwks() + b" " * 100_000_000)
+@cache
+def bomb() -> bytes:
+    """The beginning of an answer of 100 MB. It takes half a second to make."""
+    return gzip.compress(SIGNING_KEYS.jwks() + b" " * 100_000_000)[:60_000]
+
 
 ANSWERS: dict[str, Answer] = {
     "a redirection": redirect,
-    "a gzip bomb": lambda request: send(request, BOMB[:60_000], Content_Encoding="gzip"),
+    "a gzip bomb": lambda request: send(request, bomb(), Content_Encoding="gzip"),
     "gzip": lambda r: send(r, gzip.compress(SIGNING_KEYS.jwks()), Content_Encoding="gzip"),
     "less than was announced": lambda r: send(r, SIGNING_KEYS.jwks(), Content_Length="9999"),
     "a length that is none": lambda r: send(r, SIGNING_KEYS.jwks(), Content_Length="x"),

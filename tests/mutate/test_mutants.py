@@ -133,12 +133,25 @@ def test_only_one_server(tmp_path: Path) -> None:
     assert passed == ["test_it.py::test_a[valkey]", "test_it.py::test_b"]
 
 
-def test_the_likeliest_comes_first(tmp_path: Path) -> None:
-    """What has noticed something is run before the others, and the first that fails ends it."""
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What all these processes import, compiled once: that takes most of their time."""
+    return tmp_path_factory.mktemp("pyc")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, compiled: Path) -> Path:
+    """A directory with a copy of the repository, which is the repository itself."""
     (tmp_path / "copy").symlink_to(ROOT)
-    file = tmp_path / "test_it.py"
+    (tmp_path / "pyc").symlink_to(compiled)
+    return tmp_path
+
+
+def test_the_likeliest_comes_first(workspace: Path) -> None:
+    """What has noticed something is run before the others, and the first that fails ends it."""
+    file = workspace / "test_it.py"
     file.write_text("def test_a(): assert False\n\ndef test_b(): assert False\n")
-    collected = Collected(tmp_path, "kept", (str(file),))
+    collected = Collected(workspace, "kept", (str(file),))
     try:
         [first] = collected.run(Order("", "", "", (), 60)).failed
         other = first.replace("test_a", "test_b")
@@ -148,28 +161,26 @@ def test_the_likeliest_comes_first(tmp_path: Path) -> None:
         collected.close()
 
 
-def test_what_cannot_be_collected_is_said(tmp_path: Path) -> None:
+def test_what_cannot_be_collected_is_said(workspace: Path) -> None:
     """A mutant that cannot even be imported: its tests fail, and nobody waits for them."""
-    (tmp_path / "copy").symlink_to(ROOT)
-    file = tmp_path / "test_it.py"
+    file = workspace / "test_it.py"
     file.write_text("raise RuntimeError\n")
     with pytest.raises(RuntimeError, match="cannot be collected"):
-        Collected(tmp_path, "kept", (str(file),))
+        Collected(workspace, "kept", (str(file),))
 
 
-def test_what_ran_before_the_mutant_makes_it_unsure(tmp_path: Path) -> None:
+def test_what_ran_before_the_mutant_makes_it_unsure(workspace: Path) -> None:
     """Of a function that runs at import a fork cannot tell; of any other it can, at once."""
-    (tmp_path / "copy").symlink_to(ROOT)
-    module = tmp_path / "service" / "some_module.py"
+    module = workspace / "service" / "some_module.py"
     module.parent.mkdir()
     source = "def early():\n    return 1\n\ndef late():\n    return 2\n\nONE = early()\n"
     module.write_text(source)
-    file = tmp_path / "test_it.py"
+    file = workspace / "test_it.py"
     file.write_text(
         f"import sys\nsys.path.append({str(module.parent)!r})\nimport some_module\n"
         "def test_it(): assert some_module.ONE == 1\n"
     )
-    collected = Collected(tmp_path, "kept", (str(file),))
+    collected = Collected(workspace, "kept", (str(file),))
     try:
         for number, unsure in ((1, True), (2, False)):
             mutant = source.replace(f"return {number}", "return 9")

@@ -26,7 +26,7 @@ from tests.support.looking import ON_VALKEY
 from tests.twofactor.pods import Killed, Pod, Pods, Somebody, finished
 from tests.twofactor.test_racing_logins import held_logins
 
-ROUNDS = 40
+ROUNDS = 24
 """On each store: in half of them the order is chosen, so each order comes several times."""
 REFUSED = (
     AccountChanged, AccountDisabled, ChallengeFailed, ChallengeNotFound, InvalidCredentials,

@@ -8,7 +8,7 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import Person, code_of, sign_up
 
 NOTHING_TO_REVOKE = (400, "session_not_found")
-ROUNDS = 120
+ROUNDS = 60
 
 
 async def test_logout_ends_the_session_at_once(person: Person) -> None:

@@ -12,7 +12,7 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import Person, claims_of, code_of
 
 from service.errors import AlreadyEnabled, InvalidCode, NotEnabled
-from tests.support.looking import events
+from tests.support.looking import ON_VALKEY, events
 from tests.support.two_factor import Holder, let_steps_pass
 from tests.twofactor.pods import Pod, Pods, Somebody, finished
 
@@ -155,7 +155,7 @@ async def turn_off(pod: Pod, ann: Somebody, pods: Pods) -> None:
     )
 
 
-@pytest.mark.one_server("a crash between Redis and the user store is the same on any")
+@ON_VALKEY  # a crash between Redis and the user store is the same on any
 @pytest.mark.parametrize("change", [turn_on, turn_off])
 async def test_killed_at_each_step(pods: Pods, keys: RedisServer, change: Any) -> None:
     """All pods say what the row says; the caller's session is never lost; repeated, the change

@@ -173,9 +173,14 @@ def test_workers_tell_together(two_workers: ServiceProcess) -> None:
     for _ in range(8):  # a connection each, so that both get some
         assert httpx.post(f"{two_workers.url}/auth/login", json=body, timeout=30).status_code == 401
     wrong = key("logins_total", "invalid_credentials")
-    wait_until(lambda: told()[wrong] == 8)  # counted once answered, and another worker may be asked
+    for _ in range(20):
+        httpx.get(f"{two_workers.url}/schema", timeout=30).raise_for_status()
+    asked = key("requests_total", "/schema", "GET", "200")
+    # Counted once answered, and another worker may be asked.
+    wait_until(lambda: told()[wrong] == 8 and told().get(asked) == 20)
     for _ in range(4):
-        assert told()[wrong] == 8
+        found = told()
+        assert (found[wrong], found[asked]) == (8, 20)
     wait_until(lambda: told()[key("workers")] == 2)
     assert sum(name == "openshow_build_info" for name, _ in told()) == 1
     assert told()[key("ready", "redis")] == 1

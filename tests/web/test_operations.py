@@ -114,8 +114,8 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def own_service(own_redis: RedisServer, tmp_path: Path) -> Iterator[ServiceProcess]:
-    """A service on `own_redis` whose files may be damaged. Two workers."""
-    service = ServiceProcess(tmp_path, own_redis.url, SERVICE_WORKERS="2").start()
+    """A service on `own_redis` whose files may be damaged."""
+    service = ServiceProcess(tmp_path, own_redis.url).start()
     yield service
     own_redis.resume()
     assert service.stop() == 0
@@ -170,15 +170,6 @@ async def test_a_part_that_hangs_does_not_hang_the_answer(keys: RedisServer) -> 
     await redis_client.aclose()
     assert (parts.redis.ok, parts.users.ok, parts.ok) == (True, False, False)
     assert parts.users.message == "The user store does not answer."
-
-
-def test_workers_count_together(own_service: ServiceProcess) -> None:
-    """Whichever worker is asked for metrics, it tells the requests of all."""
-    for _ in range(20):  # a new connection each, so that both workers get some
-        httpx.get(f"{own_service.url}/schema").raise_for_status()
-    for _ in range(4):
-        found = samples(httpx.get(f"{own_service.url}/metrics").text)
-        assert found[("/schema", "GET", "200")] == 20
 
 
 def samples(text: str) -> SAMPLES:
