@@ -11,7 +11,9 @@ the load. A test marked `one_server` is left out of that; the mark says why.
 What differs between Redis, a cluster and Sentinels lies below all of these tests, in the client and
 in the scripts' keys. So each of their functions meets Valkey with all of its cases, and the others
 with some: of several cases each goes to another one in turn, and a single one meets the cluster,
-which alone tells whether keys lie together, and Redis or Sentinels. `--all-servers` spares none.
+which alone tells whether keys lie together, and Redis or Sentinels. Likewise, where both user
+stores stand beside Valkey, all of three cases or more meet SQLite, and one of three PostgreSQL.
+`--all-servers` spares none.
 """
 
 import gc
@@ -20,7 +22,7 @@ import os
 import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,14 +31,15 @@ from zlib import crc32
 import httpx
 import httpx._transports.default as httpx_transports
 import pytest
-from httpx._config import create_ssl_context
+from httpx._config import DEFAULT_TIMEOUT_CONFIG, create_ssl_context
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tools.testbed.access import SERVICE
 from tools.testbed.cluster import Cluster
 from tools.testbed.postgresql import PostgresServer
 from tools.testbed.redis_server import RedisServer, available
 from tools.testbed.sentinel import SentinelTrio
-from tools.testbed.service_process import Person, ServiceProcess, sign_up
+from tools.testbed.service_process import PATIENT, Person, ServiceProcess, sign_up
+from tools.testbed.waiting import PATIENCE
 
 from tests.support.fleet import client_of
 from tests.support.living import lend, wake_those_asked_for
@@ -60,10 +63,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Spare CPU. Clients of HTTP share what they trust: reading it takes 25 ms, for each."""
+    """Spare CPU, and have patience.
+
+    Clients of HTTP share what they trust: reading it takes 25 ms, for each.
+    """
     httpx.create_ssl_context = httpx_transports.create_ssl_context = _trust
     # The Redis that services share is emptied before each test, which is no going back in time.
     ServiceProcess.usual = {"SERVICE_REDIS_ROLLBACK": "off"}
+    for name in ("connect", "read", "write", "pool"):  # seconds of a client that is not told
+        setattr(DEFAULT_TIMEOUT_CONFIG, name, PATIENCE)
     gc.disable()  # what is collected stays: a quarter of the time was looking for what does not
 
 
@@ -87,7 +95,9 @@ def _shared(*_: str | None) -> ssl.SSLContext:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the combinations of a Redis and a user store that would prove no more."""
     on_topologies = {_test(item) for item in items if _redis(item) in TOPOLOGIES and _kept(item)}
-    spared = set[str]() if config.getoption("all_servers") else set(_spared(items))
+    spared = set[str]()
+    if not config.getoption("all_servers"):
+        spared = {*_spared(items), *_spared_of_postgresql(items)}
     kept, left_out = list[pytest.Item](), list[pytest.Item]()
     for item in items:
         on_other = _pair(item) == ("valkey", "postgresql") and _test(item) in on_topologies
@@ -122,10 +132,30 @@ def _spared(items: list[pytest.Item]) -> Iterator[str]:
             yield item.nodeid
 
 
+def _spared_of_postgresql(items: list[pytest.Item]) -> Iterator[str]:
+    """Find those whose function has shown on PostgreSQL what depends on the user store."""
+    cases = defaultdict[tuple[Path, str], dict[str, int]](dict)
+    both = [
+        item for item in items if _redis(item) == "valkey" and not _told(item, "new_user_store")
+    ]
+    for item in both:
+        if _pair(item)[1] == "sqlite":
+            known = cases[_test(item)]
+            known.setdefault(_case(item), len(known))
+    for item in both:
+        known = cases[_test(item)]
+        if _pair(item)[1] == "postgresql" and len(known) > 2 and known.get(_case(item), 0) % 3:
+            yield item.nodeid
+
+
 def _has_choice(item: pytest.Item) -> bool:
     """Whether it runs on all servers because nothing says on which."""
-    told = (mark.args[0] for mark in item.iter_markers("parametrize"))
-    return _redis(item) is not None and not any("redis_server" in names for names in told)
+    return _redis(item) is not None and not _told(item, "redis_server")
+
+
+def _told(item: pytest.Item, fixture: str) -> bool:
+    """Whether the test itself says with which values of a fixture it runs."""
+    return any(fixture in mark.args[0] for mark in item.iter_markers("parametrize"))
 
 
 def _case(item: pytest.Item) -> str:
@@ -197,11 +227,21 @@ def redis_server(
         server.stop()
 
 
+def _client_of(server: RedisServer) -> AbstractContextManager[Any]:
+    """Give a client for a test. Making one takes 2 ms, so all tests on one server share it."""
+    return nullcontext(_shared_client(server)) if type(server) is RedisServer else server.client()
+
+
+@cache
+def _shared_client(server: RedisServer) -> Any:
+    return server.client()
+
+
 @pytest.fixture
 def keys(redis_server: RedisServer, request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     """`redis_server`, emptied before, and checked afterwards for keys that would live for ever."""
     wake_those_asked_for(request, redis_server)
-    with redis_server.client() as client:
+    with _client_of(redis_server) as client:
         client.ping()  # what a service had sent before it was held is carried out before this
         client.flushall()
         yield redis_server
@@ -219,7 +259,8 @@ def shared_service(
     redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServiceProcess]:
     """The service on `redis_server`, started once."""
-    service = ServiceProcess(tmp_path_factory.mktemp("service"), redis_server.url_of(SERVICE))
+    directory = tmp_path_factory.mktemp("service")
+    service = ServiceProcess(directory, redis_server.url_of(SERVICE), **PATIENT)
     yield from lend("shared_service", service)
 
 
