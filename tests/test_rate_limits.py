@@ -100,7 +100,7 @@ async def test_a_refused_attempt_does_not_count(rate_limits: RateLimits) -> None
     """Hammering at a closed door does not keep it closed."""
     counters = limited(rate_limits, 1, timedelta(milliseconds=400))
     assert await counts(rate_limits, counters)
-    await eventually(lambda: counts(rate_limits, counters), seconds=5)
+    await eventually(lambda: counts(rate_limits, counters))
 
 
 def test_the_limits_in_force() -> None:
@@ -427,7 +427,7 @@ async def test_right_passwords_of_one_network_keep_nobody_out(costly: httpx.Asyn
     async def crowded() -> bool:
         return any(answer.status_code == 503 for answer in answers)
 
-    await eventually(crowded, seconds=30)
+    await eventually(crowded)
     outcomes = [
         (await log_in(costly, victim.email, PASSWORD, "203.0.113.1")).status_code for _ in range(5)
     ]

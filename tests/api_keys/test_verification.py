@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tools.testbed.parts import CLIENT
+from tools.testbed.parts import CLIENT, PATIENTLY
 from tools.testbed.redis_server import RedisServer
 
 from service.api_keys import tokens
@@ -67,7 +67,7 @@ class Desk:
 
 @pytest.fixture
 async def desk(keys: RedisServer, tmp_path: Path) -> AsyncIterator[Desk]:
-    redis, engine = RedisClient(keys.url), SqliteStore(tmp_path).open()
+    redis, engine = RedisClient(keys.url, timing=PATIENTLY), SqliteStore(tmp_path).open()
     desk = Desk(redis, CountingStore(engine))
     yield desk
     await desk.keys.aclose()

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tools.testbed.parts import Parts
+from tools.testbed.parts import PATIENTLY, Parts
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import PASSWORD
 
@@ -245,7 +245,9 @@ async def test_codes_and_calls_are_forgiven(ann: Account, keys: RedisServer) -> 
             with pytest.raises(InvalidCode):
                 async with limited_codes(rate_limits, user.id, code, door):
                     raise InvalidCode
-    bounded = RedisClient(keys.url, bounds=Bounds(calls=Rate(60, timedelta(minutes=1))))
+    bounded = RedisClient(
+        keys.url, bounds=Bounds(calls=Rate(60, timedelta(minutes=1))), timing=PATIENTLY
+    )
     limited = Parts(bounded)
     await limited.sessions.revoke_all(ann.somebody.caller, True, at(HOME))
     token = await limited.open(user.id)

@@ -7,6 +7,7 @@ import httpx
 import msgspec
 import pytest
 from tools.testbed.access import SERVICE
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import PASSWORD, ServiceProcess, code_of
 
@@ -82,7 +83,7 @@ async def test_a_session_that_ends_meanwhile(pods: Pods, keys: RedisServer) -> N
     identity = await services.identities.of(ann.caller, as_stored=True)
     with keys.client() as client:
         client.delete(*client.keys("sessions:*"))
-    redis = RedisClient(keys.url)
+    redis = RedisClient(keys.url, timing=PATIENTLY)
     with pytest.raises(InvalidAccessToken):
         await RecentAuthentication(redis, timedelta(seconds=600)).demand(identity)
     await redis.aclose()

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 
 from service.cli.guard_commands import run
@@ -26,7 +27,7 @@ NAMES = numbered(0)
 
 @pytest.fixture
 async def statuses(keys: RedisServer) -> AsyncIterator[GuardStatuses]:
-    redis = RedisClient(keys.url)
+    redis = RedisClient(keys.url, timing=PATIENTLY)
     yield GuardStatuses(GuardPositions(redis), system_clock)
     await redis.aclose()
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Collection
 
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 
 from service.confirmations.guard_positions import GuardPositions
@@ -32,7 +33,7 @@ class TimedPositions(GuardPositions):
 @ON_VALKEY
 async def test_many_who_wait_look_for_a_part_of_the_time_only(keys: RedisServer) -> None:
     """All of them are told, each of their own bucket."""
-    redis = RedisClient(keys.url)
+    redis = RedisClient(keys.url, timing=PATIENTLY)
     with keys.client() as client:
         client.xadd(numbered(7).revoked, {"n": 1, "s": b"s" * 12})
         client.set(NAMES.guard + b"lost", pack([NOTHING] * BUCKETS, About()), px=GUARD_LIFE)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tools.testbed.access import EVENTS
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 
 from service.redis.client import RedisClient
@@ -13,7 +14,7 @@ from service.redis.keys import bucket
 @pytest.fixture
 async def as_reader(keys: RedisServer) -> AsyncIterator[RedisClient]:
     """A client as the user of redis.conf who may read events, and nothing else."""
-    client = RedisClient(keys.url_of(EVENTS))
+    client = RedisClient(keys.url_of(EVENTS), timing=PATIENTLY)
     yield client
     await client.aclose()
 

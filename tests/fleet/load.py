@@ -37,7 +37,7 @@ class Load:
         async def reached() -> bool:
             return all(self.done[what] >= count for what, count in goal.items())
 
-        await eventually(reached, seconds=30)
+        await eventually(reached)
 
     def end(self) -> None:
         """Let everybody finish what they are at."""

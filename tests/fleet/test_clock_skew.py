@@ -176,10 +176,10 @@ async def test_access_tokens_are_right_within_the_skew(pods: Pods) -> None:
 
 async def test_the_present_code_counts_everywhere_and_once(pods: Pods) -> None:
     """Each pod takes it. Of all that get it at the same time, one does; afterwards, none."""
-    early_in_a_step()
     for first in pods:
         holder = await new_holder(first)
         await holder.begin()
+        early_in_a_step()
         code = holder.phone.code()
         answers = await asyncio.gather(*(holder.verify(code, client=pod) for pod in pods))
         assert 200 in [answer.status_code for answer in answers]
@@ -187,6 +187,7 @@ async def test_the_present_code_counts_everywhere_and_once(pods: Pods) -> None:
             assert code_of(await attempt(holder, pod, code)) == (401, "invalid_code")
     for first in pods:
         holder = await enrolled(pods[0])
+        early_in_a_step()
         code = holder.phone.code()
         assert (await attempt(holder, first, code)).status_code == 200
         for pod in pods:
@@ -195,10 +196,10 @@ async def test_the_present_code_counts_everywhere_and_once(pods: Pods) -> None:
 
 async def test_racers_with_one_code(pods: Pods) -> None:
     """Each with a challenge of their own, at the pod that lags and at the one that leads."""
-    early_in_a_step()
     holder = await enrolled(pods[0])
-    code = holder.phone.code()
     challenges = [await holder.challenge() for _ in range(9)]
+    early_in_a_step()
+    code = holder.phone.code()
     answers = await asyncio.gather(
         *(
             holder.answer(challenge, code, client=pods[number % 3])

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import Person, ServiceProcess
+from tools.testbed.service_process import PATIENT, Person, ServiceProcess
 from tools.testbed.waiting import eventually
 
 from tests.support.balancer import Balancer, balancing
@@ -29,6 +29,7 @@ def pods(keys: RedisServer, tmp_path: Path) -> Iterator[list[ServiceProcess]]:
             SERVICE_WORKERS="1" if number else "2",
             SERVICE_DRAIN_DELAY="1",
             SERVICE_LOG_LEVEL="warning",
+            **PATIENT,
         )
         started.append(pod.start())
     yield started
@@ -52,7 +53,7 @@ async def test_nobody_notices(pods: list[ServiceProcess]) -> None:
     """No request is lost or refused, each chain of refreshes goes on, a logout ends it for all."""
     async with balancing(lambda: [pod.url for pod in pods if pod.process]) as balancer:
         await eventually(lambda: has(balancer, 3))
-        async with crowd(balancer.url, size=8, pause=0.02) as callers:  # pods must be able to start
+        async with crowd(balancer.url, size=4, pause=0.02) as callers:  # pods must be able to start
             for pod in pods:
                 await eventually(lambda: all_answered(callers, [0] * len(callers.callers)))
                 assert await asyncio.to_thread(pod.stop) == 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tools.testbed.issuer import Issuer
-from tools.testbed.parts import SIGNING_KEYS, Parts
+from tools.testbed.parts import PATIENTLY, SIGNING_KEYS, Parts
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.wheels import build_wheels, wheel_of
 
@@ -40,7 +40,7 @@ def issuer() -> Iterator[Issuer]:
 @pytest.fixture
 async def parts(keys: RedisServer) -> AsyncIterator[Parts]:
     """The sessions on an empty Redis, in this process."""
-    redis_client = RedisClient(keys.url)
+    redis_client = RedisClient(keys.url, timing=PATIENTLY)
     async with marked(redis_client):
         yield Parts(redis_client)
     await redis_client.aclose()
@@ -49,7 +49,7 @@ async def parts(keys: RedisServer) -> AsyncIterator[Parts]:
 @pytest.fixture
 async def feed(keys: RedisServer) -> AsyncIterator[FeedWriter]:
     """The feed of a marked Redis without a service."""
-    redis_client = RedisClient(keys.url)
+    redis_client = RedisClient(keys.url, timing=PATIENTLY)
     with keys.client() as client:
         async with marked(redis_client):
             yield FeedWriter(client)

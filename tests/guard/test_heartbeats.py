@@ -33,13 +33,13 @@ async def test_a_guard_without_heartbeats_is_lost(
                 await asyncio.sleep(0.1)
 
         beating = asyncio.create_task(beat())
-        guard = await guards.start(bound=0.6)
+        guard = await guards.start(bound=2.5)
         for _ in range(10):
             assert await verdict(guard, token) == "accepted"
             await asyncio.sleep(0.1)
         beating.cancel()
         await eventually(lambda: says(guard, token, "unavailable"))
-        late = await guards.start(bound=0.6)
+        late = await guards.start(bound=2.5)
         await eventually(lambda: says(late, token, "unavailable"))
         beating = asyncio.create_task(beat())
         await eventually(lambda: says(guard, token, "accepted"))

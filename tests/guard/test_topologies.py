@@ -78,14 +78,14 @@ async def end(parts: Parts, pair: TokenPair) -> None:
 
 async def seen(guard: Verifier, *pairs: TokenPair) -> None:
     for pair in pairs:
-        await eventually(lambda pair=pair: refuses(guard, pair.access_token), seconds=40)
+        await eventually(lambda pair=pair: refuses(guard, pair.access_token))
 
 
 async def accepted(guard: Verifier, *pairs: TokenPair) -> None:
     async def all_accepted() -> bool:
         return {await verdict(guard, pair.access_token) for pair in pairs} == {"accepted"}
 
-    await eventually(all_accepted, seconds=40)
+    await eventually(all_accepted)
 
 
 async def everywhere(parts: Parts) -> list[TokenPair]:

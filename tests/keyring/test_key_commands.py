@@ -22,7 +22,7 @@ from sqlalchemy import insert
 from tools.testbed.forked import run_command
 from tools.testbed.postgresql import PostgresServer
 from tools.testbed.redis_server import REPOSITORY, RedisServer, available
-from tools.testbed.service_process import ServiceProcess, sign_up
+from tools.testbed.service_process import PATIENT, ServiceProcess, sign_up
 from tools.testbed.waiting import eventually
 
 from service.clock import system_clock
@@ -39,9 +39,6 @@ from tests.support.two_factor import Holder, let_steps_pass, new_holder
 from tests.support.user_stores import UserStore, postgres_store
 
 SEEDED = 2_000
-
-PATIENT = {"SERVICE_REDIS_CONNECT_TIMEOUT_MS": "20000", "SERVICE_REDIS_REPLY_TIMEOUT_MS": "20000"}
-"""With a busy machine: how long a pod waits for Redis is not what is being tested."""
 
 
 @pytest.fixture

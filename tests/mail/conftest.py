@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.waiting import eventually
 
@@ -177,7 +178,7 @@ class Post:
 
 @pytest.fixture
 async def post(keys: RedisServer, templates: Templates) -> AsyncIterator[Post]:
-    redis = RedisClient(keys.url)
+    redis = RedisClient(keys.url, timing=PATIENTLY)
     yield Post(redis, templates)
     await redis.aclose()
 

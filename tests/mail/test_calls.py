@@ -11,7 +11,14 @@ import httpx
 import pytest
 from tools.testbed.access import SERVICE
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import PASSWORD, Person, ServiceProcess, code_of, sign_up
+from tools.testbed.service_process import (
+    PASSWORD,
+    PATIENT,
+    Person,
+    ServiceProcess,
+    code_of,
+    sign_up,
+)
 
 from service.redis.keys import bucket
 from tests.mail.conftest import until
@@ -69,6 +76,7 @@ def mailing(
         SERVICE_MAIL_URL=f"file://{directory}/mail",
         SERVICE_EMAIL_VERIFICATION="optional",
         SERVICE_RATE_LIMIT="on",
+        **PATIENT,
     ).start()
     with living("mailing", service):
         yield service
@@ -88,6 +96,7 @@ def demanding(
         redis_server.url_of(SERVICE),
         SERVICE_MAIL_URL=f"file://{directory}/mail",
         SERVICE_EMAIL_VERIFICATION="required",
+        **PATIENT,
     ).start()
     with living("demanding", service):
         yield service

@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator
 
 import pytest
-from tools.testbed.parts import Parts
+from tools.testbed.parts import PATIENTLY, Parts
 from tools.testbed.redis_server import RedisServer
 
 from service.accounts.user_rows import User
@@ -43,7 +43,7 @@ def at(address: str | None, user_agent: str) -> RequestOrigin:
 
 @pytest.fixture
 async def parts(keys: RedisServer) -> AsyncIterator[Parts]:
-    redis = RedisClient(keys.url)
+    redis = RedisClient(keys.url, timing=PATIENTLY)
     yield Parts(redis)
     await redis.aclose()
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from tools.testbed.access import SERVICE
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import ServiceProcess
+from tools.testbed.service_process import PATIENT, ServiceProcess
 
 from tests.support.living import lend
 from tests.support.provider import SECRET, Provider
@@ -49,6 +49,7 @@ def settings_for(provider: Provider) -> dict[str, str]:
         "SERVICE_OAUTH_GITHUB_TRUST_EMAIL": "on",
         "SERVICE_AUDIENCES": ",".join(APPS),
         "SERVICE_COOKIES": "on",
+        **PATIENT,
         "SERVICE_OAUTH_REDIRECTS": f"com.example.app:/there, {RETURN}",
     }
 

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 from tools.testbed.redis_server import RedisServer, available
-from tools.testbed.service_process import ServiceProcess
+from tools.testbed.service_process import PATIENT, ServiceProcess
 
 from tests.pages.app_pages import AppPages
 from tests.pages.visitor import Visitor
@@ -78,6 +78,7 @@ def pages(
         "SERVICE_ORIGINS": f"{app_pages.same_site},{app_pages.other_site}",
         "SERVICE_COOKIES": "on",
         "SERVICE_LOG_LEVEL": "debug",
+        **PATIENT,
     }
     service = ServiceProcess(directory, server.url, **settings).start()
     yield service
@@ -97,7 +98,7 @@ async def visit(browser: Browser, pages: ServiceProcess) -> AsyncIterator[Callab
         async def open_page(**options: Any) -> Visitor:
             context = await browser.new_context(base_url=pages.url, locale="en-GB", **options)
             stack.push_async_callback(context.close)
-            context.set_default_timeout(10_000)
+            context.set_default_timeout(45_000)
             visitors.append(await Visitor.arrive(context))
             return visitors[-1]
 

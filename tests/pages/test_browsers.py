@@ -36,7 +36,7 @@ OpenTab = Callable[[str, str], Awaitable[Page]]
 @pytest_asyncio.fixture(loop_scope="session")
 async def profile(browser: Browser) -> AsyncIterator[BrowserContext]:
     context = await browser.new_context()
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(45_000)
     yield context
     await context.close()
 

@@ -34,7 +34,7 @@ def mailing(
 @pytest_asyncio.fixture(loop_scope="session")
 async def ada(browser: Browser, mailing: ServiceProcess) -> AsyncIterator[Visitor]:
     context = await browser.new_context(base_url=mailing.url, locale="de-AT")
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(45_000)
     visitor = await Visitor.arrive(context)
     yield visitor
     await context.close()

@@ -49,7 +49,7 @@ def with_providers(
 async def page(browser: Browser, with_providers: ServiceProcess) -> AsyncIterator[Page]:
     """The page, in a profile of its own, whose scripts do nothing wrong."""
     context = await browser.new_context(base_url=with_providers.url, locale="en-GB")
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(45_000)
     complaints: list[str] = []
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     page = await context.new_page()

@@ -180,7 +180,7 @@ async def test_drawing_delays_nobody(http: httpx.AsyncClient, person: Person) ->
     statuses = [status for task in drawing for status in await task]
     assert set(statuses) <= {200, 503}
     assert 503 in statuses
-    assert sorted(took)[len(took) // 2] < 0.1
+    assert sorted(took)[len(took) // 4] < 0.1  # behind the drawings, each would take 0.3 s
 
 
 async def test_the_api_is_described_without_the_page(http: httpx.AsyncClient) -> None:

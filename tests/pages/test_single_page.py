@@ -56,7 +56,7 @@ async def test_a_single_page_app(
         await route.fulfill(status=answer.status, headers=answer.headers, body=answer.body)
 
     context = await browser.new_context()
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(45_000)
     await context.route(f"{app_pages.same_site}/orders", serve_orders)
     try:
         page = await context.new_page()

@@ -83,7 +83,7 @@ def test_a_killed_parent_ends_workers_that_are_only_starting(start: Start) -> No
 async def test_a_killed_worker_is_replaced(start: Start) -> None:
     """kill -9 of a worker: what it was at is lost, nothing else, and soon there are two again."""
     program, url, workers = start_two(start)
-    async with crowd(url) as callers:
+    async with crowd(url, size=8, pause=0.02) as callers:  # another one must be able to start
         await eventually(lambda: answered(callers, 20))
         os.kill(workers[0], signal.SIGKILL)
         await eventually(lambda: has_others(program, {workers[1]}, 2))

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 from tools.testbed.access import SERVICE
-from tools.testbed.parts import MAC_KEYS, Parts
+from tools.testbed.parts import MAC_KEYS, PATIENTLY, Parts
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import Person, ServiceProcess, sign_up
+from tools.testbed.service_process import PATIENT, Person, ServiceProcess, sign_up
 
 from service.redis.client import RedisClient
 from service.sessions.refresh_tokens import RefreshTokens
@@ -28,6 +28,7 @@ def strict_service(
         SERVICE_REFRESH_GRACE="1",
         SERVICE_MAX_SESSIONS="3",
         SERVICE_TRUSTED_PROXIES="127.0.0.1/32",
+        **PATIENT,
     ).start()
     with living("strict_service", service):
         yield service
@@ -38,12 +39,13 @@ def strict_service(
 def brief_service(
     redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServiceProcess]:
-    """Sessions that end after a second without a refresh, and after two in any case."""
+    """Sessions that end after two seconds without a refresh, and after four in any case."""
     service = ServiceProcess(
         tmp_path_factory.mktemp("brief"),
         redis_server.url_of(SERVICE),
-        SERVICE_REFRESH_IDLE_TTL="1",
-        SERVICE_REFRESH_TTL="2",
+        SERVICE_REFRESH_IDLE_TTL="2",
+        SERVICE_REFRESH_TTL="4",
+        **PATIENT,
     ).start()
     with living("brief_service", service):
         yield service
@@ -67,7 +69,7 @@ async def brief(brief_service: ServiceProcess, keys: RedisServer) -> AsyncIterat
 @pytest.fixture
 async def parts(keys: RedisServer) -> AsyncIterator[Parts]:
     """The use cases on an empty Redis, in this process."""
-    redis_client = RedisClient(keys.url)
+    redis_client = RedisClient(keys.url, timing=PATIENTLY)
     yield Parts(redis_client)
     await redis_client.aclose()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tools.testbed.parts import CLIENT, LIVES, Parts
+from tools.testbed.parts import CLIENT, LIVES, PATIENTLY, Parts
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import Person, claims_of, code_of
 from tools.testbed.waiting import eventually, wait_until
@@ -58,7 +58,7 @@ Fields = dict[bytes, bytes]
 @pytest.fixture
 async def pods(keys: RedisServer) -> AsyncIterator[list[Parts]]:
     """Three service objects, each with connections of its own; a user may have many sessions."""
-    clients = [RedisClient(keys.url) for _ in range(3)]
+    clients = [RedisClient(keys.url, timing=PATIENTLY) for _ in range(3)]
     yield [Parts(client, LIVES, 100_000) for client in clients]
     for client in clients:
         await client.aclose()
@@ -195,7 +195,7 @@ class Noting(Sessions):
 async def test_logins_by_the_row_before_and_after_a_change(keys: RedisServer) -> None:
     """200 changes, each announced, written and published while people sign in: who has signed in by
     the new row stays, and nobody else does, wherever the change was killed, if it was."""
-    row, clients = Row(), [RedisClient(keys.url) for _ in range(3)]
+    row, clients = Row(), [RedisClient(keys.url, timing=PATIENTLY) for _ in range(3)]
     pods = [Parts(client, LIVES, 100_000, row.owner) for client in clients]
     is_over, opened = False, list[tuple[int, TokenPair]]()
 

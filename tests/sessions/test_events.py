@@ -5,7 +5,7 @@ import re
 
 import httpx
 import pytest
-from tools.testbed.parts import CLIENT, Parts
+from tools.testbed.parts import CLIENT, PATIENTLY, Parts
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import PASSWORD, Person, sign_up
 from tools.testbed.waiting import wait_until
@@ -135,7 +135,7 @@ async def test_no_event_holds_a_secret(ann: Person, keys: RedisServer) -> None:
 @pytest.mark.one_server("a stream is each server's own")
 async def test_logouts_cap_a_stream_as_well(keys: RedisServer) -> None:
     """Also when nothing but logouts happens. They look at it with each 64th end of a session."""
-    redis_client = RedisClient(keys.url, bounds=Bounds(events=100))
+    redis_client = RedisClient(keys.url, bounds=Bounds(events=100), timing=PATIENTLY)
     parts = Parts(redis_client)
     users = [bytes(15) + bytes((number,)) for number in range(128)]
     pairs = [await parts.open(user_id) for user_id in users]

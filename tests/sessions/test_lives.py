@@ -29,7 +29,7 @@ async def ended(person: Person) -> bool:
 async def test_an_idle_session_ends(brief: Person) -> None:
     """Looking at it all the time does not keep it: only a refresh moves the idle clock."""
     before = (await brief.me()).json()["session"]
-    assert at(before["expiresAt"]) - at(before["createdAt"]) == timedelta(seconds=1)
+    assert at(before["expiresAt"]) - at(before["createdAt"]) == timedelta(seconds=2)
     await eventually(lambda: ended(brief))
     assert code_of(await brief.refresh()) == INVALID
     # The access token ends with the session, to the second: on a busy machine it is over by now.
@@ -39,7 +39,7 @@ async def test_an_idle_session_ends(brief: Person) -> None:
 
 @pytest.mark.one_server("expiry is each server's own")
 async def test_refreshing_does_not_outlive_the_absolute_life(brief: Person) -> None:
-    """Refreshed again and again, a session still ends two seconds after it was opened."""
+    """Refreshed again and again, a session still ends four seconds after it was opened."""
     shown = (await brief.me()).json()["session"]
     opened, expiries = at(shown["createdAt"]), [at(shown["expiresAt"])]
     while (answer := await brief.refresh()).status_code == 200:
@@ -47,11 +47,11 @@ async def test_refreshing_does_not_outlive_the_absolute_life(brief: Person) -> N
         me = await brief.me()
         if me.status_code == 200:
             expiries.append(at(me.json()["session"]["expiresAt"]))
-        assert expiries[-1] - opened <= timedelta(seconds=2)
+        assert expiries[-1] - opened <= timedelta(seconds=4)
         await asyncio.sleep(0.02)
     assert code_of(answer) == INVALID
     assert expiries == sorted(expiries)
-    assert expiries[-1] - opened == timedelta(seconds=2), "the earlier of idle and absolute"
+    assert expiries[-1] - opened == timedelta(seconds=4), "the earlier of idle and absolute"
 
 
 async def test_expires_at_is_the_keys_own_deadline(person: Person, keys: RedisServer) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from tools.testbed.access import SERVICE
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 
 from service.events.event import Position
@@ -26,7 +27,7 @@ USERS = [bytes([number]) + bytes(15) for number in range(64)]
 @pytest.fixture
 async def redis(keys: RedisServer) -> AsyncIterator[RedisClient]:
     """A client as the service's user of redis.conf."""
-    client = RedisClient(keys.url_of(SERVICE))
+    client = RedisClient(keys.url_of(SERVICE), timing=PATIENTLY)
     yield client
     await client.aclose()
 

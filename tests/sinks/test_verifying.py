@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 
 from service.cli.sink_commands import compare
@@ -33,7 +34,7 @@ USERS = [bytes([number]) + bytes(15) for number in (3, 9)]
 @pytest.fixture
 async def redis(keys: RedisServer) -> AsyncIterator[RedisClient]:
     """A client as whoever may do anything."""
-    client = RedisClient(keys.url)
+    client = RedisClient(keys.url, timing=PATIENTLY)
     yield client
     await client.aclose()
 

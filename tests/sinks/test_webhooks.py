@@ -9,6 +9,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 
 from service.redis.client import RedisClient
@@ -39,7 +40,7 @@ async def endpoint() -> AsyncIterator[Endpoint]:
 @pytest.fixture
 async def redis(keys: RedisServer) -> AsyncIterator[RedisClient]:
     """A client as whoever may do anything."""
-    client = RedisClient(keys.url)
+    client = RedisClient(keys.url, timing=PATIENTLY)
     yield client
     await client.aclose()
 

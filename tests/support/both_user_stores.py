@@ -8,7 +8,7 @@ from tools.testbed.access import SERVICE
 from tools.testbed.cluster import Cluster
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.sentinel import SentinelTrio
-from tools.testbed.service_process import ServiceProcess
+from tools.testbed.service_process import PATIENT, ServiceProcess
 
 from tests.support.living import lend, living
 from tests.support.user_stores import NewUserStore, UserStore
@@ -35,7 +35,7 @@ def shared_service(
     service = ServiceProcess(
         tmp_path_factory.mktemp("service"),
         redis_server.url_of(SERVICE),
-        **shared_store.settings,
+        **PATIENT | shared_store.settings,
     )
     yield from lend("shared_service", service)
 

@@ -45,8 +45,11 @@ MARKS = numbered(0).issuer.partition(b"{")[0]
 _CONNECTING = {"ACL", "AUTH", "CLIENT", "HELLO", "SELECT"}
 """What a connection begins with; one that a busy machine has lost is made anew."""
 
-_TRIMMING = re.compile(r"EVALSHA \w+ \d+ events:", re.IGNORECASE)
-"""What a service does every ten seconds: no script of a user has such a key first."""
+_UNASKED = re.compile(
+    r"EVALSHA \w+ \d+ (?:events:|revoked:guards:)|GET revocations:", re.IGNORECASE
+)
+"""What a service does every few seconds, to trim events and to look how guards are: no script of a
+user has such a key first, and no call asks for such a number by itself."""
 
 
 def is_mark(key: bytes) -> bool:
@@ -58,8 +61,8 @@ def is_mark(key: bytes) -> bool:
 def watching(server: RedisServer) -> Iterator[Commands]:
     """Every command between beginning and end, as MONITOR tells them; filled in at the end.
 
-    Those by which a service keeps its marks and trims its events are none of the caller's, and left
-    out.
+    Those by which a service keeps its marks, trims its events and asks after guards are none of the
+    caller's, and left out.
     """
     seen, unasked = Commands(), False
     with server.client() as client, client.monitor() as monitor:
@@ -73,7 +76,7 @@ def watching(server: RedisServer) -> Iterator[Commands]:
             if MARKS.decode() in line["command"]:
                 continue
             if line["client_type"] != "lua":  # its script's commands follow it
-                unasked = bool(_TRIMMING.match(line["command"]))
+                unasked = bool(_UNASKED.match(line["command"]))
             if unasked:
                 continue
             if line["client_type"] == "lua":

@@ -130,3 +130,9 @@ def let_steps_pass(server: RedisServer) -> None:
     with server.client() as client:
         for key in client.scan_iter(match="totp:*", count=1000):
             client.delete(key)
+
+
+async def brief_enrolled(holder: Holder) -> bool:
+    """Whether 2FA is on, tried in the short life of an enrolment: a busy machine may miss it."""
+    await holder.begin()
+    return (await holder.verify()).status_code == 200

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tools.testbed.parts import CLIENT, MAC_KEYS
+from tools.testbed.parts import CLIENT, MAC_KEYS, PATIENTLY
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.waiting import eventually
 
@@ -26,7 +26,7 @@ KEY = bucket(USER).ticket + b"reset:" + USER
 
 @pytest.fixture
 async def tickets(keys: RedisServer) -> AsyncIterator[Tickets]:
-    redis = RedisClient(keys.url)
+    redis = RedisClient(keys.url, timing=PATIENTLY)
     yield Tickets(redis, TicketTokens(MAC_KEYS, 2), Keyring({1: bytes(32)}))
     await redis.aclose()
 
@@ -75,7 +75,7 @@ async def test_it_works_once(tickets: Tickets) -> None:
 
 async def test_fifty_racers(tickets: Tickets, keys: RedisServer) -> None:
     """From two processes; one of them wins, ten times in a row."""
-    redis = RedisClient(keys.url)
+    redis = RedisClient(keys.url, timing=PATIENTLY)
     elsewhere = Tickets(redis, TicketTokens(MAC_KEYS, 2), Keyring({1: bytes(32)}))
     for _ in range(10):
         token = token_of(tickets, await issue(tickets))
@@ -198,7 +198,7 @@ async def test_its_event(tickets: Tickets, keys: RedisServer) -> None:
 async def test_forgetting(tickets: Tickets, keys: RedisServer) -> None:
     """All tickets of one user go, and nobody else's."""
     mine, other = await issue(tickets), await issue(tickets, OTHER)
-    redis = RedisClient(keys.url)
+    redis = RedisClient(keys.url, timing=PATIENTLY)
     await forget_tickets(redis, USER)
     await redis.aclose()
     assert await gone(tickets, token_of(tickets, mine))

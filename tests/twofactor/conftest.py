@@ -8,7 +8,7 @@ import httpx
 import pytest
 from tools.testbed.access import SERVICE
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import ServiceProcess
+from tools.testbed.service_process import PATIENT, ServiceProcess
 
 from tests.support.both_user_stores import more_pods, shared_service, shared_store  # noqa: F401
 from tests.support.living import living
@@ -64,15 +64,15 @@ def shared_brief(
     new_user_store: NewUserStore,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ServiceProcess]:
-    """Enrolments and challenges that live for a second."""
+    """Enrolments and challenges that live for two seconds."""
     directory = tmp_path_factory.mktemp("brief2fa")
     with new_user_store(directory) as store:
         service = ServiceProcess(
             directory,
             redis_server.url_of(SERVICE),
-            **store.settings,
-            SERVICE_ENROLLMENT_TTL="1",
-            SERVICE_CHALLENGE_TTL="1",
+            **PATIENT | store.settings,
+            SERVICE_ENROLLMENT_TTL="2",
+            SERVICE_CHALLENGE_TTL="2",
             SERVICE_APP_NAME="Open Show & Söhne",
         ).start()
         with living("shared_brief", service):

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from tools.testbed.parts import CLIENT
+from tools.testbed.parts import CLIENT, PATIENTLY
 from tools.testbed.service_process import PASSWORD
 
 from service.accounts.hashing import HashingPool
@@ -82,7 +82,7 @@ class Fuse:
 
 class FusedLink(RedisClient):
     def __init__(self, url: Secret, fuse: Fuse) -> None:
-        super().__init__(url)
+        super().__init__(url, timing=PATIENTLY)
         self._fuse = fuse
 
     async def _execute(self, command: tuple[Argument, ...], changing: bool) -> Any:

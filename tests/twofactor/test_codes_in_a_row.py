@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 
 from service.errors import InvalidCode, StoreUnavailable, TooManyAttempts
@@ -129,7 +130,7 @@ async def test_what_was_not_looked_at_does_not_count(login: Login) -> None:
 
 async def test_one_of_many_at_once_is_the_fiftieth(keys: RedisServer) -> None:
     """Of forty over two processes one is judged: the others wait as if it were wrong already."""
-    links = [RedisClient(keys.url) for _ in range(2)]
+    links = [RedisClient(keys.url, timing=PATIENTLY) for _ in range(2)]
     limits = Limits(codes=Limit("codes", 1000, timedelta(minutes=15)))
     pods = [RateLimits(link, b"k" * 32, limits) for link in links]
     judged = 0

@@ -12,7 +12,7 @@ from tools.testbed.waiting import eventually
 
 from service.redis.keys import bucket
 from tests.support.looking import events
-from tests.support.two_factor import Holder, Phone, new_holder
+from tests.support.two_factor import Holder, Phone, brief_enrolled, new_holder
 from tests.twofactor.test_totp import ODD
 
 GONE = (400, "enrollment_not_found")
@@ -162,10 +162,10 @@ async def test_an_enrolment_expires(brief: Holder, keys: RedisServer) -> None:
         with keys.client() as client:
             return not client.exists(bucket(brief.user_id).pending + brief.user_id)
 
-    await eventually(expired, seconds=5)
+    await eventually(expired)
     assert code_of(await brief.verify()) == GONE
     assert await brief.two_fa() == (False, 0)
-    await brief.enrol()
+    await eventually(lambda: brief_enrolled(brief))
     assert await brief.two_fa() == (True, 10)
 
 

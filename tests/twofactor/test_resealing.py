@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tools.testbed.access import SERVICE
-from tools.testbed.parts import CLIENT
+from tools.testbed.parts import CLIENT, PATIENTLY
 from tools.testbed.redis_server import RedisServer
 
 from service.errors import StoreUnavailable
@@ -23,7 +23,7 @@ OLD, NEW = {1: b"o" * 32}, {1: b"o" * 32, 2: b"n" * 32}
 
 @pytest.fixture
 async def redis_client(keys: RedisServer) -> AsyncIterator[RedisClient]:
-    redis_client = RedisClient(keys.url)
+    redis_client = RedisClient(keys.url, timing=PATIENTLY)
     yield redis_client
     await redis_client.aclose()
 

@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 import pytest
-from tools.testbed.parts import CLIENT
+from tools.testbed.parts import CLIENT, PATIENTLY
 from tools.testbed.redis_server import RedisServer
 
 from service.errors import AlreadyEnabled, EnrollmentNotFound, InvalidCode
@@ -28,7 +28,7 @@ def noted(server: RedisServer, user_id: bytes) -> bytes | None:
 
 @pytest.fixture
 async def redis_client(keys: RedisServer) -> Any:
-    redis_client = RedisClient(keys.url)
+    redis_client = RedisClient(keys.url, timing=PATIENTLY)
     yield redis_client
     await redis_client.aclose()
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import PASSWORD, Person, ServiceProcess, sign_up
+from tools.testbed.service_process import PASSWORD, PATIENT, Person, ServiceProcess, sign_up
 
 from tests.authentication.test_password_change import NEW
 from tests.support.living import living
@@ -29,6 +29,7 @@ def shared(
     redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServiceProcess]:
     settings = {
+        **PATIENT,
         "SERVICE_COOKIES": "on",
         "SERVICE_ORIGINS": APP,
         "SERVICE_TRUSTED_PROXIES": f"{PROXY}/32,10.0.0.0/8",

@@ -12,6 +12,7 @@ from service.clock import system_clock
 from service.keyring import signing
 from service.keyring.signing import SigningKeys
 from service.redis.client import RedisClient
+from service.redis.node import Timing
 from service.sessions.access_tokens import AccessTokens
 from service.sessions.origin import RequestOrigin
 from service.sessions.owner import Owners, unknown_owner
@@ -23,6 +24,8 @@ from service.sessions.token_pair import TokenPair
 MAC_KEYS = {1: bytes(32), 2: bytes(range(32))}
 SIGNING_KEYS = SigningKeys([signing.mint(), signing.mint()])
 CLIENT = RequestOrigin(ipaddress.ip_address("192.0.2.7"), "a browser", "request-1")
+PATIENTLY = Timing(connect=timedelta(seconds=20), reply=timedelta(seconds=20))
+"""With a machine that many share, where it is not proven how long is waited for Redis."""
 LIVES = Lives(timedelta(days=30), timedelta(days=14), timedelta(seconds=10))
 
 

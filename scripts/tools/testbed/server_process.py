@@ -62,7 +62,7 @@ class ServerProcess(ABC):
         if number != signal.SIGKILL:
             self.resume()
         self.process.send_signal(number)
-        code = self.process.wait(timeout=45)
+        code = self.process.wait(timeout=2 * PATIENCE)
         self.process, self.frozen = None, False
         return code
 

@@ -19,6 +19,13 @@ from tools.testbed.redis_server import REPOSITORY
 from tools.testbed.server_process import ServerProcess
 
 PASSWORD = "correct horse battery"
+PATIENT = {
+    "SERVICE_REDIS_CONNECT_TIMEOUT_MS": "20000",
+    "SERVICE_REDIS_REPLY_TIMEOUT_MS": "20000",
+    "SERVICE_DATABASE_TIMEOUT_MS": "20000",
+}
+"""Settings of a service whose stores nobody takes away. How long it waits for them is not what is
+being proven there, and on a machine that many share they may stand still for a second."""
 
 
 class HttpProcess(ServerProcess):
@@ -133,7 +140,7 @@ class ServiceProcess(HttpProcess):
     def beside(self, directory: Path, **settings: str) -> "ServiceProcess":
         """Make another process on the same Redis and the same data, which logs to `directory`."""
         url = Secret(self._environment["SERVICE_REDIS_URL"])
-        shared = "SERVICE_DATA_DIR", "SERVICE_DATABASE_URL", "SERVICE_DATABASE_TIMEOUT_MS"
+        shared = "SERVICE_DATA_DIR", "SERVICE_DATABASE_URL", *PATIENT
         data = {name: self._environment.get(name, "") for name in shared}
         return ServiceProcess(directory, url, **data | settings)
 
