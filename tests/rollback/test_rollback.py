@@ -1,10 +1,24 @@
 """A Redis that has gone back: not served from, mended, and nobody else is logged out."""
 
+import argparse
+import asyncio
+import io
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import redirect_stdout, suppress
 
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+from tools.testbed.parts import CLIENT
 from tools.testbed.redis_server import RedisServer
 
+from service.cli import redis_commands
+from service.errors import StoreUnavailable
+from service.redis.keys import numbered
+from service.settings import Secret, Settings
+from service.twofactor.scripts import spend
 from tests.rollback.pod import Pod, Snapshot, bucket_of, feed, number, told
+from tests.support.user_stores import UserStore
 
 TakeSnapshot = Callable[..., Snapshot]
 NewPod = Callable[..., Awaitable[Pod]]
@@ -90,6 +104,120 @@ async def test_emptied_while_it_is_connected(pod: Pod, keys: RedisServer) -> Non
     assert not await pod.lives(other), "gone with the rest"
     assert feed(keys, bucket_of(ended)) == entries
     assert await pod.lives(await pod.open(ended.user))
+
+
+async def test_codes_of_that_moment_count_as_used(
+    pod: Pod, keys: RedisServer, snapshot: TakeSnapshot
+) -> None:
+    """A TOTP code that was used since then is not good again; that of the next minute is."""
+    ended = await pod.open()
+    bucket, watermark = bucket_of(ended), numbered(bucket_of(ended)).totp + bytes(16)
+
+    async def counts(step: int) -> bool:
+        clock = round(time.time() * 1000)
+        used = await spend(
+            pod.link, ended.user, CLIENT, watermark_key=watermark, code_step=step, clock=clock
+        )
+        return bool(used)
+
+    before = snapshot(bucket)
+    step = int(time.time() // 30)
+    assert await counts(step)
+    await pod.end(ended)
+    await pod.settle()
+    before.put_back()
+    await pod.reconnect()
+    assert await pod.lives(ended) == "rollback"
+    await pod.settle()
+    assert [await counts(step), await counts(step + 1)] == [False, False]
+    assert await counts(step + 3), "also where a step has begun meanwhile"
+    elsewhere = numbered((bucket + 1) % 64).totp + bytes(16)
+    with keys.client() as client:
+        assert 0 < client.pttl(numbered(bucket).totp_floor) <= 300_000
+        assert not client.exists(elsewhere)
+
+
+async def test_without_the_user_store(
+    new_pod: NewPod, keys: RedisServer, snapshot: TakeSnapshot, engine: AsyncEngine
+) -> None:
+    """What is known from before counts; a process that has never read the fence serves nobody."""
+    pod = await new_pod()
+    ended = await pod.open()
+    before = snapshot(bucket_of(ended))
+    await pod.end(ended)
+    await pod.settle()
+    async with engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE fences RENAME TO elsewhere"))
+    new = await new_pod()
+    assert await new.lives(ended) == "rollback"
+    await pod.reconnect()
+    assert await pod.lives(ended) is False
+    before.put_back()
+    await pod.reconnect()
+    assert await pod.lives(ended) == "rollback"
+    with suppress(StoreUnavailable):
+        await pod.settle()
+    assert await pod.lives(ended) == "rollback"
+    async with engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE elsewhere RENAME TO fences"))
+    await pod.settle()
+    await new.watch.look()
+    assert await pod.lives(ended) is await new.lives(ended) is False
+
+
+async def test_buckets_that_a_known_server_gets(pod: Pod, keys: RedisServer) -> None:
+    """As a node of a cluster does in a failover, over a connection that was looked at before."""
+    session = await pod.open()
+    bucket = bucket_of(session)
+    await pod.end(await pod.open(session.user))
+    await pod.settle()
+    with keys.client() as client:
+        client.delete(numbered(bucket).revocations)
+    assert await pod.lives(session) is True
+    (node,) = await pod.own._topology.primaries()
+    await pod.rollback.check_buckets(node, [(bucket + 1) % 64])
+    assert await pod.lives(session) is True
+    await pod.rollback.check_buckets(node, [bucket])
+    assert await pod.lives(session) == "rollback"
+
+
+async def test_an_operator_accepts(
+    new_pod: NewPod, keys: RedisServer, snapshot: TakeSnapshot, user_store: UserStore
+) -> None:
+    """`redis accept` tells what would be done, and with --yes does it; then all is served again."""
+    pod = await new_pod("refuse")
+    ended, stays = await pod.open(), None
+    stays = await pod.open(ended.user)
+    before = snapshot(bucket_of(ended))
+    await pod.end(ended)
+    await pod.settle()
+    before.put_back()
+    await pod.reconnect()
+    assert await pod.lives(stays) == "rollback"
+
+    async def accept(*options: str) -> str:
+        def run() -> str:
+            said = io.StringIO()
+            settings = Settings(
+                redis_url=keys.url, database_url=Secret(user_store.url), redis_rollback="refuse"
+            )
+            parser = argparse.ArgumentParser()
+            redis_commands.add_to(parser, lambda: settings)
+            given = parser.parse_args(["accept", *options])
+            with redirect_stdout(said):
+                assert given.run(given) == 0
+            return said.getvalue()
+
+        return await asyncio.to_thread(run)
+
+    assert "gone back in time in 1 of 64 buckets, by 1 entries" in await accept()
+    await pod.watch.look()
+    assert await pod.lives(stays) == "rollback"
+    assert "1 entries were done again in 1 buckets; 1 sessions" in await accept("--yes")
+    await pod.watch.look()
+    assert not await pod.lives(ended)
+    assert await pod.lives(stays) is True
+    assert "has not gone back" in await accept("--yes")
 
 
 async def test_a_first_start_and_a_fence_that_is_lower(pod: Pod, keys: RedisServer) -> None:
