@@ -2,6 +2,8 @@
 
 import contextlib
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -121,6 +123,21 @@ def test_a_program_of_before_this_rule_starts(
     migrate(url)
     assert ask(file, "SELECT version_num FROM openshow_schema") == [(LATEST,)]
     assert ask(file, "SELECT version_num FROM alembic_version") == [(OLDEST_PROGRAM,)]
+
+
+def test_modules_are_named_by_their_versions() -> None:
+    """Proves that a start, which does without Alembic, knows those that Alembic runs."""
+    scripts = ScriptDirectory.from_config(versions._config())
+    chain = [script.revision for script in scripts.walk_revisions()]
+    assert versions._known() == chain[::-1]
+
+
+def test_a_start_that_finds_nothing_to_do_does_without_alembic(file: Path, url: str) -> None:
+    """Proves that it is not even imported, nor what it imports."""
+    migrate(url)
+    looks = f"import sys; from service.database.migration import migrate; migrate({url!r});"
+    program = looks + " sys.exit('alembic' in sys.modules or 'mako' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_each_version_says_which_programs_can_use_it() -> None:
