@@ -6,14 +6,17 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import get_args
 
 import structlog
 
-from tools.chaos import command_line
+from tools.chaos import command_line, sinks
+from tools.chaos.displacing import flood
 from tools.chaos.schedule import CONTROLS, Control, Rollback, topology_of
+from tools.chaos.sinks import Sinks
 from tools.chaos.stage import Stage, raised
 from tools.chaos.trial import Trial, Verdict, run
 from tools.report.progress import StatusLine
@@ -25,6 +28,8 @@ def main() -> int:
     # The operators' and the guard's, which are in this process; the pods log into files of theirs.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.disable(logging.CRITICAL)
+    if options.displace:
+        return _displace(options.minutes * 60)
     control = CONTROLS.get(options.control, Control())
     rollbacks = tuple(each for each in get_args(Rollback) if getattr(options, each))
     trials = [
@@ -36,6 +41,7 @@ def main() -> int:
             options.people,
             control,
             rollbacks,
+            options.sinks,
         )
         for seed in range(options.seed, options.seed + options.runs)
     ]
@@ -45,6 +51,15 @@ def main() -> int:
         return 130
 
 
+def _displace(seconds: float) -> int:
+    """Flood a stream of events. Return 1 where another's events are not there."""
+    progress = StatusLine(timed=True)
+    found = asyncio.run(flood(seconds, progress))
+    progress.end()
+    print("\n".join(found.lines()), flush=True)
+    return 1 if found.missing else 0
+
+
 async def _run_all(trials: Sequence[Trial], keep: Path) -> int:
     """Run them all. How many have found violations. A stage stays for all with its topology."""
     broken = 0
@@ -52,21 +67,36 @@ async def _run_all(trials: Sequence[Trial], keep: Path) -> int:
         chosen = [trial for trial in trials if trial.topology == topology]
         progress = StatusLine(timed=True)
         with TemporaryDirectory(prefix="chaos-") as directory:
-            async with raised(
-                topology, chosen[0].users, chosen[0].control, Path(directory), progress
-            ) as stage:
+            async with AsyncExitStack() as stack:
+                copies, more = None, {}
+                if chosen[0].has_sinks:
+                    copies = await stack.enter_async_context(sinks.opened(Path(directory)))
+                    more = copies.settings
+                stage = await stack.enter_async_context(
+                    raised(
+                        topology, chosen[0].users, chosen[0].control, Path(directory), progress,
+                        more=more,
+                    )
+                )  # fmt: skip
+                if copies is not None:
+                    await copies.begun(stage)
                 for trial in chosen:
-                    broken += await _run(trial, stage, keep, progress)
+                    broken += await _run(trial, stage, keep, progress, copies)
     return broken
 
 
-async def _run(trial: Trial, stage: Stage, keep: Path, progress: StatusLine) -> bool:
+async def _run(
+    trial: Trial, stage: Stage, keep: Path, progress: StatusLine, copies: Sinks | None
+) -> bool:
     """Run one schedule and tell what came of it. Whether a promise was broken."""
     progress.end()
     print(f"seed {trial.seed}, {trial.topology}, {trial.seconds:g} s of faults:")
     for planned in trial.schedule():
         print(f"  {planned}")
-    verdict = await run(trial, stage, progress)
+    if copies is not None:
+        moods = sinks.plan(trial.seed, trial.seconds)
+        print("  the receiver is " + ", ".join(f"{mood} for {for_:g} s" for for_, mood in moods))
+    verdict = await run(trial, stage, progress, copies)
     progress.end()
     print(_summary(verdict), flush=True)
     for violation in verdict.violations[:10]:

@@ -28,6 +28,8 @@ A control switches a protection off, and so must end with violations.
   scripts/chaos --seed 7                        a schedule of six seconds
   scripts/chaos --seed 7 --runs 20              seeds 7 to 26
   scripts/chaos --topology cluster --minutes 10
+  scripts/chaos --sinks --runs 20
+  scripts/chaos --displace --minutes 10         whose events a flood pushes out
   scripts/chaos --control everysec              must fail
 """
 
@@ -43,6 +45,10 @@ def parser() -> Parser:
     what = "of Redis (default: the seed chooses)"
     option("--topology", str, None, what, choices=TOPOLOGIES)
     option("--users", str, None, "store (default: sqlite)", "sqlite", choices=get_args(UserStore))
+    what = "copy events to sinks, whose receiver has bad days, and check the copies"
+    made.add_argument("--sinks", action="store_true", help=what)
+    what = "flood the events by one account and by strangers instead, and look for others' events"
+    made.add_argument("--displace", action="store_true", help=what)
     option("--control", str, None, "switch a protection off", choices=CONTROLS)
     made.flag("--restore", "Redis goes back to an earlier copy, and nothing else")
     made.flag("--flush", "Redis is emptied")

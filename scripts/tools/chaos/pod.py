@@ -2,7 +2,7 @@
 
 Its clock is ahead by the seconds in the file that CHAOS_CLOCK names, and so is that of whatever
 else asks Python for the time of day; the monotonic clock stays right, as it does on a machine that
-is set. CHAOS_WITHOUT names a control (`unprotected.py`).
+is set. CHAOS_WITHOUT names a control (`unprotected.py`); CHAOS_HURRY: see `hurry.py`.
 """
 
 import mmap
@@ -50,6 +50,10 @@ def _skew_clocks(skew: Skew) -> None:
 
 if __name__ == "__main__":
     _skew_clocks(Skew(Path(os.environ["CHAOS_CLOCK"])))
+    if os.environ.get("CHAOS_HURRY"):
+        from tools.chaos.hurry import hurry
+
+        hurry()
     if without := os.environ.get("CHAOS_WITHOUT"):
         from tools.chaos.unprotected import PROTECTIONS
 

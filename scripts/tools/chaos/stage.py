@@ -52,14 +52,18 @@ async def raised(
     directory: Path,
     tell: Tell = lambda step: None,
     pods: int = PODS,
+    more: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stage]:
-    """Raise a stage on servers of its own, whose data and logs go into `directory`."""
+    """Raise a stage on servers of its own, whose data and logs go into `directory`.
+
+    `more`: settings of the pods.
+    """
     async with AsyncExitStack() as stack:
         tell(f"starting Redis ({topology})")
         redis = _redis(topology, control, directory / "redis")
         stack.push_async_callback(redis.stop)
         await redis.start()
-        settings = _settings(redis)
+        settings = {**_settings(redis), **(more or {})}
         postgres = None
         copy: UserStoreCopy = SqliteCopy(directory / "var" / "service.db", directory / "copy")
         if users == "postgresql":

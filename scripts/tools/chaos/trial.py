@@ -2,12 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from math import inf
 
 import msgspec
 
-from tools.chaos import probing, workload
+from service.redis.client import RedisClient
+from tools.chaos import probing, sinks, workload
 from tools.chaos.app_pod import guarded
 from tools.chaos.checker import check
 from tools.chaos.client import Person
@@ -18,6 +20,7 @@ from tools.chaos.operators import at_work
 from tools.chaos.redone import redone
 from tools.chaos.requests import Requests
 from tools.chaos.schedule import Control, Planned, Rollback, Topology, UserStore, plan
+from tools.chaos.sinks import Sinks
 from tools.chaos.stage import ACCESS_LIFE, GRACE, Stage, Tell
 
 _BETWEEN_CHECKS = 20.0
@@ -39,9 +42,10 @@ class Trial(msgspec.Struct, frozen=True):
     control: Control = Control()
     rollbacks: tuple[Rollback, ...] = ()
     """How Redis goes back in time."""
+    has_sinks: bool = False
 
     def schedule(self) -> list[Planned]:
-        return plan(
+        planned = plan(
             self.seed,
             self.topology,
             self.users,
@@ -49,6 +53,7 @@ class Trial(msgspec.Struct, frozen=True):
             self.control.faults,
             self.control.rollbacks or self.rollbacks,
         )
+        return sinks.without_restores(planned) if self.has_sinks else planned
 
     def terms(self) -> Terms:
         alone = self.topology == "standalone"
@@ -63,7 +68,12 @@ class Verdict(msgspec.Struct, frozen=True):
     replies_lost: int
 
 
-async def run(trial: Trial, stage: Stage, tell: Tell = lambda step: None) -> Verdict:
+async def run(
+    trial: Trial,
+    stage: Stage,
+    tell: Tell = lambda step: None,
+    copies: Sinks | None = None,
+) -> Verdict:
     """Run it on a stage that is up, and leave the stage healed."""
     requests = Requests(History([], []), lambda pod: stage.pods[pod].url, len(stage.pods))
     lost_before = stage.redis.replies_lost()
@@ -83,10 +93,35 @@ async def run(trial: Trial, stage: Stage, tell: Tell = lambda step: None) -> Ver
                 for number in range(trial.people)
             ]
             nemesis = Nemesis(stage, requests, app_pod)
-            violations = await _run(trial, stage, requests, people, nemesis, tell)
+            async with _copying(trial, copies):
+                violations = await _run(trial, stage, requests, people, nemesis, tell)
+            if copies is not None and not violations:
+                tell("checking the copies")
+                violations = await _check_copies(copies, stage)
     finally:
         await requests.aclose()
     return Verdict(violations, requests.history, stage.redis.replies_lost() - lost_before)
+
+
+@asynccontextmanager
+async def _copying(trial: Trial, copies: Sinks | None) -> AsyncIterator[None]:
+    """Have the receiver of the copies go through its moods meanwhile."""
+    if copies is None:
+        yield
+        return
+    moods = asyncio.create_task(copies.live(sinks.plan(trial.seed, trial.seconds)))
+    try:
+        yield
+    finally:
+        await moods
+
+
+async def _check_copies(copies: Sinks, stage: Stage) -> list[Violation]:
+    redis = RedisClient(stage.redis.url)
+    try:
+        return await copies.check(redis, stage.environment)
+    finally:
+        await redis.aclose()
 
 
 async def _run(
