@@ -61,6 +61,18 @@ class Line:
             self._drop()
             raise
 
+    async def reach(self) -> None:
+        """Connect, and send nothing. Raises as `post`."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._open()
+        except TimeoutError:
+            raise PostFailed(f"no connection in {PATIENCE:.0f} s") from None
+        except ssl.SSLError:
+            raise PostFailed("its certificate does not verify, or TLS failed") from None
+        except OSError:
+            raise PostFailed("the connection failed") from None
+
     async def aclose(self) -> None:
         """Close the connection."""
         self._drop()

@@ -145,6 +145,12 @@ class SinkState:
         names = ("cursor", "number", "digest", "parked")
         return _progress(await self._redis.execute("HMGET", self._key(bucket), *names))
 
+    async def look(self, bucket: int) -> tuple[Progress, bytes, int]:
+        """Read the same, who has the lease, and until when, in ms by Redis' clock."""
+        names = ("cursor", "number", "digest", "parked", "owner", "until")
+        *found, owner, until = await self._redis.execute("HMGET", self._key(bucket), *names)
+        return _progress(found), owner or b"", int(until or 0)
+
     async def rewind(self, bucket: int, cursor: str) -> None:
         """Have it go on behind the entry `cursor`, so that all after it comes again."""
         await _rewind(self._redis, state=self._key(bucket), cursor=cursor)

@@ -41,7 +41,7 @@ def main() -> int:
             options.people,
             control,
             rollbacks,
-            options.sinks,
+            options.sinks or control.has_sinks,
         )
         for seed in range(options.seed, options.seed + options.runs)
     ]

@@ -157,6 +157,8 @@ class Control:
     """How Redis goes back in time; empty: not at all."""
     without: str = ""
     """The protection of `unprotected.py` that the pods lack."""
+    has_sinks: bool = False
+    """Whether events are copied."""
 
 
 CONTROLS = {
@@ -169,5 +171,6 @@ CONTROLS = {
     "old-rows": Control("standalone", ("restore the user store",), without="old-rows"),
     "any-clock": Control("standalone", ("skew a pod's clock",), without="any-clock"),
     "no-sessions-from": Control("standalone", ("kill a pod",), without="no-sessions-from"),
+    "noted-first": Control("standalone", ("kill a pod",), without="noted-first", has_sinks=True),
 }
 """By name."""

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any
 
+import msgspec
 from sqlalchemy import Update
 
 from service.accounts import account_changes, row_memory, users as accounts
 from service.accounts.row_memory import RowMemory
 from service.database.tables import users
 from service.errors import StoreUnavailable
+from service.events.event import AuditEvent
 from service.line_writer import Writer
 from service.readiness import checks
 from service.redis.client import RedisClient
@@ -19,6 +21,8 @@ from service.redis.cluster import Cluster
 from service.redis.connection import Argument
 from service.sessions.cut_offs import CutOffs
 from service.sessions.origin import RequestOrigin
+from service.sinks.shipper import Shipper
+from service.sinks.stream import Stream
 
 _TIMES = 10
 
@@ -98,6 +102,20 @@ def _leave_older_sessions() -> None:
         setattr(account_changes, name, as_before)
 
 
+def _note_before_delivery() -> None:
+    """Note of events that they have arrived, and deliver them then."""
+    deliver = Shipper._deliver
+
+    async def noted_first(shipper: Shipper, stream: Stream, events: list[AuditEvent]) -> bool:
+        assert stream.progress  # noqa: S101  of a lease that is held
+        last = events[-1].position.entry
+        noted = msgspec.structs.replace(stream.progress, cursor=last)
+        await shipper._state.note(stream.bucket, noted)
+        return await deliver(shipper, stream, events)
+
+    Shipper._deliver = noted_first  # type: ignore[assignment,method-assign]
+
+
 PROTECTIONS: Mapping[str, Callable[[], None]] = {
     "redis-retries": _send_again,
     "old-map": _read_the_map_once,
@@ -105,5 +123,6 @@ PROTECTIONS: Mapping[str, Callable[[], None]] = {
     "old-rows": _remember_rows,
     "any-clock": _take_any_clock,
     "no-sessions-from": _leave_older_sessions,
+    "noted-first": _note_before_delivery,
 }
 """What takes each away, by the name of the control."""
