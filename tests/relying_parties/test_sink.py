@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
@@ -21,6 +22,7 @@ from service.relying_parties.sink import RelyingPartySink
 from service.sinks import shipper as shipping
 from service.sinks.receivers import Network
 from service.sinks.shipper import Shipper
+from service.sinks.sink import Retries
 from service.sinks.state import SinkState
 from tests.relying_parties.parties import CLIENT, ISSUER, claims_of, party_at, token_in, told
 from tests.sinks.receiver import OK, Endpoint, listening
@@ -105,6 +107,7 @@ async def make(redis: RedisClient, endpoint: Endpoint) -> AsyncIterator[Make]:
         signer = LogoutTokens(lambda: keys, ISSUER, system_clock)
         party = party_at(endpoint, session_required=session_required)
         sink = RelyingPartySink(party, signer, tokens or Tokens(), allowed)
+        sink.retries = Retries(timedelta(hours=1), timedelta(hours=1))  # until `at_once`
         made.append(shipper(redis, sink, owner, counts))
         return made[-1]
 
@@ -245,43 +248,47 @@ async def test_an_event_goes_on_where_it_failed(
     assert [of for _, of in told(endpoint.received, JWKS)] == list(map(sid, (1, 2, 2, 3)))
 
 
+LONG_AGO = sinks.GIVEN_UP_AFTER.total_seconds() * 2
+
+
 async def test_a_party_that_is_down_is_given_up(
-    keys: RedisServer, make: Make, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    keys: RedisServer, make: Make, endpoint: Endpoint
 ) -> None:
     """An event that has failed for so long is parked; later ones, once they are as old, after a
     try; one that is younger is tried again, and so is any once the party has answered."""
     counts = Told()
     endpoint.answer = answer("503 Gone")
     one = await make(counts)
+    sink = sink_of(one)
+
+    async def again() -> None:
+        at_once(one)
+        await bring(one)
+
     write(keys, ANN, "user.loggedOut", "1000-0", session=sid(1))
     write(keys, ANN, "user.loggedOut", "2000-0", session=sid(2))
     await bring(one)
     assert counts.of == {"failed": 1}, "old as it is, it has failed for a moment only"
-    monkeypatch.setattr(sinks, "GIVEN_UP_AFTER", timedelta(0))
-    at_once(one)
-    await bring(one)
+    sink._down_since = time.monotonic() - LONG_AGO
+    await again()
     assert counts.of == {"failed": 2, "parked": 1}
-    monkeypatch.undo()
-    sink_of(one)._down_since = 0.0  # of the monotonic clock: long ago
-    monkeypatch.setattr(sinks, "GIVEN_UP_AFTER", timedelta(milliseconds=1))
-    at_once(one)
-    await bring(one)
+    await again()
     assert counts.of == {"failed": 3, "parked": 2}, "tried once"
     assert [of for _, of in told(endpoint.received, JWKS)] == list(map(sid, (1, 1, 2)))
-    monkeypatch.setattr(sinks, "GIVEN_UP_AFTER", timedelta(days=1))
     write(keys, ANN, "user.loggedOut", session=sid(3))
-    at_once(one)
-    await bring(one)
+    await again()
     assert counts.of == {"failed": 4, "parked": 2}, "it is young"
     endpoint.answer = lambda _: OK
-    at_once(one)
-    await bring(one)
+    await again()
     assert counts.of == {"failed": 4, "parked": 2, "sent": 1}
-    assert sink_of(one)._down_since is None
+    endpoint.answer = answer("503 Gone")
+    write(keys, BOB, "user.loggedOut", "1000-0", session=sid(4))
+    await again()
+    assert counts.of == {"failed": 5, "parked": 2, "sent": 1}, "it has just been there"
 
 
 async def test_what_fails_alone_is_given_up(
-    keys: RedisServer, make: Make, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    keys: RedisServer, make: Make, endpoint: Endpoint
 ) -> None:
     """However well the party answers about others meanwhile."""
     counts = Told()
@@ -297,10 +304,13 @@ async def test_what_fails_alone_is_given_up(
     write(keys, BOB, "user.loggedOut", session=sid(2))
     await bring(one)
     assert counts.of == {"failed": 1, "sent": 1}
-    monkeypatch.setattr(sinks, "GIVEN_UP_AFTER", timedelta(0))
     at_once(one)
     await bring(one)
-    assert counts.of["parked"] == 1
+    assert counts.of == {"failed": 2, "sent": 1}
+    sink_of(one)._tellings[5].failed_at = time.monotonic() - LONG_AGO
+    at_once(one)
+    await bring(one)
+    assert counts.of == {"failed": 3, "sent": 1, "parked": 1}
 
 
 async def test_keys_that_are_not_open_are_waited_for(

@@ -14,6 +14,8 @@ from tools.testbed.waiting import eventually
 
 from service.redis.keys import BUCKETS, SINK_LEFT_LIFE
 from service.relying_parties import following
+from service.relying_parties.following import RelyingPartyShippers
+from service.relying_parties.parties import RelyingParty
 from tests.operators.commands import command
 from tests.relying_parties.parties import claims_of
 from tests.sinks.receiver import Endpoint, listening
@@ -119,6 +121,16 @@ async def test_what_cannot_be(operator: httpx.AsyncClient) -> None:
             assert answer.json()["error"]["details"][0]["field"] == field
             assert "secret" not in answer.text
     assert (await operator.get(PATH)).json() == {"relyingParties": []}
+
+
+async def test_who_registers_may_read_events(app: AdminApp) -> None:
+    """The app learns whose sessions end: a key that may end sessions is not enough."""
+    key, _ = await new_key("sessions.end", "users.read")
+    body = {"clientId": "shop", "backchannelLogoutUri": URI} | WHY
+    for said in (body, {}):
+        refused = await app.client("admin", key).post(PATH, json=said)
+        assert (refused.status_code, error_of(refused)) == (403, "insufficient_scope")
+        assert 'scope="events.read"' in refused.headers["www-authenticate"]
 
 
 async def test_commands(app: AdminApp, keys: RedisServer) -> None:
@@ -262,38 +274,50 @@ async def test_what_parties_are_told(app: AdminApp, operator: httpx.AsyncClient)
 
 
 async def test_a_party_that_was_removed(
-    app: AdminApp, operator: httpx.AsyncClient, keys: RedisServer
+    app: AdminApp,
+    operator: httpx.AsyncClient,
+    keys: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is told nothing more, and what is kept of it in Redis goes; the other one is told."""
+    stopped: list[str] = []
+    stop = RelyingPartyShippers._stop
+
+    async def stop_and_tell(shippers: RelyingPartyShippers, *parties: RelyingParty) -> None:
+        await stop(shippers, *parties)
+        stopped.extend(party.client_id for party in parties)
+
+    monkeypatch.setattr(RelyingPartyShippers, "_stop", stop_and_tell)
     async with listening() as gone, listening() as stays:
         for client, endpoint in (("gone", gone), ("stays", stays)):
             body = {"clientId": client, "backchannelLogoutUri": endpoint.url} | WHY
             assert (await operator.post(PATH, json=body)).status_code == 201
         ann, bob = await person(app, "ann", 1), await person(app, "bob", 1)
-
-        async def listed() -> Any:
-            return (await operator.get(PATH)).json()["relyingParties"]
-
         await log_out(ann, operator)
 
         async def is_told(endpoint: Endpoint, number: int) -> bool:
             return len(endpoint.received) == number
 
         await eventually(lambda: is_told(gone, 1), 30)
-        [sink] = [each["sink"] for each in await listed() if each["clientId"] == "gone"]
+
+        def states() -> list[int]:
+            with keys.client() as client:
+                return [client.pttl(key) for key in client.scan_iter("events:*:sink:party-*")]
+
+        async def all_have_begun() -> bool:
+            return len(states()) == 2 * BUCKETS
+
+        await eventually(all_have_begun, 30)
         await operator.request("DELETE", f"{PATH}/gone", json=WHY)
 
-        async def leases_are_back() -> bool:
-            with keys.client() as client:
-                states = client.scan_iter(f"events:*:sink:{sink}", count=1_000)
-                return not any(client.hget(state, "owner") for state in states)
+        async def is_heard_of() -> bool:
+            return "gone" in stopped
 
-        await eventually(leases_are_back, 30)
+        await eventually(is_heard_of, 30)
         await log_out(bob, operator)
         await eventually(lambda: is_told(stays, 2), 30)
         assert len(gone.received) == 1
-        with keys.client() as client:
-            lives = [client.pttl(key) for key in client.scan_iter("events:*:sink:party-*")]
+        lives = states()
         assert len([life for life in lives if 0 < life <= SINK_LEFT_LIFE]) == BUCKETS
         assert lives.count(-1) == BUCKETS
 
