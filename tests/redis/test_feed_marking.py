@@ -161,7 +161,7 @@ def test_an_issuer_that_was_changed_on_purpose(keys: RedisServer, tmp_path: Path
             assert not part["ok"]
             assert OURS in part["message"]
             assert THEIRS in part["message"]
-            assert THEIRS in service.output()
+            wait_until(lambda: THEIRS in service.output())
             code, told = claim(service)
             assert code == 0
             assert "64 of 64" in told

@@ -70,7 +70,7 @@ async def test_started_on_an_old_file(
         assert (await stayer.refresh()).status_code == 200
         ready = (await client.get("/health/ready")).json()
         assert ready["redis"]["ok"], ready
-        assert "redis.replayed" in pod.output()
+        wait_until(lambda: "redis.replayed" in pod.output())
 
 
 async def _answers(person: Person, status: int) -> list[int]:
