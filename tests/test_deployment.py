@@ -259,7 +259,7 @@ class Pod:
 
     def url(self) -> str:
         """Where it serves, once it does."""
-        wait_until(lambda: self._found() or self.process.poll() is not None, seconds=40)
+        wait_until(lambda: self._found() or self.process.poll() is not None)
         found = self._found()
         assert found, self._log.read_text()
         return found[0]

@@ -18,7 +18,7 @@ def test_help_needs_no_environment(tmp_path: Path, name: str, flag: str) -> None
     leave_out = shutil.ignore_patterns("__pycache__")
     shutil.copytree(REPOSITORY / "scripts", scripts, ignore=leave_out)
     done = subprocess.run(
-        [scripts / name, flag], capture_output=True, text=True, timeout=20, check=False
+        [scripts / name, flag], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"usage: scripts/{name}")
@@ -42,7 +42,7 @@ def test_the_command_line_of_a_checkout(tmp_path: Path) -> None:
         cwd=elsewhere,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr

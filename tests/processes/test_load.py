@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from tools.testbed.redis_server import RedisServer, available
-from tools.testbed.service_process import PASSWORD, ServiceProcess
+from tools.testbed.service_process import PASSWORD, PATIENT, ServiceProcess
 from tools.testbed.waiting import wait_until
 
 from tests.processes.program import REPOSITORY
@@ -48,7 +48,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
     """The service, started once."""
     directory = tmp_path_factory.mktemp("loaded")
     server = RedisServer(available()["valkey"], directory).start()
-    service = ServiceProcess(directory, server.url).start()
+    service = ServiceProcess(directory, server.url, **PATIENT).start()
     yield service
     assert service.stop() == 0
     server.stop()

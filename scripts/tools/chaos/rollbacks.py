@@ -9,8 +9,10 @@ in it, and says so. That alone may log out somebody else.
 """
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from tools.chaos.history import Fault, History, Operation
+if TYPE_CHECKING:  # --help reads the names below before anything is installed
+    from tools.chaos.history import Fault, History, Operation
 
 RESTORE, RESTORE_SOME = "restore Redis", "restore some buckets"
 FLUSH, FLUSH_SOME, EMPTY = "flush Redis", "flush some buckets", "empty the volumes"
@@ -25,11 +27,11 @@ _LOGGED = 2.0
 class Rollbacks:
     """The rollbacks of a history."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: "History") -> None:
         self._all = [fault for fault in history.faults if fault.kind in KINDS]
         self._redone = history.redone
 
-    def may_have_undone(self, written: Operation, by: Operation) -> bool:
+    def may_have_undone(self, written: "Operation", by: "Operation") -> bool:
         """Whether what `written` has stored in Redis may be gone when `by` is answered."""
         return any(
             written.started < fault.ended
@@ -37,7 +39,7 @@ class Rollbacks:
             for fault in self._before(by)
         )
 
-    def may_have_cut_off(self, opened: Operation, by: Operation) -> bool:
+    def may_have_cut_off(self, opened: "Operation", by: "Operation") -> bool:
         """Whether the bucket of a session that was `opened` was cut off when `by` was answered."""
         return any(
             each.cut_off
@@ -47,5 +49,5 @@ class Rollbacks:
             for each in self._redone
         )
 
-    def _before(self, by: Operation) -> Iterable[Fault]:
+    def _before(self, by: "Operation") -> "Iterable[Fault]":
         return (fault for fault in self._all if fault.started < by.ended)
