@@ -75,7 +75,8 @@ def test_others_get_in_at_once(narrow: ServiceProcess, sent: bytes) -> None:
             began, waited = time.monotonic(), waited_for_a_core(narrow.process.pid)
             assert sign_up(wire, number) == 201
             taken = time.monotonic() - began
-            assert taken - (waited_for_a_core(narrow.process.pid) - waited) < 2, taken
+            # Else it would have to wait until others are given up, which takes ten seconds.
+            assert taken - (waited_for_a_core(narrow.process.pid) - waited) < 6, taken
         assert "no connection can be taken" not in narrow.output()
 
 
