@@ -25,6 +25,17 @@ class Identities:
         self._sessions = sessions
         self._users = users
 
+    async def account_of(self, caller: Caller) -> User | None:
+        """Read a caller's account as it is stored, for a change that itself checks their session.
+
+        `None`: by the account alone the caller is to be refused, in the words of `of`, which
+        looks at the session first.
+        """
+        user = await self._users.get(caller.user_id, None)
+        if user is None or user.disabled_at is not None or user.two_fa_enabled:
+            return None
+        return user
+
     async def of(self, caller: Caller, *, as_stored: bool = False) -> Identity:
         """Find the caller's session, and their account, as current as the version noted in Redis.
 

@@ -201,4 +201,4 @@ def _asked(
 
 def _keys(home: bytes, counters: Sequence[Counter]) -> list[bytes]:
     prefix = bucket(home).attempts
-    return [prefix + counter.limit.name.encode() + b":" + counter.subject for counter in counters]
+    return [prefix + counter.name for counter in counters]

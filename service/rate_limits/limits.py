@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import msgspec
 
+from service.errors import TooManyAttempts
 from service.rates import Rate
 
 _MS = timedelta(milliseconds=1)
@@ -58,6 +59,16 @@ class Counter(msgspec.Struct, frozen=True):
 
     limit: Limit
     subject: bytes
+
+    @property
+    def name(self) -> bytes:
+        """What the name of its list ends with."""
+        return self.limit.name.encode() + b":" + self.subject
+
+    def refusal(self, wait: int) -> TooManyAttempts:
+        """Make the error of a call that would not be counted before `wait` ms are over."""
+        reached = [(self.limit.name, self.subject, self.limit.numbers[1])]
+        return TooManyAttempts(-(-wait // 1000), [0], reached)
 
 
 class Exemption(msgspec.Struct, frozen=True):

@@ -1,9 +1,30 @@
 -- Begin an enrolment; the one before it, if any, is gone.
 --
--- key pending_key, of the user    arguments enrolment_id · sealed, the secrets · life, ms
--- Outcome: when it expires, ms since 1970
+-- key pending_key, of the user    arguments enrolment_id · sealed, the secrets · pending_life, ms
+-- caller: id of the session that asks; '' where it has just been read    since: version of the user row
+-- from which on sessions count
+-- Outcomes:
+--   {'begun', expires at in ms}
+--   {'ended'}         the caller's session has, or was opened by a row that counts no more
+--   {'wait', ms}      too often of late; nothing has changed
 
+if caller ~= '' then
+  local record, _, row_noted = living(caller)
+  if not record then return {'ended'} end
+  local row = select(7, unpack_record(record))
+  if not row then unknown('the session record') end
+  if row_noted and row_noted:byte(1) ~= CHANGING_BYTE and not row_noted:match(SETTLED) then
+    unknown('the version of the user row')
+  end
+  if row < tonumber(since) then return {'ended'} end
+end
 pending_of(pending_key) -- one of an unknown version is not ours to replace
-redis.call('SET', pending_key, enrolment_id .. struct.pack('>BI8', 0, 0) .. sealed, 'PX', life)
+if limits[1] ~= '0' then
+  local _, wait = waits()
+  if wait > 0 then return {'wait', wait} end
+  redis.call('RPUSH', calls_key, string.format('%.0f', now))
+  redis.call('PEXPIRE', calls_key, calls_life)
+end
+redis.call('SET', pending_key, enrolment_id .. struct.pack('>BI8', 0, 0) .. sealed, 'PX', pending_life)
 emit('twoFA.enrollmentStarted')
-return redis.call('PEXPIRETIME', pending_key)
+return {'begun', redis.call('PEXPIRETIME', pending_key)}

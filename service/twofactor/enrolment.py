@@ -67,16 +67,25 @@ class Enrolments:
         self._totp_ahead = totp_ahead
         self._notices = notices
 
-    async def begin(self, user: User, origin: RequestOrigin) -> Begun:
+    async def begin(self, user: User, origin: RequestOrigin, caller: bytes = b"") -> Begun:
         """Mint a secret and keep it sealed until a code confirms it. Replaces the one before.
 
+        `caller` is the session that asks, if it is not known yet to live: that is checked in the
+        same step. `user` is as stored.
+
         Raises:
+            InvalidAccessToken: the session has ended.
             AlreadyEnabled, TooManyAttempts
         """
         if user.two_fa_enabled:
             raise AlreadyEnabled
-        await self._rate_limits.count_call(user.id, "enable")
-        enrolment, expires_at = await self._pending.begin(user.id, origin)
+        enrolment, expires_at = await self._pending.begin(
+            user.id,
+            origin,
+            caller=caller,
+            since=user.sessions_from,
+            counter=self._rate_limits.of_calls(user.id, "enable"),
+        )
         uri = totp.provisioning_uri(enrolment.secret, self._app_name, user.email)
         return Begun(enrolment.id, uri, expires_at)
 

@@ -7,8 +7,9 @@ from typing import Literal
 import msgspec
 
 from service.clock import moment
-from service.errors import UnknownLayout
+from service.errors import InvalidAccessToken, UnknownLayout
 from service.keyring.envelope import Keyring
+from service.rate_limits.limits import Counter
 from service.redis.client import RedisClient
 from service.redis.keys import bucket
 from service.sessions.origin import RequestOrigin
@@ -57,24 +58,55 @@ class PendingEnrolments:
         self._keyring = keyring
         self._life = life // timedelta(milliseconds=1)
 
-    async def begin(self, user_id: bytes, origin: RequestOrigin) -> tuple[Enrolment, datetime]:
-        """Mint an enrolment, which replaces the one before. Return it, and when it expires."""
+    async def begin(
+        self,
+        user_id: bytes,
+        origin: RequestOrigin,
+        *,
+        caller: bytes = b"",
+        since: int = 0,
+        counter: Counter | None = None,
+    ) -> tuple[Enrolment, datetime]:
+        """Mint an enrolment, which replaces the one before. Return it, and when it expires.
+
+        In the same step it is checked that the session `caller` lives, by the version `since` of
+        the user row or a later one (empty: whoever asks has checked that), and the call is counted.
+
+        Raises:
+            InvalidAccessToken: the session has ended.
+            TooManyAttempts: the limit of `counter` is reached.
+        """
         enrolment = Enrolment(os.urandom(ENROLMENT_ID), new_secret(), tuple(new_codes()))
         sealed = self._keyring.seal(
             b"".join((enrolment.secret, *enrolment.recovery_codes)),
             purpose=_PURPOSE,
             bound_to=user_id + enrolment.id,
         )
-        expires_at: int = await scripts.begin(
+        names = bucket(user_id)
+        most, window, _, life = counter.limit.numbers if counter else (0, 0, 0, 0)
+        outcome, *answer = await scripts.begin(
             self._redis,
             user_id,
             origin,
-            pending_key=bucket(user_id).pending + user_id,
+            pending_key=names.pending + user_id,
+            calls_key=names.attempts + (counter.name if counter else b""),
+            caller=caller,
+            since=since,
             enrolment_id=enrolment.id,
             sealed=sealed,
-            life=self._life,
+            pending_life=self._life,
+            calls_most=most,
+            calls_window=window,
+            calls_life=life,
         )
-        return enrolment, moment(expires_at)
+        match outcome:
+            case b"begun":
+                return enrolment, moment(answer[0])
+            case b"wait":
+                assert counter  # noqa: S101  else nothing is counted
+                raise counter.refusal(answer[0])
+            case _:
+                raise InvalidAccessToken
 
     async def find(self, user_id: bytes, enrolment_id: bytes) -> Enrolment | None:
         """Find the pending enrolment of this user, if it has this id.

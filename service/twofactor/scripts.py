@@ -35,8 +35,29 @@ _CONSTANTS: Constants = {
 }
 
 
-@user_script("twofactor/pending.lua", "twofactor/begin.lua", constants=_CONSTANTS)
-def begin(*, pending_key: Key, enrolment_id: bytes, sealed: bytes, life: int) -> Any:
+@user_script(
+    "sessions/records.lua",
+    "sessions/everybody.lua",
+    "sessions/living.lua",
+    "twofactor/pending.lua",
+    "twofactor/calls.lua",
+    "rate_limits/waits.lua",
+    "twofactor/begin.lua",
+    constants=_CONSTANTS,
+)
+def begin(
+    *,
+    pending_key: Key,
+    calls_key: Key,
+    caller: bytes,
+    since: int,
+    enrolment_id: bytes,
+    sealed: bytes,
+    pending_life: int,
+    calls_most: int,
+    calls_window: int,
+    calls_life: int,
+) -> Any:
     """Begin an enrolment."""
 
 

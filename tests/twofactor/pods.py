@@ -173,7 +173,9 @@ class Pod:
         return user.two_fa_enabled, user.recovery_codes_left
 
     async def begin(self, somebody: Somebody) -> None:
-        begun = await self.services.enrolments.begin(somebody.user, CLIENT)
+        begun = await self.services.enrolments.begin(
+            somebody.user, CLIENT, somebody.caller.session_id
+        )
         somebody.phone = Phone(begun.otpauth_url)
         somebody.temp_secret_id = begun.enrolment_id.hex()
 

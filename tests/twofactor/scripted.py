@@ -15,6 +15,7 @@ from tests.support.script_clock import ScriptClock
 USER, ENROLMENT = bytes(range(16)), bytes(range(16, 32))
 NAMES = bucket(USER)
 INDEX, PENDING = NAMES.index + USER, NAMES.pending + USER
+CALLS = NAMES.attempts + b"calls:one"
 CHALLENGE = NAMES.challenge + hashlib.sha256(b"").digest()
 WATERMARK = NAMES.totp + ENROLMENT
 SEALED = bytes(range(PENDING_BYTES - 25))
@@ -39,10 +40,12 @@ def told(server: RedisServer) -> list[str]:
     return [" ".join(value for name, value in row.items() if name not in common) for row in rows]
 
 
-async def begin(clock: ScriptClock) -> Any:
+async def begin(clock: ScriptClock, most: int = 0, caller: bytes = b"", since: int = 0) -> Any:
     return await scripts.begin(
         clock, USER, CLIENT,
-        pending_key=PENDING, enrolment_id=ENROLMENT, sealed=SEALED, life=HOUR,
+        pending_key=PENDING, calls_key=CALLS, caller=caller, since=since,
+        enrolment_id=ENROLMENT, sealed=SEALED, pending_life=HOUR,
+        calls_most=most, calls_window=HOUR, calls_life=HOUR,
     )  # fmt: skip
 
 

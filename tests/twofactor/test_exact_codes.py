@@ -7,12 +7,14 @@ from service.errors import ClockWrong, UnknownLayout
 from tests.support.looking import ON_VALKEY
 from tests.support.script_clock import ScriptClock
 from tests.twofactor.scripted import (
+    CALLS,
     CHALLENGE,
     ENROLMENT,
     HOUR,
     INDEX,
     LIFE,
     MINUTE,
+    NAMES,
     PENDING,
     STEP,
     WATERMARK,
@@ -32,7 +34,8 @@ async def test_beginning(clock: ScriptClock, keys: RedisServer) -> None:
     """It replaces the one before, tries and all, and says when it expires."""
     with keys.client() as client:
         client.set(PENDING, pending(4, 9, b"another enrolment"[:16]), px=MINUTE)
-        expires = await begin(clock)
+        begun, expires = await begin(clock)
+        assert begun == b"begun"
         assert client.get(PENDING) == pending(0, 0)
         assert client.pexpiretime(PENDING) == expires
         assert clock.gave(HOUR, client, PENDING)
@@ -41,6 +44,49 @@ async def test_beginning(clock: ScriptClock, keys: RedisServer) -> None:
         with pytest.raises(UnknownLayout):
             await begin(clock)
         assert client.get(PENDING) == pending(0, 0)[:-1]
+
+
+async def test_beginning_too_often(clock: ScriptClock, keys: RedisServer) -> None:
+    """Past the limit nothing changes, and it says when the oldest call will not count any more."""
+    with keys.client() as client:
+        assert [(await begin(clock, most=2))[0] for _ in range(2)] == [b"begun", b"begun"]
+        clock.move(MINUTE)
+        client.delete(PENDING)
+        assert await begin(clock, most=2) == [b"wait", HOUR - MINUTE]
+        assert not client.exists(PENDING)
+        assert client.llen(CALLS) == 2
+        clock.move(HOUR)
+        assert (await begin(clock, most=2))[0] == b"begun"
+        assert client.llen(CALLS) == 1
+        assert clock.gave(HOUR, client, CALLS)
+
+
+@pytest.mark.parametrize("since", [0, 7, 8])
+async def test_beginning_by_a_session(clock: ScriptClock, keys: RedisServer, since: int) -> None:
+    """It must live, and have been opened by a row that counts; else nothing changes."""
+    session, digest = b"s" * 12, b"d" * 16
+    record = bytes((2,)) + bytes(20) + b"\1" + bytes(5) + (7).to_bytes(7) + bytes(2)
+    key = b"session:" + NAMES.tag + digest
+    with keys.client() as client:
+        assert await begin(clock, caller=session, since=since) == [b"ended"]
+        client.hset(INDEX, session, digest)
+        assert await begin(clock, caller=session, since=since) == [b"ended"], "no record"
+        client.set(key, record)
+        begun = await begin(clock, caller=session, since=since)
+        assert begun[0] == (b"ended" if since > 7 else b"begun")
+        assert bool(client.exists(PENDING)) is (since <= 7)
+        client.delete(PENDING)
+        for name, value in (("v", b"none of ours"), ("v", b"-1")):
+            client.hset(INDEX, name, value)
+            with pytest.raises(UnknownLayout):
+                await begin(clock, caller=session, since=since)
+        client.hset(INDEX, "v", b"?1 2 3")
+        client.set(key, b"\3" + record[1:])
+        with pytest.raises(UnknownLayout):
+            await begin(clock, caller=session, since=since)
+        assert not client.exists(PENDING)
+        assert not client.exists(NAMES.events) or since <= 7
+        client.delete(INDEX, key)
 
 
 async def test_confirming(clock: ScriptClock, keys: RedisServer) -> None:

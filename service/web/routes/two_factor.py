@@ -88,10 +88,15 @@ class RecoveryCodesBody(Body, frozen=True):
 async def enable(request: JsonRequest) -> EnrollmentBody:
     """Mint a secret for the authenticator app. It replaces one that is still to be verified."""
     services, origin = services_of(request.app), origin_of(request)
-    identity = await services.identities.of(request.user, as_stored=True)
-    if services.before_enrolment is not None:
-        await services.before_enrolment.demand(identity)
-    begun = await services.enrolments.begin(identity.user, origin)
+    caller, must_be_recent = request.user, services.before_enrolment
+    user = await services.identities.account_of(caller) if must_be_recent is None else None
+    if user is not None:
+        begun = await services.enrolments.begin(user, origin, caller.session_id)
+    else:
+        identity = await services.identities.of(caller, as_stored=True)
+        if must_be_recent is not None:
+            await must_be_recent.demand(identity)
+        begun = await services.enrolments.begin(identity.user, origin)
     return EnrollmentBody(
         temp_secret_id=begun.enrolment_id.hex(),
         otpauth_url=begun.otpauth_url,
