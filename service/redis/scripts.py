@@ -13,11 +13,9 @@ used fails when the module is imported; mypy checks the callers.
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib.resources import files
-from inspect import signature
-from operator import itemgetter
-from typing import Annotated, Any, Generic, ParamSpec, get_type_hints
+from typing import Any, Generic, ParamSpec
 
 from redis.exceptions import NoScriptError, RedisError
 
@@ -25,17 +23,13 @@ from service.errors import ClockWrong, UnknownLayout
 from service.redis import lua
 from service.redis.client import RedisClient
 from service.redis.connection import Argument
+from service.redis.declarations import Arguments, Declared, Key, Keys
 from service.redis.preamble import PROVIDED
 from service.redis.refusals import CommandRefused, code_of
 
+__all__ = ["Arguments", "Constants", "Declared", "Key", "Keys", "Source", "script", "texts"]
+
 P = ParamSpec("P")
-
-Key = Annotated[bytes, "KEYS"]
-"""A keyword that is a key. All others are arguments."""
-
-Keys = Annotated[Sequence[bytes], "KEYS", "all"]
-Arguments = Annotated[Sequence[Argument], "ARGV", "all"]
-"""A keyword that is all keys, or all arguments: a table in Lua. None of its kind stands beside."""
 
 Constants = Mapping[str, str | int]
 """What never changes: each argument costs Redis some 0.2 µs at every call, a constant nothing."""
@@ -47,6 +41,16 @@ clock of ours by which it judges nothing."""
 _LINE = re.compile(r"user_script:(\d+)")
 
 
+_MANY = """local function run(KEYS, ARGV) SOURCE
+end
+local found, keys, arguments = {}, tonumber(ARGV[1]), tonumber(ARGV[2])
+for i = 0, #KEYS / keys - 1 do
+  found[i + 1] = run({unpack(KEYS, i * keys + 1, (i + 1) * keys)},
+    {unpack(ARGV, i * arguments + 3, (i + 1) * arguments + 2)})
+end
+return found"""
+"""A script around one that is run for several callers. Lines are numbered as in that one."""
+
 _NAMES: dict[str, str] = {}
 """The file, or the function, of each script that was run, by its digest."""
 
@@ -56,38 +60,9 @@ def name_of(command: Sequence[Argument]) -> str | None:
     return _NAMES.get(str(command[1])) if command[0] == "EVALSHA" else None
 
 
-class Declared:
-    """The keys and arguments that a function declares, in their order, as callers give them."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        """Read the function's keywords.
-
-        Raises:
-            ValueError: `Keys` or `Arguments` do not stand alone.
-        """
-        hints = get_type_hints(function, include_extras=True)
-        kinds = {
-            name: getattr(hints[name], "__metadata__", ("ARGV",))
-            for name in signature(function).parameters
-        }
-        self.keys = tuple(name for name, kind in kinds.items() if kind[0] == "KEYS")
-        self.arguments = tuple(name for name, kind in kinds.items() if kind[0] == "ARGV")
-        self.names = (*self.keys, *self.arguments)
-        self.keys_of = _values(self.keys, kinds)
-        self.arguments_of = _values(self.arguments, kinds)
-        self.tables = {name: kind[0] for name, kind in kinds.items() if kind[1:]}
-
-
-def _values(
-    names: tuple[str, ...], kinds: Mapping[str, tuple[str, ...]]
-) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
-    """Make a function that takes the values of these names, in this order, out of keywords."""
-    if any(kinds[name][1:] for name in names):
-        (only,) = names
-        return itemgetter(only)
-    if len(names) > 1:
-        return itemgetter(*names)
-    return lambda named: [named[name] for name in names]
+def _digest(source: str) -> str:
+    """Return what a server knows a script by."""
+    return hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
 class Source:
@@ -129,15 +104,16 @@ class Source:
         }
         self._values |= declared.tables
         self._spelt: dict[str, tuple[str, str]] = {}  # by what the client puts before it
+        self._many: dict[str, tuple[str, str]] = {}
         given = {*self._values, *(PROVIDED if acknowledged else ())}.difference(declared.names)
         try:
             lua.check(self._source, declared.names, given)
         except ValueError as error:
             raise ValueError(f"{', '.join(parts)}: {error}") from None
 
-    async def run(
+    def run(
         self, redis: RedisClient, keys: Sequence[bytes], arguments: Sequence[Argument]
-    ) -> Any:
+    ) -> Coroutine[Any, Any, Any]:
         """Run it once. All `keys` lie in one bucket.
 
         Raises:
@@ -146,12 +122,40 @@ class Source:
             RevocationUnconfirmed: it ran, but too few replicas have said that they have it.
             UnknownLayout: a key holds what another version has written; nothing was changed.
         """
-        before, send = (
-            (redis.before_changing, redis.change)
-            if self._acknowledged
-            else (redis.before_reading, redis.execute)
-        )
-        source, digest = self._spelt.get(before) or self._spell(before)
+        before = redis.before_changing if self._acknowledged else redis.before_reading
+        spelt = self._spelt.get(before) or self._spell(before)
+        return self._send(redis, spelt, before, keys, arguments)
+
+    async def run_each(
+        self, redis: RedisClient, calls: Sequence[tuple[Sequence[bytes], Sequence[Argument]]]
+    ) -> list[Any]:
+        """Run it for each of these keys and arguments, one after the other, in one round trip.
+
+        All keys lie in one bucket, and there are as many of each in every call. Redis does nothing
+        else meanwhile. Raises as `run`; what was done before an error stays.
+        """
+        before = redis.before_changing if self._acknowledged else redis.before_reading
+        source, _ = self._spelt.get(before) or self._spell(before)
+        many = self._many.get(before)
+        if many is None:
+            text = _MANY.replace("SOURCE", source)
+            many = self._many[before] = text, _digest(text)
+        keys = [key for each, _ in calls for key in each]
+        sizes = len(calls[0][0]), len(calls[0][1])
+        arguments = [argument for _, each in calls for argument in each]
+        found: list[Any] = await self._send(redis, many, before, keys, (*sizes, *arguments))
+        return found
+
+    async def _send(
+        self,
+        redis: RedisClient,
+        spelt: tuple[str, str],
+        before: str,
+        keys: Sequence[bytes],
+        arguments: Sequence[Argument],
+    ) -> Any:
+        source, digest = spelt
+        send = redis.change if self._acknowledged else redis.execute
         try:
             try:
                 return await send("EVALSHA", digest, len(keys), *keys, *arguments)
@@ -169,7 +173,7 @@ class Source:
 
     def _spell(self, before: str) -> tuple[str, str]:
         source = before + "\n" + lua.bind(self._source, self._values)
-        digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+        digest = _digest(source)
         self._spelt[before] = source, digest
         _NAMES[digest] = self._lines[-1][0]
         return source, digest
@@ -204,10 +208,12 @@ class Script(Generic[P]):
         self._source = Source(self._declared, parts, constants, acknowledged=acknowledged)
         self.__doc__ = function.__doc__
 
-    async def __call__(self, redis: RedisClient, *_: P.args, **named: P.kwargs) -> Any:
+    def __call__(
+        self, redis: RedisClient, *_: P.args, **named: P.kwargs
+    ) -> Coroutine[Any, Any, Any]:
         """Run it once. Raises as `Source.run`."""
         declared = self._declared
-        return await self._source.run(redis, declared.keys_of(named), declared.arguments_of(named))
+        return self._source.run(redis, declared.keys_of(named), declared.arguments_of(named))
 
 
 def script(

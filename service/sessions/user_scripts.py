@@ -3,12 +3,13 @@
 All take the same keys and arguments first, those of `prelude.lua`, which stands before each.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec
 
 from service.opaque_tokens import DIGEST
 from service.redis.client import RedisClient
+from service.redis.connection import Argument
 from service.redis.keys import ATTEMPTS, BEFORE, CLOCK_SKEW, HANDOFF, PARTIES, SESSION, bucket
 from service.redis.scripts import Constants, Declared, Source, texts
 from service.sessions import row_version
@@ -66,19 +67,29 @@ class UserScript(Generic[P]):
         )
         self.__doc__ = function.__doc__
 
-    async def __call__(
+    def __call__(
         self,
         redis: RedisClient,
         user_id: bytes,
         origin: RequestOrigin,
         *_: P.args,
         **named: P.kwargs,
-    ) -> Any:
+    ) -> Coroutine[Any, Any, Any]:
         """Run it once. Raises as `Source.run`."""
+        return self._source.run(redis, *self._call(user_id, origin, named))
+
+    async def each(
+        self, redis: RedisClient, calls: Sequence[tuple[bytes, RequestOrigin, Mapping[str, Any]]]
+    ) -> list[Any]:
+        """Run it for several users of one bucket, in one step. Raises as `Source.run_each`."""
+        return await self._source.run_each(redis, [self._call(*call) for call in calls])
+
+    def _call(
+        self, user_id: bytes, origin: RequestOrigin, named: Mapping[str, Any]
+    ) -> tuple[Sequence[bytes], Sequence[Argument]]:
         names, declared = bucket(user_id), self._declared
         feed = (names.revoked, names.revocations) if self._feed else ()
-        return await self._source.run(
-            redis,
+        return (
             (names.index + user_id, names.events, *feed, *declared.keys_of(named)),
             (
                 names.tag,

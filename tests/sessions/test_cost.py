@@ -47,6 +47,41 @@ async def test_one_round_trip_each(person: Person, keys: RedisServer) -> None:
         assert seen.from_clients == ["EVALSHA"], call
 
 
+COMMANDS = {
+    "me": "HMGET MGET PEXPIRETIME",
+    "refresh": "HMGET MGET TIME SET HSET PEXPIREAT DEL SET XADD XLEN",
+    "enable": "TIME HMGET MGET GET SET XADD XLEN PEXPIRETIME",
+    "login": "TIME HGET LINDEX LINDEX LINDEX LINDEX RPUSH PEXPIRE RPUSH PEXPIRE LREM LREM"
+    " TIME HMGET HLEN GET SET HSET PEXPIREAT XADD XLEN",
+    "logout": "HGET MGET HDEL DEL XADD INCR XADD",
+}
+ROUND_TRIPS = {"me": 1, "refresh": 1, "enable": 1, "login": 3, "logout": 1}
+"""What each call runs inside its scripts, in order; and how many scripts."""
+
+
+async def test_the_commands_of_each_call(person: Person, keys: RedisServer) -> None:
+    """Whoever adds a command to a busy call sees it here: each is paid for by all who log out."""
+    calls = {
+        "me": person.me,
+        "refresh": person.refresh,
+        "enable": lambda: person.client.post("/auth/2fa/enable", headers=person.bearer),
+        "login": person.log_in,
+        "logout": person.log_out,
+    }
+    other = await person.log_in()
+    for warm in (other.me, other.refresh):
+        await warm()
+    await person.client.post("/auth/2fa/enable", headers=other.bearer)
+    await (await person.log_in()).log_out()  # now each script is loaded
+    found = {}
+    for name, call in calls.items():
+        with watching(keys) as seen:
+            await call()
+        assert seen.from_clients == ["EVALSHA"] * ROUND_TRIPS[name], name
+        found[name] = " ".join(seen.in_scripts)
+    assert found == COMMANDS
+
+
 async def test_logout_costs_the_same_with_100_and_100_000_sessions(
     person: Person, keys: RedisServer
 ) -> None:

@@ -27,6 +27,41 @@ async def test_an_unsigned_session_is_a_session(parts: Parts) -> None:
     assert tokens.refresh_token not in repr(opened)
 
 
+async def test_many_are_opened_at_once(parts: Parts, keys: RedisServer) -> None:
+    """For people of one bucket, in one step: each as if alone, the limit of a person too."""
+    users = [b"\7" + os.urandom(15) for _ in range(20)]
+    people = [(user_id, CLIENT) for user_id in [*users, *users, *[users[0]] * 49]]
+    opened = await parts.sessions.open_many(people, Authentication.PASSWORD, "user.loggedIn")
+    alone = await parts.sessions.open_unsigned(
+        users[1], Authentication.PASSWORD, "user.loggedIn", CLIENT
+    )
+    assert [one.token.user_id for one in opened] == [user_id for user_id, _ in people]
+    assert len({one.token.session_id for one in opened}) == len(people)
+    with keys.client() as client:
+        prefix, index = session_prefix(users[1]), bucket(users[1]).index + users[1]
+        assert client.hlen(index) == 3
+        for one in (opened[1], opened[21], alone):
+            assert client.hget(index, one.token.session_id) == one.token.digest
+            assert client.get(prefix + one.token.digest) == one.record
+            assert client.pexpiretime(prefix + one.token.digest) == one.expires_at
+            assert (one.record[:5], one.record[11:]) == (alone.record[:5], alone.record[11:])
+    assert await parts.sessions.count(users[0]) == 50, "the oldest have made room"
+    tokens = parts.sessions.sign(opened[21])
+    assert (await parts.sessions.refresh(tokens.refresh_token, CLIENT)).session_id
+
+
+async def test_one_of_many_is_refused(parts: Parts, keys: RedisServer) -> None:
+    """Whose row changes is an error, as alone; and an index of another version is, in its place."""
+    users = [b"\7" + os.urandom(15) for _ in range(3)]
+    people = [(user_id, CLIENT) for user_id in users]
+    with keys.client() as client:
+        client.hset(bucket(users[1]).index + users[1], "v", b"none of ours")
+        with pytest.raises(UnknownLayout):
+            await parts.sessions.open_many(people, Authentication.PASSWORD, "user.loggedIn")
+        client.delete(bucket(users[1]).index + users[1])
+    assert [await parts.sessions.count(user_id) for user_id in users] == [1, 0, 0]
+
+
 async def test_only_living_sessions_count(parts: Parts, keys: RedisServer) -> None:
     """Not those that have ended or expired, nor the version of the user row beside them."""
     user_id = os.urandom(16)

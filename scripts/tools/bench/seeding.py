@@ -16,15 +16,15 @@ from service.database.migration import migrate
 from service.sessions.origin import NOBODY, RequestOrigin
 from service.sessions.record import Authentication
 from service.sessions.sessions import Sessions
-from service.sessions.token_pair import Opened, TokenPair
+from service.sessions.token_pair import TokenPair
 from service.settings import Settings
 from tools.http_load.concurrently import gather, together
 from tools.seed.devices import devices
-from tools.seed.filling import AT_ONCE, LANES
+from tools.seed.filling import LANES, open_all
 from tools.seed.stores import Stores, open_stores
 
 _AT_ONCE = 32
-_BATCH = 1000  # of a lane
+_BATCH = 2000  # of a lane
 
 
 class Signed(msgspec.Struct, frozen=True):
@@ -96,13 +96,8 @@ async def fill(settings: Settings, count: int, progress: Progress) -> None:
     wanted = islice(users, count)
 
     async def lane(sessions: Sessions) -> None:
-        async def open_one(user_id: bytes) -> Opened:
-            return await sessions.open_unsigned(
-                user_id, Authentication.PASSWORD, "user.loggedIn", next(clients)
-            )
-
         while batch := list(islice(wanted, _BATCH)):
-            await gather(open_one, batch, AT_ONCE)
+            await open_all(batch, sessions, clients)
             progress.advance(len(batch))
 
     async with open_stores(settings, lanes=LANES) as stores:
