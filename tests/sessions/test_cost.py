@@ -1,5 +1,7 @@
 """What a call costs Redis, counted by Redis itself."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import Person, code_of, sign_up
@@ -61,24 +63,29 @@ ROUND_TRIPS = {"me": 1, "refresh": 1, "enable": 1, "login": 3, "logout": 1}
 
 async def test_the_commands_of_each_call(person: Person, keys: RedisServer) -> None:
     """Whoever adds a command to a busy call sees it here: each is paid for by all who log out."""
-    calls = {
+    other, *others = [await person.log_in() for _ in range(9)]
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
         "me": person.me,
-        "refresh": person.refresh,
+        "refresh": lambda: others.pop().refresh(),
         "enable": lambda: person.client.post("/auth/2fa/enable", headers=person.bearer),
         "login": person.log_in,
-        "logout": person.log_out,
+        "logout": lambda: others.pop().log_out(),
     }
-    other = await person.log_in()
     for warm in (other.me, other.refresh):
         await warm()
     await person.client.post("/auth/2fa/enable", headers=other.bearer)
     await (await person.log_in()).log_out()  # now each script is loaded
-    found = {}
+    found, trips = {}, {}
     for name, call in calls.items():
-        with watching(keys) as seen:
-            await call()
-        assert seen.from_clients == ["EVALSHA"] * ROUND_TRIPS[name], name
-        found[name] = " ".join(seen.in_scripts)
+        least: list[str] | None = None
+        for _ in range(4):  # less what goes on in the background
+            with watching(keys) as seen:
+                await call()
+            if least is None or len(seen.in_scripts) < len(least):
+                least = seen.in_scripts
+                trips[name] = seen.from_clients.count("EVALSHA")
+        found[name] = " ".join(least or ())
+    assert trips == ROUND_TRIPS
     assert found == COMMANDS
 
 

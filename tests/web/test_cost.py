@@ -29,10 +29,10 @@ _TRIES = 7
 
 _OURS, _LITESTAR = (str(Path(module.__file__ or "").parent) for module in (service, litestar))
 
-MOST = {"logout": 95, "refresh": 150, "me": 80, "enable": 115, "login": 400}
+MOST = {"logout": 95, "refresh": 157, "me": 83, "enable": 123, "login": 420}
 """Calls and resumptions of functions of ours, at the most: a twentieth above what there are."""
 
-MOST_OF_LITESTAR = {"logout": 20, "refresh": 17, "me": 14, "enable": 16, "login": 110}
+MOST_OF_LITESTAR = {"logout": 20, "refresh": 17, "me": 14, "enable": 16, "login": 120}
 """The same of Litestar's; through its router they take 60 more."""
 
 
@@ -109,7 +109,9 @@ async def least(ann: Ann, call: Callable[[], Awaitable[httpx.Response]]) -> Coun
 async def test_functions_that_are_called(ann: Ann) -> None:
     """Whoever adds a layer to a busy call sees it here, and raises a number or takes it out."""
     calls = {name: await least(ann, getattr(ann, name)) for name in MOST}
-    ours = {name: counted["ours"] for name, counted in calls.items()}
-    theirs = {name: counted["litestar"] for name, counted in calls.items()}
-    assert all(ours[name] <= most for name, most in MOST.items()), ours
-    assert all(theirs[name] <= most for name, most in MOST_OF_LITESTAR.items()), theirs
+    assert _above(MOST, calls, "ours") == {}
+    assert _above(MOST_OF_LITESTAR, calls, "litestar") == {}
+
+
+def _above(most: dict[str, int], calls: dict[str, Counter[str]], whose: str) -> dict[str, int]:
+    return {name: calls[name][whose] for name in most if calls[name][whose] > most[name]}
