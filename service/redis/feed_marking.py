@@ -2,11 +2,14 @@
 
 A mark that names another issuer is left alone: guards of that issuer go by it. It is told in log
 and readiness, and replaced on command only (`openshow-auth redis claim --yes`).
+
+Where a feed has had fewer entries than it must have had, Redis has gone back in time, and guards
+must not go by it: there the mark is away until what was lost has been done again.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -43,6 +46,10 @@ elseif #found == 1 and #found[1][2] == 2 and found[1][2][1] == 'iss' then
   named = found[1][2][2]
   whose = named == issuer and 'ours' or 'foreign'
 end
+if (tonumber(redis.call('GET', revocations) or 0) or 0) < tonumber(least) then
+  if whose == 'ours' and which ~= 'none' then redis.call('DEL', mark) end
+  return {'none', ''}
+end
 if (whose == 'none' and which ~= 'none') or (whose ~= 'ours' and which == 'all') then
   redis.call('DEL', mark)
   redis.call('XADD', mark, '*', 'iss', issuer)
@@ -51,8 +58,11 @@ return {whose, named}
 """,
     acknowledged=False,  # what is lost of it in a failover is soon written again
 )
-def _mark(*, mark: Key, issuer: str, which: str) -> Any:
-    """Mark a bucket as ours. `which`: `none`, only look; `absent`; or `all` that are not ours."""
+def _mark(*, mark: Key, revocations: Key, issuer: str, which: str, least: int) -> Any:
+    """Mark a bucket as ours, unless its feed has had fewer entries than `least`.
+
+    `which`: `none`, only look; `absent`; or `all` that are not ours.
+    """
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -62,13 +72,26 @@ class Mark(msgspec.Struct, frozen=True):
     issuer: str = ""
 
 
+def _nothing() -> Sequence[int]:
+    """Tell that no feed need have had any entry."""
+    return (0,) * BUCKETS
+
+
 class FeedMarking:
     """Writes the marks at the start, and again wherever they are gone later."""
 
-    def __init__(self, redis: RedisClient, issuer: str) -> None:
-        """Send nothing yet."""
+    def __init__(
+        self, redis: RedisClient, issuer: str, least: Callable[[], Sequence[int]] = _nothing
+    ) -> None:
+        """Send nothing yet.
+
+        `least` tells how many entries the feed of each bucket must have had. Where it can tell
+        more than that none, `redis` must not be fenced.
+        """
         self._redis = redis
         self._issuer = issuer
+        self._least = least
+        self._woken = asyncio.Event()
         self._logged: tuple[str, float] = ("", float("-inf"))
         self.problem = ""
         """What is wrong with the mark, in a sentence; empty when nothing is, or Redis is away."""
@@ -82,8 +105,15 @@ class FeedMarking:
     async def run(self) -> None:
         """Mark again what is not marked any more, until it is cancelled."""
         while True:
-            await asyncio.sleep(REASSERT_EVERY)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REASSERT_EVERY):
+                    await self._woken.wait()
+            self._woken.clear()
             await self._look()
+
+    def wake(self) -> None:
+        """Look soon: what `least` tells has changed, or what a feed has."""
+        self._woken.set()
 
     async def mark(self, which: Literal["none", "absent", "all"] = "absent") -> list[Mark]:
         """Write marks, and tell what was found in each bucket before.
@@ -94,12 +124,19 @@ class FeedMarking:
             StoreUnavailable: Redis does not answer for all of them. Others may be marked.
             redis.exceptions.ResponseError: it refuses.
         """
-        places = asyncio.Semaphore(_AT_ONCE)
+        places, least = asyncio.Semaphore(_AT_ONCE), self._least()
 
         async def one(number: int) -> Mark:
             async with places:
-                key = numbered(number).issuer
-                whose, named = await _mark(self._redis, mark=key, issuer=self._issuer, which=which)
+                names = numbered(number)
+                whose, named = await _mark(
+                    self._redis,
+                    mark=names.issuer,
+                    revocations=names.revocations,
+                    issuer=self._issuer,
+                    which=which,
+                    least=least[number],
+                )
                 return Mark(whose.decode(), named.decode("utf-8", "replace"))
 
         found = await asyncio.gather(

@@ -56,6 +56,45 @@ async def test_marks_all_buckets_once(redis_client: RedisClient, keys: RedisServ
         assert marks(client) == {OURS: BUCKETS}
 
 
+async def test_no_mark_where_redis_has_gone_back(
+    redis_client: RedisClient, keys: RedisServer
+) -> None:
+    """It is taken away where the feed has had too few entries, and not put back before it has."""
+    least = [0] * BUCKETS
+    marking = FeedMarking(redis_client, OURS, lambda: least)
+    await marking.mark()
+    least[7] = 3
+    with keys.client() as client:
+        client.set(numbered(7).revocations, 2)
+        for _ in range(2):
+            assert {each.whose for each in await marking.mark()} <= {"ours", "none"}
+            assert marks(client) == {OURS: BUCKETS - 1}
+            assert not client.exists(numbered(7).issuer)
+        client.set(numbered(7).revocations, 3)
+        await marking.mark()
+        assert marks(client) == {OURS: BUCKETS}
+
+
+@ON_VALKEY
+async def test_it_looks_at_once_when_woken(
+    redis_client: RedisClient, keys: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And does not wait for its time."""
+    monkeypatch.setattr(feed_marking, "REASSERT_EVERY", 3600)
+    looked = asyncio.Event()
+
+    def least() -> list[int]:
+        looked.set()
+        return [0] * BUCKETS
+
+    marking = FeedMarking(redis_client, OURS, least)
+    task = asyncio.create_task(marking.run())
+    marking.wake()
+    await looked.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_a_foreign_mark_is_left_alone(
     redis_client: RedisClient, keys: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
