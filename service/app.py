@@ -38,7 +38,6 @@ from service.openid.providers import Providers
 from service.readiness.checks import Parts
 from service.readiness.status import Problems, SharedStatus
 from service.redis.event_streams import EventStreams
-from service.redis.feed_marking import FeedMarking
 from service.settings import Settings
 from service.web import cookies, front_page, openapi
 from service.web.addresses import TrustedProxies
@@ -125,7 +124,7 @@ def create_app(settings: Settings) -> ASGIApp:
         costs = PasswordCosts(engine)
         with suppress(StoreUnavailable):  # it refuses to be written; asked again and again
             await costs.share(passwords)
-        marking = FeedMarking(redis, settings.issuer)
+        marking = rollback.marking(redis, settings.issuer)
         await marking.start()
         users = Users(engine, tracing.reader(engine))
         shared = create_shared(settings, redis, engine, keys, passwords, policy, users)

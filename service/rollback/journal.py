@@ -130,7 +130,10 @@ class Journal:
                     cutOff=done.cut_off,
                 )
 
-        await asyncio.gather(*(one(bucket, expected) for bucket, expected in lost.items()))
+        await asyncio.gather(
+            *(one(bucket, expected) for bucket, expected in lost.items()),
+            *(replay.use_up_steps(bucket) for bucket in numbers.keys() - lost.keys()),
+        )
 
     async def _follow(self, numbers: Numbers, without: Mapping[int, int]) -> None:
         """Write what the feeds have got since the last time."""

@@ -1,15 +1,17 @@
 """Does the revocations of a bucket again that a Redis has lost by going back in time."""
 
 import time
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
 import structlog
 
+from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
 from service.redis.keys import FEED_SKEW, numbered
 from service.rollback.entries import Coverage, Entry
-from service.rollback.scripts import redo, settle
+from service.rollback.scripts import redo, settle, use_up
 from service.rollback.store import RollbackStore
 
 log = structlog.get_logger()
@@ -66,8 +68,10 @@ class Replay:
         coverage, entries, ended = Coverage(had, expected), 0, 0
         needed_from = time.time() * 1000 - self._feed_life
         waiting: list[Entry] = []
+        first: Entry | None = None
         async for batch in self._store.after(bucket, had):
             waiting += coverage.take(batch)
+            first = first or next(iter(waiting), None)
             while len(waiting) >= _AT_ONCE:
                 done = await self._redo(bucket, had, waiting[:_AT_ONCE], needed_from, expected)
                 if done is None:
@@ -78,9 +82,25 @@ class Replay:
             return None
         entries, ended = entries + len(waiting), ended + done
         cut_off = self._always_cut_off or not coverage.is_whole
+        # Of an emptied Redis nobody's session is left, and of what was in it since no entry is
+        # known. So everybody is cut off, which guards take for the end of whatever came before.
+        cut_off = cut_off or await self._begins_anew(bucket, first)
         if not await self._settle(bucket, had, expected, entries, cut_off):
             return None
         return Replayed(bucket, had, expected, entries, ended, cut_off)
+
+    async def _begins_anew(self, bucket: int, lost: Entry | None) -> bool:
+        """Tell whether all that the bucket has came after the first entry that was `lost`."""
+        found = await self._redis.execute("XRANGE", numbered(bucket).events, "-", "+", "COUNT", "1")
+        if not found or lost is None:
+            return True
+        return int(found[0][0].partition(b"-")[0]) >= lost.milliseconds
+
+    async def use_up_steps(self, bucket: int) -> None:
+        """Have all TOTP codes of this moment count as used in a bucket that has lost no revocation:
+        it may have lost which were. Never raises."""
+        with suppress(StoreUnavailable):
+            await use_up(self._redis, floor=numbered(bucket).totp_floor, ahead=self._steps_ahead)
 
     async def covers(self, bucket: int, had: int, expected: int) -> bool:
         """Tell whether the journal has all that a bucket has lost. Changes nothing."""
@@ -96,8 +116,14 @@ class Replay:
             return 0
         keys = numbered(bucket)
         values: list[bytes | str | int] = [had, keys.index, keys.tag]
-        for entry in entries:
-            is_needed = entry.milliseconds >= needed_from or entry.number == expected
+        for entry, later in zip(entries, (*entries[1:], None), strict=True):
+            # With the newest of those before: a feed that begins with one that matters lacks some.
+            is_needed = (
+                later is None
+                or later.milliseconds >= needed_from
+                or entry.milliseconds >= needed_from
+                or entry.number == expected
+            )
             values += (entry.number, entry.id, entry.kind, entry.user, entry.subject, entry.at)
             values.append(int(is_needed))
         ended: int = await redo(

@@ -8,6 +8,7 @@ from redis.asyncio.connection import AbstractConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.redis.client import RedisClient
+from service.redis.feed_marking import FeedMarking
 from service.redis.fence import Fence
 from service.redis.node import ConnectionCheck, Node
 from service.rollback.journal import Journal
@@ -51,6 +52,14 @@ class Rollback:
         """Look at buckets that a server has got."""
         if self._parts is not None:
             await self._parts.watch.check_buckets(node, buckets)
+
+    def marking(self, redis: RedisClient, issuer: str) -> FeedMarking:
+        """Make what marks the feeds, but those of buckets that have gone back."""
+        if self._parts is None:
+            return FeedMarking(redis, issuer)
+        marking = FeedMarking(self._parts.redis, issuer, self._parts.watch.expected)
+        self._parts.watch.on_change = marking.wake
+        return marking
 
     @property
     def problem(self) -> str:

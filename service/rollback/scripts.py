@@ -41,6 +41,20 @@ def redo(*, revocations: Key, revoked: Key, before: Key, values: Arguments) -> A
 
 
 @script(
+    text="""
+local time = redis.call('TIME')
+local step = math.floor(time[1] * 1000 / STEP) + ahead
+redis.call('SET', floor, string.format('%.0f', step), 'PX', WATERMARK_LIFE)
+return 1
+""",
+    constants={"STEP": _STEP, "WATERMARK_LIFE": WATERMARK_LIFE // timedelta(milliseconds=1)},
+    acknowledged=False,
+)
+def use_up(*, floor: Key, ahead: int) -> Any:
+    """Have all TOTP codes of this moment count as used in a bucket."""
+
+
+@script(
     "sessions/prelude.lua",
     "rollback/settle.lua",
     constants={

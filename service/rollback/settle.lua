@@ -22,10 +22,11 @@ if cut == '1' then
   redis.call('SET', before, t)
   local newest = redis.call('XREVRANGE', revoked, '+', '-', 'COUNT', 1)[1]
   local told = math.max(newest and tonumber(newest[2][2]) or 0, tonumber(had))
+  expected = math.max(expected, told + 1)
   -- Each number that is missing says it, so that guards miss none; of very many the last.
-  for number = math.max(told + 1, expected - MOST_TOLD), tonumber(expected) do
+  for number = math.max(told + 1, expected - MOST_TOLD), expected do
     redis.call('XADD', revoked, '*', 'n', string.format('%.0f', number), 'g', 1, 't', t)
   end
 end
-redis.call('SET', revocations, expected)
+redis.call('SET', revocations, string.format('%.0f', expected))
 return tonumber(expected)

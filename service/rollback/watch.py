@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -31,6 +31,10 @@ _FIRST_PATIENCE = 2.0
 
 _PATIENCE = 0.2
 """Seconds that a new connection waits for the user store, within the time that it may take."""
+
+
+def _do_nothing() -> None:
+    """Do nothing."""
 
 
 def _look_at(ended: "asyncio.Task[dict[int, int]]") -> None:
@@ -64,6 +68,8 @@ class Watch:
         self._fenced_at = 0.0
         self.woken = asyncio.Event()
         """Set when a bucket was fenced."""
+        self.on_change: Callable[[], None] = _do_nothing
+        """Called when buckets are fenced, and when they are served again."""
 
     async def start(self, patience: float = _FIRST_PATIENCE) -> None:
         """Read the fence for the first time, before anything is connected to. Never raises.
@@ -126,6 +132,7 @@ class Watch:
             if released:
                 self.fence.buckets -= released
                 log.warning("redis.served", buckets=len(released), fenced=len(self.fence.buckets))
+                self.on_change()
 
     def expected(self) -> list[int]:
         """Return what each bucket must have at least, as far as this process knows."""
@@ -171,6 +178,7 @@ class Watch:
         self.fence.buckets |= lower
         if news:
             self._fenced_at = time.monotonic()
+            self.on_change()
             log.error(
                 "redis.wentBack",
                 buckets=len(news),

@@ -102,7 +102,9 @@ async def test_emptied_while_it_is_connected(pod: Pod, keys: RedisServer) -> Non
     await pod.settle()
     assert not await pod.lives(ended)
     assert not await pod.lives(other), "gone with the rest"
-    assert feed(keys, bucket_of(ended)) == entries
+    *again, (_, cut_off) = feed(keys, bucket_of(ended))
+    assert again == entries
+    assert (cut_off[b"n"], cut_off[b"g"]) == (b"2", b"1"), "nobody's session is left"
     assert await pod.lives(await pod.open(ended.user))
 
 
