@@ -3,15 +3,18 @@
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from tools.testbed import access
 from tools.testbed.access import SERVICE
 from tools.testbed.redis_server import RedisServer, available
 from tools.testbed.service_process import Person, ServiceProcess, sign_up
 from tools.testbed.waiting import eventually, wait_until
+
+from tests.redis.test_rights import started
 
 
 @pytest.fixture(params=sorted(available()))
@@ -26,14 +29,24 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServ
         server.stop()
 
 
-@pytest.fixture
-def pod(server: RedisServer, tmp_path: Path) -> Iterator[ServiceProcess]:
+@contextmanager
+def service(server: RedisServer, tmp_path: Path) -> Iterator[ServiceProcess]:
     """A service that minds."""
     directory = tmp_path / "pod"
     directory.mkdir()
-    pod = ServiceProcess(directory, server.url_of(SERVICE), SERVICE_REDIS_ROLLBACK="replay").start()
-    yield pod
-    assert pod.stop() == 0
+    pod = ServiceProcess(directory, server.url_of(SERVICE), SERVICE_REDIS_ROLLBACK="replay")
+    try:
+        yield pod.start()
+        assert pod.stop() == 0
+    finally:
+        pod.kill()
+
+
+@pytest.fixture
+def pod(server: RedisServer, tmp_path: Path) -> Iterator[ServiceProcess]:
+    """A service that minds."""
+    with service(server, tmp_path) as pod:
+        yield pod
 
 
 def journaled(tmp_path: Path) -> Callable[[], bool]:
@@ -71,6 +84,31 @@ async def test_started_on_an_old_file(
         ready = (await client.get("/health/ready")).json()
         assert ready["redis"]["ok"], ready
         wait_until(lambda: "redis.replayed" in pod.output())
+
+
+@pytest.mark.skipif("redis" not in available(), reason="Redis 7.0 is not installed")
+async def test_rights_by_which_a_restart_loses_what_scripts_did(tmp_path: Path) -> None:
+    """`user default off`, and our user may not ask for it: found out by what Redis has lost."""
+    mine = access.lines()[SERVICE].replace(" +acl|dryrun", "")
+    directory = tmp_path / "redis"
+    directory.mkdir()
+    with (
+        started("redis", directory, "user default off", mine) as server,
+        service(server, tmp_path) as pod,
+    ):
+        async with httpx.AsyncClient(base_url=pod.url, timeout=30) as client:
+            leaver, stayer = await sign_up(client), await sign_up(client)
+            with server.client() as redis:
+                redis.execute_command("BGREWRITEAOF")
+                wait_until(lambda: not redis.info("persistence")["aof_rewrite_in_progress"])
+            assert (await leaver.log_out()).status_code == 204
+            wait_until(journaled(tmp_path))
+            for _ in range(2):  # what was done again is lost again
+                server.kill()
+                server.start()
+                assert set(await _answers(leaver, 401)) <= {401, 503}
+                assert set(await _answers(stayer, 200)) <= {200, 503}
+            wait_until(lambda: pod.output().count("redis.replayed") == 2)
 
 
 async def _answers(person: Person, status: int) -> list[int]:
