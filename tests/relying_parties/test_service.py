@@ -59,6 +59,7 @@ async def test_killed_between_post_and_note(
     with keys.client() as redis:  # what it had leases on is free at once
         for state in redis.scan_iter("events:*:sink:*"):
             redis.hset(state, "until", 1)
+        redis.delete(*redis.keys("events:*:pods:*"))
     service.start()
     try:
         async with client_of(service) as client:
