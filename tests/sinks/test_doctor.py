@@ -10,15 +10,19 @@ from tools.testbed.access import SERVICE
 from tools.testbed.redis_server import RedisServer
 
 from service.cli.doctor.findings import Finding
+from service.cli.doctor.relying_parties import registered
 from service.cli.doctor.sinks import check_sinks
 from service.redis.client import RedisClient
+from service.relying_parties.store import RelyingPartyStore
 from service.settings import Settings
 from service.sinks.files import FileSink
 from service.sinks.webhooks import webhook_name
 from tests.events.conftest import write
+from tests.relying_parties.parties import party_at
 from tests.sinks.receiver import listening
 from tests.sinks.shipping import bring, shipper
 from tests.support.looking import ON_VALKEY
+from tests.support.user_stores import SqliteStore
 
 pytestmark = ON_VALKEY
 
@@ -69,6 +73,26 @@ async def test_how_far_a_sink_has_got(
     assert "events replay file" in parked.advice
     assert late.message.endswith("s behind, in 1 streams.")
     await one.aclose()
+
+
+async def test_relying_parties_are_sinks(keys: RedisServer, tmp_path: Path) -> None:
+    """Each is connected to, and looked at, by the name that `relying-parties list` prints."""
+    store = SqliteStore(tmp_path)
+    engine = store.open()
+    async with listening() as endpoint:
+        await RelyingPartyStore(engine).add(party_at(endpoint))
+        await engine.dispose()
+        [party] = await registered(store.url)
+        settings = Settings(redis_url=keys.url_of(SERVICE), sink_networks=LOOPBACK)
+        [nobody] = await check_sinks(settings, [party])
+        said = f"{party.sink}: no process brings on 64 of 64 streams."
+        assert (nobody.state, nobody.message.lower()) == ("warning", said)
+        assert endpoint.received == []
+    down, _ = await check_sinks(settings, [party])
+    assert down.message.lower() == f"{party.sink} cannot be reached: the connection failed."
+    assert await registered("sqlite:////nowhere/service.db") == ()
+    store.ask("DROP TABLE relying_parties")
+    assert await registered(store.url) == ()
 
 
 async def test_what_cannot_be_reached(keys: RedisServer, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from service.cli.doctor.findings import Finding, fault
 from service.cli.doctor.keys import check_keys
 from service.cli.doctor.mail import check_mail_transport
 from service.cli.doctor.redis_server import check_redis
+from service.cli.doctor.relying_parties import registered
 from service.cli.doctor.sinks import check_sinks
 from service.cli.doctor.user_store import check_user_store
 from service.cli.required_tls import refuse_what_is_in_clear
@@ -51,7 +52,7 @@ async def examine(settings: Settings) -> tuple[list[Finding], int]:
     parts: dict[str, Coroutine[Any, Any, list[Finding]]] = {
         "redis": check_redis(settings),
         "users": check_user_store(settings, url),
-        "sinks": check_sinks(settings),
+        "sinks": check_sinks(settings, await registered(url)),
         "mail": check_mail_transport(settings),
     }
     results = await asyncio.gather(*(_within(part, check) for part, check in parts.items()))

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from service.errors import StoreUnavailable
 from service.events.event import ALL_STREAMS, read_entries, stream_of
 from service.redis.client import RedisClient
 from service.redis.node import Timing
+from service.relying_parties.parties import RelyingParty
 from service.settings import Settings
 from service.sinks.files import STDOUT, FileSink
 from service.sinks.posting import Line, PostFailed
@@ -40,22 +42,24 @@ class _Standing(msgspec.Struct):
     now: int = 0
 
 
-async def check_sinks(settings: Settings) -> list[Finding]:
-    """Look at each sink of the settings. Where there is none there is nothing to say.
+async def check_sinks(settings: Settings, parties: Sequence[RelyingParty] = ()) -> list[Finding]:
+    """Look at each sink of the settings, and of the relying parties. Without any, say nothing.
 
     Nothing is sent to a receiver: it is only connected to. What its secrets are derived from is a
     key of the service, which the check of keys opens.
     """
-    if not (settings.sink_file or settings.sink_sql or settings.sink_webhooks):
+    receivers = {webhook_name(url): url for url in settings.sink_webhooks}
+    receivers |= {party.sink: party.backchannel_logout_uri for party in parties}
+    if not (settings.sink_file or settings.sink_sql or receivers):
         return []
     redis = RedisClient(settings.redis_url or server_url(settings.data_dir), 0, _TIMING)
     names = [
         *([FileSink.name] if settings.sink_file else []),
         *([SqlSink.name] if settings.sink_sql else []),
-        *map(webhook_name, settings.sink_webhooks),
+        *receivers,
     ]
     try:
-        reaches = await _reach(settings)
+        reaches = await _reach(settings, receivers)
         standings = await asyncio.gather(*(_standing(redis, name) for name in names))
     except StoreUnavailable:  # Redis' own check tells
         return []
@@ -65,18 +69,17 @@ async def check_sinks(settings: Settings) -> list[Finding]:
     return [*reaches, *(finding for findings in told for finding in findings)]
 
 
-async def _reach(settings: Settings) -> list[Finding]:
-    """Find what cannot be written to, or connected to."""
+async def _reach(settings: Settings, receivers: Mapping[str, str]) -> list[Finding]:
+    """Find what cannot be written to, or connected to. `receivers`: URLs by the names of sinks."""
     found: list[Finding] = []
     if settings.sink_file:
         found += _file(Path(settings.sink_file))
-    lines = [Line(receiver_at(url), settings.sink_networks) for url in settings.sink_webhooks]
+    lines = [Line(receiver_at(url), settings.sink_networks) for url in receivers.values()]
     reached = await asyncio.gather(*(line.reach() for line in lines), return_exceptions=True)
-    for url, line, outcome in zip(settings.sink_webhooks, lines, reached, strict=True):
+    for name, line, outcome in zip(receivers, lines, reached, strict=True):
         await line.aclose()
-        name = webhook_name(url)
         if isinstance(outcome, Forbidden):
-            advice = "see to SERVICE_SINK_WEBHOOKS, or allow its network in SERVICE_SINK_NETWORKS"
+            advice = "see to its URL, or allow its network in SERVICE_SINK_NETWORKS"
             found.append(fault(_PART, f"{name} must not be called: {outcome}", advice))
         elif isinstance(outcome, PostFailed):
             advice = "see that it runs, and can be reached from here; events wait for it"
