@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 import msgspec
 
@@ -20,6 +21,7 @@ from service.cli import (
     party_commands as parties,
 )
 from service.cli.account_command import AccountCommand
+from service.cli.explain_command import explain
 from service.cli.session_commands import cut_off, end_session, list_sessions
 from service.clock import timestamp
 from service.composition.mail import create_links
@@ -49,6 +51,10 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     Raises:
         StartupError: it could not be done; the message says why.
     """
+    if options.action == "users explain":  # also where stores are away
+        opened = partial(_opened, settings, options)
+        print(asyncio.run(explain(settings, opened, as_json=options.json)))
+        return 0
     try:
         return asyncio.run(_carry_out(settings, options))
     except (UserNotFound, ApiKeyNotFound, RelyingPartyRefused) as error:

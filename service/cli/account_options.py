@@ -57,6 +57,7 @@ def _add_users(commands: Any, run: Callable[[argparse.Namespace], int]) -> None:
     for verb, text in (
         ("find", "tell whether there is an account, and its id"),
         ("show", "show an account, its sessions, and the limits that it has reached"),
+        ("explain", "tell why the person cannot log in, as far as can be seen from here"),
         ("export", "print all that is kept of an account as JSON"),
     ):
         parser = _parser(verbs, verb, text, run, f"users {verb}")
