@@ -116,6 +116,7 @@ async def test_redis_is_lost(host: Host, ada: Person, redis_on_disk: NetworkServ
     with redis_on_disk.client() as client:
         client.flushall()
     host.run("Redis is lost")
+    host.run("Redis has gone back in time")
     assert (await ada.me()).status_code == 401
     assert (await (await ada.log_in()).me()).status_code == 200
 
