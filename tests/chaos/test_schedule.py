@@ -45,7 +45,9 @@ def test_each_lane_has_one_fault_at_a_time(topology: Topology) -> None:
 def test_a_control_inflicts_what_shows_it() -> None:
     """And nothing else."""
     for control in CONTROLS.values():
-        schedule = plan(3, control.topology, "sqlite", 60, control.faults)
+        schedule = plan(
+            3, control.topology, "sqlite", 60, control.faults, rollbacks=control.rollbacks
+        )
         assert {planned.kind for planned in schedule} == set(control.faults)
 
 

@@ -171,6 +171,7 @@ CONTROLS = {
     "old-rows": Control("standalone", ("restore the user store",), without="old-rows"),
     "any-clock": Control("standalone", ("skew a pod's clock",), without="any-clock"),
     "no-sessions-from": Control("standalone", ("kill a pod",), without="no-sessions-from"),
+    "no-fence": Control("standalone", (RESTORE,), rollbacks=("restore",), without="no-fence"),
     "noted-first": Control("standalone", ("kill a pod",), without="noted-first", has_sinks=True),
 }
 """By name."""

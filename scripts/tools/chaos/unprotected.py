@@ -116,6 +116,11 @@ def _note_before_delivery() -> None:
     Shipper._deliver = noted_first  # type: ignore[assignment,method-assign]
 
 
+def _trust_any_redis() -> None:
+    """Serve from a Redis that has gone back in time as if it had not."""
+    os.environ["SERVICE_REDIS_ROLLBACK"] = "off"
+
+
 PROTECTIONS: Mapping[str, Callable[[], None]] = {
     "redis-retries": _send_again,
     "old-map": _read_the_map_once,
@@ -123,6 +128,7 @@ PROTECTIONS: Mapping[str, Callable[[], None]] = {
     "old-rows": _remember_rows,
     "any-clock": _take_any_clock,
     "no-sessions-from": _leave_older_sessions,
+    "no-fence": _trust_any_redis,
     "noted-first": _note_before_delivery,
 }
 """What takes each away, by the name of the control."""
