@@ -1,8 +1,9 @@
 """Reads rows of users, many in one statement.
 
-Whoever asks while nothing is read reads at once, as if alone. What is asked for meanwhile goes
-into the next statement: so each read begins after it was asked for, and under load a person whom
-the process does not know costs a few microseconds instead of a turn of a thread or a connection.
+Who asks in one turn of the event loop shares a statement, as the replies of Redis to many requests
+come in one. What is asked for while it is under way goes into the next: so each read begins after
+it was asked for. Under load a person whom the process does not know costs a few microseconds
+instead of a turn of a thread, in which two threads want the interpreter, or of a connection.
 """
 
 import asyncio
@@ -33,12 +34,22 @@ class RowLookup:
             self._waiting.append((user_id, answer))
             return await answer
         self._is_busy = True
+        batch: list[tuple[bytes, asyncio.Future[User | None]]] = []
         try:
-            return (await self._read([user_id])).get(user_id)
+            await asyncio.sleep(0)  # who asks in this turn, too, shares the statement
+            batch, self._waiting = self._waiting[: MOST_USERS - 1], self._waiting[MOST_USERS - 1 :]
+            found = await self._read([user_id, *(other for other, _ in batch)])
         except Exception as error:
+            self._waiting = [*batch, *self._waiting]
             self._fail(error)
             raise
-        finally:  # also where it was cancelled: the others go on
+        except asyncio.CancelledError:  # of this one: the others go on
+            self._waiting = [*batch, *self._waiting]
+            raise
+        else:
+            _answer(batch, found)
+            return found.get(user_id)
+        finally:
             self._go_on()
 
     def _go_on(self) -> None:
@@ -56,9 +67,7 @@ class RowLookup:
                     self._waiting = [*batch, *self._waiting]
                     self._fail(error)
                     return
-                for user_id, answer in batch:
-                    if not answer.done():  # the request may have been cancelled
-                        answer.set_result(found.get(user_id))
+                _answer(batch, found)
                 await asyncio.sleep(0)  # who asks again at once goes into the next statement
         finally:
             self._go_on()
@@ -68,3 +77,11 @@ class RowLookup:
         for _, answer in waiting:
             if not answer.done():
                 answer.set_exception(error)
+
+
+def _answer(
+    batch: "Sequence[tuple[bytes, asyncio.Future[User | None]]]", found: Mapping[bytes, User]
+) -> None:
+    for user_id, answer in batch:
+        if not answer.done():  # the request may have been cancelled
+            answer.set_result(found.get(user_id))

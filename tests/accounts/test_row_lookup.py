@@ -44,18 +44,22 @@ async def begun(*tasks: "asyncio.Task[User | None]") -> None:
         await asyncio.sleep(0)
 
 
-async def test_who_asks_meanwhile_shares_the_next_statement() -> None:
+async def test_who_asks_at_once_or_meanwhile_shares_a_statement() -> None:
     """Each gets the own answer, none by a statement that had begun before it asked."""
-    store, several = Store(), ids(MOST_USERS + 3)
+    store, several = Store(), ids(MOST_USERS + 4)
     lookup = RowLookup(store.read)
-    store.gone = {several[5]}
-    tasks = [asyncio.create_task(lookup.find(user_id)) for user_id in several]
-    await begun()
-    assert store.asked == [several[:1]]
+    first, others = several[:3], several[3:]
+    store.gone = {several[1], several[5]}
+    tasks = [asyncio.create_task(lookup.find(user_id)) for user_id in first]
+    await begun(*tasks)
+    assert store.asked == [first]
+    tasks += [asyncio.create_task(lookup.find(user_id)) for user_id in others]
+    await begun(*tasks)
+    assert store.asked == [first]
     store.may_go.set()
     answers = [found(user) for user in await asyncio.gather(*tasks)]
     assert answers == [None if it in store.gone else it.hex() for it in several]
-    assert store.asked == [several[:1], several[1 : 1 + MOST_USERS], several[1 + MOST_USERS :]]
+    assert store.asked == [first, others[:MOST_USERS], others[MOST_USERS:]]
     assert found(await lookup.find(several[0])) == several[0].hex()
     assert store.asked[-1] == several[:1], "and it is asked for again"
 
@@ -65,25 +69,29 @@ async def test_a_failure_is_everybodys(failing: int) -> None:
     """Whoever waits by then is told at once, and the next read asks again."""
     store, several = Store(), ids(MOST_USERS + 3)
     lookup = RowLookup(store.read)
-    tasks = [asyncio.create_task(lookup.find(user_id)) for user_id in several]
-    await begun()
+    tasks = [asyncio.create_task(lookup.find(user_id)) for user_id in several[:3]]
+    await begun(*tasks)
+    tasks += [asyncio.create_task(lookup.find(user_id)) for user_id in several[3:]]
+    await begun(*tasks)
     store.failing = failing
     store.may_go.set()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
-    assert {type(answer) for answer in answers[failing - 1 :]} == {StoreUnavailable}
+    assert {type(answer) for answer in answers[3 * (failing - 1) :]} == {StoreUnavailable}
     assert len(store.asked) == failing
     assert found(await lookup.find(several[0])) == several[0].hex()
 
 
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", [0, 1, 3])
 async def test_one_who_gives_up_keeps_nobody(which: int) -> None:
     """Be it whoever asks for all or one of those who wait: the others get their answers."""
     store, several = Store(), ids(4)
     lookup = RowLookup(store.read)
-    tasks = [asyncio.create_task(lookup.find(user_id)) for user_id in several]
-    await begun()
+    tasks = [asyncio.create_task(lookup.find(user_id)) for user_id in several[:2]]
+    await begun(*tasks)
+    tasks += [asyncio.create_task(lookup.find(user_id)) for user_id in several[2:]]
+    await begun(*tasks)
     tasks[which].cancel()
-    await begun()
+    await begun(*tasks)
     store.may_go.set()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(answers.pop(which), asyncio.CancelledError)
