@@ -24,6 +24,9 @@ _EVERY = 0.4
 _ELSEWHERE = 1.0
 """Seconds between two tries to take a lease that another process holds."""
 
+_HOLD_EVERY = 1.0
+"""Seconds between two looks at the lease, which ends later."""
+
 _PRUNE_EVERY = 300.0
 _LARGEST = 500
 """Entries in a batch, at the most."""
@@ -41,12 +44,15 @@ class Journal:
         watch: Watch,
         replay: Replay | None,
         life: timedelta,
+        hold_every: float = _HOLD_EVERY,
     ) -> None:
         """Take the stores. `redis` must not be fenced.
 
         `replay`: does again what was lost; `None`: an operator has to say so. `life`: how long an
-        entry can matter, which is that of a session.
+        entry can matter, which is that of a session. `hold_every`: seconds between two looks at
+        the lease.
         """
+        self._hold_every = hold_every
         self._redis = redis
         self._store = store
         self._watch = watch
@@ -56,7 +62,7 @@ class Journal:
         self._seen: dict[int, int] = {}
         self._behind_since: float | None = None
         self._lag = 0.0
-        self._pruned_at = float("-inf")
+        self._held_at = self._pruned_at = float("-inf")
         self.went_back = 0
         """How many times this process has done a bucket again."""
 
@@ -95,14 +101,24 @@ class Journal:
         Raises:
             StoreUnavailable: Redis or the user store is away.
         """
-        if not await self._store.hold():
-            self._heads, self._lag, self._behind_since = None, 0.0, None
-            return False
+        now = time.monotonic()
+        is_due = now - self._held_at >= self._hold_every
+        if self._heads is None or is_due or self._watch.fence.buckets:
+            if not await self._store.hold():
+                self._heads, self._lag, self._behind_since = None, 0.0, None
+                return False
+            self._held_at = now
+            self._watch.know(await self._store.numbers())
         if self._heads is None:
             self._heads, self._seen = await self._store.heads(), {}
-        known = await self._store.numbers()
+        expected = self._watch.expected()
         numbers = await numbers_of(self._redis)
-        lost = self._watch.notice(known, numbers)
+        lost = self._watch.notice(expected, numbers)
+        if lost:  # others may have answered for more by now
+            self._watch.know(await self._store.numbers())
+            expected = self._watch.expected()
+            numbers = await numbers_of(self._redis)
+            lost = self._watch.notice(expected, numbers)
         if lost and self._replay is not None:
             await self._do_again(self._replay, numbers, lost)
         await self._follow(numbers, lost)

@@ -22,7 +22,7 @@ _STEP = 30_000
 
 @script(
     "rollback/read.lua",
-    constants={"AT_ONCE": AT_ONCE, "LOOKED_AT": _LOOKED_AT},
+    constants={"AT_ONCE": AT_ONCE, "LOOKED_AT": _LOOKED_AT, "MANY": 8},
     acknowledged=False,
 )
 def read(*, revoked: Key, events: Key, after: str, before: str) -> Any:

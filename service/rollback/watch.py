@@ -139,13 +139,15 @@ class Watch:
         known, answered = self._known or {}, self.fence.answered
         return [max(known.get(bucket, 0), answered[bucket]) for bucket in range(BUCKETS)]
 
-    def notice(self, known: Mapping[int, int], numbers: Numbers) -> dict[int, int]:
-        """Take over a fence that was just read; fence and return the buckets that have less.
-
-        By bucket what is expected there. `numbers` were read later than that fence.
-        """
+    def know(self, known: Mapping[int, int]) -> None:
+        """Take over a fence that was just read."""
         self._known = known
-        expected = self.expected()
+
+    def notice(self, expected: Sequence[int], numbers: Numbers) -> dict[int, int]:
+        """Fence the buckets that have less than was expected before `numbers` were read.
+
+        Return what is expected there, by bucket.
+        """
         self._fence_lower(expected, numbers)
         return {
             bucket: expected[bucket]

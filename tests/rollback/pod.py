@@ -47,7 +47,7 @@ class Pod:
             self.own, self.store, FEED_LIFE, always_cut_off=policy == "cutoff", steps_ahead=1
         )
         replay = None if policy == "refuse" else self.replay
-        self.journal = Journal(self.own, self.store, self.watch, replay, timedelta(days=30))
+        self.journal = Journal(self.own, self.store, self.watch, replay, timedelta(days=30), 0)
         parts = self.own, engine, self.watch, self.journal
         self.rollback = Rollback(refuse_without_rights, parts, "the test says so")
         self.link = RedisClient(
