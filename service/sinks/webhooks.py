@@ -18,7 +18,7 @@ from service.sinks.sink import Retries, SinkFailed
 class WebhookSink:
     """Posts to a receiver. An event has arrived once that has answered with 2xx."""
 
-    starts_behind = None
+    starts_behind: str | None = None
     at_once = 100
     retries = Retries(timedelta(seconds=5), timedelta(hours=1), 12)
 
