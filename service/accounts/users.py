@@ -32,6 +32,7 @@ from service.clock import milliseconds, moment
 from service.database.engine import store_errors
 from service.database.reader import MOST_USERS, AccountState, Reader, open_reader
 from service.errors import EmailTaken, StoreUnavailable
+from service.repeating import repeat
 
 __all__ = ["MOST_USERS", "AccountState", "Credentials", "User", "Users"]
 
@@ -169,21 +170,22 @@ class Users:
 
     async def keep_confirmed(self) -> None:
         """Confirm the rows in memory that are used, again and again, until it is cancelled."""
-        while True:
-            await asyncio.sleep(_CONFIRMED_EACH)
-            if not self._memory.was_asked and not self._memory.is_away:
-                continue
-            hanging = asyncio.get_running_loop().call_later(_HANGS_AFTER, self._lose)
-            try:
-                await self.look()
-                hanging.cancel()
-                self._memory.is_away = False
-                await self.confirm()
-                self._memory.sweep()
-            except StoreUnavailable:
-                self._memory.is_away = True
-            finally:
-                hanging.cancel()
+        await repeat("user_store.confirm", self._confirm_used, _CONFIRMED_EACH)
+
+    async def _confirm_used(self) -> None:
+        if not self._memory.was_asked and not self._memory.is_away:
+            return
+        hanging = asyncio.get_running_loop().call_later(_HANGS_AFTER, self._lose)
+        try:
+            await self.look()
+            hanging.cancel()
+            self._memory.is_away = False
+            await self.confirm()
+            self._memory.sweep()
+        except StoreUnavailable:
+            self._memory.is_away = True
+        finally:
+            hanging.cancel()
 
     async def look(self) -> None:
         """See whether the user store is the one that it was; doubt what another has told."""
