@@ -177,8 +177,8 @@ def create_app(settings: Settings) -> ASGIApp:
         parts.close()
         await pool.close()
         await beating.aclose()
-        await rollback.aclose()
         await redis.aclose()
+        await rollback.aclose()
         await engine.dispose()
         tracing.close()
 

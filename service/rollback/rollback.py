@@ -44,9 +44,12 @@ class Rollback:
 
     async def check_connection(self, connection: AbstractConnection) -> None:
         """Look at a new connection: at our rights, then at what the server has."""
+        if self._parts is None:
+            await self._check_rights(connection)
+            return
+        self._parts.watch.begin()  # the user store and Redis answer at the same time
         await self._check_rights(connection)
-        if self._parts is not None:
-            await self._parts.watch.check_connection(connection)
+        await self._parts.watch.check_connection(connection)
 
     async def check_buckets(self, node: Node, buckets: Sequence[int]) -> None:
         """Look at buckets that a server has got."""

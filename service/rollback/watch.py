@@ -80,13 +80,13 @@ class Watch:
             await self._expected(patience)
 
     async def check_connection(self, connection: AbstractConnection) -> None:
-        """Compare the buckets of a server, before a connection to it is used.
+        """Compare the buckets of a server, before a connection to it is used. First `begin`.
 
         Raises:
             FenceUnknown: this process has not read the fence yet, and the user store is away.
             redis.exceptions.RedisError, OSError: the server does not tell its numbers.
         """
-        expected = await self._expected(self._patience)
+        expected = await self._expected(self._patience, is_begun=True)
         self._fence_lower(expected, await numbers_on(connection))
 
     async def check_buckets(self, node: Node, buckets: Sequence[int]) -> None:
@@ -155,12 +155,18 @@ class Watch:
             if number < expected[bucket]
         }
 
-    async def _expected(self, patience: float) -> list[int]:
-        """Read the fence anew, if the user store tells it soon; return what is expected."""
+    def begin(self) -> None:
+        """Begin to read the fence anew, unless somebody is reading it."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._store.numbers())
             self._reading.add_done_callback(_look_at)
             self._reading_since = time.monotonic()
+
+    async def _expected(self, patience: float, *, is_begun: bool = False) -> list[int]:
+        """Read the fence anew, if the user store tells it soon; return what is expected."""
+        if not is_begun:
+            self.begin()
+        assert self._reading  # noqa: S101  begun
         left = self._reading_since + patience - time.monotonic()
         if left > 0:  # else it hangs, and was waited for
             await asyncio.wait({self._reading}, timeout=left)
