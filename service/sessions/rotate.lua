@@ -11,7 +11,8 @@
 -- Outcomes:
 --   {'rotated', record, expires at}             the successor is valid from now on
 --   {'handoff', record, expires at, sealed}     spent a moment ago: here is the one successor
---   {'reused'}                                  spent, and too late: theft, the session has ended
+--   {'reused', number}                          spent, and too late: theft, the session has ended, by
+--                                               this entry of the feed
 --   {'limited', ms}                             too often in a minute; nothing has changed
 --   {'ended'}                                   no such session any more
 --   {'clock'}                                   as in open.lua
@@ -37,10 +38,10 @@ local now = now_ms()
 local has_no_target = target ~= '1' and flags % 4 >= 2 -- FLAG_AUDIENCE of record.py
 
 local function theft()
-  finish(session_id, key)
+  local number = finish(session_id, key)
   emit('session.reuseDetected', 'session', session_hex, 'generation', presented_generation,
     'current', generation)
-  return {'reused'}
+  return {'reused', number}
 end
 
 -- What the person has proved is added to what they had; the other bits of `proof` stay.

@@ -7,9 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tools.testbed.parts import CLIENT
 from tools.testbed.redis_server import RedisServer
 
+from service.errors import RefreshTokenReused
 from service.redis.keys import numbered
+from service.sessions.record import Authentication
 from tests.rollback.conftest import NewPod
 from tests.rollback.pod import FEED_LIFE, Pod, Snapshot, bucket_of, feed, number, told
 from tests.support.looking import ON_VALKEY
@@ -60,6 +63,17 @@ async def test_a_redis_that_was_emptied_and_written_to(pod: Pod, keys: RedisServ
     assert not await pod.lives(later)
     assert feed(keys, bucket_of(later))[-1][1][b"g"] == b"1"
     assert told(keys, bucket_of(later), "redis.wentBack")[-1][b"cutOff"] == b"true"
+
+
+async def test_a_verdict_of_theft_is_remembered_too(pod: Pod, keys: RedisServer) -> None:
+    """It ends a session as a logout does, so the pod knows the number before it answers."""
+    user = os.urandom(16)
+    tokens = await pod.sessions.open(user, Authentication.PASSWORD, "user.loggedIn", CLIENT)
+    second = await pod.sessions.refresh(tokens.refresh_token, CLIENT)
+    await pod.sessions.refresh(second.refresh_token, CLIENT)
+    with pytest.raises(RefreshTokenReused):
+        await pod.sessions.refresh(tokens.refresh_token, CLIENT)
+    assert pod.rollback.fence.answered[user[0] & 63] == 1
 
 
 async def test_guards_hear_of_a_cut_off_by_policy(

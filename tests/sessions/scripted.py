@@ -105,7 +105,8 @@ class Scripted:
             "grace": GRACE, "clock": now, "valid_until": now + HOUR, "proved": "",
             "target": 0, "sure": 0, "feed_life": FEED_LIFE,
         }  # fmt: skip
-        return await scripts.rotate(self.clock, USER, CLIENT, **(usual | given))
+        told = await scripts.rotate(self.clock, USER, CLIENT, **(usual | given))
+        return told[:1] if told[0] == b"reused" else told  # without the number of its entry
 
     async def end(self, number: int) -> Any:
         entry: int = await scripts.end(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from tools.chaos import sweeps
-from tools.chaos.history import Fault, Operation
+from tools.chaos.history import OPERATORS, Fault, Operation
 from tools.chaos.restores import Restores
 from tools.chaos.rollbacks import Rollbacks
 
@@ -199,6 +199,8 @@ class SessionEvidence:
     def may_be_undone(self, ending: Operation, by: Operation) -> bool:
         """Whether the end that `ending` proves may be undone by `by`: that the user store has
         another password ends its sessions, and a restore may come before they are met."""
+        if ending.pod == OPERATORS and self._rollbacks.came_soon_after(ending, by):
+            return True
         return ending in self.proving and self._restores.came_between(self.opened, by)
 
     def grace_was_over(self, first: Operation, again: Operation) -> bool:
@@ -220,6 +222,8 @@ class SessionEvidence:
 
     def _has_ended_it(self, operation: Operation) -> bool:
         """Whether it may be this very call that has ended the session, and has told the feed."""
+        if sweeps.is_sweep(operation):
+            return not self.may_be_of_before(operation)  # it has ended what was there
         return operation.outcome == "ok" or is_reuse(operation)
 
     def _enabling(self, sweep: Operation) -> bool:

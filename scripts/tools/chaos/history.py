@@ -20,6 +20,9 @@ Kind = Literal[
 """Calls of people, and from `users_logout` on of operators. A `cutoff` is of everybody; `guard` is
 asking a guard whether an access token counts."""
 
+OPERATORS = -1
+"""The number of the operators' process."""
+
 Outcome = Literal["ok", "refused", "unknown", "unsent"]
 """`ok` and `refused` were answered. `unknown`: there was no answer, or 503, so it may have had its
 effect or not. `unsent`: it never left, so it had none."""

@@ -20,6 +20,9 @@ EMPTYING = (FLUSH, FLUSH_SOME, EMPTY)
 KINDS = (RESTORE, RESTORE_SOME, *EMPTYING)
 SOME = (RESTORE_SOME, FLUSH_SOME)
 
+_LAG = 2.0
+"""Seconds after which the journal has what has ended: one, and what a busy machine takes."""
+
 _LOGGED = 2.0
 """Seconds between what a pod does and what it says of it, at the most."""
 
@@ -36,6 +39,14 @@ class Rollbacks:
         return any(
             written.started < fault.ended
             and (fault.kind in EMPTYING or fault.started < written.ended)
+            for fault in self._before(by)
+        )
+
+    def came_soon_after(self, ending: "Operation", by: "Operation") -> bool:
+        """Whether Redis went back before the journal need have had what `ending` has ended: who has
+        not answered for it in a pod, as operators with their commands, is remembered by nobody."""
+        return any(
+            ending.started < fault.ended and ending.ended > fault.until - _LAG
             for fault in self._before(by)
         )
 
