@@ -1,4 +1,4 @@
-"""Carries out `openshow-auth users explain`: why a person cannot log in, in one answer.
+"""Carries out `openshow-auth users explain USER`: why a person cannot log in, in one answer.
 
 It looks at the account, its limits and last events, at the stores, the key service and the clocks
 as the doctor does, and at what the pod on this machine counts.

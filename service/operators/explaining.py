@@ -45,7 +45,7 @@ def reasons_of(
                 "wrong_password",
                 f"a wrong password was tried {len(since)} times since the last login,"
                 f" last at {since[0].at} from {since[0].fields.get('ip') or 'nowhere'}",
-                "have them set another: `openshow-auth users reset-password`",
+                "have them set another: `users reset-password`",
             )
         )
     codes = [event for event in _since_login(events) if event.type in _WRONG_CODES]
@@ -68,7 +68,7 @@ def _of_account(user: User, verified_only: bool) -> list[Reason]:
             Reason(
                 "disabled",
                 f"an operator has disabled the account at {timestamp(user.disabled_at)}",
-                "see why: `openshow-auth events list --user`; then `users enable`",
+                "see why: `events list --user`; then `users enable`",
             )
         )
     if verified_only and user.email_verified_at is None:
@@ -84,7 +84,7 @@ def _of_account(user: User, verified_only: bool) -> list[Reason]:
             Reason(
                 "no_recovery_codes",
                 "the second factor is on, and no recovery code is left if the phone is gone",
-                "known by other means, `openshow-auth users reset-2fa`",
+                "known by other means, `users reset-2fa`",
             )
         )
     return found
@@ -95,7 +95,7 @@ def _of_limits(limits: Sequence[LimitInForce]) -> list[Reason]:
         Reason(
             "password_limit" if each.limit in _PASSWORDS else "code_limit",
             f"the limit {each.limit} is reached, for {each.retry_after} s",
-            "wait, or `openshow-auth users unlock`",
+            "wait, or `users unlock`",
         )
         for each in limits
         if each.limit in (*_PASSWORDS, "codes", "codes_in_a_row")
