@@ -100,6 +100,10 @@ class Replay:
         """Have all TOTP codes of this moment count as used in a bucket that has lost no revocation:
         it may have lost which were. Never raises."""
         with suppress(StoreUnavailable):
+            # Where nothing has ever happened nobody's session ends by it, and guards need not doubt
+            # any more whether the server was emptied of something there.
+            if not await self._redis.execute("EXISTS", numbered(bucket).events):
+                await self._settle(bucket, 0, 1, 0, cut_off=True)
             await use_up(self._redis, floor=numbered(bucket).totp_floor, ahead=self._steps_ahead)
 
     async def covers(self, bucket: int, had: int, expected: int) -> bool:

@@ -62,6 +62,7 @@ async def test_a_redis_that_was_emptied_and_written_to(pod: Pod, keys: RedisServ
     await pod.settle()
     assert not await pod.lives(later)
     assert feed(keys, bucket_of(later))[-1][1][b"g"] == b"1"
+    assert feed(keys, bucket_of(later) ^ 1)[-1][1][b"g"] == b"1", "guards doubt it, too"
     assert told(keys, bucket_of(later), "redis.wentBack")[-1][b"cutOff"] == b"true"
 
 
