@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapp
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from sqlalchemy import Select, Table, delete, func, literal_column, or_, select, update
+from sqlalchemy import Select, Table, delete, func, literal_column, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -136,11 +136,12 @@ class RollbackStore:
             }
             for batch in batches
         ]
-        mine = update(leases).where(leases.c.name == _NAME, leases.c.owner == self._owner)
+        holder = select(leases.c.owner).where(leases.c.name == _NAME)
         with store_errors():
             async with self._engine.begin() as connection:
-                held = await connection.execute(mine.values(until=self._now + LEASE))
-                if held.rowcount != 1:
+                # Read before anything is written: SQLite has one writer, and sign-ups wait for it.
+                # Two processes that take themselves for the holder write the same.
+                if await connection.scalar(holder) != self._owner:
                     return False
                 if await self._differ(connection, {batch.bucket for batch in batches}, heads):
                     await connection.rollback()
