@@ -7,10 +7,12 @@ instead of a turn of a thread, in which two threads want the interpreter, or of 
 """
 
 import asyncio
+import copy
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from service.accounts.user_rows import User
 from service.database.reader import MOST_USERS
+from service.errors import ServiceError
 
 Read = Callable[[Sequence[bytes]], Awaitable[Mapping[bytes, User]]]
 
@@ -76,7 +78,16 @@ class RowLookup:
         waiting, self._waiting = self._waiting, []
         for _, answer in waiting:
             if not answer.done():
-                answer.set_exception(error)
+                answer.set_exception(_own(error))
+
+
+def _own(error: Exception) -> Exception:
+    """Make an error for one request of that of many: it will say whom it is about."""
+    if not isinstance(error, ServiceError):
+        return error
+    own = copy.copy(error)
+    own.__cause__ = error.__cause__
+    return own
 
 
 def _answer(

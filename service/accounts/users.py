@@ -173,6 +173,7 @@ class Users:
         await repeat("user_store.confirm", self._confirm_used, _CONFIRMED_EACH)
 
     async def _confirm_used(self) -> None:
+        self._memory.sweep()  # also where nobody asks, or the user store is away
         if not self._memory.was_asked and not self._memory.is_away:
             return
         hanging = asyncio.get_running_loop().call_later(_HANGS_AFTER, self._lose)
@@ -181,7 +182,6 @@ class Users:
             hanging.cancel()
             self._memory.is_away = False
             await self.confirm()
-            self._memory.sweep()
         except StoreUnavailable:
             self._memory.is_away = True
         finally:

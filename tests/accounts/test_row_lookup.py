@@ -81,6 +81,21 @@ async def test_a_failure_is_everybodys(failing: int) -> None:
     assert found(await lookup.find(several[0])) == several[0].hex()
 
 
+async def test_each_has_an_error_of_their_own() -> None:
+    """Whom it is about is noted in it, for logs: in another's it would be the wrong one."""
+
+    async def fail(_: Sequence[bytes]) -> dict[bytes, User]:
+        raise StoreUnavailable("away") from ConnectionError("lost")
+
+    lookup, several = RowLookup(fail), ids(3)
+    finds = (lookup.find(user_id) for user_id in several)
+    errors = await asyncio.gather(*finds, return_exceptions=True)
+    for user_id, error in zip(several, errors, strict=True):
+        assert isinstance(error, StoreUnavailable)
+        assert error.about(user_id).user_id == user_id
+        assert (str(error), type(error.__cause__)) == ("away", ConnectionError)
+
+
 @pytest.mark.parametrize("which", [0, 1, 3])
 async def test_one_who_gives_up_keeps_nobody(which: int) -> None:
     """Be it whoever asks for all or one of those who wait: the others get their answers."""

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Select, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tools.testbed.waiting import eventually
 
 from service.accounts import row_memory, users as user_store_module
 from service.accounts.emails import lookup_key, normalize
@@ -318,6 +319,27 @@ async def test_memory_is_bounded(users: Users, monkeypatch: pytest.MonkeyPatch) 
     assert ids[0] in latest
     assert ids[1] not in latest
     assert len(latest) == 2
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_rows_are_forgotten_in_time(
+    users: Users, user_store: UserStore, monkeypatch: pytest.MonkeyPatch, is_away: bool
+) -> None:
+    """Proves that none is kept for hours, although nobody asks or the user store is away."""
+    monkeypatch.setattr(row_memory, "_KEPT_FOR", 1.0)
+    monkeypatch.setattr(user_store_module, "_CONFIRMED_EACH", 0.001)
+    added = await users.add(ADA, HASH, NOW)
+    if is_away:
+        user_store.lose()
+        users._memory.is_away = True
+    with later(1.1):
+        confirming = asyncio.create_task(users.keep_confirmed())
+
+        async def is_forgotten() -> bool:
+            return added.id not in users._memory._latest
+
+        await eventually(is_forgotten)
+        confirming.cancel()
 
 
 async def test_a_store_that_is_gone_is_unavailable(users: Users, user_store: UserStore) -> None:
