@@ -36,6 +36,7 @@ ADVICE: dict[Refusal, str] = {
     "busy": "wait until it has done (its log, `SLOWLOG GET`), or raise maxclients",
     "cluster": "see that each slot has a server: `CLUSTER SHARDS`, and the scheme redis+cluster://",
     "foreign": "set SERVICE_ISSUER to what it was, or run `openshow-auth redis claim --yes`",
+    "rollback": "let a pod run, which ends again what had ended; or `openshow-auth redis accept`",
     "error": "look into the server's log, and at its version",
 }
 """What to do about each reason that Redis refuses for."""
