@@ -11,8 +11,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 
-import msgspec
-
 from service.accounts.user_rows import User
 from service.authentication.account_limits import AccountLimits
 from service.cli import (
@@ -25,9 +23,8 @@ from service.cli.explain_command import explain
 from service.cli.session_commands import cut_off, end_session, list_sessions
 from service.clock import timestamp
 from service.composition.mail import create_links
-from service.composition.shared import create_redis_client
+from service.composition.rollback import opened_redis
 from service.database.engine import open_database
-from service.embedded.client import server_url
 from service.errors import (
     ApiKeyNotFound,
     KeyRefused,
@@ -52,7 +49,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         StartupError: it could not be done; the message says why.
     """
     if options.action == "users explain":  # also where stores are away
-        opened = partial(_opened, settings, options)
+        opened = partial(_opened, settings, options, fenced=False)
         print(asyncio.run(explain(settings, opened, as_json=options.json)))
         return 0
     try:
@@ -71,15 +68,16 @@ def _advice(settings: Settings, options: argparse.Namespace, reason: str) -> str
 
 
 @asynccontextmanager
-async def _opened(settings: Settings, options: argparse.Namespace) -> AsyncIterator[AccountCommand]:
+async def _opened(
+    settings: Settings, options: argparse.Namespace, *, fenced: bool = True
+) -> AsyncIterator[AccountCommand]:
+    """Open the stores. `fenced`: buckets in which Redis has gone back are left alone."""
     patience = max(_PATIENCE, timedelta(milliseconds=settings.database_timeout_ms))
-    url = settings.redis_url or server_url(settings.data_dir)
-    redis = create_redis_client(msgspec.structs.replace(settings, redis_url=url))
     engine = open_database(settings.database_url.reveal(), patience=patience)
     try:
-        yield AccountCommand(settings, options, engine, redis)
+        async with opened_redis(settings, fenced=fenced) as redis:
+            yield AccountCommand(settings, options, engine, redis)
     finally:
-        await redis.aclose()
         await engine.dispose()
 
 

@@ -1,12 +1,15 @@
 """Makes what notices that Redis has gone back in time."""
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import msgspec
 
 from service.composition.shared import create_redis_client
 from service.database.engine import open_database
+from service.embedded.client import server_url
 from service.redis.client import RedisClient
 from service.redis.fence import Fence
 from service.redis.keys import FEED_SKEW
@@ -48,8 +51,8 @@ def create_acceptance(settings: Settings, redis_url: Secret) -> Acceptance:
     return Acceptance(redis, engine, store, create_replay(settings, redis, store))
 
 
-def create_rollback(settings: Settings) -> Rollback:
-    """Create the fence of a process that serves.
+def create_rollback(settings: Settings, *, logs: bool = True) -> Rollback:
+    """Create the fence of a process that serves, which `logs` what it fences.
 
     It has a client of its own, which is not fenced, and connections of its own to the user store:
     no request waits for one that the journal uses.
@@ -63,7 +66,7 @@ def create_rollback(settings: Settings) -> Rollback:
         timedelta(milliseconds=settings.database_timeout_ms),
     )
     store = RollbackStore(engine, os.urandom(16))
-    watch = Watch(redis, store, Fence())
+    watch = Watch(redis, store, Fence(), logs=logs)
     waits_for_operator = settings.redis_rollback == "refuse"
     journal = Journal(
         redis,
@@ -78,3 +81,24 @@ def create_rollback(settings: Settings) -> Rollback:
         else "what has ended since then has ended again"
     )
     return Rollback(refuse_without_rights, (redis, engine, watch, journal), waits_for)
+
+
+@asynccontextmanager
+async def opened_redis(settings: Settings, *, fenced: bool) -> AsyncIterator[RedisClient]:
+    """Open Redis for a command that ends.
+
+    `fenced`: buckets in which it has gone back in time are left alone, and the fence hears what the
+    command has ended.
+    """
+    url = settings.redis_url or server_url(settings.data_dir)
+    settings = msgspec.structs.replace(settings, redis_url=url)
+    rollback = create_rollback(settings, logs=False) if fenced else None
+    if rollback is not None:
+        await rollback.start()
+    redis = create_redis_client(settings, rollback=rollback)
+    try:
+        yield redis
+    finally:
+        if rollback is not None:
+            await rollback.aclose()
+        await redis.aclose()

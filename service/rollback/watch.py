@@ -47,14 +47,21 @@ class Watch:
     """Compares what Redis has with what it had. Its fence is that of the clients that serve."""
 
     def __init__(
-        self, redis: RedisClient, store: RollbackStore, fence: Fence, patience: float = _PATIENCE
+        self,
+        redis: RedisClient,
+        store: RollbackStore,
+        fence: Fence,
+        patience: float = _PATIENCE,
+        *,
+        logs: bool = True,
     ) -> None:
         """Take the stores. `redis` must not be fenced.
 
         `patience`: seconds that a new connection waits for the user store; then what is known from
-        before counts.
+        before counts. `logs`: what is fenced; a command says it itself.
         """
         self._patience = patience
+        self._logs = logs
         self._redis = redis
         self._store = store
         self.fence = fence
@@ -187,6 +194,7 @@ class Watch:
         if news:
             self._fenced_at = time.monotonic()
             self.on_change()
+        if news and self._logs:
             log.error(
                 "redis.wentBack",
                 buckets=len(news),

@@ -332,6 +332,18 @@ async def test_redis_away(
         assert await pod.shows(ann) == (True, 10)
 
 
+async def test_redis_gone_back(pods: Pods, ann: Somebody, keys: RedisServer) -> None:
+    """What a command ends, the fence hears of; and none takes the number of an end that is lost."""
+    assert (await command("users", "logout", ann.user.email, *DONE)).code == 0
+    assert pods.store.ask("SELECT number FROM fences") == [(1,)]
+    with keys.client() as client:
+        client.flushall()
+        for verb in ("disable", "logout"):
+            said = one_line(await command("users", verb, ann.user.email, *DONE))
+            assert "gone back in time" in said
+        assert client.dbsize() == 0
+
+
 async def test_the_user_store_away(pods: Pods, ann: Somebody, keys: RedisServer) -> None:
     """One line says so, and no session has ended."""
     with keys.client() as client:
