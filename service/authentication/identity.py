@@ -4,7 +4,7 @@ import msgspec
 
 from service.accounts.user_rows import User
 from service.accounts.users import Users
-from service.errors import InvalidAccessToken
+from service.errors import InvalidAccessToken, StoreUnavailable
 from service.sessions.access_tokens import Caller
 from service.sessions.origin import NOBODY
 from service.sessions.record import Session
@@ -30,8 +30,16 @@ class Identities:
 
         `None`: by the account alone the caller is to be refused, in the words of `of`, which
         looks at the session first.
+
+        Raises:
+            InvalidAccessToken: the user store is away, and the session has ended anyway.
+            StoreUnavailable
         """
-        user = await self._users.get(caller.user_id, None)
+        try:
+            user = await self._users.get(caller.user_id, None)
+        except StoreUnavailable:
+            await self._sessions.current(caller)
+            raise
         if user is None or user.disabled_at is not None or user.two_fa_enabled:
             return None
         return user

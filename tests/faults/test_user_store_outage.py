@@ -99,6 +99,8 @@ async def test_sessions_go_on_and_the_rest_is_told(
         refreshed = await person.refresh()
         assert refreshed.status_code == 200
         assert (await person.holding(refreshed.json()).log_out()).status_code == 204
+    ended = await http.post("/auth/2fa/enable", headers=people[0].bearer)
+    assert code_of(ended) == (401, "unauthorized"), "whatever the account may be"
     ready = await http.get("/health/ready")
     assert (ready.status_code, ready.json()["users"]["ok"]) == (503, False)
     assert (await http.get("/health/live")).status_code == 200
