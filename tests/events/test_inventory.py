@@ -9,8 +9,9 @@ from tools.testbed.redis_server import REPOSITORY
 from service.api_keys.keys import Scope
 
 _TYPE = re.compile(r"[a-z]+(?:FA|Key|Party)?\.[a-z]+[A-Z]?[A-Za-z]*")
-_NO_EVENTS = {*get_args(Scope), "redis.connecting", "redis.clusterMap"}
-"""What is spelt like a type: scopes of API keys, and names of lines of the log."""
+_LINE_OF_LOG = re.compile(r"\b(?:log\.[a-z]+|repeat)\(\s*\"[^\"\n]+\"")
+_NO_EVENTS = {*get_args(Scope), "redis.conf", "redis.log", "redis.sock"}
+"""What is spelt like a type: scopes of API keys, and names of files."""
 
 
 def _listed() -> set[str]:
@@ -24,7 +25,8 @@ def _written(prefixes: set[str]) -> Iterator[str]:
     """All texts of the code that are types of events, by what comes before their dot."""
     for kind in ("*.lua", "*.py"):
         for path in (REPOSITORY / "service").rglob(kind):
-            for text in re.findall(r"[\"']([^\"'\n]+)[\"']", path.read_text(encoding="utf-8")):
+            code = _LINE_OF_LOG.sub("", path.read_text(encoding="utf-8"))
+            for text in re.findall(r"[\"']([^\"'\n]+)[\"']", code):
                 if _TYPE.fullmatch(text) and text.partition(".")[0] in prefixes:
                     yield text
 

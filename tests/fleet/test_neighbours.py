@@ -71,6 +71,7 @@ def old_and_new(
             redis_server.url,
             ("-P", "-m", "service"),
             **shared,
+            SERVICE_REDIS_ROLLBACK=None,  # it does not know it
             PYTHONPATH=str(previous_code),
         )
         new = ServiceProcess(tmp_path_factory.mktemp("new"), redis_server.url, **shared)

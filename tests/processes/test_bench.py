@@ -98,6 +98,7 @@ def check_calls(report: Report, printed: str) -> None:
         "evalsha",
         "logout",
         "me",
+        "me_first",
         "refresh",
         "enable",
         "introspect",

@@ -8,6 +8,7 @@ from tools.testbed.redis_server import RedisServer
 
 from service.errors import UnknownLayout
 from service.sessions import record as module
+from service.sessions.record import FLAG_AUDIENCE
 from tests.sessions.scripted import HOUR, INDEX, USER, Scripted, key, record, sid, told
 from tests.support.looking import ON_VALKEY
 
@@ -45,19 +46,23 @@ async def test_of_a_row_that_nobody_has_read(scripted: Scripted) -> None:
     assert outcome[1] == record(0, scripted.clock.now, 0)
 
 
+WITHOUT_MEANING = 255 & ~FLAG_AUDIENCE
+"""Flags that a rotation does not look at."""
+
+
 async def test_what_has_no_meaning_yet_is_copied(scripted: Scripted, keys: RedisServer) -> None:
-    """Every flag, whatever a rotation, a proof or a handoff changes beside it."""
+    """Every flag of those, whatever a rotation, a proof or a handoff changes beside it."""
     now = scripted.clock.now
     await scripted.open(1)
-    stored = record(0, now, 0, 5, last_proof=2**40 - 1, row=HIGHEST, flags=255)
+    stored = record(0, now, 0, 5, last_proof=2**40 - 1, row=HIGHEST, flags=WITHOUT_MEANING)
     with keys.client() as client:
         client.set(key(1), stored, keepttl=True)
-    expected = record(1, now, 0, 5, last_proof=2**40 - 1, row=HIGHEST, flags=255)
+    expected = record(1, now, 0, 5, last_proof=2**40 - 1, row=HIGHEST, flags=WITHOUT_MEANING)
     assert (await scripted.rotate(1, 0))[1] == expected
     scripted.clock.move(3)
-    expected = record(1, now, 0, 7, last_proof=3, row=HIGHEST, flags=255)
+    expected = record(1, now, 0, 7, last_proof=3, row=HIGHEST, flags=WITHOUT_MEANING)
     assert (await scripted.rotate(1, 0, proved=2))[1] == expected
-    expected = record(2, now, 3, 7, last_proof=3, row=HIGHEST, flags=255)
+    expected = record(2, now, 3, 7, last_proof=3, row=HIGHEST, flags=WITHOUT_MEANING)
     assert (await scripted.rotate(1, 1))[1] == expected
 
 

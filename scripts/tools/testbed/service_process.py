@@ -96,10 +96,13 @@ class ServiceProcess(HttpProcess):
         directory: Path,
         redis_url: Secret,
         program: Sequence[str] = ("-m", "service"),
-        **settings: str,
+        **settings: str | None,
     ) -> None:
-        """`program` is what Python runs, where it is not the service as it is."""
-        environment = {
+        """`program` is what Python runs, where it is not the service as it is.
+
+        Of the `settings` those that are `None` are left out, also where they are usual.
+        """
+        given: dict[str, str | None] = {
             "SERVICE_ENV": "test",
             "SERVICE_BCRYPT_COST": "4",
             "SERVICE_RATE_LIMIT": "off",
@@ -109,6 +112,7 @@ class ServiceProcess(HttpProcess):
             **self.usual,
             **settings,
         }
+        environment = {name: value for name, value in given.items() if value is not None}
         super().__init__((*program, "serve"), directory / "service.log", environment)
         self.redis_url = redis_url
         self._made.add(self)
