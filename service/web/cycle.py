@@ -14,6 +14,9 @@ _FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 _BODILESS = (204, 304)
 
+_MOST_COPIED = 16 * 1024
+"""Bytes of a body that is copied behind its head. All who do not read a larger one share it."""
+
 
 class Cycle(RequestResponseCycle):
     """uvicorn's cycle, which writes an answer whole: one system call where there were two.
@@ -42,7 +45,7 @@ class Cycle(RequestResponseCycle):
                 head = self._head(start["status"], start["headers"], message["body"])
                 if head:
                     body = b"" if self.scope["method"] == "HEAD" else message["body"]
-                    self._finish(head + body)
+                    self._finish(head, body)
                     return
             self.response_started = False
             await super().send(start)
@@ -70,8 +73,12 @@ class Cycle(RequestResponseCycle):
             return b""
         return head
 
-    def _finish(self, answer: bytes) -> None:
-        self.transport.write(answer)
+    def _finish(self, head: bytes, body: bytes) -> None:
+        if len(body) > _MOST_COPIED:
+            self.transport.write(head)
+            self.transport.write(body)
+        else:
+            self.transport.write(head + body)
         self.response_complete = True
         self.message_event.set()
         if not self.keep_alive:
