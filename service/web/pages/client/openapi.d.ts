@@ -1000,6 +1000,10 @@ export interface components {
         };
         /** OAuthMetadata */
         OAuthMetadata: {
+            /** @default true */
+            backchannel_logout_session_supported: boolean;
+            /** @default true */
+            backchannel_logout_supported: boolean;
             /** @default [] */
             grant_types_supported: string[];
             introspection_endpoint: string;
