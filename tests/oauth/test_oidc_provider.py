@@ -1,8 +1,5 @@
 """Against npm's oidc-provider, the strictest there is: login, and logout that it starts."""
 
-import os
-import re
-import subprocess
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,7 +11,7 @@ from tools.testbed.service_process import Person, ServiceProcess, claims_of
 
 from tests.support.living import lend
 from tests.support.looking import ON_VALKEY
-from tests.support.node import FOLDER, NODE, install_packages
+from tests.support.node import provider_running
 from tests.support.provider import SECRET
 from tests.support.provider_app import RETURN, challenge_of, fragment_of, new_verifier
 
@@ -27,21 +24,8 @@ CALLBACK = "http://127.0.0.1:8000/auth/oauth/npm/callback"
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
     """The provider, in a process of its own."""
-    install_packages()
-    process = subprocess.Popen(
-        [NODE, str(FOLDER / "oidc_provider.mjs"), CALLBACK, SECRET],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={"PATH": os.environ["PATH"]},
-        text=True,
-    )
-    assert process.stdout
-    found = re.search(r"listening at (\S+)", process.stdout.readline())
-    assert found, "it does not start"
-    yield found[1]
-    process.kill()
-    process.wait()
-    process.stdout.close()
+    with provider_running("oidc_provider.mjs", CALLBACK, SECRET) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

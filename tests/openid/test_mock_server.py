@@ -1,8 +1,5 @@
 """Against npm's oauth2-mock-server, a stranger that makes broken tokens: none is believed."""
 
-import os
-import re
-import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -17,7 +14,7 @@ from service.openid.client import Flow, ProviderClient
 from service.openid.http import ProviderHttp
 from service.openid.subjects import Subject
 from service.settings import Provider as ProviderSettings, Secret
-from tests.support.node import FOLDER, NODE, install_packages
+from tests.support.node import provider_running
 from tests.support.provider_app import challenge_of
 
 FLOW = Flow("https://us.example/callback", "state", "nonce", "v" * 43, challenge_of("v" * 43))
@@ -28,21 +25,8 @@ NOW = int(time.time())
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
     """The provider, in a process of its own."""
-    install_packages()
-    process = subprocess.Popen(
-        [NODE, str(FOLDER / "mock_server.mjs"), SECRET],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={"PATH": os.environ["PATH"]},
-        text=True,
-    )
-    assert process.stdout
-    found = re.search(r"listening at (\S+)", process.stdout.readline())
-    assert found, "it does not start"
-    yield found[1]
-    process.kill()
-    process.wait()
-    process.stdout.close()
+    with provider_running("mock_server.mjs", SECRET) as url:
+        yield url
 
 
 @pytest.fixture

