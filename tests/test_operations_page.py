@@ -14,6 +14,7 @@ from tools.testbed.forked import run_command
 from tools.testbed.postgresql import PostgresServer, find_binaries
 from tools.testbed.redis_server import REPOSITORY, NetworkServer, available
 from tools.testbed.service_process import PASSWORD, Person, ServiceProcess, claims_of
+from tools.testbed.waiting import wait_until
 
 from service.settings import Settings
 
@@ -77,7 +78,10 @@ def host(
         service = ServiceProcess(
             directory, redis_on_disk.url, SERVICE_DATABASE_URL=postgres.url(database)
         ).start()
-        yield Host(service, directory)
+        host = Host(service, directory)
+        # Readiness does not wait for the marks of the feed, and the doctor says where they miss.
+        wait_until(lambda: "No fault" in run_command(["doctor"], host.environment).stdout)
+        yield host
         service.stop()
 
 
