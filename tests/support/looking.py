@@ -73,11 +73,10 @@ def watching(server: RedisServer) -> Iterator[Commands]:
             command = line["command"].split(" ", 1)[0].upper()
             if line["command"] == "ECHO that is all":
                 return
-            if MARKS.decode() in line["command"]:
-                continue
+            marks = MARKS.decode() in line["command"]
             if line["client_type"] != "lua":  # its script's commands follow it
-                unasked = bool(_UNASKED.match(line["command"]))
-            if unasked:
+                unasked = marks or bool(_UNASKED.match(line["command"]))
+            if marks or unasked:
                 continue
             if line["client_type"] == "lua":
                 seen.in_scripts.append(command)
