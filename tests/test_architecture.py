@@ -40,7 +40,7 @@ ROOMS = {
     "relying_parties": (
         "sinks events sessions access_tokens keyring database redis repeating clock errors"
     ),
-    "sinks": "events keyring database redis repeating errors",
+    "sinks": "events keyring database redis daemon_thread repeating errors",
     "rollback": "sessions database redis errors",
     "events": "sessions redis clock errors",
     "account_lifecycle": "mail sessions twofactor tickets accounts redis clock errors",
@@ -56,7 +56,7 @@ ROOMS = {
     "readiness": "database redis repeating errors",
     # leaves
     "accounts": "database repeating clock errors",
-    "keyring": "database settings tracing repeating clock errors",
+    "keyring": "database settings tracing daemon_thread repeating clock errors",
     "tracing": "database redis",
     "openid": "settings clock errors",
     "access_tokens": "",
@@ -73,6 +73,7 @@ ROOMS = {
     "reply_times": "",
     "repeating": "errors",
     "clock": "",
+    "daemon_thread": "",
     "errors": "",
 }
 """Which rooms a room may import."""

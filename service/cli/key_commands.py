@@ -16,6 +16,7 @@ from service.accounts.second_factors import SecondFactors
 from service.cli.key_status import describe
 from service.cli.progress import Progress
 from service.clock import milliseconds, moment, system_clock
+from service.daemon_thread import run_in_daemon_thread
 from service.database.engine import open_database
 from service.embedded.client import server_url
 from service.errors import (
@@ -26,7 +27,6 @@ from service.errors import (
     StoreUnavailable,
 )
 from service.keyring import signing
-from service.keyring.daemon_thread import run_in_daemon_thread
 from service.keyring.data_key_rotation import DataKeyRotation
 from service.keyring.envelope import Keyring
 from service.keyring.kms.provider import KeyServices

@@ -12,10 +12,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from service.clock import Clock, milliseconds
+from service.daemon_thread import run_in_daemon_thread
 from service.database.engine import store_errors
 from service.database.tables import data_keys, sealed_keys, users
 from service.errors import KeyRefused, KeyServiceRefused
-from service.keyring.daemon_thread import run_in_daemon_thread
 from service.keyring.envelope import DATA_KEY_SIZE, LARGEST_EPOCH, Keyring, epoch_of
 from service.keyring.kms.provider import KeyProvider
 from service.keyring.records import KeyRecords

@@ -16,11 +16,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from service.clock import Clock, milliseconds
+from service.daemon_thread import run_in_daemon_thread
 from service.database.engine import store_errors
 from service.database.tables import data_keys, sealed_keys, users
 from service.errors import KeyRefused, StartupError
 from service.keyring import signing
-from service.keyring.daemon_thread import run_in_daemon_thread
 from service.keyring.envelope import DATA_KEY_SIZE, Keyring
 from service.keyring.keys import ServiceKeys
 from service.keyring.kms.provider import KeyProvider

@@ -14,7 +14,7 @@ from service.relying_parties.endings import Ending, endings
 from service.relying_parties.logout_tokens import LogoutTokens
 from service.relying_parties.parties import RelyingParty
 from service.sinks.batch import Batch
-from service.sinks.posting import Line, PostFailed
+from service.sinks.posting import Lines, PostFailed
 from service.sinks.receivers import Forbidden, Network, receiver_at
 from service.sinks.sink import Retries, SinkFailed
 
@@ -69,9 +69,7 @@ class RelyingPartySink:
         self._party = party
         self._tokens = tokens
         self._counts = counts
-        self._allowed = allowed
-        self._receiver = receiver_at(party.backchannel_logout_uri)
-        self._lines: dict[int, Line] = {}
+        self._lines = Lines(receiver_at(party.backchannel_logout_uri), allowed)
         self._tellings: dict[int, _Telling] = {}
         self._down_since: float | None = None
 
@@ -86,8 +84,7 @@ class RelyingPartySink:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for line in self._lines.values():
-            await line.aclose()
+        await self._lines.aclose()
 
     async def _tell(
         self, bucket: int, event: AuditEvent, ended: Sequence[Ending], arrived: int, until: float
@@ -110,16 +107,15 @@ class RelyingPartySink:
         self, bucket: int, event: AuditEvent, ending: Ending, telling: _Telling, arrived: int
     ) -> None:
         """Post one token. Raises `SinkFailed`; that it is refused is noted."""
-        line = self._lines.get(bucket)
-        if line is None:
-            line = self._lines[bucket] = Line(self._receiver, self._allowed)
         client = self._party.client_id
         try:
             token = self._tokens.sign(client, ending)
         except KeyServiceUnavailable:  # no fault of the party's: it is not given up for that
             raise SinkFailed("the keys are not open", arrived) from None
         try:
-            status = await line.post(_HEADERS, urlencode({"logout_token": token}).encode())
+            status = await self._lines.of(bucket).post(
+                _HEADERS, urlencode({"logout_token": token}).encode()
+            )
         except (PostFailed, Forbidden) as error:
             raise self._failure(str(error), event, telling, arrived) from None
         if status not in (*_DONE, _REFUSED):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 
-from service.sinks.receivers import Network, Receiver, address_of
+from service.sinks.receivers import Addresses, Network, Receiver
 
 PATIENCE = 5.0
 """Seconds for a message, resolving and connecting included."""
@@ -25,10 +25,10 @@ class PostFailed(Exception):
 class Line:
     """A connection to a receiver, opened when it is needed."""
 
-    def __init__(self, receiver: Receiver, allowed: Sequence[Network]) -> None:
-        """Open nothing yet. `allowed`: networks that may be called though they are not public."""
+    def __init__(self, receiver: Receiver, addresses: Addresses) -> None:
+        """Open nothing yet. `addresses`: of the receiver."""
         self._receiver = receiver
-        self._allowed = allowed
+        self._addresses = addresses
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def post(self, headers: Mapping[str, str], body: bytes) -> int:
@@ -103,7 +103,7 @@ class Line:
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         receiver = self._receiver
-        address = await address_of(receiver, self._allowed)
+        address = await self._addresses.one()
         context = _tls() if receiver.is_secure else None
         self._streams = await asyncio.open_connection(
             str(address),
@@ -113,6 +113,27 @@ class Line:
             limit=_MOST,
         )
         return self._streams
+
+
+class Lines:
+    """Connections to one receiver, one for each stream: none waits for what another one posts."""
+
+    def __init__(self, receiver: Receiver, allowed: Sequence[Network]) -> None:
+        """Open nothing yet. `allowed`: networks that may be called though they are not public."""
+        self._receiver = receiver
+        self._addresses = Addresses(receiver, allowed)
+        self._lines: dict[int, Line] = {}
+
+    def of(self, bucket: int) -> Line:
+        """Return the connection for a stream."""
+        if bucket not in self._lines:
+            self._lines[bucket] = Line(self._receiver, self._addresses)
+        return self._lines[bucket]
+
+    async def aclose(self) -> None:
+        """Close all of them."""
+        for line in self._lines.values():
+            await line.aclose()
 
 
 @cache

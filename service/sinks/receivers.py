@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from service.daemon_thread import run_in_daemon_thread
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -48,8 +50,8 @@ def receiver_at(url: str) -> Receiver:
     expected = "must be https:// URLs, without user, password and fragment"
     if not (url.isascii() and url.isprintable()) or " " in url:
         raise ValueError(expected)
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port or _PORTS[parts.scheme]
     except (ValueError, KeyError):
         raise ValueError(expected) from None
@@ -59,21 +61,44 @@ def receiver_at(url: str) -> Receiver:
     return Receiver(url, parts.hostname, port, path, parts.scheme == "https")
 
 
-async def address_of(receiver: Receiver, allowed: Sequence[Network]) -> Address:
-    """Resolve a receiver's name, once, and return an address to connect to.
+class Addresses:
+    """Resolves the name of a receiver, in one thread at a time, whoever waits for it.
 
-    Raises:
-        Forbidden: one of its addresses must not be called, or it has none.
+    A name server that hangs costs that thread alone: the loop's own threads resolve the names of
+    Redis and the user store as well, two at a time.
     """
-    loop = asyncio.get_running_loop()
+
+    def __init__(self, receiver: Receiver, allowed: Sequence[Network]) -> None:
+        """Ask nobody yet. `allowed`: networks that may be called though they are not public."""
+        self._receiver = receiver
+        self._allowed = allowed
+        self._resolving: asyncio.Task[list[str]] | None = None
+
+    async def one(self) -> Address:
+        """Resolve the name, once, and return an address to connect to.
+
+        Raises:
+            Forbidden: one of its addresses must not be called, or it has none.
+        """
+        if self._resolving is None or self._resolving.done():
+            host, port = self._receiver.host, self._receiver.port
+            self._resolving = asyncio.create_task(run_in_daemon_thread(_resolve, host, port))
+        resolving = self._resolving
+        await asyncio.wait([resolving])  # whoever is cancelled leaves it to the others
+        addresses = [ipaddress.ip_address(each.partition("%")[0]) for each in resolving.result()]
+        for address in addresses:
+            refuse(address, self._receiver.is_secure, self._allowed)
+        if not addresses:
+            raise Forbidden("its name has no address")
+        return addresses[0]
+
+
+def _resolve(host: str, port: int) -> list[str]:
     try:
-        found = await loop.getaddrinfo(receiver.host, receiver.port, type=socket.SOCK_STREAM)
-    except OSError:
-        raise Forbidden("its name has no address") from None
-    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
-    for address in addresses:
-        refuse(address, receiver.is_secure, allowed)
-    return addresses[0]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):  # there is none, or no name is spelt like that
+        return []
+    return [str(entry[4][0]) for entry in found]
 
 
 def refuse(address: Address, is_secure: bool, allowed: Sequence[Network]) -> None:

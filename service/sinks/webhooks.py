@@ -9,7 +9,7 @@ import msgspec
 
 from service.events.event import AuditEvent
 from service.sinks.batch import Batch
-from service.sinks.posting import Line, PostFailed
+from service.sinks.posting import Line, Lines, PostFailed
 from service.sinks.receivers import Forbidden, Network, Receiver
 from service.sinks.signatures import WebhookKeys
 from service.sinks.sink import Retries, SinkFailed
@@ -30,17 +30,13 @@ class WebhookSink:
     ) -> None:
         """Connect to nothing yet. `keys`: those of this receiver, `None` while they are closed."""
         self.name = webhook_name(receiver.url)
-        self._receiver = receiver
         self._keys = keys
-        self._allowed = allowed
-        self._lines: dict[int, Line] = {}
+        self._lines = Lines(receiver, allowed)
 
     async def deliver(self, batch: Batch, seconds: float) -> int:
         """Post one after the other. `webhook-id` is the event's id, also when it comes again."""
         until = time.monotonic() + seconds
-        line = self._lines.get(batch.bucket)
-        if line is None:
-            line = self._lines[batch.bucket] = Line(self._receiver, self._allowed)
+        line = self._lines.of(batch.bucket)
         for arrived, event in enumerate(batch.events):
             if time.monotonic() > until:
                 return arrived
@@ -49,8 +45,7 @@ class WebhookSink:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for line in self._lines.values():
-            await line.aclose()
+        await self._lines.aclose()
 
     async def _post(self, line: Line, event: AuditEvent, arrived: int) -> None:
         keys = self._keys()

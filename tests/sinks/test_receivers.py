@@ -1,11 +1,13 @@
 """Where a webhook may go, where none may, and for how long it is tried."""
 
+import asyncio
 import ipaddress
+import threading
 from datetime import timedelta
 
 import pytest
 
-from service.sinks.receivers import Forbidden, Network, address_of, receiver_at, refuse
+from service.sinks.receivers import Addresses, Forbidden, Network, receiver_at, refuse
 from service.sinks.webhooks import WebhookSink
 
 LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -40,10 +42,37 @@ async def test_names_that_lead_here() -> None:
     """What a name stands for is looked at, and numbers that are spelt otherwise are."""
     for host in ("localhost", "2130706433", "0x7f.1", "127.1", "[::1]", "[::ffff:7f00:1]"):
         with pytest.raises(Forbidden):
-            await address_of(receiver_at(f"https://{host}/"), ())
-    assert await address_of(
-        receiver_at("https://localhost/"), (*LOOPBACK, ipaddress.ip_network("::1"))
-    )
+            await Addresses(receiver_at(f"https://{host}/"), ()).one()
+    allowed = (*LOOPBACK, ipaddress.ip_network("::1"))
+    assert await Addresses(receiver_at("https://localhost/"), allowed).one()
+
+
+async def test_names_that_are_none() -> None:
+    """A name that no name server can be asked for has no address, as one that it does not know."""
+    for host in ("a..example", "a" * 64 + ".example"):
+        with pytest.raises(Forbidden):
+            await Addresses(receiver_at(f"https://{host}/"), ()).one()
+
+
+async def test_a_name_server_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Costs one thread, none of the loop's, however many wait for it; whoever leaves, leaves all
+    the others waiting."""
+    let_go, asked = threading.Event(), list[str]()
+
+    def hangs(*_: object, **__: object) -> list[tuple[object, ...]]:
+        asked.append(threading.current_thread().name)
+        let_go.wait(10)
+        return [(0, 0, 0, "", ("93.184.216.34", 443))]
+
+    monkeypatch.setattr("service.sinks.receivers.socket.getaddrinfo", hangs)
+    addresses = Addresses(receiver_at("https://a.example/"), ())
+    waiting = [asyncio.create_task(addresses.one()) for _ in range(64)]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await addresses.one()
+    let_go.set()
+    assert {str(each) for each in await asyncio.gather(*waiting)} == {"93.184.216.34"}
+    assert asked == ["beside"]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +89,8 @@ def test_the_host_that_is_named(url: str, authority: str) -> None:
 @pytest.mark.parametrize(
     "url",
     ["ftp://a.example/", "https://u:p@a.example/", "https:///x", "https://a.example/#x",
-     "https://a.example/ x", "https://a.example:99999/", "https://ä.example/", "//a.example/"],
+     "https://a.example/ x", "https://[::1/", "https://a.example:99999/", "https://ä.example/",
+     "//a.example/"],
 )  # fmt: skip
 def test_what_is_no_receiver(url: str) -> None:
     """Such URLs are refused when they are set."""

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 from service.cli.doctor.findings import Finding, fault, ok, warning
 from service.clock import system_clock
+from service.daemon_thread import run_in_daemon_thread
 from service.database.engine import open_database
 from service.errors import KeyServiceUnavailable, StartupError, StoreUnavailable
-from service.keyring.daemon_thread import run_in_daemon_thread
 from service.keyring.kms.selection import open_key_services
 from service.keyring.records import ROTATED, KeyLives, KeyRecords, ages
 from service.keyring.store import KeyStore

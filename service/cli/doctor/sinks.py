@@ -17,7 +17,7 @@ from service.redis.node import Timing
 from service.relying_parties.parties import RelyingParty
 from service.settings import Settings
 from service.sinks.files import STDOUT, FileSink
-from service.sinks.posting import Line, PostFailed
+from service.sinks.posting import Lines, PostFailed
 from service.sinks.receivers import Forbidden, receiver_at
 from service.sinks.sql import SqlSink
 from service.sinks.state import SinkState
@@ -74,8 +74,8 @@ async def _reach(settings: Settings, receivers: Mapping[str, str]) -> list[Findi
     found: list[Finding] = []
     if settings.sink_file:
         found += _file(Path(settings.sink_file))
-    lines = [Line(receiver_at(url), settings.sink_networks) for url in receivers.values()]
-    reached = await asyncio.gather(*(line.reach() for line in lines), return_exceptions=True)
+    lines = [Lines(receiver_at(url), settings.sink_networks) for url in receivers.values()]
+    reached = await asyncio.gather(*(each.of(0).reach() for each in lines), return_exceptions=True)
     for name, line, outcome in zip(receivers, lines, reached, strict=True):
         await line.aclose()
         if isinstance(outcome, Forbidden):

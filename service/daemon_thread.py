@@ -15,7 +15,8 @@ async def run_in_daemon_thread(function: Callable[..., Result], *arguments: obje
     Unlike with `asyncio.to_thread`, the process can end meanwhile.
 
     The threads of `to_thread` are joined at the end, and a key service that hangs would hold up
-    the stop of a process that has long stopped caring.
+    the stop of a process that has long stopped caring. They are few, too: whoever hangs on all of
+    them would have everybody else wait.
     """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[Result] = loop.create_future()
@@ -37,5 +38,5 @@ async def run_in_daemon_thread(function: Callable[..., Result], *arguments: obje
         with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(settle, result, error)
 
-    threading.Thread(target=call, name="keys", daemon=True).start()
+    threading.Thread(target=call, name="beside", daemon=True).start()
     return await answer

@@ -8,11 +8,11 @@ import threading
 import pytest
 from tools.testbed.redis_server import REPOSITORY
 
-from service.keyring.daemon_thread import run_in_daemon_thread
+from service.daemon_thread import run_in_daemon_thread
 
 HANGS = """
 import asyncio, threading
-from service.keyring.daemon_thread import run_in_daemon_thread
+from service.daemon_thread import run_in_daemon_thread
 
 async def main():
     try:
