@@ -41,9 +41,8 @@ class RowLookup:
             await asyncio.sleep(0)  # who asks in this turn, too, shares the statement
             batch, self._waiting = self._waiting[: MOST_USERS - 1], self._waiting[MOST_USERS - 1 :]
             found = await self._read([user_id, *(other for other, _ in batch)])
-        except Exception as error:
-            self._waiting = [*batch, *self._waiting]
-            self._fail(error)
+        except Exception as error:  # whatever it is, nobody who shares the read waits for ever
+            self._fail(batch, error)
             raise
         except asyncio.CancelledError:  # of this one: the others go on
             self._waiting = [*batch, *self._waiting]
@@ -65,17 +64,18 @@ class RowLookup:
                 batch, self._waiting = self._waiting[:MOST_USERS], self._waiting[MOST_USERS:]
                 try:
                     found = await self._read([user_id for user_id, _ in batch])
-                except Exception as error:  # whatever it is, nobody waits for ever
-                    self._waiting = [*batch, *self._waiting]
-                    self._fail(error)
+                except Exception as error:  # whatever it is: here, too
+                    self._fail(batch, error)
                     return
                 _answer(batch, found)
                 await asyncio.sleep(0)  # who asks again at once goes into the next statement
         finally:
             self._go_on()
 
-    def _fail(self, error: Exception) -> None:
-        waiting, self._waiting = self._waiting, []
+    def _fail(
+        self, batch: "Sequence[tuple[bytes, asyncio.Future[User | None]]]", error: Exception
+    ) -> None:
+        waiting, self._waiting = [*batch, *self._waiting], []
         for _, answer in waiting:
             if not answer.done():
                 answer.set_exception(_own(error))

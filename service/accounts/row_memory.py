@@ -5,9 +5,11 @@ a store has lost what it had: the user store was restored, or Redis was. So a ro
 
 - for two seconds since the user store gave or confirmed it,
 - longer while the user store is seen, each second, to be the one that it was, and the process has
-  connected to no other Redis since: then it is confirmed within a second of its use, by a statement
-  for many, and forgotten if it is not what the user store has,
-- as it is while the user store is away.
+  opened no connection to Redis since: then it is confirmed within a second of its use, by a
+  statement for many, and forgotten if it is not what the user store has,
+- as it is while the user store is away, whatever is doubted: there is nobody to ask, and
+  connections to Redis break for many reasons. Where it has lost the end of a session, nobody is
+  served from it anyway (`service/rollback`).
 
 Nothing is good, or kept, for more than an hour or two after it was last confirmed.
 """
@@ -44,9 +46,9 @@ class _Row:
 class RowMemory:
     """Keeps rows of users. Times are those of `time.monotonic`."""
 
-    def __init__(self, packed: PackedRows | None = None) -> None:
+    def __init__(self) -> None:
         self._latest: OrderedDict[bytes, _Row] = OrderedDict()  # the latest used last
-        self._others = packed or PackedRows()
+        self._others = PackedRows()
         self._used: set[bytes] = set()
         self._doubted_at = 0.0
         self._store_seen_at = 0.0
@@ -67,14 +69,15 @@ class RowMemory:
             return None
         else:
             self._latest.move_to_end(user_id)
+        if self.is_away:
+            return row.user
         now = monotonic()
         age = now - row.confirmed_at
-        if not self.is_away:
-            if age >= _GOOD_FOR and (now - self._store_seen_at >= _GOOD_FOR or age >= _KEPT_FOR):
-                return None
-            if row.confirmed_at <= self._doubted_at:
-                return None
-        if age > _SETTLED_FOR and not self.is_away:
+        if age >= _GOOD_FOR and (now - self._store_seen_at >= _GOOD_FOR or age >= _KEPT_FOR):
+            return None
+        if row.confirmed_at <= self._doubted_at:
+            return None
+        if age > _SETTLED_FOR:
             self._used.add(user_id)
         return row.user
 

@@ -143,7 +143,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _wait_for(stop: Stop) -> None:
     while not stop():
-        time.sleep(0.05)  # not signal.pause: a signal just before it would be slept through
+        # Not `signal.pause`: a signal between the question and it would be slept through.
+        time.sleep(0.05)
 
 
 def _serve(options: argparse.Namespace, stop: Stop) -> int:

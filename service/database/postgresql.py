@@ -36,7 +36,7 @@ _NOT_IN_TIME = "57014"
 _NAME = "openshow-auth"
 
 
-class _Connection(asyncpg.Connection):  # type: ignore[misc]  # untyped base
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
     """A connection that can be given a deadline, at which it is aborted.
 
     That ends whatever waits for it, at once. The driver's own timeouts would ask the server to
@@ -65,7 +65,7 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # untyped base
         self.is_overdue = True
         self.terminate()
 
-    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  the driver's
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  asyncpg's
         """Close the connection in order, but wait for the server `_CLOSE_PATIENCE` at the most."""
         try:
             await super().close(timeout=_CLOSE_PATIENCE)
@@ -140,7 +140,7 @@ async def _prepare(connection: asyncpg.Connection, settings: Mapping[str, str]) 
     """Give the session these settings, or leave no connection behind."""
     try:
         await connection.execute(_set(settings))
-    except BaseException:  # cancellation, too
+    except BaseException:  # cancelled, too: nobody else would close it
         connection.terminate()
         raise
 
@@ -230,7 +230,7 @@ def _read_errors(engine: AsyncEngine) -> None:
             context.is_disconnect = True  # the driver has lost its way on this connection
         raw = context.connection and context.connection.connection.driver_connection
         if isinstance(raw, _Connection) and raw.is_overdue:
-            context.original_exception.sqlstate = _NOT_IN_TIME  # type: ignore[attr-defined]  # as others have it
+            context.original_exception.sqlstate = _NOT_IN_TIME  # type: ignore[attr-defined]  # as errors of a server have
         cause = context.original_exception.__cause__
         if isinstance(cause, asyncpg.PostgresError):
             cause.detail = None  # it quotes the row, and tracebacks would show it

@@ -105,7 +105,7 @@ class _PostgresReader:
     async def _fetch(self, text: str, *values: Any) -> Any:
         async with self._engine.connect() as connection:
             raw = (await connection.get_raw_connection()).driver_connection
-            assert raw is not None  # noqa: S101  it has just been checked out
+            assert raw is not None  # noqa: S101  None once it is given back, and it is not
             try:
                 return await raw.fetch(text, *values)  # the driver prepares it once a connection
             except (asyncio.CancelledError, asyncpg.InternalClientError):
@@ -152,7 +152,7 @@ class _SqliteReader:
         user_id, *others = columns.selected_columns.keys()
         fields = ", ".join((f"hex({user_id})", *others))
         texts = {
-            size: f"SELECT json_group_array(json_array({fields})) FROM ({text})"  # noqa: S608  columns
+            size: f"SELECT json_group_array(json_array({fields})) FROM ({text})"  # noqa: S608  of our columns
             for size, text in _sizes(str(columns.compile(dialect=self._engine.dialect))).items()
         }
 

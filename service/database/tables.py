@@ -137,19 +137,17 @@ api_keys = Table(
     Column("last_used_at", BigInteger),  # minutes behind
 )
 
-relying_parties = (
-    Table(  # whose apps are told when sessions end; a row for each client id, for good
-        "relying_parties",
-        metadata,
-        Column("client_id", Text, primary_key=True),
-        Column("id", LargeBinary(8), nullable=False),  # of the registration
-        Column("place", Integer, unique=True),  # of as many as there may be; empty: it has ended
-        Column("backchannel_logout_uri", Text, nullable=False),  # '' once it has ended
-        Column("session_required", Boolean, nullable=False),
-        Column("since", BigInteger, nullable=False),  # by Redis' clock
-        Column("created_at", BigInteger, nullable=False),
-        Column("removed_at", BigInteger),
-    )
+relying_parties = Table(  # whose apps are told when sessions end; each client id stays for good
+    "relying_parties",
+    metadata,
+    Column("client_id", Text, primary_key=True),
+    Column("id", LargeBinary(8), nullable=False),  # of the registration
+    Column("place", Integer, unique=True),  # of as many as there may be; empty: it has ended
+    Column("backchannel_logout_uri", Text, nullable=False),  # '' once it has ended
+    Column("session_required", Boolean, nullable=False),
+    Column("since", BigInteger, nullable=False),  # by Redis' clock
+    Column("created_at", BigInteger, nullable=False),
+    Column("removed_at", BigInteger),
 )
 
 audit = Table(  # audit events, copied from Redis by the sink `sql`

@@ -33,7 +33,7 @@ class Connection(HttpToolsProtocol):
     _quiet = 0.0  # seconds, as `pass_time` counts, since the client did what it is waited for
     _unsent = 0  # bytes that the client had not taken when it was last looked at
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
         self._number = next(_numbers)
         self.flow = Flow(transport)

@@ -92,10 +92,10 @@ def _route(path: str, handler: HTTPRouteHandler) -> _Route:
         or handler.resolve_before_request() is not authenticate
     ):
         raise ValueError(f"{path} is no route to be served directly")
-    return _Route(path, handler, "data" in takes, headers_of_route(handler))
+    return _Route(path, handler, "data" in takes, _headers(handler))
 
 
-def headers_of_route(handler: HTTPRouteHandler) -> list[Header]:
+def _headers(handler: HTTPRouteHandler) -> list[Header]:
     """List the headers that each answer of a route has, unless it is an error."""
     return [
         (header.name.lower().encode(), str(header.value).encode())
