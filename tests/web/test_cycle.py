@@ -96,7 +96,8 @@ async def test_no_header_ends_a_line(headers: Sequence[tuple[bytes, bytes]]) -> 
 @pytest.mark.parametrize("length", [b"1", b"3"])
 async def test_a_length_that_is_wrong(length: bytes) -> None:
     """The connection ends: whoever reads must not take the next answer for the rest of this."""
-    _, read = await written_by(start((b"content-length", length)), body(b"ok"))
+    asked = GET + GET
+    _, read = await written_by(start((b"content-length", length)), body(b"ok"), asked=asked)
     assert not read.endswith(b"\r\n\r\nok") or length == b"3"
     assert read.count(b"HTTP/1.1") <= 1
 
