@@ -150,7 +150,7 @@ class UpstreamSessionOpening(SessionOpening):
 
         Returns `None` also if the provider has logged out meanwhile. Raises as `open`.
         """
-        session_id = self._sessions.mint_session_id(audience)
+        session_id = self._sessions.audiences.mint_session_id(audience)
         await self._upstream.note(login, read.user.id, session_id)
         opened = await self.open(
             read,

@@ -28,12 +28,7 @@ class Audiences:
 
     def __init__(self, default: str, others: Sequence[str] = ()) -> None:
         self.default = default
-        self._others = tuple(name for name in dict.fromkeys(others) if name != default)
-
-    @property
-    def all(self) -> tuple[str, ...]:
-        """Every audience, the default one first."""
-        return (self.default, *self._others)
+        self.all = tuple(dict.fromkeys((default, *others)))
 
     def check(self, resource: str | None) -> None:
         """Refuse a resource that somebody asks for and that is no audience here.
@@ -41,7 +36,7 @@ class Audiences:
         Raises:
             InvalidTarget
         """
-        if resource is not None and resource != self.default and resource not in self._others:
+        if resource is not None and resource not in self.all:
             raise InvalidTarget
 
     def mint_session_id(self, audience: str | None) -> bytes:

@@ -124,7 +124,7 @@ class Sessions(SessionRotation):
         session_id: bytes | None = None,
     ) -> tuple[RefreshToken, dict[str, Any]]:
         """Mint the token of a new session, and list what the script is told about it."""
-        session_id = session_id or self.mint_session_id(audience)
+        session_id = session_id or self.audiences.mint_session_id(audience)
         token = self._refresh_tokens.mint(user_id, session_id, 0)
         proof, flags = authentication.packed
         if audience is not None and audience != self.audiences.default:
@@ -147,14 +147,6 @@ class Sessions(SessionRotation):
             "valid_until": valid_until,
             "feed_life": self._feed_life,
         }
-
-    def mint_session_id(self, audience: str | None = None) -> bytes:
-        """Mint the id of a session that is to be opened with this audience; `None`: the default.
-
-        Raises:
-            InvalidTarget: there is no such audience.
-        """
-        return self.audiences.mint_session_id(audience)
 
     async def withdraw(self, user_id: bytes, tokens: TokenPair, origin: RequestOrigin) -> None:
         """End a session that was opened a moment ago, and whose tokens nobody has got."""
