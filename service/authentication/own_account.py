@@ -60,7 +60,7 @@ class OwnAccount:
             export = await self._exports.export(
                 caller.user_id, sessions, origin, by=caller.session_id.hex()
             )
-        except Exception:  # nobody got it, so it must not keep them from it
+        except Exception:  # raised again; whatever it is, an export that nobody got is not counted
             with suppress(StoreUnavailable):
                 await self._rate_limits.take_back(caller.user_id, counters, ticket)
             raise

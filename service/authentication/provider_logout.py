@@ -42,7 +42,7 @@ class ProviderLogout:
             logged_out = await self._upstream.end(
                 logout.issuer, logout.subject, logout.session, origin, by=f"provider:{provider_id}"
             )
-        except Exception:  # the provider must be able to say it again
+        except Exception:  # raised again; whatever it is, the same token must be good for a retry
             with suppress(StoreUnavailable):
                 await self._upstream.give_back(logout.issuer, logout.token_id)
             raise

@@ -21,7 +21,7 @@ from service.sessions.token_pair import TokenPair
 from service.twofactor.proving import SecondFactorProofs
 
 _CODE_WANTED = "Two-factor authentication is on: send a code, not the password."
-_PASSWORD_WANTED = "Two-factor authentication is off: send the password, not a code."  # noqa: S105  a message
+_PASSWORD_WANTED = "Two-factor authentication is off: send the password, not a code."  # noqa: S105  a message, no password
 
 
 class Reauthentication:
@@ -113,8 +113,9 @@ class Reauthentication:
         self._sessions.own_token(caller, refresh_token)
         identity = await self._identities.of(caller, as_stored=True)
         if resource is None:
-            resource = self._sessions.audiences.of(identity.session)
-        self._sessions.audiences.check(resource)
+            self._sessions.audiences.of(identity.session)  # refused here, before the proof counts
+        else:
+            self._sessions.audiences.check(resource)
         account = await self._users.credentials(caller.user_id)
         if account is None:  # deleted a moment ago
             raise InvalidAccessToken

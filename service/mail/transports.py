@@ -68,7 +68,7 @@ class Folder:
         except OSError as error:
             raise NotSent(f"the folder takes no mail: {error.strerror}", for_all=True) from None
         if self._print_links and mail.link:
-            print(f"Mail ({mail.kind}): {mail.link}", flush=True)  # noqa: T201  for who has asked for it
+            print(f"Mail ({mail.kind}): {mail.link}", flush=True)  # noqa: T201  the URL asks for it: `links=print`
 
     async def check(self) -> str:
         """Make the folder, and see whether files can be made in it."""

@@ -78,9 +78,10 @@ class PresentedTokens:
         self._batches = asyncio.Semaphore(_BATCHES)
 
     async def introspect(self, text: str) -> ActiveToken | None:
-        """Say what a token stands for; `None`: it is not good, whyever. One script; no SQL.
+        """Say what a token stands for; `None`: it is not good, whyever.
 
-        A spent refresh token is not good. Nothing is changed, whatever is asked.
+        It takes one script, and SQL only while the user's row is being changed. A spent refresh
+        token is not good. Nothing is changed, whatever is asked.
         """
         if text.startswith(PREFIX):
             return await self._of_refresh_token(text)
@@ -140,7 +141,7 @@ class PresentedTokens:
             amr=claims.amr,
             iss=claims.iss,
             aud=claims.aud,
-            token_type="Bearer",  # noqa: S106  a type
+            token_type="Bearer",  # noqa: S106  the name of a kind of token
         )
 
     async def _of_refresh_token(self, text: str) -> ActiveToken | None:
@@ -175,7 +176,7 @@ class PresentedTokens:
             amr=session.authentication.methods,
             iss=self._issuer,
             aud=audience,
-            token_type="refresh_token",  # noqa: S106  a type
+            token_type="refresh_token",  # noqa: S106  the name of a kind of token
         )
 
     async def _still_counts(self, session: Session) -> bool:

@@ -132,7 +132,7 @@ class SessionRotation(OwnSessions):
                 raise StoreUnavailable("the account is changing, and the user store is away")
             await self._refuse_without_account(token.user_id, owner, origin)
             rotated = await self._rotate(token, proved, origin, target=target, sure=True)
-            assert rotated is not None  # noqa: S101  as it was sure
+            assert rotated is not None  # noqa: S101  the script waits for nobody who is sure
         else:
             owner = await asked
             await self._refuse_without_account(token.user_id, owner, origin)
