@@ -8,6 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from tools.testbed.service_process import PASSWORD, Person, ServiceProcess
 
+from service.web.routes.accounts import CredentialsBody
+from service.web.routes.bodies import SignedInBody
 from tests.web.wire import ROUTES, error_of
 
 SECRET = "SeCrEt-ThAt-NoBoDy-MaY-rEpEaT"
@@ -39,6 +41,16 @@ BROKEN = {
     "NaN": b'{"refreshToken": NaN, "email": NaN, "keepCurrent": NaN}',
     "blanks": b"  ",
 }
+
+
+def test_no_body_shows_what_is_in_it() -> None:
+    """Neither a password that was sent nor a token that is answered stands in a representation."""
+    assert SECRET not in repr(CredentialsBody(SECRET, SECRET, resource=SECRET))
+    user: Any = None
+    answer = SignedInBody(
+        access_token=SECRET, refresh_token=SECRET, expires_in=1, session_id="", user=user
+    )
+    assert repr(answer) == "SignedInBody()"
 
 
 async def post(http: httpx.AsyncClient, person: Person, path: str, content: bytes) -> Any:

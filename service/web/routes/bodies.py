@@ -22,7 +22,10 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 
 class Body(msgspec.Struct, frozen=True, rename="camel"):
-    """A JSON object with camelCase names."""
+    """A JSON object with camelCase names. Many hold secrets, so none shows what is in it."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
 
 class ResourceBody(Body, frozen=True, kw_only=True):
