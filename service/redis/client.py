@@ -223,6 +223,7 @@ class RedisClient:
                 if lacks_rights(cause):  # the next connection is looked at, and no script sent
                     await node.drop("our user may not run all that scripts run")
                 raise refused(cause) from cause
+            self.fence.admit(command)  # by what was found out on the way
             try:
                 return await there.ask(command, changing, *asking)
             except exceptions.ResponseError as error:

@@ -111,7 +111,7 @@ class Watch:
         while True:
             try:
                 await self.look()
-            except StoreUnavailable:  # readiness tells of it
+            except (StoreUnavailable, FenceUnknown):  # readiness tells of it
                 pass
             except Exception as error:  # a defect must not end it: nobody would start it again
                 log.error("rollback.watch", exc_info=error)
@@ -129,12 +129,14 @@ class Watch:
 
         Raises:
             StoreUnavailable: Redis does not tell.
+            FenceUnknown: nor has the user store ever told.
         """
         fenced, before = self._fenced, frozenset(self.fence.buckets)
         expected = await self._expected(max(1.0, self._patience))
         numbers = await numbers_of(self._redis)
+        is_latest = fenced == self._fenced  # else somebody has just seen another Redis
         self._fence_lower(expected, numbers)
-        if before and fenced == self._fenced:  # else somebody has just seen another Redis
+        if is_latest:
             released = {each for each in before if numbers.get(each, -1) >= expected[each]}
             if released:
                 self.fence.buckets -= released

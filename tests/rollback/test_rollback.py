@@ -7,14 +7,17 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import redirect_stdout, suppress
 
+import pytest
+from redis import exceptions
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tools.testbed.parts import CLIENT
 from tools.testbed.redis_server import RedisServer
 
 from service.cli import redis_commands
-from service.errors import StoreUnavailable
+from service.errors import StoreRefuses, StoreUnavailable
 from service.redis.keys import numbered
+from service.redis.refusals import FenceUnknown
 from service.settings import Secret, Settings
 from service.twofactor.scripts import spend
 from tests.rollback.pod import Pod, Snapshot, bucket_of, feed, number, told
@@ -152,6 +155,8 @@ async def test_without_the_user_store(
         await connection.execute(text("ALTER TABLE fences RENAME TO elsewhere"))
     new = await new_pod()
     assert await new.lives(ended) == "rollback"
+    with pytest.raises(FenceUnknown):
+        await new.watch.look()
     await pod.reconnect()
     assert await pod.lives(ended) is False
     before.put_back()
@@ -181,6 +186,37 @@ async def test_buckets_that_a_known_server_gets(pod: Pod, keys: RedisServer) -> 
     assert await pod.lives(session) is True
     await pod.rollback.check_buckets(node, [bucket])
     assert await pod.lives(session) == "rollback"
+
+
+async def test_a_command_that_is_sent_elsewhere(pod: Pod) -> None:
+    """Where finding out who serves a bucket has shown that it went back, nothing is sent there."""
+    session = await pod.open()
+    await pod.end(await pod.open(session.user))
+    (node,) = await pod.link._topology.primaries()
+    command = "GET", numbered(bucket_of(session)).revocations
+    moving = exceptions.TryAgainError()  # whose server is known and connected to
+    assert await pod.link._elsewhere(command, False, node, moving) == b"1"
+    pod.rollback.fence.buckets.add(bucket_of(session))
+    assert node.is_connected
+    with pytest.raises(StoreRefuses):
+        await pod.link._elsewhere(command, False, node, moving)
+
+
+async def test_one_bucket_is_served_before_another(pod: Pod, keys: RedisServer) -> None:
+    """One that cannot be mended keeps none fenced that is."""
+    session = await pod.open()
+    other = await pod.open(bytes([bucket_of(session) ^ 1]) + session.user[1:])
+    for each in (session, other):
+        await pod.end(await pod.open(each.user))
+    await pod.settle()
+    with keys.client() as client:
+        for each in (session, other):
+            client.delete(numbered(bucket_of(each)).revocations)
+        await pod.watch.look()
+        assert await pod.lives(session) == await pod.lives(other) == "rollback"
+        assert await pod.replay.run(bucket_of(session), 0, 1)
+        await pod.watch.look()
+    assert (await pod.lives(other), await pod.lives(session) == "rollback") == ("rollback", False)
 
 
 async def test_an_operator_accepts(
