@@ -2,10 +2,8 @@
 
 import time
 from contextlib import suppress
-from typing import Literal
 
 import msgspec
-import structlog
 
 from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
@@ -13,10 +11,6 @@ from service.redis.keys import FEED_SKEW, numbered
 from service.rollback.entries import Coverage, Entry
 from service.rollback.scripts import redo, settle, use_up
 from service.rollback.store import RollbackStore
-
-log = structlog.get_logger()
-
-Policy = Literal["replay", "cutoff", "refuse"]
 
 _AT_ONCE = 100
 """Entries that are done again in one step."""
@@ -85,6 +79,7 @@ class Replay:
         # Of an emptied Redis nobody's session is left, and of what was in it since no entry is
         # known. So everybody is cut off, which guards take for the end of whatever came before.
         cut_off = cut_off or await self._begins_anew(bucket, first)
+        cut_off = cut_off or await self._was_given_twice(bucket, had)
         if not await self._settle(bucket, had, expected, entries, cut_off):
             return None
         return Replayed(bucket, had, expected, entries, ended, cut_off)
@@ -95,6 +90,20 @@ class Replay:
         if not found or lost is None:
             return True
         return int(found[0][0].partition(b"-")[0]) >= lost.milliseconds
+
+    async def _was_given_twice(self, bucket: int, number: int) -> bool:
+        """Tell whether the feed lacks the entry that the journal has under this number.
+
+        Who did not know that Redis had gone back has written to it: what the number was given for
+        first is lost, although Redis has the number.
+        """
+        async for batch in self._store.after(bucket, number - 1):
+            for entry in batch.entries:
+                if entry.number == number:
+                    key = numbered(bucket).revoked
+                    return not await self._redis.execute("XRANGE", key, entry.id, entry.id)
+            break
+        return False
 
     async def use_up_steps(self, bucket: int) -> None:
         """Have all TOTP codes of this moment count as used in a bucket that has lost no revocation:
@@ -111,7 +120,7 @@ class Replay:
         coverage = Coverage(had, expected)
         async for batch in self._store.after(bucket, had):
             coverage.take(batch)
-        return coverage.is_whole
+        return coverage.is_whole and not await self._was_given_twice(bucket, had)
 
     async def _redo(
         self, bucket: int, had: int, entries: list[Entry], needed_from: float, expected: int

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tools.testbed.parts import CLIENT
+from tools.testbed.parts import CLIENT, Parts
 from tools.testbed.redis_server import RedisServer
 
 from service.errors import RefreshTokenReused
@@ -64,6 +64,30 @@ async def test_a_redis_that_was_emptied_and_written_to(pod: Pod, keys: RedisServ
     assert feed(keys, bucket_of(later))[-1][1][b"g"] == b"1"
     assert feed(keys, bucket_of(later) ^ 1)[-1][1][b"g"] == b"1", "guards doubt it, too"
     assert told(keys, bucket_of(later), "redis.wentBack")[-1][b"cutOff"] == b"true"
+
+
+async def test_a_redis_that_was_restored_and_written_to(
+    pod: Pod, keys: RedisServer, snapshot: TakeSnapshot
+) -> None:
+    """By a pod that could not know: an end whose number was given twice does not count as done."""
+    ended = await pod.open()
+    stays = await pod.open(ended.user)
+    unaware = Parts(pod.own).sessions
+    before = snapshot(bucket_of(ended))
+    await pod.end(ended)
+    await pod.end(await pod.open(ended.user))
+    await pod.settle()
+    before.put_back()
+    other = await pod.open(ended.user)
+    await unaware.end(other.user, other.id, CLIENT)
+    assert number(keys, bucket_of(ended)) == 1
+    assert not await pod.replay.covers(bucket_of(ended), 1, 2)
+    await pod.watch.look()
+    assert await pod.lives(ended) == "rollback"
+    await pod.settle()
+    assert not await pod.lives(ended)
+    assert not await pod.lives(stays), "it is not known who has ended"
+    assert told(keys, bucket_of(ended), "redis.wentBack")[-1][b"cutOff"] == b"true"
 
 
 async def test_a_verdict_of_theft_is_remembered_too(pod: Pod, keys: RedisServer) -> None:
