@@ -123,7 +123,7 @@ class Journal:
             await self._do_again(self._replay, numbers, lost)
         await self._follow(numbers, lost)
         if time.monotonic() - self._pruned_at > _PRUNE_EVERY:
-            await self._store.prune(round(time.time() * 1000) - self._life)
+            await self._store.prune(self._life)
             self._pruned_at = time.monotonic()
         return True
 

@@ -1,6 +1,7 @@
 """The tables of the fence, the journal and the lease in the user store."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -167,11 +168,19 @@ class RollbackStore:
             number = rows[-1].last
 
     @to_its_end
-    async def prune(self, before: int) -> None:
-        """Forget batches from before a time (ms since 1970), but the last of each bucket."""
+    async def prune(self, life: int) -> None:
+        """Forget batches that are older than `life` ms, but the last of each bucket.
+
+        Older by our clock and by the database's: one of them that is wrong forgets nothing.
+        """
+        ours = round(time.time() * 1000)
         newest = journal.alias()
         last = select(func.max(newest.c.last)).where(newest.c.bucket == journal.c.bucket)
-        old = delete(journal).where(journal.c.at < before, journal.c.last < last.scalar_subquery())
+        old = delete(journal).where(
+            journal.c.at < ours - life,
+            journal.c.at < self._now - life,
+            journal.c.last < last.scalar_subquery(),
+        )
         with store_errors():
             async with self._engine.begin() as connection:
                 await connection.execute(old)

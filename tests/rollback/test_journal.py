@@ -1,7 +1,9 @@
 """One process writes the journal; what is in it; what is done again when a Redis has gone back."""
 
 import os
+import time
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import text
@@ -167,7 +169,20 @@ async def test_what_is_old_is_pruned(pod: Pod, kept: int) -> None:
     for _ in range(2):
         await pod.end(await pod.open(session.user))
         await pod.settle()
-    last = (await entries(pod, bucket))[-1]
-    await pod.store.prune(last.milliseconds + 1 if kept else 0)
+    await pod.store.prune(-60_000 if kept else 3_600_000)
     assert [each.number for each in await entries(pod, bucket)] == ([2] if kept else [1, 2])
     assert await pod.replay.covers(bucket, 0, 2)
+
+
+async def test_a_clock_that_is_ahead_prunes_nothing(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a pod with a wrong clock makes ends forgotten that still matter."""
+    session = await pod.open()
+    for _ in range(2):
+        await pod.end(await pod.open(session.user))
+        await pod.settle()
+    ahead = SimpleNamespace(time=lambda: time.time() + 10**9)
+    monkeypatch.setattr("service.rollback.store.time", ahead)
+    await pod.store.prune(3_600_000)
+    assert [each.number for each in await entries(pod, bucket_of(session))] == [1, 2]
