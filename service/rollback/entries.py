@@ -1,12 +1,8 @@
 """What the journal keeps: entries of the feed, each with whose sessions it has ended."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import msgspec
-
-Kind = Literal["s", "u", "g"]
-"""The end of a session; a cut-off of a user; a cut-off of the bucket."""
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -15,7 +11,9 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     number: int
     id: str
     """As Redis has it: `<ms since 1970>-<sequence>`."""
-    kind: Kind
+    kind: str
+    """`s`, the end of a session; `u`, a cut-off of a user; `g`, one of the bucket. A newer version
+    may have others."""
     user: bytes
     """The user's id; empty for a bucket, and where it could not be found out."""
     subject: bytes = b""
@@ -31,7 +29,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def can_be_done_again(self) -> bool:
         """Whether all is known that doing it again needs."""
-        return self.kind == "g" or bool(self.user)
+        return self.kind == "g" or (self.kind in ("s", "u") and bool(self.user))
 
 
 class Batch(msgspec.Struct, frozen=True):

@@ -59,7 +59,7 @@ for at = 4, #values, 7 do
     cut_off(prefix .. user, subject, tonumber(t))
     if is_news and subject == '' then tell(number, id, 'u', user, 't', t) end
     if is_news and subject ~= '' then tell(number, id, 'u', user, 't', t, 'k', subject) end
-  else
+  elseif kind == 'g' then
     if tonumber(call('GET', before) or 0) < tonumber(t) then call('SET', before, t) end
     if is_news then tell(number, id, 'g', 1, 't', t) end
   end

@@ -24,6 +24,7 @@ def test_entries_are_kept_as_they_are() -> None:
         entry(1),
         Entry(2, "5-1", "u", USER, bytes(24), 7),
         Entry(3, "6-0", "g", b"", b"", 9),
+        Entry(4, "7-0", "of a newer version", USER),
     )
     assert unpacked(packed(entries)) == entries
 
@@ -42,6 +43,7 @@ def test_entries_are_kept_as_they_are() -> None:
         (0, [batch(1, 2), batch(4, 5, whole=False)], False),
         (0, [batch(1, 2), batch(4, 5)], False),  # a user store that was restored
         (0, [batch(1, 2), batch(3, 5, user=b"")], False),  # whose sessions these were is not known
+        (0, [Batch(3, (*batch(1, 4).entries, Entry(5, "5-0", "x", USER)), True)], False),
         (3, [batch(1, 3, user=b""), batch(4, 5)], True),
         (0, [batch(1, 3), batch(2, 5)], True),  # two have written
     ],
