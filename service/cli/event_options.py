@@ -62,7 +62,11 @@ def _add_copies(verbs: Any, run: Callable[[argparse.Namespace], int]) -> None:
         help="have a sink get events again",
         description="Have a sink get again all events that are kept and newer than one.",
     )
-    replay.add_argument("sink", metavar="SINK", help="file, sql, or webhook-… (see webhooks)")
+    replay.add_argument(
+        "sink",
+        metavar="SINK",
+        help="file, sql, webhook-… (see `events webhooks`) or party-… (see `relying-parties list`)",
+    )
     replay.add_argument(
         "--after", metavar="ID", required=True, type=_before, help="0: all that is kept"
     )

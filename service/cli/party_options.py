@@ -28,7 +28,10 @@ def add_to(commands: Any, read: Callable[[], Settings]) -> None:
     create = _add(verbs, "create", "register an app", run)
     create.add_argument("client_id", metavar="CLIENT_ID", help="the aud of its logout tokens")
     create.add_argument(
-        "--backchannel-logout-uri", metavar="URI", required=True, help="where they are posted to"
+        "--backchannel-logout-uri",
+        metavar="URI",
+        required=True,
+        help="where they are posted to: https to a public address, or into SERVICE_SINK_NETWORKS",
     )
     create.add_argument(
         "--session-required",

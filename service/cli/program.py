@@ -112,7 +112,8 @@ def _parser() -> argparse.ArgumentParser:
         help="run only the embedded Valkey, for a process manager",
         description="Run the embedded Valkey of the data directory until SIGTERM or Ctrl-C, and "
         "then until no client is connected (4.5 s at most), so that `serve --attach` can be "
-        "stopped at the same time. Restarts it when it dies. `redis claim` is for any Redis.",
+        "stopped at the same time. Restarts it when it dies. `claim` and `accept` are for any "
+        "Redis.",
     )
     redis.set_defaults(run=_redis)
     redis_commands.add_to(redis, read_settings)

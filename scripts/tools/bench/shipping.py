@@ -7,11 +7,11 @@ to a receiver that answers 204. Its CPU time is this process' alone: events by i
 does, whatever else the machine is busy with.
 """
 
+import argparse
 import asyncio
 import ipaddress
 import multiprocessing
 import os
-import sys
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -27,6 +27,7 @@ from service.sinks.sink import Counts
 from service.sinks.webhooks import WebhookSink
 from tools.testbed.redis_server import RedisServer
 
+_WHAT = "How many events a second one core brings to a webhook."
 _ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 _LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 
@@ -118,7 +119,10 @@ async def _measure(server: RedisServer, port: int, events: int) -> None:
 
 def main() -> None:
     """Measure, and print it."""
-    events = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.shipping", description=_WHAT)
+    what = "to bring to the receiver (default: 20,000)"
+    parser.add_argument("events", metavar="EVENTS", type=int, nargs="?", default=20_000, help=what)
+    events = parser.parse_args().events
     ours, theirs = multiprocessing.Pipe()
     receiver = multiprocessing.Process(target=_receive, args=(theirs,), daemon=True)
     receiver.start()

@@ -28,6 +28,7 @@ A control switches a protection off, and so must end with violations.
   scripts/chaos --seed 7                        a schedule of six seconds
   scripts/chaos --seed 7 --runs 20              seeds 7 to 26
   scripts/chaos --topology cluster --minutes 10
+  scripts/chaos --restore --runs 20             Redis goes back in time
   scripts/chaos --sinks --runs 20
   scripts/chaos --displace --minutes 10         whose events a flood pushes out
   scripts/chaos --control everysec              must fail
