@@ -1,5 +1,5 @@
--- After feed.lua, records.lua, everybody.lua and row_version.lua, before the scripts that end all
--- sessions of a user but few, at once.
+-- After feed.lua, records.lua, everybody.lua, others.lua and row_version.lua, before the scripts that
+-- end all sessions of a user but few, at once.
 --
 -- argument kinds: those of feed entries that guards know; '1': none but the end of one session
 
@@ -104,7 +104,7 @@ end
 -- These ids in hex, with blanks between.
 local function in_hex(ids)
   local texts = {}
-  for i, id in ipairs(ids) do texts[i] = string.format(string.rep('%02x', #id), id:byte(1, -1)) end
+  for i, id in ipairs(ids) do texts[i] = hex(id) end
   return table.concat(texts, ' ')
 end
 

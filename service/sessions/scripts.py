@@ -89,7 +89,7 @@ def revoke(*, caller: bytes, since: int, session_id: bytes, feed_life: int) -> A
 
 
 _CUT_OFF = ("sessions/row_version.lua", "sessions/cut_off.lua")
-"""Files of a script that cuts off, after records.lua and everybody.lua; with `kinds` and `feed`."""
+"""Files of a script that cuts off, after records, everybody and others; with `kinds` and `feed`."""
 
 
 @user_script(
@@ -118,7 +118,12 @@ def call_off() -> Any:
 
 
 @user_script(
-    "sessions/records.lua", "sessions/everybody.lua", *_CUT_OFF, "sessions/end_all.lua", feed=True
+    "sessions/records.lua",
+    "sessions/everybody.lua",
+    "sessions/others.lua",
+    *_CUT_OFF,
+    "sessions/end_all.lua",
+    feed=True,
 )
 def end_all(
     *,
