@@ -225,7 +225,7 @@ class ProviderFlow:
         Returns when it was issued besides, ms by Redis' clock."""
         try:
             token = self._tickets.recognise(text, PROVIDER_STATE)
-            ticket, expiry = await self._tickets.take_before(token, origin)
+            ticket, expiry = await self._tickets.take_with_expiry(token, origin)
             state = msgspec.msgpack.decode(ticket.bound, type=_State)
         except (TicketNotFound, msgspec.MsgspecError):
             raise InvalidState from None

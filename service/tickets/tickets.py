@@ -142,10 +142,10 @@ class Tickets:
 
     async def take(self, token: Token, origin: RequestOrigin) -> Ticket:
         """Use the ticket of a token up. Raises as `find`."""
-        ticket, _ = await self.take_before(token, origin)
+        ticket, _ = await self.take_with_expiry(token, origin)
         return ticket
 
-    async def take_before(self, token: Token, origin: RequestOrigin) -> tuple[Ticket, int]:
+    async def take_with_expiry(self, token: Token, origin: RequestOrigin) -> tuple[Ticket, int]:
         """Use the ticket of a token up, and tell when it would have expired. Raises as `find`.
 
         That is in ms since 1970, by Redis' clock.
