@@ -119,8 +119,6 @@ class UpstreamSessions:
 
     async def has_ended(self, login: UpstreamLogin) -> bool:
         """Tell whether the provider has logged out meanwhile: then the session must not stay."""
-        if login.is_over:
-            return True
         for digest, seen in zip(login.digests, login.seen, strict=True):
             if await self._latest(digest) not in (0, seen):
                 return True
