@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from time import monotonic
 
@@ -41,7 +42,7 @@ _CONFIRMED_EACH = 1.0
 used since."""
 
 _HANGS_AFTER = 0.5
-"""Seconds after which a confirmation without an answer means that the user store is away."""
+"""Seconds after which a statement of these without an answer means that the user store is away."""
 
 
 class Users:
@@ -176,21 +177,17 @@ class Users:
         self._memory.sweep()  # also where nobody asks, or the user store is away
         if not self._memory.was_asked and not self._memory.is_away:
             return
-        hanging = asyncio.get_running_loop().call_later(_HANGS_AFTER, self._lose)
         try:
             await self.look()
-            hanging.cancel()
-            self._memory.is_away = False
             await self.confirm()
+            self._memory.is_away = False
         except StoreUnavailable:
             self._memory.is_away = True
-        finally:
-            hanging.cancel()
 
     async def look(self) -> None:
         """See whether the user store is the one that it was; doubt what another has told."""
         asked = monotonic()
-        with store_errors():
+        with self._answer_in_time(), store_errors():
             store = await self._reader.store()
         if self._store not in (store, None):
             self._memory.doubt()
@@ -203,10 +200,22 @@ class Users:
         for start in range(0, len(used), MOST_USERS):
             user_ids = used[start : start + MOST_USERS]
             asked = monotonic()
-            with store_errors():
+            with self._answer_in_time(), store_errors():
                 versions = dict[bytes, int](await self._versions(user_ids))
             for user_id in user_ids:
                 self._memory.confirm(user_id, versions.get(user_id), asked)
+
+    @contextmanager
+    def _answer_in_time(self) -> Iterator[None]:
+        """Take the user store for away once this has lasted too long; a table may be locked."""
+        hanging = asyncio.get_running_loop().call_later(_HANGS_AFTER, self._lose)
+        try:
+            yield
+        finally:
+            hanging.cancel()
+
+    def _lose(self) -> None:
+        self._memory.is_away = True
 
     async def _read(self, user_ids: Sequence[bytes]) -> Mapping[bytes, User]:
         """Read rows, and keep them in memory."""
@@ -220,9 +229,6 @@ class Users:
             else:
                 self._memory.forget(user_id)
         return found
-
-    def _lose(self) -> None:
-        self._memory.is_away = True
 
     async def replace_password_hash(
         self, user_id: bytes, old: PasswordHash, new: PasswordHash

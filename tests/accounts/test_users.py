@@ -342,6 +342,41 @@ async def test_rows_are_forgotten_in_time(
         confirming.cancel()
 
 
+@pytest.mark.parametrize("statement", ["look", "confirmation"])
+async def test_no_answer_is_an_outage(
+    users: Users, user_store: UserStore, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    """Proves that rows in memory stay good while the store, or its table alone, is held up."""
+    monkeypatch.setattr(user_store_module, "_CONFIRMED_EACH", 0.001)
+    monkeypatch.setattr(user_store_module, "_HANGS_AFTER", 0.01)
+    added, goes_on = await users.add(ADA, HASH, NOW), asyncio.Event()
+    holder, name = (users._reader, "store") if statement == "look" else (users, "_versions")
+    ask = getattr(holder, name)
+
+    async def held_up(*asked: Any) -> Any:
+        await goes_on.wait()
+        return await ask(*asked)
+
+    monkeypatch.setattr(holder, name, held_up)
+    confirming = asyncio.create_task(users.keep_confirmed())
+
+    async def is_away() -> bool:
+        return await users.get(added.id, 0) == added and users._memory.is_away
+
+    with later(1.0):
+        await eventually(is_away)
+    user_store.ask("UPDATE users SET email = 'eve@example.com'")
+    with later(60.0):
+        assert await users.get(added.id, 0) == added
+    goes_on.set()
+
+    async def is_there() -> bool:
+        return not users._memory.is_away
+
+    await eventually(is_there)
+    confirming.cancel()
+
+
 async def test_a_store_that_is_gone_is_unavailable(users: Users, user_store: UserStore) -> None:
     """Proves that each question says so, and none of them makes a new, empty file."""
     added = await users.add(ADA, HASH, NOW)
