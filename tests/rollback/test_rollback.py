@@ -15,6 +15,7 @@ from tools.testbed.parts import CLIENT
 from tools.testbed.redis_server import RedisServer
 
 from service.cli import redis_commands
+from service.cli.doctor.rollback import check_rollback
 from service.errors import StoreRefuses, StoreUnavailable
 from service.redis.keys import numbered
 from service.redis.refusals import FenceUnknown
@@ -222,7 +223,8 @@ async def test_one_bucket_is_served_before_another(pod: Pod, keys: RedisServer) 
 async def test_an_operator_accepts(
     new_pod: NewPod, keys: RedisServer, snapshot: TakeSnapshot, user_store: UserStore
 ) -> None:
-    """`redis accept` tells what would be done, and with --yes does it; then all is served again."""
+    """`redis accept` tells what would be done, and with --yes does it; then all is served again.
+    The doctor says the same."""
     pod = await new_pod("refuse")
     ended, stays = await pod.open(), None
     stays = await pod.open(ended.user)
@@ -248,6 +250,10 @@ async def test_an_operator_accepts(
 
         return await asyncio.to_thread(run)
 
+    settings = Settings(redis_url=keys.url, redis_rollback="refuse")
+    [found] = await check_rollback(settings, user_store.url)
+    assert "gone back in time in 1 of 64 buckets" in found.message
+    assert "redis accept --yes" in found.advice
     assert "gone back in time in 1 of 64 buckets, by 1 entries" in await accept()
     await pod.watch.look()
     assert await pod.lives(stays) == "rollback"
@@ -256,6 +262,7 @@ async def test_an_operator_accepts(
     assert not await pod.lives(ended)
     assert await pod.lives(stays) is True
     assert "has not gone back" in await accept("--yes")
+    assert not await check_rollback(settings, user_store.url)
 
 
 async def test_a_first_start_and_a_fence_that_is_lower(pod: Pod, keys: RedisServer) -> None:

@@ -15,6 +15,7 @@ from service.cli.doctor.keys import check_keys
 from service.cli.doctor.mail import check_mail_transport
 from service.cli.doctor.redis_server import check_redis
 from service.cli.doctor.relying_parties import registered
+from service.cli.doctor.rollback import check_rollback
 from service.cli.doctor.sinks import check_sinks
 from service.cli.doctor.user_store import check_user_store
 from service.cli.required_tls import refuse_what_is_in_clear
@@ -60,8 +61,12 @@ async def examine(settings: Settings) -> tuple[list[Finding], int]:
     for found, _ in results:
         findings += found
     if not any(each.part == "users" and each.state != "ok" for each in findings):
-        found, wrong = await _within("keys", check_keys(settings, url))
-        findings, is_setting = findings + found, is_setting or wrong
+        for part, check in (
+            ("redis", check_rollback(settings, url)),
+            ("keys", check_keys(settings, url)),
+        ):
+            found, wrong = await _within(part, check)
+            findings, is_setting = findings + found, is_setting or wrong
     has_fault = any(each.state == "fault" for each in findings)
     return findings, 2 if is_setting else int(has_fault)
 

@@ -202,7 +202,8 @@ def _marks(marks: list[Mark], issuer: str) -> Iterator[Finding]:
     elif whose["none"]:
         yield warning(
             "feed", f"{whose['none']} of {len(marks)} buckets bear no mark yet",
-            "start the service, which marks them; guards count the feed as lost until then",
+            "start the service, which marks them once Redis has all that it had; guards count the"
+            " feed as lost until then",
         )  # fmt: skip
     else:
         yield ok("feed", f"Guards read this feed as that of {shown(issuer)}")
