@@ -1,12 +1,11 @@
 """Carries out `openshow-auth relying-parties ...`."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from service.cli import account_texts as texts
 from service.cli.account_command import AccountCommand
-from service.clock import timestamp
 from service.errors import InvalidField, SettingsError
+from service.operators import documents
 from service.relying_parties.administration import NewRelyingParty
 from service.relying_parties.parties import RelyingParty
 
@@ -25,7 +24,7 @@ async def create(command: AccountCommand) -> int:
         raise SettingsError(error.message) from None
     done = "is told of each session that ends from now on" if changed else "was registered before"
     return command.tell(
-        {"relyingParty": _document(party), "changed": changed},
+        {"relyingParty": documents.relying_party(party), "changed": changed},
         f"{party.client_id} {done}. Its sink is {party.sink}.",
     )
 
@@ -34,7 +33,7 @@ async def list_parties(command: AccountCommand) -> int:
     """List the relying parties, the oldest first."""
     parties = await command.does.relying_parties.all()
     return command.tell(
-        {"relyingParties": [_document(party) for party in parties]}, *_lines(parties)
+        {"relyingParties": [documents.relying_party(party) for party in parties]}, *_lines(parties)
     )
 
 
@@ -56,16 +55,6 @@ async def remove(command: AccountCommand) -> int:
         {"relyingParty": client_id, "changed": True},
         f"{client_id} is removed, and told nothing any more in two seconds.",
     )
-
-
-def _document(party: RelyingParty) -> dict[str, Any]:
-    return {
-        "clientId": party.client_id,
-        "backchannelLogoutUri": party.backchannel_logout_uri,
-        "sessionRequired": party.session_required,
-        "sink": party.sink,
-        "createdAt": timestamp(party.created_at),
-    }
 
 
 def _lines(parties: Sequence[RelyingParty]) -> list[str]:

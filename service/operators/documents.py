@@ -9,6 +9,7 @@ import msgspec
 from service.api_keys.keys import ApiKey
 from service.authentication.account_limits import LimitInForce
 from service.clock import timestamp
+from service.relying_parties.parties import RelyingParty
 from service.sessions.record import Session
 
 Timestamp = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
@@ -45,6 +46,16 @@ class LimitDocument(msgspec.Struct, frozen=True, rename="camel"):
     retry_after: int
 
 
+class RelyingPartyDocument(msgspec.Struct, frozen=True, rename="camel"):
+    """A relying party. `sink` is what it is called in metrics, and where events are replayed."""
+
+    client_id: str
+    backchannel_logout_uri: str
+    session_required: bool
+    sink: str
+    created_at: Timestamp
+
+
 def api_key(of: ApiKey) -> ApiKeyDocument:
     """Describe an API key."""
     return ApiKeyDocument(
@@ -73,6 +84,17 @@ def session(of: Session) -> SessionDocument:
 def limit(of: LimitInForce) -> LimitDocument:
     """Describe a limit that is reached."""
     return LimitDocument(of.limit, of.retry_after)
+
+
+def relying_party(of: RelyingParty) -> RelyingPartyDocument:
+    """Describe a relying party."""
+    return RelyingPartyDocument(
+        client_id=of.client_id,
+        backchannel_logout_uri=of.backchannel_logout_uri,
+        session_required=of.session_required,
+        sink=of.sink,
+        created_at=timestamp(of.created_at),
+    )
 
 
 def at(moment: datetime | None) -> str | None:

@@ -86,6 +86,21 @@ class MadeApiKeyBody(Body, frozen=True):
     key: str
 
 
+class NewRelyingPartyBody(Body, frozen=True):
+    """The relying party to register. `sessionRequired`: each logout token has to name a session."""
+
+    reason: str
+    client_id: str
+    backchannel_logout_uri: str
+    session_required: bool = True
+
+
+class RelyingPartiesBody(Body, frozen=True):
+    """All relying parties that are registered, the oldest first."""
+
+    relying_parties: list[documents.RelyingPartyDocument]
+
+
 def account_body(user: User) -> AccountBody:
     """Make the body of an account."""
     shown = user_body(user)

@@ -10,15 +10,10 @@ from service.errors import (
     RevocationUnconfirmed,
     TooManyRelyingParties,
 )
+from service.operators import documents
 from service.relying_parties.administration import NewRelyingParty
-from service.web.admin.bodies import ReasonBody
+from service.web.admin.bodies import NewRelyingPartyBody, ReasonBody, RelyingPartiesBody
 from service.web.admin.errors import SECURITY, refusals
-from service.web.admin.party_bodies import (
-    NewRelyingPartyBody,
-    RelyingPartiesBody,
-    RelyingPartyBody,
-    party_body,
-)
 from service.web.admin.requests import AdminRequest, needs
 from service.web.routes.bodies import NO_STORE
 
@@ -42,14 +37,14 @@ from service.web.routes.bodies import NO_STORE
 )
 async def create_relying_party(
     request: AdminRequest, data: NewRelyingPartyBody
-) -> RelyingPartyBody:
+) -> documents.RelyingPartyDocument:
     """Register an app that is told of each session that ends."""
     why = request.why(data.reason)
     new = NewRelyingParty(data.client_id, data.backchannel_logout_uri, data.session_required)
     party, _ = await request.does.relying_parties.create(
         new, why.origin, by=why.by, reason=why.reason
     )
-    return party_body(party)
+    return documents.relying_party(party)
 
 
 @get(
@@ -64,7 +59,7 @@ async def create_relying_party(
 async def list_relying_parties(request: AdminRequest) -> RelyingPartiesBody:
     """List the relying parties that are registered."""
     parties = await request.does.relying_parties.all()
-    return RelyingPartiesBody([party_body(party) for party in parties])
+    return RelyingPartiesBody([documents.relying_party(party) for party in parties])
 
 
 @delete(
