@@ -5,6 +5,7 @@ counts.
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ PATIENCE = 5.0
 """Seconds for a message, resolving and connecting included."""
 
 _MOST = 65_536
+_STATUS = re.compile(r"[1-9][0-9]{2}", re.ASCII)
 
 
 class PostFailed(Exception):
@@ -148,7 +150,7 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, bool]:
         head = await reader.readuntil(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         version, status, *_ = first.split(" ")
-        if not version.startswith("HTTP/1.") or not (status.isascii() and status.isdigit()):
+        if not version.startswith("HTTP/1.") or not _STATUS.fullmatch(status):
             raise ValueError("no HTTP")
         fields = {
             name.strip().lower(): value.strip()
