@@ -8,7 +8,8 @@ import asyncio
 import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from urllib.request import urlopen
+from http.client import HTTPException
+from urllib.request import ProxyHandler, build_opener
 
 from service.cli import account_texts as texts
 from service.cli.account_command import AccountCommand
@@ -31,6 +32,7 @@ _KEPT_OUT_BY = ("redis", "rights", "durability", "clock", "feed", "users", "keys
 
 _PATIENCE = 2.0
 _EVENTS = 100
+_OPENER = build_opener(ProxyHandler({}))  # this machine is asked, no proxy of the environment
 _SHED = re.compile(
     r'^openshow_logins_total\{outcome="service_unavailable"\} ([\d.e+]+)$', re.MULTILINE
 )
@@ -98,12 +100,12 @@ def metrics(settings: Settings) -> str:
     if bind is not None and bind.path:
         return ""
     host, port = (bind.host, bind.port) if bind is not None else (settings.host, settings.port)
-    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  asked, not bound
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  replaced, not bound
     address = f"[{here}]" if ":" in here else here
     try:
-        with urlopen(f"http://{address}:{port}/metrics", timeout=_PATIENCE) as answer:
+        with _OPENER.open(f"http://{address}:{port}/metrics", timeout=_PATIENCE) as answer:
             return str(answer.read().decode())
-    except (OSError, ValueError):
+    except (OSError, ValueError, HTTPException):  # none, or something else is there
         return ""
 
 

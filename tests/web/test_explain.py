@@ -1,5 +1,6 @@
 """`openshow-auth users explain`: each reason for which somebody does not get in, by one command."""
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,9 +17,11 @@ from tools.testbed.service_process import PASSWORD
 from service.accounts.user_rows import User
 from service.authentication.account_limits import LimitInForce
 from service.cli.doctor import redis_server
+from service.cli.explain_command import metrics
 from service.events.event import AuditEvent, Position
 from service.operators.explaining import reasons_of
 from service.redis.probe import Written, probe
+from service.settings import Settings
 from tests.operators.commands import command
 from tests.support.looking import ON_VALKEY
 from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autouse
@@ -118,6 +121,26 @@ def pod(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 async def test_what_is_shed(app: AdminApp, pod: None) -> None:
     """More logins than there are processors for: the pod has counted whom it turned away."""
     assert await reasons() == {"shed"}
+
+
+@pytest.mark.parametrize("said", [b"\x15\x03\x03\x00\x02\x02\x46", b"HTTP/1.1 200 OK\r\n\r\n\xff"])
+async def test_somebody_else_is_there(monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
+    """On the port of the settings, as somebody who speaks TLS alone: no pod tells. Nor is a proxy
+    of the environment asked for this machine."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.append(said)
+        writer.write(said)
+        writer.close()
+
+    asked: list[bytes] = []
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        settings = Settings(port=server.sockets[0].getsockname()[1])
+        assert await asyncio.to_thread(metrics, settings) == ""
+    assert asked == [said]
 
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
