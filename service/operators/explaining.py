@@ -38,7 +38,8 @@ def reasons_of(
 ) -> list[Reason]:
     """Find what keeps the person out. `events`: the last ones of the account, newest first."""
     found = _of_account(user, verified_only) + _of_limits(limits)
-    since = [event for event in _since_login(events) if event.type == "user.passwordFailed"]
+    recent = _since_login(events)
+    since = [event for event in recent if event.type == "user.passwordFailed"]
     if since:
         found.append(
             Reason(
@@ -48,7 +49,7 @@ def reasons_of(
                 "have them set another: `users reset-password`",
             )
         )
-    codes = [event for event in _since_login(events) if event.type in _WRONG_CODES]
+    codes = [event for event in recent if event.type in _WRONG_CODES]
     if codes:
         found.append(
             Reason(
