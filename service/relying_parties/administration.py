@@ -7,13 +7,19 @@ from collections.abc import Sequence
 import msgspec
 
 from service.clock import Clock, milliseconds, moment
-from service.errors import RelyingPartyExists, RelyingPartyNotFound, TooManyRelyingParties
+from service.errors import InvalidField, RelyingPartyNotFound, TooManyRelyingParties
 from service.events.event import ALL_STREAMS
 from service.redis.client import RedisClient
 from service.redis.keys import bucket
 from service.relying_parties import scripts
 from service.relying_parties.marks import mark_all
-from service.relying_parties.parties import MOST, RelyingParty, client_id_of, uri_of
+from service.relying_parties.parties import (
+    MOST,
+    RelyingParty,
+    client_id_of,
+    registered,
+    uri_of,
+)
 from service.relying_parties.redis_clock import earliest_now
 from service.relying_parties.store import RelyingPartyStore
 from service.sessions.origin import RequestOrigin
@@ -73,11 +79,8 @@ class RelyingPartyAdministration:
             created_at=moment(milliseconds(self._clock())),
         )
         known = await self._store.all()
-        for other in known:
-            if other.client_id == party.client_id:
-                if not other.says_the_same(party):
-                    raise RelyingPartyExists
-                return other, False
+        if other := registered(known, party):
+            return other, False
         if len(known) >= MOST:
             raise TooManyRelyingParties(MOST)
         await mark_all(self._redis)
@@ -95,7 +98,10 @@ class RelyingPartyAdministration:
         Raises:
             RelyingPartyNotFound: there never was one.
         """
-        found, ever = await self._store.find(client_id)
+        try:
+            found, ever = await self._store.find(client_id_of(client_id))
+        except InvalidField:  # what can be no client id is not for the database to read
+            raise RelyingPartyNotFound from None
         if not ever:
             raise RelyingPartyNotFound
         return found

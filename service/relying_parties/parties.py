@@ -2,12 +2,12 @@
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
 
-from service.errors import InvalidField
+from service.errors import InvalidField, RelyingPartyExists
 from service.sinks.receivers import Forbidden, Network, receiver_at, refuse
 
 MOST = 32
@@ -47,6 +47,20 @@ class RelyingParty(msgspec.Struct, frozen=True):
             other.backchannel_logout_uri,
             other.session_required,
         )
+
+
+def registered(parties: Iterable[RelyingParty], new: RelyingParty) -> RelyingParty | None:
+    """Return the one of the same client, if it is registered.
+
+    Raises:
+        RelyingPartyExists: it says something else.
+    """
+    for party in parties:
+        if party.client_id == new.client_id:
+            if not party.says_the_same(new):
+                raise RelyingPartyExists
+            return party
+    return None
 
 
 def client_id_of(text: str) -> str:

@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.clock import milliseconds, moment
 from service.database.engine import store_errors
 from service.database.tables import relying_parties as table
-from service.errors import Overloaded, RelyingPartyExists, TooManyRelyingParties
-from service.relying_parties.parties import MOST, RelyingParty
+from service.errors import Overloaded, TooManyRelyingParties
+from service.relying_parties.parties import MOST, RelyingParty, registered
 
 _ADD = insert(table)
 _FORGET = delete(table).where(table.c.client_id == bindparam("client"), table.c.place.is_(None))
@@ -66,11 +66,8 @@ class RelyingPartyStore:
             with store_errors():
                 async with self._engine.connect() as connection:
                     rows = (await connection.execute(_ALL)).all()
-            for row in rows:
-                if row.client_id == party.client_id:
-                    if not _party_of(row).says_the_same(party):
-                        raise RelyingPartyExists
-                    return _party_of(row)
+            if other := registered(map(_party_of, rows), party):
+                return other
             places = set(range(MOST)).difference(row.place for row in rows)
             if not places:
                 raise TooManyRelyingParties(MOST)

@@ -10,6 +10,7 @@ from tools.testbed.redis_server import RedisServer
 from service.clock import system_clock
 from service.errors import (
     RelyingPartyExists,
+    RelyingPartyNotFound,
     StoreUnavailable,
     TooManyRelyingParties,
 )
@@ -118,6 +119,14 @@ async def test_none_is_left_untold(
     assert await parties.all() == [party]
     await parties.remove(party, ORIGIN, by="cli", reason="so")
     assert await parties.find("shop") is None
+
+
+@ON_VALKEY
+@pytest.mark.parametrize("text", ["shop", "", "sh\0op", "sh\udcffop", "x" * 3_000])
+async def test_there_never_was_one(parties: RelyingPartyAdministration, text: str) -> None:
+    """Also where the text can be no client id, nor any text of a database."""
+    with pytest.raises(RelyingPartyNotFound):
+        await parties.find(text)
 
 
 @ON_VALKEY
