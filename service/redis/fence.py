@@ -14,17 +14,13 @@ from service.redis.keys import BUCKETS, bucket_of
 _MESSAGE = "Redis has gone back in time in this bucket, and its revocations are not done again yet"
 
 
-def _do_nothing() -> None:
-    """Do nothing."""
-
-
 class Fence:
     """The buckets that are not served, and the highest number answered for in each."""
 
     def __init__(self) -> None:
         self.buckets: set[int] = set()
         self.answered = [0] * BUCKETS
-        self.on_lost: Callable[[], None] = _do_nothing
+        self.on_lost: Callable[[], None] = lambda: None
         """Called when a connection has broken, before another is made."""
 
     def note(self, minted: bytes, number: int) -> None:

@@ -33,10 +33,6 @@ _PATIENCE = 0.2
 """Seconds that a new connection waits for the user store, within the time that it may take."""
 
 
-def _do_nothing() -> None:
-    """Do nothing."""
-
-
 def _look_at(ended: "asyncio.Task[dict[int, int]]") -> None:
     """Look at how it ended: who waited may have given up, and that is no error."""
     if not ended.cancelled():
@@ -75,7 +71,7 @@ class Watch:
         self._fenced_at = 0.0
         self.woken = asyncio.Event()
         """Set when a bucket was fenced."""
-        self.on_change: Callable[[], None] = _do_nothing
+        self.on_change: Callable[[], None] = lambda: None
         """Called when buckets are fenced, and when they are served again."""
 
     async def start(self, patience: float = _FIRST_PATIENCE) -> None:

@@ -75,7 +75,7 @@ def statuses(kind: str, verifier: Any, headers: list[dict[str, str]]) -> list[tu
 def test_tokens_of_two_apps(fake: FakeIssuer, kind: str) -> None:
     """Of the same issuer and people; only the app's own are taken."""
     verifier = fake.verifier(audience=SHOP)
-    own, headers = fake.log_in(), []
+    own = fake.log_in()
     fake.audience = BANK
     headers = [own.headers, fake.log_in().headers]
     (good, _), (refused, challenge) = statuses(kind, verifier, headers)

@@ -69,7 +69,7 @@ async def test_where_the_event_is_not_beside_it(pod: Pod, keys: RedisServer) -> 
 
 async def test_cut_offs_are_done_again(pod: Pod, keys: RedisServer, snapshot: TakeSnapshot) -> None:
     """Of a user, but for those that stayed and came later; and of everybody in the bucket."""
-    old, kept = await pod.open(), None
+    old = await pod.open()
     bucket = bucket_of(old)
     kept = await pod.open(old.user)
     neighbour = await pod.open(bytes([bucket]) + os.urandom(15))
