@@ -66,15 +66,19 @@ class Acceptance:
 
     async def accept(self, lost: Lost) -> list[str]:
         """Do it again, and say what was done. Raises `StoreUnavailable`: run it again."""
-        entries, ended, served = 0, 0, 0
+        entries, ended, served, cut_off = 0, 0, 0, 0
         for bucket, (had, expected) in lost.buckets.items():
             done = await self._replay.run(bucket, had, expected)
             if done is not None:  # else somebody else has
                 entries, ended, served = entries + done.entries, ended + done.ended, served + 1
-        return [
+                cut_off += done.cut_off
+        lines = [
             f"{entries} entries were done again in {served} buckets; {ended} sessions that had come"
             " back have ended again. They are served within a second."
         ]
+        if cut_off:
+            lines.append(f"In {cut_off} of them every session has ended.")
+        return lines
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -42,8 +42,9 @@ class Replay:
     ) -> None:
         """Take the stores. `redis` must not be fenced.
 
-        `feed_life`: how long guards need an entry, in ms. `always_cut_off`: also where the journal
-        has all. `steps_ahead`: how many steps TOTP codes may be early by.
+        `feed_life`: how long guards need an entry, in ms; longer here, as our clock may differ
+        from Redis'. `always_cut_off`: also where the journal has all. `steps_ahead`: how many steps
+        TOTP codes may be early by.
         """
         self._redis = redis
         self._store = store

@@ -6,6 +6,7 @@ import io
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import redirect_stdout, suppress
+from typing import Literal
 
 import pytest
 from redis import exceptions
@@ -226,7 +227,7 @@ async def test_an_operator_accepts(
     """`redis accept` tells what would be done, and with --yes does it; then all is served again.
     The doctor says the same."""
     pod = await new_pod("refuse")
-    ended, stays = await pod.open(), None
+    ended = await pod.open()
     stays = await pod.open(ended.user)
     before = snapshot(bucket_of(ended))
     await pod.end(ended)
@@ -235,11 +236,11 @@ async def test_an_operator_accepts(
     await pod.reconnect()
     assert await pod.lives(stays) == "rollback"
 
-    async def accept(*options: str) -> str:
+    async def accept(*options: str, policy: Literal["refuse", "cutoff"] = "refuse") -> str:
         def run() -> str:
             said = io.StringIO()
             settings = Settings(
-                redis_url=keys.url, database_url=Secret(user_store.url), redis_rollback="refuse"
+                redis_url=keys.url, database_url=Secret(user_store.url), redis_rollback=policy
             )
             parser = argparse.ArgumentParser()
             redis_commands.add_to(parser, lambda: settings)
@@ -263,6 +264,10 @@ async def test_an_operator_accepts(
     assert await pod.lives(stays) is True
     assert "has not gone back" in await accept("--yes")
     assert not await check_rollback(settings, user_store.url)
+    with keys.client() as client:
+        client.decr(numbered(bucket_of(ended)).revocations)
+    said = await accept("--yes", policy="cutoff")
+    assert "In 1 of them every session has ended." in said
 
 
 async def test_a_first_start_and_a_fence_that_is_lower(pod: Pod, keys: RedisServer) -> None:
