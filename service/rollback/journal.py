@@ -91,7 +91,8 @@ class Journal:
         try:
             await self.turn()
         except StoreUnavailable:  # readiness tells of it; the lag grows
-            pass
+            if self._heads is not None:
+                self._behind_since = self._behind_since or time.monotonic()
         except Exception as error:  # a defect must not end it: nobody would start it again
             log.error("rollback.journal", exc_info=error)
 

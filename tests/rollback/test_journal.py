@@ -186,3 +186,17 @@ async def test_a_clock_that_is_ahead_prunes_nothing(
     monkeypatch.setattr("service.rollback.store.time", ahead)
     await pod.store.prune(3_600_000)
     assert [each.number for each in await entries(pod, bucket_of(session))] == [1, 2]
+
+
+async def test_the_lag_grows_without_the_user_store(pod: Pod, engine: AsyncEngine) -> None:
+    """From the first turn on, whether anything has ended since then or not."""
+    assert await pod.journal.turn()
+    async with engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE leases RENAME TO elsewhere"))
+    assert pod.journal.lag == 0
+    await pod.journal._survive()
+    assert pod.journal.lag > 0
+    async with engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE elsewhere RENAME TO leases"))
+    assert await pod.journal.turn()
+    assert pod.journal.lag == 0
