@@ -49,23 +49,24 @@ def create_operations(
     sessions = create_sessions(settings, redis, access_tokens, create_refresh_tokens(keys.now))
     rate_limits = create_rate_limits(settings, redis, keys.now)
     keys.follow(lambda now: rate_limits.use(now.email_digest_key))
+    users = Users(engine)
     return _operations(
         settings,
         redis,
         engine,
-        Users(engine),
+        users,
         sessions,
         PendingEnrolments(redis, keys.keyring, settings.enrollment_ttl),
         rate_limits,
-        *_mailing(settings, redis, engine, keys),
+        *_mailing(settings, redis, users, keys),
     )
 
 
 def _mailing(
-    settings: Settings, redis: RedisClient, engine: AsyncEngine, keys: KeysInUse
+    settings: Settings, redis: RedisClient, users: Users, keys: KeysInUse
 ) -> tuple[Tickets, TicketMails | None, Notices]:
     tickets, mail = create_tickets(redis, keys), create_mail(settings, redis, keys.keyring)
-    notices = create_notices(settings, mail, Users(engine), system_clock)
+    notices = create_notices(settings, mail, users, system_clock)
     return tickets, create_ticket_mails(mail, tickets, system_clock), notices
 
 
