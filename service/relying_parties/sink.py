@@ -100,7 +100,7 @@ class RelyingPartySink:
             telling.told += 1
         del self._tellings[bucket]
         if telling.is_refused:
-            raise SinkFailed(f"it has answered with {_REFUSED}", arrived, is_final=True)
+            raise SinkFailed(f"it has answered with {_REFUSED}", arrived, is_refused=True)
         return True
 
     async def _post(

@@ -219,15 +219,14 @@ class Shipper:
                 stream.progress = None
                 return False
             stream.progress = now
-        return failure is None and arrived > 0
+        return arrived > 0 if failure is None else failure.is_refused
 
     def _batch(self, stream: Stream, before: Progress, events: list[AuditEvent]) -> Batch:
         batch = Batch(before.number + 1, stream.bucket, before.digest, events)
         now = time.monotonic()
         if now - stream.signed_at < SIGN_EVERY:
             return batch
-        signed = self._sign(batch.digest)
-        if signed is not None:
+        if (signed := self._sign(batch.digest)) is not None:
             stream.signed_at = now
         return Batch(batch.number, batch.bucket, batch.before, events, signed)
 
@@ -238,8 +237,9 @@ class Shipper:
         sink = self._sink
         self._counts.failed(sink.name)
         if failure.is_final:
-            stream.failures = 0  # it is not tried again: what follows waits a moment
-        stream.put_off(self._sink.retries)
+            stream.failures = 0  # it is not tried again: what follows waits a moment, at the most
+        if not failure.is_refused:
+            stream.put_off(sink.retries)
         log.warning("sink failed", sink=sink.name, id=event.id, reason=str(failure))
         most = sink.retries.most
         if not failure.is_final and (most is None or stream.failures < most):

@@ -58,9 +58,13 @@ class SinkFailed(Exception):
     """The next event has not arrived. The message says why, without what an answer held.
 
     `arrived`: how many had before it. `is_final`: the next one is parked, however seldom it failed.
+    `is_refused`: by a sink that is well, which takes what follows at once.
     """
 
-    def __init__(self, reason: str, arrived: int = 0, *, is_final: bool = False) -> None:
+    def __init__(
+        self, reason: str, arrived: int = 0, *, is_final: bool = False, is_refused: bool = False
+    ) -> None:
         super().__init__(reason)
         self.arrived = arrived
-        self.is_final = is_final
+        self.is_final = is_final or is_refused
+        self.is_refused = is_refused
