@@ -25,7 +25,7 @@ from service.settings import Secret, Settings
 _KEPT_LONGER = timedelta(hours=1)
 """Beyond the life of a session, for clocks that differ."""
 
-_CONNECTIONS = 2
+CONNECTIONS = 2
 """To the user store: for the journal, and for comparing."""
 
 _COMMAND_PATIENCE = timedelta(seconds=5)
@@ -62,7 +62,7 @@ def create_rollback(settings: Settings, *, logs: bool = True) -> Rollback:
     redis = create_redis_client(settings)
     engine = open_database(
         settings.database_url.reveal(),
-        _CONNECTIONS,
+        CONNECTIONS,
         timedelta(milliseconds=settings.database_timeout_ms),
     )
     store = RollbackStore(engine, os.urandom(16))

@@ -8,6 +8,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.cli.doctor.findings import Finding, fault, ok, warning
+from service.composition.rollback import CONNECTIONS
 from service.database import versions
 from service.database.engine import check_writable, is_postgresql, open_database, store_errors
 from service.database.poolers import refuse_shared_sessions
@@ -82,14 +83,14 @@ async def _room(settings: Settings, engine: AsyncEngine) -> list[Finding]:
     with store_errors():
         async with engine.connect() as connection:
             most = int((await connection.execute(text("SHOW max_connections"))).scalar_one())
-    taken = settings.workers * settings.database_pool
+    taken = settings.workers * (settings.database_pool + CONNECTIONS)
     if taken <= most:
         return []
     return [
         warning(
             _PART,
-            f"this pod may take {taken} connections (SERVICE_WORKERS times SERVICE_DATABASE_POOL),"
-            f" and the server has {most}",
+            f"this pod may take {taken} connections (SERVICE_WORKERS times SERVICE_DATABASE_POOL"
+            f" and {CONNECTIONS} more), and the server has {most}",
             "lower SERVICE_DATABASE_POOL, or raise max_connections",
         )
     ]
