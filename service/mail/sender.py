@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from service.clock import Clock
-from service.errors import KeyServiceUnavailable, SealBroken, StoreUnavailable
+from service.errors import KeyServiceUnavailable, SealBroken, StoreRefuses, StoreUnavailable
 from service.keyring.envelope import Keyring
 from service.mail import scripts
 from service.mail.composing import Composer, NotSendable
@@ -93,15 +93,19 @@ class Sender:
                 _, pending = await asyncio.wait(pending, timeout=0.2)
 
     async def _sweep(self) -> None:
-        lengths = await asyncio.gather(
-            *(self._redis.execute("XLEN", numbered(n).mail) for n in range(BUCKETS))
-        )
+        lengths = await asyncio.gather(*map(self._length, range(BUCKETS)))
         for bucket, length in enumerate(lengths):
             if length == 0:
                 self._waiting.pop(bucket, None)
-            elif bucket not in self._due:
+            elif length and bucket not in self._due:
                 self.wake(bucket)
         self._tell()
+
+    async def _length(self, bucket: int) -> int | None:
+        with suppress(StoreRefuses):  # in this bucket: mail of the others is sent
+            length: int = await self._redis.execute("XLEN", numbered(bucket).mail)
+            return length
+        return None
 
     async def _work(self) -> None:
         transport = self._open()

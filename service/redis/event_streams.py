@@ -9,11 +9,13 @@ those of whoever stands out in a sample; where nobody does, the oldest. They cou
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import structlog
 
+from service.errors import StoreRefuses
 from service.redis.client import RedisClient
 from service.redis.event_surplus import NEARLY_FULL, make_room
 from service.redis.keys import BUCKETS, DROPPED, EVENTS_KEPT, SINK, numbered
@@ -91,7 +93,8 @@ class EventStreams:
 
     async def _look_at_all(self) -> None:
         for number in range(BUCKETS):
-            await self.look(number)
+            with suppress(StoreRefuses):  # in this bucket: the others are looked at
+                await self.look(number)
 
     async def look(self, number: int) -> None:
         """Trim one stream by age; tell what was dropped from it by number since the last time."""

@@ -6,6 +6,7 @@ import io
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import redirect_stdout, suppress
+from datetime import timedelta
 from typing import Literal
 
 import pytest
@@ -18,6 +19,7 @@ from tools.testbed.redis_server import RedisServer
 from service.cli import redis_commands
 from service.cli.doctor.rollback import check_rollback
 from service.errors import StoreRefuses, StoreUnavailable
+from service.redis.event_streams import EventStreams
 from service.redis.keys import numbered
 from service.redis.refusals import FenceUnknown
 from service.settings import Secret, Settings
@@ -219,6 +221,16 @@ async def test_one_bucket_is_served_before_another(pod: Pod, keys: RedisServer) 
         assert await pod.replay.run(bucket_of(session), 0, 1)
         await pod.watch.look()
     assert (await pod.lives(other), await pod.lives(session) == "rollback") == ("rollback", False)
+
+
+async def test_old_events_go_where_others_are_fenced(pod: Pod, keys: RedisServer) -> None:
+    """A fence may stand for hours, until an operator accepts; no stream elsewhere fills up."""
+    pod.rollback.fence.buckets.add(3)
+    with keys.client() as client:
+        for bucket in (3, 5):
+            client.xadd(numbered(bucket).events, {"type": "old"}, id="1-0")
+        await EventStreams(pod.link, timedelta(hours=1), lambda _: None)._look_at_all()
+        assert [client.xlen(numbered(bucket).events) for bucket in (3, 5)] == [1, 0]
 
 
 async def test_an_operator_accepts(
