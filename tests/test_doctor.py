@@ -382,7 +382,7 @@ async def test_postgresql(postgres: PostgresServer, monkeypatch: pytest.MonkeyPa
         assert [(each.part, each.state) for each in findings] == [("users", "ok")]
         many = Settings(workers=200, database_pool=100)
         findings = await user_store.check_user_store(many, url)
-        found(findings, "users", "warning", "20000 connections", "SERVICE_DATABASE_POOL")
+        found(findings, "users", "warning", "20400 connections", "SERVICE_DATABASE_POOL")
 
         async def refuse(_: str) -> None:
             raise StartupError("SERVICE_DATABASE_URL: behind it is a pooler in transaction mode")
