@@ -24,7 +24,7 @@ SMALLEST = (
     "--rounds", "1", "--requests", "2", "--connections", "4",
     "--sessions", "100", "--sessions-most", "1000", "--storm-connections", "4",
     "--storm-rounds", "1", "--seconds", "0.2", "--revocations", "10000", "--logouts", "3",
-    "--cut-offs", "2", "--user-sessions", "200",
+    "--cut-offs", "2", "--user-sessions", "200", "--waits", "3",
 )  # fmt: skip
 
 ROOTS = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "scripts")))
@@ -150,6 +150,8 @@ def check_the_rest(report: Report) -> None:
     assert value("propagation", "logout", "accepted again") == 0
     assert value("propagation", "logout", "p50") > 0
     assert value("propagation", "cut-off of everybody", "p99") > 0
+    assert value("confirmations", "logout", "p50") > 0
+    assert value("confirmations", "logout in a storm", "counted too many") == 0
     assert value("cutoffs", "cut-off of a user", "the script") > 0
     assert value("cutoffs", "cut-off of a user", "feed entries") == 1
     hostile = report.of("hostile")
