@@ -10,13 +10,12 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from pathlib import Path
 
 from service.guard import TokenRefused, Verifier
 from service.guard.errors import GuardUnavailable
 from tools.bench.processes import BenchmarkError
+from tools.testbed.redis_server import REPOSITORY
 
-_REPOSITORY = Path(__file__).parents[3]
 _START = 120.0
 """Seconds in which all must have started."""
 
@@ -88,7 +87,7 @@ async def fleet(count: int, *where: str) -> AsyncIterator[Fleet]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tools.bench.guard_fleet", str(count), *where,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        env={"PYTHONPATH": f"{_REPOSITORY}:{_REPOSITORY / 'scripts'}"},
+        env={"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'scripts'}"},
     )  # fmt: skip
     made = Fleet(process)
     try:

@@ -36,16 +36,11 @@ from tools.http_load.loops import (
 from tools.http_load.proc import cpu
 from tools.http_load.quantiles import quantile
 from tools.testbed.ports import free_port
+from tools.testbed.service_process import PATIENT
 
 _WARM_UP = 10
 """Requests on each connection: caches fill, connections to the stores open. Never more than are
 then measured."""
-_PATIENCE = {
-    "SERVICE_REDIS_CONNECT_TIMEOUT_MS": "20000",
-    "SERVICE_REDIS_REPLY_TIMEOUT_MS": "20000",
-    "SERVICE_DATABASE_TIMEOUT_MS": "20000",
-}
-"""A machine that others keep busy makes figures worse; it does not end the measuring."""
 _PER_SECOND = 50.0  # of each call in a trickle
 _LANES = 10  # connections of each of these
 
@@ -91,7 +86,7 @@ async def place(start: Start | None = None, bcrypt_cost: int = 4) -> AsyncIterat
                 "SERVICE_DATA_DIR": name,
                 "SERVICE_REDIS_URL": redis.url.reveal(),
                 "SERVICE_DATABASE_URL": f"sqlite:///{directory / 'service.db'}",
-                **_PATIENCE,
+                **PATIENT,  # a busy machine makes figures worse; it does not end the measuring
             }
             async with seeding(Settings.from_environment(environment)) as seeder:
                 yield Place(directory, redis, seeder, environment)
