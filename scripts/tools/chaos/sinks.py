@@ -190,7 +190,7 @@ def _broken(says: str) -> Violation:
 
 
 async def _command(environment: Mapping[str, str], *arguments: str) -> tuple[int, str]:
-    """Run a command, and again while a store is still away."""
+    """Run a command. Return its exit code, and what it has said."""
     ours = {name: value for name, value in os.environ.items() if name[:8] != "SERVICE_"}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "service", *arguments,
