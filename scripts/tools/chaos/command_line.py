@@ -47,9 +47,9 @@ def parser() -> Parser:
     option("--topology", str, None, what, choices=TOPOLOGIES)
     option("--users", str, None, "store (default: sqlite)", "sqlite", choices=get_args(UserStore))
     what = "copy events to sinks, whose receiver has bad days, and check the copies"
-    made.add_argument("--sinks", action="store_true", help=what)
+    made.flag("--sinks", what)
     what = "flood the events by one account and by strangers instead, and look for others' events"
-    made.add_argument("--displace", action="store_true", help=what)
+    made.flag("--displace", what)
     option("--control", str, None, "switch a protection off", choices=CONTROLS)
     made.flag("--restore", "Redis goes back to an earlier copy, and nothing else")
     made.flag("--flush", "Redis is emptied")
