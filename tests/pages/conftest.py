@@ -11,6 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 from tools.testbed.redis_server import RedisServer, available
 from tools.testbed.service_process import PATIENT, ServiceProcess
+from tools.testbed.waiting import PATIENCE
 
 from tests.pages.app_pages import AppPages
 from tests.pages.visitor import Visitor
@@ -98,7 +99,7 @@ async def visit(browser: Browser, pages: ServiceProcess) -> AsyncIterator[Callab
         async def open_page(**options: Any) -> Visitor:
             context = await browser.new_context(base_url=pages.url, locale="en-GB", **options)
             stack.push_async_callback(context.close)
-            context.set_default_timeout(45_000)
+            context.set_default_timeout(PATIENCE * 1000)
             visitors.append(await Visitor.arrive(context))
             return visitors[-1]
 

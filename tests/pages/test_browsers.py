@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, Response, Route
 from tools.testbed.service_process import ServiceProcess
+from tools.testbed.waiting import PATIENCE
 
 from tests.pages.app_pages import AppPages
 from tests.pages.conftest import ROOT
@@ -36,7 +37,7 @@ OpenTab = Callable[[str, str], Awaitable[Page]]
 @pytest_asyncio.fixture(loop_scope="session")
 async def profile(browser: Browser) -> AsyncIterator[BrowserContext]:
     context = await browser.new_context()
-    context.set_default_timeout(45_000)
+    context.set_default_timeout(PATIENCE * 1000)
     yield context
     await context.close()
 

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 from tools.testbed.service_process import ServiceProcess
-from tools.testbed.waiting import eventually
+from tools.testbed.waiting import PATIENCE, eventually
 
 from tests.pages.visitor import PASSWORD, Visitor
 
@@ -34,7 +34,7 @@ def mailing(
 @pytest_asyncio.fixture(loop_scope="session")
 async def ada(browser: Browser, mailing: ServiceProcess) -> AsyncIterator[Visitor]:
     context = await browser.new_context(base_url=mailing.url, locale="de-AT")
-    context.set_default_timeout(45_000)
+    context.set_default_timeout(PATIENCE * 1000)
     visitor = await Visitor.arrive(context)
     yield visitor
     await context.close()

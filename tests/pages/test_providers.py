@@ -8,6 +8,7 @@ from playwright.async_api import Browser, Page, expect
 from tools.testbed.ports import free_port
 from tools.testbed.redis_server import RedisServer, available
 from tools.testbed.service_process import ServiceProcess
+from tools.testbed.waiting import PATIENCE
 
 from tests.oauth.conftest import settings_for
 from tests.pages.visitor import PASSWORD
@@ -49,7 +50,7 @@ def with_providers(
 async def page(browser: Browser, with_providers: ServiceProcess) -> AsyncIterator[Page]:
     """The page, in a profile of its own, whose scripts do nothing wrong."""
     context = await browser.new_context(base_url=with_providers.url, locale="en-GB")
-    context.set_default_timeout(45_000)
+    context.set_default_timeout(PATIENCE * 1000)
     complaints: list[str] = []
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     page = await context.new_page()

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, Route
 from tools.testbed.redis_server import REPOSITORY
 from tools.testbed.service_process import ServiceProcess
-from tools.testbed.waiting import eventually
+from tools.testbed.waiting import PATIENCE, eventually
 
 from service.guard import Identity, Verifier
 from service.guard.verifier_thread import thread_of
@@ -56,7 +56,7 @@ async def test_a_single_page_app(
         await route.fulfill(status=answer.status, headers=answer.headers, body=answer.body)
 
     context = await browser.new_context()
-    context.set_default_timeout(45_000)
+    context.set_default_timeout(PATIENCE * 1000)
     await context.route(f"{app_pages.same_site}/orders", serve_orders)
     try:
         page = await context.new_page()
