@@ -13,7 +13,6 @@ from tools.chaos.stage import ACCESS_LIFE, Stage
 PROCESS = -2
 """The number that the history gives it; those below are of its further guards."""
 
-
 _MOST_GUARDS = 4
 
 

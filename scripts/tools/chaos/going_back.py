@@ -1,7 +1,6 @@
 """Has Redis go back in time: to a copy of a while ago, or to nothing."""
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 
 from tools.chaos.redis_topologies import Redis
@@ -9,9 +8,6 @@ from tools.chaos.rollbacks import FLUSH, FLUSH_SOME, RESTORE, RESTORE_SOME, SOME
 from tools.chaos.schedule import Planned
 from tools.testbed.redis_copy import RedisCopy, empty
 from tools.testbed.redis_server import RedisServer
-
-Group = Sequence[RedisServer]
-"""A primary, and those that have the same data."""
 
 
 class GoingBack:

@@ -38,7 +38,6 @@ class Sinks:
     def __init__(self, receiver: Receiver, directory: Path) -> None:
         self.receiver = receiver
         self._file = directory / "events.jsonl"
-        self._lied_before: set[str] = set()
         self.settings = {
             "SERVICE_SINK_FILE": str(self._file),
             "SERVICE_SINK_SQL": "on",
