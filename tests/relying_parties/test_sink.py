@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 
 from service.clock import system_clock
@@ -75,7 +76,7 @@ async def endpoint() -> AsyncIterator[Endpoint]:
 @pytest.fixture
 async def redis(keys: RedisServer) -> AsyncIterator[RedisClient]:
     """A client as whoever may do anything."""
-    client = RedisClient(keys.url)
+    client = RedisClient(keys.url, timing=PATIENTLY)
     yield client
     await client.aclose()
 

@@ -14,13 +14,25 @@ from service.errors import RefreshTokenReused
 from service.redis.keys import numbered
 from service.sessions.record import Authentication
 from tests.rollback.conftest import NewPod
-from tests.rollback.pod import FEED_LIFE, Pod, Snapshot, bucket_of, feed, number, told
+from tests.rollback.pod import FEED_LIFE, Opened, Pod, Snapshot, bucket_of, feed, number, told
 from tests.support.looking import ON_VALKEY
 
 TakeSnapshot = Callable[..., Snapshot]
 ISSUER = "https://issuer.example"
 
 pytestmark = ON_VALKEY
+
+
+async def end_again(pod: Pod, snapshot: TakeSnapshot) -> Opened:
+    """End a session, and have its bucket go back to before that and be mended."""
+    ended = await pod.open()
+    before = snapshot(bucket_of(ended))
+    await pod.end(ended)
+    await pod.settle()
+    before.put_back()
+    await pod.watch.look()
+    await pod.settle()
+    return ended
 
 
 async def test_no_mark_until_it_is_mended(
@@ -106,13 +118,7 @@ async def test_guards_hear_of_a_cut_off_by_policy(
 ) -> None:
     """Also where the feed has all entries again: it has a number of its own."""
     pod = await new_pod("cutoff")
-    ended = await pod.open()
-    before = snapshot(bucket_of(ended))
-    await pod.end(ended)
-    await pod.settle()
-    before.put_back()
-    await pod.watch.look()
-    await pod.settle()
+    ended = await end_again(pod, snapshot)
     entries = [of for _, of in feed(keys, bucket_of(ended))]
     assert [of[b"n"] for of in entries] == [b"1", b"2"]
     assert (b"s" in entries[0], entries[1][b"g"]) == (True, b"1")
@@ -123,13 +129,7 @@ async def test_codes_elsewhere_count_as_used_too(
     pod: Pod, keys: RedisServer, snapshot: TakeSnapshot
 ) -> None:
     """A bucket that has lost no revocation may have lost that a code was used."""
-    ended = await pod.open()
-    before = snapshot(bucket_of(ended))
-    await pod.end(ended)
-    await pod.settle()
-    before.put_back()
-    await pod.watch.look()
-    await pod.settle()
+    await end_again(pod, snapshot)
     with keys.client() as client:
         for bucket in range(64):
             step = int(client.get(numbered(bucket).totp_floor) or 0)  # type: ignore[arg-type]
