@@ -124,7 +124,10 @@ class CutOffs:
                 "SERVICE_FEED_KINDS=1: guards of before know no cut-off of everybody;"
                 " set it to 2 once all guards are new"
             )
-        await asyncio.gather(*(self._bucket(each, origin, reason, by) for each in range(BUCKETS)))
+        buckets = (self._bucket(each, origin, reason, by) for each in range(BUCKETS))
+        for outcome in await asyncio.gather(*buckets, return_exceptions=True):
+            if isinstance(outcome, BaseException):  # the others are done by now
+                raise outcome
 
     async def _bucket(self, number: int, origin: RequestOrigin, reason: str, by: str) -> None:
         keys = numbered(number)

@@ -233,6 +233,14 @@ async def test_old_events_go_where_others_are_fenced(pod: Pod, keys: RedisServer
         assert [client.xlen(numbered(bucket).events) for bucket in (3, 5)] == [1, 0]
 
 
+async def test_everybody_is_cut_off_but_where_it_is_fenced(pod: Pod) -> None:
+    """Before the operator is told that it could not be done in one bucket, all others are done."""
+    pod.rollback.fence.buckets.add(3)
+    with pytest.raises(StoreRefuses):
+        await pod.sessions.cut_offs.everybody(CLIENT, reason="test", by="cli")
+    assert pod.rollback.fence.answered == [bucket != 3 for bucket in range(64)]
+
+
 async def test_an_operator_accepts(
     new_pod: NewPod, keys: RedisServer, snapshot: TakeSnapshot, user_store: UserStore
 ) -> None:
