@@ -70,15 +70,9 @@ class SignedInBody(TokenPairBody, frozen=True, kw_only=True):
     user: UserBody
 
 
-class SessionBody(Body, frozen=True):
+class SessionBody(documents.SessionDocument, frozen=True, rename="camel"):
     """A session as its owner sees it. `expiresAt` is the earlier of its idle and absolute end."""
 
-    id: str
-    created_at: Timestamp
-    last_used_at: Timestamp
-    expires_at: Timestamp
-    ip_address: str | None
-    user_agent: str | None
     current: bool
 
 
