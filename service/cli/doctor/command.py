@@ -53,7 +53,7 @@ async def examine(settings: Settings) -> tuple[list[Finding], int]:
     parts: dict[str, Coroutine[Any, Any, list[Finding]]] = {
         "redis": check_redis(settings),
         "users": check_user_store(settings, url),
-        "sinks": check_sinks(settings, await registered(url)),
+        "sinks": _check_sinks(settings, url),
         "mail": check_mail_transport(settings),
     }
     results = await asyncio.gather(*(_within(part, check) for part, check in parts.items()))
@@ -69,6 +69,10 @@ async def examine(settings: Settings) -> tuple[list[Finding], int]:
             findings, is_setting = findings + found, is_setting or wrong
     has_fault = any(each.state == "fault" for each in findings)
     return findings, 2 if is_setting else int(has_fault)
+
+
+async def _check_sinks(settings: Settings, url: str) -> list[Finding]:
+    return await check_sinks(settings, await registered(url))
 
 
 async def _within(part: str, check: Awaitable[list[Finding]]) -> tuple[list[Finding], bool]:
