@@ -25,7 +25,7 @@ _GLOBAL = ipaddress.ip_network("2000::/3")
 
 
 class Receiver(msgspec.Struct, frozen=True):
-    """Where a URL points. `path` has the query with it."""
+    """Where a URL points; `path` has the query with it. `repr` shows neither: it may be secret."""
 
     url: str
     host: str
@@ -39,6 +39,9 @@ class Receiver(msgspec.Struct, frozen=True):
         host = f"[{self.host}]" if ":" in self.host else self.host
         usual = _PORTS["https" if self.is_secure else "http"]
         return host if self.port == usual else f"{host}:{self.port}"
+
+    def __repr__(self) -> str:
+        return f"Receiver({self.authority!r})"
 
 
 class Forbidden(Exception):

@@ -86,6 +86,11 @@ def test_the_host_that_is_named(url: str, authority: str) -> None:
     assert receiver_at(url).authority == authority
 
 
+def test_a_url_may_be_a_secret() -> None:
+    """Of which only the host is shown."""
+    assert repr(receiver_at("https://a.example/T0/B0?key=secret")) == "Receiver('a.example')"
+
+
 @pytest.mark.parametrize(
     "url",
     ["ftp://a.example/", "https://u:p@a.example/", "https:///x", "https://a.example/#x",
