@@ -55,13 +55,13 @@ def receiver_at(url: str) -> Receiver:
         raise ValueError(expected)
     try:
         parts = urlsplit(url)
-        port = parts.port or _PORTS[parts.scheme]
+        usual, named = _PORTS[parts.scheme], parts.port
     except (ValueError, KeyError):
         raise ValueError(expected) from None
-    if not parts.hostname or "@" in parts.netloc or parts.fragment:
+    if not parts.hostname or named == 0 or "@" in parts.netloc or parts.fragment:
         raise ValueError(expected)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Receiver(url, parts.hostname, port, path, parts.scheme == "https")
+    return Receiver(url, parts.hostname, named or usual, path, parts.scheme == "https")
 
 
 class Addresses:

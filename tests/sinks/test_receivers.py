@@ -95,7 +95,7 @@ def test_a_url_may_be_a_secret() -> None:
     "url",
     ["ftp://a.example/", "https://u:p@a.example/", "https:///x", "https://a.example/#x",
      "https://a.example/ x", "https://[::1/", "https://a.example:99999/", "https://ä.example/",
-     "//a.example/"],
+     "https://a.example:0/", "ftp://a.example:21/", "//a.example/"],
 )  # fmt: skip
 def test_what_is_no_receiver(url: str) -> None:
     """Such URLs are refused when they are set."""
