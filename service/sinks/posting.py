@@ -7,8 +7,8 @@ counts.
 import asyncio
 import re
 import ssl
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 
 from service.sinks.receivers import Addresses, Network, Receiver
@@ -42,38 +42,24 @@ class Line:
         """
         was_open = self._streams is not None
         try:
-            async with asyncio.timeout(PATIENCE):
-                try:
+            with _told("answer"):
+                async with asyncio.timeout(PATIENCE):
+                    try:
+                        return await self._exchange(headers, body)
+                    except (OSError, EOFError, ValueError):
+                        if not was_open:
+                            raise
+                    self._drop()  # it had been closed meanwhile
                     return await self._exchange(headers, body)
-                except (OSError, EOFError, ValueError):
-                    if not was_open:
-                        raise
-                self._drop()  # it had been closed meanwhile
-                return await self._exchange(headers, body)
-        except TimeoutError:
-            self._drop()
-            raise PostFailed(f"no answer in {PATIENCE:.0f} s") from None
-        except ssl.SSLError:
-            self._drop()
-            raise PostFailed("its certificate does not verify, or TLS failed") from None
-        except (OSError, EOFError, ValueError):
-            self._drop()
-            raise PostFailed("the connection failed") from None
-        except BaseException:  # cancelled: an answer may be under way
+        except BaseException:  # cancelled or failed: an answer may be under way
             self._drop()
             raise
 
     async def reach(self) -> None:
         """Connect, and send nothing. Raises as `post`."""
-        try:
+        with _told("connection"):
             async with asyncio.timeout(PATIENCE):
                 await self._open()
-        except TimeoutError:
-            raise PostFailed(f"no connection in {PATIENCE:.0f} s") from None
-        except ssl.SSLError:
-            raise PostFailed("its certificate does not verify, or TLS failed") from None
-        except OSError:
-            raise PostFailed("the connection failed") from None
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -136,6 +122,19 @@ class Lines:
         """Close all of them."""
         for line in self._lines.values():
             await line.aclose()
+
+
+@contextmanager
+def _told(lacking: str) -> Iterator[None]:
+    """Raise `PostFailed` in place of what a connection fails with, in words of ours alone."""
+    try:
+        yield
+    except TimeoutError:
+        raise PostFailed(f"no {lacking} in {PATIENCE:.0f} s") from None
+    except ssl.SSLError:
+        raise PostFailed("its certificate does not verify, or TLS failed") from None
+    except (OSError, EOFError, ValueError):
+        raise PostFailed("the connection failed") from None
 
 
 @cache
