@@ -49,6 +49,10 @@ class Host:
             said += done.stdout + done.stderr
         return said
 
+    def wait_for_marks(self) -> None:
+        """Return once each feed bears its mark: readiness does not wait for that."""
+        wait_until(lambda: "No fault" in run_command(["doctor"], self.environment).stdout)
+
     def backed_up(self) -> list[str]:
         """The names of what a backup has left."""
         return os.listdir(self.environment["BACKUP"])
@@ -79,8 +83,7 @@ def host(
             directory, redis_on_disk.url, SERVICE_DATABASE_URL=postgres.url(database)
         ).start()
         host = Host(service, directory)
-        # Readiness does not wait for the marks of the feed, and the doctor says where they miss.
-        wait_until(lambda: "No fault" in run_command(["doctor"], host.environment).stdout)
+        host.wait_for_marks()
         yield host
         service.stop()
 
@@ -110,6 +113,7 @@ async def test_back_up_and_restore(host: Host, ada: Person) -> None:
     changed = await ada.client.post("/auth/password/change", json=body, headers=ada.bearer)
     assert changed.status_code == 200
     host.run("Restore")
+    host.wait_for_marks()
     assert (await ada.holding(changed.json()).me()).status_code == 401
     again = await ada.log_in(PASSWORD)
     assert (await again.me()).status_code == 200
@@ -121,6 +125,7 @@ async def test_redis_is_lost(host: Host, ada: Person, redis_on_disk: NetworkServ
         client.flushall()
     host.run("Redis is lost")
     host.run("Redis has gone back in time")
+    host.wait_for_marks()
     assert (await ada.me()).status_code == 401
     assert (await (await ada.log_in()).me()).status_code == 200
 
