@@ -50,6 +50,19 @@ def normalize(raw: str) -> EmailAddress:
         raise InvalidField("email", "The e-mail address is not valid.") from None
 
 
+def is_same_mailbox(one: str, other: str) -> bool:
+    """Tell whether who reads the mail of one address surely reads that of the other, too.
+
+    Addresses with one key may be two mailboxes: `straße@` and `strasse@`, `ſam@` and `sam@`. Local
+    parts are the same here only as written, but for the case of ASCII letters.
+    """
+    return _written_local(one) == _written_local(other) and lookup_key(one) == lookup_key(other)
+
+
+def _written_local(address: str) -> bytes:
+    return address.strip().rpartition("@")[0].encode("utf-8", "surrogatepass").lower()
+
+
 def lookup_key(raw: str) -> str:
     """Make the key to look up for whatever was typed at login. Never raises.
 

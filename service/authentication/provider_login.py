@@ -147,10 +147,10 @@ class ProviderAuthentication:
         account = await self._users.find_by_email(address.key)
         if account is None:
             return await self._sign_up(address, identity, granted, origin)
-        if account.user.disabled_at is not None and subject.claimed:
-            raise AccountDisabled().about(account.user.id)
-        if not subject.claimed:
+        if not (subject.claimed and emails.is_same_mailbox(address.as_given, account.user.email)):
             raise LinkRequired
+        if account.user.disabled_at is not None:
+            raise AccountDisabled().about(account.user.id)
         if account.user.email_verified_at is None:
             return await self._take_over(account.user, identity, granted, origin)
         return await self._join(account.user, identity, granted, origin)

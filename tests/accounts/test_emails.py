@@ -202,3 +202,22 @@ def test_whoever_signed_up_can_log_in(local_part: str, domain: str) -> None:
         return
     assert lookup_key(f"{local_part}@{domain}") == accepted.key
     assert lookup_key(accepted.as_given) == accepted.key
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Sam@example.com", "sAM@EXAMPLE.com", True),
+        ("sam@bücher.example", "sam@xn--bcher-kva.example", True),
+        ("sam@ｅxample.com", "sam@example.com", True),
+        ("ſam@example.com", "sam@example.com", False),
+        ("ｓam@example.com", "sam@example.com", False),
+        ("mi\u212ae@example.com", "mike@example.com", False),
+        ("straße@example.com", "strasse@example.com", False),
+        ("É@example.com", "é@example.com", False),
+        ("sam@straße.de", "sam@strasse.de", False),
+    ],
+)
+def test_one_key_may_be_two_mailboxes(one: str, other: str, *, same: bool) -> None:
+    """Local parts as written but for the case of ASCII letters, domains as A-labels."""
+    assert emails.is_same_mailbox(one, other) is same

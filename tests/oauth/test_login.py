@@ -104,6 +104,17 @@ async def test_a_claimed_address_joins_a_verified_account(app: App) -> None:
     assert (await app.log_in(second)).status_code == 200
 
 
+@pytest.mark.parametrize("verified", [True, False], ids=["verified", "unverified"])
+async def test_an_address_that_only_folds_to_the_account_s_claims_nothing(
+    app: App, *, verified: bool
+) -> None:
+    """It may be another person's mailbox: it neither joins the account nor takes it over."""
+    ann = person(app, await app.log_in("", new_email())) if verified else await sign_up(app.http)
+    other = chr(ord(ann.email[0]) - ord("!") + ord("！")) + ann.email[1:]
+    assert code_of(await app.log_in(new_subject(), other)) == (409, "link_required")
+    assert (await ann.me()).status_code == 200
+
+
 async def test_a_claimed_address_takes_an_unverified_account_over(
     app: App, keys: RedisServer
 ) -> None:
