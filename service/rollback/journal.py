@@ -12,7 +12,7 @@ from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
 from service.rollback.entries import Batch, Entry
 from service.rollback.reading import Numbers, entries_after, numbers_of
-from service.rollback.replay import Replay
+from service.rollback.replay import Replay, Replayed
 from service.rollback.store import Heads, RollbackStore
 from service.rollback.watch import Watch
 
@@ -134,18 +134,9 @@ class Journal:
 
         async def one(bucket: int, expected: int) -> None:
             async with places:
-                done = await replay.run(bucket, numbers[bucket], expected)
+                done = await replay.run(bucket, numbers[bucket], expected, _tell)
             if done is not None:
                 self.went_back += 1
-                log.warning(
-                    "redis.replayed",
-                    bucket=done.bucket,
-                    had=done.had,
-                    expected=done.expected,
-                    entries=done.entries,
-                    ended=done.ended,
-                    cutOff=done.cut_off,
-                )
 
         await asyncio.gather(
             *(one(bucket, expected) for bucket, expected in lost.items()),
@@ -191,6 +182,19 @@ class Journal:
             return batches_of(bucket, entries, number)
 
         return [batch for batches in await asyncio.gather(*map(one, moved)) for batch in batches]
+
+
+def _tell(done: Replayed) -> None:
+    log.warning(
+        "redis.replayed",
+        bucket=done.bucket,
+        had=done.had,
+        expected=done.expected,
+        entries=done.entries,
+        ended=done.ended,
+        cutOff=done.cut_off,
+        acknowledged=done.is_acknowledged,
+    )
 
 
 def batches_of(bucket: int, entries: Sequence[Entry], head: int) -> list[Batch]:

@@ -1,6 +1,7 @@
 """Does the revocations of a bucket again that a Redis has lost by going back in time."""
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
@@ -26,6 +27,8 @@ class Replayed(msgspec.Struct, frozen=True):
     ended: int
     """Sessions that had come back, and have ended again."""
     cut_off: bool
+    is_acknowledged: bool = True
+    """Whether enough replicas have it. Without, it may have been done or not, and is done again."""
 
 
 class Replay:
@@ -52,10 +55,17 @@ class Replay:
         self._always_cut_off = always_cut_off
         self._steps_ahead = steps_ahead
 
-    async def run(self, bucket: int, had: int, expected: int) -> Replayed | None:
+    async def run(
+        self,
+        bucket: int,
+        had: int,
+        expected: int,
+        tell: Callable[[Replayed], object] = lambda _: None,
+    ) -> Replayed | None:
         """Do again what a bucket has lost after the entry `had`, and number its feed on.
 
-        `None`: somebody else has, or Redis has another number by now.
+        `None`: somebody else has, or Redis has another number by now. `tell` hears what was done,
+        also where that was not acknowledged.
 
         Raises:
             StoreUnavailable: nobody can be served yet; it is to be done again.
@@ -81,9 +91,16 @@ class Replay:
         # known. So everybody is cut off, which guards take for the end of whatever came before.
         cut_off = cut_off or await self._begins_anew(bucket, first)
         cut_off = cut_off or await self._was_given_twice(bucket, had)
-        if not await self._settle(bucket, had, expected, entries, cut_off):
-            return None
-        return Replayed(bucket, had, expected, entries, ended, cut_off)
+        replayed = Replayed(bucket, had, expected, entries, ended, cut_off)
+        try:
+            if not await self._settle(bucket, had, expected, entries, cut_off):
+                return None
+        except StoreUnavailable:
+            # Everybody may have been cut off for good.
+            tell(msgspec.structs.replace(replayed, is_acknowledged=False))
+            raise
+        tell(replayed)
+        return replayed
 
     async def _begins_anew(self, bucket: int, lost: Entry | None) -> bool:
         """Tell whether all that the bucket has came after the first entry that was `lost`."""

@@ -4,14 +4,18 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 from tools.testbed.parts import CLIENT
 from tools.testbed.redis_server import RedisServer
 
+from service.errors import StoreUnavailable
 from service.redis.keys import numbered
+from service.rollback import scripts
 from service.rollback.entries import Batch, Entry
 from service.rollback.store import LEASE
 from tests.rollback.pod import Pod, Snapshot, bucket_of, feed, number, told
@@ -122,6 +126,31 @@ async def test_killed_while_it_does_them_again(
     assert await pod.lives(stays) is True
     assert feed(keys, bucket) == said
     assert len(told(keys, bucket, "redis.wentBack")) == 1
+
+
+async def test_a_cut_off_that_was_not_acknowledged_is_told(
+    pod: Pod, snapshot: TakeSnapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may stay, and is not done again then: the log says who was cut off all the same."""
+    session, leaver = await pod.open(user := os.urandom(16)), await pod.open(user)
+    before = snapshot(bucket_of(session))
+    await pod.end(leaver)  # and no journal has it
+    before.put_back()
+    await pod.reconnect()
+    settle = scripts.settle
+
+    async def unacknowledged(*parts: Any, **values: Any) -> int:
+        await settle(*parts, **values)
+        raise StoreUnavailable("too few replicas have acknowledged the change")
+
+    with monkeypatch.context() as patch, capture_logs() as said:
+        patch.setattr("service.rollback.replay.settle", unacknowledged)
+        with pytest.raises(StoreUnavailable):
+            await pod.journal.turn()
+        await pod.settle()
+    assert not await pod.lives(session)
+    (line,) = (each for each in said if each["event"] == "redis.replayed")
+    assert (line["cutOff"], line["acknowledged"]) == (True, False)
 
 
 async def test_one_process_holds_the_lease(new_pod: NewPod, engine: AsyncEngine) -> None:

@@ -1,7 +1,9 @@
 """An app pod, which has a guard that follows the feed; it lives in this process."""
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from service.guard.errors import GuardUnavailable, TokenRefused
 from service.guard.verifier import Verifier
@@ -35,9 +37,13 @@ class AppPod:
         """Stop all guards."""
         await self._guards.aclose()
 
-    def lost(self) -> int:
-        """Count the guards whose feed is lost."""
-        return sum(verifier.feed_lost for verifier in self._verifiers)
+    def lost(self) -> list[str]:
+        """Say of each guard whose feed is lost of how many buckets, and why."""
+        return [
+            f"guard {number}: {_missing(verifier)}"
+            for number, verifier in enumerate(self._verifiers)
+            if verifier.feed_lost
+        ]
 
     async def send(self, email: str, by: Device) -> Answer:
         """Ask for something with the access token of `by`, each guard. The first one's answer."""
@@ -57,6 +63,18 @@ class AppPod:
             return 200, Answer("ok", "", {})
 
         return await self._requests.record("guard", email, PROCESS - number, ask, caller=by.session)
+
+
+def _missing(verifier: Verifier) -> str:
+    """Say which of its buckets a guard has no feed of, with what is known of each."""
+    now = time.monotonic()
+    running: Any = verifier._lifecycle._running
+    return ", ".join(
+        f"bucket {it.bucket} "
+        + ("bears no mark" if not it.is_ours else "lacks entries" if it.is_incomplete else "is old")
+        for it in running.feed._streams
+        if now >= it.shard.known_until
+    )
 
 
 @asynccontextmanager

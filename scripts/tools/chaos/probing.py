@@ -66,7 +66,7 @@ async def until_guards_serve(app_pod: AppPod) -> None:
     until = time.monotonic() + GUARDS_SERVE
     while lost := app_pod.lost():
         if time.monotonic() > until:
-            raise NotHealed(f"{lost} guards have no feed after {GUARDS_SERVE:g} s")
+            raise NotHealed(f"guards have no feed after {GUARDS_SERVE:g} s: {'; '.join(lost)}")
         await asyncio.sleep(0.2)
 
 

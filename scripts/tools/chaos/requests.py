@@ -3,13 +3,14 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 
 from service.redis.keys import BUCKETS
 from tools.chaos.history import History, Kind, Operation, Outcome, fingerprint
-from tools.http_load.requests import ROUTES
+from tools.http_load.connection import ConnectionPool, Endpoint, LostError, UnsentError
+from tools.http_load.requests import ROUTES, request
 from tools.testbed.service_process import claims_of
 
 PATIENCE = 3.0
@@ -17,8 +18,6 @@ PATIENCE = 3.0
 
 _HEALTH_PATIENCE = 10.0
 """The same of who asks how a pod is: what is slow for want of a processor has not failed."""
-
-_UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 class Device(msgspec.Struct):
@@ -63,11 +62,12 @@ class Requests:
         self._began = time.monotonic()
         self._sent = 0
         self._open: dict[int, Operation] = {}
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-        self._http = httpx.AsyncClient(timeout=PATIENCE, limits=limits, trust_env=False)
+        self._pools: dict[tuple[str, float], ConnectionPool] = {}
 
-    async def aclose(self) -> None:
-        await self._http.aclose()
+    def close(self) -> None:
+        """Close all connections."""
+        for pool in self._pools.values():
+            pool.close()
 
     def now(self) -> float:
         """Count the seconds since the run began."""
@@ -133,23 +133,31 @@ class Requests:
     ) -> tuple[int, Answer]:
         """Send it, and give the status, 0 without an answer."""
         method, path, _ = ROUTES[asked.kind]
-        url = self._url_of(asked.pod) + path.format(session=asked.session)
-        headers = {"Authorization": f"Bearer {by.access}"} if by else None
+        url = self._url_of(asked.pod)
+        patience = _HEALTH_PATIENCE if asked.kind in ("live", "ready") else PATIENCE
+        access = by.access if by else ""
+        path = path.format(session=asked.session)
+        written = request(method, path, urlsplit(url).netloc, body, access)
         try:
-            patience = _HEALTH_PATIENCE if asked.kind in ("live", "ready") else PATIENCE
-            response = await self._http.request(
-                method, url, json=body, headers=headers, timeout=patience
-            )
-        except _UNSENT as error:
-            return 0, Answer("unsent", type(error).__name__, {})
-        except httpx.TransportError as error:
-            return 0, Answer("unknown", type(error).__name__, {})
+            response = await self._pool(url, patience).exchange(written)
+        except UnsentError as error:
+            return 0, Answer("unsent", str(error), {})
+        except LostError as error:
+            return 0, Answer("unknown", str(error), {})
         try:
-            answered = response.json() if response.content else {}
-        except ValueError:
+            answered = msgspec.json.decode(response.body) if response.body else {}
+        except msgspec.DecodeError:
             answered = {}
-        outcome, code = _judge(asked.kind, response.status_code, answered)
-        return response.status_code, Answer(outcome, code, answered)
+        outcome, code = _judge(asked.kind, response.status, answered)
+        return response.status, Answer(outcome, code, answered)
+
+    def _pool(self, url: str, patience: float) -> ConnectionPool:
+        """Find the connections to a pod. One that starts again has another port, so others."""
+        pool = self._pools.get((url, patience))
+        if pool is None:
+            host, _, port = urlsplit(url).netloc.partition(":")
+            pool = self._pools[url, patience] = ConnectionPool(Endpoint(host, int(port)), patience)
+        return pool
 
 
 def _judge(kind: Kind, status: int, body: Mapping[str, Any]) -> tuple[Outcome, str]:

@@ -99,7 +99,7 @@ async def run(
                 tell("checking the copies")
                 violations = await _check_copies(copies, stage)
     finally:
-        await requests.aclose()
+        requests.close()
     return Verdict(violations, requests.history, stage.redis.replies_lost() - lost_before)
 
 

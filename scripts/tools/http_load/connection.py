@@ -43,6 +43,10 @@ class LostError(Exception):
     """No whole answer came; the message says how it ended, without anything of either message."""
 
 
+class UnsentError(LostError):
+    """There was no connection, so nothing was sent."""
+
+
 class Connection(asyncio.Protocol):
     """An open connection, for one request at a time."""
 
@@ -126,6 +130,7 @@ class ConnectionPool:
         """Send this and wait for the answer.
 
         Raises:
+            UnsentError: nothing was sent.
             LostError: none came. The request is not sent again: it may have had its effect.
         """
         connection: Connection | None = None
@@ -134,11 +139,11 @@ class ConnectionPool:
                 connection = self._kept() or await Connection.to(self._endpoint, self._tls)
                 answer = await connection.exchange(request)
         except TimeoutError:
-            raise LostError(
-                "no answer in time" if connection else "no connection in time"
-            ) from None
+            if connection is None:
+                raise UnsentError("no connection in time") from None
+            raise LostError("no answer in time") from None
         except OSError as error:
-            raise LostError(f"no connection: {type(error).__name__}") from None
+            raise UnsentError(f"no connection: {type(error).__name__}") from None
         else:
             if connection.is_open:
                 self._idle.append((time.monotonic(), connection))
