@@ -125,7 +125,7 @@ def create_app(settings: Settings) -> ASGIApp:
         with suppress(StoreUnavailable):  # it refuses to be written; asked again and again
             await costs.share(passwords)
         marking = rollback.marking(redis, settings.issuer)
-        await marking.start()
+        await asyncio.gather(marking.start(), rollback.start_serving())
         users = Users(engine, tracing.reader(engine))
         shared = create_shared(settings, redis, engine, keys, passwords, policy, users)
         posting = create_posting(shared, count_mail)

@@ -15,6 +15,7 @@ from service.redis.fence import Fence
 from service.redis.keys import FEED_SKEW
 from service.redis.probe import refuse_without_rights
 from service.rollback.acceptance import Acceptance
+from service.rollback.floors import Floors
 from service.rollback.journal import Journal
 from service.rollback.replay import Replay
 from service.rollback.rollback import Rollback
@@ -66,7 +67,8 @@ def create_rollback(settings: Settings, *, logs: bool = True) -> Rollback:
         timedelta(milliseconds=settings.database_timeout_ms),
     )
     store = RollbackStore(engine, os.urandom(16))
-    watch = Watch(redis, store, Fence(), logs=logs)
+    floors = Floors(redis, store, int(settings.totp_ahead))
+    watch = Watch(redis, store, Fence(), floors, logs=logs)
     waits_for_operator = settings.redis_rollback == "refuse"
     journal = Journal(
         redis,

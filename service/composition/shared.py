@@ -64,7 +64,11 @@ def create_redis_client(
         timedelta(milliseconds=settings.redis_connect_timeout_ms),
         timedelta(milliseconds=settings.redis_reply_timeout_ms),
     )
-    bounds = Bounds(settings.events_max, settings.limit_calls if settings.rate_limit else None)
+    bounds = Bounds(
+        settings.events_max,
+        settings.limit_calls if settings.rate_limit else None,
+        floors=settings.redis_rollback != "off",
+    )
     if replicas is None:
         replicas = settings.redis_min_replicas
     fenced = () if rollback is None else (rollback.fence, rollback.check_buckets)

@@ -22,6 +22,8 @@ class Fence:
         self.answered = [0] * BUCKETS
         self.on_lost: Callable[[], None] = lambda: None
         """Called when a connection has broken, before another is made."""
+        self.on_forgotten: Callable[[], None] = lambda: None
+        """Called when a script has found that Redis was emptied, before anybody has compared."""
 
     def note(self, minted: bytes, number: int) -> None:
         """Note the number of an entry of the feed, in the bucket of a user, before it is answered.

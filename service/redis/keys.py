@@ -20,8 +20,8 @@ all atomically, on a cluster as well as on a standalone server.
 | `ticket:{b}:ended:<digest>`    | string | how many logouts of a provider's     | an hour         |
 | `ticket:{b}:logout:<digest>`   | string | nothing: a logout token was used     | the token's     |
 | `totp:{b}:<enrolment id>`      | string | last accepted step                   | a few steps     |
-| `totp:{b}:floor`               | string | up to which all steps count as used  | a few steps     |
-|                                |        | (`rollback/settle.lua`)              |                 |
+| `totp:{b}:floor`               | string | up to which all steps count as used  | permanent       |
+|                                |        | (`rollback/floors.py`)               |                 |
 | `attempts:{b}:<what>:<digest>` | list   | times of attempts, µs; what there    | limit's window  |
 |                                |        | is stands in `docs/limits.md`        |                 |
 | `events:{b}`                   | stream | audit events (`docs/events.md`)      | capped          |

@@ -10,22 +10,26 @@ import msgspec
 from service.rates import Rate
 from service.redis.keys import BARRIER, BARRIER_LIFE, DROPPED, DROPPED_LIFE, EVENTS_KEPT
 
-PROVIDED = frozenset({"EVENTS_MAX", "CALLS_MOST", "CALLS_WINDOW", "make_room"})
+PROVIDED = frozenset({"EVENTS_MAX", "CALLS_MOST", "CALLS_WINDOW", "HAS_FLOORS", "make_room"})
 """What scripts that change something may use of it, by name."""
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """Bounds from settings that scripts check: events in a stream; calls of a kind in a time."""
+    """Bounds from settings that scripts check: events in a stream; calls of a kind in a time.
+
+    `floors`: each bucket has a floor of its TOTP steps; without one it has lost its memory.
+    """
 
     events: int = EVENTS_KEPT
     calls: Rate | None = None
+    floors: bool = False
 
     def constants(self) -> str:
         """Spell them as locals of a script."""
         calls = self.calls or Rate(0, timedelta(0))
         window = calls.window // timedelta(milliseconds=1)
-        numbers = f"{self.events}, {calls.most}, {window}"
-        return f"local EVENTS_MAX, CALLS_MOST, CALLS_WINDOW = {numbers}"
+        values = f"{self.events}, {calls.most}, {window}, {str(self.floors).lower()}"
+        return f"local EVENTS_MAX, CALLS_MOST, CALLS_WINDOW, HAS_FLOORS = {values}"
 
 
 _TO_WRITE_FIRST = f"""

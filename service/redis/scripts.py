@@ -19,7 +19,7 @@ from typing import Any, Generic, ParamSpec
 
 from redis.exceptions import NoScriptError, RedisError
 
-from service.errors import ClockWrong, UnknownLayout
+from service.errors import ClockWrong, StoreRefuses, UnknownLayout
 from service.redis import lua
 from service.redis.client import RedisClient
 from service.redis.connection import Argument
@@ -34,9 +34,9 @@ P = ParamSpec("P")
 Constants = Mapping[str, str | int]
 """What never changes: each argument costs Redis some 0.2 µs at every call, a constant nothing."""
 
-_OTHER_LAYOUT, _OTHER_TIME = ("LAYOUT", "WRONGTYPE"), "CLOCK"
-"""Codes of error replies: a script has found what it cannot read, or a key of another kind; and a
-clock of ours by which it judges nothing."""
+_OTHER_LAYOUT, _OTHER_TIME, _FORGOTTEN = ("LAYOUT", "WRONGTYPE"), "CLOCK", "FORGOTTEN"
+"""Codes of error replies: a script has found what it cannot read, or a key of another kind; a clock
+of ours by which it judges nothing; and that Redis does not know any more what was used."""
 
 _LINE = re.compile(r"user_script:(\d+)")
 
@@ -119,6 +119,7 @@ class Source:
         Raises:
             StoreUnavailable: Redis did not answer; whether the script ran is not known.
             CommandRefused: it has answered with an error, and why.
+            StoreRefuses: it has forgotten what was used, so nothing was done.
             RevocationUnconfirmed: it ran, but too few replicas have said that they have it.
             UnknownLayout: a key holds what another version has written; nothing was changed.
         """
@@ -167,6 +168,11 @@ class Source:
                 raise UnknownLayout("what is stored") from error
             if code == _OTHER_TIME:
                 raise ClockWrong from error
+            if code == _FORGOTTEN:
+                redis.fence.on_forgotten()
+                raise StoreRefuses(
+                    "rollback", "Redis has forgotten which codes were used"
+                ) from error
             if error.refusal == "error":
                 error.args = (self._located(str(error), before),)
             raise

@@ -1,7 +1,7 @@
 """Reads what Redis has of the feeds: the numbers of their last entries, and what they say."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis import exceptions
@@ -17,6 +17,7 @@ Numbers = Mapping[int, int]
 """The number of the last entry of feeds, by bucket; 0 of one that has had none."""
 
 _KEYS = tuple(numbered(bucket).revocations for bucket in range(BUCKETS))
+_FLOORS = tuple(numbered(bucket).totp_floor for bucket in range(BUCKETS))
 _GETS = [("GET", key) for key in _KEYS]
 
 
@@ -26,19 +27,32 @@ async def numbers_of(redis: RedisClient) -> Numbers:
     Raises:
         StoreUnavailable: no server answers.
     """
+    replies = await _values(redis, _KEYS)
+    return {bucket: number_in(reply) for bucket, reply in replies.items()}
+
+
+async def floors_of(redis: RedisClient) -> Mapping[int, bool]:
+    """Read which buckets that a server has have a floor of their TOTP steps.
+
+    Raises:
+        StoreUnavailable: no server answers.
+    """
+    replies = await _values(redis, _FLOORS)
+    return {bucket: reply is not None for bucket, reply in replies.items()}
+
+
+async def _values(redis: RedisClient, keys: Sequence[bytes]) -> dict[int, bytes | None]:
+    """Read the value of a key of each bucket that a server has."""
     if redis.topology != "cluster":
-        replies = await redis.execute("MGET", *_KEYS)
-        return {bucket: number_in(reply) for bucket, reply in enumerate(replies)}
-    gets = (redis.execute(*get) for get in _GETS)
+        return dict(enumerate(await redis.execute("MGET", *keys)))
+    gets = (redis.execute("GET", key) for key in keys)
     found = await asyncio.gather(*gets, return_exceptions=True)
     refused = [each for each in found if isinstance(each, BaseException)]
     for each in refused:
         if len(refused) == len(found) or not isinstance(each, StoreUnavailable):
             raise each
     return {
-        bucket: number_in(reply)
-        for bucket, reply in enumerate(found)
-        if not isinstance(reply, BaseException)
+        bucket: reply for bucket, reply in enumerate(found) if not isinstance(reply, BaseException)
     }
 
 

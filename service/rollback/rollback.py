@@ -42,6 +42,11 @@ class Rollback:
         if self._parts is not None:
             await self._parts.watch.start()
 
+    async def start_serving(self) -> None:
+        """Look for the first time at what Redis has, and at the floors of codes. Never raises."""
+        if self._parts is not None:
+            await self._parts.watch.start_serving()
+
     async def check_connection(self, connection: AbstractConnection) -> None:
         """Look at a new connection: at our rights, then at what the server has."""
         if self._parts is None:

@@ -1,9 +1,7 @@
 """The scripts of this package: each of the files that it needs, with its keys and arguments."""
 
-from datetime import timedelta
 from typing import Any
 
-from service.redis.keys import WATERMARK_LIFE
 from service.redis.scripts import Arguments, Key, script
 from service.sessions.user_scripts import CONSTANTS
 
@@ -44,10 +42,10 @@ def redo(*, revocations: Key, revoked: Key, before: Key, values: Arguments) -> A
     text="""
 local time = redis.call('TIME')
 local step = math.floor(time[1] * 1000 / STEP) + ahead
-redis.call('SET', floor, string.format('%.0f', step), 'PX', WATERMARK_LIFE)
+redis.call('SET', floor, string.format('%.0f', step))
 return 1
 """,
-    constants={"STEP": _STEP, "WATERMARK_LIFE": WATERMARK_LIFE // timedelta(milliseconds=1)},
+    constants={"STEP": _STEP},
     acknowledged=False,
 )
 def use_up(*, floor: Key, ahead: int) -> Any:
@@ -55,11 +53,24 @@ def use_up(*, floor: Key, ahead: int) -> Any:
 
 
 @script(
+    text="""
+local step = 0
+if lost == '1' then step = math.floor(redis.call('TIME')[1] * 1000 / STEP) + ahead end
+redis.call('SET', floor, string.format('%.0f', step), 'NX')
+return 1
+""",
+    constants={"STEP": _STEP},
+    acknowledged=False,  # where it is lost in a failover it is absent, and laid again
+)
+def lay_floor(*, floor: Key, lost: int, ahead: int) -> Any:
+    """Lay the floor of a bucket that has none: above all codes of this moment, if it was lost."""
+
+
+@script(
     "sessions/prelude.lua",
     "rollback/settle.lua",
     constants={
         "STEP": _STEP,
-        "WATERMARK_LIFE": WATERMARK_LIFE // timedelta(milliseconds=1),
         "AHEAD": 256,
         "MOST_TOLD": _MOST_TOLD,
     },

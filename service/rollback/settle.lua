@@ -10,7 +10,7 @@ if (redis.call('GET', revocations) or '0') ~= had then return -1 end
 local now = now_ms()
 
 -- Which codes have been used just now is not known, so all have.
-redis.call('SET', floor, string.format('%.0f', math.floor(now / STEP) + ahead), 'PX', WATERMARK_LIFE)
+redis.call('SET', floor, string.format('%.0f', math.floor(now / STEP) + ahead))
 
 emit('redis.wentBack', 'bucket', bucket, 'had', had, 'expected', expected, 'replayed', replayed,
   'cutOff', cut == '1' and 'true' or 'false')

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from service.database.engine import store_errors
 from service.database.tables import fences, journal, leases
+from service.redis.keys import BUCKETS
 from service.rollback.entries import Batch, packed, unpacked
 
 LEASE = 4_000
@@ -70,8 +71,21 @@ class RollbackStore:
         """Read the fence: the highest number that is known of each bucket."""
         with store_errors():
             async with self._engine.connect() as connection:
-                rows = await connection.execute(select(fences.c.bucket, fences.c.number))
+                query = select(fences.c.bucket, fences.c.number).where(fences.c.bucket < BUCKETS)
+                rows = await connection.execute(query)
                 return {row.bucket: row.number for row in rows}
+
+    @to_its_end
+    async def has_floors(self) -> bool:
+        """Tell whether each bucket has once had a floor of its TOTP steps."""
+        with store_errors():
+            async with self._engine.connect() as connection:
+                query = select(fences.c.bucket).where(fences.c.bucket == BUCKETS)
+                return (await connection.execute(query)).first() is not None
+
+    async def note_floors(self) -> None:
+        """Note that each bucket has had one."""
+        await self.raise_to({BUCKETS: 0})
 
     @to_its_end
     async def raise_to(self, numbers: Mapping[int, int]) -> None:

@@ -15,7 +15,8 @@ from service.redis.fence import Fence
 from service.redis.keys import BUCKETS, numbered
 from service.redis.node import Node
 from service.redis.refusals import FenceUnknown
-from service.rollback.reading import Numbers, number_in, numbers_of, numbers_on
+from service.rollback.floors import Floors
+from service.rollback.reading import Numbers, floors_of, number_in, numbers_of, numbers_on
 from service.rollback.store import RollbackStore
 
 log = structlog.get_logger()
@@ -47,6 +48,7 @@ class Watch:
         redis: RedisClient,
         store: RollbackStore,
         fence: Fence,
+        floors: Floors,
         patience: float = _PATIENCE,
         *,
         logs: bool = True,
@@ -60,8 +62,10 @@ class Watch:
         self._logs = logs
         self._redis = redis
         self._store = store
+        self._floors = floors
         self.fence = fence
-        fence.on_lost = self._publish_soon
+        self._soon = asyncio.Event()
+        fence.on_lost, fence.on_forgotten = self._publish_soon, self._soon.set
         self._known: Numbers | None = None
         self._reading: asyncio.Task[dict[int, int]] | None = None
         self._reading_since = 0.0
@@ -82,6 +86,15 @@ class Watch:
         with suppress(FenceUnknown):
             await self._expected(patience)
 
+    async def start_serving(self, patience: float = _FIRST_PATIENCE) -> None:
+        """Compare for the first time, if the stores answer soon. Never raises.
+
+        Before it has, no code is judged in a Redis that is new.
+        """
+        with suppress(TimeoutError, StoreUnavailable, FenceUnknown, exceptions.RedisError):
+            async with asyncio.timeout(patience):
+                await self.look()
+
     async def check_connection(self, connection: AbstractConnection) -> None:
         """Compare the buckets of a server, before a connection to it is used. First `begin`.
 
@@ -91,6 +104,7 @@ class Watch:
         """
         expected = await self._expected(self._patience, is_begun=True)
         self._fence_lower(expected, await numbers_on(connection))
+        self._soon.set()
 
     async def check_buckets(self, node: Node, buckets: Sequence[int]) -> None:
         """Compare buckets that a server has got, before they are served from it."""
@@ -111,7 +125,11 @@ class Watch:
                 pass
             except Exception as error:  # a defect must not end it: nobody would start it again
                 log.error("rollback.watch", exc_info=error)
-            await asyncio.sleep(self._pause())
+            await asyncio.sleep(_WHILE_FENCED)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._pause() - _WHILE_FENCED):
+                    await self._soon.wait()
+            self._soon.clear()
 
     async def aclose(self) -> None:
         """Tell what this process has answered for, and wait for what is under way."""
@@ -138,6 +156,11 @@ class Watch:
                 self.fence.buckets -= released
                 log.warning("redis.served", buckets=len(released), fenced=len(self.fence.buckets))
                 self.on_change()
+        floors = await floors_of(self._redis)
+        await self._floors.look(
+            [bucket for bucket, is_there in floors.items() if is_there],
+            [bucket for bucket, is_there in floors.items() if not is_there],
+        )
 
     def expected(self) -> list[int]:
         """Return what each bucket must have at least, as far as this process knows."""

@@ -15,7 +15,9 @@ from service.redis.client import RedisClient
 from service.redis.fence import Fence
 from service.redis.keys import TAGS, numbered
 from service.redis.node import Timing
+from service.redis.preamble import Bounds
 from service.redis.probe import refuse_without_rights
+from service.rollback.floors import Floors
 from service.rollback.journal import Journal
 from service.rollback.replay import Replay
 from service.rollback.rollback import Rollback
@@ -42,7 +44,8 @@ class Pod:
     def __init__(self, url: Secret, engine: AsyncEngine, policy: str = "replay") -> None:
         self.own = RedisClient(url, timing=PATIENT)
         self.store = RollbackStore(engine, os.urandom(16))
-        self.watch = Watch(self.own, self.store, Fence(), PATIENCE)
+        floors = Floors(self.own, self.store, 1)
+        self.watch = Watch(self.own, self.store, Fence(), floors, PATIENCE)
         self.replay = Replay(
             self.own, self.store, FEED_LIFE, always_cut_off=policy == "cutoff", steps_ahead=1
         )
@@ -53,6 +56,7 @@ class Pod:
         self.link = RedisClient(
             url,
             timing=PATIENT,
+            bounds=Bounds(floors=True),
             check_connection=self.rollback.check_connection,
             fence=self.rollback.fence,
             check_buckets=self.rollback.check_buckets,

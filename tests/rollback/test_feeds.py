@@ -132,7 +132,7 @@ async def test_codes_elsewhere_count_as_used_too(
     await end_again(pod, snapshot)
     with keys.client() as client:
         for bucket in range(64):
-            step = int(client.get(numbered(bucket).totp_floor) or 0)  # type: ignore[arg-type]
+            step = int(client.get(numbered(bucket).totp_floor) or 0)
             assert abs(step - time.time() // 30) <= 2
 
 

@@ -1,0 +1,184 @@
+"""A code that was used is not good again in a Redis that was emptied, from the first moment on."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from tools.testbed.parts import CLIENT
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.waiting import eventually
+
+from service.errors import StoreRefuses
+from service.redis.keys import bucket, numbered
+from service.rollback import watch
+from service.twofactor import scripts
+from service.twofactor.scripts import PENDING_BYTES, clock_ms
+from tests.rollback.conftest import NewPod
+from tests.rollback.pod import Pod
+from tests.support.looking import ON_VALKEY
+
+USER, ENROLMENT = bytes(range(16)), bytes(range(16, 32))
+NAMES = bucket(USER)
+WATERMARK, CHALLENGE, PENDING = NAMES.totp + ENROLMENT, NAMES.challenge + USER, NAMES.pending + USER
+
+ON_SQLITE = pytest.mark.parametrize("new_user_store", ["sqlite"], indirect=True)
+
+Door = Callable[[Pod, RedisServer, int], Awaitable[Any]]
+
+
+async def answer(pod: Pod, server: RedisServer, step: int) -> bool:
+    with server.client() as client:
+        client.set(CHALLENGE, USER + ENROLMENT + b"\0", px=60_000)
+    outcome = await scripts.answer(
+        pod.link, USER, CLIENT, challenge_key=CHALLENGE, watermark_key=WATERMARK, how="totp",
+        code_step=step, clock=clock_ms(),
+    )  # fmt: skip
+    return bool(outcome == b"accepted")
+
+
+async def confirm(pod: Pod, server: RedisServer, step: int) -> bool:
+    with server.client() as client:
+        client.set(PENDING, (ENROLMENT + bytes(9)).ljust(PENDING_BYTES, b"\0"), px=60_000)
+    outcome = await scripts.confirm(
+        pod.link, USER, CLIENT, pending_key=PENDING, watermark_key=WATERMARK,
+        enrolment_id=ENROLMENT, code_step=step, clock=clock_ms(),
+    )  # fmt: skip
+    return bool(outcome == b"accepted")
+
+
+async def spend(pod: Pod, _: RedisServer, step: int) -> bool:
+    return bool(
+        await scripts.spend(
+            pod.link, USER, CLIENT, watermark_key=WATERMARK, code_step=step, clock=clock_ms()
+        )
+    )
+
+
+async def prove(pod: Pod, _: RedisServer, step: int) -> bool:
+    return bool(
+        await scripts.prove(
+            pod.link, USER, CLIENT, watermark_key=WATERMARK, code_step=step, clock=clock_ms()
+        )
+    )
+
+
+def now() -> int:
+    """The step of this moment."""
+    return int(time.time() // 30)
+
+
+def written(server: RedisServer) -> dict[bytes, Any]:
+    """What the server has of the user, but for the floor."""
+    with server.client() as client:
+        return {key: client.dump(key) for key in client.scan_iter() if key != NAMES.totp_floor}
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("door", [answer, confirm, spend, prove])
+async def test_emptied_before_anybody_has_looked(pod: Pod, keys: RedisServer, door: Door) -> None:
+    """At every door: the code is not judged, and nothing used or counted; then it is a used one."""
+    await pod.watch.start_serving()
+    step = now()
+    assert await door(pod, keys, step)
+    with keys.client() as client:
+        client.flushall()
+    with pytest.raises(StoreRefuses) as refused:
+        await door(pod, keys, step)
+    assert refused.value.refusal == "rollback"
+    assert written(keys).keys() <= {CHALLENGE, PENDING}, "nothing was counted, and no code used"
+    if door is answer:
+        assert tries(keys) == 0
+    await pod.watch.look()
+    assert [await door(pod, keys, step), await door(pod, keys, step + 1)] == [False, False]
+    assert await door(pod, keys, now() + 2), "of a step that nobody can have used"
+
+
+def tries(server: RedisServer) -> int:
+    """How many wrong answers the challenge has had."""
+    with server.client() as client:
+        return int(client.get(CHALLENGE)[32])
+
+
+async def test_a_new_redis_judges_codes_from_the_start(new_pod: NewPod, keys: RedisServer) -> None:
+    """Two pods start at once on empty stores: neither takes the codes of that minute for used."""
+    pods = [await new_pod(), await new_pod()]
+    await asyncio.gather(*(pod.watch.start_serving() for pod in pods))
+    assert await spend(pods[0], keys, now() - 1)
+    assert await spend(pods[1], keys, now())
+
+
+@ON_VALKEY
+async def test_a_pod_that_starts_after_it_was_emptied(new_pod: NewPod, keys: RedisServer) -> None:
+    """It has seen none of it, and no revocation tells: the user store knows there were floors."""
+    before = await new_pod()
+    await before.watch.start_serving()
+    step = now()
+    assert await spend(before, keys, step)
+    with keys.client() as client:
+        client.flushall()
+    late = await new_pod()
+    await late.watch.start_serving()
+    assert not await spend(late, keys, step)
+
+
+@ON_SQLITE
+@ON_VALKEY
+async def test_one_that_has_lived_through_it(pod: Pod, keys: RedisServer) -> None:
+    """It knows without the user store, which is told once each bucket has had a floor: not while
+    nobody serves the others of a cluster."""
+    floors = pod.watch._floors
+    await floors.look([], [USER[0]])
+    assert not await pod.store.has_floors()
+    step = now()
+    assert await spend(pod, keys, step)
+    with keys.client() as client:
+        client.flushall()
+    await floors.look([], [USER[0]])
+    assert not await spend(pod, keys, step)
+
+
+@ON_SQLITE
+@ON_VALKEY
+async def test_a_code_that_is_not_judged_has_it_looked_at(
+    pod: Pod, keys: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, not at the next turn: with a turn an hour codes are judged again soon."""
+    monkeypatch.setattr(watch, "_EVERY", 3600.0)
+    await pod.watch.start_serving()
+    running = asyncio.create_task(pod.watch.run())
+
+    async def is_there() -> bool:
+        return bool(await pod.own.execute("EXISTS", NAMES.totp_floor))
+
+    async def has_rested() -> bool:
+        return not pod.watch._soon.is_set()
+
+    try:
+        assert await spend(pod, keys, now())
+        await eventually(has_rested)
+        for _ in range(2):
+            with keys.client() as client:
+                client.flushall()
+            with pytest.raises(StoreRefuses):
+                await spend(pod, keys, now())
+            await eventually(is_there)
+        assert not await spend(pod, keys, now())
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+@ON_SQLITE
+@ON_VALKEY
+async def test_a_floor_in_one_bucket_alone(pod: Pod, keys: RedisServer) -> None:
+    """Others go on as they are: nobody's code is taken for used elsewhere."""
+    await pod.watch.start_serving()
+    elsewhere = bytes([USER[0] ^ 1]) + os.urandom(15)
+    with keys.client() as client:
+        client.delete(NAMES.totp_floor)
+        await pod.watch.look()
+        assert int(client.get(NAMES.totp_floor) or 0) > now()
+        assert client.get(numbered(elsewhere[0]).totp_floor) == b"0"
