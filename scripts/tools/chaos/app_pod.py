@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 from service.guard.errors import GuardUnavailable, TokenRefused
@@ -15,7 +15,7 @@ from tools.chaos.stage import ACCESS_LIFE, Stage
 PROCESS = -2
 """The number that the history gives it; those below are of its further guards."""
 
-_MOST_GUARDS = 4
+_MOST_GUARDS = 3
 
 
 class AppPod:
@@ -24,35 +24,40 @@ class AppPod:
     def __init__(self, new: Callable[[], Verifier], requests: Requests) -> None:
         """Have no guard yet."""
         self._new = new
-        self._guards = AsyncExitStack()
-        self._verifiers: list[Verifier] = []
+        self._started = 0
+        self._verifiers: dict[int, Verifier] = {}
+        """By number. The first one stays for all of a run, and those that have started last."""
         self._requests = requests
 
     async def start_another(self) -> None:
-        """Start a guard, if there are not many yet: it knows what the feed has now."""
-        if len(self._verifiers) < _MOST_GUARDS:
-            self._verifiers.append(await self._guards.enter_async_context(self._new()))
+        """Start a guard, which knows what the feed has now; of many, the second oldest is left."""
+        if len(self._verifiers) == _MOST_GUARDS:
+            _, second, *_ = self._verifiers
+            await self._verifiers.pop(second).__aexit__(None, None, None)
+        number, self._started = self._started, self._started + 1
+        self._verifiers[number] = await self._new().__aenter__()
 
     async def aclose(self) -> None:
         """Stop all guards."""
-        await self._guards.aclose()
+        while self._verifiers:
+            _, verifier = self._verifiers.popitem()
+            await verifier.__aexit__(None, None, None)
 
     def lost(self) -> list[str]:
-        """Say of each guard whose feed is lost of how many buckets, and why."""
+        """Say of each guard whose feed is lost of which buckets, and why."""
         return [
             f"guard {number}: {_missing(verifier)}"
-            for number, verifier in enumerate(self._verifiers)
+            for number, verifier in self._verifiers.items()
             if verifier.feed_lost
         ]
 
     async def send(self, email: str, by: Device) -> Answer:
         """Ask for something with the access token of `by`, each guard. The first one's answer."""
-        first, *_ = [await self._ask(email, by, each) for each in range(len(self._verifiers))]
+        guards = tuple(self._verifiers.items())
+        first, *_ = [await self._ask(email, by, number, verifier) for number, verifier in guards]
         return first
 
-    async def _ask(self, email: str, by: Device, number: int) -> Answer:
-        verifier = self._verifiers[number]
-
+    async def _ask(self, email: str, by: Device, number: int, verifier: Verifier) -> Answer:
         async def ask(_: Operation) -> tuple[int, Answer]:
             try:
                 await verifier.verify(by.access)
