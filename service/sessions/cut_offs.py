@@ -74,6 +74,26 @@ class CutOffs:
         version: int | str = HIGHEST if deleted else "" if row_version is None else row_version
         return await self._end(user_id, origin, keep or b"", version, version, event, reason, by)
 
+    async def end_others(
+        self,
+        user_id: bytes,
+        origin: RequestOrigin,
+        keep: bytes,
+        *,
+        reason: str,
+        row_version: int | None = None,
+    ) -> int:
+        """End all sessions but the one that asks, `keep`. Return how many have ended.
+
+        To be called twice where that belongs to a change of the row that spares `keep`, and so has
+        no `sessions_from` of its own. First before the row is written: whoever is killed after that
+        has ended them. Then with the row's version: logins by the old row have come meanwhile.
+        """
+        by = keep.hex()
+        return await self.end_all(
+            user_id, origin, reason=reason, by=by, keep=keep, row_version=row_version
+        )
+
     async def end_older(
         self, user_id: bytes, sessions_from: int, origin: RequestOrigin, *, reason: str
     ) -> int:

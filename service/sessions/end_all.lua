@@ -2,8 +2,20 @@
 --
 -- keep_id: id of the session that stays, or ''    from_version, row_version: `least` and `version` of cut_off.lua
 -- event, reason, by: of the event; the latter two are left out where they are ''
+-- Where all but `keep_id` have ended before, the version is only published, and that is told to nobody.
 -- Outcome: {how many have ended, the number of the last entry in the feed, 0 if there is none}
 
+if keep_id ~= '' and row_version ~= '' and event == 'user.sessionsEnded' then
+  local others = redis.call('HLEN', index)
+  local known = redis.call('HMGET', index, keep_id, VERSION_FIELD, CUT_OFF_FIELD, MEANWHILE_FIELD)
+  for _, value in ipairs(known) do
+    if value then others = others - 1 end
+  end
+  if others == 0 then
+    publish(row_version)
+    return {0, 0}
+  end
+end
 local told = {}
 if reason ~= '' then told = {'reason', reason} end
 if by ~= '' then told[#told + 1], told[#told + 2] = 'by', by end

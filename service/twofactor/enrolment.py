@@ -122,15 +122,13 @@ class Enrolments:
                 raise InvalidCode
         if outcome == "gone":
             raise await self._not_pending(user_id)
+        reason = "twoFA.enabled"
+        if keep is not None:
+            await self._cut_offs.end_others(user_id, origin, keep, reason=reason)
         version = await self._turn_on(user_id, enrolment)
         if keep is not None:
-            await self._cut_offs.end_all(
-                user_id,
-                origin,
-                reason="twoFA.enabled",
-                by=keep.hex(),
-                keep=keep,
-                row_version=version,
+            await self._cut_offs.end_others(
+                user_id, origin, keep, reason=reason, row_version=version
             )
         await self._pending.complete(
             user_id, enrolment.id, version if keep is None else None, origin

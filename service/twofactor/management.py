@@ -52,6 +52,8 @@ class SecondFactorManagement:
         factor = await self._enabled(user_id)
         async with limited_codes(self._rate_limits, user_id, code, "session"):
             await self._spend(user_id, factor, code, origin, recovery_too=True)
+        if keep is not None:
+            await self._cut_offs.end_others(user_id, origin, keep, reason="twoFA.disabled")
         version = await self._factors.disable(user_id, factor.enrolment_id)
         if version is None:  # turned off by somebody faster
             raise NotEnabled
@@ -71,6 +73,9 @@ class SecondFactorManagement:
             await self._spend(user_id, factor, code, origin, recovery_too=False)
         codes = recovery_codes.new_codes()
         digests = [self._digests.of(user_id, factor.enrolment_id, minted) for minted in codes]
+        if keep is not None:
+            event = "twoFA.recoveryCodesRenewed"
+            await self._cut_offs.end_others(user_id, origin, keep, reason=event)
         version = await self._factors.replace_codes(user_id, factor.enrolment_id, digests)
         if version is None:
             raise NotEnabled
@@ -90,8 +95,8 @@ class SecondFactorManagement:
         The script that ends them publishes it, so nobody is let in by the old row after that.
         """
         if keep is not None:
-            await self._cut_offs.end_all(
-                user_id, origin, reason=event, by=keep.hex(), keep=keep, row_version=version
+            await self._cut_offs.end_others(
+                user_id, origin, keep, reason=event, row_version=version
             )
         await publish(self._redis, user_id, version if keep is None else None, event, origin)
 

@@ -155,11 +155,17 @@ async def turn_off(pod: Pod, ann: Somebody, pods: Pods) -> None:
     )
 
 
+async def renewed(pod: Pod, ann: Somebody, pods: Pods) -> None:
+    await pod.services.second_factor.renew_recovery_codes(
+        ann.id, pods.code(ann), CLIENT, keep=ann.caller.session_id
+    )
+
+
 @ON_VALKEY  # a crash between Redis and the user store is the same on any
-@pytest.mark.parametrize("change", [turn_on, turn_off])
+@pytest.mark.parametrize("change", [turn_on, turn_off, renewed])
 async def test_killed_at_each_step(pods: Pods, keys: RedisServer, change: Any) -> None:
-    """All pods say what the row says; the caller's session is never lost; repeated, the change
-    completes, or was complete."""
+    """All pods say what the row says; the caller's session is never lost; where the row was
+    changed, all others have ended; repeated, the change completes, or was complete."""
     here, there = pods
     for point in itertools.count():
         if change is turn_on:
@@ -170,12 +176,15 @@ async def test_killed_at_each_step(pods: Pods, keys: RedisServer, change: Any) -
             ann = await pods.enrolled()
             other = (await there.answer(await there.challenge(ann), ann.recovery_codes[0])).tokens
         caller = here.services.access_tokens.verify(other.access_token)
+        before = codes_of(pods, ann)
         here.fuse.left = point
         done = await finished(change(here, ann, pods))
         here.fuse.left = None
         assert await pods.agree(ann), point
+        if codes_of(pods, ann) != before:
+            assert not await lives(there, ann, caller.session_id), point
         if not done:
-            if change is turn_off:
+            if change is not turn_on:
                 pods.watch.advance()
             try:
                 await change(there, ann, pods)
@@ -183,11 +192,21 @@ async def test_killed_at_each_step(pods: Pods, keys: RedisServer, change: Any) -
                 pass
             except InvalidCode:
                 raise AssertionError(point) from None
-        assert pods.truth(ann)[0] == (change is turn_on), point
+        assert pods.truth(ann)[0] == (change is not turn_off), point
         assert await pods.agree(ann), point
         assert await there.shows(ann), "the session that has asked goes on"
+        assert not await lives(there, ann, caller.session_id), point
         if done:
-            living = await there.services.sessions.all_of(ann.caller, CLIENT)
-            assert caller.session_id not in {session.id for session in living}
             break
     assert point >= 8
+
+
+def codes_of(pods: Pods, ann: Somebody) -> set[bytes]:
+    """What the row has of recovery codes: none while 2FA is off, others once they are renewed."""
+    rows = pods.store.ask("SELECT digest FROM recovery_codes WHERE user_id = $1", ann.id)
+    return {bytes(digest) for (digest,) in rows}
+
+
+async def lives(pod: Pod, ann: Somebody, session_id: bytes) -> bool:
+    living = await pod.services.sessions.all_of(ann.caller, CLIENT)
+    return session_id in {session.id for session in living}
