@@ -6,18 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 from urllib.parse import quote
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tools.testbed.migrated import lay
 from tools.testbed.postgresql import PostgresServer
 
 from service.database.engine import open_database
-from service.database.migration import migrate
 
 PATIENCE = timedelta(seconds=20)
 """With a busy machine."""
@@ -51,15 +49,6 @@ class UserStore(Protocol):
         """The database as it lies there, its log included."""
 
 
-@cache
-def _migrated() -> bytes:
-    """Migrate a database once, as each test would: a copy of it takes a hundredth of that."""
-    with TemporaryDirectory() as directory:
-        file = Path(directory, "service.db")
-        migrate("sqlite:///" + quote(str(file)))
-        return file.read_bytes()
-
-
 NewUserStore = Callable[[Path], AbstractContextManager[UserStore]]
 """Makes one; what it keeps in files is in this directory."""
 
@@ -69,9 +58,7 @@ class SqliteStore:
         self._file = directory / "service.db"
         self.url = "sqlite:///" + quote(str(self._file))
         self.settings = {"SERVICE_DATABASE_URL": self.url}
-        if not self._file.exists():  # else it is that of another one, with all that is in it
-            self._file.touch(0o600)
-            self._file.write_bytes(_migrated())
+        lay(self._file)  # unless it is that of another one, with all that is in it
 
     def open(self) -> AsyncEngine:
         return open_database(self.url)

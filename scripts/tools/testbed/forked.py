@@ -24,7 +24,25 @@ _PRELOADED = (
     "service.app",
     "service.cli.program",
     "service.database.migration",
-    "litestar.plugins.pydantic",  # imported by each app where pydantic is there
+    *(  # what a start imports on its way
+        f"service.cli.{name}_options"
+        for name in ("account", "api_key", "event", "guard", "key", "operator", "party")
+    ),
+    "service.cli.doctor.options",
+    "service.cli.mail_commands",
+    "service.cli.redis_commands",
+    "service.embedded.supervisor",
+    "service.keyring.pin",
+    "service.serving.start",
+    "anyio._backends._asyncio",
+    "encodings.idna",
+    "litestar._kwargs.kwargs_model",
+    "litestar.middleware._internal.exceptions.middleware",
+    "litestar.middleware.response_cache",
+    "litestar.plugins.attrs",
+    "litestar.plugins.pydantic",  # by each app where pydantic is there
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.uvloop",
     __name__,
 )
 _OURS = ("LD_", "PYTHON", "FAKETIME", "COVERAGE")

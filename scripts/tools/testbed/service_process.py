@@ -14,7 +14,8 @@ import httpx
 import jwt
 
 from service.settings import Secret
-from tools.testbed.forked import ForkedProgram, Running, can_fork
+from tools.testbed.forked import ForkedProgram, Running, can_fork, run_command
+from tools.testbed.migrated import lay
 from tools.testbed.redis_server import REPOSITORY
 from tools.testbed.server_process import ServerProcess
 
@@ -115,13 +116,23 @@ class ServiceProcess(HttpProcess):
         environment = {name: value for name, value in given.items() if value is not None}
         super().__init__((*program, "serve"), directory / "service.log", environment)
         self.redis_url = redis_url
+        self._is_itself = tuple(program) == ("-m", "service")
+        self._started = False
         self._made.add(self)
 
     def _launched(self, log: IO[bytes]) -> Running:
-        is_itself = tuple(self.arguments) == ("-m", "service", "serve")
-        if is_itself and can_fork(self._environment):
+        if self._is_itself and not self._started:
+            self._lay_user_store()
+        self._started = True
+        if self._is_itself and can_fork(self._environment):
             return ForkedProgram("service", ["serve"], REPOSITORY, self._environment, self._log)
         return super()._launched(log)
+
+    def _lay_user_store(self) -> None:
+        """Spare it the migration, a third of a start. `tests/processes` begins with nothing."""
+        given = self._environment.get
+        if (data := given("SERVICE_DATA_DIR")) and not given("SERVICE_DATABASE_URL"):
+            lay(Path(data, "service.db"))
 
     @classmethod
     def running(cls) -> list["ServiceProcess"]:
@@ -130,15 +141,8 @@ class ServiceProcess(HttpProcess):
 
     def command(self, *arguments: str) -> str:
         """Run a command with the settings of this process, and return what it prints."""
-        done = subprocess.run(
-            [sys.executable, "-m", "service", *arguments],
-            cwd=REPOSITORY,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=90,
-        )
+        done = run_command(arguments, self._environment)
+        done.check_returncode()
         return done.stdout
 
     def beside(self, directory: Path, **settings: str) -> "ServiceProcess":
