@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from tools.testbed.redis_server import REPOSITORY
@@ -20,11 +20,25 @@ _OURS = re.compile(r"`(openshow-auth [a-z][^`]*)`")
 _NOBODYS = re.compile(r"`service (keys|migrate|serve|redis)\b")
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_commands_exist(place: Path) -> None:
+def test_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
     """Proves that nobody is sent to a program or an action that does not exist."""
-    written = place.read_text(encoding="utf-8")
-    assert _NOBODYS.search(written) is None
+    wrong = list[tuple[str, str]]()
+    parser, tried = _parser(), 0
+    for place in PLACES:
+        written = place.read_text(encoding="utf-8")
+        assert _NOBODYS.search(written) is None, place
+        for command in commands_in(written):
+            tried += 1
+            try:
+                parser.parse_args(command)
+            except SystemExit:
+                wrong.append((place.name, capsys.readouterr().err))
+    assert wrong == []
+    assert tried > 50
+
+
+def commands_in(written: str) -> Iterator[list[str]]:
+    """The words of each command of ours that a text has, without those that are patterns."""
     for found in _OURS.finditer(" ".join(written.split())):
         words = [word for word in shlex.split(found[1])[1:] if word != "..."]
         words = ["1" if word.isupper() else word for word in words]  # whatever stands for a value
@@ -34,4 +48,4 @@ def test_commands_exist(place: Path) -> None:
             continue
         if words[:2] == ["keys", "revoke"]:
             words = ["keys", "revoke", "signing", "1"]
-        _parser().parse_args(words)
+        yield words
