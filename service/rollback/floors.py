@@ -7,12 +7,15 @@ lays it anew, above all codes of that moment. Only where there has never been on
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 from service.redis.client import RedisClient
 from service.redis.keys import BUCKETS, numbered
 from service.rollback.scripts import lay_floor
 from service.rollback.store import RollbackStore
+
+_BEYOND = 8
+"""Numbers that may be given in a bucket until all know that it was emptied."""
 
 
 class Floors:
@@ -28,6 +31,31 @@ class Floors:
         self._steps_ahead = steps_ahead
         self._laid: set[int] = set()
         self._is_noted: bool | None = None
+
+    async def doubt(
+        self, floors: Mapping[int, bool], numbers: Mapping[int, int], expected: Sequence[int]
+    ) -> dict[int, int]:
+        """Expect more of emptied buckets whose numbers are not lower than `expected`.
+
+        Who did not know has ended sessions there, and numbers were given anew: so they tell nothing
+        any more, and what was lost has to end by a cut-off. Before the floors are laid: whoever is
+        killed on the way leaves it to others. Return what is expected now, where it is another.
+
+        Raises:
+            StoreUnavailable: the user store. It is to be done again.
+        """
+        absent = [bucket for bucket, is_there in floors.items() if not is_there]
+        if absent and self._is_noted is None:
+            self._is_noted = await self._store.has_floors()
+        raised = {
+            bucket: numbers[bucket] + _BEYOND
+            for bucket in absent
+            if (self._is_noted or bucket in self._laid)
+            and numbers.get(bucket, 0) >= max(expected[bucket], 1)
+        }
+        if raised:
+            await self._store.raise_to(raised)
+        return raised
 
     async def look(self, there: Collection[int], absent: Collection[int]) -> None:
         """Lay floors where they are `absent`, and note when each bucket has had one.

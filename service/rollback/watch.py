@@ -157,10 +157,12 @@ class Watch:
                 log.warning("redis.served", buckets=len(released), fenced=len(self.fence.buckets))
                 self.on_change()
         floors = await floors_of(self._redis)
-        await self._floors.look(
-            [bucket for bucket, is_there in floors.items() if is_there],
-            [bucket for bucket, is_there in floors.items() if not is_there],
-        )
+        doubted = await self._floors.doubt(floors, numbers, self.expected())
+        if doubted:
+            self.know({**(self._known or {}), **doubted})
+            self._fence_lower(self.expected(), numbers)
+        absent = [bucket for bucket, is_there in floors.items() if not is_there]
+        await self._floors.look(floors.keys() - set(absent), absent)
 
     def expected(self) -> list[int]:
         """Return what each bucket must have at least, as far as this process knows."""

@@ -115,6 +115,35 @@ async def test_emptied_while_it_is_connected(pod: Pod, keys: RedisServer) -> Non
     assert await pod.lives(await pod.open(ended.user))
 
 
+async def test_a_number_that_is_given_anew(new_pod: NewPod, keys: RedisServer) -> None:
+    """FLUSHALL, and somebody logs out before anybody has noticed: the number is the one that was
+    expected. Guards have an end of everybody's all the same, and those of before none to miss."""
+    pod, other = await new_pod(), await new_pod()
+    ended = await pod.open()
+    bucket = bucket_of(ended)
+    await pod.end(ended)
+    elsewhere = await other.open(bytes([(bucket + 1) % 64]) * 16)
+    for each in (pod, other):
+        await each.settle()
+    with keys.client() as client:
+        client.flushall()
+    assert await other.end(await other.open(ended.user)) == 1
+    at_once = await other.open(ended.user)
+    assert number(keys, bucket) == 1
+    await other.watch.look()
+    assert await other.lives(at_once) == "rollback"
+    assert await other.lives(elsewhere) is False
+    for each in (pod, other, pod):
+        await each.settle()
+    assert not await pod.lives(at_once)
+    assert await pod.lives(await pod.open(ended.user)) is True
+    said = [next(iter(fields.keys() - {b"n", b"t"})) for _, fields in feed(keys, bucket)]
+    assert said[0] == b"s"
+    assert set(said[1:]) == {b"g"}
+    [event] = told(keys, bucket, "redis.wentBack")
+    assert (event[b"had"], event[b"cutOff"]) == (b"1", b"true")
+
+
 async def test_codes_of_that_moment_count_as_used(
     pod: Pod, keys: RedisServer, snapshot: TakeSnapshot
 ) -> None:
