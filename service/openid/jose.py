@@ -6,7 +6,6 @@ What a token says of its own key is a name in the provider's set and nothing els
 
 import base64
 import binascii
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,6 +29,9 @@ _KEY_TYPES = {
 
 ALGORITHMS = frozenset(_KEY_TYPES)
 """Those that are accepted, with the type of key, and the curve, that each takes."""
+
+_LATEST = 2**53
+"""Seconds since 1970 that are a time. JSON's numbers are exact up to there (RFC 8259, section 6)."""
 
 _LONGEST_TOKEN = 65_536
 _MOST_KEYS = 256
@@ -152,7 +154,9 @@ def check_subject(subject: Any) -> str:
 
 def _time(claims: Mapping[str, Any], name: str) -> float:
     value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TokenInvalid(f"its {name} is no time")
+    if not -_LATEST < value < _LATEST:  # nor is NaN; integers past all floats cannot be added to
         raise TokenInvalid(f"its {name} is no time")
     return value
 

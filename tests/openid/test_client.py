@@ -145,6 +145,8 @@ BAD: dict[str, dict[str, Any]] = {
     "an end of text": {"exp": str(NOW + 300)},
     "an end that is true": {"exp": True},
     "an end that is no number": {"exp": float("inf")},
+    "an end past all floats": {"exp": 10**400},
+    "issued before all floats": {"iat": -(10**400)},
     "issued tomorrow": {"iat": NOW + 86_400, "exp": NOW + 90_000},
     "no time of issue": {"iat": None},
     "not valid yet": {"nbf": NOW + 3600},
