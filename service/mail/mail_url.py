@@ -42,9 +42,12 @@ def parse(text: str) -> MailUrl:
     except ValueError:
         raise ValueError("must have a host, and a port from 1 to 65535") from None
     try:
-        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True))
+        pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True)
     except ValueError:
         raise ValueError("must have options of the form name=value") from None
+    options = dict(pairs)
+    if len(options) < len(pairs):
+        raise ValueError("must have each option once")
     if parts.scheme == "file":
         return _folder(unquote(parts.path), parts.netloc, options)
     return _server(parts, port, options)

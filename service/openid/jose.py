@@ -31,7 +31,7 @@ ALGORITHMS = frozenset(_KEY_TYPES)
 """Those that are accepted, with the type of key, and the curve, that each takes."""
 
 _LATEST = 2**53
-"""Seconds since 1970 that are a time. JSON's numbers are exact up to there (RFC 8259, section 6)."""
+"""Seconds since 1970 that are a time: as far as JSON's numbers are exact (RFC 8259, section 6)."""
 
 _LONGEST_TOKEN = 65_536
 _MOST_KEYS = 256

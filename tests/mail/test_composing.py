@@ -230,6 +230,7 @@ def test_urls(url: str, expected: tuple[str, int, str]) -> None:
     "url",
     [
         "smtp://", "smtp://h:0x", "smtp://h:99999", "smtp://h?tls=off", "smtps://h?tls=required", "smtp://h?x=1",
+        "smtp://h?tls=required&tls=opportunistic",
         "smtp://h/path", "smtp://h#x", "file://host/x", "file:relative", "file:///x?links=mail", "smtp://h?tls",
     ],
 )  # fmt: skip

@@ -114,7 +114,8 @@ async def metrics(request: JsonRequest) -> Response[bytes]:
     """Return counts and times of requests, what they came to, queues, keys and clocks."""
     gauges_of(request.app).look()
     told = exposition() + exposition_of(services_of(request.app).guards.last)
-    return Response(told, media_type=CONTENT_TYPE_LATEST)
+    # Litestar puts the charset behind it, and a type names it once.
+    return Response(told, media_type=CONTENT_TYPE_LATEST.partition("; charset=")[0])
 
 
 ROUTES = [jwks, live, ready, metrics]
