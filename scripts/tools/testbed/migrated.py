@@ -5,14 +5,23 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkstemp
+from threading import Lock
 from urllib.parse import quote
 
 from service.database.migration import migrate
 
+_one_at_a_time = Lock()
+"""Alembic has one context for all of a process, and fleets start in threads."""
 
-@cache
+
 def migrated() -> bytes:
     """Migrate a new file, once in this process, and return what is in it."""
+    with _one_at_a_time:
+        return _migrated()
+
+
+@cache
+def _migrated() -> bytes:
     with TemporaryDirectory() as directory:
         file = Path(directory, "service.db")
         migrate("sqlite:///" + quote(str(file)))
