@@ -49,7 +49,11 @@ from tests.support.user_stores import NewUserStore, SqliteStore, UserStore, post
 PERMANENT = (b"events:", b"revoked:", b"revocations:")
 """Beginnings of the keys that may live for ever: streams, which are capped, and counters."""
 
-FLOORS = {bucket.totp_floor for bucket in map(numbered, range(BUCKETS))}
+FLOORS = {
+    floor
+    for bucket in map(numbered, range(BUCKETS))
+    for floor in (bucket.totp_floor, bucket.ticket_floor)
+}
 """They may, too."""
 
 

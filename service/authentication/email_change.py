@@ -122,7 +122,7 @@ class EmailChange:
             taken = await self._users.find_by_email(address.key)
             if taken is not None and taken.user.id != user.id:
                 raise EmailTaken
-            await self._tickets.take(token, origin)
+            await self._tickets.take(token, CHANGE_LIFE, origin)
         except TicketNotFound:
             raise InvalidVerificationToken from None
 

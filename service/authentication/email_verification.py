@@ -110,7 +110,7 @@ class EmailVerification:
         """
         try:
             ticket = await self._tickets.take(
-                self._tickets.recognise(text, EMAIL_VERIFICATION), origin
+                self._tickets.recognise(text, EMAIL_VERIFICATION), VERIFICATION_LIFE, origin
             )
         except TicketNotFound:
             raise InvalidVerificationToken from None

@@ -150,6 +150,7 @@ class PasswordReset:
         changes: AccountChanges,
         cut_offs: CutOffs,
         tickets: Tickets,
+        life: timedelta,
         clock: Clock,
         notices: Notices = NO_NOTICES,
     ) -> None:
@@ -160,6 +161,7 @@ class PasswordReset:
         self._changes = changes
         self._cut_offs = cut_offs
         self._tickets = tickets
+        self._life = life
         self._clock = clock
         self._notices = notices
 
@@ -180,7 +182,7 @@ class PasswordReset:
             # It may read a large file.
             await asyncio.to_thread(self._policy.check, password, account.user.email)
             hashed = await self._passwords.hash(password, place)
-            ticket = await self._tickets.take(token, origin)
+            ticket = await self._tickets.take(token, self._life, origin)
         except TicketNotFound:
             raise InvalidResetToken from None
         await self._cut_offs.announce(token.user_id, origin)

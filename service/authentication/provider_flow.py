@@ -197,7 +197,7 @@ class ProviderFlow:
         """
         try:
             token = self._tickets.recognise(grant, PROVIDER_GRANT)
-            ticket = await self._tickets.take(token, origin)
+            ticket = await self._tickets.take(token, GRANT_LIFE, origin)
             granted = msgspec.msgpack.decode(ticket.bound, type=Granted)
         except (TicketNotFound, msgspec.MsgspecError):
             raise InvalidGrant from None
@@ -225,7 +225,7 @@ class ProviderFlow:
         Returns when it was issued besides, ms by Redis' clock."""
         try:
             token = self._tickets.recognise(text, PROVIDER_STATE)
-            ticket, expiry = await self._tickets.take_with_expiry(token, origin)
+            ticket, expiry = await self._tickets.take_with_expiry(token, STATE_LIFE, origin)
             state = msgspec.msgpack.decode(ticket.bound, type=_State)
         except (TicketNotFound, msgspec.MsgspecError):
             raise InvalidState from None

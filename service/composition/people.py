@@ -165,6 +165,7 @@ def _password_reset(shared: Shared) -> PasswordReset:
         shared.changes,
         shared.sessions.cut_offs,
         shared.tickets,
+        shared.settings.reset_ttl,
         shared.clock,
         shared.notices,
     )

@@ -15,6 +15,8 @@ all atomically, on a cluster as well as on a standalone server.
 | `ticket:{b}:<purpose>:<uid>`   | string | a ticket (`tickets/tickets.py`)      | the ticket's    |
 | `ticket:{b}:undo:<uid>`        | hash   | digest → when, and such a ticket     | longest ticket  |
 | `mail:{b}`                     | stream | sealed messages that wait (`mail/`)  | a day           |
+| `ticket:{b}:floor`             | string | tickets minted by then are none, ms  | permanent       |
+|                                |        | (`rollback/floors.py`)               |                 |
 | `ticket:{b}:upstream:<digest>` | hash  | sessions of a provider's             | longest session |
 |                                |        | (`sessions/upstream.py`)             |                 |
 | `ticket:{b}:ended:<digest>`    | string | how many logouts of a provider's     | an hour         |
@@ -100,8 +102,8 @@ SESSION, HANDOFF, ATTEMPTS = "session:", "handoff:", "attempts:"
 """What these keys begin with, for the scripts that find out which ones they need: they go on with
 `Bucket.tag`."""
 
-TOTP_FLOOR = "floor"
-"""What `Bucket.totp` goes on with where it names no enrolment, but all of the bucket."""
+FLOOR = "floor"
+"""What `Bucket.totp` and `Bucket.ticket` go on with where they name none, but all of the bucket."""
 
 BEFORE = "revoked:before:"
 """The same for `Bucket.before`, which goes on with the tag alone."""
@@ -141,6 +143,7 @@ class Bucket:
         "revoked",
         "tag",
         "ticket",
+        "ticket_floor",
         "totp",
         "totp_floor",
     )
@@ -151,9 +154,10 @@ class Bucket:
         self.pending = b"pending2fa:" + tag + b":"
         self.challenge = b"challenge:" + tag + b":"
         self.ticket = b"ticket:" + tag + b":"
+        self.ticket_floor = self.ticket + FLOOR.encode()
         self.mail = b"mail:" + tag
         self.totp = b"totp:" + tag + b":"
-        self.totp_floor = self.totp + TOTP_FLOOR.encode()
+        self.totp_floor = self.totp + FLOOR.encode()
         self.attempts = b"attempts:" + tag + b":"
         self.events = b"events:" + tag
         self.revoked = b"revoked:" + tag

@@ -1,4 +1,12 @@
-"""Lays the floor of the TOTP steps in each bucket, `totp:{b}:floor`.
+"""Lays the floors of a bucket: below them codes and tickets do not count, used or not.
+
+`totp:{b}:floor` is a TOTP step: codes of steps up to it count as used. `ticket:{b}:floor` is a
+time, ms: tickets that were minted by then are none any more; it is there once Redis has gone back.
+
+Where a server has gone back in one bucket it has in all of them, but only revocations are numbered:
+in the others nothing tells which codes and tickets were used. So whoever finds that by a new
+connection raises the floors of all buckets of that server, before anybody uses that connection
+(`raise_on`), and so does whoever does revocations again, before the first (`Replay.use_up`).
 
 A code counts where the bucket has a floor, and only if it is of a later step. FLUSHALL takes the
 floor away with the memory of the codes that were used, and breaks no connection: so the scripts
@@ -8,10 +16,16 @@ lays it anew, above all codes of that moment. Only where there has never been on
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+
+from redis import exceptions
+from redis.asyncio.connection import AbstractConnection
 
 from service.redis.client import RedisClient
 from service.redis.keys import BUCKETS, numbered
-from service.rollback.scripts import lay_floor
+from service.redis.node import Node
+from service.rollback.reading import ELSEWHERE
+from service.rollback.scripts import STEP, lay_floor
 from service.rollback.store import RollbackStore
 
 _BEYOND = 8
@@ -57,13 +71,42 @@ class Floors:
             await self._store.raise_to(raised)
         return raised
 
-    async def look(self, there: Collection[int], absent: Collection[int]) -> None:
-        """Lay floors where they are `absent`, and note when each bucket has had one.
+    async def raise_on(self, connection: AbstractConnection, buckets: Collection[int]) -> None:
+        """Have all codes and tickets of this moment count as used, over a connection to a server.
+
+        Raises:
+            redis.exceptions.RedisError, OSError: it is not done, so nobody may be served.
+        """
+        await connection.send_packed_command(connection.pack_command("TIME"), check_health=False)
+        seconds, micros = map(int, await connection.read_response())
+        sets = self._sets(buckets, seconds * 1000 + micros // 1000)
+        await connection.send_packed_command(connection.pack_commands(sets), check_health=False)
+        refusals = [refusal for _ in sets if (refusal := await _refusal(connection)) is not None]
+        if refusals:
+            raise refusals[0]
+
+    async def raise_at(self, node: Node, buckets: Collection[int]) -> None:
+        """Do the same at a server that is connected to. Never raises."""
+        with suppress(exceptions.RedisError, OSError):  # who serves it meets the same
+            seconds, micros = map(int, await node.ask(("TIME",), False))
+            sets = self._sets(buckets, seconds * 1000 + micros // 1000)
+            await asyncio.gather(*(node.ask(each, False) for each in sets))
+
+    def _sets(self, buckets: Collection[int], now: int) -> list[tuple[str, bytes, int]]:
+        names = [numbered(bucket) for bucket in buckets]
+        step = now // STEP + self._steps_ahead
+        return [("SET", each.totp_floor, step) for each in names] + [
+            ("SET", each.ticket_floor, now) for each in names
+        ]
+
+    async def look(self, floors: Mapping[int, bool]) -> None:
+        """Lay those of codes that are not there, and note when each bucket has had one.
 
         Raises:
             StoreUnavailable: Redis or the user store. It is to be done again.
         """
-        self._laid.update(there)
+        absent = [bucket for bucket, is_there in floors.items() if not is_there]
+        self._laid |= floors.keys() - absent
         if self._is_noted is None:
             self._is_noted = await self._store.has_floors()
         if absent:
@@ -82,3 +125,14 @@ class Floors:
             ahead=self._steps_ahead,
         )
         self._laid.add(bucket)
+
+
+async def _refusal(connection: AbstractConnection) -> exceptions.ResponseError | None:
+    """Read a reply: why a command was refused, but for a bucket that another server has by now."""
+    try:
+        await connection.read_response()
+    except ELSEWHERE:
+        pass
+    except exceptions.ResponseError as error:
+        return error
+    return None

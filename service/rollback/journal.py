@@ -138,10 +138,9 @@ class Journal:
             if done is not None:
                 self.went_back += 1
 
-        await asyncio.gather(
-            *(one(bucket, expected) for bucket, expected in lost.items()),
-            *(replay.use_up_steps(bucket) for bucket in numbers.keys() - lost.keys()),
-        )
+        # First, as those who connect afterwards see nothing any more that was lost.
+        await asyncio.gather(*map(replay.use_up, numbers.keys() - lost.keys()))
+        await asyncio.gather(*(one(bucket, expected) for bucket, expected in lost.items()))
 
     async def _follow(self, numbers: Numbers, without: Mapping[int, int]) -> None:
         """Write what the feeds have got since the last time."""

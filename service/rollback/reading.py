@@ -69,7 +69,7 @@ async def numbers_on(connection: AbstractConnection) -> Numbers:
     for bucket in range(BUCKETS):
         try:
             numbers[bucket] = number_in(await connection.read_response())
-        except _ELSEWHERE:
+        except ELSEWHERE:
             pass
         except exceptions.ResponseError as error:
             refusal = error
@@ -78,7 +78,7 @@ async def numbers_on(connection: AbstractConnection) -> Numbers:
     return numbers
 
 
-_ELSEWHERE = (exceptions.AskError, exceptions.ClusterDownError, exceptions.TryAgainError)
+ELSEWHERE = (exceptions.AskError, exceptions.ClusterDownError, exceptions.TryAgainError)
 """Of a bucket that another node of the cluster has (`MOVED` is an `ASK`, too), or none."""
 
 

@@ -123,15 +123,20 @@ class Replay:
             break
         return False
 
-    async def use_up_steps(self, bucket: int) -> None:
-        """Have all TOTP codes of this moment count as used in a bucket that has lost no revocation:
-        it may have lost which were. Never raises."""
+    async def use_up(self, bucket: int) -> None:
+        """Have all TOTP codes and tickets of this moment count as used in a bucket that has lost no
+        revocation: it may have lost which were. Never raises."""
         with suppress(StoreUnavailable):
             # Where nothing has ever happened nobody's session ends by it, and guards need not doubt
             # any more whether the server was emptied of something there.
             if not await self._redis.execute("EXISTS", numbered(bucket).events):
                 await self._settle(bucket, 0, 1, 0, cut_off=True)
-            await use_up(self._redis, floor=numbered(bucket).totp_floor, ahead=self._steps_ahead)
+            await use_up(
+                self._redis,
+                floor=numbered(bucket).totp_floor,
+                tickets=numbered(bucket).ticket_floor,
+                ahead=self._steps_ahead,
+            )
 
     async def covers(self, bucket: int, had: int, expected: int) -> bool:
         """Tell whether the journal has all that a bucket has lost. Changes nothing."""
@@ -177,6 +182,7 @@ class Replay:
             revocations=keys.revocations,
             revoked=keys.revoked,
             floor=keys.totp_floor,
+            tickets=keys.ticket_floor,
             user="",
             ip="",
             request="",

@@ -14,7 +14,7 @@ _LOOKED_AT = 1_000
 _MOST_TOLD = 999
 """Entries that say that a bucket was cut off, besides the last."""
 
-_STEP = 30_000
+STEP = 30_000
 """The length of a TOTP step, ms."""
 
 
@@ -41,15 +41,16 @@ def redo(*, revocations: Key, revoked: Key, before: Key, values: Arguments) -> A
 @script(
     text="""
 local time = redis.call('TIME')
-local step = math.floor(time[1] * 1000 / STEP) + ahead
-redis.call('SET', floor, string.format('%.0f', step))
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('SET', floor, string.format('%.0f', math.floor(now / STEP) + ahead))
+redis.call('SET', tickets, string.format('%.0f', now))
 return 1
 """,
-    constants={"STEP": _STEP},
+    constants={"STEP": STEP},
     acknowledged=False,
 )
-def use_up(*, floor: Key, ahead: int) -> Any:
-    """Have all TOTP codes of this moment count as used in a bucket."""
+def use_up(*, floor: Key, tickets: Key, ahead: int) -> Any:
+    """Have all TOTP codes and tickets of this moment count as used in a bucket."""
 
 
 @script(
@@ -59,7 +60,7 @@ if lost == '1' then step = math.floor(redis.call('TIME')[1] * 1000 / STEP) + ahe
 redis.call('SET', floor, string.format('%.0f', step), 'NX')
 return 1
 """,
-    constants={"STEP": _STEP},
+    constants={"STEP": STEP},
     acknowledged=False,  # where it is lost in a failover it is absent, and laid again
 )
 def lay_floor(*, floor: Key, lost: int, ahead: int) -> Any:
@@ -70,7 +71,7 @@ def lay_floor(*, floor: Key, lost: int, ahead: int) -> Any:
     "sessions/prelude.lua",
     "rollback/settle.lua",
     constants={
-        "STEP": _STEP,
+        "STEP": STEP,
         "AHEAD": 256,
         "MOST_TOLD": _MOST_TOLD,
     },
@@ -82,6 +83,7 @@ def settle(
     revocations: Key,
     revoked: Key,
     floor: Key,
+    tickets: Key,
     user: str,
     ip: str,
     request: str,

@@ -1,6 +1,7 @@
 -- Number a bucket's feed on, after redo.lua: from now on it is served again.
 --
 -- keys        events · before, revocations, revoked, of the bucket · floor, of its TOTP steps
+--             tickets, the same of its tickets
 -- arguments   user, ip, request: '' · bucket · had, expected · replayed: how many entries were done again
 --             cut: '1' to end all sessions in the bucket, as not all of them is known · ahead: steps that
 --             codes may be early by
@@ -9,7 +10,8 @@
 if (redis.call('GET', revocations) or '0') ~= had then return -1 end
 local now = now_ms()
 
--- Which codes have been used just now is not known, so all have.
+-- Which codes have been used just now is not known, so all have; nor which tickets of before.
+redis.call('SET', tickets, string.format('%.0f', now))
 redis.call('SET', floor, string.format('%.0f', math.floor(now / STEP) + ahead))
 
 emit('redis.wentBack', 'bucket', bucket, 'had', had, 'expected', expected, 'replayed', replayed,

@@ -16,6 +16,7 @@ from service.redis.keys import BUCKETS, numbered
 from service.redis.node import Node
 from service.redis.refusals import FenceUnknown
 from service.rollback.floors import Floors
+from service.rollback.known import Known
 from service.rollback.reading import Numbers, floors_of, number_in, numbers_of, numbers_on
 from service.rollback.store import RollbackStore
 
@@ -32,12 +33,6 @@ _FIRST_PATIENCE = 2.0
 
 _PATIENCE = 0.2
 """Seconds that a new connection waits for the user store, within the time that it may take."""
-
-
-def _look_at(ended: "asyncio.Task[dict[int, int]]") -> None:
-    """Look at how it ended: who waited may have given up, and that is no error."""
-    if not ended.cancelled():
-        ended.exception()
 
 
 class Watch:
@@ -66,9 +61,7 @@ class Watch:
         self.fence = fence
         self._soon = asyncio.Event()
         fence.on_lost, fence.on_forgotten = self._publish_soon, self._soon.set
-        self._known: Numbers | None = None
-        self._reading: asyncio.Task[dict[int, int]] | None = None
-        self._reading_since = 0.0
+        self._known = Known(store)
         self._publishing: set[asyncio.Task[None]] = set()
         self._closed = False
         self._fenced = 0
@@ -103,7 +96,9 @@ class Watch:
             redis.exceptions.RedisError, OSError: the server does not tell its numbers.
         """
         expected = await self._expected(self._patience, is_begun=True)
-        self._fence_lower(expected, await numbers_on(connection))
+        numbers = await numbers_on(connection)
+        if self._fence_lower(expected, numbers):
+            await self._floors.raise_on(connection, numbers)
         self._soon.set()
 
     async def check_buckets(self, node: Node, buckets: Sequence[int]) -> None:
@@ -114,7 +109,8 @@ class Watch:
             with suppress(exceptions.RedisError, OSError):  # who serves it meets the same
                 reply = await node.ask(("GET", numbered(bucket).revocations), False)
                 numbers[bucket] = number_in(reply)
-        self._fence_lower(expected, numbers)
+        if self._fence_lower(expected, numbers):
+            await self._floors.raise_at(node, buckets)
 
     async def run(self) -> None:
         """Compare again and again, until it is cancelled."""
@@ -135,11 +131,11 @@ class Watch:
         """Tell what this process has answered for, and wait for what is under way."""
         self._publish_soon()
         self._closed = True
-        reading = () if self._reading is None else (self._reading,)
-        await asyncio.gather(*reading, *self._publishing, return_exceptions=True)
+        await self._known.aclose()
+        await asyncio.gather(*self._publishing, return_exceptions=True)
 
     async def look(self) -> None:
-        """Compare all buckets, and serve those again that have caught up.
+        """Compare all buckets, and serve those again that have caught up; lay floors.
 
         Raises:
             StoreUnavailable: Redis does not tell.
@@ -159,19 +155,18 @@ class Watch:
         floors = await floors_of(self._redis)
         doubted = await self._floors.doubt(floors, numbers, self.expected())
         if doubted:
-            self.know({**(self._known or {}), **doubted})
+            self.know({**(self._known.numbers or {}), **doubted})
             self._fence_lower(self.expected(), numbers)
-        absent = [bucket for bucket, is_there in floors.items() if not is_there]
-        await self._floors.look(floors.keys() - set(absent), absent)
+        await self._floors.look(floors)
 
     def expected(self) -> list[int]:
         """Return what each bucket must have at least, as far as this process knows."""
-        known, answered = self._known or {}, self.fence.answered
+        known, answered = self._known.numbers or {}, self.fence.answered
         return [max(known.get(bucket, 0), answered[bucket]) for bucket in range(BUCKETS)]
 
     def know(self, known: Mapping[int, int]) -> None:
         """Take over a fence that was just read."""
-        self._known = known
+        self._known.numbers = known
 
     def notice(self, expected: Sequence[int], numbers: Numbers) -> dict[int, int]:
         """Fence the buckets that have less than was expected before `numbers` were read.
@@ -187,30 +182,20 @@ class Watch:
 
     def begin(self) -> None:
         """Begin to read the fence anew, unless somebody is reading it."""
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._store.numbers())
-            self._reading.add_done_callback(_look_at)
-            self._reading_since = time.monotonic()
+        self._known.begin()
 
     async def _expected(self, patience: float, *, is_begun: bool = False) -> list[int]:
         """Read the fence anew, if the user store tells it soon; return what is expected."""
         if not is_begun:
             self.begin()
-        assert self._reading  # noqa: S101  begun
-        left = self._reading_since + patience - time.monotonic()
-        if left > 0:  # else it hangs, and was waited for
-            await asyncio.wait({self._reading}, timeout=left)
-        if self._reading.done():
-            with suppress(StoreUnavailable):
-                self._known = self._reading.result()
-        if self._known is None:
-            raise FenceUnknown
+        await self._known.read(patience)
         return self.expected()
 
-    def _fence_lower(self, expected: Sequence[int], numbers: Numbers) -> None:
+    def _fence_lower(self, expected: Sequence[int], numbers: Numbers) -> bool:
+        """Fence the buckets that have less than is expected, and tell whether there are any."""
         lower = {bucket for bucket, number in numbers.items() if number < expected[bucket]}
         if not lower:
-            return
+            return False
         news = lower - self.fence.buckets
         self._fenced += 1
         self.fence.buckets |= lower
@@ -225,10 +210,11 @@ class Watch:
             )
         self._publish_soon()
         self.woken.set()
+        return True
 
     def _publish_soon(self) -> None:
         """Tell the others what this process has answered for, if the user store does not know."""
-        known, answered = self._known or {}, self.fence.answered
+        known, answered = self._known.numbers or {}, self.fence.answered
         ours = {
             bucket: number
             for bucket, number in enumerate(answered)

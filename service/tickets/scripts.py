@@ -3,6 +3,7 @@
 from typing import Any
 
 from service.opaque_tokens import DIGEST
+from service.redis.keys import FLOOR
 from service.redis.scripts import Constants, Key
 from service.sessions.user_scripts import user_script
 
@@ -13,7 +14,11 @@ ROW_VERSION = 7
 SHORTEST = 1 + DIGEST + ROW_VERSION
 """Bytes of a record that has no bound data."""
 
-_CONSTANTS: Constants = {"TICKET_VERSION": VERSION, "TICKET_BYTES": SHORTEST}
+_CONSTANTS: Constants = {
+    "TICKET_VERSION": VERSION,
+    "TICKET_BYTES": SHORTEST,
+    "FLOOR": FLOOR,
+}
 
 
 @user_script("tickets/put.lua", constants=_CONSTANTS)
@@ -21,11 +26,11 @@ def put(*, ticket_key: Key, record: bytes, life: int, event: str, reason: str, b
     """Keep a ticket for `life` ms."""
 
 
-@user_script("tickets/take.lua", constants=_CONSTANTS)
-def take(*, ticket_key: Key, digest: bytes) -> Any:
+@user_script("tickets/floor.lua", "tickets/take.lua", constants=_CONSTANTS)
+def take(*, ticket_key: Key, digest: bytes, life: int) -> Any:
     """Use a ticket up."""
 
 
-@user_script("tickets/take_one_of_several.lua", constants=_CONSTANTS)
+@user_script("tickets/floor.lua", "tickets/take_one_of_several.lua", constants=_CONSTANTS)
 def take_one_of_several(*, tickets_key: Key, digest: bytes, life: int) -> Any:
     """Use a ticket up, and those that came after it."""

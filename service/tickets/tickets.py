@@ -140,12 +140,17 @@ class Tickets:
             raise TicketNotFound
         return self._read(token, stored)
 
-    async def take(self, token: Token, origin: RequestOrigin) -> Ticket:
-        """Use the ticket of a token up. Raises as `find`."""
-        ticket, _ = await self.take_with_expiry(token, origin)
+    async def take(self, token: Token, life: timedelta, origin: RequestOrigin) -> Ticket:
+        """Use the ticket of a token up, which was issued for `life`. Raises as `find`.
+
+        One of before Redis has gone back in time is none any more: it may have been used.
+        """
+        ticket, _ = await self.take_with_expiry(token, life, origin)
         return ticket
 
-    async def take_with_expiry(self, token: Token, origin: RequestOrigin) -> tuple[Ticket, int]:
+    async def take_with_expiry(
+        self, token: Token, life: timedelta, origin: RequestOrigin
+    ) -> tuple[Ticket, int]:
         """Use the ticket of a token up, and tell when it would have expired. Raises as `find`.
 
         That is in ms since 1970, by Redis' clock.
@@ -156,6 +161,7 @@ class Tickets:
             origin,
             ticket_key=_key(token.purpose, token.user_id),
             digest=token.digest,
+            life=life // timedelta(milliseconds=1),
         )
         if taken is None:
             raise TicketNotFound

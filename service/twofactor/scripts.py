@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from service.keyring.envelope import SEALED_BYTES
 from service.redis.client import RedisClient
-from service.redis.keys import TOTP_FLOOR, WATERMARK_LIFE
+from service.redis.keys import FLOOR, WATERMARK_LIFE
 from service.redis.scripts import Constants, Key
 from service.sessions.origin import RequestOrigin
 from service.sessions.user_scripts import user_script
@@ -31,7 +31,7 @@ _CONSTANTS: Constants = {
     "PENDING_BYTES": PENDING_BYTES,
     "STEP": STEP_SECONDS * 1000,  # ms
     "WATERMARK_LIFE": WATERMARK_LIFE // timedelta(milliseconds=1),
-    "FLOOR": TOTP_FLOOR,
+    "FLOOR": FLOOR,
 }
 
 

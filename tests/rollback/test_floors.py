@@ -1,31 +1,44 @@
-"""A code that was used is not good again in a Redis that was emptied, from the first moment on."""
+"""A code or a ticket that was used is not good again in a Redis that went back or was emptied."""
 
 import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from tools.testbed.parts import CLIENT
+from tools.testbed.parts import CLIENT, MAC_KEYS
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.waiting import eventually
 
-from service.errors import StoreRefuses
+from service.errors import StoreRefuses, TicketNotFound
+from service.keyring.envelope import Keyring
 from service.redis.keys import bucket, numbered
 from service.rollback import watch
+from service.tickets.tickets import Tickets
+from service.tickets.tokens import (
+    EMAIL_CHANGE,
+    EMAIL_UNDO,
+    PROVIDER_GRANT,
+    Purpose,
+    TicketTokens,
+    Token,
+)
 from service.twofactor import scripts
 from service.twofactor.scripts import PENDING_BYTES, clock_ms
 from tests.rollback.conftest import NewPod
-from tests.rollback.pod import Pod
+from tests.rollback.pod import Pod, Snapshot
 from tests.support.looking import ON_VALKEY
 
 USER, ENROLMENT = bytes(range(16)), bytes(range(16, 32))
 NAMES = bucket(USER)
+LIFE = timedelta(hours=1)
 WATERMARK, CHALLENGE, PENDING = NAMES.totp + ENROLMENT, NAMES.challenge + USER, NAMES.pending + USER
 
 ON_SQLITE = pytest.mark.parametrize("new_user_store", ["sqlite"], indirect=True)
 
+TakeSnapshot = Callable[..., Snapshot]
 Door = Callable[[Pod, RedisServer, int], Awaitable[Any]]
 
 
@@ -130,13 +143,13 @@ async def test_one_that_has_lived_through_it(pod: Pod, keys: RedisServer) -> Non
     """It knows without the user store, which is told once each bucket has had a floor: not while
     nobody serves the others of a cluster."""
     floors = pod.watch._floors
-    await floors.look([], [USER[0]])
+    await floors.look({USER[0]: False})
     assert not await pod.store.has_floors()
     step = now()
     assert await spend(pod, keys, step)
     with keys.client() as client:
         client.flushall()
-    await floors.look([], [USER[0]])
+    await floors.look({USER[0]: False})
     assert not await spend(pod, keys, step)
 
 
@@ -182,3 +195,101 @@ async def test_a_floor_in_one_bucket_alone(pod: Pod, keys: RedisServer) -> None:
         await pod.watch.look()
         assert int(client.get(NAMES.totp_floor) or 0) > now()
         assert client.get(numbered(elsewhere[0]).totp_floor) == b"0"
+
+
+@pytest.fixture
+def tickets(pod: Pod) -> Tickets:
+    """Tickets in the pod's Redis."""
+    return Tickets(pod.link, TicketTokens(MAC_KEYS, 2), Keyring({1: bytes(32)}))
+
+
+async def take(tickets: Tickets, token: Token) -> bool:
+    """Use a ticket up, and tell whether it was good."""
+    try:
+        if token.purpose.several:
+            await tickets.take_one_of_several(token, LIFE, CLIENT)
+        else:
+            await tickets.take(token, LIFE, CLIENT)
+    except TicketNotFound:
+        return False
+    return True
+
+
+async def issue(tickets: Tickets, server: RedisServer, purpose: Purpose) -> Token:
+    """Issue a ticket, of whatever kind."""
+    if not purpose.several:
+        issued = await tickets.issue(purpose, USER, 1, LIFE, "", CLIENT)
+        return tickets.recognise(issued.token, purpose)
+    minted = tickets.mint(purpose, USER, 1)
+    with server.client() as client:
+        seconds, micros = client.time()
+        now = seconds * 1000 + micros // 1000
+        client.hset(minted.key, minted.token.digest, now.to_bytes(6) + minted.record)
+        client.pexpire(minted.key, LIFE)
+    return minted.token
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("purpose", [EMAIL_CHANGE, EMAIL_UNDO, PROVIDER_GRANT])
+async def test_a_ticket_that_was_used(
+    pod: Pod, tickets: Tickets, keys: RedisServer, snapshot: TakeSnapshot, purpose: Purpose
+) -> None:
+    """It is in the copy, and no more good for it, nor is one that was not used; new ones are."""
+    ended = await pod.open(USER)
+    used = await issue(tickets, keys, purpose)
+    before = snapshot()
+    assert await take(tickets, used)
+    await pod.end(ended)
+    await pod.settle()
+    before.put_back()
+    await pod.watch.look()
+    await pod.settle()
+    assert not await take(tickets, used)
+    await eventually(lambda: later_than(keys, int(floor_of_tickets(keys))))
+    assert await take(tickets, await issue(tickets, keys, purpose))
+
+
+def floor_of_tickets(server: RedisServer) -> bytes:
+    with server.client() as client:
+        return bytes(client.get(NAMES.ticket_floor))
+
+
+async def later_than(server: RedisServer, moment: int) -> bool:
+    """Whether a ms has begun since."""
+    with server.client() as client:
+        seconds, micros = client.time()
+    return bool(seconds * 1000 + micros // 1000 > moment)
+
+
+@ON_SQLITE
+@ON_VALKEY
+@pytest.mark.parametrize("how", ["connection", "buckets", "journal"])
+async def test_in_buckets_that_have_lost_no_revocation(
+    pod: Pod, tickets: Tickets, keys: RedisServer, snapshot: TakeSnapshot, how: str
+) -> None:
+    """They are served at once, and neither code nor ticket counts: before the connection is used,
+    before what a node has got is, and before any bucket is done again."""
+    await pod.watch.start_serving()
+    ended = await pod.open(bytes([USER[0] ^ 1]) + os.urandom(15))
+    step, used = now(), await issue(tickets, keys, EMAIL_CHANGE)
+    before = snapshot()
+    assert await spend(pod, keys, step)
+    assert await take(tickets, used)
+    await pod.end(ended)
+    await pod.settle()
+    before.put_back()
+    if how == "connection":
+        await pod.reconnect()
+        assert await pod.lives(ended) == "rollback"
+    elif how == "buckets":
+        (node,) = await pod.own._topology.primaries()
+        await pod.rollback.check_buckets(node, [USER[0], USER[0] ^ 1])
+    else:
+        pod.replay.run = without_redoing  # type: ignore[method-assign]
+        await pod.journal.turn()
+    assert not await spend(pod, keys, step)
+    assert not await take(tickets, used)
+
+
+async def without_redoing(*_: object) -> None:
+    """What ends before anything is done again."""

@@ -50,7 +50,7 @@ def token_of(tickets: Tickets, issued: Issued, purpose: Purpose = PASSWORD_RESET
 
 async def gone(tickets: Tickets, token: Token) -> bool:
     """Whether it is neither found nor taken."""
-    for ask in (tickets.find(token), tickets.take(token, CLIENT)):
+    for ask in (tickets.find(token), tickets.take(token, MINUTE, CLIENT)):
         try:
             await ask
         except TicketNotFound:
@@ -63,7 +63,7 @@ async def test_it_works_once(tickets: Tickets) -> None:
     """It is found as often as one looks, and taken once; then it is as if it had never been."""
     token = token_of(tickets, await issue(tickets, bound=b"to be kept secret"))
     found = [await tickets.find(token) for _ in range(3)]
-    taken = await tickets.take(token, CLIENT)
+    taken = await tickets.take(token, MINUTE, CLIENT)
     assert [*found, taken] == [taken] * 4
     assert (taken.user_id, taken.row_version, taken.bound) == (
         USER,
@@ -80,7 +80,7 @@ async def test_fifty_racers(tickets: Tickets, keys: RedisServer) -> None:
     for _ in range(10):
         token = token_of(tickets, await issue(tickets))
         outcomes = await asyncio.gather(
-            *((tickets, elsewhere)[number % 2].take(token, CLIENT) for number in range(50)),
+            *((tickets, elsewhere)[number % 2].take(token, MINUTE, CLIENT) for number in range(50)),
             return_exceptions=True,
         )
         losers = [outcome for outcome in outcomes if isinstance(outcome, TicketNotFound)]
@@ -93,8 +93,8 @@ async def test_the_newest_counts(tickets: Tickets) -> None:
     first, other = await issue(tickets), await issue(tickets, OTHER)
     second = await issue(tickets)
     assert await gone(tickets, token_of(tickets, first))
-    await tickets.take(token_of(tickets, second), CLIENT)
-    await tickets.take(token_of(tickets, other), CLIENT)
+    await tickets.take(token_of(tickets, second), MINUTE, CLIENT)
+    await tickets.take(token_of(tickets, other), MINUTE, CLIENT)
 
 
 async def test_purposes_apart(tickets: Tickets) -> None:
@@ -103,8 +103,8 @@ async def test_purposes_apart(tickets: Tickets) -> None:
     for issued, wrong in ((reset, ANOTHER_PURPOSE), (another, PASSWORD_RESET)):
         with pytest.raises(TicketNotFound):
             tickets.recognise(issued.token, wrong)
-    await tickets.take(token_of(tickets, reset), CLIENT)
-    await tickets.take(token_of(tickets, another, ANOTHER_PURPOSE), CLIENT)
+    await tickets.take(token_of(tickets, reset), MINUTE, CLIENT)
+    await tickets.take(token_of(tickets, another, ANOTHER_PURPOSE), MINUTE, CLIENT)
 
 
 async def test_it_expires(tickets: Tickets, keys: RedisServer) -> None:
@@ -176,7 +176,7 @@ async def test_another_version(tickets, keys, change) -> None:  # type: ignore[n
     with keys.client() as client:
         changed = change(client.get(KEY))
         client.set(KEY, changed, px=60_000)
-        for ask in (tickets.find(token), tickets.take(token, CLIENT)):
+        for ask in (tickets.find(token), tickets.take(token, MINUTE, CLIENT)):
             with pytest.raises(UnknownLayout):
                 await ask
         assert client.get(KEY) == changed
@@ -186,7 +186,7 @@ async def test_its_event(tickets: Tickets, keys: RedisServer) -> None:
     """Issuing writes one, with who and why; finding and taking write none."""
     token = token_of(tickets, await issue(tickets))
     await tickets.find(token)
-    await tickets.take(token, CLIENT)
+    await tickets.take(token, MINUTE, CLIENT)
     [event] = events(keys, USER)
     event.pop("id")
     assert event == {
@@ -202,4 +202,4 @@ async def test_forgetting(tickets: Tickets, keys: RedisServer) -> None:
     await forget_tickets(redis, USER)
     await redis.aclose()
     assert await gone(tickets, token_of(tickets, mine))
-    await tickets.take(token_of(tickets, other), CLIENT)
+    await tickets.take(token_of(tickets, other), MINUTE, CLIENT)
