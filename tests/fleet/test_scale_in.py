@@ -36,7 +36,7 @@ async def test_nobody_notices(cluster: Cluster, tmp_path: Path) -> None:
             node.cluster("FORGET", leaver.id)
         leaver.cluster("RESET", "SOFT")
 
-    service = ServiceProcess(tmp_path, cluster.url_of(SERVICE)).start()
+    service = ServiceProcess(tmp_path, cluster.url_of(SERVICE), SERVICE_REDIS_ROLLBACK=None).start()
     try:
         async with client_of(service) as client:
             async with load(client, unavailable_is_wrong=True) as under_way:

@@ -46,8 +46,12 @@ async def test_a_plain_failover(trio: SentinelTrio, tmp_path: Path) -> None:
     Where each change waits for all replicas, nobody is told that it was taken: the one that is
     promoted acknowledges it no more.
     """
-    settings = {"SERVICE_REDIS_MIN_REPLICAS": "2"}
-    service = ServiceProcess(tmp_path, trio.url_of(SERVICE), **settings).start()
+    service = ServiceProcess(
+        tmp_path,
+        trio.url_of(SERVICE),
+        SERVICE_REDIS_MIN_REPLICAS="2",
+        SERVICE_REDIS_ROLLBACK=None,
+    ).start()
     try:
         async with client_of(service) as client, load(client) as under_way:
             await asyncio.to_thread(trio.fail_over)
@@ -135,7 +139,7 @@ async def test_started_before_its_sentinels(trio: SentinelTrio, tmp_path: Path) 
     """The service starts without them, says 503, and serves once they are there."""
     for sentinel in trio.sentinels:
         sentinel.kill()
-    service = ServiceProcess(tmp_path, trio.url_of(SERVICE)).start()
+    service = ServiceProcess(tmp_path, trio.url_of(SERVICE), SERVICE_REDIS_ROLLBACK=None).start()
     try:
         async with httpx.AsyncClient(base_url=service.url, timeout=10) as client:
             assert (await client.get("/health/ready")).status_code == 503

@@ -13,9 +13,10 @@ from service.settings import Secret
 class Fleet:
     """Three pods that differ in nothing but their port."""
 
-    def __init__(self, directory: Path, redis_url: Secret, **settings: str) -> None:
-        """`directory` is there; so need not be what the pods keep in it."""
+    def __init__(self, directory: Path, redis_url: Secret, **settings: str | None) -> None:
+        """`directory` is there; so need not be what the pods keep in it. Nobody empties Redis."""
         settings.setdefault("SERVICE_DATA_DIR", str(directory / "var"))
+        settings.setdefault("SERVICE_REDIS_ROLLBACK", None)
         self.pods = []
         for number in range(3):
             own = directory / f"pod-{number}"

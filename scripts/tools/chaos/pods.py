@@ -24,8 +24,12 @@ class Pod(ServiceProcess):
         self.clock = Skew(clock)
         self.log = LogPipe(directory / "service.log")
         path = f"{REPOSITORY}:{REPOSITORY / 'scripts'}"
-        own = {"PYTHONPATH": path, "CHAOS_CLOCK": str(clock)}
-        super().__init__(directory, redis_url, ("-m", "tools.chaos.pod"), **own, **settings)
+        own: dict[str, str | None] = {
+            "PYTHONPATH": path,
+            "CHAOS_CLOCK": str(clock),
+            "SERVICE_REDIS_ROLLBACK": None,  # also where it is off by default, as in our tests
+        }
+        super().__init__(directory, redis_url, ("-m", "tools.chaos.pod"), **own | settings)
 
     def _open_log(self) -> IO[bytes]:
         return self.log.open()
