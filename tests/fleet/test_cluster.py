@@ -44,7 +44,8 @@ async def test_slots_that_move_at_once(cluster: Cluster, on_cluster: httpx.Async
 async def test_a_pod_is_told_once(cluster: Cluster, on_cluster: httpx.AsyncClient) -> None:
     """Each pod learns from one MOVED where a slot is, and asks there from then on.
 
-    What it does by itself beside the calls may be told too, before them or at the same time.
+    What it does by itself beside the calls may be told too, before them or at the same time: it
+    looks at the bucket by connections of its own, for the feed's mark and for the fence.
     """
     person = await sign_up(on_cluster)
     slot = slot_of(person.user_id)
@@ -52,7 +53,7 @@ async def test_a_pod_is_told_once(cluster: Cluster, on_cluster: httpx.AsyncClien
     cluster.move(slot, elsewhere(cluster, slot, random.Random(3)))
     for _ in range(30):
         assert (await person.me()).status_code == 200
-    assert errors(cluster).get("MOVED", 0) - before <= 6
+    assert errors(cluster).get("MOVED", 0) - before <= 12
 
 
 async def test_slots_that_move_key_by_key(cluster: Cluster, on_cluster: httpx.AsyncClient) -> None:

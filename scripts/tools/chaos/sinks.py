@@ -68,11 +68,19 @@ class Sinks:
         finally:
             self.receiver.mood = "good"
 
-    async def check(self, redis: RedisClient, environment: Mapping[str, str]) -> list[Violation]:
-        """Find what is lost, out of order, or does not verify."""
+    async def check(
+        self, redis: RedisClient, environment: Mapping[str, str], *, went_back: bool
+    ) -> list[Violation]:
+        """Find what is lost, out of order, or does not verify.
+
+        A Redis that `went_back` knows no more what it has copied since, and copies that again, in
+        another chain: `events verify` names it, and it is behind what came after it.
+        """
         wanted = await _ids(redis)
         found = [_broken("followed a redirect")] if self.receiver.trapped else []
         found += await self._lost(redis, wanted)
+        if went_back:
+            return found
         found += self._disorder()
         parked = sum(
             [(await SinkState(redis, self.webhook).read(each)).parked for each in ALL_STREAMS]

@@ -97,7 +97,7 @@ async def run(
                 violations = await _run(trial, stage, requests, people, nemesis, tell)
             if copies is not None and not violations:
                 tell("checking the copies")
-                violations = await _check_copies(copies, stage)
+                violations = await _check_copies(copies, stage, went_back=bool(trial.rollbacks))
     finally:
         requests.close()
     return Verdict(violations, requests.history, stage.redis.replies_lost() - lost_before)
@@ -116,10 +116,10 @@ async def _copying(trial: Trial, copies: Sinks | None) -> AsyncIterator[None]:
         await moods
 
 
-async def _check_copies(copies: Sinks, stage: Stage) -> list[Violation]:
+async def _check_copies(copies: Sinks, stage: Stage, *, went_back: bool) -> list[Violation]:
     redis = RedisClient(stage.redis.url)
     try:
-        return await copies.check(redis, stage.environment)
+        return await copies.check(redis, stage.environment, went_back=went_back)
     finally:
         await redis.aclose()
 
