@@ -45,7 +45,7 @@ class SessionAdministration:
             by=request.by,
             feed_life=self._feed_life,
         )
-        self._redis.fence.note(user_id, number)
+        self._redis.fence.note(user_id, number, session_id)
         return number > 0
 
     async def end_all(self, user_id: bytes, request: OperatorRequest) -> int:

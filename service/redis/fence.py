@@ -20,19 +20,22 @@ class Fence:
     def __init__(self) -> None:
         self.buckets: set[int] = set()
         self.answered = [0] * BUCKETS
+        self.ended = [b""] * BUCKETS
+        """What that entry has ended: a session or all of a user, by id; empty where not known."""
         self.on_lost: Callable[[], None] = lambda: None
         """Called when a connection has broken, before another is made."""
         self.on_forgotten: Callable[[], None] = lambda: None
         """Called when a script has found that Redis was emptied, before anybody has compared."""
 
-    def note(self, minted: bytes, number: int) -> None:
+    def note(self, minted: bytes, number: int, ended: bytes = b"") -> None:
         """Note the number of an entry of the feed, in the bucket of a user, before it is answered.
 
-        0: there was none.
+        0: there was none. `ended`: the id of the session, or of the user, that it names.
         """
         number_of_bucket = minted[0] & (BUCKETS - 1)
         if number > self.answered[number_of_bucket]:
             self.answered[number_of_bucket] = number
+            self.ended[number_of_bucket] = ended
 
     def admit(self, command: Sequence[Argument]) -> None:
         """Refuse a command on a bucket that is fenced. To be asked while any is.

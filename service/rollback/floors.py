@@ -24,12 +24,10 @@ from redis.asyncio.connection import AbstractConnection
 from service.redis.client import RedisClient
 from service.redis.keys import BUCKETS, numbered
 from service.redis.node import Node
+from service.rollback.own_entries import BEYOND
 from service.rollback.reading import ELSEWHERE
 from service.rollback.scripts import STEP, lay_floor
 from service.rollback.store import RollbackStore
-
-_BEYOND = 8
-"""Numbers that may be given in a bucket until all know that it was emptied."""
 
 
 class Floors:
@@ -62,7 +60,7 @@ class Floors:
         if absent and self._is_noted is None:
             self._is_noted = await self._store.has_floors()
         raised = {
-            bucket: numbers[bucket] + _BEYOND
+            bucket: numbers[bucket] + BEYOND
             for bucket in absent
             if (self._is_noted or bucket in self._laid)
             and numbers.get(bucket, 0) >= max(expected[bucket], 1)

@@ -17,6 +17,7 @@ from service.redis.node import Node
 from service.redis.refusals import FenceUnknown
 from service.rollback.floors import Floors
 from service.rollback.known import Known
+from service.rollback.own_entries import OwnEntries
 from service.rollback.reading import Numbers, floors_of, number_in, numbers_of, numbers_on
 from service.rollback.store import RollbackStore
 
@@ -62,6 +63,7 @@ class Watch:
         self._soon = asyncio.Event()
         fence.on_lost, fence.on_forgotten = self._publish_soon, self._soon.set
         self._known = Known(store)
+        self._own = OwnEntries(fence)
         self._publishing: set[asyncio.Task[None]] = set()
         self._closed = False
         self._fenced = 0
@@ -97,7 +99,8 @@ class Watch:
         """
         expected = await self._expected(self._patience, is_begun=True)
         numbers = await numbers_on(connection)
-        if self._fence_lower(expected, numbers):
+        lost = await self._own.look_on(connection, numbers)
+        if self._fence_lower(_with(expected, lost), numbers):
             await self._floors.raise_on(connection, numbers)
         self._soon.set()
 
@@ -109,7 +112,8 @@ class Watch:
             with suppress(exceptions.RedisError, OSError):  # who serves it meets the same
                 reply = await node.ask(("GET", numbered(bucket).revocations), False)
                 numbers[bucket] = number_in(reply)
-        if self._fence_lower(expected, numbers):
+        lost = await self._own.look_at(node, numbers)
+        if self._fence_lower(_with(expected, lost), numbers):
             await self._floors.raise_at(node, buckets)
 
     async def run(self) -> None:
@@ -234,3 +238,8 @@ class Watch:
             return _EVERY
         is_new = time.monotonic() - self._fenced_at < _SOON_IS_OVER
         return _WHILE_FENCED if is_new else _LATER
+
+
+def _with(expected: Sequence[int], lost: Mapping[int, int]) -> list[int]:
+    """Expect more of the buckets that have lost an entry. (All else as before they were read.)"""
+    return [lost.get(bucket, number) for bucket, number in enumerate(expected)]

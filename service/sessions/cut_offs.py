@@ -129,7 +129,7 @@ class CutOffs:
             kinds=self._kinds,
             feed_life=self._feed_life,
         )
-        self._redis.fence.note(user_id, number)
+        self._redis.fence.note(user_id, number, user_id)
         self.on_ended(reason or event, ended)
         return ended
 

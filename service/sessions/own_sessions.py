@@ -82,7 +82,7 @@ class OwnSessions:
             session_hex=session_id.hex(),
             feed_life=self._feed_life,
         )
-        self._redis.fence.note(user_id, number)
+        self._redis.fence.note(user_id, number, session_id)
         return int(number > 0)
 
     async def _recognise_by_record(self, presented: str) -> RefreshToken:
@@ -166,7 +166,7 @@ class OwnSessions:
             raise InvalidAccessToken
         if outcome == b"unknown":
             raise SessionNotFound
-        self._redis.fence.note(caller.user_id, outcome)
+        self._redis.fence.note(caller.user_id, outcome, session_id)
 
     async def revoke_all(self, caller: Caller, keep_current: bool, origin: RequestOrigin) -> int:
         """End all sessions of the caller, or all others, and return how many have ended.
@@ -192,7 +192,7 @@ class OwnSessions:
         ended, number = outcome
         if ended < 0:
             raise InvalidAccessToken
-        self._redis.fence.note(caller.user_id, number)
+        self._redis.fence.note(caller.user_id, number, caller.user_id)
         return ended
 
     async def _without_older(

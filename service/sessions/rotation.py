@@ -213,7 +213,7 @@ class SessionRotation(OwnSessions):
                 reached = [("refresh", token.session_id, _MINUTE)]
                 raise TooManyAttempts(-(-answer[0] // 1000), (), reached).about(token.user_id)
             case b"reused":
-                self._redis.fence.note(token.user_id, answer[0])
+                self._redis.fence.note(token.user_id, answer[0], token.session_id)
                 raise RefreshTokenReused().about(token.user_id)
             case b"clock":
                 raise ClockWrong

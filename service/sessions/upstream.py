@@ -179,7 +179,7 @@ class UpstreamSessions:
             by=by,
             feed_life=self._feed_life,
         )
-        self._redis.fence.note(member, number)
+        self._redis.fence.note(member, number, member[USER_ID:])
         return number > 0
 
     async def _latest(self, digest: bytes) -> int:
