@@ -80,6 +80,8 @@ class Copy:
         for bucket in sorted({*self._batches, *(noted or {})}):
             last = noted.get(bucket) if noted else None
             self._check_stream(bucket, self._batches.get(bucket, {}), last, verifier)
+        if noted is not None:
+            self._check_ends({bucket for bucket, last in noted.items() if last.number})
         known: set[bytes] = set().union(*self._known.values())
         loose = [where for line, where in self._loose if line not in known and not _torn(line)]
         torn = [where for line, where in self._loose if line not in known and _torn(line)]
@@ -136,6 +138,18 @@ class Copy:
             newer = [each for each in chain if each.head.batch > noted.number]
             self._behind[bucket] = {line for each in newer for line in each.lines}
         self._take(bucket, chain, [each for of in batches.values() for each in of], verifier)
+
+    def _check_ends(self, named: set[int]) -> None:
+        """Say where nothing tells what came last. `named`: streams whose last batch Redis names."""
+        unknown = len(self._batches.keys() - named)
+        if unknown:
+            self.report.notes.append(
+                f"Redis names no last batch of {unknown} streams: what came last may be missing"
+            )
+        elif not self._batches and not named:
+            self.report.faults.append(
+                "no batch of events is in it, and Redis names none: it is no copy, or was emptied"
+            )
 
     def _report_gap(self, stream: str, batches: Mapping[int, list[_Found]], number: int) -> None:
         what = "was changed" if number in batches else "is missing"

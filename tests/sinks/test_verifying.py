@@ -152,6 +152,27 @@ async def test_what_was_tampered_with(
     )
 
 
+@pytest.mark.parametrize(
+    "lines", [[], [b"root:x:0:0:root:/root:/bin/sh"] * 3], ids=["empty", "text"]
+)
+async def test_what_is_no_copy(keys: RedisServer, redis: RedisClient, lines: list[bytes]) -> None:
+    """Where Redis knows of no batch either, nothing being there is not that nothing is missing."""
+    report = await checked(redis, lines)
+    assert [fault[:25] for fault in report.faults] == ["no batch of events is in "]
+
+
+async def test_where_redis_names_no_last_batch(
+    keys: RedisServer, redis: RedisClient, tmp_path: Path
+) -> None:
+    """Its end may have been cut off then, which is said."""
+    lines = await copied(keys, redis, tmp_path / "events.jsonl")
+    with keys.client() as client:
+        client.delete("events:{03}:sink:file")
+    report = await checked(redis, lines[:10] + lines[15:])
+    assert report.faults == []
+    assert [note[:33] for note in report.notes] == ["Redis names no last batch of 1 st"]
+
+
 async def test_a_forged_chain_has_no_signature(
     keys: RedisServer, redis: RedisClient, tmp_path: Path
 ) -> None:
