@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
+from service.redis.client import RedisClient
 from service.redis.fence import Fence
 from service.redis.keys import numbered
 from service.redis.node import Node
@@ -88,6 +89,16 @@ class OwnEntries:
             with suppress(exceptions.RedisError, OSError):  # who serves it meets the same
                 found.append((question, await node.ask(question.command, False)))
         return self._lost(found, numbers)
+
+    async def look_by(self, redis: RedisClient, numbers: Mapping[int, int]) -> dict[int, int]:
+        """Do the same in buckets that have caught up, before they are served again.
+
+        Raises:
+            StoreUnavailable: Redis does not tell.
+        """
+        questions = self._questions(numbers)
+        replies = [await redis.execute(*question.command) for question in questions]
+        return self._lost(list(zip(questions, replies, strict=True)), numbers)
 
     def _questions(self, numbers: Mapping[int, int]) -> list[_Question]:
         """Ask for the entry that has the number of our last one, where there must be one."""

@@ -151,7 +151,10 @@ class Watch:
         is_latest = fenced == self._fenced  # else somebody has just seen another Redis
         self._fence_lower(expected, numbers)
         if is_latest:
-            released = {each for each in before if numbers.get(each, -1) >= expected[each]}
+            risen = {each for each in before if numbers.get(each, -1) >= expected[each]}
+            # It may be others who have written, as they were not told yet.
+            lost = await self._own.look_by(self._redis, {each: numbers[each] for each in risen})
+            released = risen - lost.keys()
             if released:
                 self.fence.buckets -= released
                 log.warning("redis.served", buckets=len(released), fenced=len(self.fence.buckets))

@@ -9,10 +9,11 @@ from tools.testbed.parts import CLIENT
 from tools.testbed.redis_server import RedisServer
 
 from service.clock import system_clock
-from service.errors import RefreshTokenReused
+from service.errors import RefreshTokenReused, StoreUnavailable
 from service.operators.request import OperatorRequest
 from service.operators.sessions import SessionAdministration
 from service.rollback.own_entries import is_another
+from service.rollback.store import RollbackStore
 from service.sessions.access_tokens import Caller
 from service.sessions.record import Authentication
 from service.sessions.upstream import UpstreamSessions
@@ -183,3 +184,33 @@ def test_which_entry_is_another(
 ) -> None:
     """By what it has ended; not where that cannot be told, or a cut-off has ended it as well."""
     assert is_another(7, ended, found) is another
+
+
+@ON_VALKEY
+async def test_others_give_the_number_anew_before_they_are_told(
+    new_pod: NewPod, snapshot: TakeSnapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user store is locked while one process alone knows: it does not take the number that it
+    sees after a while for its own, and tells once it can."""
+    pod, other = await new_pod(), await new_pod()
+    ended, meanwhile = await pod.open(USER), await other.open(USER)
+    for each in (pod, other):
+        await each.settle()
+    before = snapshot(bucket_of(ended))
+    await pod.end(ended)
+
+    async def locked(*_: object) -> None:
+        raise StoreUnavailable("the user store is locked by somebody else for too long")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RollbackStore, "raise_to", locked)
+        before.put_back()
+        await pod.reconnect()
+        assert await pod.lives(ended) == "rollback"
+        await other.end(meanwhile)
+        await pod.watch.look()
+        assert await pod.lives(ended) == "rollback"
+    await pod.settle()
+    await other.settle()
+    for each in (pod, other):
+        assert not await each.lives(ended)
