@@ -156,6 +156,10 @@ class RedisClient:
         except (exceptions.RedisError, OSError) as error:
             raise unavailable(error) from error
 
+    def server_of(self, key: bytes) -> object:
+        """Tell which server has a key, to be compared; `None`: it is not known now."""
+        return self._topology.node_for(("GET", key))
+
     async def leave(self, reason: str) -> None:
         """Leave all servers; the next call connects anew. Who waits gets `StoreUnavailable`."""
         with suppress(exceptions.RedisError, OSError):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from service.clock import Clock
 from service.redis.client import RedisClient
-from service.relying_parties.marks import mark_all
+from service.relying_parties.marks import are_marked, mark_all
 from service.relying_parties.parties import RelyingParty
 from service.relying_parties.redis_clock import is_right
 from service.relying_parties.store import RelyingPartyStore
@@ -19,7 +19,8 @@ PERIOD = 2.0
 """Seconds between two looks at what is registered."""
 
 _MARK_EVERY = 60.0
-"""Seconds until Redis is told again that there are some: it may have lost it, as by a failover."""
+"""Seconds until Redis is told again that there are some, as it forgets that in a day. Where it has
+lost it, as by FLUSHALL, the next look tells it."""
 
 
 class RelyingPartyShippers:
@@ -70,7 +71,8 @@ class RelyingPartyShippers:
         for party in parties - self._running.keys():
             self._names.append(party.sink)
             self._running[party] = asyncio.create_task(self._create(party, self._tails).run())
-        if parties and time.monotonic() >= self._mark_at:
+        is_due = time.monotonic() >= self._mark_at
+        if parties and (is_due or not await are_marked(self._redis)):
             await mark_all(self._redis)
             self._mark_at = time.monotonic() + _MARK_EVERY
 

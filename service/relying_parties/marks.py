@@ -13,7 +13,16 @@ from service.redis.keys import PARTIES, PARTIES_LIFE
 _LIFE = int(PARTIES_LIFE.total_seconds())
 
 
+_KEYS = tuple(stream_of(bucket) + PARTIES.encode() for bucket in ALL_STREAMS)
+
+
 async def mark_all(redis: RedisClient) -> None:
     """Say in each bucket, for a day, that there are relying parties."""
-    keys = (stream_of(bucket) + PARTIES.encode() for bucket in ALL_STREAMS)
-    await asyncio.gather(*(redis.execute("SET", key, "", "EX", _LIFE) for key in keys))
+    await asyncio.gather(*(redis.execute("SET", key, "", "EX", _LIFE) for key in _KEYS))
+
+
+async def are_marked(redis: RedisClient) -> bool:
+    """Tell whether each bucket says so: FLUSHALL takes it away with all else."""
+    if redis.topology != "cluster":
+        return bool(await redis.execute("EXISTS", *_KEYS) == len(_KEYS))
+    return all(await asyncio.gather(*(redis.execute("EXISTS", key) for key in _KEYS)))

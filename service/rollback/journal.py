@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
@@ -10,6 +10,7 @@ import structlog
 
 from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
+from service.redis.keys import numbered
 from service.rollback.entries import Batch, Entry
 from service.rollback.reading import Numbers, entries_after, numbers_of
 from service.rollback.replay import Replay, Replayed
@@ -139,8 +140,19 @@ class Journal:
                 self.went_back += 1
 
         # First, as those who connect afterwards see nothing any more that was lost.
-        await asyncio.gather(*map(replay.use_up, numbers.keys() - lost.keys()))
+        await asyncio.gather(*map(replay.use_up, self._beside(numbers.keys() - lost.keys(), lost)))
         await asyncio.gather(*(one(bucket, expected) for bucket, expected in lost.items()))
+
+    def _beside(self, others: Collection[int], lost: Collection[int]) -> list[int]:
+        """Return those of the other buckets that are on the server of one that has gone back."""
+
+        def server(bucket: int) -> object:
+            return self._redis.server_of(numbered(bucket).revocations)
+
+        gone_back = {server(bucket) for bucket in lost}
+        if None in gone_back:  # whose they were is not known: all may have
+            return list(others)
+        return [bucket for bucket in others if server(bucket) in {*gone_back, None}]
 
     async def _follow(self, numbers: Numbers, without: Mapping[int, int]) -> None:
         """Write what the feeds have got since the last time."""

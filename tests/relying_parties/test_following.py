@@ -149,16 +149,20 @@ async def test_who_has_failed_begins_anew(process: Process, keys: RedisServer) -
 async def test_what_redis_has_lost_it_is_told_again(
     process: Process, keys: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That there are parties: so that events name sessions again, as after a failover."""
+    """That there are parties, at the next look: so that events name sessions again, as after
+    FLUSHALL or a failover. And now and then, as it forgets it in a day."""
     await process.register("shop")
     with keys.client() as client:
-        client.delete(*client.keys("events:*:parties"))
+        for lost in ("events:*:parties", "events:{07}:parties"):
+            await process.shippers.look()
+            assert len(client.keys("events:*:parties")) == BUCKETS
+            client.delete(*client.keys(lost))
         await process.shippers.look()
         assert len(client.keys("events:*:parties")) == BUCKETS
-        client.delete(*client.keys("events:*:parties"))
+        client.expire("events:{07}:parties", 60)
         await process.shippers.look()
-        assert not client.keys("events:*:parties")
+        assert client.ttl("events:{07}:parties") <= 60
         monkeypatch.setattr(following, "_MARK_EVERY", 0.0)
         process.shippers._mark_at = 0.0
         await process.shippers.look()
-        assert len(client.keys("events:*:parties")) == BUCKETS
+        assert client.ttl("events:{07}:parties") > 60

@@ -14,7 +14,7 @@ from tools.testbed.waiting import eventually
 
 from service.errors import StoreRefuses, TicketNotFound
 from service.keyring.envelope import Keyring
-from service.redis.keys import bucket, numbered
+from service.redis.keys import bucket, bucket_of, numbered
 from service.rollback import watch
 from service.tickets.tickets import Tickets
 from service.tickets.tokens import (
@@ -161,7 +161,7 @@ async def test_a_code_that_is_not_judged_has_it_looked_at(
     """At once, not at the next turn: with a turn an hour codes are judged again soon."""
     monkeypatch.setattr(watch, "_EVERY", 3600.0)
     await pod.watch.start_serving()
-    running = asyncio.create_task(pod.watch.run())
+    running, step = asyncio.create_task(pod.watch.run()), now()
 
     async def is_there() -> bool:
         return bool(await pod.own.execute("EXISTS", NAMES.totp_floor))
@@ -170,15 +170,15 @@ async def test_a_code_that_is_not_judged_has_it_looked_at(
         return not pod.watch._soon.is_set()
 
     try:
-        assert await spend(pod, keys, now())
+        assert await spend(pod, keys, step)
         await eventually(has_rested)
         for _ in range(2):
             with keys.client() as client:
                 client.flushall()
             with pytest.raises(StoreRefuses):
-                await spend(pod, keys, now())
+                await spend(pod, keys, step)
             await eventually(is_there)
-        assert not await spend(pod, keys, now())
+        assert not await spend(pod, keys, step)
     finally:
         running.cancel()
         await asyncio.wait({running})
@@ -189,12 +189,12 @@ async def test_a_code_that_is_not_judged_has_it_looked_at(
 async def test_a_floor_in_one_bucket_alone(pod: Pod, keys: RedisServer) -> None:
     """Others go on as they are: nobody's code is taken for used elsewhere."""
     await pod.watch.start_serving()
-    elsewhere = bytes([USER[0] ^ 1]) + os.urandom(15)
+    elsewhere, step = USER[0] ^ 1, now()
     with keys.client() as client:
         client.delete(NAMES.totp_floor)
         await pod.watch.look()
-        assert int(client.get(NAMES.totp_floor) or 0) > now()
-        assert client.get(numbered(elsewhere[0]).totp_floor) == b"0"
+        assert int(client.get(NAMES.totp_floor) or 0) > step
+        assert client.get(numbered(elsewhere).totp_floor) == b"0"
 
 
 @pytest.fixture
@@ -293,3 +293,30 @@ async def test_in_buckets_that_have_lost_no_revocation(
 
 async def without_redoing(*_: object) -> None:
     """What ends before anything is done again."""
+
+
+@ON_SQLITE
+@ON_VALKEY
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_other_nodes_of_a_cluster(
+    pod: Pod, keys: RedisServer, snapshot: TakeSnapshot, is_known: bool
+) -> None:
+    """They have not gone back: codes there go on to count; all are used up if it is not known
+    whose the lost bucket was."""
+
+    def server_of(key: bytes) -> object:
+        bucket = bucket_of(key)
+        return bucket & 1 if is_known or bucket != lost else None
+
+    await pod.watch.start_serving()
+    pod.own.server_of = server_of  # type: ignore[method-assign]
+    ended = await pod.open(USER)
+    lost = USER[0]
+    before = snapshot(lost)
+    await pod.end(ended)
+    await pod.settle()
+    before.put_back()
+    await pod.journal.turn()
+    with keys.client() as client:
+        raised = {b for b in range(64) if client.exists(numbered(b).ticket_floor)}
+    assert raised == ({b for b in range(64) if b % 2 == lost % 2} if is_known else set(range(64)))
