@@ -133,7 +133,17 @@ async def test_a_request_and_a_logout(pod: Pod, parts: Parts) -> None:
         assert trouble not in pod.output
 
 
-async def test_one_credential(pod: Pod, parts: Parts) -> None:
+async def test_what_it_is_sent(pod: Pod, parts: Parts) -> None:
+    """Credentials, trailers, paths and upgrades, of one server after the other: starting one takes
+    longer than all of them."""
+    await one_credential(pod, parts)
+    await a_trailer_as_a_credential(pod, parts)
+    if pod.name in WITH_WEBSOCKETS:
+        await websockets(pod, parts)
+    odd_paths_open_nothing(pod)
+
+
+async def one_credential(pod: Pod, parts: Parts) -> None:
     """Two headers are none, in any case and order; nor does a trailer change who calls."""
     ann, bob = await parts.open(ANN), await parts.open(BOB)
     mine, theirs = bearer(ann.access_token), bearer(bob.access_token)
@@ -148,7 +158,7 @@ async def test_one_credential(pod: Pod, parts: Parts) -> None:
         assert user in ("", ANN.hex()), "a trailer decides who calls"
 
 
-async def test_a_trailer_as_a_credential(pod: Pod, parts: Parts) -> None:
+async def a_trailer_as_a_credential(pod: Pod, parts: Parts) -> None:
     """Where the head has none, only uvicorn with httptools takes it from a trailer (guard.md)."""
     ann = await parts.open(ANN)
     chunked = "POST /orders HTTP/1.1\nTransfer-Encoding: chunked\nTrailer: Authorization"
@@ -170,7 +180,7 @@ CLOSED = [
 ]  # fmt: skip
 
 
-async def test_odd_paths_open_nothing(pod: Pod) -> None:
+def odd_paths_open_nothing(pod: Pod) -> None:
     """However the server decodes them, with whatever method."""
     for path in CLOSED:
         for method in ("GET", "HEAD", "OPTIONS", "POST", "PURGE"):
@@ -187,8 +197,7 @@ UPGRADE = (
 )
 
 
-@pytest.mark.parametrize("pod", WITH_WEBSOCKETS, indirect=True)
-async def test_websockets(pod: Pod, parts: Parts) -> None:
+async def websockets(pod: Pod, parts: Parts) -> None:
     """Opened for one who may come in, and for nobody else."""
     ann, bob = await parts.open(ANN), await parts.open(BOB)
     for credential in ("", bearer("junk"), bearer(ann.access_token) + bearer(bob.access_token)):
