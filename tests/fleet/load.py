@@ -8,8 +8,8 @@ same call again.
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import httpx
 from tools.testbed.service_process import PASSWORD, Person, code_of
@@ -29,6 +29,7 @@ class Load:
         self._client = client
         self._unavailable_is_wrong = unavailable_is_wrong
         self._over = False
+        self._pause = 0.0
 
     async def progress(self, rounds: int = 3) -> None:
         """Wait until every kind of call has gone well so many times more."""
@@ -38,6 +39,13 @@ class Load:
             return all(self.done[what] >= count for what, count in goal.items())
 
         await eventually(reached)
+
+    @contextmanager
+    def calm(self) -> Iterator[None]:
+        """Have everybody rest after each call while this lasts: who fails over needs the cores."""
+        self._pause = 0.05
+        yield
+        self._pause = 0.0
 
     def end(self) -> None:
         """Let everybody finish what they are at."""
@@ -102,6 +110,7 @@ class Load:
                     break
                 rights |= {after_unavailable or right}
                 await asyncio.sleep(0.05)
+        await asyncio.sleep(self._pause)
         if code_of(answer) not in rights:
             self.wrong.append(f"{what}: {code_of(answer)}")
             return None

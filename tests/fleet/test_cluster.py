@@ -80,7 +80,8 @@ async def test_a_killed_primary_is_replaced(
         victim = cluster.owner(slot_of(under_way.users[0]))
         replica = cluster.replica_of(victim)
         victim.kill()
-        await asyncio.to_thread(wait_until, lambda: replica.role() == "master")
+        with under_way.calm():
+            await asyncio.to_thread(wait_until, lambda: replica.role() == "master")
         await asyncio.to_thread(victim.start)
         await under_way.progress()
 

@@ -57,7 +57,8 @@ async def test_nobody_notices(pods: list[ServiceProcess]) -> None:
             for pod in pods:
                 await eventually(lambda: all_answered(callers, [0] * len(callers.callers)))
                 assert await asyncio.to_thread(pod.stop) == 0
-                await asyncio.to_thread(pod.start)
+                with callers.calm():
+                    await asyncio.to_thread(pod.start)
                 await eventually(lambda: has(balancer, 3))
                 before = totals(callers)
                 await eventually(lambda before=before: all_answered(callers, before))

@@ -25,7 +25,8 @@ async def test_a_killed_primary_is_replaced(
     async with load(on_sentinel) as under_way:
         victim = trio.primary()
         victim.kill()
-        await asyncio.to_thread(trio.next_primary, victim)
+        with under_way.calm():
+            await asyncio.to_thread(trio.next_primary, victim)
         await under_way.progress()
     victim.start()
     async with load(on_sentinel, unavailable_is_wrong=True):
@@ -123,7 +124,8 @@ async def test_one_sentinel_is_gone(
     async with load(on_sentinel) as under_way:
         victim = trio.primary()
         victim.kill()
-        await asyncio.to_thread(trio.next_primary, victim)
+        with under_way.calm():
+            await asyncio.to_thread(trio.next_primary, victim)
         await under_way.progress()
 
 

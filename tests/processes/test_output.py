@@ -238,7 +238,7 @@ def test_a_command_ends_as_it_does_whoever_reads(
     whose output finds no room on the disk says so."""
     given = environment(tmp_path, PYTHONUNBUFFERED=unbuffered)
 
-    def run(*arguments: str, output: int | BinaryIO = subprocess.PIPE) -> tuple[int, list[str]]:
+    def run(*arguments: str, output: int | BinaryIO) -> tuple[int, list[str]]:
         program = [sys.executable, "-m", "service", *arguments]
         done = subprocess.run(
             program, cwd=REPOSITORY, env=given, stdout=output, stderr=subprocess.PIPE, text=True
@@ -247,7 +247,8 @@ def test_a_command_ends_as_it_does_whoever_reads(
 
     made = run_command(["migrate"], given)
     assert (made.returncode, made.stderr) == (0, "")
-    assert run("keys", command) == (0, [])
+    read = run_command(["keys", command], given)
+    assert (read.returncode, read.stderr) == (0, "")
     reader, writer = os.pipe()
     os.close(reader)
     assert run("keys", command, output=writer) == (0, [])

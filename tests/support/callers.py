@@ -4,8 +4,8 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import httpx
 from tools.testbed.service_process import Person, sign_up
@@ -32,7 +32,7 @@ class Caller:
         """Answers after which the service has asked to connect anew."""
         self._address = (host, port)
         self._keep_alive = keep_alive
-        self._pause = pause
+        self.pause = pause
         self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def run(self) -> None:
@@ -40,7 +40,7 @@ class Caller:
         try:
             while True:
                 await self._call()
-                await asyncio.sleep(self._pause)
+                await asyncio.sleep(self.pause)
         finally:
             self._close()
 
@@ -95,6 +95,16 @@ class Crowd:
 
     def __init__(self, callers: list[Caller]) -> None:
         self.callers = callers
+
+    @contextmanager
+    def calm(self) -> Iterator[None]:
+        """Call ten times a second each while this lasts: what starts meanwhile needs the cores."""
+        paces = [caller.pause for caller in self.callers]
+        for caller in self.callers:
+            caller.pause = max(caller.pause, 0.1)
+        yield
+        for caller, pace in zip(self.callers, paces, strict=True):
+            caller.pause = pace
 
     @property
     def answers(self) -> Counter[int]:
