@@ -19,6 +19,7 @@ stores stand beside Valkey, all of three cases or more meet SQLite, and one of t
 import gc
 import logging
 import os
+import signal
 import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -43,7 +44,7 @@ from tools.testbed.waiting import PATIENCE
 
 from service.redis.keys import BUCKETS, numbered
 from tests.support.fleet import client_of
-from tests.support.living import lend, wake_those_asked_for
+from tests.support.living import end_untold, lend, wake_those_asked_for
 from tests.support.user_stores import NewUserStore, SqliteStore, UserStore, postgres_store
 
 PERMANENT = (b"events:", b"revoked:", b"revocations:")
@@ -73,8 +74,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure() -> None:
     """Spare CPU, and have patience.
 
-    Clients of HTTP share what they trust: reading it takes 25 ms, for each.
+    Clients of HTTP share what they trust: reading it takes 25 ms, for each. What a shell's `&` has
+    its program ignore, ours would ignore as well, as programs are to.
     """
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     httpx.create_ssl_context = httpx_transports.create_ssl_context = _trust
     # The Redis that services share is emptied before each test, which is no going back in time.
     ServiceProcess.usual = {"SERVICE_REDIS_ROLLBACK": "off"}
@@ -253,6 +258,7 @@ def keys(redis_server: RedisServer, request: pytest.FixtureRequest) -> Iterator[
         client.ping()  # what a service had sent before it was held is carried out before this
         client.flushall()
         yield redis_server
+        left = end_untold(redis_server)
         eternal = [
             key
             for key in client.scan_iter(count=1000)
@@ -260,6 +266,7 @@ def keys(redis_server: RedisServer, request: pytest.FixtureRequest) -> Iterator[
         ]
         client.flushall()
     assert not eternal, f"keys without a time to live: {eternal}"
+    assert not left, f"these services were left running: {left}"
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from tools.testbed.access import SERVICE, users
 from tools.testbed.forked import run_command
 from tools.testbed.postgresql import PostgresServer
 from tools.testbed.redis_server import RedisServer, available
-from tools.testbed.service_process import ServiceProcess
+from tools.testbed.service_process import PATIENT, ServiceProcess
 
 from service.cli.doctor import configuration, keys, redis_server, user_store
 from service.cli.doctor.command import examine
@@ -49,7 +49,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 @pytest.fixture(scope="module")
 def pod(server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """A service on it that serves, whose feed is marked and whose keys are made."""
-    pod = ServiceProcess(tmp_path_factory.mktemp("pod"), server.url_of(SERVICE)).start()
+    pod = ServiceProcess(tmp_path_factory.mktemp("pod"), server.url_of(SERVICE), **PATIENT).start()
     yield pod
     assert pod.stop() == 0
 

@@ -19,7 +19,7 @@ import msgspec
 import pytest
 import structlog
 from tools.testbed.redis_server import REPOSITORY, RedisServer
-from tools.testbed.service_process import PASSWORD, ServiceProcess, sign_up
+from tools.testbed.service_process import PASSWORD, PATIENT, ServiceProcess, sign_up
 
 from service import logs, streams
 from service.web.exchange import RequestLine
@@ -180,7 +180,7 @@ def test_a_loop_that_closes_early_silences_nobody(monkeypatch: pytest.MonkeyPatc
 async def test_no_secret_at_debug_level(keys: RedisServer, tmp_path: Path, form: str) -> None:
     """A person's whole way through the service leaves no token, password or address in the log."""
     service = ServiceProcess(
-        tmp_path, keys.url, SERVICE_LOG_LEVEL="debug", SERVICE_LOG_FORMAT=form
+        tmp_path, keys.url, SERVICE_LOG_LEVEL="debug", SERVICE_LOG_FORMAT=form, **PATIENT
     ).start()
     async with httpx.AsyncClient(base_url=service.url) as client:
         person = await sign_up(client)

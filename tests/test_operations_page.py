@@ -13,7 +13,7 @@ import yaml
 from tools.testbed.forked import run_command
 from tools.testbed.postgresql import PostgresServer, find_binaries
 from tools.testbed.redis_server import REPOSITORY, NetworkServer, available
-from tools.testbed.service_process import PASSWORD, Person, ServiceProcess, claims_of
+from tools.testbed.service_process import PASSWORD, PATIENT, Person, ServiceProcess, claims_of
 from tools.testbed.waiting import wait_until
 
 from service.settings import Settings
@@ -80,7 +80,7 @@ def host(
     directory = tmp_path_factory.mktemp("host")
     with postgres.database(migrated=False) as database:
         service = ServiceProcess(
-            directory, redis_on_disk.url, SERVICE_DATABASE_URL=postgres.url(database)
+            directory, redis_on_disk.url, SERVICE_DATABASE_URL=postgres.url(database), **PATIENT
         ).start()
         host = Host(service, directory)
         host.wait_for_marks()

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import httpx
 import pytest
 from tools.testbed.ports import free_port
 from tools.testbed.redis_server import REPOSITORY, RedisServer, available
-from tools.testbed.service_process import PASSWORD, ServiceProcess
+from tools.testbed.service_process import PASSWORD, PATIENT, ServiceProcess
 from tools.testbed.waiting import wait_until
 
 DEPLOY = REPOSITORY / "docs/deploy"
@@ -35,15 +36,15 @@ Proxy = Callable[[str, "list[ServiceProcess]"], str]
 
 @pytest.fixture(scope="module")
 def pods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ServiceProcess]]:
-    """Two on one Redis, which believe a proxy on this machine and drain for two seconds."""
+    """Two on one Redis, which believe a proxy on this machine and drain for four seconds."""
     directories = [tmp_path_factory.mktemp(name) for name in ("redis", "first", "second")]
     server = RedisServer(available()["valkey"], directories[0]).start()
     settings = {
         "SERVICE_TRUSTED_PROXIES": "127.0.0.1/32",
-        "SERVICE_DRAIN_DELAY": "2",
+        "SERVICE_DRAIN_DELAY": "4",
         "SERVICE_COOKIES": "on",
     }
-    first = ServiceProcess(directories[1], server.url, **settings).start()
+    first = ServiceProcess(directories[1], server.url, **settings, **PATIENT).start()
     second = first.beside(directories[2], **settings).start()
     yield [first, second]
     for pod in (first, second):
@@ -65,7 +66,10 @@ def command(kind: str, directory: Path, ports: list[str], port: int) -> list[str
         directives = f"daemon off; pid {directory}/pid; error_log {directory}/error.log;"
         return ["nginx", "-p", str(directory), "-c", str(file), "-g", directives]
     if kind == "haproxy":
-        file.write_text(text)
+        limit = "timeout connect 1s"
+        assert limit in text
+        patient = "timeout connect 20s\n    timeout check 20s"  # else a pod that is starved is down
+        file.write_text(text.replace(limit, patient, 1))
         return ["haproxy", "-db", "-f", str(file)]
     if kind == "caddy":
         assert "\nauth.example.com {" in text
@@ -171,6 +175,7 @@ def test_no_call_fails_while_a_pod_ends(
         while not ended.is_set() or len(statuses) < 50:
             statuses.append(client.get("/auth/me", headers=headers).status_code)
             statuses.append(client.post("/auth/logout", json={}, headers=headers).status_code)
+            time.sleep(0.01)  # a client, not a flood
         thread.join()
         statuses += [client.get("/auth/me", headers=headers).status_code for _ in range(20)]
     assert set(statuses) == {200, 400}, statuses

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import PASSWORD, Person, ServiceProcess, sign_up
+from tools.testbed.service_process import PASSWORD, PATIENT, Person, ServiceProcess, sign_up
 
 from service.errors import SettingsError
 from service.settings import Settings
@@ -39,7 +39,7 @@ def started(
         "SERVICE_TRACE_RATIO": "1",
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
     }
-    return ServiceProcess(directory, keys.url, **settings | more).start()
+    return ServiceProcess(directory, keys.url, **settings | more, **PATIENT).start()
 
 
 @ON_VALKEY
@@ -157,7 +157,7 @@ async def test_a_collector_that_is_away(keys: RedisServer, tmp_path: Path) -> No
     """Nobody waits for it: requests are served, and the stop is as quick as ever."""
     nowhere = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
     service = ServiceProcess(
-        tmp_path, keys.url, SERVICE_TRACING="on", SERVICE_TRACE_RATIO="1", **nowhere
+        tmp_path, keys.url, SERVICE_TRACING="on", SERVICE_TRACE_RATIO="1", **nowhere, **PATIENT
     ).start()
     async with httpx.AsyncClient(base_url=service.url) as client:
         assert (await (await sign_up(client)).me()).status_code == 200

@@ -9,7 +9,7 @@ import pytest
 from tools.testbed.access import SERVICE
 from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import PASSWORD, ServiceProcess, code_of
+from tools.testbed.service_process import PASSWORD, PATIENT, ServiceProcess, code_of
 
 from service.authentication.identity import Identity
 from service.authentication.recent import RecentAuthentication
@@ -99,6 +99,7 @@ def shared_demanding(
         redis_server.url_of(SERVICE),
         SERVICE_REAUTH_FOR_ENROLMENT="on",
         SERVICE_REAUTH_TTL="777",
+        **PATIENT,
     ).start()
     with living("shared_demanding", service):
         yield service

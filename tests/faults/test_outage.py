@@ -12,6 +12,7 @@ from tools.testbed.waiting import eventually
 
 from tests.faults.conftest import Stage
 from tests.support.looking import ON_VALKEY
+from tests.support.run_queue import waited_for_a_core
 
 BOUND = 2.0
 """Seconds: the contract's."""
@@ -58,9 +59,12 @@ async def test_503_within_two_seconds(
 
     async def in_time(calls: list[tuple[str, Call]]) -> None:
         """What as many take beside them that ask no Redis is the machine, which may be busy."""
+        pid = stage.service.process.pid if stage.service.process else 0
+        waited = waited_for_a_core(pid)
         beside = [taken(lambda: http.get("/health/live")) for _ in calls]
         answers = await asyncio.gather(*(taken(call) for _, call in calls), *beside)
-        machine = max(seconds for _, seconds in answers[len(calls) :])
+        waited = waited_for_a_core(pid) - waited
+        machine = max(waited, *(seconds for _, seconds in answers[len(calls) :]))
         for (name, _), (answer, seconds) in zip(calls, answers, strict=False):
             assert code_of(answer) == (503, "service_unavailable"), name
             assert answer.headers["retry-after"] == "1"
@@ -133,8 +137,11 @@ async def test_freezing_in_the_middle_of_a_login(stage: Stage, http: httpx.Async
         answer = await http.post("/auth/login", json=body)
         return answer.status_code, time.monotonic() - started
 
+    pid = stage.service.process.pid if stage.service.process else 0
+    waited = waited_for_a_core(pid)
     tasks = [asyncio.create_task(log_in(person)) for person in people]
     loop.call_later(0.02, stage.redis.freeze)
     outcomes = await asyncio.gather(*tasks)
+    machine = waited_for_a_core(pid) - waited
     assert {status for status, _ in outcomes} <= {200, 503}
-    assert max(taken for _, taken in outcomes) < BOUND
+    assert max(taken for _, taken in outcomes) < BOUND + machine

@@ -13,6 +13,10 @@ from tools.testbed.sentinel import SentinelTrio
 
 from tests.support.fleet import Fleet
 
+STARVED = {"SERVICE_REDIS_CONNECT_TIMEOUT_MS": "2000", "SERVICE_REDIS_REPLY_TIMEOUT_MS": "5000"}
+"""Settings of pods that nodes of Redis may keep waiting, be it for a core alone: less than a client
+waits for them."""
+
 
 @pytest.fixture(scope="session")
 def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
@@ -30,7 +34,9 @@ def cluster_fleet(
 ) -> Iterator[Fleet]:
     """Pods on `shared_cluster`; each change waits for a replica."""
     directory = tmp_path_factory.mktemp("cluster-fleet")
-    fleet = Fleet(directory, shared_cluster.url_of(SERVICE), SERVICE_REDIS_MIN_REPLICAS="1").start()
+    fleet = Fleet(
+        directory, shared_cluster.url_of(SERVICE), SERVICE_REDIS_MIN_REPLICAS="1", **STARVED
+    ).start()
     yield fleet
     fleet.stop()
 
@@ -45,7 +51,7 @@ def cluster(shared_cluster: Cluster) -> Iterator[Cluster]:
 @pytest.fixture
 async def on_cluster(cluster: Cluster, cluster_fleet: Fleet) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the pods on `cluster`."""
-    async with cluster_fleet.client() as client:
+    async with cluster_fleet.client(timeout=30) as client:
         yield client
 
 

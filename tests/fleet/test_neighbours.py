@@ -16,7 +16,14 @@ from pathlib import Path
 import httpx
 import pytest
 from tools.testbed.redis_server import REPOSITORY, RedisServer
-from tools.testbed.service_process import Person, ServiceProcess, claims_of, code_of, sign_up
+from tools.testbed.service_process import (
+    PATIENT,
+    Person,
+    ServiceProcess,
+    claims_of,
+    code_of,
+    sign_up,
+)
 
 from tests.support.living import living
 from tests.support.looking import ON_VALKEY, events
@@ -65,7 +72,7 @@ def old_and_new(
     """A pod of the previous release and one of this, on one user store."""
     directory = tmp_path_factory.mktemp("old")
     with new_user_store(directory) as store:
-        shared = {**store.settings, "SERVICE_DATA_DIR": str(directory / "var")}
+        shared = PATIENT | dict(store.settings) | {"SERVICE_DATA_DIR": str(directory / "var")}
         old = ServiceProcess(
             directory,
             redis_server.url,

@@ -90,7 +90,7 @@ def test_readiness_tells_what_is_in_force(trio: SentinelTrio, sentinel_fleet: Fl
         assert isinstance(told["redis"], dict)
         return told["redis"]
 
-    assert redis()["ok"], redis()
+    wait_until(lambda: redis()["ok"])
     for replica in trio.replicas():
         replica.kill()
     wait_until(lambda: not redis()["ok"])

@@ -8,7 +8,7 @@ import pytest
 from tools.testbed.access import SERVICE
 from tools.testbed.cluster import SLOTS, Cluster, slot_of
 from tools.testbed.service_process import ServiceProcess, sign_up
-from tools.testbed.waiting import wait_until
+from tools.testbed.waiting import eventually, wait_until
 
 from tests.fleet.load import load
 from tests.support.fleet import client_of
@@ -44,6 +44,10 @@ async def test_nobody_notices(cluster: Cluster, tmp_path: Path) -> None:
                 await under_way.progress()
             while slot_of((await sign_up(client)).user_id) >= SLOTS // 3:
                 pass  # until somebody new lies where the node was
-            assert (await client.get("/health/ready")).status_code == 200
+
+            async def ready() -> bool:
+                return (await client.get("/health/ready")).status_code == 200
+
+            await eventually(ready)
     finally:
         assert service.stop() == 0

@@ -234,7 +234,7 @@ async def test_it_is_remembered_for_a_token_of_a_clock_ahead(
     told = set()
     while time.time() < begin + 5.5:
         await asyncio.sleep(0.05)  # the feed's turn
-        told.add(await verdict(guard, token))
+        told.add(await settled(guard, token))
     assert told == {"refused"}
 
     async def forgotten() -> bool:

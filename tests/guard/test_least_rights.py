@@ -14,7 +14,7 @@ from tools.testbed.access import ASKING_GUARD, GUARD, SERVICE, url_as
 from tools.testbed.cluster import Cluster
 from tools.testbed.redis_server import RedisServer, available
 from tools.testbed.sentinel import SentinelTrio
-from tools.testbed.service_process import ServiceProcess, claims_of
+from tools.testbed.service_process import PATIENT, ServiceProcess, claims_of
 from tools.testbed.waiting import eventually
 
 from service.guard import TokenRefused, Verifier
@@ -63,7 +63,7 @@ def topology(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Topolog
 def service(topology: Topology, tmp_path: Path) -> Iterator[ServiceProcess]:
     """A service there, as its own user."""
     url = url_as(SERVICE, topology.url)
-    service = ServiceProcess(tmp_path, url, **topology.settings).start()
+    service = ServiceProcess(tmp_path, url, **topology.settings, **PATIENT).start()
     yield service
     service.stop()
 
@@ -104,12 +104,17 @@ async def test_all_that_they_do_is_allowed(topology: Topology, service: ServiceP
             with pytest.raises(TokenRefused):
                 await strict.verify(person.tokens["accessToken"])
             await eventually(lambda person=person: _refuses(feed, person.tokens["accessToken"]))
+        await eventually(lambda: _is_ready(http))
         ready = await http.get("/health/ready")
         told = ready.text.replace('"appendfsync":"unknown"', "")  # CONFIG alone would tell it
         assert (ready.status_code, "unknown" in told) == (200, False)
     assert service.stop() == 0
     # Readiness asks for the configuration once, and says that it may not.
     assert set(topology.refusals()) <= {("openshow-service", "config|get")}
+
+
+async def _is_ready(http: httpx.AsyncClient) -> bool:
+    return (await http.get("/health/ready")).status_code == 200
 
 
 async def _refuses(verifier: Verifier, token: str) -> bool:

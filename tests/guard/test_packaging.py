@@ -21,6 +21,7 @@ import pytest
 from tools.testbed.access import GUARD
 from tools.testbed.redis_server import REPOSITORY, RedisServer
 from tools.testbed.service_process import Person, ServiceProcess
+from tools.testbed.waiting import wait_until
 from tools.testbed.wheels import wheel_of
 
 from service import __version__
@@ -192,8 +193,8 @@ def test_the_server_runs_beside_an_app(server: Path, app: Path, tmp_path: Path) 
     """Started where an app has a `service` of its own, it serves from its own environment."""
     program = ("-c", IN_THE_APP, str(app), str(server))
     process = ServiceProcess(tmp_path, Secret(""), program, PYTHONPATH=DEPENDENCIES).start()
-    answer = httpx.get(f"{process.url}/health/ready")
-    assert (answer.status_code, process.stop()) == (200, 0), process.output()
+    wait_until(lambda: httpx.get(f"{process.url}/health/ready").status_code == 200)
+    assert process.stop() == 0, process.output()
 
 
 def test_the_server_alone_says_what_it_lacks(server: Path, app: Path) -> None:

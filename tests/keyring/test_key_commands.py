@@ -289,7 +289,7 @@ async def test_commands_have_time(
     with postgres_store(postgres) as store:
         patience = {"SERVICE_DATABASE_TIMEOUT_MS": "100"}
         operator = Operator(tmp_path / "var", redis.url, SERVICE_DATABASE_URL=store.url, **patience)
-        pod = ServiceProcess(tmp_path, redis.url, SERVICE_DATABASE_URL=store.url).start()
+        pod = ServiceProcess(tmp_path, redis.url, SERVICE_DATABASE_URL=store.url, **PATIENT).start()
         assert pod.stop() == 0
         holder = await asyncpg.connect(store.url)
         await holder.execute("BEGIN; LOCK TABLE users, data_keys")
@@ -319,7 +319,7 @@ async def test_commands_have_time(
 
 async def test_keys_that_are_not_there(redis: RedisServer, tmp_path: Path) -> None:
     """A name that is none of a key is repeated as it was given, not taken for a number."""
-    pod = ServiceProcess(tmp_path, redis.url).start()
+    pod = ServiceProcess(tmp_path, redis.url, **PATIENT).start()
     assert pod.stop() == 0
     operator = Operator(tmp_path / "var", redis.url)
     for given in ("nosuch", "0", "7", "٧", "-"):
@@ -336,7 +336,7 @@ async def test_what_an_operator_reads(redis: RedisServer, tmp_path: Path) -> Non
     said = await operator.run("status", status=1)
     assert "is not set up: run `openshow-auth migrate`" in said
     assert "name another place by SERVICE_DATA_DIR" in said
-    pod = ServiceProcess(tmp_path, redis.url).start()
+    pod = ServiceProcess(tmp_path, redis.url, **PATIENT).start()
     assert pod.stop() == 0
     printed = await operator.run("test")
     assert re.search(r"wraps in \d+ ms and unwraps in \d+ ms\.", printed)
@@ -364,7 +364,7 @@ async def test_top_key_is_turned_over_and_moved(
         "VAULT_TOKEN": ROOT_TOKEN,
     }
     operator, mover = Operator(data_dir, redis.url), Operator(data_dir, redis.url, **vault)
-    first = ServiceProcess(tmp_path, redis.url).start()
+    first = ServiceProcess(tmp_path, redis.url, **PATIENT).start()
     async with httpx.AsyncClient(base_url=first.url, timeout=30) as http:
         holder = await (await new_holder(http)).enrol()
     file = data_dir / "local.keys"

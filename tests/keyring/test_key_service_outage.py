@@ -6,7 +6,14 @@ from pathlib import Path
 import httpx
 import pytest
 from tools.testbed.redis_server import RedisServer, available
-from tools.testbed.service_process import PASSWORD, Person, ServiceProcess, code_of, sign_up
+from tools.testbed.service_process import (
+    PASSWORD,
+    PATIENT,
+    Person,
+    ServiceProcess,
+    code_of,
+    sign_up,
+)
 from tools.testbed.waiting import eventually
 
 from tests.keyring.rigs import VaultRig
@@ -26,7 +33,12 @@ def pod(redis: RedisServer, bao: Bao, vault_rig: VaultRig, tmp_path: Path) -> Se
     """A pod, not started, whose data keys are wrapped by Vault."""
     settings = {"VAULT_ADDR": bao.address, "VAULT_TOKEN": ROOT_TOKEN}
     return ServiceProcess(
-        tmp_path, redis.url, SERVICE_KMS="vault", SERVICE_KMS_VAULT_KEY="first", **settings
+        tmp_path,
+        redis.url,
+        SERVICE_KMS="vault",
+        SERVICE_KMS_VAULT_KEY="first",
+        **settings,
+        **PATIENT,
     )
 
 

@@ -19,6 +19,7 @@ from tools.testbed.service_process import (
     code_of,
     sign_up,
 )
+from tools.testbed.waiting import eventually
 
 from service.redis.keys import bucket
 from tests.mail.conftest import until
@@ -447,8 +448,11 @@ async def test_without_mail(service: ServiceProcess) -> None:
 async def test_readiness_and_metrics(http: httpx.AsyncClient, mails: Mails, person: Person) -> None:
     """A line of its own, and what became of mails; neither makes a pod unready."""
     await mails.token(person.email, "verify")
-    ready = (await http.get("/health/ready")).json()
-    assert ready["mail"]["ok"] is True
+
+    async def told() -> bool:
+        return (await http.get("/health/ready")).json()["mail"]["ok"] is True
+
+    await eventually(told)
     metrics = (await http.get("/metrics")).text
     assert 'openshow_mails_total{kind="verify",outcome="queued"}' in metrics
     assert re.search(r"^openshow_mails_waiting [0-9.]+$", metrics, re.M)

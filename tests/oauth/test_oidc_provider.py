@@ -7,7 +7,7 @@ import httpx
 import pytest
 from tools.testbed.access import SERVICE
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import Person, ServiceProcess, claims_of
+from tools.testbed.service_process import PATIENT, Person, ServiceProcess, claims_of
 
 from tests.support.living import lend
 from tests.support.looking import ON_VALKEY
@@ -40,6 +40,7 @@ def npm_service(
         SERVICE_OAUTH_NPM_CLIENT_SECRET=SECRET,
         SERVICE_OAUTH_NPM_TRUST_EMAIL="on",
         SERVICE_OAUTH_REDIRECTS=RETURN,
+        **PATIENT,
     )
     yield from lend("npm_service", service)
 

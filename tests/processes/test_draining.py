@@ -78,7 +78,7 @@ def test_serves_on_for_the_delay_but_is_not_ready(start: Start, workers: str) ->
     """Load balancers are told at once, clients with each answer; Ctrl-C ends the delay."""
     program = start(SERVICE_WORKERS=workers, SERVICE_DRAIN_DELAY="600")
     with program.client() as client:
-        assert client.get("/health/ready").status_code == 200
+        wait_until(lambda: client.get("/health/ready").status_code == 200, "it is ready")
         program.send(signal.SIGTERM)
         wait_until(lambda: client.get("/health/ready").status_code == 503, "it is not ready")
 
@@ -97,9 +97,9 @@ def test_serves_on_for_the_delay_but_is_not_ready(start: Start, workers: str) ->
 
 async def test_the_delay_ends_by_itself(start: Start, workers: str) -> None:
     """Nobody is turned away while the delay lasts, nobody lost when it ends."""
-    program = start(SERVICE_WORKERS=workers, SERVICE_DRAIN_DELAY="1", **FOR_CROWDS)
+    program = start(SERVICE_WORKERS=workers, SERVICE_DRAIN_DELAY="4", **FOR_CROWDS)
     url = await asyncio.to_thread(program.wait_for, r"serves on (http://\S+)")
-    async with crowd(url) as callers:
+    async with crowd(url, pause=0.05) as callers:
         await eventually(lambda: busy(callers))
         program.send(signal.SIGTERM)
         await eventually(lambda: unready(url))

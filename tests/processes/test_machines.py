@@ -10,7 +10,7 @@ import httpx
 import pytest
 from tools.testbed.postgresql import PostgresServer
 from tools.testbed.redis_server import REPOSITORY, RedisServer
-from tools.testbed.service_process import ServiceProcess, sign_up
+from tools.testbed.service_process import PATIENT, ServiceProcess, sign_up
 
 from tests.support.looking import ON_VALKEY
 from tests.support.two_factor import Holder, new_holder
@@ -40,7 +40,7 @@ def new_machine(
         settings = {"SERVICE_DATABASE_URL": postgres.url(database)}
         if key_file:
             settings["SERVICE_KMS_LOCAL_KEY_FILE"] = str(key_file)
-        made.append(ServiceProcess(directory, keys.url, **settings))
+        made.append(ServiceProcess(directory, keys.url, **settings, **PATIENT))
         return made[-1]
 
     yield new_machine

@@ -178,7 +178,7 @@ def test_says_when_another_service_has_the_data(start: Start) -> None:
         second = start()
         assert second.exit_code() == 2
         assert re.fullmatch(rf"openshow-auth: .*\(pid {first.pid}\).*\n", second.output)
-        assert client.get("/health/ready").status_code == 200
+        wait_until(lambda: client.get("/health/ready").status_code == 200, "it is ready")
 
 
 def test_refuses_a_server_that_evicts(

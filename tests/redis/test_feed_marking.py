@@ -16,7 +16,7 @@ from tools.testbed.cluster import Cluster
 from tools.testbed.forked import run_command
 from tools.testbed.redis_server import NetworkServer, RedisServer
 from tools.testbed.sentinel import SentinelTrio
-from tools.testbed.service_process import ServiceProcess
+from tools.testbed.service_process import PATIENT, ServiceProcess
 from tools.testbed.waiting import eventually, wait_until
 
 from service.embedded.files import find_binary
@@ -192,9 +192,18 @@ def test_an_issuer_that_was_changed_on_purpose(keys: RedisServer, tmp_path: Path
     with keys.client() as client:
         for number in range(BUCKETS):
             client.xadd(numbered(number).issuer, {"iss": THEIRS})
-        service = ServiceProcess(tmp_path, keys.url_of(SERVICE), SERVICE_ISSUER=OURS).start()
+        service = ServiceProcess(
+            tmp_path, keys.url_of(SERVICE), SERVICE_ISSUER=OURS, **PATIENT
+        ).start()
         try:
-            answer = httpx.get(f"{service.url}/health/ready")
+            answers = list[httpx.Response]()
+
+            def both_are_named() -> bool:
+                answers.append(httpx.get(f"{service.url}/health/ready"))
+                return THEIRS in answers[-1].text
+
+            wait_until(both_are_named)
+            answer = answers[-1]
             part = answer.json()["redis"]
             assert answer.status_code == 503
             assert not part["ok"]
@@ -219,7 +228,7 @@ def test_an_issuer_that_was_changed_on_purpose(keys: RedisServer, tmp_path: Path
 @ON_VALKEY
 def test_claiming_without_redis(keys: RedisServer, tmp_path: Path) -> None:
     """One line, exit code 1."""
-    service = ServiceProcess(tmp_path, keys.url)
+    service = ServiceProcess(tmp_path, keys.url, **PATIENT)
     service._environment["SERVICE_REDIS_URL"] = f"unix://{tmp_path}/nowhere.sock"
     code, told = claim(service, "--yes")
     assert code == 1

@@ -8,7 +8,7 @@ import pytest
 from tools.testbed.access import SERVICE
 from tools.testbed.ports import free_port
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import Person, ServiceProcess, sign_up
+from tools.testbed.service_process import PATIENT, Person, ServiceProcess, sign_up
 from tools.testbed.waiting import eventually
 
 from tests.relying_parties.parties import EVENT, token_in
@@ -38,7 +38,7 @@ async def test_killed_between_post_and_note(
         "SERVICE_ISSUER": issuer,
         "SERVICE_SINK_NETWORKS": "127.0.0.0/8",
     }
-    service = ServiceProcess(tmp_path, keys.url_of(SERVICE), **settings).start()
+    service = ServiceProcess(tmp_path, keys.url_of(SERVICE), **settings, **PATIENT).start()
     create = ("create", "shop", "--backchannel-logout-uri", endpoint.url)
     service.command("relying-parties", *create, "--reason", "new")
 

@@ -82,8 +82,11 @@ async def test_started_on_an_old_file(
         assert set(await _answers(stayer, 200)) <= {200, 503}
         assert (await leaver.refresh()).status_code == 401
         assert (await stayer.refresh()).status_code == 200
-        ready = (await client.get("/health/ready")).json()
-        assert ready["redis"]["ok"], ready
+
+        async def ready() -> bool:
+            return bool((await client.get("/health/ready")).json()["redis"]["ok"])
+
+        await eventually(ready)
         wait_until(lambda: "redis.replayed" in pod.output())
 
 

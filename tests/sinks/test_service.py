@@ -9,7 +9,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 from tools.testbed.access import SERVICE
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import ServiceProcess, sign_up
+from tools.testbed.service_process import PATIENT, ServiceProcess, sign_up
 from tools.testbed.waiting import eventually
 
 from tests.operators.commands import command
@@ -44,7 +44,7 @@ async def test_from_the_login_to_the_receiver(
         "SERVICE_SINK_WEBHOOKS": endpoint.url,
         "SERVICE_SINK_NETWORKS": "127.0.0.0/8",
     }
-    service = ServiceProcess(tmp_path, keys.url_of(SERVICE), **settings).start()
+    service = ServiceProcess(tmp_path, keys.url_of(SERVICE), **settings, **PATIENT).start()
     people = []
     try:
         for _ in range(2):

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 import httpx
+from tools.testbed.waiting import PATIENCE
 
 _LOOK_EVERY = 0.1  # seconds between two looks at who is ready
 
@@ -26,7 +27,7 @@ class Balancer:
 
     async def look(self) -> None:
         """Ask all, again and again, whether they are ready."""
-        async with httpx.AsyncClient(timeout=2) as client:
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:  # who is slow is not down
             while True:
                 asked = list(self._backends())
                 ready = await asyncio.gather(*(_is_ready(client, url) for url in asked))

@@ -5,7 +5,7 @@ from itertools import cycle
 from pathlib import Path
 
 import httpx
-from tools.testbed.service_process import ServiceProcess
+from tools.testbed.service_process import PATIENT, ServiceProcess
 
 from service.settings import Secret
 
@@ -17,6 +17,8 @@ class Fleet:
         """`directory` is there; so need not be what the pods keep in it. Nobody empties Redis."""
         settings.setdefault("SERVICE_DATA_DIR", str(directory / "var"))
         settings.setdefault("SERVICE_REDIS_ROLLBACK", None)
+        patience = "SERVICE_DATABASE_TIMEOUT_MS"  # with the user store, which nobody takes away
+        settings.setdefault(patience, PATIENT[patience])
         self.pods = []
         for number in range(3):
             own = directory / f"pod-{number}"

@@ -51,18 +51,37 @@ def wake_those_asked_for(request: pytest.FixtureRequest, redis_server: object) -
         for value in asked_for
         for service in (value if isinstance(value, list) else [value])
     ]
-    told_of = [service for _, services in _LIVING for service in services]
-    for service in told_of:
+    for service in _told_of():
         if any(service is each for each in awake):
             service.resume()
         else:
             service.freeze()
-    untold = [
-        str(service.directory)
+    untold = [str(service.directory) for service in _untold(redis_server)]
+    assert not untold, f"these services run beside the test: {untold}"
+
+
+def end_untold(redis_server: object) -> list[str]:
+    """Kill those that a test has left behind on this server, as one does that fails, and name them.
+
+    Else they would run beside all tests that come after it.
+    """
+    left = _untold(redis_server)
+    for service in left:
+        service.kill()
+    return [str(service.directory) for service in left]
+
+
+def _told_of() -> list[ServiceProcess]:
+    return [service for _, services in _LIVING for service in services]
+
+
+def _untold(redis_server: object) -> list[ServiceProcess]:
+    told_of = _told_of()
+    return [
+        service
         for service in ServiceProcess.running()
         if not any(service is each for each in told_of) and _is_on(redis_server, service)
     ]
-    assert not untold, f"these services run beside the test: {untold}"
 
 
 def _is_on(redis_server: object, service: ServiceProcess) -> bool:

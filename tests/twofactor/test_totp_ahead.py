@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import ServiceProcess, code_of
+from tools.testbed.service_process import PATIENT, ServiceProcess, code_of
 from tools.testbed.waiting import wait_until
 
 from tests.support.looking import ON_VALKEY
@@ -24,7 +24,7 @@ def ahead_of_time() -> int:
 @ON_VALKEY
 async def test_no_door_takes_a_step_ahead(keys: RedisServer, tmp_path: Path) -> None:
     """Enrolment, login, new recovery codes, proof anew, turning it off: a wrong code at each."""
-    service = ServiceProcess(tmp_path, keys.url, SERVICE_TOTP_AHEAD="off").start()
+    service = ServiceProcess(tmp_path, keys.url, SERVICE_TOTP_AHEAD="off", **PATIENT).start()
     try:
         async with httpx.AsyncClient(base_url=service.url, timeout=30) as http:
             ann = await new_holder(http)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import ServiceProcess, sign_up
+from tools.testbed.service_process import PATIENT, ServiceProcess, sign_up
 
 from tests.support.living import living
 from tests.web.wire import Wire, error_of
@@ -20,7 +20,9 @@ def shared(
     redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServiceProcess]:
     settings = {"SERVICE_ORIGINS": f"{APP}, {OTHER}"}
-    service = ServiceProcess(tmp_path_factory.mktemp("cors"), redis_server.url, **settings).start()
+    service = ServiceProcess(
+        tmp_path_factory.mktemp("cors"), redis_server.url, **settings, **PATIENT
+    ).start()
     with living("shared", service):
         yield service
     assert service.stop() == 0

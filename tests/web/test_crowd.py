@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 import pytest
 from tools.testbed.access import SERVICE
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import PASSWORD, ServiceProcess
+from tools.testbed.service_process import PASSWORD, PATIENT, ServiceProcess
 from tools.testbed.waiting import wait_until
 
 from service.serving.connections import most_connections
@@ -34,7 +34,7 @@ def narrow(
         f"resource.setrlimit(resource.RLIMIT_NOFILE, ({FILES}, {FILES})); sys.exit(main())",
     )
     directory = tmp_path_factory.mktemp("narrow")
-    service = ServiceProcess(directory, redis_server.url_of(SERVICE), program=program)
+    service = ServiceProcess(directory, redis_server.url_of(SERVICE), program=program, **PATIENT)
     yield service.start()
     assert service.stop() == 0
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from tools.testbed.access import SERVICE
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import PASSWORD, ServiceProcess
+from tools.testbed.service_process import PASSWORD, PATIENT, ServiceProcess
 from tools.testbed.waiting import wait_until
 
 from service.sessions.origin import RequestOrigin, network, unpack
@@ -113,6 +113,7 @@ def dual(
         SERVICE_HOST="::",
         SERVICE_TRUSTED_PROXIES="127.0.0.0/8",
         SERVICE_RATE_LIMIT="on",
+        **PATIENT,
     )
     service._launch()
     wait_until(lambda: re.search(r"serves on http://\[::1\]:(\d+)", service.output()))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import httpx
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import ServiceProcess
+from tools.testbed.service_process import PATIENT, ServiceProcess
+from tools.testbed.waiting import wait_until
 
 JSON = b'{"email":"ann@example.org","password":"correct horse battery"}'
 
@@ -48,7 +49,7 @@ ENDS: tuple[Callable[[socket.socket], None], ...] = (reset, socket.socket.close,
 
 def test_who_hangs_up_leaves_no_traceback(keys: RedisServer, tmp_path: Path) -> None:
     """Wherever the request is cut and whatever the service is at when it notices."""
-    service = ServiceProcess(tmp_path, keys.url).start()
+    service = ServiceProcess(tmp_path, keys.url, **PATIENT).start()
     address = ("127.0.0.1", httpx.URL(service.url).port)
     cuts = 0
     for call in CALLS.values():
@@ -60,7 +61,7 @@ def test_who_hangs_up_leaves_no_traceback(keys: RedisServer, tmp_path: Path) -> 
                 end(connection)
                 cuts += 1
     assert cuts == len(CALLS) * 18
-    assert httpx.get(f"{service.url}/health/ready").status_code == 200
+    wait_until(lambda: httpx.get(f"{service.url}/health/ready").status_code == 200)
     assert service.stop() == 0
     output = service.output()
     assert "Traceback" not in output

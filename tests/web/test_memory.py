@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 import pytest
 from tools.testbed.access import SERVICE
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import ServiceProcess
+from tools.testbed.service_process import PATIENT, ServiceProcess
 from tools.testbed.waiting import wait_until
 
 from service.serving import memory
@@ -30,6 +30,7 @@ def alone(
         redis_server.url_of(SERVICE),
         SERVICE_TRUSTED_PROXIES="127.0.0.0/8",
         SERVICE_LOG_LEVEL="warning",
+        **PATIENT,
     ).start()
     wire = Wire(service.url)
     for path in ("/schema", "/schema/openapi.json", "/health/ready?x=y", "/metrics"):

@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.parser import text_string_to_metric_families
 from tools.testbed.redis_server import RedisServer, available
-from tools.testbed.service_process import PASSWORD, Person, ServiceProcess
+from tools.testbed.service_process import PASSWORD, PATIENT, Person, ServiceProcess
 from tools.testbed.waiting import wait_until
 
 from service import app
@@ -155,7 +155,7 @@ def two_workers(tmp_path: Path) -> Iterator[ServiceProcess]:
     server = RedisServer(available()["valkey"], tmp_path).start()
     (tmp_path / "tmp").mkdir()
     service = ServiceProcess(
-        tmp_path, server.url, SERVICE_WORKERS="2", TMPDIR=str(tmp_path / "tmp")
+        tmp_path, server.url, SERVICE_WORKERS="2", TMPDIR=str(tmp_path / "tmp"), **PATIENT
     ).start()
     yield service
     assert service.stop() == 0

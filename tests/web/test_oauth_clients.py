@@ -7,7 +7,7 @@ import httpx
 from tools.testbed.access import SERVICE
 from tools.testbed.ports import free_port
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import PASSWORD, ServiceProcess
+from tools.testbed.service_process import PASSWORD, PATIENT, ServiceProcess
 
 from tests.support.looking import ON_VALKEY
 from tests.support.node import install_packages, run_node
@@ -19,7 +19,7 @@ def test_openid_client_and_oauth4webapi(keys: RedisServer, tmp_path: Path) -> No
     port = free_port()
     issuer = f"http://127.0.0.1:{port}"
     service = ServiceProcess(
-        tmp_path, keys.url_of(SERVICE), SERVICE_PORT=str(port), SERVICE_ISSUER=issuer
+        tmp_path, keys.url_of(SERVICE), SERVICE_PORT=str(port), SERVICE_ISSUER=issuer, **PATIENT
     ).start()
     try:
         made = json.loads(

@@ -11,10 +11,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tools.testbed.redis_server import RedisServer, available
 from tools.testbed.service_process import Person, ServiceProcess
-from tools.testbed.waiting import wait_until
+from tools.testbed.waiting import eventually, wait_until
 
 from service.readiness.checks import Parts
 from service.redis.client import RedisClient
+from tests.support.run_queue import Stopwatch
 from tests.web.wire import Wire
 
 SAMPLES = dict[tuple[str, str, str], float]
@@ -53,9 +54,21 @@ async def test_nobody_sniffs(http: httpx.AsyncClient, wire: Wire) -> None:
     assert (raw.status_code, raw.headers["x-content-type-options"]) == (400, "nosniff")
 
 
+async def settled(http: httpx.AsyncClient, status: int) -> httpx.Response:
+    """What readiness says once it has this status: a starved part is silent for a moment."""
+    answers = list[httpx.Response]()
+
+    async def has_it() -> bool:
+        answers.append(await http.get("/health/ready"))
+        return answers[-1].status_code == status
+
+    await eventually(has_it)
+    return answers[-1]
+
+
 async def test_ready(http: httpx.AsyncClient) -> None:
     """200, a line for each part, and how durable a revocation is."""
-    answer = await http.get("/health/ready")
+    answer = await settled(http, 200)
     assert answer.status_code == 200
     parts = answer.json()
     assert set(parts) == {"redis", "users", "keyring", "clock"}
@@ -87,11 +100,11 @@ async def test_ready_tells_what_durability_is_in_force(
     http = httpx.AsyncClient(base_url=own_service.url)
     with own_redis.client() as client:
         try:
-            redis = (await http.get("/health/ready")).json()["redis"]
+            redis = (await settled(http, 200)).json()["redis"]
             assert redis["message"] == "Every change is on disk before it is answered."
             assert redis["facts"]["appendfsync"] == "always"
             client.config_set("appendfsync", "everysec")
-            answer = await http.get("/health/ready")
+            answer = await settled(http, 200)
             assert answer.status_code == 200
             assert "power cut" in answer.json()["redis"]["message"]
             client.config_set("maxmemory-policy", "allkeys-lru")
@@ -123,9 +136,12 @@ def own_service(own_redis: RedisServer, tmp_path: Path) -> Iterator[ServiceProce
 
 async def test_unready_but_alive(own_redis: RedisServer, own_service: ServiceProcess) -> None:
     """With Redis frozen or the user store gone: 503 within 2 s that names the part, and live."""
-    async with httpx.AsyncClient(base_url=own_service.url, timeout=2.0) as client:
+    assert own_service.process
+    async with httpx.AsyncClient(base_url=own_service.url, timeout=30) as client:
         own_redis.freeze()
-        answer = await client.get("/health/ready")  # the client's timeout is the test
+        since = Stopwatch(own_service.process.pid)
+        answer = await client.get("/health/ready")
+        assert since.own < 2
         assert answer.status_code == 503
         assert {name: part["ok"] for name, part in answer.json().items()} == {
             "redis": False,
@@ -137,7 +153,9 @@ async def test_unready_but_alive(own_redis: RedisServer, own_service: ServicePro
         own_redis.resume()
         store = own_service.directory / "var" / "service.db"
         aside = store.rename(store.with_suffix(".aside"))
+        since = Stopwatch(own_service.process.pid)
         answer = await client.get("/health/ready")
+        assert since.own < 2
         assert answer.status_code == 503
         assert [name for name, part in answer.json().items() if not part["ok"]] == ["users"]
         assert str(store) not in answer.text
@@ -164,8 +182,10 @@ async def test_a_part_that_hangs_does_not_hang_the_answer(keys: RedisServer) -> 
     """Within 2 s the part is told to be silent; the others are told as they are."""
     redis_client = RedisClient(keys.url)
     look = Parts(redis_client, _Hanging(), "local")  # type: ignore[arg-type]
-    async with asyncio.timeout(2):
+    since = Stopwatch()
+    async with asyncio.timeout(30):
         parts = await look()
+    assert since.own < 2
     look.close()
     await redis_client.aclose()
     assert (parts.redis.ok, parts.users.ok, parts.ok) == (True, False, False)

@@ -7,7 +7,7 @@ import pytest
 from litestar.handlers import HTTPRouteHandler
 from tools.testbed.access import SERVICE
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import ServiceProcess, code_of, sign_up
+from tools.testbed.service_process import PATIENT, ServiceProcess, code_of, sign_up
 
 from service import app
 from service.web.front_page import ROUTES as FRONT
@@ -71,6 +71,7 @@ def unmarked(
         redis_server.url_of(SERVICE),
         program=("-m", "tests.web.unmarked"),
         SERVICE_PAGES="on",
+        **PATIENT,
     ).start()
     with living("unmarked", service):
         yield service

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import msgspec
+from tools.testbed.waiting import PATIENCE
 
 from service.web.answers import ErrorBody
 
@@ -63,9 +64,11 @@ class Wire:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self.address = (parts.hostname, parts.port)
+        self.pids: tuple[int, ...] = ()
+        """Of the server, where a test asks how long it had no core."""
 
     def open(self) -> socket.socket:
-        return socket.create_connection(self.address, timeout=10)
+        return socket.create_connection(self.address, timeout=PATIENCE)
 
     def send(self, request: bytes) -> bytes:
         """All that comes back until the server hangs up."""
