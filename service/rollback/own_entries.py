@@ -29,6 +29,10 @@ _FIND = """
 local entries = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', ARGV[1])
 local first = entries[#entries]
 if not first then return {} end
+-- A cut-off of everybody since has ended whatever was lost.
+for _, entry in ipairs(entries) do
+  if entry[2][3] == 'g' then return {} end
+end
 local at, of, user = first[1]:match('^%d+'), first[2], ''
 -- The event about the end of one session stands in the same millisecond (read.lua).
 if of[3] == 's' then
