@@ -147,6 +147,7 @@ def create_app(settings: Settings) -> ASGIApp:
         gauges = Gauges(metric_sources(pool, watch, ready, posting, rollback.figures))
         install_gauges(app, gauges)
         heartbeats, beating = create_heartbeats(settings)
+        comparisons = rollback.comparisons(redis, settings.issuer, on=settings.feed_kinds >= 3)
         shippers = create_shippers(settings, engine, keys, SinkMetrics(), LogoutTokenMetrics())
         streams = EventStreams(
             redis, settings.events_age, EVENTS_DROPPED.inc, shippers.names, settings.events_max
@@ -162,6 +163,7 @@ def create_app(settings: Settings) -> ASGIApp:
             gauges.run(),
             services.guards.run(),
             heartbeats.run(),
+            comparisons.run(),
             rollback.run(),
             *([posting.run()] if posting else ()),
         )

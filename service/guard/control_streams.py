@@ -1,4 +1,5 @@
-"""The streams beside the feed: heartbeats of the service, and its wish to be told where guards are.
+"""The streams beside the feed: heartbeats and comparisons of the service, and its wish to be told
+where guards are.
 
 They are apart from the feed, so that a guard that does not know them misses nothing.
 
@@ -12,6 +13,7 @@ from collections.abc import Callable, MutableMapping, Sequence
 from math import inf
 
 from ..redis.keys import numbered
+from .comparison import Comparison
 from .cut_offs import whole_number
 from .entries import RawEntry
 
@@ -30,22 +32,40 @@ class ControlStreams:
     def __init__(self, bucket: int, bound: float, on_asked: Callable[[float], object]) -> None:
         """Read nothing yet. `on_asked` hears how many seconds to leave between two answers."""
         names = numbered(bucket)
-        self.keys = [names.beat, names.asked]
-        self._beat, self._asked = self.keys
+        self.keys = [names.beat, names.asked, names.compared]
+        self._beat, self._asked, self._compared = self.keys
         self._bound = bound
         self._on_asked = on_asked
         self._asked_at: bytes | None = None
         self._seen: deque[bytes] = deque(maxlen=_SEEN)
         self._looked = inf
         self._alive_until = inf
+        self.await_comparison()
+
+    def await_comparison(self) -> None:
+        """Trust nothing until the next one: it may be another server now, or one that was restored.
+
+        Where a server sends us on, whoever has the bucket got it from there.
+        """
+        self._comparison = Comparison()
+        self._compared_at: bytes | None = None
 
     @property
-    def position(self) -> tuple[bytes, bytes]:
-        """The stream of wishes, and the id after which it is to be read."""
-        return self._asked, self._asked_at or b"0-0"
+    def is_compared(self) -> bool:
+        """Whether the server has been compared since it was connected to, as far as any ever is."""
+        return self._comparison.is_made
+
+    @property
+    def positions(self) -> list[tuple[bytes, bytes]]:
+        """The streams that are waited for, and the ids after which they are to be read."""
+        asked = (self._asked, self._asked_at or b"0-0")
+        if self._comparison.is_made:
+            return [asked]
+        return [asked, (self._compared, self._compared_at or self._comparison.position)]
 
     def look(self, found: Found, began: float) -> None:
-        """Take what both streams had when they were read from their beginning."""
+        """Take what the streams had when they were read from their beginning."""
+        self._comparison.look(found.pop(self._compared, ()))
         beats = found.pop(self._beat, ())
         if not beats:
             self._alive_until = inf
@@ -58,17 +78,24 @@ class ControlStreams:
         self.take(found)
         self._asked_at = self._asked_at or b"0-0"
 
-    def take(self, found: Found) -> None:
-        """Take wishes that have come."""
-        if not (asked := found.pop(self._asked, ())):
-            return
-        id_, fields = asked[-1]
-        if self._asked_at not in (None, id_):
-            self._on_asked(_seconds(_PAUSE, fields))
-        self._asked_at = id_
+    def take(self, found: Found) -> bool:
+        """Take wishes that have come. Return whether a comparison has, so that a look is due."""
+        if asked := found.pop(self._asked, ()):
+            id_, fields = asked[-1]
+            if self._asked_at not in (None, id_):
+                self._on_asked(_seconds(_PAUSE, fields))
+            self._asked_at = id_
+        if compared := found.pop(self._compared, ()):
+            self._compared_at = compared[-1][0]
+        return bool(compared)
 
-    def trusted_for(self, began: float) -> float:
-        """Return for how many seconds from `began` what was read then may be trusted."""
+    def trusted_for(self, began: float) -> float | None:
+        """Return for how many seconds from `began` what was read then may be trusted.
+
+        None: nobody knows yet whether it may.
+        """
+        if not self._comparison.is_made:
+            return None
         return min(self._bound, self._alive_until - began)
 
 

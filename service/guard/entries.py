@@ -11,7 +11,7 @@ fields, so that an entry with one field more is of another kind:
 | `n`, `g`, `t`             | all sessions of the bucket that were opened at `t` or before         |
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -63,6 +63,11 @@ def read_entry(id_: bytes, fields: Sequence[bytes]) -> Entry:
     if said is None or not (number := whole_number(text)):
         return Position(id_, 0), None
     return Position(id_, number), said
+
+
+def read_entries(found: Mapping[bytes, Sequence[RawEntry]]) -> dict[bytes, list[Entry]]:
+    """Read the entries of several streams, by key."""
+    return {key: [read_entry(*raw) for raw in entries] for key, entries in found.items()}
 
 
 def _said(fields: Sequence[bytes]) -> Said:

@@ -10,7 +10,7 @@ was stopped are all noticed within the bound.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 
 from redis.exceptions import ResponseError, TryAgainError
@@ -22,7 +22,7 @@ from .control_streams import ControlStreams
 from .counters import GuardCounters
 from .cursor import Replay
 from .discovery import PrimaryDiscovery
-from .entries import Entry, RawEntry, read_entry
+from .entries import Entry, RawEntry, read_entries
 from .feed_timing import FeedTiming
 from .marks import Marks
 from .stream import Stream
@@ -75,6 +75,7 @@ class FeedReader:
                     continue
             except Exception as defect:  # it must not end the feed for good, without a word
                 self._status.failed(self._bucket, defect)
+                self._control.await_comparison()
             await asyncio.sleep(self._pause)
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 
@@ -91,7 +92,9 @@ class FeedReader:
         except BROKEN as error:
             self._primaries.discard(self._bucket)
             self._status.broken(self._bucket, error)
+            self._control.await_comparison()
         else:
+            self._control.await_comparison()
             return True
         return False
 
@@ -107,7 +110,7 @@ class FeedReader:
                 await self._confirm(wire, began)
                 self._pause, self._hops = _SHORTEST_PAUSE, 0
                 self._status.mended(self._bucket)
-                if all(stream.is_ours for stream in self._streams.values()):
+                if self._control.is_compared and len(self._ours()) == len(self._streams):
                     self.read_in.set()
                 await self._tail(wire, began + self._timing.check_interval)
         finally:
@@ -161,7 +164,7 @@ class FeedReader:
                 stream.is_ours = True
             else:
                 stream.set_foreign()
-        return _entries(found)
+        return read_entries(found)
 
     def _ours(self) -> list[Stream]:
         return [stream for stream in self._streams.values() if stream.is_ours]
@@ -174,9 +177,10 @@ class FeedReader:
             return
         while (left := until - time.monotonic()) > 0:
             positions = [(stream, stream.cursor.position) for stream in streams]
-            found = await self._read(wire, positions, [self._control.position], block=left)
+            found = await self._raw(wire, positions, self._control.positions, block=left)
+            looks_again, read = self._control.take(found), read_entries(found)
             # What does not come next is for the next confirmation to explain.
-            if not all(self._streams[key].take(entries) for key, entries in found.items()):
+            if not all(self._streams[key].take(it) for key, it in read.items()) or looks_again:
                 return
 
     async def _reread(self, wire: Connection, broken: Sequence[Stream]) -> None:
@@ -225,7 +229,7 @@ class FeedReader:
         """Read what streams have after these ids, by key. `block`: seconds to wait."""
         found = await self._raw(wire, positions, more, block=block, count=count)
         self._control.take(found)
-        return _entries(found)
+        return read_entries(found)
 
     async def _raw(
         self,
@@ -244,7 +248,3 @@ class FeedReader:
         command += ["STREAMS", *(key for key, _ in asked), *(id_ for _, id_ in asked)]
         reply = await wire.ask(*command, patience=block + self._timing.timeout)
         return dict(reply or ())
-
-
-def _entries(found: Mapping[bytes, Sequence[RawEntry]]) -> dict[bytes, list[Entry]]:
-    return {key: [read_entry(*raw) for raw in entries] for key, entries in found.items()}

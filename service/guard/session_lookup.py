@@ -16,6 +16,7 @@ from redis.exceptions import AskError, MovedError, NoPermissionError, ResponseEr
 
 from ..redis.keys import numbered
 from ..redis.url import Address, RedisUrl
+from .comparison import Comparison
 from .connection import BROKEN, Command, Connection
 from .cut_offs import whole_number
 from .discovery import PrimaryDiscovery
@@ -28,6 +29,8 @@ _ATTEMPTS = 5
 """Tries, enough for a failover or a moving slot: to ask twice does no harm."""
 _AT_ONCE = 64
 _RETRY_AFTER = 1
+_COMPARED_PAUSE = 0.05
+"""Seconds between two looks whether the server has been compared, when it was connected to."""
 
 _Place = tuple[Address | None, bool]
 """A server, and whether it is asked for what it is importing."""
@@ -49,6 +52,8 @@ class SessionLookup:
         self._marks = marks
         self._marked_until: dict[int, float] = {}
         """By bucket: how long its mark, which was seen to be ours, need not be looked at again."""
+        self._comparisons: dict[int, Comparison] = {}
+        """By bucket, or that of bucket 0, where one server has all of them."""
         self._at_once = asyncio.Semaphore(_AT_ONCE)
 
     async def lives(self, bucket: int, user_id: bytes, session_id: bytes, opened_at: int) -> bool:
@@ -79,6 +84,7 @@ class SessionLookup:
 
     async def _ask(self, bucket: int, key: bytes, session_id: bytes, opened_at: int) -> bool:
         address = await self._find(bucket)
+        await self._until_compared(bucket, address)
         is_there, before = await self._replies(
             bucket, address, ("HEXISTS", key, session_id), ("GET", numbered(bucket).before)
         )
@@ -88,6 +94,19 @@ class SessionLookup:
             raise GuardUnavailable(_RETRY_AFTER)
         self._logged = False
         return lives
+
+    async def _until_compared(self, bucket: int, address: Address | None) -> None:
+        """Wait until the service has compared the server since it was connected to."""
+        number = 0 if self._primaries.one_for_all else bucket
+        command = ("XREAD", "COUNT", 1, "STREAMS", numbered(number).compared, b"0-0")
+        while True:
+            comparison = self._comparisons.setdefault(number, Comparison())
+            if comparison.is_made:
+                return
+            [reply] = await self._replies(number, address, command)
+            comparison.look(reply[0][1] if reply else ())
+            if not comparison.is_made:
+                await asyncio.sleep(_COMPARED_PAUSE)
 
     async def _is_ours(self, bucket: int, address: Address | None, *, anew: bool) -> bool:
         """Make sure that the feed there bears the mark of this guard's issuer."""
@@ -160,6 +179,7 @@ class SessionLookup:
             return
         self._named = (float("-inf"), None)
         self._marked_until = dict.fromkeys(self._marked_until, float("-inf"))
+        self._comparisons.clear()
         self._primaries.discard(bucket)
         idle, self._idle = self._idle, {}
         for wires in idle.values():

@@ -98,10 +98,15 @@ class Stream:
         self.is_ours = False
         self.shard.known_until = float("-inf")
 
-    def set_complete(self, at: float, bound: float, wall: float) -> None:
-        """Note that all was known at this time. `wall`: the clock by which tokens expire."""
+    def set_complete(self, at: float, bound: float | None, wall: float) -> None:
+        """Note that all that is there was known at this time.
+
+        `bound`: for how long that counts; None: nobody knows yet whether it does, so what was known
+        before counts for as long as it would have. `wall`: the clock by which tokens expire.
+        """
         self.shard.turn(at, wall)
-        self.shard.known_until = at + bound if at >= self.incomplete_until else float("-inf")
+        if bound is not None:
+            self.shard.known_until = at + bound if at >= self.incomplete_until else float("-inf")
 
     def replay(self) -> Replay:
         """Begin to judge the stream anew, from its beginning."""

@@ -22,8 +22,8 @@ _AT_ONCE = 8
 
 @script(
     text="""
--- Outcome: 1 if the last heartbeat is as old as that
-local last = redis.call('XREVRANGE', beat, '+', '-', 'COUNT', 1)[1]
+-- Outcome: 1 if the last entry is as old as that, ms
+local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if last and math.abs(now - tonumber(last[1]:match('^%d+'))) < tonumber(every) then return 0 end
@@ -31,8 +31,8 @@ return 1
 """,
     acknowledged=False,
 )
-def _is_due(*, beat: Key, every: int) -> Any:
-    """Tell whether a heartbeat is due."""
+def is_due(*, stream: Key, every: int) -> Any:
+    """Tell whether a stream is to have another entry."""
 
 
 @script(
@@ -93,6 +93,6 @@ class Heartbeats:
             StoreUnavailable: there is none.
         """
         beat, every = numbered(number).beat, round(EVERY * 1000)
-        if await _is_due(self._redis, beat=beat, every=every * 9 // 10):
+        if await is_due(self._redis, stream=beat, every=every * 9 // 10):
             await _be_acknowledged(self._redis, barrier=BARRIER.encode() + TAGS[number])
             await _write(self._redis, beat=beat, every=every)

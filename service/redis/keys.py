@@ -40,6 +40,8 @@ all atomically, on a cluster as well as on a standalone server.
 | `revoked:asked:{b}`            | stream | the last wish that guards say how    | permanent       |
 |                                |        | far they have read                   |                 |
 | `revoked:beat:{b}`             | stream | the last heartbeat (`heartbeats.py`) | permanent       |
+| `revoked:compared:{b}`         | stream | when its feeds were last compared    | permanent       |
+|                                |        | (`comparisons.py`)                   |                 |
 | `guard:{00}:<guard id>`        | string | how far a guard has read             | 15 s            |
 |                                |        | (`guard_position.py`)                |                 |
 | `revoked:guards:{00}`          | hash   | the ids of guards that have said so  | permanent       |
@@ -132,6 +134,7 @@ class Bucket:
         "beat",
         "before",
         "challenge",
+        "compared",
         "events",
         "guard",
         "guards",
@@ -166,6 +169,7 @@ class Bucket:
         self.before = BEFORE.encode() + tag
         self.asked = b"revoked:asked:" + tag
         self.beat = b"revoked:beat:" + tag
+        self.compared = b"revoked:compared:" + tag
         self.guard = GUARD.encode() + tag + b":"
         self.guards = b"revoked:guards:" + tag
 

@@ -8,6 +8,7 @@ from redis.asyncio.connection import AbstractConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.redis.client import RedisClient
+from service.redis.comparisons import Comparisons
 from service.redis.feed_marking import FeedMarking
 from service.redis.fence import Fence
 from service.redis.node import ConnectionCheck, Node
@@ -68,6 +69,12 @@ class Rollback:
         marking = FeedMarking(self._parts.redis, issuer, self._parts.watch.expected)
         self._parts.watch.on_change = marking.wake
         return marking
+
+    def comparisons(self, redis: RedisClient, issuer: str, *, on: bool) -> Comparisons:
+        """Make what compares for guards; or, not `on`, takes away what they would wait for."""
+        if self._parts is None or not on:
+            return Comparisons(redis, issuer, None)
+        return Comparisons(self._parts.redis, issuer, self._parts.watch.read)
 
     @property
     def problem(self) -> str:

@@ -79,7 +79,7 @@ class Watch:
         Until it has been read nobody is served from Redis.
         """
         with suppress(FenceUnknown):
-            await self._expected(patience)
+            await self.read(patience)
 
     async def start_serving(self, patience: float = _FIRST_PATIENCE) -> None:
         """Compare for the first time, if the stores answer soon. Never raises.
@@ -97,7 +97,7 @@ class Watch:
             FenceUnknown: this process has not read the fence yet, and the user store is away.
             redis.exceptions.RedisError, OSError: the server does not tell its numbers.
         """
-        expected = await self._expected(self._patience, is_begun=True)
+        expected = await self.read(self._patience, is_begun=True)
         numbers = await numbers_on(connection)
         lost = await self._own.look_on(connection, numbers)
         if self._fence_lower(_with(expected, lost), numbers):
@@ -106,7 +106,7 @@ class Watch:
 
     async def check_buckets(self, node: Node, buckets: Sequence[int]) -> None:
         """Compare buckets that a server has got, before they are served from it."""
-        expected = await self._expected(self._patience)
+        expected = await self.read(self._patience)
         numbers: dict[int, int] = {}
         for bucket in buckets:
             with suppress(exceptions.RedisError, OSError):  # who serves it meets the same
@@ -146,7 +146,7 @@ class Watch:
             FenceUnknown: nor has the user store ever told.
         """
         fenced, before = self._fenced, frozenset(self.fence.buckets)
-        expected = await self._expected(max(1.0, self._patience))
+        expected = await self.read(max(1.0, self._patience))
         numbers = await numbers_of(self._redis)
         is_latest = fenced == self._fenced  # else somebody has just seen another Redis
         self._fence_lower(expected, numbers)
@@ -191,11 +191,11 @@ class Watch:
         """Begin to read the fence anew, unless somebody is reading it."""
         self._known.begin()
 
-    async def _expected(self, patience: float, *, is_begun: bool = False) -> list[int]:
+    async def read(self, patience: float = 0, *, is_begun: bool = False) -> list[int]:
         """Read the fence anew, if the user store tells it soon; return what is expected."""
         if not is_begun:
             self.begin()
-        await self._known.read(patience)
+        await self._known.read(patience or self._patience)
         return self.expected()
 
     def _fence_lower(self, expected: Sequence[int], numbers: Numbers) -> bool:

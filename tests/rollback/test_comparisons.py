@@ -1,0 +1,121 @@
+"""What a server has that was restored counts with guards once the service has compared it."""
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from tools.testbed.issuer import Issuer
+from tools.testbed.parts import SIGNING_KEYS
+from tools.testbed.redis_server import RedisServer
+from tools.testbed.waiting import eventually
+
+from service.guard import Verifier
+from service.redis.comparisons import Comparisons
+from service.redis.keys import numbered
+from service.redis.refusals import FenceUnknown
+from tests.guard.feed_writer import AT, new_token
+from tests.guard.guards import ISSUER, Guards, verdict
+from tests.rollback.pod import Opened, Pod, Snapshot, bucket_of
+from tests.support.looking import ON_VALKEY
+
+pytestmark = ON_VALKEY
+
+COMPARED = numbered(0).compared
+TakeSnapshot = Callable[..., Snapshot]
+
+
+@pytest.fixture
+async def guards(keys: RedisServer) -> AsyncIterator[Guards]:
+    """Starts guards, and stops them in the end."""
+    with Issuer(SIGNING_KEYS) as issuer:
+        async with Guards(issuer, keys.url.reveal()) as guards:
+            yield guards
+
+
+def token_of(session: Opened) -> str:
+    return new_token(session.user, AT, session.id)
+
+
+async def says(guard: Verifier, token: str, wanted: str) -> bool:
+    return await verdict(guard, token) == wanted
+
+
+async def compare(comparisons: Comparisons, keys: RedisServer) -> None:
+    """Have the service compare now, however short ago it has."""
+    with keys.client() as client:
+        before = client.xinfo_stream(COMPARED)["last-generated-id"]
+
+        async def is_compared() -> bool:
+            await comparisons.look()
+            return client.xinfo_stream(COMPARED)["last-generated-id"] != before
+
+        await eventually(is_compared)
+
+
+async def test_a_guard_that_starts_before_any_pod_has_looked(
+    pod: Pod, keys: RedisServer, guards: Guards, snapshot: TakeSnapshot
+) -> None:
+    """It lets in nobody, in whatever mode it is; then all but those of the bucket that went back,
+    and these once that is mended: but for whoever had logged out."""
+    marking = pod.rollback.marking(pod.link, ISSUER)
+    await marking.mark()
+    comparisons = pod.rollback.comparisons(pod.link, ISSUER, on=True)
+    await comparisons.look()
+    ended, elsewhere = await pod.open(b"\1" * 16), await pod.open(b"\2" * 16)
+    neighbour = await pod.open(b"\1" * 15 + b"\2")
+    before = snapshot()
+    await pod.end(ended)
+    await pod.settle()
+    before.put_back()
+    assert bucket_of(neighbour) == bucket_of(ended)
+    modes = {"mode": "strict"}, {"when_lost": "closed"}, {"when_lost": "ask"}
+    started = [await guards.start(bound=0.4, **mode) for mode in modes]
+    for guard in started:
+        for each in (ended, elsewhere, neighbour):
+            assert await verdict(guard, token_of(each)) == "unavailable"
+    await compare(comparisons, keys)
+    for guard in started:
+        await eventually(lambda guard=guard: says(guard, token_of(elsewhere), "accepted"))
+        for each in (ended, neighbour):
+            assert await verdict(guard, token_of(each)) == "unavailable"
+    await pod.watch.look()
+    await pod.settle()
+    await marking.mark()
+    for guard in started:
+        await eventually(lambda guard=guard: says(guard, token_of(ended), "refused"))
+        await eventually(lambda guard=guard: says(guard, token_of(neighbour), "accepted"))
+
+
+async def test_one_for_all_pods_in_a_time(pod: Pod, keys: RedisServer) -> None:
+    """And none by a process that has never heard what there must be; where guards are not to wait,
+    it goes."""
+    comparisons = pod.rollback.comparisons(pod.link, ISSUER, on=True)
+    with keys.client() as client:
+        for _ in range(3):
+            await comparisons.look()
+        assert client.xinfo_stream(COMPARED)["entries-added"] == 1
+        client.delete(COMPARED)
+
+        async def unknown() -> list[int]:
+            raise FenceUnknown
+
+        await Comparisons(pod.own, ISSUER, unknown).look()
+        assert not client.exists(COMPARED)
+        await comparisons.look()
+        assert client.exists(COMPARED)
+        await pod.rollback.comparisons(pod.link, ISSUER, on=False).look()
+        assert not client.exists(COMPARED)
+
+
+async def test_the_mark_of_another_stays(pod: Pod, keys: RedisServer) -> None:
+    """Its guards go by it."""
+    with keys.client() as client:
+        for number, whose in ((1, ISSUER), (2, "https://other.example")):
+            client.xadd(numbered(number).issuer, {"iss": whose})
+
+        async def least() -> list[int]:
+            return [7] * 64
+
+        client.set(numbered(3).revocations, 7)
+        client.xadd(numbered(3).issuer, {"iss": ISSUER})
+        await Comparisons(pod.own, ISSUER, least).look()
+        assert [client.exists(numbered(number).issuer) for number in (1, 2, 3)] == [0, 1, 1]
