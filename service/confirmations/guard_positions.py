@@ -70,6 +70,7 @@ def _reports(*, guards: Key) -> Any:
 @script(
     text="""
 -- subject: the id of a session or of a user that has just ended
+-- pause: how often guards are to say what they have read, ms; 0: they are not asked
 -- Outcome: number and id of the newest entry of the feed, or of the newest that names the subject
 local newest, named
 for _, entry in ipairs(redis.call('XREVRANGE', revoked, '+', '-', 'COUNT', 128)) do
@@ -80,23 +81,17 @@ for _, entry in ipairs(redis.call('XREVRANGE', revoked, '+', '-', 'COUNT', 128))
     break
   end
 end
-return named or newest or {'0', '0-0'}
+local found = named or newest or {'0', '0-0'}
+if pause ~= '0' then
+  redis.call('XADD', asked, 'MAXLEN', 1, '*',
+    'pause', pause, 'bucket', bucket, 'number', found[1])
+end
+return found
 """,
     acknowledged=False,
 )
-def _entry(*, revoked: Key, subject: bytes) -> Any:
-    """Find the entry of the feed that tells of an end."""
-
-
-@script(
-    text="""
-redis.call('XADD', asked, 'MAXLEN', 1, '*', 'pause', pause)
-return 1
-""",
-    acknowledged=False,
-)
-def _ask(*, asked: Key, pause: int) -> Any:
-    """Ask guards to say now how far they have read, once in `pause` ms at most."""
+def _entry(*, revoked: Key, asked: Key, subject: bytes, bucket: int, pause: int) -> Any:
+    """Find the entry of the feed that tells of an end, and ask guards whether they have read it."""
 
 
 class GuardReport(msgspec.Struct, frozen=True):
@@ -135,13 +130,19 @@ class GuardPositions:
         gets = (self._redis.execute("GET", numbered(each).revocations) for each in range(BUCKETS))
         return [int(found or 0) for found in await asyncio.gather(*gets)]
 
-    async def entry(self, bucket: int, subject: bytes) -> FeedPosition:
-        """Find the entry of the feed that has told of this session or user; else the newest."""
-        number, id_ = await _entry(self._redis, revoked=numbered(bucket).revoked, subject=subject)
-        return int(number), int(id_.partition(b"-")[0])
+    async def entry(self, bucket: int, subject: bytes, pause: int = 0) -> FeedPosition:
+        """Find the entry of the feed that has told of this session or user; else the newest.
 
-    async def ask(self, bucket: int, pause: int) -> None:
-        """Ask guards to say now how far they have read; each once in `pause` ms at most."""
-        # One connection reads all buckets of a server, and those of a cluster one each.
-        number = bucket if self._redis.topology == "cluster" else GUARDS_BUCKET
-        await _ask(self._redis, asked=numbered(number).asked, pause=pause)
+        With `pause` ask guards to say now whether they have read it; each once in so many ms.
+        """
+        # One connection hears of all buckets of a server, and those of a cluster one each.
+        place = bucket if self._redis.topology == "cluster" else GUARDS_BUCKET
+        number, id_ = await _entry(
+            self._redis,
+            revoked=numbered(bucket).revoked,
+            asked=numbered(place).asked,
+            subject=subject,
+            bucket=bucket,
+            pause=pause,
+        )
+        return int(number), int(id_.partition(b"-")[0])

@@ -14,6 +14,8 @@ from service.redis.guard_position import FeedPosition
 from service.redis.keys import bucket_number
 
 _FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.001, 1.3, 0.05
+_SHARE = 0.5
+"""How much of the time that it has last taken is waited for before the first look."""
 _ONE_LOOK = 1.0
 """Seconds for one look, where nothing is waited for."""
 _REST = 3
@@ -44,6 +46,8 @@ class Confirmations:
         self._wanted: Counter[int] = Counter()
         self._looking: asyncio.Task[Seen] | None = None
         self._guards = 0
+        self._usual = 0.0
+        """Seconds that it has taken last until all had answered, but not long."""
         self._rests_until = float("-inf")
 
     async def wait(self, user_id: bytes, subject: bytes, seconds: float) -> Confirmation | None:
@@ -65,10 +69,12 @@ class Confirmations:
         told: Confirmation | None = None
         with suppress(StoreUnavailable, TimeoutError):
             async with asyncio.timeout(seconds or _ONE_LOOK):
-                entry = await self._positions.entry(bucket, subject)
-                if seconds:
-                    await self._positions.ask(bucket, max(self._guards // _GUARDS_EACH_MS, 1))
-                told, pause = await self._look(bucket, entry), _FIRST_PAUSE
+                pause = _FIRST_PAUSE
+                entry = await self._positions.entry(bucket, subject, self._pause if seconds else 0)
+                asked = time.monotonic()
+                if seconds and self._guards:  # none of them has answered yet
+                    await asyncio.sleep(min(self._usual * _SHARE, seconds))
+                told = await self._look(bucket, entry)
                 while told.confirmed < told.guards:
                     left = began + seconds - time.monotonic()
                     if left <= 0:
@@ -76,7 +82,14 @@ class Confirmations:
                     await asyncio.sleep(min(pause, left))
                     pause = min(pause * _GROWTH, _LONGEST_PAUSE)
                     told = await self._look(bucket, entry)
+                if told.confirmed == told.guards:
+                    self._usual = min(time.monotonic() - asked, _LONGEST_PAUSE)
         return told
+
+    @property
+    def _pause(self) -> int:
+        """How often, in ms, so many guards are to answer."""
+        return max(self._guards // _GUARDS_EACH_MS, 1)
 
     async def _look(self, bucket: int, entry: FeedPosition) -> Confirmation:
         buckets, guards = await self._seen(bucket)

@@ -23,13 +23,25 @@ Command = Sequence[Argument]
 BROKEN = (exceptions.RedisError, OSError, TimeoutError)
 """What a connection may raise: by then it is closed, unless the server has merely refused."""
 
-_ASKING: Command = ("ASKING",)
+_ASKING = b"*1\r\n$6\r\nASKING\r\n"
 _OPTIONS: dict[str, Any] = {
     "protocol": 2,
     "retry": Retry(NoBackoff(), 0),
     "socket_timeout": None,
     "driver_info": DriverInfo(name="", lib_version=""),  # a user need not be allowed CLIENT SETINFO
 }
+
+
+def packed(command: Command) -> bytes:
+    """Spell a command as Redis reads it. redis-py takes ten times as long, for what is not here."""
+    return b"*%d\r\n%b" % (len(command), b"".join(map(bulk, command)))
+
+
+def bulk(argument: Argument) -> bytes:
+    """Spell one argument of a command."""
+    if not isinstance(argument, bytes):
+        argument = str(argument).encode()
+    return b"$%d\r\n%b\r\n" % (len(argument), argument)
 
 
 class Connection:
@@ -62,7 +74,11 @@ class Connection:
             redis.exceptions.ResponseError: the server refuses; the connection stays open.
             one of BROKEN: no reply in time, or the connection broke; it is closed.
         """
-        [reply] = await self.ask_all([command], patience=patience)
+        return await self.ask_packed(packed(command), patience=patience)
+
+    async def ask_packed(self, command: bytes, *, patience: float) -> Any:
+        """Do so with a command that is packed already. Raises as `ask`."""
+        [reply] = await self.exchange([command], patience=patience)
         if isinstance(reply, exceptions.ResponseError):
             raise reply
         return reply
@@ -73,12 +89,21 @@ class Connection:
         Raises:
             one of BROKEN, but no ResponseError: it is closed.
         """
-        sent = [each for one in commands for each in (_ASKING, one)] if self._asking else commands
+        return await self.exchange([packed(command) for command in commands], patience=patience)
+
+    async def exchange(self, commands: Sequence[bytes], *, patience: float) -> list[Any]:
+        """Do so with commands that are packed already.
+
+        Raises:
+            one of BROKEN, but no ResponseError: it is closed.
+        """
+        if self._asking:
+            commands = [each for one in commands for each in (_ASKING, one)]
         try:
             async with asyncio.timeout(patience):
-                packed = self._connection.pack_commands(sent)
-                await self._connection.send_packed_command(packed, check_health=False)
-                replies = [await self._reply() for _ in sent]
+                sent = b"".join(commands)
+                await self._connection.send_packed_command(sent, check_health=False)
+                replies = [await self._reply() for _ in commands]
         except BaseException:  # a cancelled one too: its reply would be taken for the next one's
             await self.close()
             raise

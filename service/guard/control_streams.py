@@ -16,12 +16,12 @@ from ..redis.keys import numbered
 from .comparison import Comparison
 from .cut_offs import whole_number
 from .entries import RawEntry
+from .wishes import Wish
 
 _SEEN = 64
 _MISSED = 3
 """Heartbeats that may be missing, however short the bound is."""
 _EVERY = b"every"
-_PAUSE = b"pause"
 
 Found = MutableMapping[bytes, Sequence[RawEntry]]
 
@@ -29,11 +29,17 @@ Found = MutableMapping[bytes, Sequence[RawEntry]]
 class ControlStreams:
     """The streams of control of one server, as far as they were read. Times are monotonic."""
 
-    def __init__(self, bucket: int, bound: float, on_asked: Callable[[float], object]) -> None:
-        """Read nothing yet. `on_asked` hears how many seconds to leave between two answers."""
+    def __init__(
+        self, bucket: int, bound: float, on_asked: Callable[[float], object] | None
+    ) -> None:
+        """Read nothing yet.
+
+        `on_asked` hears how many seconds to leave between two answers; None: wishes are heard
+        elsewhere.
+        """
         names = numbered(bucket)
-        self.keys = [names.beat, names.asked, names.compared]
-        self._beat, self._asked, self._compared = self.keys
+        self._beat, self._asked, self._compared = names.beat, names.asked, names.compared
+        self.keys = [names.beat, names.compared, *([names.asked] if on_asked else ())]
         self._bound = bound
         self._on_asked = on_asked
         self._asked_at: bytes | None = None
@@ -58,10 +64,12 @@ class ControlStreams:
     @property
     def positions(self) -> list[tuple[bytes, bytes]]:
         """The streams that are waited for, and the ids after which they are to be read."""
-        asked = (self._asked, self._asked_at or b"0-0")
-        if self._comparison.is_made:
-            return [asked]
-        return [asked, (self._compared, self._compared_at or self._comparison.position)]
+        positions = []
+        if self._on_asked is not None:
+            positions.append((self._asked, self._asked_at or b"0-0"))
+        if not self._comparison.is_made:
+            positions.append((self._compared, self._compared_at or self._comparison.position))
+        return positions
 
     def look(self, found: Found, began: float) -> None:
         """Take what the streams had when they were read from their beginning."""
@@ -82,8 +90,8 @@ class ControlStreams:
         """Take wishes that have come. Return whether a comparison has, so that a look is due."""
         if asked := found.pop(self._asked, ()):
             id_, fields = asked[-1]
-            if self._asked_at not in (None, id_):
-                self._on_asked(_seconds(_PAUSE, fields))
+            if self._asked_at not in (None, id_) and self._on_asked is not None:
+                self._on_asked(Wish.read(fields).pause)
             self._asked_at = id_
         if compared := found.pop(self._compared, ()):
             self._compared_at = compared[-1][0]

@@ -50,7 +50,7 @@ class Feed:
         self._shards, self._timing, self._about_us = shards, timing, about
         self._lost_since: float | None = None
         self._position = PositionWriter(self._primaries, self._streams, self._about, timing.timeout)
-        ask = self._position.ask
+        ask = None if self._position.hears_wishes else self._position.ask
         self._readers = [
             FeedReader(it, self._primaries, timing, counters, status, clock, marks, ask)
             for it in groups
@@ -67,7 +67,8 @@ class Feed:
                     await reader.read_in.wait()
         except TimeoutError:
             return False
-        self._position.ask(0)
+        finally:
+            self._position.begin()
         return True
 
     async def aclose(self) -> None:

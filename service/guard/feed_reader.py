@@ -16,6 +16,7 @@ from math import ceil
 from redis.exceptions import ResponseError, TryAgainError
 
 from ..redis.url import Address
+from .blocking_read import BlockingRead
 from .connection import BROKEN, Argument, Connection
 from .connection_status import FeedConnectionStatus
 from .control_streams import ControlStreams
@@ -48,7 +49,7 @@ class FeedReader:
         status: FeedConnectionStatus,
         clock: Callable[[], float],
         marks: Marks,
-        on_asked: Callable[[float], object],
+        on_asked: Callable[[float], object] | None,
     ) -> None:
         """Read nothing yet. `clock`: seconds since 1970, by which tokens are judged."""
         self._streams = {stream.key: stream for stream in streams}
@@ -175,13 +176,20 @@ class FeedReader:
         if not streams:
             await asyncio.sleep(until - time.monotonic())
             return
+        positions = [(stream.key, stream.cursor.position) for stream in streams]
+        read = BlockingRead([*positions, *self._control.positions], self._page)
         while (left := until - time.monotonic()) > 0:
-            positions = [(stream, stream.cursor.position) for stream in streams]
-            found = await self._raw(wire, positions, self._control.positions, block=left)
-            looks_again, read = self._control.take(found), read_entries(found)
+            patience = left + self._timing.timeout
+            reply = await wire.ask_packed(read.packed(left), patience=patience)
+            looks_again = self._control.take(found := dict(reply or ()))
             # What does not come next is for the next confirmation to explain.
-            if not all(self._streams[key].take(it) for key, it in read.items()) or looks_again:
+            entries = read_entries(found)
+            if not all(self._streams[key].take(it) for key, it in entries.items()) or looks_again:
                 return
+            for key in entries:
+                read.move(key, self._streams[key].cursor.position)
+            for position in self._control.positions:
+                read.move(*position)
 
     async def _reread(self, wire: Connection, broken: Sequence[Stream]) -> None:
         """Read streams from their beginning, keep all that was known, and judge what is missing."""
@@ -221,15 +229,10 @@ class FeedReader:
         self,
         wire: Connection,
         positions: Sequence[tuple[Stream, bytes]],
-        more: Sequence[tuple[bytes, bytes]] = (),
-        *,
-        block: float = 0,
         count: int = 0,
     ) -> dict[bytes, list[Entry]]:
-        """Read what streams have after these ids, by key. `block`: seconds to wait."""
-        found = await self._raw(wire, positions, more, block=block, count=count)
-        self._control.take(found)
-        return read_entries(found)
+        """Read what streams have after these ids, by key."""
+        return read_entries(await self._raw(wire, positions, count=count))
 
     async def _raw(
         self,
@@ -237,14 +240,11 @@ class FeedReader:
         positions: Sequence[tuple[Stream, bytes]],
         more: Sequence[tuple[bytes, bytes]] = (),
         *,
-        block: float = 0,
         count: int = 0,
     ) -> dict[bytes, Sequence[RawEntry]]:
         """Read raw replies, by key. `more`: other streams, and the ids after which to read them."""
         command: list[Argument] = ["XREAD", "COUNT", count or self._page]
-        if block:
-            command += ["BLOCK", ceil(block * 1000)]
         asked = [*((stream.key, id_) for stream, id_ in positions), *more]
         command += ["STREAMS", *(key for key, _ in asked), *(id_ for _, id_ in asked)]
-        reply = await wire.ask(*command, patience=block + self._timing.timeout)
+        reply = await wire.ask(*command, patience=self._timing.timeout)
         return dict(reply or ())

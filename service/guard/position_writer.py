@@ -3,6 +3,10 @@
 The report (`redis/guard_position.py`) ends by itself after 15 s: nobody waits for a guard that was
 killed. Nothing in the guard depends on it. A user that may not write is told so once, and left in
 peace.
+
+Where one server has all buckets, the wish to be told is read here, over the same connection: a
+report, and waiting for the next wish, go out in one write, and the long read of all feeds
+(`feed_reader.py`) is not disturbed. In a cluster the readers of the feeds hear of it (`ask`).
 """
 
 import asyncio
@@ -11,16 +15,19 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from redis.exceptions import NoPermissionError, ResponseError
 
-from ..redis.guard_position import NOTHING, About, FeedPosition, pack
+from ..redis.guard_position import About
 from ..redis.keys import GUARD_LIFE, GUARDS_BUCKET, numbered
 from ..redis.url import Address
-from .connection import BROKEN, Command, Connection
+from .connection import BROKEN, Connection, packed
 from .discovery import PrimaryDiscovery
 from .rate_limited_log import RateLimitedLog
+from .report import Report
 from .stream import Stream
+from .wishes import Wish, Wishes
 
 logger = logging.getLogger("openshow_auth.guard")
 
@@ -47,37 +54,59 @@ class PositionWriter:
         self._key, self._index = names.guard + self._id, names.guards
         self._primaries = primaries
         self._streams = streams
-        self._about = about
+        self._report = Report(streams, about)
+        self._wishes = Wishes(names.asked) if primaries.one_for_all else None
         self._patience = patience
         self._address: Address | None = None
         self._wake = asyncio.Event()
-        self._leaving = self._is_asked = self._is_told = False
+        self._is_begun = self._is_asked = self._is_told = False
         self._pause = 0.0
-        self._listed = float("-inf")
+        self._wish: Wish | None = None
+        self._at = self._listed = float("-inf")
         self._log = RateLimitedLog()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def hears_wishes(self) -> bool:
+        """Whether the wish to be told is heard here; else whoever hears it has to `ask`."""
+        return self._wishes is not None
 
     def start(self) -> None:
         """Say where the guard stands, from now on."""
         self._task = asyncio.create_task(self._run())
 
+    def begin(self) -> None:
+        """Say at once what was read in at the start, and hear wishes from now on."""
+        self._is_begun = True
+        self.ask(0)
+
     def ask(self, pause: float) -> None:
         """Say it at once, but `pause` seconds after the last time at the earliest."""
-        self._is_asked, self._pause = True, min(pause, _WHEN_MOVED)
+        self._is_asked, self._pause = True, pause
         self._wake.set()
 
     async def aclose(self) -> None:
         """Take leave: a guard that has ended is not waited for."""
         if self._task is None:
             return
-        self._leaving = True
-        self._wake.set()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LEAVE):
-                await self._task
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        if self._at > float("-inf") and not self._is_told:
+            with suppress(*BROKEN):
+                async with asyncio.timeout(_LEAVE):
+                    await self._leave()
+
+    async def _leave(self) -> None:
+        wire = await self._primaries.connect(
+            GUARDS_BUCKET, await self._primaries.find(GUARDS_BUCKET)
+        )
+        try:
+            await wire.ask("DEL", self._key, patience=self._patience)
+        finally:
+            await wire.close()
 
     async def _run(self) -> None:
-        while not self._leaving:
+        while True:
             pause = _WHEN_MOVED
             try:
                 await self._keep_writing()
@@ -93,60 +122,80 @@ class PositionWriter:
                 pass  # the readers of the feed tell
             except Exception as defect:  # nothing depends on the report; it is tried again
                 self._log.error("this guard cannot say how far it has read", defect=defect)
-            await self._sleep(pause, until_asked=False)
+            await asyncio.sleep(pause)
 
     async def _keep_writing(self) -> None:
-        """Write over one connection, until it breaks, another server is the primary, or the end."""
+        """Write over one connection, until it breaks or another server is the primary."""
         self._address = await self._primaries.find(GUARDS_BUCKET)
         wire = await self._primaries.connect(GUARDS_BUCKET, self._address)
         try:
-            written: list[FeedPosition] = []
-            at = looked = self._listed = float("-inf")
-            while not self._leaving:
-                now, positions = time.monotonic(), self._positions()
-                if self._is_asked or positions != written or now - at >= _ANYWAY:
-                    self._is_asked = False
-                    await self._write(wire, positions)
-                    written, at = positions, now
-                await self._sleep(_WHEN_MOVED)
-                if self._is_asked:
-                    await self._sleep(at + self._pause - time.monotonic(), until_asked=False)
+            self._at = looked = self._listed = float("-inf")
+            self._wish = None
+            if self._wishes is not None:
+                self._wishes.begin()
+            while True:
+                if self._wishes is not None and self._is_begun:
+                    await self._write_and_hear(wire, self._wishes)
+                else:
+                    await self._write(wire, self._due())
+                    await self._sleep(_WHEN_MOVED)
+                    if self._is_asked:
+                        await asyncio.sleep(self._at + self._pause - time.monotonic())
                 if (now := time.monotonic()) - looked >= _WHEN_MOVED:
                     looked = now
                     if await self._primaries.find(GUARDS_BUCKET) != self._address:
                         return
-            await wire.ask("DEL", self._key, patience=self._patience)
         finally:
             await wire.close()
 
-    async def _write(self, wire: Connection, positions: Sequence[FeedPosition]) -> None:
-        commands: list[Command] = [
-            ("SET", self._key, pack(positions, self._about()), "PX", GUARD_LIFE)
-        ]
+    async def _write_and_hear(self, wire: Connection, wishes: Wishes) -> None:
+        """Write what is due, and wait for the next wish, until another report may be due."""
+        commands = [*self._due(), wishes.read(_WHEN_MOVED)]
+        self._wish = wishes.take(await self._write(wire, commands, _WHEN_MOVED))
+        if self._wish is None:
+            return
+        if (pause := self._at + self._wish.pause - time.monotonic()) > 0:
+            await asyncio.sleep(pause)
+        await self._until_read(self._wish)
+
+    async def _until_read(self, wish: Wish) -> None:
+        """Wait for what is on its way over the other connection, which need not be there first."""
+        until, pause = time.monotonic() + _WHEN_MOVED, 0.001
+        stream = self._streams[wish.bucket]
+        while wish.number > (stream.cursor.last.number if stream.cursor.last else 0):
+            if time.monotonic() >= until:
+                return
+            await asyncio.sleep(pause)
+            pause *= 2
+
+    def _due(self) -> list[bytes]:
+        """Spell what is to be written now, if anything."""
+        self._report.look(self._wish.bucket if self._wish else None)
+        now = time.monotonic()
+        if not self._is_asked and not self._report.has_moved and now - self._at < _ANYWAY:
+            return []
+        self._is_asked, self._at = False, now
+        commands = [packed(("SET", self._key, self._report.packed(), "PX", GUARD_LIFE))]
         # The report comes first: who finds an id without one takes it from the list.
-        if (now := time.monotonic()) - self._listed >= _WHEN_MOVED:
-            commands.append(("HSET", self._index, self._id, b""))
-        replies = await wire.ask_all(commands, patience=self._patience)
-        self._listed = now if len(commands) > 1 else self._listed
+        if now - self._listed >= _WHEN_MOVED:
+            self._listed = now
+            commands.append(packed(("HSET", self._index, self._id, b"")))
+        return commands
+
+    async def _write(self, wire: Connection, commands: Sequence[bytes], longer: float = 0) -> Any:
+        """Send them, if any, and return the last reply."""
+        if not commands:
+            return None
+        replies = await wire.exchange(commands, patience=self._patience + longer)
         for reply in replies:
             if isinstance(reply, ResponseError):
                 raise reply
+        return replies[-1]
 
-    def _positions(self) -> list[FeedPosition]:
-        return [
-            (last.number, last.milliseconds)
-            if (last := stream.cursor.last) and stream.is_ours and not stream.is_incomplete
-            else NOTHING
-            for stream in self._streams
-        ]
-
-    async def _sleep(self, seconds: float, *, until_asked: bool = True) -> None:
-        """Sleep until it is time to leave or, with `until_asked`, until somebody asks."""
-        until = time.monotonic() + seconds
-        while not self._leaving and not (until_asked and self._is_asked):
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(until - time.monotonic()):
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep until somebody asks, or for so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self._is_asked:
+                    self._wake.clear()
                     await self._wake.wait()
-            except TimeoutError:
-                return

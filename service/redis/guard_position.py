@@ -43,13 +43,16 @@ class About(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """For how long the feed has been lost, in one bucket at least; -1: it is not."""
 
 
+def packed_position(position: FeedPosition) -> bytes:
+    """Spell the position in one bucket."""
+    number, time = position
+    packed: int = min(number, _MOST) << _SHIFT | min(time, _MOST)
+    return packed.to_bytes(WIDTH, "big")
+
+
 def pack(positions: Sequence[FeedPosition], about: About) -> bytes:
     """Spell a report."""
-    packed = [
-        (min(number, _MOST) << _SHIFT | min(time, _MOST)).to_bytes(WIDTH, "big")
-        for number, time in positions
-    ]
-    return LAYOUT + b"".join(packed) + msgspec.json.encode(about)
+    return LAYOUT + b"".join(map(packed_position, positions)) + msgspec.json.encode(about)
 
 
 def unpack(report: bytes) -> tuple[list[FeedPosition], About] | None:

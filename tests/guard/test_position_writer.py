@@ -62,6 +62,37 @@ async def test_the_line_of_a_guard(parts: Parts, guards: Guards, keys: RedisServ
 
 
 @ON_VALKEY
+async def test_a_wish_is_answered_once_the_entry_is_read(
+    parts: Parts, guards: Guards, keys: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Be it heard before the entry, which comes over another connection, be it of a service of
+    before, which does not say what it waits for; and what is no wish does no harm."""
+    monkeypatch.setattr("service.guard.position_writer._WHEN_MOVED", 1000.0)
+    asked = numbered(0).asked
+    with keys.client() as client:
+        client.xadd(asked, {"pause": 1})
+        async with guards.new():
+            await eventually(lambda: _waits(client))
+            client.xadd(asked, {"pause": 1, "bucket": bucket_number(USER), "number": 1})
+            await log_out(parts, await parts.open(USER))
+            await eventually(lambda: _says(client, USER, 1))
+            for malformed in ({"x": "y"}, {"pause": "-1", "bucket": "9" * 15, "number": "x"}):
+                client.xadd(asked, malformed)
+            await log_out(parts, await parts.open(USER))
+
+            async def says_so() -> bool:
+                client.xadd(asked, {"pause": 1})
+                return await _says(client, USER, 2)
+
+            await eventually(says_so)
+
+
+async def _waits(client: "redis.Redis") -> bool:
+    """Whether the guard waits for wishes, as it does once it has read in, beside the feed."""
+    return client.info("clients")["blocked_clients"] == 2
+
+
+@ON_VALKEY
 async def test_one_that_may_not_write_works_as_before(
     parts: Parts,
     guards: Guards,
