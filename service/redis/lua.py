@@ -6,7 +6,7 @@ locals and 60 upvalues, and leaves each line where it was.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 _KEYWORDS = (
     "and break do else elseif end false for function if in local nil not or repeat return then "
@@ -54,6 +54,43 @@ def literal(value: str | int) -> str:
     if not value.isprintable() or "'" in value or "\\" in value:
         raise ValueError(f"{value!r} cannot be a constant of a script")
     return f"('{value}')"
+
+
+_FUNCTION = re.compile(
+    r"^local function (\w+)\((?:[^\n]*\bend$|[^\n]*\n(?:[^\n]*\n)*?end$)", re.MULTILINE
+)
+"""A function of a whole script: in one line, or up to the next `end` that is not indented."""
+
+
+def without_unused(source: str) -> str:
+    """Leave out functions that nothing calls; what stands after them keeps its lines.
+
+    Redis makes each function anew at every run of a script, some 600 instructions each.
+    """
+    while True:
+        names = [token["name"] for token in _TOKEN.finditer(source) if token["name"]]
+        unused = [each for each in _FUNCTION.finditer(source) if _is_unused(each, names)]
+        if not unused:
+            return source
+        for each in reversed(unused):
+            lines = "\n" * each[0].count("\n")
+            source = source[: each.start()] + lines + source[each.end() :]
+
+
+def _is_unused(function: re.Match[str], names: Sequence[str]) -> bool:
+    own = [token["name"] for token in _TOKEN.finditer(function[0])]
+    return names.count(function[1]) == own.count(function[1])
+
+
+def unpacked(numbers: Sequence[str], place: int) -> str:
+    """Spell the Lua that makes locals of the numbers of a script, which are packed at this place.
+
+    It ends no line, so that those of the script keep their places.
+    """
+    if not numbers:
+        return ""
+    layout = "i8" * len(numbers)
+    return f"local {', '.join(numbers)} = struct.unpack('>{layout}', ARGV[{place}]); "
 
 
 def check(source: str, own: Collection[str], given: Collection[str]) -> None:

@@ -23,11 +23,13 @@ from service.errors import ClockWrong, StoreRefuses, UnknownLayout
 from service.redis import lua
 from service.redis.client import RedisClient
 from service.redis.connection import Argument
-from service.redis.declarations import Arguments, Declared, Key, Keys
+from service.redis.declarations import Arguments, Declared, Key, Keys, Number
 from service.redis.preamble import PROVIDED
 from service.redis.refusals import CommandRefused, code_of
 
-__all__ = ["Arguments", "Constants", "Declared", "Key", "Keys", "Source", "script", "texts"]
+__all__ = [
+    "Arguments", "Constants", "Declared", "Key", "Keys", "Number", "Source", "script", "texts"
+]  # fmt: skip
 
 P = ParamSpec("P")
 
@@ -103,6 +105,7 @@ class Source:
             for place, name in enumerate(names, 1)
         }
         self._values |= declared.tables
+        self._numbers = lua.unpacked(declared.numbers, len(places[1][1]) + 1)
         self._spelt: dict[str, tuple[str, str]] = {}  # by what the client puts before it
         self._many: dict[str, tuple[str, str]] = {}
         given = {*self._values, *(PROVIDED if acknowledged else ())}.difference(declared.names)
@@ -178,7 +181,8 @@ class Source:
             raise
 
     def _spell(self, before: str) -> tuple[str, str]:
-        source = before + "\n" + lua.bind(self._source, self._values)
+        source = before + "\n" + self._numbers + lua.bind(self._source, self._values)
+        source = lua.without_unused(source)
         digest = _digest(source)
         self._spelt[before] = source, digest
         _NAMES[digest] = self._lines[-1][0]

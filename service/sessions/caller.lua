@@ -7,8 +7,8 @@
 local function is_authenticated()
   local record = living(caller)
   if not record then return false end
-  if since == '0' then return true end
+  if since == 0 then return true end
   local row = select(7, unpack_record(record))
   if not row then unknown('the session record') end
-  return row >= tonumber(since)
+  return row >= since
 end

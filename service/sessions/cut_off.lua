@@ -1,7 +1,7 @@
 -- After feed.lua, records.lua, everybody.lua, others.lua and row_version.lua, before the scripts that
 -- end all sessions of a user but few, at once.
 --
--- argument kinds: those of feed entries that guards know; '1': none but the end of one session
+-- argument kinds: those of feed entries that guards know; 1: none but the end of one session
 
 -- Sessions that are looked at one by one. With more, nothing is done that takes longer with their
 -- number: their records stay until they expire, and nothing finds them. (What other versions of this
@@ -141,7 +141,7 @@ local function write_index(now, fields, t, noted, meanwhile)
   for start = 1, #fields, 1000 do
     redis.call('HSET', index, unpack(fields, start, math.min(start + 999, #fields)))
   end
-  redis.call('PEXPIREAT', index, string.format('%.0f', expiry))
+  redis.call('PEXPIREAT', index, expiry)
 end
 
 -- Publish the version, if there is one. Return what is noted of the row then, and the ids of those that
@@ -185,9 +185,10 @@ local function cut_off(kept, least, version, what, ...)
   local may_be_any = least ~= '' and not are_noted
   local ids, latest = split(least ~= '' and meanwhile or '', kept)
   if kept ~= '' then ids[#ids + 1] = kept end
-  local is_whole = is_small or may_be_any or kinds == '1'
+  local is_whole = is_small or may_be_any or kinds == 1
   local sessions, fields = sessions_in_index(is_whole, ids)
-  local before = redis.call('GET', BEFORE .. tag:sub(1, 4))
+  local marks = redis.call('MGET', BEFORE .. tag:sub(1, 4), events .. PARTIES)
+  local before, has_parties = marks[1], marks[2]
   local came = not may_be_any and latest or nil
   local stay = least ~= '' and staying(sessions, kept, tonumber(least), before, came)
     or {[kept] = true}
@@ -202,10 +203,10 @@ local function cut_off(kept, least, version, what, ...)
     end
   end
   local count, number, fields_of_event = nil, nil, {...}
-  if redis.call('EXISTS', events .. PARTIES) == 1 then
+  if has_parties then
     fields_of_event = with_names(is_small and ended or {}, before, stay_ids, ...)
   end
-  if kinds == '1' then
+  if kinds == 1 then
     count, number = end_one_by_one(ended)
   elseif is_small then
     count = end_each(ended, before)
@@ -217,7 +218,7 @@ local function cut_off(kept, least, version, what, ...)
   local noted, meanwhile_left = published(version, known[1], meanwhile, stay)
   local at = emit(what, 'count', count, unpack(fields_of_event)):match('^%d+')
   local t = string.format('%.0f', math.max(now, tonumber(at), last + 1, (before or 0) + 1))
-  if kinds ~= '1' then number = tell_of_cut_off(t, stay_ids) end
+  if kinds ~= 1 then number = tell_of_cut_off(t, stay_ids) end
   write_index(now, fields, t, noted, meanwhile_left)
   return count, number
 end

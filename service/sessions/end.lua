@@ -6,14 +6,20 @@
 --
 -- keys and arguments as in prelude.lua and feed.lua
 -- session_id, session_hex: the same id, raw and in hex
+-- presented: digest of the token, '' where there is none. Most are the one that is valid now, and spare
+-- the look for its digest in the index
 -- Outcome: the number of its entry in the feed, it has ended now; 0 there was none any more
 
 local call = redis.call
-local digest = call('HGET', index, session_id)
-if not digest then return 0 end
-local key = SESSION .. tag .. digest
-local stored = call('MGET', key, BEFORE .. tag:sub(1, 4))
-call('HDEL', index, session_id)
+local key, everybody = SESSION .. tag .. presented, BEFORE .. tag:sub(1, 4)
+local stored = presented ~= '' and call('MGET', key, everybody) or {}
+if not stored[1] then
+  local digest = call('HGET', index, session_id)
+  if not digest then return 0 end
+  key = SESSION .. tag .. digest
+  stored = call('MGET', key, everybody)
+end
+if call('HDEL', index, session_id) == 0 then return 0 end -- a cut-off of many leaves their records
 call('DEL', key, HANDOFF .. tag .. session_id)
 local record, cut_off = stored[1], stored[2]
 if not record then return 0 end

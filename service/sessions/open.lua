@@ -18,7 +18,7 @@
 -- is written, so a number that still stands is one that a restored user store does not have. Whether an
 -- announced change was written by now, only the user store knows: such a caller asks it afterwards.
 
-local now, most_living = now_ms(), tonumber(most)
+local now = now_ms()
 local known, last_cut_off, meanwhile =
   unpack(redis.call('HMGET', index, VERSION_FIELD, CUT_OFF_FIELD, MEANWHILE_FIELD))
 if known and not known:match(SETTLED) and not known:match(CHANGING) then
@@ -26,11 +26,11 @@ if known and not known:match(SETTLED) and not known:match(CHANGING) then
 end
 if known and known ~= read and read ~= '' and known ~= noted then return {'changed', known} end
 
-local life = math.min(tonumber(absolute_life), 2 ^ 40 - 1) -- what fits into a record
-local expiry = now + math.min(tonumber(idle_life), life)
+local life = math.min(absolute_life, 2 ^ 40 - 1) -- what fits into a record
+local expiry = now + math.min(idle_life, life)
 if not in_time(clock, valid_until, expiry, now) then return {'clock'} end
 
-if redis.call('HLEN', index) >= most_living then
+if redis.call('HLEN', index) >= most then
   local sessions, expired = all_living()
   for _, session in ipairs(sessions) do
     session.opened = select(2, unpack_record(session[2]))
@@ -38,7 +38,7 @@ if redis.call('HLEN', index) >= most_living then
   end
   forget(expired)
   table.sort(sessions, function(a, b) return a.opened < b.opened end)
-  for i = 1, #sessions - most_living + 1 do
+  for i = 1, #sessions - most + 1 do
     finish(sessions[i][1], sessions[i][3])
     emit('session.revoked', 'session', hex(sessions[i][1]), 'reason', 'limit')
   end
@@ -49,7 +49,7 @@ local before = redis.call('GET', BEFORE .. tag:sub(1, 4))
 local opened = math.max(now, (last_cut_off or 0) + 1, (before or 0) + 1)
 local row = tonumber(read) or 0
 local record = pack_record(0, opened, 0, life, authentication:byte(), 0, row,
-  tonumber(proof_flags), device)
+  proof_flags, device)
 keep(session_id, token_digest, record, expiry)
 -- A change that is under way (row_version.py) is not ours to call off.
 -- None is '0', as after a signup: most users never have another, and it would cost them memory.

@@ -55,7 +55,7 @@ class OwnSessions:
         token = await self.recognise_to_end(presented)
         if token.user_id != caller.user_id:
             raise NothingToRevoke
-        if not await self.end(token.user_id, token.session_id, origin):
+        if not await self.end(token.user_id, token.session_id, origin, token.digest):
             raise NothingToRevoke
         return token.session_id
 
@@ -72,14 +72,20 @@ class OwnSessions:
         except KeyServiceUnavailable:
             return await self._recognise_by_record(presented)
 
-    async def end(self, user_id: bytes, session_id: bytes, origin: RequestOrigin) -> int:
-        """End a session, and return how many have ended: 0 if there is none any more."""
+    async def end(
+        self, user_id: bytes, session_id: bytes, origin: RequestOrigin, presented: bytes = b""
+    ) -> int:
+        """End a session, and return how many have ended: 0 if there is none any more.
+
+        `presented`: the digest of a refresh token of it, where there is one.
+        """
         number: int = await scripts.end(
             self._redis,
             user_id,
             origin,
             session_id=session_id,
             session_hex=session_id.hex(),
+            presented=presented,
             feed_life=self._feed_life,
         )
         self._redis.fence.note(user_id, number, session_id)

@@ -115,7 +115,9 @@ class PresentedTokens:
         try:
             if text.startswith(PREFIX):
                 token = await self._sessions.recognise_to_end(text)
-                return await self._sessions.end(token.user_id, token.session_id, origin)
+                return await self._sessions.end(
+                    token.user_id, token.session_id, origin, token.digest
+                )
             caller = self._access_tokens.verify(text)
         except (NothingToRevoke, InvalidAccessToken):
             return 0

@@ -33,7 +33,7 @@ end
 -- session that ends at `expiry`: it must neither have ended for that process, nor for everybody else,
 -- and a process whose clock is a minute off is not to be believed in what it signs.
 local function in_time(theirs, last, expiry, now)
-  return math.abs(theirs - now) < CLOCK_SKEW and expiry > tonumber(theirs) and tonumber(last) > now
+  return math.abs(theirs - now) < CLOCK_SKEW and expiry > theirs and last > now
 end
 
 -- Keep `record` under `digest` until `expiry` (ms since 1970); the index lives as long as its longest.

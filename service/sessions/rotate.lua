@@ -6,8 +6,8 @@
 -- next_digest: of the successor's    sealed: the successor, sealed under the presented token
 -- device    idle_life, grace: ms    clock, valid_until: as in open.lua
 -- proved: bits of authentication (record.py) that the person has proved just now; '' at a refresh
--- target: '1' where it is known whom the access token is for, if the session has an audience
--- sure: '1' of a caller who has asked the user store
+-- target: 1 where it is known whom the access token is for, if the session has an audience
+-- sure: 1 of a caller who has asked the user store
 -- Outcomes:
 --   {'rotated', record, expires at}             the successor is valid from now on
 --   {'handoff', record, expires at, sealed}     spent a moment ago: here is the one successor
@@ -33,16 +33,9 @@ if not record then return {'ended'} end
 local generation, opened, used, life, proof, last_proof, row, flags, its_device =
   unpack_record(record)
 if not generation then unknown('the session record') end
-if noted and sure ~= '1' and noted:byte(1) == CHANGING_BYTE then return {'changing'} end
+if noted and sure ~= 1 and noted:byte(1) == CHANGING_BYTE then return {'changing'} end
 local now = now_ms()
-local has_no_target = target ~= '1' and flags % 4 >= 2 -- FLAG_AUDIENCE of record.py
-
-local function theft()
-  local number = finish(session_id, key)
-  emit('session.reuseDetected', 'session', session_hex, 'generation', presented_generation,
-    'current', generation)
-  return {'reused', number}
-end
+local has_no_target = target ~= 1 and flags % 4 >= 2 -- FLAG_AUDIENCE of record.py
 
 -- What the person has proved is added to what they had; the other bits of `proof` stay.
 local function prove()
@@ -51,9 +44,16 @@ local function prove()
 end
 
 if key ~= SESSION .. tag .. presented then
+  local function theft()
+    local number = finish(session_id, key)
+    emit('session.reuseDetected', 'session', session_hex, 'generation', presented_generation,
+      'current', generation)
+    return {'reused', number}
+  end
+
   local handoff = redis.call('GET', handoff_key)
   if handoff and (#handoff ~= HANDOFF_BYTES or
-    (handoff:sub(1, #presented) ~= presented and tonumber(presented_generation) == generation - 1)) then
+    (handoff:sub(1, #presented) ~= presented and presented_generation == generation - 1)) then
     -- Only the immediate predecessor's handoff can be here; if this is not it, it is no handoff.
     unknown('the handoff')
   end
@@ -82,7 +82,7 @@ end
 if has_no_target then return {'target'} end
 local wait = count_rotation(session_id, opened + used, generation, now)
 if wait then return {'limited', wait} end
-local expiry = math.min(now + tonumber(idle_life), opened + life)
+local expiry = math.min(now + idle_life, opened + life)
 if not in_time(clock, valid_until, expiry, now) then return {'clock'} end
 -- What was noted of handoffs counts for the next rotation, and for none after it.
 if noted_bits(proof) ~= generation_bits(generation) then proof = proof % 8 end

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from service.redis.scripts import Key, script
+from service.redis.scripts import Key, Number, script
 from service.sessions.user_scripts import CONSTANTS, user_script
 
 
@@ -19,17 +19,17 @@ def open_session(
     session_hex: str,
     token_digest: bytes,
     authentication: bytes,
-    proof_flags: int,
+    proof_flags: Number,
     device: bytes,
-    idle_life: int,
-    absolute_life: int,
-    most: int,
+    idle_life: Number,
+    absolute_life: Number,
+    most: Number,
     event: str,
     read: int | str,
     noted: bytes,
-    clock: int,
-    valid_until: int,
-    feed_life: int,
+    clock: Number,
+    valid_until: Number,
+    feed_life: Number,
 ) -> Any:
     """Open a session."""
 
@@ -49,18 +49,18 @@ def rotate(
     session_id: bytes,
     session_hex: str,
     presented: bytes,
-    presented_generation: int,
+    presented_generation: Number,
     next_digest: bytes,
     sealed: bytes,
     device: bytes,
-    idle_life: int,
-    grace: int,
-    clock: int,
-    valid_until: int,
+    idle_life: Number,
+    grace: Number,
+    clock: Number,
+    valid_until: Number,
     proved: int | str,
-    target: int,
-    sure: int,
-    feed_life: int,
+    target: Number,
+    sure: Number,
+    feed_life: Number,
 ) -> Any:
     """Exchange a refresh token for its successor."""
 
@@ -71,7 +71,7 @@ def end_one(*, session_id: bytes, reason: str, by: str, feed_life: int) -> Any:
 
 
 @user_script("sessions/end.lua", feed=True, alone=True)
-def end(*, session_id: bytes, session_hex: str, feed_life: int) -> Any:
+def end(*, session_id: bytes, session_hex: str, presented: bytes, feed_life: int) -> Any:
     """Log out."""
 
 
@@ -84,7 +84,7 @@ def end(*, session_id: bytes, session_hex: str, feed_life: int) -> Any:
     "sessions/revoke.lua",
     feed=True,
 )
-def revoke(*, caller: bytes, since: int, session_id: bytes, feed_life: int) -> Any:
+def revoke(*, caller: bytes, since: Number, session_id: bytes, feed_life: Number) -> Any:
     """End one of the caller's sessions."""
 
 
@@ -103,7 +103,9 @@ _CUT_OFF = ("sessions/row_version.lua", "sessions/cut_off.lua")
     "sessions/revoke_all.lua",
     feed=True,
 )
-def revoke_all(*, caller: bytes, since: int, keep_own: int, kinds: int, feed_life: int) -> Any:
+def revoke_all(
+    *, caller: bytes, since: Number, keep_own: Number, kinds: Number, feed_life: Number
+) -> Any:
     """End all of the caller's sessions."""
 
 
@@ -133,8 +135,8 @@ def end_all(
     event: str,
     reason: str,
     by: str,
-    kinds: int,
-    feed_life: int,
+    kinds: Number,
+    feed_life: Number,
 ) -> Any:
     """End all sessions of a user, or all but few."""
 

@@ -16,10 +16,10 @@ if caller ~= '' then
   if row_noted and row_noted:byte(1) ~= CHANGING_BYTE and not row_noted:match(SETTLED) then
     unknown('the version of the user row')
   end
-  if row < tonumber(since) then return {'ended'} end
+  if row < since then return {'ended'} end
 end
 pending_of(pending_key) -- one of an unknown version is not ours to replace
-if limits[1] ~= '0' then
+if calls_most ~= 0 then
   local _, wait = waits()
   if wait > 0 then return {'wait', wait} end
   redis.call('RPUSH', calls_key, string.format('%.0f', now))

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from service.keyring.envelope import SEALED_BYTES
 from service.redis.client import RedisClient
 from service.redis.keys import FLOOR, WATERMARK_LIFE
-from service.redis.scripts import Constants, Key
+from service.redis.scripts import Constants, Key, Number
 from service.sessions.origin import RequestOrigin
 from service.sessions.user_scripts import user_script
 from service.twofactor.recovery_codes import CODE_BYTES, COUNT
@@ -50,13 +50,13 @@ def begin(
     pending_key: Key,
     calls_key: Key,
     caller: bytes,
-    since: int,
+    since: Number,
     enrolment_id: bytes,
     sealed: bytes,
-    pending_life: int,
-    calls_most: int,
-    calls_window: int,
-    calls_life: int,
+    pending_life: Number,
+    calls_most: Number,
+    calls_window: Number,
+    calls_life: Number,
 ) -> Any:
     """Begin an enrolment."""
 

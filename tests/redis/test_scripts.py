@@ -1,6 +1,7 @@
 """Scripts are declared by name: what Lua and callers call their keys and arguments agree."""
 
 import re
+import struct
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from tools.testbed.redis_server import REPOSITORY, RedisServer
 from service.redis import lua
 from service.redis.client import RedisClient
 from service.redis.refusals import CommandRefused
-from service.redis.scripts import Arguments, Key, Keys, script
+from service.redis.scripts import Arguments, Key, Keys, Number, script
 from service.sessions.user_scripts import user_script
 
 KEY, OTHER = b"session:{00}:x", b"session:{00}:y"
@@ -40,6 +41,25 @@ def broken() -> Any:
     """An error in its second line."""
 
 
+@script(
+    text="""
+local function double(number) return number * 2 end
+local function never(number) return never(number) + double(number) end
+local function nor(number)
+  return never(number)
+end
+return {first, key, second, other, double(third) + nil}
+"""
+)
+def counted(*, first: Number, key: Key, second: Number, other: bytes, third: Number) -> Any:
+    """Functions that nothing calls, and an error in its last line."""
+
+
+@script(text="return {type(first), first == -1, second == 2 ^ 53, key, other}")
+def numbered(*, first: Number, key: Key, second: Number, other: bytes) -> Any:
+    """Numbers among other arguments."""
+
+
 @pytest.fixture
 async def redis_client(keys: RedisServer) -> Any:
     redis_client = RedisClient(keys.url)
@@ -58,6 +78,26 @@ async def test_names_stand_for_what_the_caller_gives(redis_client: RedisClient) 
 async def test_all_keys_and_arguments_as_tables(redis_client: RedisClient) -> None:
     """Where a caller decides how many there are."""
     assert await whole(redis_client, list=[KEY, OTHER], rest=[7, 8]) == [2, OTHER, 2, b"7"]
+
+
+async def test_numbers_are_numbers(redis_client: RedisClient) -> None:
+    """Exact as far as Lua's are, wherever they stand; what is none is not sent."""
+    answer = await numbered(redis_client, second=2**53, key=KEY, first=-1, other=b"o")
+    assert answer == [b"number", 1, 1, KEY, b"o"]
+    with pytest.raises(struct.error):
+        await numbered(redis_client, second="1", key=KEY, first=-1, other=b"o")  # type: ignore[arg-type]
+
+
+async def test_functions_that_nothing_calls(redis_client: RedisClient) -> None:
+    """Are left out, also those that only such ones call; lines keep their numbers."""
+    source = (
+        "local function used() return 1 end\nlocal function never() return never() end\n"
+        "local function nor()\n  return never() -- used\nend\nreturn used()"
+    )
+    left = "local function used() return 1 end\n\n\n\n\nreturn used()"
+    assert lua.without_unused(source) == left
+    with pytest.raises(CommandRefused, match=r"counted:7: attempt to perform arithmetic"):
+        await counted(redis_client, first=1, key=KEY, second=2, other=b"", third=3)
 
 
 async def test_an_error_names_the_line(redis_client: RedisClient) -> None:
@@ -99,7 +139,7 @@ def test_a_script_of_a_user_fails_too() -> None:
     """One that is declared without a name that its file uses."""
     declare = user_script("sessions/end.lua", feed=True, alone=True)
 
-    def end(*, session_id: bytes, feed_life: int) -> Any: ...
+    def end(*, session_id: bytes, presented: bytes, feed_life: int) -> Any: ...
 
     with pytest.raises(ValueError, match=r"end\.lua: nobody declares session_hex"):
         declare(end)

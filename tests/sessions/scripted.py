@@ -108,10 +108,10 @@ class Scripted:
         told = await scripts.rotate(self.clock, USER, CLIENT, **(usual | given))
         return told[:1] if told[0] == b"reused" else told  # without the number of its entry
 
-    async def end(self, number: int) -> Any:
+    async def end(self, number: int, presented: bytes = b"") -> Any:
         entry: int = await scripts.end(
-            self.clock, USER, CLIENT,
-            session_id=sid(number), session_hex=sid(number).hex(), feed_life=FEED_LIFE,
+            self.clock, USER, CLIENT, session_id=sid(number), session_hex=sid(number).hex(),
+            presented=presented, feed_life=FEED_LIFE,
         )  # fmt: skip
         return int(entry > 0)
 

@@ -6,7 +6,7 @@ import pytest
 from tools.testbed.redis_server import RedisServer
 
 from service.redis.preamble import Bounds
-from tests.sessions.scripted import FEED_LIFE, INDEX, NAMES, USER, Scripted, key, sid, told
+from tests.sessions.scripted import FEED_LIFE, INDEX, NAMES, USER, Scripted, digest, key, sid, told
 from tests.support.looking import ON_VALKEY, session_keys
 from tests.support.script_clock import ScriptClock
 
@@ -50,15 +50,22 @@ def left(server: RedisServer) -> set[bytes]:
     return records
 
 
-async def test_logging_out(scripted: Scripted, keys: RedisServer) -> None:
+@pytest.mark.parametrize("generation", [None, 0, 1], ids=["no token", "spent", "valid"])
+async def test_logging_out(scripted: Scripted, keys: RedisServer, generation: int | None) -> None:
     """Says 1 once, and 0 of one that has ended, expired or never was, with nothing written."""
+
+    async def end(number: int) -> int:
+        presented = b"" if generation is None else digest(number, generation)
+        ended: int = await scripted.end(number, presented)
+        return ended
+
     await opened(scripted, 3)
     before = len(told(keys))
-    assert [await scripted.end(number) for number in (2, 2, 4)] == [1, 0, 0]
+    assert [await end(number) for number in (2, 2, 4)] == [1, 0, 0]
     assert index(keys) == left(keys) == {sid(1), sid(3)}
     with keys.client() as client:
         client.delete(key(3, 1))
-    assert await scripted.end(3) == 0
+    assert await end(3) == 0
     assert index(keys) == left(keys) == {sid(1)}, "an expired one is forgotten"
     assert told(keys)[before:] == [{"type": "user.loggedOut", "session": sid(2).hex()}]
     assert feed(keys) == [(1, sid(2))]
@@ -75,6 +82,18 @@ async def test_ending_one(scripted: Scripted, keys: RedisServer) -> None:
     event = {"type": "session.revoked", "session": sid(2).hex(), "reason": "user"}
     assert told(keys)[before:] == [event | {"by": sid(1).hex()}]
     assert feed(keys) == [(1, sid(2))]
+
+
+async def test_a_record_that_nothing_finds(scripted: Scripted, keys: RedisServer) -> None:
+    """Is no session, though its own token is shown: a cut-off of many leaves it as it was."""
+    await opened(scripted, 2)
+    before = len(told(keys))
+    with keys.client() as client:
+        client.hdel(INDEX, sid(2))
+    assert await scripted.end(2, digest(2, 1)) == 0
+    assert index(keys) == {sid(1)}
+    assert told(keys)[before:] == []
+    assert feed(keys) == []
 
 
 @pytest.mark.parametrize("keep_own", [True, False])
