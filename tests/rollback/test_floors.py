@@ -36,6 +36,7 @@ NAMES = bucket(USER)
 LIFE = timedelta(hours=1)
 WATERMARK, CHALLENGE, PENDING = NAMES.totp + ENROLMENT, NAMES.challenge + USER, NAMES.pending + USER
 
+pytestmark = ON_VALKEY
 ON_SQLITE = pytest.mark.parametrize("new_user_store", ["sqlite"], indirect=True)
 
 TakeSnapshot = Callable[..., Snapshot]
@@ -115,6 +116,7 @@ def tries(server: RedisServer) -> int:
         return int(client.get(CHALLENGE)[32])
 
 
+@ON_SQLITE
 async def test_a_new_redis_judges_codes_from_the_start(new_pod: NewPod, keys: RedisServer) -> None:
     """Two pods start at once on empty stores: neither takes the codes of that minute for used."""
     pods = [await new_pod(), await new_pod()]
@@ -123,7 +125,6 @@ async def test_a_new_redis_judges_codes_from_the_start(new_pod: NewPod, keys: Re
     assert await spend(pods[1], keys, now())
 
 
-@ON_VALKEY
 async def test_a_pod_that_starts_after_it_was_emptied(new_pod: NewPod, keys: RedisServer) -> None:
     """It has seen none of it, and no revocation tells: the user store knows there were floors."""
     before = await new_pod()
@@ -138,7 +139,6 @@ async def test_a_pod_that_starts_after_it_was_emptied(new_pod: NewPod, keys: Red
 
 
 @ON_SQLITE
-@ON_VALKEY
 async def test_one_that_has_lived_through_it(pod: Pod, keys: RedisServer) -> None:
     """It knows without the user store, which is told once each bucket has had a floor: not while
     nobody serves the others of a cluster."""
@@ -154,7 +154,6 @@ async def test_one_that_has_lived_through_it(pod: Pod, keys: RedisServer) -> Non
 
 
 @ON_SQLITE
-@ON_VALKEY
 async def test_a_code_that_is_not_judged_has_it_looked_at(
     pod: Pod, keys: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,7 +184,6 @@ async def test_a_code_that_is_not_judged_has_it_looked_at(
 
 
 @ON_SQLITE
-@ON_VALKEY
 async def test_a_floor_in_one_bucket_alone(pod: Pod, keys: RedisServer) -> None:
     """Others go on as they are: nobody's code is taken for used elsewhere."""
     await pod.watch.start_serving()
@@ -262,7 +260,6 @@ async def later_than(server: RedisServer, moment: int) -> bool:
 
 
 @ON_SQLITE
-@ON_VALKEY
 @pytest.mark.parametrize("how", ["connection", "buckets", "journal"])
 async def test_in_buckets_that_have_lost_no_revocation(
     pod: Pod, tickets: Tickets, keys: RedisServer, snapshot: TakeSnapshot, how: str
@@ -296,7 +293,6 @@ async def without_redoing(*_: object) -> None:
 
 
 @ON_SQLITE
-@ON_VALKEY
 @pytest.mark.parametrize("is_known", [True, False])
 async def test_other_nodes_of_a_cluster(
     pod: Pod, keys: RedisServer, snapshot: TakeSnapshot, is_known: bool

@@ -94,8 +94,10 @@ async def by_buckets(pod: Pod, session: Opened) -> None:
 
 
 @ON_VALKEY
-@pytest.mark.parametrize("end", [log_out, log_out_everywhere, log_out_of_two])
-@pytest.mark.parametrize("compare", [by_connection, by_buckets])
+@pytest.mark.parametrize(("end", "compare"), [
+    (log_out, by_connection), (log_out_everywhere, by_connection), (log_out_of_two, by_connection),
+    (log_out, by_buckets),
+])  # fmt: skip
 async def test_a_number_that_was_given_anew(
     new_pod: NewPod,
     keys: RedisServer,
