@@ -196,9 +196,17 @@ def _servers(item: pytest.Item) -> tuple[bool, str, str]:
 def _kept(item: pytest.Item) -> bool:
     server, store = _pair(item)
     if server in TOPOLOGIES:
-        wanted = any(folder in item.path.parents for folder in ON_ALL_TOPOLOGIES)
-        return wanted and store != "sqlite" and item.get_closest_marker("one_server") is None
+        return (
+            _is_on_all_topologies(item.path)
+            and store != "sqlite"
+            and item.get_closest_marker("one_server") is None
+        )
     return (server, store) != ("redis", "postgresql")
+
+
+@cache
+def _is_on_all_topologies(file: Path) -> bool:
+    return any(folder in file.parents for folder in ON_ALL_TOPOLOGIES)
 
 
 def _pair(item: pytest.Item) -> tuple[str | None, str | None]:

@@ -49,8 +49,8 @@ def open_database(
     """Open an engine for the database at `url`, whose schema `migrate` has brought up to date.
 
     The pool holds at most so many `connections` to PostgreSQL. `patience` bounds each thing that a
-    call waits for, and `work`, if it is given, what is done on a connection. For SQLite all three
-    are fixed.
+    call waits for, and `work`, if it is given, what is done on a connection. SQLite has as many
+    connections as it can use, and takes the time that it takes.
 
     Nothing is opened before the first statement. Close it with `await engine.dispose()`.
 
@@ -60,7 +60,7 @@ def open_database(
     """
     if is_postgresql(url):
         return postgresql.open_postgresql(url, connections, patience, work)
-    return sqlite.open_sqlite(url)
+    return sqlite.open_sqlite(url, patience)
 
 
 def is_postgresql(url: str) -> bool:

@@ -3,6 +3,7 @@
 import os
 import stat
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,30 +16,28 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from service.database.file_identity import identity_of
 from service.errors import SettingsError, StartupError
 
-PATIENCE = 0.85
-"""Seconds that SQLite waits for a connection of the pool, and for another process' write: both
-within the two seconds that a call may take."""
-
-
 _SQLITE = b"SQLite format 3\0"
 """What a database file begins with."""
 
 
-def open_sqlite(url: str) -> AsyncEngine:
+def open_sqlite(url: str, patience: timedelta) -> AsyncEngine:
     """Make an engine for the file at `url`. Nothing is opened before the first statement.
+
+    `patience` bounds the wait for a connection of the pool, and again that for another process'
+    write.
 
     Raises:
         StartupError: the URL is not one that we can serve from, or there is no such file.
     """
-    file = database_file(url, make=False)
+    file, seconds = database_file(url, make=False), patience / timedelta(seconds=1)
     engine = create_async_engine(
         sqlite_url("sqlite+aiosqlite", file),
         # The driver begins a transaction by itself before a write, and only then. IMMEDIATE waits
         # its turn at once; a deferred one could fail half-way, when two upgrade from read to write.
-        connect_args={"timeout": PATIENCE, "isolation_level": "IMMEDIATE"},
+        connect_args={"timeout": seconds, "isolation_level": "IMMEDIATE"},
         pool_size=4,  # each connection is a thread, and SQLite writes one at a time
         max_overflow=0,
-        pool_timeout=PATIENCE,
+        pool_timeout=seconds,
         hide_parameters=True,  # errors reach the log; e-mails and hashes must not
     )
     _prepare_connections(engine, file)

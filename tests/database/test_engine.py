@@ -1,8 +1,10 @@
 """The engine: private files, prepared connections, and honest errors."""
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.database import sqlite as module
 from service.database.engine import open_database, ping, store_errors
 from service.database.migration import migrate
 from service.database.sqlite import database_file
 from service.errors import StartupError, StoreUnavailable
+from tests.support.user_stores import PATIENCE
+
+BRIEF = timedelta(seconds=0.05)
 
 ADD_KEY = text("INSERT INTO data_keys (epoch, wrapped, created_at) VALUES (:epoch, x'00', 0)")
 
@@ -92,7 +96,7 @@ async def test_connections_are_prepared(engine: AsyncEngine) -> None:
         "journal_mode": "wal",
         "synchronous": 2,
         "foreign_keys": 1,
-        "busy_timeout": module.PATIENCE * 1000,
+        "busy_timeout": 850,
     }
 
 
@@ -167,13 +171,10 @@ async def test_a_database_without_the_schema_is_unavailable(url: str) -> None:
     await engine.dispose()
 
 
-async def test_a_lock_that_lasts_is_unavailable(
-    url: str, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_lock_that_lasts_is_unavailable(url: str, file: Path) -> None:
     """Proves that a write does not wait for another process without end."""
     migrate(url)
-    monkeypatch.setattr(module, "PATIENCE", 0.05)
-    engine = open_database(url)
+    engine = open_database(url, patience=BRIEF)
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailable), store_errors():
@@ -183,11 +184,22 @@ async def test_a_lock_that_lasts_is_unavailable(
     await engine.dispose()
 
 
-async def test_an_exhausted_pool_is_unavailable(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lock_that_ends_in_time_is_waited_for(url: str, file: Path) -> None:
+    """Proves that the caller says how long: here, longer than a request usually may."""
+    migrate(url)
+    engine = open_database(url, patience=PATIENCE)
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    asyncio.get_running_loop().call_later(1.2, other.close)
+    async with engine.begin() as connection:
+        await connection.execute(ADD_KEY, {"epoch": 1})
+    await engine.dispose()
+
+
+async def test_an_exhausted_pool_is_unavailable(url: str) -> None:
     """Proves that a request does not wait for a connection without end."""
     migrate(url)
-    monkeypatch.setattr(module, "PATIENCE", 0.05)
-    engine = open_database(url)
+    engine = open_database(url, patience=BRIEF)
     held = [await engine.connect() for _ in range(4)]
     with pytest.raises(StoreUnavailable):
         await ping(engine)

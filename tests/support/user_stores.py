@@ -61,7 +61,7 @@ class SqliteStore:
         lay(self._file)  # unless it is that of another one, with all that is in it
 
     def open(self) -> AsyncEngine:
-        return open_database(self.url)
+        return open_database(self.url, patience=PATIENCE)
 
     def ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         named = {str(number): value for number, value in enumerate(values, start=1)}
