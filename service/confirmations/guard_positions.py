@@ -7,7 +7,15 @@ from typing import Any
 import msgspec
 
 from service.redis.client import RedisClient
-from service.redis.guard_position import WIDTH, About, FeedPosition, positions, unpack
+from service.redis.guard_position import (
+    LAYOUT,
+    MOST_BYTES,
+    WIDTH,
+    About,
+    FeedPosition,
+    positions,
+    unpack,
+)
 from service.redis.keys import BUCKETS, GUARD, GUARD_LIFE, GUARDS_BUCKET, numbered
 from service.redis.scripts import Key, script
 
@@ -22,7 +30,7 @@ for i, id in ipairs(redis.call('HGETALL', guards)) do
   if i % 2 == 1 then
     local key = GUARD .. tag .. id
     local report = redis.call('GET', key)
-    if report then
+    if report and #report <= LONGEST then
 """
 _NEXT = """
     else
@@ -32,7 +40,7 @@ _NEXT = """
 end
 return found
 """
-_EACH_USES: dict[str, str | int] = {"GUARD": GUARD, "MOST": _MOST}
+_EACH_USES: dict[str, str | int] = {"GUARD": GUARD, "MOST": _MOST, "LONGEST": MOST_BYTES}
 
 
 @script(
@@ -40,14 +48,16 @@ _EACH_USES: dict[str, str | int] = {"GUARD": GUARD, "MOST": _MOST}
 -- wanted: the numbers of buckets, a byte each
 -- Outcome: for each guard that lives, where it stands in these, one after the other
 {_EACH}
-      local parts = {{}}
-      for at = 1, #wanted do
-        local start = 2 + wanted:byte(at) * WIDTH
-        parts[at] = report:sub(start, start + WIDTH - 1)
+      if report:byte() == LAYOUT then
+        local parts = {{}}
+        for at = 1, #wanted do
+          local start = 2 + wanted:byte(at) * WIDTH
+          parts[at] = report:sub(start, start + WIDTH - 1)
+        end
+        found[#found + 1] = table.concat(parts)
       end
-      found[#found + 1] = table.concat(parts)
 {_NEXT}""",
-    constants=_EACH_USES | {"WIDTH": WIDTH},
+    constants=_EACH_USES | {"WIDTH": WIDTH, "LAYOUT": LAYOUT[0]},
     acknowledged=False,
 )
 def _positions(*, guards: Key, wanted: bytes) -> Any:
@@ -58,9 +68,14 @@ def _positions(*, guards: Key, wanted: bytes) -> Any:
     text=f"""
 -- Outcome: each guard that lives: {{id, report, for how many ms more it lives}}
 {_EACH}
-      found[#found + 1] = {{id, report, redis.call('PTTL', key)}}
+      local left = redis.call('PTTL', key)
+      if left < 0 or left > LIFE then  -- of a guard that has gone nothing is to stay
+        redis.call('PEXPIRE', key, LIFE)
+        left = LIFE
+      end
+      found[#found + 1] = {{id, report, left}}
 {_NEXT}""",
-    constants=_EACH_USES,
+    constants=_EACH_USES | {"LIFE": GUARD_LIFE},
     acknowledged=False,
 )
 def _reports(*, guards: Key) -> Any:

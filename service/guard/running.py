@@ -7,7 +7,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from ..access_tokens.reader import Keys
-from ..redis.guard_position import About
+from ..redis.guard_position import LONGEST, About
 from .counters import GuardCounters
 from .feed import Feed
 from .feed_timing import FeedTiming
@@ -49,7 +49,7 @@ class Running(OfOneLoop):
                 options.redis, timing.timeout, timing.check_interval, marks
             )
             if options.mode == "feed":
-                about = About(options.pod, _version(), options.mode, options.when_lost)
+                about = About(options.pod[:LONGEST], _version(), options.mode, options.when_lost)
                 self.feed = Feed(
                     options.redis, shards, timing, counters, options.clock, marks, about
                 )

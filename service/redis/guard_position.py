@@ -25,9 +25,11 @@ NOTHING: FeedPosition = (0, 0)
 _HALF = WIDTH // 2
 _SHIFT = 8 * _HALF
 _HEAD = len(LAYOUT) + BUCKETS * WIDTH
-_MOST = 256 ** (_HALF) - 1
-_LONGEST = 64
+_MOST = (1 << _SHIFT) - 1
+LONGEST = 64
 """Characters of a text that a guard says of itself."""
+MOST_BYTES = 4096
+"""Of a report. What is longer is none."""
 
 
 class About(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -61,15 +63,15 @@ def unpack(report: bytes) -> tuple[list[FeedPosition], About] | None:
         return None
     try:
         about = msgspec.json.decode(report[_HEAD:], type=About)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):  # what is malformed, no UTF-8, or nested without end
         return None
     shown = About(
         _printable(about.pod),
         _printable(about.version),
         _printable(about.mode),
         _printable(about.when_lost),
-        about.known_ms,
-        about.lost_ms,
+        _milliseconds(about.known_ms),
+        _milliseconds(about.lost_ms),
     )
     return positions(report[len(LAYOUT) : _HEAD]), shown
 
@@ -85,4 +87,9 @@ def positions(packed: bytes) -> list[FeedPosition]:
 
 def _printable(text: str) -> str:
     """Make a text from anywhere fit for logs, terminals and labels."""
-    return "".join(each if each.isprintable() else "?" for each in text[:_LONGEST])
+    return "".join(each if each.isprintable() else "?" for each in text[:LONGEST])
+
+
+def _milliseconds(given: int) -> int:
+    """Make a number from anywhere fit for JSON and metrics: -1, or a time."""
+    return min(max(given, -1), _MOST)

@@ -6,7 +6,9 @@ from argparse import Namespace
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import msgspec
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 
@@ -15,7 +17,7 @@ from service.clock import system_clock
 from service.confirmations.guard_positions import GuardPositions
 from service.confirmations.status import GuardStatuses
 from service.redis.client import RedisClient
-from service.redis.guard_position import NOTHING, About, pack
+from service.redis.guard_position import NOTHING, WIDTH, About, pack
 from service.redis.keys import BUCKETS, GUARD_LIFE, numbered
 from service.settings import Settings
 from service.web.metrics.guards import exposition_of
@@ -67,6 +69,61 @@ async def test_each_guard_is_told_apart(keys: RedisServer, statuses: GuardStatus
     assert 'openshow_guards{feed="lost"} 1.0' in told
     assert 'openshow_guard_lag_seconds{pod="app-2"} 5' in told
     assert told.count('lag_seconds{pod="app-1"}') == 1
+
+
+HEAD = pack([NOTHING] * BUCKETS, About())[: 1 + BUCKETS * WIDTH]
+
+
+async def test_a_liar_spoils_its_own_line_only(
+    keys: RedisServer, statuses: GuardStatuses, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever it writes: the others are listed, in JSON, a table and metrics, and it is not there
+    for longer than any other."""
+    write(keys, b"a" * 16, pack([NOTHING] * BUCKETS, About("honest", known_ms=900)))
+    lies = [
+        HEAD + b'{"x":' + b"[" * 1500 + b"]" * 1500 + b"}",
+        HEAD + b'{"pod":"\xff\xfe"}',
+        HEAD + b'{"pod":"\\ud800"}',
+        HEAD + b'{"pod":"' + b"x" * 1_000_000 + b'"}',
+        HEAD + b'{"pod":"big","knownMs":' + b"9" * 400 + b',"lostMs":' + b"9" * 400 + b"}",
+        HEAD + b'{"pod":"u64","knownMs":18446744073709551615,"lostMs":18446744073709551615}',
+        HEAD + b'{"pod":"below","knownMs":-9223372036854775808,"lostMs":-7}',
+        HEAD + b'{"pod":"a\\u0000\\u001b[2J\\u202e\\"} 1","lostMs":NaN}',
+        HEAD + b'{"pod":"a\\u0000\\u001b[2J\\u202e\\"} 1\\n","lostMs":1e3}',
+        HEAD + b'{"pod":"a\\u0000\\u001b[2J\\u202e\\"} 1\\n"}',
+        HEAD + b"[]",
+        HEAD,
+        b"",
+        b"\2" * 900,
+    ]
+    for number, lie in enumerate(lies):
+        write(keys, b"%016d" % number, lie, 10**12)
+    found = await statuses.all()
+    assert [each.pod for each in found] == ['a??[2J?"} 1?', "below", "big", "honest", "u64"]
+    whole = {each.pod: each.feed_lost for each in found}
+    assert whole == {
+        'a??[2J?"} 1?': False,
+        "below": False,
+        "big": True,
+        "honest": False,
+        "u64": True,
+    }
+    documents = json.loads(msgspec.json.encode([each.document() for each in found]))
+    assert all(abs(each["lagMs"]) < 2**53 for each in documents)
+    told = exposition_of(found).decode()
+    assert 'openshow_guard_lag_seconds{pod="honest"} 0.0' in told
+    assert len(list(text_string_to_metric_families(told))) == 2
+    for json_ in (False, True):
+        settings = Settings(redis_url=keys.url)
+        assert await asyncio.to_thread(run, settings, Namespace(watch=False, json=json_)) == 0
+    assert not {"\x1b", "\0", "\u202e"} & set(capsys.readouterr().out)
+    positions = await statuses._positions.positions([0])
+    assert len(positions) == 12, "all but what is too long, and of another layout"
+    with keys.client() as client:
+        for key in client.scan_iter(NAMES.guard + b"*"):
+            if len(client.get(key)) <= 4096:
+                assert 0 < client.pttl(key) <= GUARD_LIFE
+        assert not client.hexists(NAMES.guards, b"%016d" % 3)
 
 
 async def test_a_list_that_somebody_has_flooded_is_begun_anew(
