@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 from tools.mutate.__main__ import ROOT, _mutants
-from tools.mutate.equivalent import EQUIVALENT
 from tools.mutate.mutants import of_module, of_script
 from tools.mutate.patching import patch
 from tools.mutate.serving import Order, Report
-from tools.mutate.targets import TARGETS, chosen
+from tools.mutate.targets import EQUIVALENT, TARGETS, chosen
 from tools.mutate.trial import Collected
 
 PYTHON = '''
@@ -85,9 +84,9 @@ def test_each_lua_mutant_changes_one_line() -> None:
 
 def test_every_target_is_there() -> None:
     """A room that was renamed would be left out without a word."""
-    for target in TARGETS:
-        assert list(ROOT.glob(target.pattern)), target.pattern
-        assert all((ROOT / test).exists() for test in target.tests), target.tests
+    for pattern, tests in TARGETS.items():
+        assert list(ROOT.glob(pattern)), pattern
+        assert all((ROOT / test).exists() for test in tests), tests
     assert next(chosen(ROOT, ["rotate.lua"]))
 
 

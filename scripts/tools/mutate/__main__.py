@@ -12,15 +12,16 @@ from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 
-from tools.mutate.equivalent import is_equivalent
 from tools.mutate.mutants import Mutant, of_module, of_script
 from tools.mutate.selection import IN_PROCESS
-from tools.mutate.targets import Target, chosen
+from tools.mutate.targets import chosen, is_equivalent
 from tools.mutate.trial import Outcome, Workspace
 from tools.report import arguments
 from tools.report.arguments import Parser
 
 ROOT = Path(__file__).parents[3]
+
+Tests = tuple[str, ...]
 
 _DESCRIPTION = """\
 Change one thing in a script or module at a time, run its tests, and name what nobody noticed.
@@ -28,7 +29,7 @@ Change one thing in a script or module at a time, run its tests, and name what n
 A mutant turns a comparison, a condition, a number or an option around, or leaves a statement out.
 Its tests run in a copy of the repository, on Valkey and SQLite. What they notice is killed; what
 survives is a protection that could be lost, or a change without an effect (then it belongs into
-scripts/tools/mutate/equivalent.py, with the reason).
+scripts/tools/mutate/equivalent.toml, with the reason).
 """
 
 _EPILOG = """\
@@ -68,10 +69,10 @@ def _parser() -> Parser:
     return made
 
 
-def _work(options: argparse.Namespace) -> Sequence[tuple[Mutant, Target]]:
+def _work(options: argparse.Namespace) -> Sequence[tuple[Mutant, Tests]]:
     found = [
-        (mutant, target)
-        for path, target in chosen(ROOT, options.only)
+        (mutant, tests)
+        for path, tests in chosen(ROOT, options.only)
         for mutant in _mutants(path)
         if not is_equivalent(mutant)
     ]
@@ -87,7 +88,7 @@ def _mutants(path: Path) -> Iterator[Mutant]:
     return make(str(path), source)
 
 
-def _run_all(work: Sequence[tuple[Mutant, Target]], jobs: int, under: float) -> int:
+def _run_all(work: Sequence[tuple[Mutant, Tests]], jobs: int, under: float) -> int:
     noticed: Counter[str] = Counter()
     outcomes: Counter[Outcome] = Counter()
     idle: SimpleQueue[Workspace] = SimpleQueue()
@@ -99,18 +100,18 @@ def _run_all(work: Sequence[tuple[Mutant, Target]], jobs: int, under: float) -> 
             idle.put(workspaces[-1])
         first = idle.get()
         patience = {}
-        for target in dict.fromkeys(target for _, target in work):
-            print(f"running {' '.join(target.tests)} without a mutant ...", flush=True)
-            took = first.baseline(target.tests)
+        for tests in dict.fromkeys(tests for _, tests in work):
+            print(f"running {' '.join(tests)} without a mutant ...", flush=True)
+            took = first.baseline(tests)
             print(f"... {took:.0f} s", flush=True)
-            patience[target] = 30 + 3 * took
+            patience[tests] = 30 + 3 * took
         idle.put(first)
 
-        def judge(item: tuple[Mutant, Target]) -> tuple[Mutant, Outcome]:
-            mutant, target = item
+        def judge(item: tuple[Mutant, Tests]) -> tuple[Mutant, Outcome]:
+            mutant, tests = item
             workspace = idle.get()
             try:
-                return mutant, workspace.judge(mutant, target.tests, patience[target])
+                return mutant, workspace.judge(mutant, tests, patience[tests])
             finally:
                 idle.put(workspace)
 
