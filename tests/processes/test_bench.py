@@ -11,7 +11,7 @@ from typing import IO
 
 import msgspec
 import pytest
-from tools.bench import confirmations, harness, program
+from tools.bench import confirmations, harness, program, scale
 from tools.bench.calls import BY_NAME
 from tools.bench.processes import Server
 from tools.bench.results import Report
@@ -77,6 +77,8 @@ def test_everything_is_measured(
     page.write_text(PAGE, encoding="utf-8")
     kept = ("--json", str(file), "--page", str(page), "--charts", str(charts))
     monkeypatch.setattr(confirmations, "_PROMISED", {10: 10.0})  # not 100 guards beside them, too
+    for what, numbers in (("_WORKERS", (1,)), ("_PRIMARIES", (1,)), ("_GUARDS", (1,))):
+        monkeypatch.setattr(scale, what, numbers)
     with TemporaryDirectory() as temporary:  # its path is short enough for a socket
         assert measured(Path(temporary), monkeypatch, *SMALLEST, *kept) == 0
         ports = f"openshow-ports-{os.getuid()}"  # kept: whoever chooses ports locks parts of it
@@ -163,6 +165,8 @@ def check_the_rest(report: Report) -> None:
     busiest = [r.value for r in report.of("workers") if r.metric == "CPU of the busiest worker"]
     assert busiest[0] > busiest[1] / 2 > 0
     assert all(row.value > 0 for row in report.of("memory"))
+    assert value("scale", "1 workers on one server", "connections to Redis") > 0
+    assert value("fleet", "1 guards on one server", "connections to Redis") > 0
 
 
 def test_the_page_shows_what_is_kept(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +26,23 @@ async def expect(connection: Connection, request: bytes, status: int) -> None:
     found = (await connection.exchange(request)).status
     if found != status:
         raise BenchmarkError(f"expected {status}, but got {found} for {request!r}")
+
+
+async def end(
+    service: Connection, pods: Sequence[Connection], request: bytes, status: int, session: Signed
+) -> tuple[float, float]:
+    """End a session that every pod accepts, and ask until all refuse it.
+
+    Seconds until then, from before the request and from its answer on. Pods are asked only then:
+    they would slow the request down, and who refuses earlier is not seen to.
+    """
+    asked = get("/orders", session)
+    await asyncio.gather(*(expect(each, asked, 200) for each in pods))
+    sent = time.perf_counter()
+    await expect(service, request, status)
+    answered = time.perf_counter()
+    seen = max(await asyncio.gather(*(refused(each, asked) for each in pods)))
+    return seen - sent, seen - answered
 
 
 async def refused(connection: Connection, request: bytes) -> float:

@@ -18,7 +18,7 @@ import msgspec
 from service.guard import Verifier
 from tools.bench.calls import BY_NAME, logout
 from tools.bench.guard_fleet import Fleet, fleet, guards, refusing
-from tools.bench.harness import Generator, Place, milliseconds, place
+from tools.bench.harness import Generator, Place, latency_rows, place
 from tools.bench.processes import BenchmarkError, Server
 from tools.bench.results import Found, Row
 from tools.bench.seeding import Signed
@@ -200,18 +200,16 @@ def _latencies(
     like = Row("confirmations", "logout", "", 0, by="guards", at=count)
     taken = [each.seconds for each in waited]
     by_all = sum(each.confirmed == each.guards == count for each in waited)
-    yield like.figure("p50", milliseconds(taken, 0.5), "ms")
-    yield like.figure("p99", milliseconds(taken, 0.99), "ms", limit)
-    yield like.figure("p50 of one that does not wait", milliseconds(floor, 0.5), "ms")
-    yield like.figure("p99 of one that does not wait", milliseconds(floor, 0.99), "ms")
+    yield from latency_rows(like, taken, "p50", "p99", limit=limit)
+    for row in latency_rows(like, floor, "p50", "p99"):
+        yield row.figure(f"{row.metric} of one that does not wait", row.value, "ms")
     yield like.figure("confirmed by all", round(100 * by_all / len(waited), 1), "%")
 
 
 def _storm(count: int, found: Sequence[_Waited], per_second: float) -> Iterator[Row]:
     like = Row("confirmations", "logout in a storm", "", 0, by="guards", at=count)
     too_many = sum(each.confirmed > each.refusing for each in found)
-    yield like.figure("p50", milliseconds([each.seconds for each in found], 0.5), "ms")
-    yield like.figure("p99", milliseconds([each.seconds for each in found], 0.99), "ms")
+    yield from latency_rows(like, [each.seconds for each in found], "p50", "p99")
     yield like.figure("logouts/s", round(per_second), "")
     yield like.figure("answers checked", len(found), "")
     yield like.figure("fewest confirmed", min(each.confirmed for each in found), "")

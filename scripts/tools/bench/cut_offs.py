@@ -110,28 +110,21 @@ async def _costs(
     limit: float | None = None,
 ) -> list[Row]:
     """Measure one call after the other. What the script takes is on a clock, all else is CPU."""
-    first, found = _spent(redis), []
+    first, in_scripts, main_thread = redis.costs(), list[float](), list[float]()
     for each in subjects:
-        before = _spent(redis)
+        before = redis.costs()
         await call(each)
-        after = _spent(redis)
-        found.append([(b - a) * 1e6 for a, b in zip(before, after, strict=True)])
+        after = redis.costs()
+        in_scripts.append(after.in_scripts - before.in_scripts)
+        main_thread.append(after.main_thread - before.main_thread)
     await asyncio.sleep(_FREES)
-    script, main, _ = (round(median(several), 1) for several in zip(*found, strict=True))
-    every = round((_spent(redis)[2] - first[2]) / len(found) * 1e6, 1)
+    script, main = (round(median(each) * 1e6, 1) for each in (in_scripts, main_thread))
+    every = round((redis.costs().cpu - first.cpu) / len(in_scripts) * 1e6, 1)
     return [
         like.figure("the script", script, "µs", limit),
         like.figure("CPU of the main thread", main, "µs"),
         like.figure("CPU of all threads", every, "µs"),
     ]
-
-
-def _spent(redis: RedisServer) -> tuple[float, float, float]:
-    """Read seconds: in scripts, CPU of Redis' main thread, and of all its threads."""
-    info, scripts = redis.client.info("cpu"), redis.client.info("commandstats")
-    main = info["used_cpu_user_main_thread"] + info["used_cpu_sys_main_thread"]
-    in_scripts = scripts.get("cmdstat_evalsha", {"usec": 0})["usec"] / 1e6
-    return in_scripts, main, info["used_cpu_user"] + info["used_cpu_sys"]
 
 
 def _entries(redis: RedisServer, users: Iterable[bytes]) -> int:

@@ -67,7 +67,8 @@ class Place(msgspec.Struct, frozen=True):
 
     def floor(self) -> Server:
         """Make the floors, under the same server with the same settings."""
-        environment = {FLOOR_REDIS_URL: self.redis.url.reveal()}
+        one_node = self.redis.url.reveal().replace("+cluster", "").partition(",")[0]
+        environment = {FLOOR_REDIS_URL: one_node}
         arguments = ("-m", "tools.bench.floor", str(free_port()))
         return Server(arguments, self.directory / "floor.log", environment)
 
@@ -203,20 +204,26 @@ def compared(
     """Tell what each call felt, all rounds together. `limit`: p99 in multiples of the idle one."""
     for name in names:
         row = msgspec.structs.replace(like, call=name)
-        found = {
-            f"{prefix}p{share}": milliseconds(_latencies(name, rounds), share / 100)
-            for prefix, rounds in (("idle ", idle), ("", loud))
-            for share in (50, 99)
-        }
-        for metric, value in found.items():
-            yield row.figure(metric, value, "ms")
-        ratio = round(found["p99"] / found["idle p99"], 2)
-        yield row.figure("p99 × idle", ratio, limit=limit)
+        rows = [
+            *latency_rows(row, _latencies(name, idle), "idle p50", "idle p99"),
+            *latency_rows(row, _latencies(name, loud), "p50", "p99"),
+        ]
+        yield from rows
+        yield row.figure("p99 × idle", round(rows[3].value / rows[1].value, 2), limit=limit)
 
 
-def milliseconds(seconds: Sequence[float], share: float) -> float:
-    """Find a quantile of these, in milliseconds."""
-    return round(quantile(sorted(seconds), share) * 1e3, 3)
+_SHARES = {"lowest": 0, "p50": 0.5, "p99": 0.99, "highest": 1}
+
+
+def latency_rows(
+    like: Row, seconds: Sequence[float], *metrics: str, limit: float | None = None
+) -> Iterator[Row]:
+    """Tell quantiles, by the last word of each metric. `limit`: the most that p99 may be, ms."""
+    ordered = sorted(seconds)
+    for metric in metrics:
+        share = _SHARES[metric.rpartition(" ")[2]]
+        value = round(quantile(ordered, share) * 1e3, 3)
+        yield like.figure(metric, value, "ms", limit if metric == "p99" else None)
 
 
 def _latencies(name: str, rounds: Sequence[Outcome]) -> list[float]:

@@ -13,7 +13,7 @@ from statistics import median
 import msgspec
 
 from tools.bench.calls import BY_NAME
-from tools.bench.harness import Generator, Place, alone, compared, milliseconds, place, trickles
+from tools.bench.harness import Generator, Place, alone, compared, latency_rows, place, trickles
 from tools.bench.processes import Server, embedded
 from tools.bench.results import Found, Row
 from tools.http_load.loops import OpenLoop, Outcome
@@ -114,12 +114,8 @@ def _rows(form: _Form, found: Sequence[_Storm], idle: Sequence[Outcome]) -> Iter
     if form.burst:
         by, at = "logouts at once, every second", found[0].at_once
     like = Row("storm", "logout", "", 0, by=by, at=at)
-    for metric, value, unit in (
-        ("of capacity", form.share * 100, "%"),
-        ("worker busy", round(100 * median(each.busy for each in found), 1), "%"),
-        ("p50", milliseconds(latencies, 0.5), "ms"),
-        ("p99", milliseconds(latencies, 0.99), "ms"),
-    ):
-        yield like.figure(metric, value, unit)
+    yield like.figure("of capacity", form.share * 100, "%")
+    yield like.figure("worker busy", round(100 * median(each.busy for each in found), 1), "%")
+    yield from latency_rows(like, latencies, "p50", "p99")
     beside = [each.beside for each in found]
     yield from compared(_CALLS, idle, beside, like, 3 if form == _Form(_PROMISED) else None)

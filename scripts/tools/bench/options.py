@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tools.bench.calls import CALLS
+from tools.bench.parts import PARTS
 from tools.report import arguments
 from tools.report.arguments import Parser, count, seconds
 
@@ -18,19 +19,6 @@ own code, not over HTTP. Nothing is left behind, and nothing but this machine's 
 
 What can be measured, each by itself:
 
-  evalsha logout me refresh enable introspect introspect_batch junk
-                calls, and the floors beside them
-  connections   logout, me and refresh on 1, 8, 32 and 64 connections
-  growth        the same with 100 to --sessions-most living sessions
-  workers       refresh with one worker and with two
-  flood         logins that insist, against bare bcrypt, and refresh and logout beside them
-  storm         logouts at rates that do not wait, and me and refresh beside them
-  hostile       requests that are not meant well, what me and refresh feel, and the memory kept
-  topologies    one server, Sentinels, a cluster
-  confirmations       logouts that wait until all guards refuse, and whether they do
-  guard propagation   what an app pod pays, and when it knows of a logout or a cut-off
-  cutoffs       the end of all sessions of a user who has many
-  seal memory   the keyring; bytes for a session
 """
 
 _EPILOG = """\
@@ -66,19 +54,18 @@ _AMOUNTS = (
     ("--cut-offs", 200, "of everybody, that they are to see"),
 )
 
-PARTS = (
-    *(call.name for call in CALLS),
-    *("connections", "growth", "workers", "flood", "storm", "hostile"),
-    *("topologies", "guard", "propagation", "confirmations", "cutoffs", "seal", "memory"),
-)
+NAMES = (*(call.name for call in CALLS), *(part.name for part in PARTS))
+"""Of all that can be measured."""
 
 
 def parser() -> Parser:
     """Make the command line's parser."""
     usage = "scripts/bench [--only PART ...] [options]"
-    made = arguments.parser("bench", _DESCRIPTION, _EPILOG, usage)
+    names = "".join(f"  {part.name:13} {part.about}\n" for part in PARTS)
+    calls = f"  {' '.join(call.name for call in CALLS)}\n{'':16}calls, and the floors beside them\n"
+    made = arguments.parser("bench", _DESCRIPTION + calls + names, _EPILOG, usage)
     option = made.option
-    option("--only", str, "PART", "what to measure (default: all)", nargs="+", choices=PARTS)
+    option("--only", str, "PART", "what to measure (default: all)", nargs="+", choices=NAMES)
     for name, default, what in _AMOUNTS:
         kind = seconds if name == "--seconds" else count
         option(name, kind, "N", f"{what} (default: {default:,})", default)

@@ -1,7 +1,7 @@
 """The processes that are measured: Redis, the service, the floor. All on loopback, all our own."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +19,8 @@ from tools.testbed.service_process import HttpProcess
 HOST = "127.0.0.1"
 FLOOR_REDIS_URL = "FLOOR_REDIS_URL"
 EMPTY_SCRIPT = "return 0"
+_START = 600.0
+"""Seconds in which it must have started, eight workers on a busy machine too."""
 _GLANCE = 0.2  # seconds over which a server is found quiet
 _QUIET = 0.1  # of a core
 
@@ -32,7 +34,7 @@ class Server(HttpProcess):
 
     def __enter__(self) -> Self:
         try:
-            return self.start()
+            return self.start(_START)
         except AssertionError as error:
             self.stop()
             raise BenchmarkError(f"{self.arguments} did not start:\n{str(error)[-2000:]}") from None
@@ -80,6 +82,8 @@ class RedisCosts(msgspec.Struct, frozen=True):
     """Seconds, user and system, of all its threads and children."""
     main_thread: float
     """Seconds of the thread that runs commands."""
+    in_scripts: float
+    """Seconds in EVALSHA, on a clock."""
     scripts: int
     """EVALSHA and EVAL calls: each is one round trip of the service."""
     commands: int
@@ -89,11 +93,12 @@ class RedisCosts(msgspec.Struct, frozen=True):
 class RedisServer(msgspec.Struct, frozen=True):
     """A running Redis of ours, or several that `url` leads to.
 
-    `client` looks in from outside; of a cluster, at one of its nodes.
+    `client` looks in from outside; of a cluster, at one of its nodes, where `nodes` are all.
     """
 
     url: Secret
     client: Any
+    nodes: Sequence[Any] = ()
 
     @property
     def version(self) -> str:
@@ -103,16 +108,24 @@ class RedisServer(msgspec.Struct, frozen=True):
         return f"Valkey {valkey}" if valkey else f"Redis {info['redis_version']}"
 
     def costs(self) -> RedisCosts:
-        """Ask what it has done so far, this call not included."""
-        cpu, stats = self.client.info("cpu"), self.client.info("commandstats")
-        calls = {name.removeprefix("cmdstat_"): entry["calls"] for name, entry in stats.items()}
-        return RedisCosts(
-            cpu=sum(cpu[f"used_cpu_{part}"] for part in ("user", "sys"))
-            + sum(cpu[f"used_cpu_{part}_children"] for part in ("user", "sys")),
-            main_thread=cpu["used_cpu_user_main_thread"] + cpu["used_cpu_sys_main_thread"],
-            scripts=calls.get("evalsha", 0) + calls.get("eval", 0),
-            commands=sum(calls.values()) - calls.get("info", 0),
-        )
+        """Ask what all of its nodes have done so far, this call not included."""
+        found = [_costs(node) for node in self.nodes or (self.client,)]
+        return RedisCosts(*(
+            sum(getattr(each, name) for each in found) for name in RedisCosts.__struct_fields__
+        ))  # fmt: skip
+
+
+def _costs(client: Any) -> RedisCosts:
+    cpu, stats = client.info("cpu"), client.info("commandstats")
+    calls = {name.removeprefix("cmdstat_"): entry["calls"] for name, entry in stats.items()}
+    return RedisCosts(
+        cpu=sum(cpu[f"used_cpu_{part}"] for part in ("user", "sys"))
+        + sum(cpu[f"used_cpu_{part}_children"] for part in ("user", "sys")),
+        main_thread=cpu["used_cpu_user_main_thread"] + cpu["used_cpu_sys_main_thread"],
+        in_scripts=stats.get("cmdstat_evalsha", {"usec": 0})["usec"] / 1e6,
+        scripts=calls.get("evalsha", 0) + calls.get("eval", 0),
+        commands=sum(calls.values()) - calls.get("info", 0),
+    )
 
 
 Start = Callable[[Path], AbstractContextManager[RedisServer]]
@@ -143,7 +156,8 @@ def of_testbed(kind: Callable[[Path], Any]) -> Start:
         servers = kind(directory)
         try:
             servers.start()
-            yield RedisServer(servers.url, servers.client())
+            nodes = [node.client() for node in getattr(servers, "nodes", ())]
+            yield RedisServer(servers.url, servers.client(), nodes)
         finally:
             servers.stop()
 

@@ -5,7 +5,6 @@ import asyncio
 import os
 import platform
 import sys
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,26 +14,12 @@ import msgspec
 
 from service import logs
 from service.errors import StartupError, StoreUnavailable
-from tools.bench import (
-    confirmations,
-    cut_offs,
-    flood,
-    growth,
-    guard,
-    hostile,
-    logout_storm,
-    memory,
-    options,
-    propagation,
-    sealing,
-    speed,
-    topologies,
-    workers,
-)
+from tools.bench import options, speed
 from tools.bench.calls import BY_NAME
 from tools.bench.charts import CHARTS
+from tools.bench.parts import PARTS
 from tools.bench.processes import BenchmarkError, embedded
-from tools.bench.results import Found, Report
+from tools.bench.results import Report
 from tools.bench.tables import refreshed, shown
 from tools.report.progress import StatusLine
 
@@ -44,7 +29,7 @@ def main() -> int:
     told = options.parser().parse_args()
     logs.configure("error")  # the seeder's; the service logs into files of its own
     kept, old = _read(told.kept), _read(told.compare)
-    told.parts = set(told.only or (() if kept else options.PARTS))
+    told.parts = set(told.only or (() if kept else options.NAMES))
     try:
         report = asyncio.run(measure(told, kept)) if told.parts or not kept else kept
     except (BenchmarkError, StartupError, StoreUnavailable) as error:
@@ -68,23 +53,6 @@ def _read(file: Path | None) -> Report | None:
     return msgspec.json.decode(file.read_bytes(), type=Report) if file else None
 
 
-_PARTS: dict[str, Callable[[argparse.Namespace, StatusLine], Awaitable[Found]]] = {
-    "connections": speed.connections,
-    "growth": growth.measure,
-    "workers": workers.measure,
-    "flood": flood.measure,
-    "storm": logout_storm.measure,
-    "hostile": hostile.measure,
-    "topologies": topologies.measure,
-    "guard": guard.measure,
-    "propagation": propagation.measure,
-    "confirmations": confirmations.measure,
-    "cutoffs": cut_offs.measure,
-    "seal": sealing.measure,
-    "memory": memory.measure,
-}
-
-
 async def measure(told: argparse.Namespace, old: Report | None) -> Report:
     """Measure the parts that are asked for. What else an `old` report has is kept."""
     tell = StatusLine(logged=True)
@@ -96,9 +64,9 @@ async def measure(told: argparse.Namespace, old: Report | None) -> Report:
         report = msgspec.structs.replace(report, rows=old.rows, notes=old.notes)
     if told.parts & set(BY_NAME):
         report = report.updated(await speed.calls(told, tell))
-    for name, part in _PARTS.items():
-        if name in told.parts:
-            report = report.updated(await part(told, tell))
+    for part in PARTS:
+        if part.name in told.parts:
+            report = report.updated(await part.measure(told, tell))
     tell.end()
     return report
 

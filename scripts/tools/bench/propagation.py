@@ -17,14 +17,13 @@ import msgspec
 from service.redis.keys import BUCKETS
 from service.sessions.origin import NOBODY
 from tools.bench import provider_logouts
-from tools.bench.app_pods import PODS, expect, pod, refused, serve_others
+from tools.bench.app_pods import PODS, end, expect, pod, refused, serve_others
 from tools.bench.calls import get, logout
-from tools.bench.harness import Place, place
+from tools.bench.harness import Place, latency_rows, place
 from tools.bench.processes import Server
 from tools.bench.results import Found, Row
 from tools.bench.seeding import fill
 from tools.http_load.connection import Connection
-from tools.http_load.quantiles import quantile
 from tools.report.progress import StatusLine
 from tools.seed.stores import open_stores
 from tools.testbed.wheels import build_wheels
@@ -53,16 +52,13 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
             with tell.counting("sessions opened", told.sessions_most) as progress:
                 await fill(here.settings, told.sessions_most, progress)
             everybody = await _follow_everybody(told.cut_offs, here, pods, tell)
-    rows = [
-        Row("propagation", "logout", name, round(quantile(sorted(latencies), share) * 1e3, 2),
-            "ms", limit=most)
-        for name, share, most in (("p50", 0.5, None), ("p99", 0.99, 50), ("highest", 1, None))
-    ]  # fmt: skip
-    rows += [Row("propagation", "logout", "accepted again", back, limit=0), *from_post]
+    logouts, metrics = Row("propagation", "logout", "", 0), ("p50", "p99", "highest")
     like = Row("propagation", "cut-off of everybody", "", 0, by="sessions", at=told.sessions_most)
-    rows += [
-        like.figure(name, round(quantile(sorted(everybody), share) * 1e3, 2), "ms", most)
-        for name, share, most in (("p50", 0.5, None), ("p99", 0.99, 50.0), ("highest", 1, None))
+    rows = [
+        *latency_rows(logouts, latencies, *metrics, limit=50),
+        logouts.figure("accepted again", back, limit=0),
+        *from_post,
+        *latency_rows(like, everybody, *metrics, limit=50),
     ]
     note = (
         f"{told.logouts:,} logouts of each kind, {PODS} pods. Everybody: {told.cut_offs} times, "
@@ -84,11 +80,8 @@ async def _follow(
         users = await here.seeder.accounts(min(_AT_ONCE, logouts - len(latencies)))
         for session in await here.seeder.open(users):
             request = get("/orders", session)
-            await asyncio.gather(*(expect(each, request, 200) for each in connections))
-            await expect(connection, logout(session), 204)
-            ended = time.perf_counter()
-            seen = await asyncio.gather(*(refused(each, request) for each in connections))
-            latencies.append(max(seen) - ended)
+            _, took = await end(connection, connections, logout(session), 204, session)
+            latencies.append(took)
             back += sum([(await each.exchange(request)).status == 200 for each in connections])
     return latencies, back
 

@@ -4,7 +4,6 @@ The floor beside it is a logout by the person, followed by the same pods in turn
 from its POST too.
 """
 
-import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,14 +14,12 @@ import msgspec
 
 from service.clock import system_clock
 from service.sessions.upstream import UpstreamLogin, UpstreamSessions, digests_of
-from tools.bench.app_pods import expect, refused
-from tools.bench.calls import get, logout
-from tools.bench.harness import Place
+from tools.bench.app_pods import end
+from tools.bench.calls import logout
+from tools.bench.harness import Place, latency_rows
 from tools.bench.processes import HOST, Server
 from tools.bench.results import Row
-from tools.bench.seeding import Signed
 from tools.http_load.connection import Connection
-from tools.http_load.quantiles import quantile
 from tools.report.progress import StatusLine
 from tools.seed.stores import open_stores
 from tools.testbed.issuer import Issuer
@@ -82,30 +79,20 @@ async def follow(
                 login = UpstreamLogin(digests_of(issuer, user_id.hex(), name), (0, 0))
                 await upstream.note(login, user_id, session.tokens.session_id)
                 token = _logout_token(issuer, name)
-                by_provider.append(await _time(connection, connections, token, 200, session))
+                took, _ = await end(connection, connections, token, 200, session)
+                by_provider.append(took)
             for session in await here.seeder.open(users):
-                request = logout(session)
-                by_person.append(await _time(connection, connections, request, 204, session))
-    return [*_rows("provider's", by_provider, 50), *_rows("person's, the floor", by_person, None)]
-
-
-async def _time(
-    service: Connection,
-    pods: Sequence[Connection],
-    request: bytes,
-    status: int,
-    session: Signed,
-) -> float:
-    """Time a logout, in seconds, from before it is sent until every pod has refused the token.
-
-    They are asked once it is answered: who refuses it earlier is not seen to.
-    """
-    asked = get("/orders", session)
-    await asyncio.gather(*(expect(each, asked, 200) for each in pods))
-    sent = time.perf_counter()
-    await expect(service, request, status)  # pods that are asked meanwhile would slow it down
-    seen = await asyncio.gather(*(refused(each, asked) for each in pods))
-    return max(seen) - sent
+                took, _ = await end(connection, connections, logout(session), 204, session)
+                by_person.append(took)
+    metrics, from_post = ("lowest", "p50", "p99", "highest"), "logout from its POST on"
+    return [
+        *latency_rows(
+            Row("propagation", f"{from_post}, provider's", "", 0), by_provider, *metrics, limit=50
+        ),
+        *latency_rows(
+            Row("propagation", f"{from_post}, person's, the floor", "", 0), by_person, *metrics
+        ),
+    ]
 
 
 def _logout_token(issuer: str, session: str) -> bytes:
@@ -121,16 +108,3 @@ def _logout_token(issuer: str, session: str) -> bytes:
         f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
-
-
-def _rows(whose: str, seconds: Sequence[float], most: float | None) -> list[Row]:
-    like = Row("propagation", f"logout from its POST on, {whose}", "", 0)
-    return [
-        like.figure(name, round(quantile(sorted(seconds), share) * 1e3, 2), "ms", limit)
-        for name, share, limit in (
-            ("lowest", 0, None),
-            ("p50", 0.5, None),
-            ("p99", 0.99, most),
-            ("highest", 1, None),
-        )
-    ]

@@ -10,26 +10,14 @@ from itertools import groupby
 
 from tools.bench import sizing
 from tools.bench.calls import BY_NAME
+from tools.bench.parts import PARTS
 from tools.bench.results import Report, Row
 from tools.report.tables import Table, figure, in_markdown, in_terminal, judged
 
 _PLACE = re.compile(r"(<!-- figures: (\S+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
 
-PARTS = {
-    "calls": "What calls cost",
-    "growth": "With more sessions",
-    "connections": "With more or fewer connections",
-    "workers": "Two workers",
-    "flood": "A flood of logins",
-    "storm": "A storm of logouts",
-    "hostile": "Requests that are not meant well",
-    "memory": "Memory",
-    "guard": "In app pods",
-    "propagation": "From a 204 until the last of three pods refuses",
-    "confirmations": "Logouts that wait for guards",
-    "cutoffs": "The end of all sessions of a user",
-    "seal": "The keyring",
-    "topologies": "Through Sentinels and a cluster",
+_TITLES = {"calls": "What calls cost", "fleet": "With more guards"} | {
+    part.name: part.title for part in PARTS
 }
 
 
@@ -66,7 +54,7 @@ def tables(report: Report) -> Iterator[Table]:
     """Make all for which there are figures."""
     if promised := [row for row in report.rows if row.limit is not None]:
         yield _targets(promised)
-    for part, title in PARTS.items():
+    for part, title in _TITLES.items():
         if rows := report.of(part):
             yield _part(report, part, title, rows)
     yield from sizing.tables(report)
@@ -76,7 +64,7 @@ def _targets(promised: Sequence[Row]) -> Table:
     rows = [
         (
             f"{row.metric}: {_named(row)}",
-            PARTS.get(row.part, row.part),
+            _TITLES.get(row.part, row.part),
             _limit(row),
             f"{figure(row.value)} {row.unit}".rstrip(),
             "met" if row.met else "**missed**",

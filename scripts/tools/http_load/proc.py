@@ -20,6 +20,15 @@ def resident(pid: int) -> int:
     return getrusage(RUSAGE_SELF).ru_maxrss  # macOS: in bytes
 
 
+def proportional(pid: int) -> int:
+    """Read its share of memory in bytes, shared pages dealt out; else what it holds."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        return int(rollup.partition("\nPss:")[2].split()[0]) * 1024
+    except PermissionError:
+        return resident(pid)
+
+
 def tree(pid: int) -> list[int]:
     """List a process and all that it has started, and that these have; only itself elsewhere."""
     found = [pid]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from tools.http_load.proc import cpu, resident, tree
+from tools.http_load.proc import cpu, proportional, tree
 from tools.load.target import UnusableError
 
 _REDIS = ("valkey-server", "redis-server")
@@ -51,7 +51,7 @@ def _look(pids: list[int]) -> dict[str, Sample]:
             try:
                 name = f"{pid} redis" if _command(process) in _REDIS else f"{pid}"
                 memory, seconds = sums.get(name, (0, 0.0))
-                sums[name] = memory + _memory(process), seconds + cpu(process)
+                sums[name] = memory + proportional(process), seconds + cpu(process)
             except OSError:  # it has just ended
                 continue
     return {name: Sample(now, *summed) for name, summed in sums.items()}
@@ -59,11 +59,3 @@ def _look(pids: list[int]) -> dict[str, Sample]:
 
 def _command(pid: int) -> str:
     return Path(f"/proc/{pid}/comm").read_text().strip()
-
-
-def _memory(pid: int) -> int:
-    try:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        return int(rollup.partition("\nPss:")[2].split()[0]) * 1024
-    except PermissionError:
-        return resident(pid)

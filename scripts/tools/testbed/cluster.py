@@ -1,4 +1,4 @@
-"""A real Valkey Cluster on loopback: three primaries, and a replica for each if asked for."""
+"""A real Valkey Cluster on loopback: its primaries, and a replica for each if asked for."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -55,10 +55,15 @@ class Node(NetworkServer):
 
 
 class Cluster(Addressed):
-    """Three primaries with a third of the slots each; `nodes[3:]` are their replicas, in order."""
+    """Three primaries, or so many, with equal ranges of slots; their replicas follow in `nodes`."""
 
     def __init__(
-        self, directory: Path, *, replicas: bool = False, node_timeout: int = 1000
+        self,
+        directory: Path,
+        *,
+        primaries: int = 3,
+        replicas: bool = False,
+        node_timeout: int = 1000,
     ) -> None:
         """`node_timeout` is in milliseconds: a node that is silent for longer has failed."""
         self.nodes = [
@@ -67,9 +72,11 @@ class Cluster(Addressed):
                 "--cluster-node-timeout", str(node_timeout),
                 "--cluster-replica-validity-factor", "0",
             )
-            for number in range(6 if replicas else 3)
+            for number in range(2 * primaries if replicas else primaries)
         ]  # fmt: skip
-        addresses = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:3])
+        self._primaries = self.nodes[:primaries]
+        self._replicas = self.nodes[primaries:]
+        addresses = ",".join(f"127.0.0.1:{node.port}" for node in self._primaries)
         self.url = Secret(f"redis+cluster://{addresses}")
 
     def start(self) -> "Cluster":
@@ -80,16 +87,17 @@ class Cluster(Addressed):
         first, *others = self.nodes
         for number, node in enumerate(self.nodes):
             node.cluster("SET-CONFIG-EPOCH", number + 1)
-        for number, node in enumerate(self.nodes[:3]):
-            here = range(SLOTS * number // 3, SLOTS * (number + 1) // 3)
+        parts = len(self._primaries)
+        for number, node in enumerate(self._primaries):
+            here = range(SLOTS * number // parts, SLOTS * (number + 1) // parts)
             node.cluster("ADDSLOTSRANGE", here[0], here[-1])
         for node in others:
             first.cluster("MEET", "127.0.0.1", node.port, node.bus_port)
         wait_until(self._is_whole)
-        for primary, replica in zip(self.nodes, self.nodes[3:], strict=False):
+        for primary, replica in zip(self._primaries, self._replicas, strict=False):
             wait_until(partial(self._knows, replica, primary))
             replica.cluster("REPLICATE", primary.id)
-        wait_until(lambda: all(_replicates(node) for node in self.nodes[3:]))
+        wait_until(lambda: all(map(_replicates, self._replicas)))
         return self
 
     def stop(self) -> None:

@@ -1,0 +1,140 @@
+"""What requests cost on more workers and primaries, and what workers and guards do unasked.
+
+CPU, messages, connections and memory: what they come to, a machine that is busy with other things
+changes little. So wall times are left out, and each call has the floor right before it.
+"""
+
+import asyncio
+from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from service.embedded.files import find_binary
+from tools.bench.calls import BY_NAME, FLOOR
+from tools.bench.guard_fleet import fleet
+from tools.bench.harness import Generator, Place, place
+from tools.bench.processes import Server, Start, of_testbed
+from tools.bench.results import Found, Row
+from tools.http_load.proc import proportional, tree
+from tools.report.progress import StatusLine
+from tools.testbed.cluster import Cluster
+from tools.testbed.redis_server import NetworkServer
+
+_WORKERS = (1, 2, 4, 8)
+_PRIMARIES = (1, 3, 6)
+_GUARDS = (10, 50)
+_CALLS = tuple(BY_NAME[name] for name in ("logout", "me", "refresh"))
+_LOOKED_AT = 4
+"""Times --seconds for which those who have nothing to do are looked at: what a worker does every
+ten seconds is to be seen twice."""
+
+
+async def measure(told: Namespace, tell: StatusLine) -> Found:
+    """Measure every number of workers and of guards on every number of primaries."""
+    rows: list[Row] = []
+    for primaries in _PRIMARIES:
+        on = f"on {primaries} primaries" if primaries > 1 else "on one server"
+        async with place(_start(primaries)) as here:
+            with Generator() as generator, here.floor() as empty:
+                for workers in _WORKERS:
+                    tell(f"{workers} workers {on}")
+                    rows += await _of_workers(here, generator, empty, told, workers, on)
+                for count in _GUARDS:
+                    tell(f"{count} guards {on}")
+                    rows += await _of_guards(here, generator, told, count, on)
+    unasked = f"what is done unasked, in {_LOOKED_AT * told.seconds:g} s"
+    return Found(
+        rows,
+        {
+            "scale": f"{told.connections} connections for each worker; {unasked}.",
+            "fleet": f"One worker; what is told of guards is what they add to it; {unasked}.",
+        },
+    )
+
+
+def _start(primaries: int) -> Start:
+    if primaries == 1:
+        return of_testbed(lambda directory: NetworkServer(find_binary(), directory / "redis"))
+    return of_testbed(lambda path: Cluster(path, primaries=primaries, node_timeout=15_000))
+
+
+async def _of_workers(
+    here: Place, generator: Generator, empty: Server, told: Namespace, workers: int, on: str
+) -> list[Row]:
+    """Measure calls, each after the floor, and then so many workers that have nothing to do."""
+    like, nobody = Row("scale", f"{workers} workers {on}", "", 0), _connected(here)
+    rows, round_trips = list[Row](), list[float]()
+    with here.service(workers) as service:
+        for call in _CALLS:
+            least = await generator.call(here, empty, FLOOR, told.connections, told.requests)
+            connections = told.connections * workers
+            sample = await generator.call(here, service, call, connections, told.requests)
+            rows.append(like.figure(f"{call.name}, × floor", round(sample.cpu / least.cpu, 2)))
+            rows.append(like.figure(f"{call.name}, Redis CPU", round(sample.redis_cpu, 1), "µs"))
+            round_trips.append(round(sample.round_trips, 2))
+        service.wait_until_quiet()
+        connected, messages = _connected(here) - nobody, await _messages(here, told)
+        memory = sum(map(proportional, tree(service.pid))) / workers / 1e6
+    return [
+        *rows,
+        like.figure("round trips of a call", max(round_trips)),
+        like.figure("connections to Redis", connected),
+        like.figure("messages/s unasked", messages),
+        like.figure("memory of each", round(memory, 1), "MB"),
+    ]
+
+
+async def _of_guards(
+    here: Place, generator: Generator, told: Namespace, count: int, on: str
+) -> list[Row]:
+    """Measure logouts that so many guards hear of, and then the guards while nobody logs out."""
+    like = Row("fleet", f"{count} guards {on}", "", 0)
+    logouts = BY_NAME["logout"], told.connections, told.requests
+    with here.service() as service:
+        alone = await generator.call(here, service, *logouts)
+        service.wait_until_quiet()
+        connected, messages = _connected(here), await _messages(here, told)
+        where = (
+            f"{service.url}/.well-known/jwks.json", here.redis.url.reveal(),
+            here.settings.issuer, here.settings.audience,
+        )  # fmt: skip
+        async with fleet(count, *where):
+            heard = await generator.call(here, service, *logouts)
+            service.wait_until_quiet()
+            connected, messages = (
+                _connected(here) - connected,
+                await _messages(here, told) - messages,
+            )
+    return [
+        like.figure("logout, Redis CPU without guards", round(alone.redis_cpu, 1), "µs"),
+        like.figure("with them", round(heard.redis_cpu, 1), "µs"),
+        like.figure("for each", round((heard.redis_cpu - alone.redis_cpu) / count, 2), "µs"),
+        like.figure("connections to Redis", connected),
+        like.figure("messages/s unasked", round(messages, 1)),
+    ]
+
+
+def _nodes(here: Place) -> Sequence[Any]:
+    return here.redis.nodes or (here.redis.client,)
+
+
+def _connected(here: Place) -> int:
+    """Count the connections to all nodes."""
+    return sum(node.info("clients")["connected_clients"] for node in _nodes(here))
+
+
+async def _messages(here: Place, told: Namespace) -> float:
+    """Count the commands that come to all nodes in a second; what scripts call is none."""
+    seconds: float = _LOOKED_AT * told.seconds
+    with ExitStack() as stack:
+        watched = [stack.enter_context(node.monitor()) for node in _nodes(here)]
+        await asyncio.sleep(seconds)
+        return round(sum(map(_came, watched)) / seconds, 1)
+
+
+def _came(monitor: Any) -> int:
+    count = 0
+    while monitor.connection.can_read(timeout=0):
+        count += b" lua] " not in monitor.connection.read_response()
+    return count
