@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from html import escape
 
 from tools.load.figures import Summary
-from tools.load.terminal import calls, ending
+from tools.load.terminal import calls, ending, generator, watched
 from tools.report.drawing import STYLE, WIDTH
 from tools.report.line_chart import HEIGHT, LineChart, Series
 from tools.report.tables import Table, in_html
@@ -68,33 +68,15 @@ def _tables(summary: Summary) -> Iterator[str]:
         yield in_html(Table("", "Thresholds", ("Threshold", "Measured", ""), rows))
     yield in_html(calls(summary), total=True)
     if summary.failures:
-        head: tuple[str, ...] = ("Call", "What", "Times", "When")
+        head = ("Call", "What", "Times", "When")
         errors = [
             (f.call, f.what, f"{f.count:,}", "warm-up" if f.in_warm_up else "steady state")
             for f in summary.failures
         ]
         yield in_html(Table("", "Errors", head, errors))
     if summary.watched:
-        head = ("Process", "First third, MiB", "Last third, MiB", "Change", "Cores")
-        watched = [
-            (w.name, f"{w.first_third / 2**20:.1f}", f"{w.last_third / 2**20:.1f}",
-             f"{w.change_percent:+.2f} %", f"{w.cores:.2f}")
-            for w in summary.watched
-        ]  # fmt: skip
-        title = "Memory and CPU of processes, with their children"
-        yield in_html(Table("", title, head, watched))
-    made = summary.generator
-    late = f"{made.late.p50_ms:.1f} / {made.late.p99_ms:.1f} / {made.late.max_ms:.1f} ms"
-    generator = [
-        ("Arrivals set out late by, p50 / p99 / max", late),
-        ("Arrivals that came to nothing", f"{made.unsent:,}"),
-        ("Under way at most", f"{made.most_under_way:,}"),
-        ("CPU a request", f"{made.cpu_us_per_request:.0f} µs"),
-        ("CPU", f"{made.cpu_share:.2f} of {made.cores} cores"),
-        ("On the machine that it loads", "yes" if made.shares_the_machine else "no"),
-        ("Load average of its machine at the end", f"{made.load_average:g}"),
-    ]
-    yield in_html(Table("", "The generator", ("", ""), generator))
+        yield in_html(watched(summary))
+    yield in_html(generator(summary))
 
 
 def _charts(summary: Summary) -> Iterator[str]:

@@ -12,6 +12,33 @@ def calls(summary: Summary) -> Table:
     return Table("calls", "Calls in the steady state", _HEAD, rows)
 
 
+def watched(summary: Summary) -> Table:
+    """List the processes that were watched."""
+    head = ("Process", "First third, MiB", "Last third, MiB", "Change", "Cores")
+    rows = [
+        (w.name, f"{w.first_third / 2**20:.1f}", f"{w.last_third / 2**20:.1f}",
+         f"{w.change_percent:+.2f} %", f"{w.cores:.2f}")
+        for w in summary.watched
+    ]  # fmt: skip
+    return Table("watched", "Memory and CPU of processes, with their children", head, rows)
+
+
+def generator(summary: Summary) -> Table:
+    """Tell how the generator did, and what it cost."""
+    made = summary.generator
+    rows = [
+        ("Arrivals set out late by, p50 / p99 / max",
+         f"{made.late.p50_ms:.1f} / {made.late.p99_ms:.1f} / {made.late.max_ms:.1f} ms"),
+        ("Arrivals that came to nothing", f"{made.unsent:,}"),
+        ("Under way at most", f"{made.most_under_way:,}"),
+        ("CPU a request", f"{made.cpu_us_per_request:.0f} µs"),
+        ("CPU", f"{made.cpu_share:.2f} of {made.cores} cores"),
+        ("On the machine that it loads", "yes" if made.shares_the_machine else "no"),
+        ("Load average of its machine at the end", f"{made.load_average:g}"),
+    ]  # fmt: skip
+    return Table("generator", "The generator", ("", ""), rows)
+
+
 def table(summary: Summary) -> str:
     """Write the run as text: calls, failures, generator, what was watched, the verdict."""
     lines = [
@@ -24,13 +51,11 @@ def table(summary: Summary) -> str:
     for failure in summary.failures:
         when = " (while warming up)" if failure.in_warm_up else ""
         lines.append(f"error: {failure.call}: {failure.what}: {failure.count:,} times{when}")
-    for entry in summary.watched:
-        lines.append(
-            f"{entry.name}: {entry.first_third / 2**20:.1f} MiB in the first third,"
-            f" {entry.last_third / 2**20:.1f} in the last ({entry.change_percent:+.2f} %),"
-            f" {entry.cores:.2f} cores"
-        )
-    lines += [_generator(summary), ""]
+    if summary.failures:
+        lines.append("")
+    if summary.watched:
+        lines += [*in_terminal(watched(summary)), ""]
+    lines += [*in_terminal(generator(summary)), ""]
     lines += [
         f"{'holds' if v.holds else 'BROKEN'}: {v.threshold}: {v.measured}" for v in summary.verdicts
     ]
@@ -60,14 +85,3 @@ def _row(call: Call) -> tuple[str, ...]:
     numbers = (times.p50_ms, times.p95_ms, times.p99_ms, times.max_ms)
     counts = (f"{call.requests:,}", f"{call.per_second:,.1f}", f"{call.errors:,}", f"{call.shed:,}")
     return call.name, *counts, *(f"{number:,.1f}" for number in numbers)
-
-
-def _generator(summary: Summary) -> str:
-    made = summary.generator
-    beside = ", on the machine that it loads" if made.shares_the_machine else ""
-    return (
-        f"generator: {made.cpu_us_per_request:.0f} µs of CPU a request, {made.cpu_share:.2f} cores"
-        f"{beside} (load average {made.load_average:g} on {made.cores} cores); arrivals"
-        f" {made.late.p50_ms:.1f} ms late at p50, {made.late.p99_ms:.1f} at p99;"
-        f" at most {made.most_under_way:,} under way"
-    )

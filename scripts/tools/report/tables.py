@@ -33,7 +33,8 @@ def in_terminal(table: Table) -> Iterator[str]:
     """Write lines in columns, without marks."""
     if table.title:
         yield table.title
-    rows = [[_plain(cell) for cell in row] for row in (table.head, *table.rows)]
+    heads = (table.head,) if any(table.head) else ()
+    rows = [[_plain(cell) for cell in row] for row in (*heads, *table.rows)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         first, *rest = (
