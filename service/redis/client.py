@@ -7,7 +7,7 @@ on; where a reply is lost, the caller learns that nothing is known.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -89,7 +89,7 @@ class RedisClient:
         )
         """Lua that stands before each script that changes something."""
 
-    async def execute(self, *command: Argument) -> Any:
+    def execute(self, *command: Argument) -> Coroutine[Any, Any, Any]:
         """Send a command that reads, and return its reply.
 
         Raises:
@@ -98,9 +98,9 @@ class RedisClient:
             CommandRefused: the server has answered with an error, and why.
             redis.exceptions.NoScriptError: it does not know this script, and has run nothing.
         """
-        return await self._execute(command, False)
+        return self._execute(command, False)
 
-    async def change(self, *command: Argument) -> Any:
+    def change(self, *command: Argument) -> Coroutine[Any, Any, Any]:
         """Send a command that changes something, and return its reply.
 
         Raises:
@@ -108,7 +108,7 @@ class RedisClient:
                 have it.
             StoreUnavailable, CommandRefused, NoScriptError: as in `execute`.
         """
-        return await self._execute(command, True)
+        return self._execute(command, True)
 
     async def ask_all(self, *command: Argument) -> list[Any]:
         """Send a command that names no key to all primaries. Return their replies.

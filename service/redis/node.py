@@ -190,6 +190,9 @@ class _Connector:
         try:
             async with asyncio.timeout(self._connect_timeout):
                 connection = await self._open()
+            if await connection.can_read():  # what nobody has asked for, or its end
+                await connection.disconnect(nowait=True)
+                raise exceptions.ConnectionError("the connection has broken")
             if self._replicas:
                 self.connection = ReplicatedConnection(
                     connection, self._reply_timeout, self._replicas
