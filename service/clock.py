@@ -30,4 +30,12 @@ def moment(milliseconds_since_epoch: int) -> datetime:
 
 def timestamp(moment: datetime) -> str:
     """Spell a moment in ISO 8601 as UTC, with milliseconds and `Z`."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ" % (  # noqa: UP031  an f-string takes twice as long
+        moment.year,
+        moment.month,
+        moment.day,
+        moment.hour,
+        moment.minute,
+        moment.second,
+        moment.microsecond // 1000,
+    )

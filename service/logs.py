@@ -23,6 +23,8 @@ _level = logging.INFO
 _as_bytes: Callable[[Any], bytes] = _encoder.encode
 """Spells a record, which is a mapping or a struct with a tag."""
 _gathered: list[bytes] = []
+_writes_in: asyncio.AbstractEventLoop | None = None
+"""The event loop that is to write what has gathered: another than that of now may have ended."""
 
 
 def configure(level: str, form: Format | None = None) -> None:
@@ -63,8 +65,12 @@ def write(line: msgspec.Struct) -> None:
 
     For what every request pays, structlog's way is too long, and a system call too much.
     """
+    global _writes_in
+    loop = asyncio.get_running_loop()
+    if not _gathered or _writes_in is not loop:
+        _writes_in = loop
+        loop.call_soon(_write_gathered)
     _gathered.append(_as_bytes(line))
-    asyncio.get_running_loop().call_soon(_write_gathered)  # the first call writes all of them
 
 
 def _write_gathered() -> None:

@@ -4,7 +4,6 @@ A token is a prefix and the unpadded base64url of its bytes, whose last 24 are H
 before them, truncated. The number of bytes is a multiple of three, so that none is padded.
 """
 
-import base64
 import binascii
 import hashlib
 import hmac
@@ -15,10 +14,13 @@ MAC = 24
 DIGEST = 16
 """Bytes of a digest."""
 
+_TO_URL_SAFE, _FROM_URL_SAFE = bytes.maketrans(b"+/", b"-_"), bytes.maketrans(b"-_", b"+/")
+
 
 def spell(prefix: str, secret: bytes) -> str:
     """Spell the bytes of a token, as people and clients hold it."""
-    return prefix + base64.urlsafe_b64encode(secret).decode()
+    text = binascii.b2a_base64(secret, newline=False)
+    return prefix + text.translate(_TO_URL_SAFE).decode()
 
 
 def read(text: str, prefix: str, size: int) -> bytes | None:
@@ -28,7 +30,7 @@ def read(text: str, prefix: str, size: int) -> bytes | None:
     if not text.isascii():
         return None
     try:
-        secret = base64.urlsafe_b64decode(text[len(prefix) :])
+        secret = binascii.a2b_base64(text[len(prefix) :].encode().translate(_FROM_URL_SAFE))
     except binascii.Error:
         return None
     return secret if len(secret) == size and spell(prefix, secret) == text else None

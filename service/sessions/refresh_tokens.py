@@ -116,7 +116,7 @@ class RefreshTokens:
         secret = opaque_tokens.read(text, PREFIX, _BYTES)
         if secret is None or secret[0] != _VERSION:
             raise InvalidRefreshToken("that is no refresh token")
-        return _token(secret)
+        return _token(secret, text)
 
     def _refuse_if_closed(self) -> None:
         if not self._mac_keys:
@@ -142,12 +142,13 @@ def open_successor(spent: RefreshToken, sealed: bytes) -> RefreshToken:
     return _token(secret)
 
 
-def _token(secret: bytes) -> RefreshToken:
+def _token(secret: bytes, text: str | None = None) -> RefreshToken:
+    """Make a token of its bytes. `text`: how they are spelt, where that is known."""
     return RefreshToken(
         user_id=secret[2:18],
         session_id=secret[18:30],
         generation=int.from_bytes(secret[30:34]),
-        digest=opaque_tokens.digest(opaque_tokens.spell(PREFIX, secret)),
+        digest=opaque_tokens.digest(text or opaque_tokens.spell(PREFIX, secret)),
         secret=secret,
     )
 

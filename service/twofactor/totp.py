@@ -4,6 +4,7 @@ pyotp computes the codes; which step a code belongs to, and that it counts once,
 """
 
 import base64
+import functools
 import hmac
 import os
 import re
@@ -53,9 +54,14 @@ def provisioning_uri(secret: bytes, issuer: str, account: str) -> str:
 
     Percent-encoded throughout: several apps show a `+` as it is.
     """
-    label = f"{quote(issuer, safe='')}:{quote(account, safe='')}"
+    name = _quoted_issuer(issuer)
     text = base64.b32encode(secret).decode().rstrip("=")
     return (
-        f"otpauth://totp/{label}?secret={text}&issuer={quote(issuer, safe='')}"
+        f"otpauth://totp/{name}:{quote(account, safe='')}?secret={text}&issuer={name}"
         f"&algorithm=SHA1&digits=6&period={STEP_SECONDS}"
     )
+
+
+@functools.lru_cache(maxsize=1)  # the name of the service; addresses of people are not kept
+def _quoted_issuer(issuer: str) -> str:
+    return quote(issuer, safe="")
