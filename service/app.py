@@ -43,6 +43,7 @@ from service.web import cookies, front_page, openapi
 from service.web.addresses import TrustedProxies
 from service.web.admin.app import create_admin_app
 from service.web.admin.services import AdminServices, install_admin
+from service.web.application import Application
 from service.web.authentication import answer_options_to_anybody, authenticate
 from service.web.cors import Cors
 from service.web.direct import DirectRoutes
@@ -189,7 +190,7 @@ def create_app(settings: Settings) -> ASGIApp:
     admin = None
     if place := settings.admin_bind:
         admin = create_admin_app(proxies, on_unix_socket=bool(place.path))
-    app = Litestar(
+    app = Application(
         [
             *_ROUTES,
             *(_MAILING if settings.mail_url else []),

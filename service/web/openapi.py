@@ -19,6 +19,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from service import __version__
 from service.web import schema_fields
 from service.web.answers import ErrorBody
+from service.web.application import Application
 
 _KEY = "openapi"
 _TITLE = "openapi_title"
@@ -110,7 +111,7 @@ def describe(routes: Sequence[HTTPRouteHandler], about: About) -> dict[str, Any]
         path="/described",  # out of the way of ours
     )
     # An app that only describes. One that also served would add pages whose errors are not ours.
-    described = Litestar(list(routes), openapi_config=config, logging_config=None)
+    described = Application(list(routes), openapi_config=config, logging_config=None)
     document: dict[str, Any] = msgspec.to_builtins(
         described.openapi_schema.to_schema(), enc_hook=str
     )

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -23,13 +23,17 @@ class Server:
         self.writer = asyncio.get_running_loop().create_future()
         self.heard = b""
         self.greeting = b""
+        self.done = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(self.greeting)
         self.writer.set_result(writer)
-        while more := await reader.read(65_536):
-            self.heard += more
-        writer.close()
+        with suppress(ConnectionError):
+            while more := await reader.read(65_536):
+                self.heard += more
+            writer.close()
+            await writer.wait_closed()
+        self.done.set()
 
     async def say(self, *pieces: bytes) -> None:
         """Send these pieces, each by itself."""
@@ -51,6 +55,8 @@ async def serving() -> AsyncIterator[tuple[Server, Connection]]:
         yield server, connection
     finally:
         await connection.disconnect(nowait=True)
+        async with asyncio.timeout(60):
+            await server.done.wait()
         listening.close()
 
 

@@ -7,6 +7,7 @@ from service.web import openapi
 from service.web.addresses import TrustedProxies
 from service.web.admin import api_keys, relying_parties, sessions, users
 from service.web.admin.requests import AdminRequest, authenticate
+from service.web.application import Application
 from service.web.authentication import answer_options_to_anybody
 from service.web.errors import HANDLERS
 from service.web.limits import BODY_LIMIT
@@ -26,7 +27,7 @@ def create_admin_app(proxies: TrustedProxies, *, on_unix_socket: bool) -> Litest
     routes = [*users.ROUTES, *sessions.ROUTES, *relying_parties.ROUTES, *description.ROUTES]
     if on_unix_socket:
         routes += api_keys.ROUTES
-    app = Litestar(
+    app = Application(
         [*routes],
         before_request=authenticate,
         request_class=AdminRequest,
