@@ -71,7 +71,7 @@ def bound(settings: Settings) -> Iterator[list[socket.socket]]:
         StartupError: that cannot be; names the setting.
     """
     admin = settings.admin_bind
-    if admin and admin == settings.operations_bind and (admin.path or admin.port):
+    if admin and settings.operations_bind and _is_same(admin, settings.operations_bind):
         raise StartupError(f"{_ADMIN} is {_OPERATIONS}; set one of them to another")
     with ExitStack() as stack:
         listeners = {_PUBLIC: stack.enter_context(bind(settings.host, settings.port))}
@@ -83,6 +83,16 @@ def bound(settings: Settings) -> Iterator[list[socket.socket]]:
                 refuse_same(one, listener, setting, name)
             listeners[setting] = listener
         yield [*listeners.values()]
+
+
+def _is_same(one: Bind, other: Bind) -> bool:
+    """Tell whether the second of them would be bound in place of the first, or cannot be.
+
+    A file has several spellings, and one on which nobody listens yet looks left over.
+    """
+    if one.path and other.path:
+        return os.path.realpath(one.path) == os.path.realpath(other.path)
+    return one == other and one.port != 0
 
 
 def refuse_same(

@@ -157,14 +157,18 @@ def test_one_port_for_both_is_refused(start: Start, place: str) -> None:
     assert "SERVICE_OPERATIONS_BIND is the port of SERVICE_PORT" in line
 
 
-@pytest.mark.parametrize("at", ["unix", "operations", "public"])
+@pytest.mark.parametrize("at", ["unix", "spelt otherwise", "operations", "public"])
 def test_one_place_for_operators_is_refused(at: str, tmp_path: Path) -> None:
     """Their HTTP is neither where metrics are, by port or by file, nor where everybody is."""
     port = free_port()
     here = Bind(host="127.0.0.1", port=port)
-    file = Bind(path=str(tmp_path / "a.sock"))
+    file, again = (
+        Bind(path=f"{tmp_path}/a.sock"),
+        Bind(path=f"{tmp_path}/../{tmp_path.name}/a.sock"),
+    )
     settings = {
         "unix": Settings(port=0, operations_bind=file, admin_bind=file),
+        "spelt otherwise": Settings(port=0, operations_bind=file, admin_bind=again),
         "operations": Settings(port=0, operations_bind=here, admin_bind=here),
         "public": Settings(port=port, admin_bind=here),
     }[at]
