@@ -36,9 +36,11 @@ from service.errors import StartupError
 
 logger = logging.getLogger(__name__)
 
-_ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=2000"}
+_ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=2000:glibc.malloc.mxfast=0"}
 """The wheel's Valkey uses glibc's malloc, which keeps seven freed blocks of a size at hand; Lua
-frees hundreds at once. This costs a few MB, 67 at most. What is set already goes first."""
+frees hundreds at once. This costs a few MB, 67 at most. Without fast bins: what another thread
+frees, as the index of a user, it joins itself; else whoever next wants a large block joins all of
+it, and that is the main thread. What is set already goes first."""
 
 
 class EmbeddedServer:
