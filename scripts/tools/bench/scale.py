@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from service.embedded.files import find_binary
+from service.redis.keys import BUCKETS
 from tools.bench.calls import BY_NAME, FLOOR
 from tools.bench.guard_fleet import fleet
 from tools.bench.harness import Generator, Place, place
@@ -36,6 +37,7 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
     for primaries in _PRIMARIES:
         on = f"on {primaries} primaries" if primaries > 1 else "on one server"
         async with place(_start(primaries)) as here:
+            await here.seeder.open(await here.seeder.accounts(BUCKETS))  # connects to all of them
             with Generator() as generator, here.floor() as empty:
                 for workers in _WORKERS:
                     tell(f"{workers} workers {on}")
