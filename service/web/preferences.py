@@ -16,7 +16,7 @@ _WAITS = range(1, 6)
 """Seconds that may be asked for."""
 
 _PREFERENCE = re.compile(
-    r"""\s*(?P<name>[\w!#$%&'*+.^`|~-]+)
+    r"""[\s,]*(?P<name>[\w!#$%&'*+.^`|~-]+)
         (?:\s*=\s*(?P<value>[\w!#$%&'*+.^`|~-]+|"(?:[^"\\]|\\.)*"))?
         \s*(?P<parameters>;(?:[^",]|"(?:[^"\\]|\\.)*")*)?(?:,|$)""",
     re.VERBOSE | re.ASCII,

@@ -145,6 +145,7 @@ async def test_an_error_carries_neither(http: httpx.AsyncClient) -> None:
         (b"wait=1, wait=5", {"wait": "1"}),
         (b'y, x="a, wait=5", wait=4', {"y": "", "x": "a, wait=5", "wait": "4"}),
         (b",,;=\xff", {}),
+        (b",, wait=2 ,, ,receipt,", {"wait": "2", "receipt": ""}),  # RFC 9110, section 5.6.1.2
     ],
 )  # fmt: skip
 def test_preferences_are_read(header: bytes, wanted: dict[str, str]) -> None:
