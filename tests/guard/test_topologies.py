@@ -16,9 +16,10 @@ from tools.testbed.waiting import eventually
 from service.errors import NothingToRevoke, StoreUnavailable
 from service.guard import Verifier
 from service.redis.client import RedisClient
+from service.redis.comparisons import Comparisons
 from service.redis.keys import BUCKETS, numbered
 from service.sessions.token_pair import TokenPair
-from tests.guard.guards import Guards, log_out, marked, refuses, settled, verdict
+from tests.guard.guards import ISSUER, Guards, log_out, marked, refuses, settled, verdict
 
 USER = bytes(16)
 BOUND = timedelta(seconds=2)
@@ -273,3 +274,28 @@ async def verdicts(guard: Verifier, *pairs: TokenPair) -> list[str]:
 
 async def later_than(moment: float) -> bool:
     return time.monotonic() > moment
+
+
+@ON_CLUSTER
+async def test_each_bucket_of_a_cluster_is_compared(
+    several: Cluster, parts: Parts, guards: Guards
+) -> None:
+    """A guard that starts waits for all of them; where nobody compares any more, for none."""
+
+    async def least() -> list[int]:
+        return [0] * BUCKETS
+
+    comparisons = Comparisons(parts.link, ISSUER, least)
+    living = (await parts.open(USER)).access_token
+    await comparisons.look()
+    guard = await guards.start(bound=0.4)
+    assert await verdict(guard, living) == "unavailable"
+
+    async def is_accepted() -> bool:
+        await comparisons.look()
+        return await verdict(guard, living) == "accepted"
+
+    await eventually(is_accepted)
+    await Comparisons(parts.link, ISSUER, None).look()
+    late = await guards.start(bound=BOUND)
+    assert await settled(late, living) == "accepted"
