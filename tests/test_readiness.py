@@ -25,7 +25,9 @@ from service.readiness.status import Part, Probe, Readiness, SharedStatus
 from service.redis.client import RedisClient
 from service.settings import Secret
 from tests.support import faketime
+from tests.support.log_state import captured
 from tests.support.run_queue import Stopwatch
+from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autouse
 from tests.support.user_stores import PostgresStore, UserStore
 
 FINE = Part(True, "Fine.")
@@ -418,9 +420,7 @@ async def test_who_asks_together_shares_a_look() -> None:
     assert asked_for == 1
 
 
-async def test_what_is_wrong_is_told_unasked(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_what_is_wrong_is_told_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log has it once, though nobody asks for readiness, and after a look that failed, too."""
     monkeypatch.setattr(SharedStatus, "EVERY", 0.001)
     looks = 0
@@ -432,18 +432,19 @@ async def test_what_is_wrong_is_told_unasked(
             raise ZeroDivisionError
         return Readiness(FINE, FINE, FINE, clock_part(-7.0))
 
-    shared = SharedStatus(look)
-    looking = asyncio.create_task(shared.keep_looking())
-
     async def looked() -> bool:
         return looks >= 5
 
-    await eventually(looked)
-    looking.cancel()
+    with captured() as said:
+        shared = SharedStatus(look)
+        looking = asyncio.create_task(shared.keep_looking())
+        await eventually(looked)
+        looking.cancel()
     assert shared.last == Readiness(FINE, FINE, FINE, clock_part(-7.0))
-    said = capsys.readouterr().out
-    assert said.count("7 s behind") == 1
-    assert said.count("\nZeroDivisionError\n") == 1
+    assert [("7 s behind" in str(line), type(line.get("exc_info"))) for line in said] == [
+        (True, type(None)),
+        (False, ZeroDivisionError),
+    ]
 
 
 async def test_what_hangs_is_asked_once() -> None:

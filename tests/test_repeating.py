@@ -3,10 +3,9 @@
 import asyncio
 from contextlib import suppress
 
-from structlog.testing import capture_logs
-
 from service.errors import StoreUnavailable
 from service.repeating import repeat
+from tests.support.log_state import captured
 
 
 async def test_nothing_but_a_cancellation_ends_it() -> None:
@@ -20,7 +19,7 @@ async def test_nothing_but_a_cancellation_ends_it() -> None:
             return done.set()
         raise outcome
 
-    with capture_logs() as logs:
+    with captured() as logs:
         task = asyncio.create_task(repeat("work", work, 0))
         await asyncio.wait_for(done.wait(), 5)
         assert not task.done()

@@ -37,7 +37,7 @@ local at, of, user = first[1]:match('^%d+'), first[2], ''
 -- The event about the end of one session stands in the same millisecond (read.lua).
 if of[3] == 's' then
   local session = string.format(string.rep('%02x', #of[4]), of[4]:byte(1, -1))
-  for _, event in ipairs(redis.call('XRANGE', KEYS[2], at, at)) do
+  for _, event in ipairs(redis.call('XREVRANGE', KEYS[2], at, at)) do
     if event[2][9] == 'session' and event[2][10] == session then user = event[2][4] end
   end
 end

@@ -22,7 +22,7 @@ from service.accounts.passwords import PasswordHash
 from service.accounts.user_rows import Credentials, User
 from service.accounts.users import AccountState, Users
 from service.clock import moment
-from service.database import sqlite, tables
+from service.database import tables
 from service.database.reader import Rows, open_reader
 from service.errors import EmailTaken, StoreUnavailable
 from tests.support.user_stores import SqliteStore, UserStore
@@ -112,10 +112,9 @@ async def test_many_are_added_or_none(users: Users, engine: AsyncEngine) -> None
 
 
 async def test_racing_signups_make_one_account(
-    user_store: UserStore, monkeypatch: pytest.MonkeyPatch
+    user_store: UserStore,
 ) -> None:
     """Proves that of many signups of one address over two processes' pools exactly one succeeds."""
-    monkeypatch.setattr(sqlite, "PATIENCE", 20.0)  # SQLite's; here all have to get their turn
     engines = [user_store.open(), user_store.open()]
     for turn in range(5):
         spellings = [normalize(s + f"{turn}@example.com") for s in ("ada", "ADA", "ａｄａ", "Ada")]

@@ -11,7 +11,6 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from structlog.testing import capture_logs
 from tools.testbed.postgresql import PostgresServer
 
 from service.accounts import second_factor_statements
@@ -22,6 +21,7 @@ from service.database.migration import migrate
 from service.errors import StartupError, StoreUnavailable
 from service.keyring import data_key_rotation as epochs
 from tests.database.migrating import migrate_to
+from tests.support.log_state import captured
 from tests.support.run_queue import waited_for_a_core
 from tests.support.user_stores import PATIENCE
 
@@ -88,7 +88,7 @@ async def test_who_migrates_is_told(behind: str) -> None:
     """Proves that the operator reads at once whom it waits for, and then how to wait longer."""
     holder = await asyncpg.connect(behind, server_settings={"application_name": "other pod"})
     await holder.execute(f"SELECT pg_advisory_lock({migration._LOCK})")
-    with capture_logs() as lines:
+    with captured() as lines:
         with pytest.raises(StartupError, match=r"other pod.*more than 1 s.*--wait SECONDS"):
             await asyncio.to_thread(migrate, behind, 1)
         assert len(lines) == 1
@@ -112,7 +112,7 @@ async def test_what_is_waited_for_is_told_once(
     """Proves that the wait for a transaction is said before it is over, not with each try."""
     monkeypatch.setattr(migration, "_GIVE_WAY", 0.05)
     await reader.execute("SET application_name = 'nightly dump'")
-    with capture_logs() as lines, pytest.raises(StartupError, match=r"for 1 s.*--wait SECONDS"):
+    with captured() as lines, pytest.raises(StartupError, match=r"for 1 s.*--wait SECONDS"):
         await asyncio.to_thread(migrate, behind, 1)
     assert ["nightly dump" in line["whose"] for line in lines] == [True]
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete
-from structlog.testing import capture_logs
 
 from service.database.tables import data_keys
 from service.errors import KeyRefused, KeyServiceRefused, KeyServiceUnavailable
@@ -19,6 +18,7 @@ from tests.keyring.pod import Pod
 from tests.keyring.rigs import VaultRig
 from tests.keyring.test_watch import Flaky
 from tests.support.bao import Bao
+from tests.support.log_state import captured
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ async def test_another_reason_is_told(
 
 @pytest.fixture
 def logged() -> Iterator[list[dict[str, Any]]]:
-    with capture_logs() as entries:
+    with captured() as entries:
         yield entries
 
 

@@ -7,7 +7,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 from tools.testbed.ports import free_port
 from tools.testbed.redis_server import RedisServer, available
-from tools.testbed.service_process import PATIENT, ServiceProcess
+from tools.testbed.service_process import ServiceProcess
 from tools.testbed.waiting import PATIENCE
 
 from tests.oauth.conftest import settings_for
@@ -40,7 +40,6 @@ def with_providers(
         SERVICE_PAGES="on",
         SERVICE_PORT=port,
         SERVICE_ISSUER=f"http://127.0.0.1:{port}",
-        **PATIENT,
     ).start()
     yield service
     assert service.stop() == 0

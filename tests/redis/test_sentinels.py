@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import NetworkServer
 from tools.testbed.sentinel import NAME, Sentinel
@@ -18,6 +17,7 @@ from service.redis.client import RedisClient
 from service.redis.keys import numbered
 from service.redis.requirements import check_server
 from service.settings import Secret
+from tests.support.log_state import captured
 
 KEY = b"session:{00}:x"
 ISSUER = "https://ours.example"
@@ -102,7 +102,7 @@ async def test_one_primary_under_two_names(
     sentinels: list[Sentinel], redis_client: RedisClient
 ) -> None:
     """Whoever is asked, and whatever answers come: it is one server, and nothing fails over."""
-    with capture_logs() as logs:
+    with captured() as logs:
         assert await redis_client.execute("GET", KEY) == b"ours"
         sentinels[0].stop()  # so that there is no majority for either name
         await looked(sentinels[2], 4)
@@ -119,7 +119,7 @@ async def test_a_made_up_epoch(
     """One of three leads nobody to a foreign server, neither who is there nor who comes new."""
     assert await redis_client.execute("GET", KEY) == b"ours"
     lie(sentinels[0], servers[1])
-    with capture_logs() as logs:
+    with captured() as logs:
         await looked(sentinels[0], 4)
         assert await redis_client.execute("GET", KEY) == b"ours"
         newcomer = RedisClient(url_of(sentinels), timing=PATIENTLY)

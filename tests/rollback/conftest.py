@@ -9,6 +9,7 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.waiting import PATIENCE
 
 from tests.rollback.pod import Pod, Snapshot
+from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autouse
 
 NewPod = Callable[..., Awaitable[Pod]]
 

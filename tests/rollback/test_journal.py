@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from structlog.testing import capture_logs
 from tools.testbed.parts import CLIENT
 from tools.testbed.redis_server import RedisServer
 
@@ -19,6 +18,7 @@ from service.rollback import scripts
 from service.rollback.entries import Batch, Entry
 from service.rollback.store import LEASE
 from tests.rollback.pod import Pod, Snapshot, bucket_of, feed, number, told
+from tests.support.log_state import captured
 
 NewPod = Callable[..., Awaitable[Pod]]
 TakeSnapshot = Callable[..., Snapshot]
@@ -143,7 +143,7 @@ async def test_a_cut_off_that_was_not_acknowledged_is_told(
         await settle(*parts, **values)
         raise StoreUnavailable("too few replicas have acknowledged the change")
 
-    with monkeypatch.context() as patch, capture_logs() as said:
+    with monkeypatch.context() as patch, captured() as said:
         patch.setattr("service.rollback.replay.settle", unacknowledged)
         with pytest.raises(StoreUnavailable):
             await pod.journal.turn()

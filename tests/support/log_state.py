@@ -1,10 +1,13 @@
 """Logging is the process' own: what a test sets up must be gone after it."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import structlog
+from structlog.testing import capture_logs
 
 from service import logs
 
@@ -26,3 +29,17 @@ def configured(level: str, form: logs.Format | None = None) -> Iterator[None]:
         root.setLevel(before)
         logging.captureWarnings(False)
         structlog.reset_defaults()
+
+
+@contextmanager
+def captured() -> Iterator[list[Any]]:
+    """What is logged meanwhile, also by loggers that an app in this process has configured.
+
+    They keep for good what was configured when they were first used.
+    """
+    for name, module in list(sys.modules.items()):
+        log = vars(module).get("log") if name.startswith("service.") else None
+        if isinstance(log, structlog._config.BoundLoggerLazyProxy):
+            vars(log).pop("bind", None)
+    with capture_logs() as lines:
+        yield lines

@@ -46,10 +46,10 @@ _CONNECTING = {"ACL", "AUTH", "CLIENT", "HELLO", "SELECT"}
 """What a connection begins with; one that a busy machine has lost is made anew."""
 
 _UNASKED = re.compile(
-    r"EVALSHA \w+ \d+ (?:events:|revoked:guards:)|GET revocations:", re.IGNORECASE
+    r"EVALSHA \w+ \d+ (?:events:|revoked:guards:|revoked:compared:)|GET revocations:", re.IGNORECASE
 )
-"""What a service does every few seconds, to trim events and to look how guards are: no script of a
-user has such a key first, and no call asks for such a number by itself."""
+"""What a service does every few seconds, to trim events, to look how guards are and to compare: no
+script of a user has such a key first, and no call asks for such a number by itself."""
 
 
 def is_mark(key: bytes) -> bool:
@@ -61,8 +61,8 @@ def is_mark(key: bytes) -> bool:
 def watching(server: RedisServer) -> Iterator[Commands]:
     """Every command between beginning and end, as MONITOR tells them; filled in at the end.
 
-    Those by which a service keeps its marks, trims its events and asks after guards are none of the
-    caller's, and left out.
+    Those by which a service keeps its marks, trims its events, asks after guards and compares are
+    none of the caller's, and left out.
     """
     seen, unasked = Commands(), False
     with server.client() as client, client.monitor() as monitor:
