@@ -33,13 +33,19 @@ def configured(level: str, form: logs.Format | None = None) -> Iterator[None]:
 
 @contextmanager
 def captured() -> Iterator[list[Any]]:
-    """What is logged meanwhile, also by loggers that an app in this process has configured.
+    """What is logged meanwhile, also where an app in this process has configured logging.
 
-    They keep for good what was configured when they were first used.
+    That stays, with the level that it wants; and loggers keep what was configured when they were
+    first used.
     """
+    before = structlog.get_config()
+    structlog.reset_defaults()
     for name, module in list(sys.modules.items()):
         log = vars(module).get("log") if name.startswith("service.") else None
         if isinstance(log, structlog._config.BoundLoggerLazyProxy):
             vars(log).pop("bind", None)
-    with capture_logs() as lines:
-        yield lines
+    try:
+        with capture_logs() as lines:
+            yield lines
+    finally:
+        structlog.configure(**before)
