@@ -1,5 +1,6 @@
 """SERVICE_REQUIRE_TLS: what leaves the machine in clear stops the start, and nothing else does."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,13 @@ FINE: list[dict[str, str]] = [
     {**AWS},
     {**AWS, "AWS_ENDPOINT_URL": "http://localhost:4566"},
 ]
+
+
+@pytest.fixture(autouse=True)
+def without_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tests of AWS KMS have set in this process."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.mark.parametrize(("setting", "variables"), IN_CLEAR)
