@@ -134,15 +134,24 @@ def own_service(own_redis: RedisServer, tmp_path: Path) -> Iterator[ServiceProce
     assert service.stop() == 0
 
 
-async def test_unready_but_alive(own_redis: RedisServer, own_service: ServiceProcess) -> None:
-    """With Redis frozen or the user store gone: 503 within 2 s that names the part, and live."""
-    assert own_service.process
-    async with httpx.AsyncClient(base_url=own_service.url, timeout=30) as client:
-        own_redis.freeze()
-        since = Stopwatch(own_service.process.pid)
+async def unready(client: httpx.AsyncClient, service: ServiceProcess) -> httpx.Response:
+    """The 503 of readiness, which takes two seconds at the most."""
+    assert service.process
+    for _ in range(2):  # the first may be by a look that had begun before
+        since = Stopwatch(service.process.pid)
         answer = await client.get("/health/ready")
         assert since.own < 2
-        assert answer.status_code == 503
+        if answer.status_code == 503:
+            break
+    assert answer.status_code == 503
+    return answer
+
+
+async def test_unready_but_alive(own_redis: RedisServer, own_service: ServiceProcess) -> None:
+    """With Redis frozen or the user store gone: 503 within 2 s that names the part, and live."""
+    async with httpx.AsyncClient(base_url=own_service.url, timeout=30) as client:
+        own_redis.freeze()
+        answer = await unready(client, own_service)
         assert {name: part["ok"] for name, part in answer.json().items()} == {
             "redis": False,
             "users": True,
@@ -153,10 +162,7 @@ async def test_unready_but_alive(own_redis: RedisServer, own_service: ServicePro
         own_redis.resume()
         store = own_service.directory / "var" / "service.db"
         aside = store.rename(store.with_suffix(".aside"))
-        since = Stopwatch(own_service.process.pid)
-        answer = await client.get("/health/ready")
-        assert since.own < 2
-        assert answer.status_code == 503
+        answer = await unready(client, own_service)
         assert [name for name, part in answer.json().items() if not part["ok"]] == ["users"]
         assert str(store) not in answer.text
         assert (await client.get("/health/ready?ignore=redis")).status_code == 503
