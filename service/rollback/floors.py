@@ -25,7 +25,7 @@ from service.redis.client import RedisClient
 from service.redis.keys import BUCKETS, numbered
 from service.redis.node import Node
 from service.rollback.own_entries import BEYOND
-from service.rollback.reading import ELSEWHERE
+from service.rollback.reading import replies_on
 from service.rollback.scripts import STEP, lay_floor
 from service.rollback.store import RollbackStore
 
@@ -75,13 +75,8 @@ class Floors:
         Raises:
             redis.exceptions.RedisError, OSError: it is not done, so nobody may be served.
         """
-        await connection.send_packed_command(connection.pack_command("TIME"), check_health=False)
-        seconds, micros = map(int, await connection.read_response())
-        sets = self._sets(buckets, seconds * 1000 + micros // 1000)
-        await connection.send_packed_command(connection.pack_commands(sets), check_health=False)
-        refusals = [refusal for _ in sets if (refusal := await _refusal(connection)) is not None]
-        if refusals:
-            raise refusals[0]
+        seconds, micros = map(int, (await replies_on(connection, [("TIME",)]))[0])
+        await replies_on(connection, self._sets(buckets, seconds * 1000 + micros // 1000))
 
     async def raise_at(self, node: Node, buckets: Collection[int]) -> None:
         """Do the same at a server that is connected to. Never raises."""
@@ -123,14 +118,3 @@ class Floors:
             ahead=self._steps_ahead,
         )
         self._laid.add(bucket)
-
-
-async def _refusal(connection: AbstractConnection) -> exceptions.ResponseError | None:
-    """Read a reply: why a command was refused, but for a bucket that another server has by now."""
-    try:
-        await connection.read_response()
-    except ELSEWHERE:
-        pass
-    except exceptions.ResponseError as error:
-        return error
-    return None

@@ -16,7 +16,7 @@ from service.redis.client import RedisClient
 from service.redis.fence import Fence
 from service.redis.keys import numbered
 from service.redis.node import Node
-from service.rollback.reading import ELSEWHERE, number_in
+from service.rollback.reading import number_in, replies_on
 from service.sessions.refresh_tokens import SESSION_ID
 
 BEYOND = 8
@@ -71,19 +71,9 @@ class OwnEntries:
         Raises:
             redis.exceptions.RedisError, OSError: it does not tell.
         """
-        questions, found = self._questions(numbers), []
-        commands = [question.command for question in questions]
-        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-        refusal: exceptions.ResponseError | None = None
-        for question in questions:
-            try:
-                found.append((question, await connection.read_response()))
-            except ELSEWHERE:
-                pass
-            except exceptions.ResponseError as error:
-                refusal = error
-        if refusal is not None:
-            raise refusal
+        questions = self._questions(numbers)
+        replies = await replies_on(connection, [question.command for question in questions])
+        found = [(questions[place], reply) for place, reply in replies.items()]
         return self._lost(found, numbers)
 
     async def look_at(self, node: Node, numbers: Mapping[int, int]) -> dict[int, int]:

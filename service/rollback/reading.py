@@ -9,6 +9,7 @@ from redis.asyncio.connection import AbstractConnection
 
 from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
+from service.redis.connection import Argument
 from service.redis.keys import BUCKETS, numbered
 from service.rollback.entries import Entry
 from service.rollback.scripts import AT_ONCE, read
@@ -63,23 +64,35 @@ async def numbers_on(connection: AbstractConnection) -> Numbers:
         redis.exceptions.ConnectionError, OSError
         redis.exceptions.ResponseError: it is loading its data, or has an error of its own.
     """
-    await connection.send_packed_command(connection.pack_commands(_GETS), check_health=False)
-    numbers: dict[int, int] = {}
+    replies = await replies_on(connection, _GETS)
+    return {bucket: number_in(reply) for bucket, reply in replies.items()}
+
+
+async def replies_on(
+    connection: AbstractConnection, commands: Sequence[tuple[Argument, ...]]
+) -> dict[int, Any]:
+    """Send commands at once over a connection that nobody uses yet. Return the replies by place.
+
+    There is none where the bucket is elsewhere in the cluster (`MOVED` is an `ASK`, too), or
+    nowhere.
+
+    Raises:
+        redis.exceptions.ConnectionError, OSError
+        redis.exceptions.ResponseError: one of them was refused.
+    """
+    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    replies: dict[int, Any] = {}
     refusal: exceptions.ResponseError | None = None
-    for bucket in range(BUCKETS):
+    for place in range(len(commands)):
         try:
-            numbers[bucket] = number_in(await connection.read_response())
-        except ELSEWHERE:
+            replies[place] = await connection.read_response()
+        except (exceptions.AskError, exceptions.ClusterDownError, exceptions.TryAgainError):
             pass
         except exceptions.ResponseError as error:
             refusal = error
     if refusal is not None:
         raise refusal
-    return numbers
-
-
-ELSEWHERE = (exceptions.AskError, exceptions.ClusterDownError, exceptions.TryAgainError)
-"""Of a bucket that another node of the cluster has (`MOVED` is an `ASK`, too), or none."""
+    return replies
 
 
 async def entries_after(redis: RedisClient, bucket: int, number: int, id_: str) -> list[Entry]:
