@@ -144,8 +144,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _wait_for(stop: Stop) -> None:
     while not stop():
-        # Not `signal.pause`: a signal between the question and it would be slept through.
-        time.sleep(0.05)
+        time.sleep(0.05)  # not `signal.pause`: it would sleep through a signal just before it
 
 
 def _serve(options: argparse.Namespace, stop: Stop) -> int:
