@@ -225,13 +225,13 @@ class ProviderFlow:
         Returns when it was issued besides, ms by Redis' clock."""
         try:
             token = self._tickets.recognise(text, PROVIDER_STATE)
-            ticket, expiry = await self._tickets.take_with_expiry(token, STATE_LIFE, origin)
+            ticket, issued = await self._tickets.take_with_time(token, STATE_LIFE, origin)
             state = msgspec.msgpack.decode(ticket.bound, type=_State)
         except (TicketNotFound, msgspec.MsgspecError):
             raise InvalidState from None
         if state.provider != provider_id:
             raise InvalidState
-        return state, expiry - STATE_LIFE // timedelta(milliseconds=1)
+        return state, issued
 
 
 def _error(sent: str) -> str:

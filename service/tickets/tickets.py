@@ -145,13 +145,13 @@ class Tickets:
 
         One of before Redis has gone back in time is none any more: it may have been used.
         """
-        ticket, _ = await self.take_with_expiry(token, life, origin)
+        ticket, _ = await self.take_with_time(token, life, origin)
         return ticket
 
-    async def take_with_expiry(
+    async def take_with_time(
         self, token: Token, life: timedelta, origin: RequestOrigin
     ) -> tuple[Ticket, int]:
-        """Use the ticket of a token up, and tell when it would have expired. Raises as `find`.
+        """Use the ticket of a token up, and tell when it was issued. Raises as `find`.
 
         That is in ms since 1970, by Redis' clock.
         """
@@ -165,8 +165,8 @@ class Tickets:
         )
         if taken is None:
             raise TicketNotFound
-        record, expiry = taken
-        return self._read(token, record), expiry
+        record, issued = taken
+        return self._read(token, record), issued
 
     async def take_one_of_several(
         self, token: Token, life: timedelta, origin: RequestOrigin
