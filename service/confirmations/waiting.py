@@ -69,11 +69,11 @@ class Confirmations:
         told: Confirmation | None = None
         with suppress(StoreUnavailable, TimeoutError):
             async with asyncio.timeout(seconds or _ONE_LOOK):
-                pause = _FIRST_PAUSE
-                entry = await self._positions.entry(bucket, subject, self._pause if seconds else 0)
-                asked = time.monotonic()
-                if seconds and self._guards:  # none of them has answered yet
-                    await asyncio.sleep(min(self._usual * _SHARE, seconds))
+                often = self._answers_every if seconds else 0
+                entry = await self._positions.entry(bucket, subject, often)
+                asked, pause = time.monotonic(), _FIRST_PAUSE
+                if seconds and self._guards:
+                    await asyncio.sleep(self._usual * _SHARE)  # none of them has answered yet
                 told = await self._look(bucket, entry)
                 while told.confirmed < told.guards:
                     left = began + seconds - time.monotonic()
@@ -82,12 +82,12 @@ class Confirmations:
                     await asyncio.sleep(min(pause, left))
                     pause = min(pause * _GROWTH, _LONGEST_PAUSE)
                     told = await self._look(bucket, entry)
-                if told.confirmed == told.guards:
+                if seconds and told.confirmed == told.guards:
                     self._usual = min(time.monotonic() - asked, _LONGEST_PAUSE)
         return told
 
     @property
-    def _pause(self) -> int:
+    def _answers_every(self) -> int:
         """How often, in ms, so many guards are to answer."""
         return max(self._guards // _GUARDS_EACH_MS, 1)
 
