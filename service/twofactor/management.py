@@ -52,12 +52,13 @@ class SecondFactorManagement:
         factor = await self._enabled(user_id)
         async with limited_codes(self._rate_limits, user_id, code, "session"):
             await self._spend(user_id, factor, code, origin, recovery_too=True)
+        event: ChangeEvent = "twoFA.disabled"
         if keep is not None:
-            await self._cut_offs.end_others(user_id, origin, keep, reason="twoFA.disabled")
+            await self._cut_offs.end_others(user_id, origin, keep, reason=event)
         version = await self._factors.disable(user_id, factor.enrolment_id)
         if version is None:  # turned off by somebody faster
             raise NotEnabled
-        await self._tell(user_id, version, "twoFA.disabled", origin, keep)
+        await self._tell(user_id, version, event, origin, keep)
         self._notices.tell("second_factor_off", user_id, origin)
 
     async def renew_recovery_codes(
@@ -73,13 +74,13 @@ class SecondFactorManagement:
             await self._spend(user_id, factor, code, origin, recovery_too=False)
         codes = recovery_codes.new_codes()
         digests = [self._digests.of(user_id, factor.enrolment_id, minted) for minted in codes]
+        event: ChangeEvent = "twoFA.recoveryCodesRenewed"
         if keep is not None:
-            event = "twoFA.recoveryCodesRenewed"
             await self._cut_offs.end_others(user_id, origin, keep, reason=event)
         version = await self._factors.replace_codes(user_id, factor.enrolment_id, digests)
         if version is None:
             raise NotEnabled
-        await self._tell(user_id, version, "twoFA.recoveryCodesRenewed", origin, keep)
+        await self._tell(user_id, version, event, origin, keep)
         return [recovery_codes.spell(minted) for minted in codes]
 
     async def _tell(
