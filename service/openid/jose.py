@@ -154,9 +154,11 @@ def check_subject(subject: Any) -> str:
 
 def _time(claims: Mapping[str, Any], name: str) -> float:
     value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TokenInvalid(f"its {name} is no time")
-    if not -_LATEST < value < _LATEST:  # nor is NaN; integers past all floats cannot be added to
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not -_LATEST < value < _LATEST  # nor is NaN; integers past all floats cannot be added to
+    ):
         raise TokenInvalid(f"its {name} is no time")
     return value
 
