@@ -146,7 +146,7 @@ class Copy:
             self.report.notes.append(
                 f"Redis names no last batch of {unknown} streams: what came last may be missing"
             )
-        elif not self._batches and not named:
+        elif not named:
             self.report.faults.append(
                 "no batch of events is in it, and Redis names none: it is no copy, or was emptied"
             )
