@@ -12,7 +12,6 @@ from service.redis.keys import PARTIES, PARTIES_LIFE
 
 _LIFE = int(PARTIES_LIFE.total_seconds())
 
-
 _KEYS = tuple(stream_of(bucket) + PARTIES.encode() for bucket in ALL_STREAMS)
 
 

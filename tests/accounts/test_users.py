@@ -111,9 +111,7 @@ async def test_many_are_added_or_none(users: Users, engine: AsyncEngine) -> None
         assert await rows(engine) == 1
 
 
-async def test_racing_signups_make_one_account(
-    user_store: UserStore,
-) -> None:
+async def test_racing_signups_make_one_account(user_store: UserStore) -> None:
     """Proves that of many signups of one address over two processes' pools exactly one succeeds."""
     engines = [user_store.open(), user_store.open()]
     for turn in range(5):
