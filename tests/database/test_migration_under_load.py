@@ -22,7 +22,7 @@ from service.errors import StartupError, StoreUnavailable
 from service.keyring import data_key_rotation as epochs
 from tests.database.migrating import migrate_to
 from tests.support.log_state import captured
-from tests.support.run_queue import waited_for_a_core
+from tests.support.run_queue import Stopwatch
 from tests.support.user_stores import PATIENCE
 
 
@@ -60,12 +60,12 @@ async def test_reads_go_on_while_a_migration_waits(
     the transaction in its way has ended."""
     monkeypatch.setattr(migration, "_GIVE_WAY", 0.2)
     engine = open_database(behind, patience=PATIENCE)
-    waited = waited_for_a_core()
+    since = Stopwatch()
     migrating = asyncio.create_task(asyncio.to_thread(migrate, behind))
     asyncio.get_running_loop().call_later(
         5, lambda: asyncio.ensure_future(reader.execute("ROLLBACK"))
     )
-    slowest = await slowest_read(engine, migrating) - (waited_for_a_core() - waited)
+    slowest = await slowest_read(engine, migrating) - since.waited
     assert slowest < 3, "it has waited for the transaction as well"
     await migrating
     await engine.dispose()

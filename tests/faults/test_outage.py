@@ -12,7 +12,7 @@ from tools.testbed.waiting import eventually
 
 from tests.faults.conftest import Stage
 from tests.support.looking import ON_VALKEY
-from tests.support.run_queue import waited_for_a_core
+from tests.support.run_queue import Stopwatch
 
 BOUND = 2.0
 """Seconds: the contract's."""
@@ -60,11 +60,10 @@ async def test_503_within_two_seconds(
     async def in_time(calls: list[tuple[str, Call]]) -> None:
         """What as many take beside them that ask no Redis is the machine, which may be busy."""
         pid = stage.service.process.pid if stage.service.process else 0
-        waited = waited_for_a_core(pid)
+        since = Stopwatch(pid)
         beside = [taken(lambda: http.get("/health/live")) for _ in calls]
         answers = await asyncio.gather(*(taken(call) for _, call in calls), *beside)
-        waited = waited_for_a_core(pid) - waited
-        machine = max(waited, *(seconds for _, seconds in answers[len(calls) :]))
+        machine = max(since.waited, *(seconds for _, seconds in answers[len(calls) :]))
         for (name, _), (answer, seconds) in zip(calls, answers, strict=False):
             assert code_of(answer) == (503, "service_unavailable"), name
             assert answer.headers["retry-after"] == "1"
@@ -138,10 +137,10 @@ async def test_freezing_in_the_middle_of_a_login(stage: Stage, http: httpx.Async
         return answer.status_code, time.monotonic() - started
 
     pid = stage.service.process.pid if stage.service.process else 0
-    waited = waited_for_a_core(pid)
+    since = Stopwatch(pid)
     tasks = [asyncio.create_task(log_in(person)) for person in people]
     loop.call_later(0.02, stage.redis.freeze)
     outcomes = await asyncio.gather(*tasks)
-    machine = waited_for_a_core(pid) - waited
+    machine = since.waited
     assert {status for status, _ in outcomes} <= {200, 503}
     assert max(taken for _, taken in outcomes) < BOUND + machine

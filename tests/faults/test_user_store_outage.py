@@ -1,7 +1,6 @@
 """PostgreSQL gone or frozen: who has a session keeps it, the rest is a quick 503, and it passes."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import httpx
@@ -13,7 +12,7 @@ from tools.testbed.waiting import eventually
 
 from tests.support.living import living
 from tests.support.looking import ON_VALKEY
-from tests.support.run_queue import waited_for_a_core
+from tests.support.run_queue import Stopwatch
 from tests.support.two_factor import Holder, new_holder
 
 BOUND = 2.0
@@ -88,10 +87,9 @@ async def test_sessions_go_on_and_the_rest_is_told(
     pid = service.process.pid
 
     async def refused(name: str, call: Callable[[], Awaitable[object]]) -> None:
-        started, waited = time.monotonic(), waited_for_a_core(pid)
+        since = Stopwatch(pid)
         answer = await call()
-        taken = time.monotonic() - started
-        machine = waited_for_a_core(pid) - waited
+        taken, machine = since.all, since.waited
         assert isinstance(answer, httpx.Response)
         assert code_of(answer) == (503, "service_unavailable"), name
         assert taken < BOUND + machine, f"{name} took {taken:.2f} s, {machine:.2f} of it waiting"

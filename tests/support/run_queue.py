@@ -6,26 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def waited_for_a_core(*pids: int) -> float:
-    """Seconds that the threads of these processes, and of this one, were ready and not run.
-
-    Nothing where the kernel does not count it.
-    """
-    waited = 0
-    for pid in (os.getpid(), *pids):
-        for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-            with suppress(OSError):  # it may have ended
-                waited += int(thread.read_text().split()[1])
-    return waited / 1e9
-
-
 class Stopwatch:
     """Seconds since it was made, for bounds of what takes time and of what has time left."""
 
     def __init__(self, *pids: int) -> None:
         """`pids`: the processes that are waited for, besides this one."""
-        self._pids = pids
-        self._began, self._waited = time.monotonic(), waited_for_a_core(*pids)
+        self._pids = os.getpid(), *pids
+        self._began, self._before = time.monotonic(), _waits(self._pids)
 
     @property
     def all(self) -> float:
@@ -33,6 +20,25 @@ class Stopwatch:
         return time.monotonic() - self._began
 
     @property
+    def waited(self) -> float:
+        """Those that threads of the processes were ready and not run, of all that there still are.
+
+        Nothing where the kernel does not count it.
+        """
+        found = _waits(self._pids)
+        return sum(waited - self._before.get(thread, 0) for thread, waited in found.items()) / 1e9
+
+    @property
     def own(self) -> float:
         """Those in which the processes had a core, or asked for none."""
-        return self.all - (waited_for_a_core(*self._pids) - self._waited)
+        return self.all - self.waited
+
+
+def _waits(pids: tuple[int, ...]) -> dict[Path, int]:
+    """Nanoseconds by thread: the sum of all would fall when one ends."""
+    waits = {}
+    for pid in pids:
+        for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            with suppress(OSError):  # it may have ended
+                waits[thread] = int(thread.read_text().split()[1])
+    return waits

@@ -13,7 +13,7 @@ from tools.testbed.service_process import PASSWORD, PATIENT, ServiceProcess
 from tools.testbed.waiting import wait_until
 
 from service.serving.connections import most_connections
-from tests.support.run_queue import waited_for_a_core
+from tests.support.run_queue import Stopwatch
 from tests.web.test_deadlines import PART_OF_A_BODY, PART_OF_CHUNKS
 from tests.web.test_pipelining import LIVE
 from tests.web.wire import Wire
@@ -72,11 +72,10 @@ def test_others_get_in_at_once(narrow: ServiceProcess, sent: bytes) -> None:
                 connection.sendall(sent)
         assert narrow.process
         for number in range(10):
-            began, waited = time.monotonic(), waited_for_a_core(narrow.process.pid)
+            since = Stopwatch(narrow.process.pid)
             assert sign_up(wire, number) == 201
-            taken = time.monotonic() - began
             # Else it would have to wait until others are given up, which takes ten seconds.
-            assert taken - (waited_for_a_core(narrow.process.pid) - waited) < 6, taken
+            assert since.own < 6, since.all
         assert "no connection can be taken" not in narrow.output()
 
 
