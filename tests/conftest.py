@@ -6,7 +6,8 @@ on PostgreSQL.
 
 The tests of sessions and of the second factor run on a cluster too, or under Sentinels, with
 PostgreSQL and, behind `http`, with three processes of the service: as it is where many pods share
-the load. A test marked `one_server` is left out of that; the mark says why.
+the load. A test marked `one_server` is left out of that; the mark says why. Those of HTTP and of
+operators run on Valkey alone.
 
 What differs between Redis, a cluster and Sentinels lies below all of these tests, in the client and
 in the scripts' keys. So each of their functions meets Valkey with all of its cases, and the others
@@ -64,7 +65,9 @@ TOPOLOGIES: dict[str, Callable[[Path], Cluster | SentinelTrio]] = {
 }
 OTHERS = ("cluster", "redis", "sentinel")
 """Than Valkey, on which each case runs."""
-ON_ALL_TOPOLOGIES = [Path(__file__).parent / name for name in ("sessions", "twofactor")]
+ON_ALL_TOPOLOGIES = "sessions", "twofactor"
+ON_NO_SECOND_SERVER = "operators", "web"
+"""What they prove does not depend on the server, or the others have proven it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -197,16 +200,18 @@ def _kept(item: pytest.Item) -> bool:
     server, store = _pair(item)
     if server in TOPOLOGIES:
         return (
-            _is_on_all_topologies(item.path)
+            _is_in(ON_ALL_TOPOLOGIES, item.path)
             and store != "sqlite"
             and item.get_closest_marker("one_server") is None
         )
-    return (server, store) != ("redis", "postgresql")
+    if server == "redis":
+        return store != "postgresql" and not _is_in(ON_NO_SECOND_SERVER, item.path)
+    return True
 
 
 @cache
-def _is_on_all_topologies(file: Path) -> bool:
-    return any(folder in file.parents for folder in ON_ALL_TOPOLOGIES)
+def _is_in(folders: tuple[str, ...], file: Path) -> bool:
+    return any(Path(__file__).parent / folder in file.parents for folder in folders)
 
 
 def _pair(item: pytest.Item) -> tuple[str | None, str | None]:

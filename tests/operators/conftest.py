@@ -20,22 +20,6 @@ from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autou
 from tests.support.user_stores import UserStore
 from tests.twofactor.pods import Fuse, FusedEngine, FusedLink, Pods, Watch, running
 
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the runs on a second server: what a command does there, the others have proven."""
-    again = [item for item in items if _server(item) == "redis" and HERE in item.path.parents]
-    config.hook.pytest_deselected(items=again)
-    left_out = set(again)
-    items[:] = [item for item in items if item not in left_out]
-
-
-def _server(item: pytest.Item) -> object:
-    callspec = getattr(item, "callspec", None)
-    return callspec.params.get("redis_server") if callspec else None
-
-
 REQUEST = OperatorRequest("cli", "a call from the person", RequestOrigin(None, "", "request-2"))
 
 

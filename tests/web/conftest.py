@@ -9,21 +9,6 @@ from tools.testbed.service_process import ServiceProcess
 
 from tests.web.wire import Wire
 
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the runs on a second server."""
-    again = [item for item in items if _server(item) == "redis" and HERE in item.path.parents]
-    config.hook.pytest_deselected(items=again)
-    left_out = set(again)
-    items[:] = [item for item in items if item not in left_out]
-
-
-def _server(item: pytest.Item) -> object:
-    callspec = getattr(item, "callspec", None)
-    return callspec.params.get("redis_server") if callspec else None
-
 
 @pytest.fixture
 def wire(service: ServiceProcess) -> Wire:
