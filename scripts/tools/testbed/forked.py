@@ -39,8 +39,6 @@ _PRELOADED = (
     "litestar._kwargs.kwargs_model",
     "litestar.middleware._internal.exceptions.middleware",
     "litestar.middleware.response_cache",
-    "litestar.plugins.attrs",
-    "litestar.plugins.pydantic",  # by each app where pydantic is there
     "uvicorn.lifespan.on",
     "uvicorn.loops.uvloop",
     __name__,
