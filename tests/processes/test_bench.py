@@ -77,8 +77,8 @@ def test_everything_is_measured(
     page.write_text(PAGE, encoding="utf-8")
     kept = ("--json", str(file), "--page", str(page), "--charts", str(charts))
     monkeypatch.setattr(confirmations, "_PROMISED", {10: 10.0})  # not 100 guards beside them, too
-    for what, numbers in (("_WORKERS", (1,)), ("_PRIMARIES", (1,)), ("_GUARDS", (1,))):
-        monkeypatch.setattr(scale, what, numbers)
+    for numbers in ("_WORKERS", "_PRIMARIES", "_GUARDS"):
+        monkeypatch.setattr(scale, numbers, (1,))
     with TemporaryDirectory() as temporary:  # its path is short enough for a socket
         assert measured(Path(temporary), monkeypatch, *SMALLEST, *kept) == 0
         ports = f"openshow-ports-{os.getuid()}"  # kept: whoever chooses ports locks parts of it

@@ -93,12 +93,17 @@ class RedisCosts(msgspec.Struct, frozen=True):
 class RedisServer(msgspec.Struct, frozen=True):
     """A running Redis of ours, or several that `url` leads to.
 
-    `client` looks in from outside; of a cluster, at one of its nodes, where `nodes` are all.
+    `client` looks in from outside; of a cluster, at one of its nodes, and `several` at each.
     """
 
     url: Secret
     client: Any
-    nodes: Sequence[Any] = ()
+    several: Sequence[Any] = ()
+
+    @property
+    def nodes(self) -> Sequence[Any]:
+        """Look in at all that there are."""
+        return self.several or (self.client,)
 
     @property
     def version(self) -> str:
@@ -109,7 +114,7 @@ class RedisServer(msgspec.Struct, frozen=True):
 
     def costs(self) -> RedisCosts:
         """Ask what all of its nodes have done so far, this call not included."""
-        found = [_costs(node) for node in self.nodes or (self.client,)]
+        found = [_costs(node) for node in self.nodes]
         return RedisCosts(*(
             sum(getattr(each, name) for each in found) for name in RedisCosts.__struct_fields__
         ))  # fmt: skip

@@ -6,7 +6,6 @@ changes little. So wall times are left out, and each call has the floor right be
 
 import asyncio
 from argparse import Namespace
-from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -117,20 +116,16 @@ async def _of_guards(
     ]
 
 
-def _nodes(here: Place) -> Sequence[Any]:
-    return here.redis.nodes or (here.redis.client,)
-
-
 def _connected(here: Place) -> int:
     """Count the connections to all nodes."""
-    return sum(node.info("clients")["connected_clients"] for node in _nodes(here))
+    return sum(node.info("clients")["connected_clients"] for node in here.redis.nodes)
 
 
 async def _messages(here: Place, told: Namespace) -> float:
     """Count the commands that come to all nodes in a second; what scripts call is none."""
     seconds: float = _LOOKED_AT * told.seconds
     with ExitStack() as stack:
-        watched = [stack.enter_context(node.monitor()) for node in _nodes(here)]
+        watched = [stack.enter_context(node.monitor()) for node in here.redis.nodes]
         await asyncio.sleep(seconds)
         return round(sum(map(_came, watched)) / seconds, 1)
 

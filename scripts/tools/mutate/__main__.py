@@ -14,14 +14,12 @@ from tempfile import TemporaryDirectory
 
 from tools.mutate.mutants import Mutant, of_module, of_script
 from tools.mutate.selection import IN_PROCESS
-from tools.mutate.targets import chosen, is_equivalent
+from tools.mutate.targets import Tests, chosen, is_equivalent
 from tools.mutate.trial import Outcome, Workspace
 from tools.report import arguments
 from tools.report.arguments import Parser
 
 ROOT = Path(__file__).parents[3]
-
-Tests = tuple[str, ...]
 
 _DESCRIPTION = """\
 Change one thing in a script or module at a time, run its tests, and name what nobody noticed.

@@ -7,12 +7,14 @@ from typing import Any
 
 from tools.mutate.mutants import Mutant
 
+Tests = tuple[str, ...]
+
 
 def _read(name: str) -> dict[str, Any]:
     return tomllib.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
 
 
-TARGETS: dict[str, tuple[str, ...]] = {
+TARGETS: dict[str, Tests] = {
     pattern: tuple(tests)
     for patterns, tests in _read("targets.toml").items()
     for pattern in patterns.split()
@@ -27,7 +29,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
 """By path and change: why nobody could notice it."""
 
 
-def chosen(root: Path, only: Sequence[str]) -> Iterator[tuple[Path, tuple[str, ...]]]:
+def chosen(root: Path, only: Sequence[str]) -> Iterator[tuple[Path, Tests]]:
     """Choose files with their tests, each once; `only`: parts of paths, none for all."""
     seen = set()
     for pattern, tests in TARGETS.items():
