@@ -83,6 +83,11 @@ async def verdict(guard: Verifier, token: str) -> str:
     return "accepted"
 
 
+async def says(guard: Verifier, token: str, wanted: str) -> bool:
+    """Whether that is its verdict now."""
+    return await verdict(guard, token) == wanted
+
+
 async def settled(guard: Verifier, token: str) -> str:
     """`accepted` or `refused`: the first that it says.
 
@@ -96,7 +101,7 @@ async def settled(guard: Verifier, token: str) -> str:
 
 
 async def refuses(guard: Verifier, token: str) -> bool:
-    return await verdict(guard, token) == "refused"
+    return await says(guard, token, "refused")
 
 
 async def log_out(parts: Parts, pair: TokenPair) -> None:

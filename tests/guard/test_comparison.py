@@ -7,11 +7,10 @@ from redis import Redis
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.waiting import eventually
 
-from service.guard import Verifier
 from service.guard.comparison import Comparison
 from service.redis.keys import numbered
 from tests.guard.feed_writer import USER, FeedWriter, new_token
-from tests.guard.guards import Guards, verdict
+from tests.guard.guards import Guards, says, verdict
 from tests.support.looking import ON_VALKEY
 
 COMPARED = numbered(0).compared
@@ -32,10 +31,6 @@ def test_it_must_be_later_than_the_first_that_was_seen() -> None:
 
 def compare(client: "Redis") -> None:
     client.xadd(COMPARED, {"every": 500}, maxlen=1, approximate=False)
-
-
-async def says(guard: Verifier, token: str, wanted: str) -> bool:
-    return await verdict(guard, token) == wanted
 
 
 @ON_VALKEY

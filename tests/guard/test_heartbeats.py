@@ -8,12 +8,11 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.waiting import eventually
 
 from service.errors import RevocationUnconfirmed
-from service.guard import Verifier
 from service.redis.client import RedisClient
 from service.redis.heartbeats import Heartbeats, needed_acknowledgements
 from service.redis.keys import numbered
 from tests.guard.feed_writer import FeedWriter, new_token
-from tests.guard.guards import Guards, verdict
+from tests.guard.guards import Guards, says, verdict
 from tests.support.looking import ON_VALKEY
 
 BEAT = numbered(0).beat
@@ -47,10 +46,6 @@ async def test_a_guard_without_heartbeats_is_lost(
         await eventually(lambda: says(guard, token, "unavailable"))
         client.delete(BEAT)
         await eventually(lambda: says(guard, token, "accepted"))
-
-
-async def says(guard: Verifier, token: str, verdict_: str) -> bool:
-    return await verdict(guard, token) == verdict_
 
 
 @ON_VALKEY

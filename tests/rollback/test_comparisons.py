@@ -8,12 +8,11 @@ from tools.testbed.parts import SIGNING_KEYS
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.waiting import eventually
 
-from service.guard import Verifier
 from service.redis.comparisons import Comparisons
 from service.redis.keys import numbered
 from service.redis.refusals import FenceUnknown
 from tests.guard.feed_writer import AT, new_token
-from tests.guard.guards import ISSUER, Guards, verdict
+from tests.guard.guards import ISSUER, Guards, says, verdict
 from tests.rollback.pod import Opened, Pod, Snapshot, bucket_of
 from tests.support.looking import ON_VALKEY
 
@@ -33,10 +32,6 @@ async def guards(keys: RedisServer) -> AsyncIterator[Guards]:
 
 def token_of(session: Opened) -> str:
     return new_token(session.user, AT, session.id)
-
-
-async def says(guard: Verifier, token: str, wanted: str) -> bool:
-    return await verdict(guard, token) == wanted
 
 
 async def compare(comparisons: Comparisons, keys: RedisServer) -> None:
