@@ -43,7 +43,8 @@ the embedded Valkey and the SQLite file of a running scripts/up of this checkout
 numbered (seed-0000001@example.org, …) and have one password.
 
 It adds what is missing and leaves the rest alone: broken off, by Ctrl-C or kill -9, and started
-again with the same arguments, it ends with exactly so many accounts and sessions. One at a time.
+again with the same arguments, it ends with exactly so many accounts and sessions. One at a time
+for a prefix.
 """
 
 _EPILOG = """\
