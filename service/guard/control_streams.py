@@ -49,10 +49,7 @@ class ControlStreams:
         self.await_comparison()
 
     def await_comparison(self) -> None:
-        """Trust nothing until the next one: it may be another server now, or one that was restored.
-
-        Where a server sends us on, whoever has the bucket got it from there.
-        """
+        """Trust nothing until the next one: the server may be another, or have been restored."""
         self._comparison = Comparison()
         self._compared_at: bytes | None = None
 

@@ -65,6 +65,7 @@ class FeedReader:
         self._address: Address | None = None
         self._pause = _SHORTEST_PAUSE
         self._hops = 0
+        self._is_moving = False  # the bucket, to another node of the cluster
         self.read_in = asyncio.Event()
         """Set once everything was read for the first time."""
 
@@ -76,7 +77,6 @@ class FeedReader:
                     continue
             except Exception as defect:  # it must not end the feed for good, without a word
                 self._status.failed(self._bucket, defect)
-                self._control.await_comparison()
             await asyncio.sleep(self._pause)
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 
@@ -84,23 +84,24 @@ class FeedReader:
         """Follow over one connection. Whether to go on at once, with the next."""
         try:
             await self._follow()
+            return True
         except ResponseError as refusal:
             self._hops += 1
             redirected = self._primaries.redirected(self._bucket, refusal, self._address)
+            self._is_moving = redirected or isinstance(refusal, TryAgainError)
             if redirected and self._hops <= _MOST_HOPS:
                 return True
             self._status.broken(self._bucket, refusal)
         except BROKEN as error:
             self._primaries.discard(self._bucket)
             self._status.broken(self._bucket, error)
-            self._control.await_comparison()
-        else:
-            self._control.await_comparison()
-            return True
         return False
 
     async def _follow(self) -> None:
         """Read over one connection, until it breaks or another server is the primary."""
+        if not self._is_moving:  # else whoever has it now got it from the one that was compared
+            self._control.await_comparison()
+        self._is_moving = False
         self._address = await self._primaries.find(self._bucket)
         wire = await self._primaries.connect(self._bucket, self._address)
         try:
@@ -179,8 +180,7 @@ class FeedReader:
         positions = [(stream.key, stream.cursor.position) for stream in streams]
         read = BlockingRead([*positions, *self._control.positions], self._page)
         while (left := until - time.monotonic()) > 0:
-            patience = left + self._timing.timeout
-            reply = await wire.ask_packed(read.packed(left), patience=patience)
+            reply = await wire.ask_packed(read.packed(left), patience=left + self._timing.timeout)
             looks_again = self._control.take(found := dict(reply or ()))
             # What does not come next is for the next confirmation to explain.
             entries = read_entries(found)

@@ -71,3 +71,26 @@ async def test_each_connection_wants_one(
         compare(client)
         await eventually(lambda: says(guard, living, "accepted"))
         assert await verdict(guard, ended) == "refused"
+
+
+@ON_VALKEY
+async def test_so_does_one_after_a_refusal(
+    feed: FeedWriter, guards: Guards, keys: RedisServer
+) -> None:
+    """The guard has hung up after it, and the server may have been restored since."""
+    token, no_stream = new_token(), numbered(5).revoked
+    with keys.client() as client:
+        guard = await guards.start(bound=0.4)
+        assert await verdict(guard, token) == "accepted"
+        compare(client)
+        client.set(no_stream, "x")
+        await eventually(lambda: says(guard, token, "unavailable"))
+        client.delete(no_stream)
+
+        async def reads_on() -> bool:
+            return client.info("clients")["blocked_clients"] == 2  # feeds; wishes, as all the time
+
+        await eventually(reads_on)
+        assert await verdict(guard, token) == "unavailable"
+        compare(client)
+        await eventually(lambda: says(guard, token, "accepted"))
