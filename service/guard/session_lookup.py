@@ -169,8 +169,10 @@ class SessionLookup:
             return await self._primaries.find(bucket)
         at, address = self._named
         if time.monotonic() - at > self._trusted_for:
-            address = await self._primaries.find(bucket)
+            before, address = address, await self._primaries.find(bucket)
             self._named = (time.monotonic(), address)
+            if address != before:  # which may have been restored, while no connection has broken
+                self._comparisons.clear()
         return address
 
     async def _forget(self, bucket: int, error: Exception) -> None:

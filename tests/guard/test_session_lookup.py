@@ -10,11 +10,12 @@ from tools.testbed.redis_server import RedisServer
 
 from service.guard import Verifier
 from service.guard.connection import Command, Connection
+from service.guard.discovery import PrimaryDiscovery
 from service.guard.errors import GuardUnavailable
 from service.guard.marks import Marks
 from service.guard.rate_limited_log import RateLimitedLog
 from service.guard.session_lookup import SessionLookup
-from service.redis.keys import bucket
+from service.redis.keys import bucket, bucket_number
 from service.redis.url import Address, RedisUrl
 from tests.guard.feed_writer import AT, OTHER, USER, FeedWriter, new_token
 from tests.guard.guards import ISSUER, Guards, settled, verdict
@@ -157,3 +158,32 @@ async def test_a_no_of_a_server_that_is_not_ours(monkeypatch: pytest.MonkeyPatch
         await lookup.lives(0, USER, SESSION, AT)
     assert asked == [(foreign, "HEXISTS"), (foreign, "XREAD")]
     assert await lookup.lives(0, USER, SESSION, AT) is False, "of the one that is ours"
+
+
+async def test_a_server_that_sentinels_name_anew_is_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where no connection to the one before it has broken."""
+    named, compared = iter([("old", 1), ("new", 2), ("new", 2)]), iter([b"5-0", b"6-0"])
+    looked: list[Any] = []
+
+    async def find(_: PrimaryDiscovery, number: int) -> Address:
+        return next(named)
+
+    async def exchange(
+        _: SessionLookup, number: int, place: Any, commands: Sequence[Command]
+    ) -> list[Any]:
+        if commands[0][0] == "HEXISTS":
+            return [1, None]
+        if commands[0][-2] == bucket(USER).issuer:
+            return [[(b"mark", [(b"1-0", [b"iss", ISSUER.encode()])])]]
+        looked.append(place[0])
+        return [None if place[0] == ("old", 1) else [(b"compared", [(next(compared), [])])]]
+
+    monkeypatch.setattr(PrimaryDiscovery, "find", find)
+    monkeypatch.setattr(SessionLookup, "_exchange", exchange)
+    url = RedisUrl.parse("redis+sentinel://one:1,two:2,three:3/name")
+    lookup = SessionLookup(url, 1, -1, Marks(ISSUER, RateLimitedLog()))
+    for _ in range(3):
+        assert await lookup.lives(bucket_number(USER), USER, SESSION, AT)
+    assert looked == [("old", 1), ("new", 2), ("new", 2)]
