@@ -163,7 +163,7 @@ class PositionWriter:
         until, pause = time.monotonic() + _WHEN_MOVED, 0.001
         stream = self._streams[wish.bucket]
         while wish.number > (stream.cursor.last.number if stream.cursor.last else 0):
-            if time.monotonic() >= until:
+            if time.monotonic() >= until or not stream.is_ours:  # of another's nothing is read
                 return
             await asyncio.sleep(pause)
             pause *= 2

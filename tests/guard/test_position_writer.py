@@ -87,6 +87,31 @@ async def test_a_wish_is_answered_once_the_entry_is_read(
             await eventually(says_so)
 
 
+@ON_VALKEY
+async def test_a_wish_about_a_feed_that_is_not_ours_holds_up_no_other(
+    parts: Parts, guards: Guards, keys: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is read of it, so what it wishes for does not come."""
+    monkeypatch.setattr("service.guard.position_writer._WHEN_MOVED", 1000.0)
+    asked, other = numbered(0).asked, bucket_number(USER) ^ 1
+    with keys.client() as client:
+        client.xadd(asked, {"pause": 1})
+        async with guards.new(bound=0.4):
+            await eventually(lambda: _waits(client))
+            with client.pipeline() as both:
+                both.delete(numbered(other).issuer)
+                both.xadd(numbered(other).issuer, {"iss": "https://other.example"})
+                both.execute()
+            client.xadd(asked, {"pause": 1, "bucket": other, "number": 7})
+            await log_out(parts, await parts.open(USER))
+
+            async def says_so() -> bool:
+                client.xadd(asked, {"pause": 1})
+                return await _says(client, USER, 1)
+
+            await eventually(says_so)
+
+
 async def _waits(client: "redis.Redis") -> bool:
     """Whether the guard waits for wishes, as it does once it has read in, beside the feed."""
     return client.info("clients")["blocked_clients"] == 2
