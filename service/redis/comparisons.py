@@ -13,10 +13,10 @@ from typing import Any
 
 from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
-from service.redis.heartbeats import is_due
+from service.redis.heartbeats import forget, is_due
 from service.redis.keys import BUCKETS, numbered
 from service.redis.refusals import FenceUnknown
-from service.redis.scripts import Arguments, Key, Keys, script
+from service.redis.scripts import Arguments, Keys, script
 from service.repeating import repeat
 
 _EVERY, _EVERY_IN_CLUSTER = 0.5, 1.0
@@ -52,11 +52,6 @@ def _compare(*, keys: Keys, arguments: Arguments) -> Any:
     """Compare the counts of some buckets, and write that it was done."""
 
 
-@script(text="return redis.call('DEL', compared)", acknowledged=False)
-def _forget(*, compared: Key) -> Any:
-    """Demand no comparison any more."""
-
-
 class Comparisons:
     """Compares in the background; or does away with what was written of it before."""
 
@@ -90,7 +85,7 @@ class Comparisons:
     async def _look_at(self, buckets: Sequence[int]) -> None:
         compared = numbered(buckets[0]).compared
         if self._least is None:
-            await _forget(self._redis, compared=compared)
+            await forget(self._redis, stream=compared)
             return
         if not await is_due(self._redis, stream=compared, every=round(self._every * 900)):
             return

@@ -49,9 +49,9 @@ def _write(*, beat: Key, every: int) -> Any:
     """Write a heartbeat."""
 
 
-@script(text="return redis.call('DEL', beat)", acknowledged=False)
-def _forget(*, beat: Key) -> Any:
-    """Demand none any more."""
+@script(text="return redis.call('DEL', stream)", acknowledged=False)
+def forget(*, stream: Key) -> Any:
+    """Demand no entry of a stream any more."""
 
 
 def needed_acknowledgements(replicas: int) -> int:
@@ -83,7 +83,7 @@ class Heartbeats:
                 await (
                     self.beat(number)
                     if self._on
-                    else _forget(self._redis, beat=numbered(number).beat)
+                    else forget(self._redis, stream=numbered(number).beat)
                 )
 
     async def beat(self, number: int) -> None:
