@@ -13,7 +13,8 @@ Key = Annotated[bytes, "KEYS"]
 
 Keys = Annotated[Sequence[bytes], "KEYS", "all"]
 Arguments = Annotated[Sequence[Argument], "ARGV", "all"]
-"""A keyword that is all keys, or all arguments: a table in Lua. None of its kind stands beside."""
+"""A keyword that is all keys, or all arguments: a table in Lua. None of its kind stands beside,
+and no number beside all arguments."""
 
 Number = Annotated[int, "NUMBER"]
 """A keyword that is a number in Lua, from -2^53 to 2^53. All of a script go as one argument: each
@@ -43,9 +44,11 @@ class Declared:
         self.names = (*self.keys, *self.arguments, *self.numbers)
         self.keys_of = _values(self.keys, kinds)
         self.arguments_of = _values(self.arguments, kinds)
+        self.tables = {name: kind[0] for name, kind in kinds.items() if kind[1:]}
+        if self.numbers and "ARGV" in self.tables.values():
+            raise ValueError("numbers stand beside all arguments")
         if self.numbers:
             self.arguments_of = _with_packed(self.arguments_of, _values(self.numbers, kinds))
-        self.tables = {name: kind[0] for name, kind in kinds.items() if kind[1:]}
 
 
 def _values(

@@ -145,6 +145,15 @@ def test_a_script_of_a_user_fails_too() -> None:
         declare(end)
 
 
+def test_numbers_beside_all_arguments() -> None:
+    """Where those are packed depends on how many arguments there are, which nobody knows."""
+
+    def get(*, first: Number, values: Arguments) -> Any: ...
+
+    with pytest.raises(ValueError, match="numbers stand beside all arguments"):
+        script(text="return {first, values[1]}")(get)
+
+
 async def test_a_caller_that_leaves_one_out(redis_client: RedisClient) -> None:
     """Nothing is sent, whatever mypy was told."""
     with pytest.raises(KeyError, match="other"):
