@@ -7,8 +7,6 @@ A number alone would not do: after a failover that has lost the feed's end, numb
 time of the entry tells them apart.
 """
 
-from collections.abc import Sequence
-
 import msgspec
 
 from .keys import BUCKETS
@@ -50,11 +48,6 @@ def packed_position(position: FeedPosition) -> bytes:
     number, time = position
     packed: int = min(number, _MOST) << _SHIFT | min(time, _MOST)
     return packed.to_bytes(WIDTH, "big")
-
-
-def pack(positions: Sequence[FeedPosition], about: About) -> bytes:
-    """Spell a report."""
-    return LAYOUT + b"".join(map(packed_position, positions)) + msgspec.json.encode(about)
 
 
 def unpack(report: bytes) -> tuple[list[FeedPosition], About] | None:

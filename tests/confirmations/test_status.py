@@ -17,10 +17,11 @@ from service.clock import system_clock
 from service.confirmations.guard_positions import GuardPositions
 from service.confirmations.status import GuardStatuses
 from service.redis.client import RedisClient
-from service.redis.guard_position import NOTHING, WIDTH, About, pack
+from service.redis.guard_position import NOTHING, WIDTH, About
 from service.redis.keys import BUCKETS, GUARD_LIFE, numbered
 from service.settings import Settings
 from service.web.metrics.guards import exposition_of
+from tests.support.guard_reports import pack
 from tests.support.looking import ON_VALKEY
 
 pytestmark = ON_VALKEY

@@ -10,8 +10,9 @@ from tools.testbed.redis_server import RedisServer
 from service.confirmations.guard_positions import GuardPositions
 from service.confirmations.waiting import Confirmation, Confirmations
 from service.redis.client import RedisClient
-from service.redis.guard_position import NOTHING, About, FeedPosition, pack
+from service.redis.guard_position import NOTHING, About, FeedPosition
 from service.redis.keys import BUCKETS, GUARD_LIFE, numbered
+from tests.support.guard_reports import pack
 from tests.support.looking import ON_VALKEY
 
 NAMES = numbered(0)

@@ -11,10 +11,11 @@ from tools.testbed.waiting import eventually
 from service.confirmations.guard_positions import GuardPositions
 from service.confirmations.waiting import Confirmation, Confirmations
 from service.guard.position_writer import PositionWriter
-from service.redis.guard_position import About, pack
+from service.redis.guard_position import About
 from service.redis.keys import BUCKETS, GUARD_LIFE, bucket_number, numbered
 from service.sessions.token_pair import TokenPair
 from tests.guard.guards import Guards, log_out, refuses, verdict
+from tests.support.guard_reports import pack
 from tests.support.looking import ON_VALKEY
 
 pytestmark = ON_VALKEY

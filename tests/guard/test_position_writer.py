@@ -12,9 +12,10 @@ from tools.testbed.waiting import eventually
 
 from service.confirmations.guard_positions import GuardPositions
 from service.confirmations.waiting import Confirmations
-from service.redis.guard_position import About, pack, unpack
+from service.redis.guard_position import About, unpack
 from service.redis.keys import BUCKETS, GUARD_LIFE, bucket_number, numbered
 from tests.guard.guards import Guards, log_out, refuses, verdict
+from tests.support.guard_reports import pack
 from tests.support.looking import ON_VALKEY
 
 REPORTS = numbered(0).guard + b"*"

@@ -11,9 +11,10 @@ from tools.testbed.service_process import PASSWORD, ServiceProcess, claims_of
 from tools.testbed.waiting import eventually
 
 from service.guard import TokenRefused, Verifier
-from service.redis.guard_position import NOTHING, About, pack
+from service.redis.guard_position import NOTHING, About
 from service.redis.keys import BUCKETS, numbered
 from service.web.preferences import preferences
+from tests.support.guard_reports import pack
 from tests.support.two_factor import new_holder
 
 WAIT = {"Prefer": "wait=5"}
