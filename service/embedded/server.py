@@ -160,7 +160,7 @@ class EmbeddedServer:
                 doing = "reads its data" if state == "loading" else "does not answer yet"
                 logger.warning("the embedded Valkey %s, please wait ...", doing)
                 speak_at += 10
-            time.sleep(POLL)
+            time.sleep(POLL)  # it tells nobody; that it ends, or we are asked to stop, bounds it
 
     def _last_log_line(self) -> str:
         return last_log_line(self._directory / "redis.log", self._said_before)
