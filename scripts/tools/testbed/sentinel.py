@@ -120,8 +120,20 @@ class SentinelTrio(Addressed):
         both take writes for about two seconds, and what the old one takes then is lost.
         """
         before = self.primary()
-        with self.sentinels[0].client() as client:
-            client.execute_command("SENTINEL", "FAILOVER", NAME, *options)
+
+        def is_begun() -> bool:
+            with self.sentinels[0].client() as client:
+                try:
+                    client.execute_command("SENTINEL", "FAILOVER", NAME, *options)
+                except redis.ResponseError as refusal:
+                    # The one before names its primary first, then has replicas follow it, and
+                    # hears from them only after that.
+                    if str(refusal).startswith(("INPROG", "NOGOODSLAVE")):
+                        return False
+                    raise
+            return True
+
+        wait_until(is_begun)
         return self.next_primary(before)
 
     def next_primary(self, before: NetworkServer) -> NetworkServer:
