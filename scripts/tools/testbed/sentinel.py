@@ -118,23 +118,28 @@ class SentinelTrio(Addressed):
 
         With `COORDINATED` (Valkey 9) the old one takes no writes meanwhile, and follows. Without,
         both take writes for about two seconds, and what the old one takes then is lost.
+
+        Raises:
+            redis.ResponseError: they refuse, as while they are not done with the one before.
         """
         before = self.primary()
+        with self.sentinels[0].client() as client:
+            client.execute_command("SENTINEL", "FAILOVER", NAME, *options)
+        return self.next_primary(before)
 
-        def is_begun() -> bool:
-            with self.sentinels[0].client() as client:
-                try:
-                    client.execute_command("SENTINEL", "FAILOVER", NAME, *options)
-                except redis.ResponseError as refusal:
-                    # The one before names its primary first, then has replicas follow it, and
-                    # hears from them only after that.
-                    if str(refusal).startswith(("INPROG", "NOGOODSLAVE")):
-                        return False
-                    raise
+    def fail_over_once_ready(self, *options: str) -> None:
+        """Do so once they are done with the one before, and hear from replicas again."""
+
+        def is_done() -> bool:
+            try:
+                self.fail_over(*options)
+            except redis.ResponseError as refusal:
+                if str(refusal).startswith(("INPROG", "NOGOODSLAVE")):
+                    return False
+                raise
             return True
 
-        wait_until(is_begun)
-        return self.next_primary(before)
+        wait_until(is_done)
 
     def next_primary(self, before: NetworkServer) -> NetworkServer:
         """Wait until all living Sentinels name another primary than `before`. That one."""
