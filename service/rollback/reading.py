@@ -78,7 +78,8 @@ async def replies_on(
 
     Raises:
         redis.exceptions.ConnectionError, OSError
-        redis.exceptions.ResponseError: one of them was refused.
+        redis.exceptions.ResponseError: one of them was refused, as by a node that has just started
+            and tells of no bucket until it has met the others: it has not been looked at then.
     """
     await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
     replies: dict[int, Any] = {}
@@ -86,10 +87,11 @@ async def replies_on(
     for place in range(len(commands)):
         try:
             replies[place] = await connection.read_response()
-        except (exceptions.AskError, exceptions.ClusterDownError, exceptions.TryAgainError):
+        except (exceptions.AskError, exceptions.TryAgainError):
             pass
         except exceptions.ResponseError as error:
-            refusal = error
+            if not _is_nowhere(error):
+                refusal = error
     if refusal is not None:
         raise refusal
     return replies
@@ -138,3 +140,8 @@ def _entry(row: Any) -> Entry:
 def number_in(reply: bytes | None) -> int:
     """Read a number as Redis has it; 0 where there is none, or something else."""
     return int(reply) if reply and reply.isdigit() else 0
+
+
+def _is_nowhere(error: exceptions.ResponseError) -> bool:
+    """Tell whether no node of the cluster has the bucket, though the cluster serves others."""
+    return isinstance(error, exceptions.ClusterDownError) and "not served" in str(error)

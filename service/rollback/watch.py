@@ -109,9 +109,14 @@ class Watch:
         expected = await self.read(self._patience)
         numbers: dict[int, int] = {}
         for bucket in buckets:
-            with suppress(exceptions.RedisError, OSError):  # who serves it meets the same
-                reply = await node.ask(("GET", numbered(bucket).revocations), False)
-                numbers[bucket] = number_in(reply)
+            try:
+                numbers[bucket] = number_in(
+                    await node.ask(("GET", numbered(bucket).revocations), False)
+                )
+            except exceptions.ClusterDownError:  # so its next connection is looked at
+                await node.drop("what it has cannot be looked at yet")
+            except (exceptions.RedisError, OSError):  # who serves it meets the same
+                continue
         lost = await self._own.look_at(node, numbers)
         if self._fence_lower(_with(expected, lost), numbers):
             await self._floors.raise_at(node, buckets)
@@ -222,11 +227,7 @@ class Watch:
     def _publish_soon(self) -> None:
         """Tell the others what this process has answered for, if the user store does not know."""
         known, answered = self._known.numbers or {}, self.fence.answered
-        ours = {
-            bucket: number
-            for bucket, number in enumerate(answered)
-            if number > known.get(bucket, 0)
-        }
+        ours = {each: number for each, number in enumerate(answered) if number > known.get(each, 0)}
         if ours and not self._publishing and not self._closed:
             task = asyncio.create_task(self._publish(ours))
             self._publishing.add(task)
