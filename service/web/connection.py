@@ -31,6 +31,7 @@ class Connection(HttpToolsProtocol):
     _at_end = False  # the client sends no more
     _answered = 0  # requests
     _quiet = 0.0  # seconds, as `pass_time` counts, since the client did what it is waited for
+    _whole = 0.0  # seconds that this body, or the taking of this answer, has had, progress or not
     _unsent = 0  # bytes that the client had not taken when it was last looked at
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
@@ -64,18 +65,20 @@ class Connection(HttpToolsProtocol):
 
         A clock that is read now and then costs a request less than timers of its own.
         """
-        if not self._waits_for_client():
-            self._quiet = 0.0
-            return
-        self._quiet += seconds
+        waits = self._waits_for_client()
+        self._quiet = self._quiet + seconds if waits else 0.0
         if self._unsent:
-            if self._quiet >= deadlines.answer:
+            self._whole += seconds
+            if self._quiet >= deadlines.answer or self._whole >= deadlines.whole_answer:
                 self.transport.abort()
+        elif not waits:
+            return
         elif self._refused:
             if self._quiet >= deadlines.linger:
                 self.transport.abort()
         elif self._in_body:
-            if self._quiet >= deadlines.body:
+            self._whole += seconds
+            if self._quiet >= deadlines.body or self._whole >= deadlines.whole_body:
                 self._refuse(408)
         elif self._begun:
             if self._quiet >= deadlines.head:

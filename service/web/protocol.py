@@ -46,7 +46,7 @@ class Protocol(ParsingConnection):
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
         self._answered += 1
-        self._quiet = 0.0
+        self._quiet = self._whole = 0.0
         self._go_on()
 
     def _go_on(self) -> None:
@@ -125,6 +125,7 @@ class Protocol(ParsingConnection):
         assert self.cycle is not None  # noqa: S101  made by `on_headers_complete`
         if not self._complete:
             self._in_body = True
+            self._whole = 0.0
             if not self._find_length():
                 self._refuse(400)
                 return

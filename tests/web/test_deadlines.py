@@ -3,7 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from tools.testbed.access import SERVICE
@@ -42,6 +42,7 @@ def test_the_deadlines_are_the_contract_s() -> None:
     assert Deadlines() == DEADLINES
     assert (DEADLINES.first_byte, DEADLINES.head) == (10, 10)
     assert (DEADLINES.body, DEADLINES.answer) == (30, 30)
+    assert (DEADLINES.whole_body, DEADLINES.whole_answer) == (60, 300)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_empty_lines_are_no_head(impatient: Wire, after: str) -> None:
 
 
 def test_a_body_that_goes_on_is_waited_for(impatient: Wire) -> None:
-    """Its time begins anew with each byte."""
+    """Its time without progress begins anew with each byte."""
     began = time.monotonic()
     with impatient.open() as connection:
         connection.sendall(LOGIN + b"Connection: close\r\nContent-Length: 8\r\n\r\n")
@@ -113,6 +114,21 @@ def test_a_body_that_goes_on_is_waited_for(impatient: Wire) -> None:
             connection.sendall(bytes((byte,)))
         assert connection.recv(65_536).startswith(b"HTTP/1.1 400 ")
     assert time.monotonic() - began > 2
+
+
+@pytest.mark.parametrize("begun", [PART_OF_A_BODY, PART_OF_CHUNKS])
+def test_a_body_that_drips_in_ends(impatient: Wire, begun: bytes) -> None:
+    """A byte now and then gains no more than the time that a body has as a whole: 408."""
+    with impatient.open() as connection:
+        connection.sendall(begun)
+        connection.settimeout(0.1)
+        received = b""
+        while not received:  # some forty times
+            with suppress(TimeoutError):
+                received = connection.recv(65_536)
+            with suppress(OSError):
+                connection.sendall(b" " if begun is PART_OF_A_BODY else b"\r\n1\r\n ")
+        assert received.startswith(b"HTTP/1.1 408 ")
 
 
 def test_what_comes_after_the_answer_gains_no_time(impatient: Wire) -> None:

@@ -4,9 +4,11 @@ import asyncio
 import json
 import re
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tools.testbed.waiting import PATIENCE
 
 from service.web.deadlines import Deadlines
 from service.web.protocol import STOPPING
@@ -41,6 +43,13 @@ def answers(received: bytes) -> list[tuple[int, dict[str, str], Any]]:
 async def ask(sent: bytes, step: int = 0, end: bool = True, **of: Any) -> list[Any]:
     async with connected(**of) as (_, client):
         return answers(await answer(client, sent, step, end))
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the event loop go on until it holds."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110  neither protocol nor transport sets an event
+            await asyncio.sleep(0.001)
 
 
 @STEPS
@@ -346,6 +355,79 @@ async def test_deadlines(name: str) -> None:
             assert found == status
         else:
             assert protocol.transport.is_closing()
+
+
+@pytest.mark.parametrize("name", ["a body", "chunks", "trailers"])
+async def test_a_body_that_drips_in_has_a_whole_time(name: str) -> None:
+    """A byte now and then keeps it within the time without progress, and still it ends: 408."""
+    begin, drop = {
+        "a body": (POST + b"Content-Length: 1000\r\n\r\n", b"x"),
+        "chunks": (CHUNKED, b"1\r\nx\r\n"),
+        "trailers": (CHUNKED + b"0\r\n", b"a: b\r\n"),
+    }[name]
+    deadlines = Deadlines(body=6, whole_body=20)
+    loop = asyncio.get_running_loop()
+    async with connected() as (protocol, client):
+        await loop.sock_sendall(client, GET + b"\r\n" + begin)
+        for passed in (0, 5, 5, 5, 4):  # a second less than the whole
+            protocol._quiet = 1.0
+            await loop.sock_sendall(client, drop)
+            await until(lambda: protocol._in_body and not protocol._quiet)
+            protocol.pass_time(passed, deadlines)
+            assert not protocol._refused
+        await loop.sock_sendall(client, drop)
+        await until(lambda: not protocol._quiet)
+        protocol.pass_time(1, deadlines)
+        assert protocol._refused
+        assert [status for status, *_ in answers(await answer(client, b""))] == [200, 408]
+
+
+async def test_each_body_has_its_whole_time() -> None:
+    """What one of before took, or the app with it, is not the next one's."""
+    deadlines = Deadlines(body=6, whole_body=8)
+    loop = asyncio.get_running_loop()
+    async with connected() as (protocol, client):
+        for _ in range(5):
+            await loop.sock_sendall(client, POST + b"Content-Length: 2\r\n\r\nx")
+            await until(lambda: protocol._in_body)
+            protocol.pass_time(5, deadlines)
+            await loop.sock_sendall(client, b"x")
+            async with asyncio.timeout(10):
+                assert b"200" in await loop.sock_recv(client, 4000)
+        protocol.flow.hold()  # as while the app has not taken what came
+        await loop.sock_sendall(client, POST + b"Content-Length: 2\r\n\r\nx")
+        protocol.pass_time(20, deadlines)
+        protocol.flow.release()
+        assert not protocol._refused
+
+
+async def test_an_answer_that_is_sipped_has_a_whole_time() -> None:
+    """A byte that is taken now and then does not keep the rest for ever; each has its own time."""
+    deadlines = Deadlines(answer=6, whole_answer=20)
+
+    async def large(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await respond(send, b"1" * 5_000_000)
+
+    loop = asyncio.get_running_loop()
+    async with connected(large) as (protocol, client):
+        left = protocol.transport.get_write_buffer_size
+        for request in (b"first", b"second"):
+            await loop.sock_sendall(client, GET.replace(b"/a", b"/" + request) + b"\r\n")
+            await until(lambda: left() > 0)
+            protocol.pass_time(0, deadlines)
+            for passed in (5, 5, 5, 4):
+                before = left()
+                while left() == before:
+                    await loop.sock_recv(client, 100_000)
+                    await asyncio.sleep(0)
+                protocol.pass_time(passed, deadlines)
+                assert not protocol.transport.is_closing()
+            if request == b"first":
+                async with asyncio.timeout(10):
+                    while left():
+                        await loop.sock_recv(client, 100_000)
+        protocol.pass_time(1, deadlines)
+        assert protocol.transport.is_closing()
 
 
 async def test_who_went_is_known_to_the_app() -> None:
