@@ -75,9 +75,9 @@ class Story:
     def _add(self, kind: Any, at: float, lasts: float, **facts: Any) -> "Story":
         if kind in ("refresh", "logout", "revoke", "reauthenticate"):
             facts.setdefault("session", "s")
-        facts.setdefault("person", "ada")
+        facts = {"person": "ada", "pod": 0, **facts}
         operation = Operation(
-            number=next(self._numbers), kind=kind, pod=0, started=at, ended=at + lasts, **facts
+            number=next(self._numbers), kind=kind, started=at, ended=at + lasts, **facts
         )
         self.history.operations.append(operation)
         return self

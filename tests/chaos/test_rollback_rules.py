@@ -1,6 +1,7 @@
 """What holds of a Redis that goes back in time, and what is lost with it."""
 
 import pytest
+from tools.chaos.history import OPERATORS
 from tools.chaos.rollbacks import FLUSH
 
 from tests.chaos.story import Story
@@ -27,6 +28,10 @@ BROKEN = {
     "at a guard, after a flush": (
         "a revoked session came back",
         Story().ok("logout", 2).back(2.5, 4, FLUSH).ok("guard", 9, **GUARD),
+    ),
+    "what operators had ended right before it went back": (
+        "a revoked session came back",
+        Story().ok("users_logout", 2.7, pod=OPERATORS).back(1, 3).ok("me", 4, caller="s"),
     ),
     "a session of before the copy is lost": (
         "a session was lost",
@@ -75,6 +80,9 @@ BROKEN = {
 }  # fmt: skip
 
 LEGAL = {
+    "what operators ended while it went back": (
+        Story().ok("users_logout", 2.85, pod=OPERATORS).back(1, 3).ok("me", 4, caller="s")
+    ),
     "a session of after the copy is gone": (
         Story().back(1, 3).ok("login", 2, **LOGIN).refused("me", 4, "unauthorized", caller="x")
     ),

@@ -199,7 +199,7 @@ class SessionEvidence:
     def may_be_undone(self, ending: Operation, by: Operation) -> bool:
         """Whether the end that `ending` proves may be undone by `by`: that the user store has
         another password ends its sessions, and a restore may come before they are met."""
-        if ending.pod == OPERATORS and self._rollbacks.came_soon_after(ending, by):
+        if ending.pod == OPERATORS and self._rollbacks.came_during(ending, by):
             return True
         return ending in self.proving and self._restores.came_between(self.opened, by)
 

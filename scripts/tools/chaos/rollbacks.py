@@ -20,9 +20,6 @@ EMPTYING = (FLUSH, FLUSH_SOME, EMPTY)
 KINDS = (RESTORE, RESTORE_SOME, *EMPTYING)
 SOME = (RESTORE_SOME, FLUSH_SOME)
 
-_LAG = 2.0
-"""Seconds after which the journal has what has ended: one, and what a busy machine takes."""
-
 _LOGGED = 2.0
 """Seconds between what a pod does and what it says of it, at the most."""
 
@@ -42,11 +39,11 @@ class Rollbacks:
             for fault in self._before(by)
         )
 
-    def came_soon_after(self, ending: "Operation", by: "Operation") -> bool:
-        """Whether Redis went back before the journal need have had what `ending` has ended: who has
-        not answered for it in a pod, as operators with their commands, is remembered by nobody."""
+    def came_during(self, ending: "Operation", by: "Operation") -> bool:
+        """Whether Redis may have gone back before a command of operators had told the fence what it
+        has ended: no pod has answered for that."""
         return any(
-            ending.started < fault.ended and ending.ended > fault.until - _LAG
+            ending.started < fault.ended and ending.ended > fault.until
             for fault in self._before(by)
         )
 

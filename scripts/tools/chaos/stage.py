@@ -84,6 +84,8 @@ async def raised(
             "SERVICE_REDIS_URL": redis.url.reveal(),
             "SERVICE_DATABASE_URL": f"sqlite:///{directory / 'var' / 'service.db'}",
         }
+        if control.without == "no-fence":
+            own["SERVICE_REDIS_ROLLBACK"] = "off"
         yield Stage(redis, started, postgres, copy, own | settings, directory)
 
 

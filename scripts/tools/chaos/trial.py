@@ -16,7 +16,7 @@ from tools.chaos.client import Person
 from tools.chaos.evidence import Terms, Violation
 from tools.chaos.history import Fault, History
 from tools.chaos.nemesis import Nemesis
-from tools.chaos.operators import at_work
+from tools.chaos.operators import Operators
 from tools.chaos.redone import redone
 from tools.chaos.requests import Requests
 from tools.chaos.schedule import Control, Planned, Rollback, Topology, UserStore, plan
@@ -78,10 +78,8 @@ async def run(
     requests = Requests(History([], []), lambda pod: stage.pods[pod].url, len(stage.pods))
     lost_before = stage.redis.replies_lost()
     try:
-        async with (
-            at_work(stage.environment, requests) as operators,
-            guarded(stage, requests) as app_pod,
-        ):
+        operators = Operators(stage.environment, requests)
+        async with guarded(stage, requests) as app_pod:
             people = [
                 Person(
                     f"p{number}.of{trial.seed}",
