@@ -16,7 +16,14 @@ from service.redis.guard_position import (
     positions,
     unpack,
 )
-from service.redis.keys import BUCKETS, GUARD, GUARD_LIFE, GUARDS_BUCKET, numbered
+from service.redis.keys import (
+    BUCKETS,
+    GUARD,
+    GUARD_LIFE,
+    GUARDS_BUCKET,
+    MOST_WISHES,
+    numbered,
+)
 from service.redis.scripts import Key, script
 
 _MOST = 4096
@@ -98,11 +105,12 @@ for _, entry in ipairs(redis.call('XREVRANGE', revoked, '+', '-', 'COUNT', 128))
 end
 local found = named or newest or {'0', '0-0'}
 if pause ~= '0' then
-  redis.call('XADD', asked, 'MAXLEN', 1, '*',
+  redis.call('XADD', asked, 'MAXLEN', MOST_WISHES, '*',
     'pause', pause, 'bucket', bucket, 'number', found[1])
 end
 return found
 """,
+    constants={"MOST_WISHES": MOST_WISHES},
     acknowledged=False,
 )
 def _entry(*, revoked: Key, asked: Key, subject: bytes, bucket: int, pause: int) -> Any:

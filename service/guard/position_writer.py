@@ -20,7 +20,7 @@ from typing import Any
 from redis.exceptions import NoPermissionError, ResponseError
 
 from ..redis.guard_position import About
-from ..redis.keys import GUARD_LIFE, GUARDS_BUCKET, numbered
+from ..redis.keys import GUARD_LIFE, GUARDS_BUCKET, MOST_WISHES, numbered
 from ..redis.url import Address
 from .connection import BROKEN, Connection, packed
 from .discovery import PrimaryDiscovery
@@ -61,7 +61,7 @@ class PositionWriter:
         self._wake = asyncio.Event()
         self._is_begun = self._is_asked = self._is_told = False
         self._pause = 0.0
-        self._wish: Wish | None = None
+        self._heard: Sequence[Wish] = ()
         self._at = self._listed = float("-inf")
         self._log = RateLimitedLog()
         self._task: asyncio.Task[None] | None = None
@@ -130,7 +130,7 @@ class PositionWriter:
         wire = await self._primaries.connect(GUARDS_BUCKET, self._address)
         try:
             self._at = looked = self._listed = float("-inf")
-            self._wish = None
+            self._heard = ()
             if self._wishes is not None:
                 self._wishes.begin()
             while True:
@@ -149,19 +149,21 @@ class PositionWriter:
             await wire.close()
 
     async def _write_and_hear(self, wire: Connection, wishes: Wishes) -> None:
-        """Write what is due, and wait for the next wish, until another report may be due."""
+        """Write what is due, and wait for the next wishes, until another report may be due."""
         commands = [*self._due(), wishes.read(_WHEN_MOVED)]
-        self._wish = wishes.take(await self._write(wire, commands, _WHEN_MOVED))
-        if self._wish is None:
+        self._heard = wishes.take(await self._write(wire, commands, _WHEN_MOVED))
+        if not self._heard:
             return
-        if (pause := self._at + self._wish.pause - time.monotonic()) > 0:
+        longest = max(wish.pause for wish in self._heard)
+        if (pause := self._at + longest - time.monotonic()) > 0:
             await asyncio.sleep(pause)
-        await self._until_read(self._wish)
+        until = time.monotonic() + _WHEN_MOVED
+        for wish in self._heard:
+            await self._until_read(wish, until)
 
-    async def _until_read(self, wish: Wish) -> None:
+    async def _until_read(self, wish: Wish, until: float) -> None:
         """Wait for what is on its way over the other connection, which need not be there first."""
-        until, pause = time.monotonic() + _WHEN_MOVED, 0.001
-        stream = self._streams[wish.bucket]
+        pause, stream = 0.001, self._streams[wish.bucket]
         while wish.number > (stream.cursor.last.number if stream.cursor.last else 0):
             if time.monotonic() >= until or not stream.is_ours:  # of another's nothing is read
                 return
@@ -170,7 +172,9 @@ class PositionWriter:
 
     def _due(self) -> list[bytes]:
         """Spell what is to be written now, if anything."""
-        self._report.look(self._wish.bucket if self._wish else None)
+        # Of more wishes than are kept some were not heard.
+        heard = self._heard if len(self._heard) < MOST_WISHES else ()
+        self._report.look([wish.bucket for wish in heard])
         now = time.monotonic()
         if not self._is_asked and not self._report.has_moved and now - self._at < _ANYWAY:
             return []

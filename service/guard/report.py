@@ -1,7 +1,7 @@
 """The report of a guard (`redis/guard_position.py`), of which only what has moved is spelt anew."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
@@ -27,14 +27,15 @@ class Report:
         self.has_moved = True
         """Whether it says something else than when it was last packed."""
 
-    def look(self, bucket: int | None = None) -> None:
-        """Look at the stream of one bucket, and at all of them where that was not done just now.
+    def look(self, buckets: Collection[int] = ()) -> None:
+        """Look at the streams of these buckets, and at all where that was not done just now.
 
         What was read of the others is no less true.
         """
         now = time.monotonic()
-        if bucket is not None and now - self._looked < _YOUNG:
-            self._look_at(bucket, now)
+        if buckets and now - self._looked < _YOUNG:
+            for each in buckets:
+                self._look_at(each, now)
             return
         self._looked, self._said = now, msgspec.json.encode(self._about())
         for each in range(len(self._streams)):

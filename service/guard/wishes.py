@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ..redis.keys import BUCKETS
+from ..redis.keys import BUCKETS, MOST_WISHES
 from .connection import packed
 from .cut_offs import whole_number
 from .entries import RawEntry
@@ -47,20 +47,20 @@ class Wishes:
         self._at = None
 
     def read(self, seconds: float) -> bytes:
-        """Spell the command that reads the next wish, and waits for it for so long; ms at least.
+        """Spell the command that reads the next wishes, and waits for so long; ms at least.
 
         The first one waits for nothing.
         """
         if self._at is None:
-            return packed(("XREAD", "COUNT", 1, "STREAMS", self._key, b"0-0"))
+            return packed(("XREAD", "STREAMS", self._key, b"0-0"))
         block = max(ceil(seconds * 1000), 1)
-        return packed(("XREAD", "COUNT", 1, "BLOCK", block, "STREAMS", self._key, self._at))
+        return packed(("XREAD", "BLOCK", block, "STREAMS", self._key, self._at))
 
-    def take(self, reply: Any) -> Wish | None:
-        """Take the reply to it: the newest wish, if it is a new one."""
+    def take(self, reply: Any) -> Sequence[Wish]:
+        """Take the reply to it: the wishes that are new. Many at a time wait for other buckets."""
         is_begun, entries = self._at is not None, _entries(reply)
         self._at = entries[-1][0] if entries else self._at or b"0-0"
-        return Wish.read(entries[-1][1]) if entries and is_begun else None
+        return [Wish.read(fields) for _, fields in entries[-MOST_WISHES:]] if is_begun else []
 
 
 def _entries(reply: Any) -> Sequence[RawEntry]:

@@ -37,7 +37,7 @@ all atomically, on a cluster as well as on a standalone server.
 | `revoked:issuer:{b}`           | stream | the feed's mark (`feed_mark.py`)     | permanent       |
 | `revoked:before:{b}`           | string | cut-off of everybody: ms; sessions   | permanent       |
 |                                |        | opened by then have ended            |                 |
-| `revoked:asked:{b}`            | stream | the last wish that guards say how    | permanent       |
+| `revoked:asked:{b}`            | stream | the last wishes that guards say how  | permanent       |
 |                                |        | far they have read                   |                 |
 | `revoked:beat:{b}`             | stream | the last heartbeat (`heartbeats.py`) | permanent       |
 | `revoked:compared:{b}`         | stream | when its feeds were last compared    | permanent       |
@@ -115,6 +115,10 @@ GUARD, GUARD_LIFE = "guard:", 15_000
 bucket, `GUARDS_BUCKET`, so that one script reads them all."""
 
 GUARDS_BUCKET = 0
+
+MOST_WISHES = 64
+"""Wishes kept that guards say how far they have read: of those who log out at one moment each waits
+for another bucket."""
 
 BARRIER = "barrier:"
 BARRIER_LIFE = 60_000

@@ -113,6 +113,30 @@ async def test_a_wish_about_a_feed_that_is_not_ours_holds_up_no_other(
             await eventually(says_so)
 
 
+@ON_VALKEY
+async def test_all_who_wait_at_one_moment_are_answered(
+    parts: Parts, guards: Guards, keys: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits for a bucket of its own, and none has to wait until the guard speaks unasked."""
+    monkeypatch.setattr("service.guard.position_writer._WHEN_MOVED", 1000.0)
+    monkeypatch.setattr("service.guard.report._YOUNG", 1000.0)
+    confirmations = Confirmations(GuardPositions(parts.link))
+
+    async def end(number: int) -> tuple[int, int]:
+        pair = await parts.open(bytes([number]) * 16)
+        caller = parts.access_tokens.verify(pair.access_token)
+        await log_out(parts, pair)
+        told = await confirmations.wait(caller.user_id, caller.session_id, 60)
+        assert told is not None
+        return told.confirmed, told.guards
+
+    with keys.client() as client:
+        client.xadd(numbered(0).asked, {"pause": 1})
+        async with guards.new():
+            await eventually(lambda: _waits(client))
+            assert set(await asyncio.gather(*map(end, range(30)))) == {(1, 1)}
+
+
 async def _waits(client: "redis.Redis") -> bool:
     """Whether the guard waits for wishes, as it does once it has read in, beside the feed."""
     return client.info("clients")["blocked_clients"] == 2
