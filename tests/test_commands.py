@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tools.testbed.redis_server import REPOSITORY
 
-from service.cli.program import _parser
+from service.cli.program import _parser, main
 
 PLACES = [
     *sorted((REPOSITORY / "service").rglob("*.py")),
@@ -49,3 +49,16 @@ def commands_in(written: str) -> Iterator[list[str]]:
         if words[:2] == ["keys", "revoke"]:
             words = ["keys", "revoke", "signing", "1"]
         yield words
+
+
+def test_ctrl_c_leaves_no_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proves that a command that is interrupted, be it while it imports, says so in one line."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("service.cli.program._parser", interrupted)
+    assert main(["users", "find", "a@b.example"]) == 130
+    assert capsys.readouterr().err == "openshow-auth: interrupted\n"

@@ -8,6 +8,7 @@ from datetime import timedelta
 from service.accounts import emails
 from service.accounts.users import Users
 from service.cli import account_texts as texts
+from service.cli.retrying import tell_of_retry
 from service.database.engine import open_database
 from service.embedded.client import server_url
 from service.errors import InvalidField, StartupError, StoreUnavailable, UserNotFound
@@ -15,7 +16,6 @@ from service.events.event import AuditEvent
 from service.events.reading import EventFilter, EventReader
 from service.operators.lookup import user_id_of
 from service.redis.client import RedisClient
-from service.redis.refusals import CommandRefused
 from service.settings import Settings
 
 
@@ -85,20 +85,13 @@ async def _list(reader: EventReader, wanted: EventFilter, options: argparse.Name
 
 
 async def _follow(reader: EventReader, wanted: EventFilter, options: argparse.Namespace) -> int:
-    async for batch in reader.follow(wanted, options.after, _tell):
+    async for batch in reader.follow(wanted, options.after, tell_of_retry):
         for event in batch:
             print(texts.json_line(event.document()) if options.json else line_of(event))
         sys.stdout.flush()
         if getattr(sys.stdout, "failed", False):  # nobody reads it any more
             break
     return 0
-
-
-def _tell(error: StoreUnavailable) -> None:
-    """Say what went wrong; end where it will not pass by itself."""
-    if isinstance(error, CommandRefused) and error.refusal == "user":
-        raise error
-    print(f"openshow-auth: {error}; trying again", file=sys.stderr)
 
 
 def line_of(event: AuditEvent) -> str:

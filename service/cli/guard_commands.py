@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from service.cli import account_texts as texts
+from service.cli.retrying import tell_of_retry
 from service.clock import system_clock, timestamp
 from service.confirmations.guard_positions import GuardPositions
 from service.confirmations.status import GuardStatus, GuardStatuses
@@ -36,17 +37,25 @@ async def _carry_out(settings: Settings, options: argparse.Namespace) -> int:
     statuses = GuardStatuses(GuardPositions(redis), system_clock)
     try:
         while True:
-            found = await statuses.all()
-            if options.json:
-                print(texts.json_line({"guards": [each.document() for each in found]}))
-            else:
-                print("\n".join(_lines(found)))
-            sys.stdout.flush()
+            try:
+                _show(await statuses.all(), as_json=options.json)
+            except StoreUnavailable as error:
+                if not options.watch:
+                    raise
+                tell_of_retry(error)
             if not options.watch or getattr(sys.stdout, "failed", False):
                 return 0
             await asyncio.sleep(_EVERY)
     finally:
         await redis.aclose()
+
+
+def _show(found: Sequence[GuardStatus], *, as_json: bool) -> None:
+    if as_json:
+        print(texts.json_line({"guards": [each.document() for each in found]}))
+    else:
+        print("\n".join(_lines(found)))
+    sys.stdout.flush()
 
 
 def _lines(found: Sequence[GuardStatus]) -> list[str]:

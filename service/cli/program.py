@@ -1,7 +1,7 @@
 """The command line: `serve`, and the parts of it as commands of their own, `redis` and `migrate`.
 
 Exit codes: 0 done, already so, or a dry run; 1 not there, refused or failed; 2 usage or settings,
-and whatever keeps `serve` or `redis` from starting. The last two say why in one line on stderr.
+and whatever keeps `serve` or `redis` from starting; 130 Ctrl-C. All but 0 say why in one line.
 
 This module imports little, and each command what it needs: until `main` has put its handlers in
 place, process 1 of a container would miss a signal, and any other be ended half-way.
@@ -58,6 +58,9 @@ def _run(arguments: Sequence[str] | None, stop: Stop) -> int:
     except StartupError as error:
         print("openshow-auth:", " ".join(str(error).split()), file=sys.stderr)
         return 2 if isinstance(error, SettingsError) or run in (_serve, _redis) else 1
+    except KeyboardInterrupt:
+        print("openshow-auth: interrupted", file=sys.stderr)
+        return 128 + 2  # as shells say it of SIGINT
     except ModuleNotFoundError as error:
         library = (error.name or "").partition(".")[0]
         if library in ("", "service"):  # a defect of ours, not of the installation
@@ -217,10 +220,7 @@ def _seconds(text: str) -> float:
 
 
 def read_settings() -> "Settings":
-    """Read the settings, and make the data directory if it is used.
-
-    SQLite lies in it unless the settings name a database.
-    """
+    """Read the settings, and make the data directory if it is used, as by SQLite."""
     from urllib.parse import quote
 
     from service.embedded.files import make_private

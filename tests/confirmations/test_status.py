@@ -12,10 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 
-from service.cli.guard_commands import run
+from service.cli.guard_commands import _carry_out, run
 from service.clock import system_clock
 from service.confirmations.guard_positions import GuardPositions
-from service.confirmations.status import GuardStatuses
+from service.confirmations.status import GuardStatus, GuardStatuses
+from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
 from service.redis.guard_position import NOTHING, WIDTH, About
 from service.redis.keys import BUCKETS, GUARD_LIFE, numbered
@@ -153,3 +154,30 @@ async def test_the_command_prints_them(
         "app?-1", "feed", False, None,
     )  # fmt: skip
     assert guard["lastSeen"].endswith("Z")
+
+
+async def test_watching_goes_on_when_redis_is_away(
+    keys: RedisServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so and tries again, and lists them when Redis is back; a plain list is refused."""
+    write(keys, b"a" * 16, pack([NOTHING] * BUCKETS, About("app-1")))
+    monkeypatch.setattr("service.cli.guard_commands._EVERY", 0.0)
+    answers, all_ = iter([StoreUnavailable("Redis is away"), None]), GuardStatuses.all
+
+    async def sometimes(self: GuardStatuses) -> list[GuardStatus]:
+        answer = next(answers, KeyboardInterrupt())
+        if answer is not None:
+            raise answer
+        return await all_(self)
+
+    monkeypatch.setattr(GuardStatuses, "all", sometimes)
+    settings = Settings(redis_url=keys.url)
+    watching = Namespace(watch=True, json=False)
+    with pytest.raises(KeyboardInterrupt):
+        await _carry_out(settings, watching)
+    said = capsys.readouterr()
+    assert "app-1" in said.out
+    assert said.err == "openshow-auth: Redis is away; trying again\n"
+    answers = iter([StoreUnavailable("Redis is away")])
+    with pytest.raises(StoreUnavailable):
+        await _carry_out(settings, Namespace(watch=False, json=False))
