@@ -12,10 +12,13 @@ import random
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from service.events.event import ALL_STREAMS, stream_of
 from service.redis.client import RedisClient
+from service.redis.node import Timing
+from service.settings import Secret
 from service.sinks.state import SinkState
 from service.sinks.webhooks import webhook_name
 from tools.chaos.evidence import Violation
@@ -49,7 +52,7 @@ class Sinks:
 
     async def begun(self, stage: Stage) -> None:
         """Wait until each stream is brought on to each sink: webhooks begin with what comes."""
-        redis = RedisClient(stage.redis.url)
+        redis = patient_client(stage.redis.url)
         states = [SinkState(redis, name) for name in ("file", "sql", self.webhook)]
 
         async def all_held() -> bool:
@@ -150,6 +153,12 @@ class Sinks:
                 return [_broken(f"{len(left)} did not come again, such as {min(left)}")]
             await asyncio.sleep(0.3)
         return []
+
+
+def patient_client(url: Secret) -> RedisClient:
+    """Make one whose calls a busy machine does not end: that Redis is healed has been seen."""
+    patience = timedelta(seconds=_PATIENCE)
+    return RedisClient(url, timing=Timing(patience, patience))
 
 
 @asynccontextmanager

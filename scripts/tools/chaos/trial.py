@@ -8,7 +8,6 @@ from math import inf
 
 import msgspec
 
-from service.redis.client import RedisClient
 from tools.chaos import probing, sinks, workload
 from tools.chaos.app_pod import guarded
 from tools.chaos.checker import check
@@ -115,7 +114,7 @@ async def _copying(trial: Trial, copies: Sinks | None) -> AsyncIterator[None]:
 
 
 async def _check_copies(copies: Sinks, stage: Stage, *, went_back: bool) -> list[Violation]:
-    redis = RedisClient(stage.redis.url)
+    redis = sinks.patient_client(stage.redis.url)
     try:
         return await copies.check(redis, stage.environment, went_back=went_back)
     finally:
