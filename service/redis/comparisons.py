@@ -4,6 +4,10 @@ A guard that connects cannot tell whether the server was restored from an old co
 of a session that was answered is missing. So it trusts the feed only once somebody has compared
 after that (`guard/comparison.py`): one script looks at the counts of all feeds of the server, takes
 the marks of those away that have had fewer entries than they must, and writes that it has looked.
+
+A feed whose newest entry is older than its count has been emptied or put back alone: whatever is in
+it joins without a gap, so a guard that starts could not tell. Its count becomes the number of that
+entry, by which all others notice (`service/rollback`), and the lost entries are written again.
 """
 
 import asyncio
@@ -31,13 +35,21 @@ Least = Callable[[], Awaitable[Sequence[int]]]
 
 @script(
     text="""
--- keys: the stream of comparisons; then of each bucket that is compared its count, and its mark
+-- keys: the stream of comparisons; then of each bucket that is compared its count, mark and feed
 -- arguments: every (ms), the issuer; then for each bucket how many entries it must have had
 -- Outcome: how many buckets have had fewer
 local fewer = 0
 for i = 3, #arguments do
-  local count, mark = keys[2 * i - 4], keys[2 * i - 3]
-  if (tonumber(redis.call('GET', count) or 0) or 0) < tonumber(arguments[i]) then
+  local count, mark, feed = unpack(keys, 3 * i - 7, 3 * i - 5)
+  local had, told = tonumber(redis.call('GET', count) or 0) or 0, 0
+  if had > 0 then
+    local newest = redis.pcall('XREVRANGE', feed, '+', '-', 'COUNT', 1)
+    if newest.err and not newest.err:find('WRONGTYPE', 1, true) then return newest end
+    told = newest[1] and tonumber(newest[1][2][2]) or 0
+    if told < had then redis.call('SET', count, string.format('%.0f', told)) end
+    if not newest[1] then redis.call('DEL', feed) end -- so that ids may come again
+  end
+  if math.min(told, had) < math.max(had, tonumber(arguments[i])) then
     fewer = fewer + 1
     local found = redis.call('XREVRANGE', mark, '+', '-', 'COUNT', 1)[1]
     if found and found[2][2] == arguments[2] then redis.call('DEL', mark) end
@@ -91,10 +103,10 @@ class Comparisons:
             return
         least = await self._least()
         names = [numbered(bucket) for bucket in buckets]
-        counts_and_marks = [key for it in names for key in (it.revocations, it.issuer)]
+        of_buckets = [key for it in names for key in (it.revocations, it.issuer, it.revoked)]
         needed = [least[bucket] for bucket in buckets]
         await _compare(
             self._redis,
-            keys=[compared, *counts_and_marks],
+            keys=[compared, *of_buckets],
             arguments=[round(self._every * 1000), self._issuer, *needed],
         )

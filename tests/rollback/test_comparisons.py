@@ -1,13 +1,17 @@
 """What a server has that was restored counts with guards once the service has compared it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import pytest
+import redis
 from tools.testbed.issuer import Issuer
 from tools.testbed.parts import SIGNING_KEYS
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.waiting import eventually
 
+from service.guard import Verifier
 from service.redis.comparisons import Comparisons
 from service.redis.keys import numbered
 from service.redis.refusals import FenceUnknown
@@ -111,6 +115,69 @@ async def test_the_mark_of_another_stays(pod: Pod, keys: RedisServer) -> None:
             return [7] * 64
 
         client.set(numbered(3).revocations, 7)
+        client.xadd(numbered(3).revoked, {"n": 7, "s": b"s" * 12})
         client.xadd(numbered(3).issuer, {"iss": ISSUER})
         await Comparisons(pod.own, ISSUER, least).look()
         assert [client.exists(numbered(number).issuer) for number in (1, 2, 3)] == [0, 1, 1]
+
+
+def _lose(client: "redis.Redis", lost: str, key: bytes, copy: bytes) -> None:
+    """Lose a feed, or the end of it, but not its count."""
+    if lost == "emptied":
+        client.xtrim(key, maxlen=0, approximate=False)
+        return
+    client.delete(key)
+    if lost == "put back":
+        client.restore(key, 0, copy)
+    if lost == "overwritten":
+        client.set(key, "x")
+
+
+async def test_a_feed_that_alone_was_lost(pod: Pod, keys: RedisServer, guards: Guards) -> None:
+    """Its count is as before, and what is left of it joins without a gap: a guard that starts then
+    is to let nobody in who had logged out; and one that has read it goes on."""
+    marking = pod.rollback.marking(pod.link, ISSUER)
+    await marking.mark()
+    comparisons = pod.rollback.comparisons(pod.link, ISSUER, on=True)
+    await comparisons.look()
+    ways = ["removed", "emptied", "put back", "overwritten"]
+    users = [bytes([place]) * 16 for place in range(len(ways))]
+    names = [numbered(user[0]) for user in users]
+    living = [await pod.open(user) for user in users]
+    ended = [await pod.open(user) for user in users * 2]
+    with keys.client() as client:
+        for each in ended[:4]:
+            await pod.end(each)
+        copies = [client.dump(it.revoked) for it in names]
+        for each in ended[4:]:
+            await pod.end(each)
+        await pod.settle()
+        entries = [client.xrange(it.revoked) for it in names]
+        reader = await compare_until(comparisons, asyncio.create_task(guards.start(bound=0.4)))
+        for lost, it, copy in zip(ways, names, copies, strict=True):
+            _lose(client, lost, it.revoked, copy)
+        late = await compare_until(comparisons, asyncio.create_task(guards.start(bound=0.4)))
+        await compare(comparisons, keys)
+        for guard in (reader, late):
+            assert "accepted" not in [await verdict(guard, token_of(each)) for each in ended]
+        await pod.watch.look()
+        await pod.settle()
+        await marking.mark()
+        assert [client.xrange(it.revoked) for it in names] == entries
+    await compare(comparisons, keys)
+    for guard in (reader, late):
+        for each in living:
+            await eventually(partial(says, guard, token_of(each), "accepted"))
+        assert {await verdict(guard, token_of(each)) for each in ended} == {"refused"}
+    assert {await pod.lives(each) for each in living} == {True}
+
+
+async def compare_until(comparisons: Comparisons, starting: "asyncio.Task[Verifier]") -> Verifier:
+    """Compare again and again, as the service does, until a guard has started."""
+
+    async def has_started() -> bool:
+        await comparisons.look()
+        return starting.done()
+
+    await eventually(has_started)
+    return await starting
