@@ -162,10 +162,9 @@ class Shipper:
         stream.progress, stream.held_at = progress, began
 
     async def _start(self, bucket: int) -> str:
-        if self._sink.starts_behind is not None:
-            return self._sink.starts_behind
         newest = await self._redis.execute("XREVRANGE", stream_of(bucket), "+", "-", "COUNT", 1)
-        return newest[0][0].decode() if newest else "0-0"
+        entries = self._sink.starts_behind, newest[0][0].decode() if newest else "0-0"
+        return min(entries, key=lambda entry: [*map(int, entry.split("-"))])
 
     async def _read(self, stream: Stream) -> list[AuditEvent]:
         assert stream.progress  # noqa: S101  of a lease that is held

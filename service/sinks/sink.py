@@ -26,8 +26,8 @@ class Sink(Protocol):
     """Letters, digits and `-`: a part of the names of keys."""
 
     @property
-    def starts_behind(self) -> str | None:
-        """The entry of each stream behind which a sink that is new begins; `None`: the newest."""
+    def starts_behind(self) -> str:
+        """The entry of each stream behind which a sink that is new begins; the newest, if older."""
 
     at_once: int
     """The most events of a batch."""

@@ -18,7 +18,6 @@ from service.sinks.sink import Retries, SinkFailed
 class WebhookSink:
     """Posts to a receiver. An event has arrived once that has answered with 2xx."""
 
-    starts_behind: str | None = None
     at_once = 100
     retries = Retries(timedelta(seconds=5), timedelta(hours=1), 12)
 
@@ -30,6 +29,8 @@ class WebhookSink:
     ) -> None:
         """Connect to nothing yet. `keys`: those of this receiver, `None` while they are closed."""
         self.name = webhook_name(receiver.url)
+        # Also where Redis was emptied and knows no more how far we had got: all there came since.
+        self.starts_behind = f"{int(time.time() * 1000)}-0"
         self._keys = keys
         self._lines = Lines(receiver, allowed)
 

@@ -101,6 +101,22 @@ async def test_receivers_can_verify_them(
     assert mine.secret not in repr(mine)
 
 
+async def test_what_came_since_redis_was_emptied(
+    keys: RedisServer, begun: Begin, endpoint: Endpoint, redis: RedisClient
+) -> None:
+    """Redis knows no more how far the copies had got; who brings them on now sends all there is."""
+    one = await begun()
+    write(keys, ANN, "x")
+    await bring(one)
+    other = shipper(redis, sink_of(endpoint, LOOPBACK), b"b")
+    with keys.client() as client:
+        client.flushdb()
+    ids = [write(keys, ANN, "x") for _ in range(3)]
+    await bring(other)
+    assert [headers["webhook-id"] for headers, _ in endpoint.received[1:]] == ids
+    await other.aclose()
+
+
 async def test_receivers_with_node_can_verify_them(
     keys: RedisServer, begun: Begin, endpoint: Endpoint
 ) -> None:
