@@ -147,9 +147,11 @@ def create_app(settings: Settings) -> ASGIApp:
         services.sessions.cut_offs.on_ended = ended
         gauges = Gauges(metric_sources(pool, watch, ready, posting, rollback.figures))
         install_gauges(app, gauges)
-        heartbeats, beating = create_heartbeats(settings)
+        heartbeats, beating = create_heartbeats(settings, redis)
         comparisons = rollback.comparisons(redis, settings.issuer, on=settings.feed_kinds >= 3)
-        shippers = create_shippers(settings, engine, keys, SinkMetrics(), LogoutTokenMetrics())
+        shippers = create_shippers(
+            settings, redis, engine, keys, SinkMetrics(), LogoutTokenMetrics()
+        )
         streams = EventStreams(
             redis, settings.events_age, EVENTS_DROPPED.inc, shippers.names, settings.events_max
         )

@@ -198,7 +198,7 @@ def _servers(item: pytest.Item) -> tuple[bool, str, str]:
 
 def _kept(item: pytest.Item) -> bool:
     server, store = _pair(item)
-    if server in TOPOLOGIES:
+    if server in TOPOLOGIES and not _told(item, "redis_server"):
         return (
             _is_in(ON_ALL_TOPOLOGIES, item.path)
             and store != "sqlite"

@@ -17,8 +17,8 @@ def create_receipts(shared: Shared) -> Receipts:
     return receipts
 
 
-def create_heartbeats(settings: Settings) -> tuple[Heartbeats, RedisClient]:
-    """Create what writes heartbeats, and the client that it has for itself."""
+def create_heartbeats(settings: Settings, beside: RedisClient) -> tuple[Heartbeats, RedisClient]:
+    """Create what writes heartbeats, and the client that it has for itself, `beside` another."""
     replicas = settings.redis_min_replicas
-    redis = create_redis_client(settings, replicas=needed_acknowledgements(replicas))
+    redis = create_redis_client(settings, replicas=needed_acknowledgements(replicas), beside=beside)
     return Heartbeats(redis, on=replicas > 0 and settings.feed_kinds >= 3), redis

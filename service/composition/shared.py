@@ -54,11 +54,13 @@ def create_redis_client(
     kind: Callable[..., RedisClient] = RedisClient,
     replicas: int | None = None,
     rollback: Rollback | None = None,
+    beside: RedisClient | None = None,
 ) -> RedisClient:
     """Create the client of the Redis that the settings name.
 
     Its changes wait for as many `replicas`; `None`: for those of the settings. With `rollback` it
-    serves nobody from a bucket that has gone back in time.
+    serves nobody from a bucket that has gone back in time. `beside`: another client of the process,
+    by whose looks at the servers it goes, too.
     """
     timing = Timing(
         timedelta(milliseconds=settings.redis_connect_timeout_ms),
@@ -73,7 +75,12 @@ def create_redis_client(
         replicas = settings.redis_min_replicas
     fenced = () if rollback is None else (rollback.fence, rollback.check_buckets)
     check = refuse_without_rights if rollback is None else rollback.check_connection
-    return kind(settings.redis_url, replicas, timing, settings.issuer, bounds, check, *fenced)
+    redis = kind(settings.redis_url, replicas, timing, settings.issuer, bounds, check, *fenced)
+    if beside is None and rollback is not None:
+        beside = rollback.redis
+    if beside is not None:
+        redis.go_by(beside)
+    return redis
 
 
 def create_access_tokens(settings: Settings, keys: ServiceKeys) -> AccessTokens:

@@ -69,13 +69,14 @@ class Shippers:
 
 def create_shippers(
     settings: Settings,
+    beside: RedisClient,
     engine: AsyncEngine,
     keys: KeysInUse,
     counts: Counts,
     token_counts: TokenCounts,
 ) -> Shippers:
     """Create what brings events to each sink of the settings, and to each relying party."""
-    redis = create_redis_client(settings, replicas=0)
+    redis = create_redis_client(settings, replicas=0, beside=beside)
     owner = os.urandom(16).hex().encode()
 
     def sign(digest: bytes) -> tuple[str, bytes] | None:

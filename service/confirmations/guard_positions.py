@@ -1,12 +1,12 @@
 """Reads the reports of guards (`redis/guard_position.py`), and asks guards to write them now."""
 
-import asyncio
 from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
 from service.redis.client import RedisClient
+from service.redis.every_bucket import values_of
 from service.redis.guard_position import (
     LAYOUT,
     MOST_BYTES,
@@ -150,8 +150,9 @@ class GuardPositions:
 
     async def numbers(self) -> list[int]:
         """Return how many entries the feed of each bucket has had."""
-        gets = (self._redis.execute("GET", numbered(each).revocations) for each in range(BUCKETS))
-        return [int(found or 0) for found in await asyncio.gather(*gets)]
+        keys = {bucket: numbered(bucket).revocations for bucket in range(BUCKETS)}
+        found = await values_of(self._redis, keys)
+        return [int(found.get(bucket) or 0) for bucket in range(BUCKETS)]
 
     async def entry(self, bucket: int, subject: bytes, pause: int = 0) -> FeedPosition:
         """Find the entry of the feed that has told of this session or user; else the newest.

@@ -52,6 +52,11 @@ def post(
     """Keep a message until it is sent."""
 
 
+@script(text="return redis.call('XLEN', box)", acknowledged=False, one_key=True)
+def length(*, box: Key) -> Any:
+    """Count what waits."""
+
+
 @script("mail/next.lua", constants=_CONSTANTS, acknowledged=False)
 def take_next(*, box: Key) -> Any:
     """Take the next message that is to be sent now."""

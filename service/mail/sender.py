@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from service.clock import Clock
-from service.errors import KeyServiceUnavailable, SealBroken, StoreRefuses, StoreUnavailable
+from service.errors import KeyServiceUnavailable, SealBroken, StoreUnavailable
 from service.keyring.envelope import Keyring
 from service.mail import scripts
 from service.mail.composing import Composer, NotSendable
@@ -24,6 +24,7 @@ from service.mail.messages import Message, unseal
 from service.mail.outbox import Outbox
 from service.mail.transports import NotSent, Refused, Transport
 from service.redis.client import RedisClient
+from service.redis.every_bucket import ask_each
 from service.redis.keys import BUCKETS, numbered
 from service.repeating import repeat
 from service.sessions.origin import NOBODY
@@ -93,19 +94,14 @@ class Sender:
                 _, pending = await asyncio.wait(pending, timeout=0.2)
 
     async def _sweep(self) -> None:
-        lengths = await asyncio.gather(*map(self._length, range(BUCKETS)))
-        for bucket, length in enumerate(lengths):
+        boxes = {bucket: {"box": numbered(bucket).mail} for bucket in range(BUCKETS)}
+        lengths = await ask_each(self._redis, scripts.length, boxes)
+        for bucket, length in lengths.items():
             if length == 0:
                 self._waiting.pop(bucket, None)
-            elif length and bucket not in self._due:
+            elif not isinstance(length, StoreUnavailable) and bucket not in self._due:
                 self.wake(bucket)
         self._tell()
-
-    async def _length(self, bucket: int) -> int | None:
-        with suppress(StoreRefuses):  # in this bucket: mail of the others is sent
-            length: int = await self._redis.execute("XLEN", numbered(bucket).mail)
-            return length
-        return None
 
     async def _work(self) -> None:
         transport = self._open()

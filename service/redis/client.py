@@ -71,17 +71,12 @@ class RedisClient:
                 tell()
 
         servers = Servers(
-            parsed,
-            self._timing,
-            min_replicas,
-            issuer,
-            admit,
-            self.fence,
-            check_buckets,
+            parsed, self._timing, min_replicas, issuer, admit, self.fence, check_buckets
         )
         self._topology: Topology = Cluster(servers) if in_cluster else Primary(servers)
         self.topology = parsed.topology
         """`standalone`, `sentinel` or `cluster`."""
+        self.before_one_key = ""
         self.before_reading = preamble.before_reading(in_cluster)
         """Lua that stands before each script."""
         self.before_changing = preamble.before_changing(
@@ -159,6 +154,10 @@ class RedisClient:
     def server_of(self, key: bytes) -> object:
         """Tell which server has a key, to be compared; `None`: it is not known now."""
         return self._topology.node_for(("GET", key))
+
+    def go_by(self, other: "RedisClient") -> None:
+        """Take over what another client of the same servers finds out of where they are."""
+        self._topology.go_by(other._topology)
 
     async def leave(self, reason: str) -> None:
         """Leave all servers; the next call connects anew. Who waits gets `StoreUnavailable`."""

@@ -11,6 +11,7 @@ from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
 from service.errors import StoreRefuses
+from service.redis import refusals
 from service.redis.cluster_map import (
     ClusterMap,
     Maps,
@@ -32,8 +33,7 @@ from service.redis.node import (
     closed_unless_good,
     opened,
 )
-from service.redis.refusals import ForeignServer, unavailable
-from service.redis.topology import Servers
+from service.redis.topology import Servers, Topology
 from service.redis.url import Address
 
 log = structlog.get_logger()
@@ -44,13 +44,6 @@ _REST = 0.1
 _LOOK_EVERY = 2.0
 """Seconds between two looks without a reason: a node that has left, and answers as if it had not,
 is noticed by nothing else."""
-
-_NO_SLOT = StoreRefuses("cluster", "No node of the cluster has this slot")
-_NO_MAP = StoreRefuses("cluster", "No node in the URL is part of a cluster that serves slots")
-_TOO_FEW = StoreRefuses(
-    "cluster", "Too few of the nodes in the URL tell of a cluster without a mark"
-)
-_TWO_CLUSTERS = StoreRefuses("foreign", "The URL names nodes of different clusters", permanent=True)
 
 
 class Cluster:
@@ -67,6 +60,8 @@ class Cluster:
         self._looked = 0.0
         self._refreshing: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
+        self._led: list[Cluster] = []
+        self._leader: Cluster | None = None
 
     def node_for(self, command: tuple[Argument, ...]) -> Node | None:
         return self._primaries[_bucket(command)]
@@ -75,9 +70,8 @@ class Cluster:
         await self._look()
         primary = self._primaries[_bucket(command)]
         if primary is None:
-            raise NotConnected("no primary") from (
-                self._refusal or (_NO_SLOT if self._members else None)
-            )
+            reason = self._refusal or (refusals.NO_SLOT if self._members else None)
+            raise NotConnected("no primary") from reason
         return primary
 
     async def moved(self, command: tuple[Argument, ...], error: exceptions.AskError) -> Node:
@@ -105,7 +99,14 @@ class Cluster:
     async def lost(self, node: Node) -> None:
         self._start_looking()
 
+    def go_by(self, other: Topology) -> None:
+        if isinstance(other, Cluster):
+            other._led.append(self)
+            self._leader = other
+
     async def aclose(self) -> None:
+        if self._leader is not None:
+            self._leader._led.remove(self)
         for task in (self._looking, self._refreshing, *self._retiring):
             if task is not None:
                 task.cancel()
@@ -119,7 +120,7 @@ class Cluster:
         """Ask for the map, once for all who want to know."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._read_map())
-        if self._refreshing is None:
+        if self._refreshing is None and self._leader is None:
             self._refreshing = asyncio.create_task(self._refresh())
         return self._looking
 
@@ -154,7 +155,7 @@ class Cluster:
                 rows = await self._at(address).ask(("CLUSTER", "SLOTS"), False)
             return ClusterMap.read(rows, address)
         except (exceptions.RedisError, OSError) as error:
-            if isinstance(reason := unavailable(error), StoreRefuses):
+            if isinstance(reason := refusals.unavailable(error), StoreRefuses):
                 self._refusal = reason  # told, unless another node answers
             return None
 
@@ -169,7 +170,7 @@ class Cluster:
         if len(clusters) == 1 and (ours or not self._servers.issuer):
             return clusters[0]
         if not clusters:
-            self._refusal = _NO_MAP if told else self._refusal
+            self._refusal = refusals.NO_MAP if told else self._refusal
             return None
         owners = [await self._owner(agreed(maps, told)) for maps in clusters]
         if self._servers.issuer in owners:
@@ -179,10 +180,10 @@ class Cluster:
         voters = [host for host in self._servers.url.hosts if host not in foreign]
         if meant := told_by_most(nobodys, voters, told):
             return meant
-        self._refusal = _TWO_CLUSTERS if len(nobodys) > 1 else _TOO_FEW
+        self._refusal = refusals.TWO_CLUSTERS if len(nobodys) > 1 else refusals.TOO_FEW
         if theirs := next(filter(None, owners), None):
             self._refusal = StoreRefuses(
-                "foreign", str(ForeignServer(theirs, self._servers.issuer))
+                "foreign", str(refusals.ForeignServer(theirs, self._servers.issuer))
             )
         return None
 
@@ -193,9 +194,7 @@ class Cluster:
         asked = {address: bucket for bucket, address in enumerate(primaries) if address is not None}
         for address, bucket in asked.items():
             command = ("XREVRANGE", numbered(bucket).issuer, "+", "-", "COUNT", 2)
-            with suppress(
-                exceptions.RedisError, OSError, StoreRefuses
-            ):  # the next one, if it is down
+            with suppress(exceptions.RedisError, OSError, StoreRefuses):  # the next, if it is down
                 async with asyncio.timeout(self._servers.timing.connect.total_seconds() / 2):
                     return issuer_in(await self._at(address).ask(command, False)) or None
         return None
@@ -213,6 +212,9 @@ class Cluster:
                 task = asyncio.create_task(self._retire(node))
                 self._retiring.add(task)
                 task.add_done_callback(self._retiring.discard)
+        for other in self._led:
+            with suppress(exceptions.RedisError, OSError):  # it looks itself when it has to
+                await other._take(maps, told)
 
     async def _retire(self, node: Node) -> None:
         """Disconnect from a node that has left, once whoever waits for a reply has it."""
@@ -239,10 +241,8 @@ class Cluster:
 
     def _host_of(self, node: Node | None) -> str:
         """Return the host of the node that has named another without its host: they share it."""
-        for address, candidate in self._nodes.items():
-            if candidate is node:
-                return address[0]
-        return self._servers.url.hosts[0][0]
+        hosts = [at[0] for at, candidate in self._nodes.items() if candidate is node]
+        return next(iter(hosts), self._servers.url.hosts[0][0])
 
 
 def _bucket(command: tuple[Argument, ...]) -> int:

@@ -11,12 +11,16 @@ entry, by which all others notice (`service/rollback`), and the lost entries are
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
+from service.redis.every_bucket import ask_each
 from service.redis.heartbeats import forget, is_due
 from service.redis.keys import BUCKETS, numbered
 from service.redis.refusals import FenceUnknown
@@ -26,6 +30,9 @@ from service.repeating import repeat
 _EVERY, _EVERY_IN_CLUSTER = 0.5, 1.0
 """Seconds between two, however many processes make them: a guard that starts waits for one. In a
 cluster each of the 64 buckets has its own."""
+_SOON, _LATE, _SPREAD = 0.9, 1.2, 0.3
+"""When another is due, in multiples of that: for the process that has made the last; and for all
+others, which see to it that it does, not all at the same moment."""
 _OFF = 60.0
 _AT_ONCE = 8
 
@@ -37,8 +44,11 @@ Least = Callable[[], Awaitable[Sequence[int]]]
     text="""
 -- keys: the stream of comparisons; then of each bucket that is compared its count, mark and feed
 -- arguments: every (ms), the issuer; then for each bucket how many entries it must have had
--- Outcome: how many buckets have had fewer
-local fewer = 0
+-- Outcome: 1; or 0, where another process has just done it, and nothing was done
+local last = redis.call('XREVRANGE', keys[1], '+', '-', 'COUNT', 1)[1]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if last and math.abs(now - tonumber(last[1]:match('^%d+'))) < arguments[1] / 2 then return 0 end
 for i = 3, #arguments do
   local count, mark, feed = unpack(keys, 3 * i - 7, 3 * i - 5)
   local had, told = tonumber(redis.call('GET', count) or 0) or 0, 0
@@ -50,13 +60,12 @@ for i = 3, #arguments do
     if not newest[1] then redis.call('DEL', feed) end -- so that ids may come again
   end
   if math.min(told, had) < math.max(had, tonumber(arguments[i])) then
-    fewer = fewer + 1
     local found = redis.call('XREVRANGE', mark, '+', '-', 'COUNT', 1)[1]
     if found and found[2][2] == arguments[2] then redis.call('DEL', mark) end
   end
 end
 redis.call('XADD', keys[1], 'MAXLEN', 1, '*', 'every', arguments[1])
-return fewer
+return 1
 """,
     acknowledged=False,
 )
@@ -78,6 +87,7 @@ class Comparisons:
         """The buckets that one script can compare."""
         self._every = _EVERY_IN_CLUSTER if in_cluster else _EVERY
         self._pause = self._every if in_cluster else self._every / 2
+        self._leads, self._compared_at = False, float("-inf")
 
     async def run(self) -> None:
         """Compare until it is cancelled. Where nothing is compared, guards wait for nothing."""
@@ -85,28 +95,51 @@ class Comparisons:
 
     async def look(self) -> None:
         """Compare what is due, wherever a server answers."""
+        if self._least is None:
+            await self._at_once(self._forget, self._groups)
+            return
+        late = _SOON if self._leads else _LATE + _SPREAD * random.random()  # noqa: S311  no secret
+        every = round(self._every * late * 1000)
+        streams = {
+            group[0]: {"stream": numbered(group[0]).compared, "every": every}
+            for group in self._groups
+        }
+        due = await ask_each(self._redis, is_due, streams)
+        groups = [group for group in self._groups if due[group[0]] == 1]
+        if groups:
+            with suppress(FenceUnknown):
+                least, began = await self._least(), time.monotonic()
+                done = await self._at_once(partial(self._compare, least), groups)
+                if done[0]:  # of several that do it at one time only one has been the first here
+                    self._compared_at = began
+        # Where another has compared since, it goes on, and this process looks on.
+        self._leads = time.monotonic() - self._compared_at < self._every * _LATE
+
+    async def _at_once(
+        self, work: Callable[[Sequence[int]], Awaitable[int]], groups: Iterable[Sequence[int]]
+    ) -> list[int]:
+        """Do it for all groups. Return what came of it: 0 of one whose server does not answer."""
         places = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(group: Sequence[int]) -> None:
+        async def one(group: Sequence[int]) -> int:
             async with places:
-                with suppress(StoreUnavailable, FenceUnknown):  # readiness tells
-                    await self._look_at(group)
+                with suppress(StoreUnavailable):  # readiness tells
+                    return await work(group)
+                return 0
 
-        await asyncio.gather(*map(one, self._groups))
+        return await asyncio.gather(*map(one, groups))
 
-    async def _look_at(self, buckets: Sequence[int]) -> None:
-        compared = numbered(buckets[0]).compared
-        if self._least is None:
-            await forget(self._redis, stream=compared)
-            return
-        if not await is_due(self._redis, stream=compared, every=round(self._every * 900)):
-            return
-        least = await self._least()
+    async def _forget(self, buckets: Sequence[int]) -> int:
+        gone: int = await forget(self._redis, stream=numbered(buckets[0]).compared)
+        return gone
+
+    async def _compare(self, least: Sequence[int], buckets: Sequence[int]) -> int:
         names = [numbered(bucket) for bucket in buckets]
         of_buckets = [key for it in names for key in (it.revocations, it.issuer, it.revoked)]
         needed = [least[bucket] for bucket in buckets]
-        await _compare(
+        done: int = await _compare(
             self._redis,
-            keys=[compared, *of_buckets],
+            keys=[names[0].compared, *of_buckets],
             arguments=[round(self._every * 1000), self._issuer, *needed],
         )
+        return done

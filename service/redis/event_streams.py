@@ -18,6 +18,7 @@ import structlog
 from service.errors import StoreRefuses
 from service.redis.client import RedisClient
 from service.redis.event_surplus import NEARLY_FULL, make_room
+from service.redis.every_bucket import ask_each
 from service.redis.keys import BUCKETS, DROPPED, EVENTS_KEPT, SINK, numbered
 from service.redis.scripts import Key, script
 from service.repeating import repeat
@@ -26,6 +27,10 @@ log = structlog.get_logger()
 
 _PERIOD = 10.0
 """Seconds between two looks at all streams."""
+
+_LATE = 10_000
+"""By how many ms an event may be older than it should be: one process trims a stream then, and
+those that look afterwards find nothing to do."""
 
 _REST = 600.0
 """Seconds until a stream is read whole again in which nobody had too many."""
@@ -64,6 +69,23 @@ def _trim(*, stream: Key, age: int, sinks: str) -> Any:
     """
 
 
+@script(
+    text="""
+-- Outcome: 1 if events are older than that, ms, or too many, or some were dropped by number
+local time = redis.call('TIME')
+local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+local oldest = first and tonumber(first[1]:match('^%d+'))
+if oldest and oldest < time[1] * 1000 - tonumber(age) then return 1 end
+if redis.call('XLEN', stream) > tonumber(most) then return 1 end
+return redis.call('EXISTS', stream .. DROPPED)
+""",
+    constants={"DROPPED": DROPPED},
+    acknowledged=False,
+)
+def _is_due(*, stream: Key, age: int, most: int) -> Any:
+    """Tell whether a stream is to be looked at."""
+
+
 class EventStreams:
     """Trims the streams by age. Every process does; one of them tells what was dropped."""
 
@@ -92,9 +114,20 @@ class EventStreams:
         await repeat("events", self._look_at_all, _PERIOD)
 
     async def _look_at_all(self) -> None:
-        for number in range(BUCKETS):
-            with suppress(StoreRefuses):  # in this bucket: the others are looked at
-                await self.look(number)
+        questions = {number: self._question(number) for number in range(BUCKETS)}
+        found = await ask_each(self._redis, _is_due, questions)
+        for number, is_due in found.items():
+            if is_due == 1:
+                with suppress(StoreRefuses):  # in this bucket: the others are looked at
+                    await self.look(number)
+
+    def _question(self, number: int) -> dict[str, Any]:
+        rests = time.monotonic() < self._rest.get(number, 0.0)
+        return {
+            "stream": numbered(number).events,
+            "age": self._age + _LATE,
+            "most": 2**53 if rests else int(self._most * NEARLY_FULL),
+        }
 
     async def look(self, number: int) -> None:
         """Trim one stream by age; tell what was dropped from it by number since the last time."""

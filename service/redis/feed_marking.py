@@ -9,7 +9,7 @@ must not go by it: there the mark is away until what was lost has been done agai
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ import structlog
 
 from service.errors import StoreRefuses, StoreUnavailable
 from service.redis.client import RedisClient
+from service.redis.every_bucket import Outcomes, ask_each
 from service.redis.keys import BUCKETS, numbered
 from service.redis.scripts import Key, script
 
@@ -32,6 +33,8 @@ _FIRST_PATIENCE = 2.0
 _AT_ONCE = 8
 _TOLD_EVERY = 60.0
 _SHOWN = 200
+_WRITTEN = {"none": (), "absent": (b"none",), "all": (b"none", b"foreign", b"malformed")}
+"""By what is to be marked: whose marks are written anew, or for want of entries taken away."""
 
 
 @script(
@@ -124,28 +127,43 @@ class FeedMarking:
             StoreUnavailable: Redis does not answer for all of them. Others may be marked.
             redis.exceptions.ResponseError: it refuses.
         """
-        places, least = asyncio.Semaphore(_AT_ONCE), self._least()
-
-        async def one(number: int) -> Mark:
-            async with places:
-                names = numbered(number)
-                whose, named = await _mark(
-                    self._redis,
-                    mark=names.issuer,
-                    revocations=names.revocations,
-                    issuer=self._issuer,
-                    which=which,
-                    least=least[number],
-                )
-                return Mark(whose.decode(), named.decode("utf-8", "replace"))
-
-        found = await asyncio.gather(
-            *(one(number) for number in range(BUCKETS)), return_exceptions=True
-        )
-        for outcome in found:
+        least = self._least()
+        named = {number: self._named(number, least[number]) for number in range(BUCKETS)}
+        looks = {number: each | {"which": "none"} for number, each in named.items()}
+        found = await ask_each(self._redis, _mark, looks)
+        written = _WRITTEN[which]
+        wrong = {
+            number: named[number]
+            for number, each in found.items()
+            if not isinstance(each, BaseException) and each[0] in written
+        }
+        found |= await self._write(wrong, which)
+        for outcome in found.values():
             if isinstance(outcome, BaseException):
                 raise outcome
-        return [mark for mark in found if isinstance(mark, Mark)]
+        return [
+            Mark(whose.decode(), issuer.decode("utf-8", "replace"))
+            for whose, issuer in (found[number] for number in range(BUCKETS))
+        ]
+
+    async def _write(self, named: Mapping[int, Mapping[str, Any]], which: str) -> Outcomes:
+        places = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(keywords: Mapping[str, Any]) -> Any:
+            async with places:
+                return await _mark(self._redis, **keywords, which=which)
+
+        written = await asyncio.gather(*map(one, named.values()), return_exceptions=True)
+        return dict(zip(named, written, strict=True))
+
+    def _named(self, number: int, least: int) -> dict[str, Any]:
+        names = numbered(number)
+        return {
+            "mark": names.issuer,
+            "revocations": names.revocations,
+            "issuer": self._issuer,
+            "least": least,
+        }
 
     async def _look(self) -> None:
         try:

@@ -11,12 +11,14 @@ from typing import Any
 
 from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
+from service.redis.every_bucket import ask_each
 from service.redis.keys import BARRIER, BARRIER_LIFE, BUCKETS, TAGS, numbered
 from service.redis.scripts import Key, script
 from service.repeating import repeat
 
 EVERY = 1.0
 """Seconds between two heartbeats, however many processes write them."""
+_EVERY_MS = round(EVERY * 1000)
 _AT_ONCE = 8
 
 
@@ -30,6 +32,7 @@ if last and math.abs(now - tonumber(last[1]:match('^%d+'))) < tonumber(every) th
 return 1
 """,
     acknowledged=False,
+    one_key=True,
 )
 def is_due(*, stream: Key, every: int) -> Any:
     """Tell whether a stream is to have another entry."""
@@ -74,14 +77,18 @@ class Heartbeats:
         await repeat("heartbeats", self._look, EVERY / 2 if self._on else 60)
 
     async def _look(self) -> None:
-        places = asyncio.Semaphore(_AT_ONCE)
-        await asyncio.gather(*(self._in(places, number) for number in self._buckets))
+        places, due = asyncio.Semaphore(_AT_ONCE), list(self._buckets)
+        if self._on:
+            questions = {number: self._question(number) for number in due}
+            found = await ask_each(self._redis, is_due, questions)
+            due = [number for number in due if found[number] == 1]
+        await asyncio.gather(*(self._in(places, number) for number in due))
 
     async def _in(self, places: asyncio.Semaphore, number: int) -> None:
         async with places:
             with suppress(StoreUnavailable):  # readiness tells; and that there is none, the guards
                 await (
-                    self.beat(number)
+                    self._write(number)
                     if self._on
                     else forget(self._redis, stream=numbered(number).beat)
                 )
@@ -92,7 +99,12 @@ class Heartbeats:
         Raises:
             StoreUnavailable: there is none.
         """
-        beat, every = numbered(number).beat, round(EVERY * 1000)
-        if await is_due(self._redis, stream=beat, every=every * 9 // 10):
-            await _be_acknowledged(self._redis, barrier=BARRIER.encode() + TAGS[number])
-            await _write(self._redis, beat=beat, every=every)
+        if await is_due(self._redis, **self._question(number)):
+            await self._write(number)
+
+    async def _write(self, number: int) -> None:
+        await _be_acknowledged(self._redis, barrier=BARRIER.encode() + TAGS[number])
+        await _write(self._redis, beat=numbered(number).beat, every=_EVERY_MS)
+
+    def _question(self, number: int) -> dict[str, Any]:
+        return {"stream": numbered(number).beat, "every": _EVERY_MS * 9 // 10}

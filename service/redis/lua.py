@@ -7,6 +7,7 @@ locals and 60 upvalues, and leaves each line where it was.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from importlib.resources import files
 
 _KEYWORDS = (
     "and break do else elseif end false for function if in local nil not or repeat return then "
@@ -17,6 +18,30 @@ _LIBRARY = (
     "unpack"
 )
 """The globals that our scripts may use. `KEYS` and `ARGV` are not among them."""
+
+REPEATED = """local function run(KEYS, ARGV) SOURCE
+end
+local found, keys, arguments = {}, tonumber(ARGV[1]), tonumber(ARGV[2])
+for i = 0, #KEYS / keys - 1 do
+  found[i + 1] = run({unpack(KEYS, i * keys + 1, (i + 1) * keys)},
+    {unpack(ARGV, i * arguments + 3, (i + 1) * arguments + 2)})
+end
+return found"""
+"""A script around one that is run for several callers. Lines are numbered as in that one."""
+
+REPEATED_APART = """local function run(KEYS, ARGV) SOURCE
+end
+local keys, arguments, found = tonumber(ARGV[1]), tonumber(ARGV[2]), {}
+for i = 3, #ARGV, keys + arguments do
+  local ok, outcome = pcall(run, {unpack(ARGV, i, i + keys - 1)},
+    {unpack(ARGV, i + keys, i + keys + arguments - 1)})
+  if not ok then
+    outcome = {err = type(outcome) == 'table' and outcome.err or tostring(outcome)}
+  end
+  found[#found + 1] = outcome
+end
+return found"""
+"""The same, with keys that are not declared, where an error in one leaves the others alone."""
 
 _TOKEN = re.compile(
     r"""(?P<other>
@@ -120,9 +145,34 @@ def check(source: str, own: Collection[str], given: Collection[str]) -> None:
         raise ValueError(f"{_listed(twice)} is declared twice")
 
 
+_LINE = re.compile(r"user_script:(\d+)")
+
+
+def located(message: str, lines: Sequence[tuple[str, int]], before: int) -> str:
+    """Name files and lines in an error's message, instead of lines of the joined source.
+
+    `lines`: names of the files, and how many each has; so many lines stand `before` the first.
+    """
+
+    def place(found: re.Match[str]) -> str:
+        line = int(found[1]) - before
+        for name, count in lines:
+            if 0 < line <= count:
+                return f"{name}:{line}"
+            line -= count
+        return found[0]
+
+    return _LINE.sub(place, message)
+
+
 def _is_text(token: str) -> bool:
     return token[0] in "'\"" or token.startswith("--")
 
 
 def _listed(names: Collection[str]) -> str:
     return ", ".join(sorted(names))
+
+
+def texts(paths: Sequence[str]) -> dict[str, str]:
+    """Read the Lua files of `service/` at these paths."""
+    return {path: (files("service") / path).read_text(encoding="utf-8") for path in paths}

@@ -16,7 +16,7 @@ from service.redis.identity import Identity, identity_of, issuer_of, refuse_fore
 from service.redis.node import CONNECTION, Node, closed_unless_good, opened
 from service.redis.refusals import SentinelRefuses, refused, refused_by_sentinel
 from service.redis.sentinel_votes import UnknownPrimary, vote_of
-from service.redis.topology import Servers
+from service.redis.topology import Servers, Topology
 from service.redis.url import Address
 from service.repeating import repeat
 
@@ -78,6 +78,9 @@ class Primary:
 
     async def lost(self, node: Node) -> None:
         await node.drop("another server may be primary now")
+
+    def go_by(self, other: Topology) -> None:
+        """Look by itself: who is primary is asked when a connection is made."""
 
     async def aclose(self) -> None:
         for task in (self._watching, self._looking):

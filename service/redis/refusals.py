@@ -51,6 +51,15 @@ class SentinelRefuses(exceptions.ConnectionError):
         self.permanent = permanent
 
 
+NO_SLOT = StoreRefuses("cluster", "No node of the cluster has this slot")
+NO_MAP = StoreRefuses("cluster", "No node in the URL is part of a cluster that serves slots")
+TOO_FEW = StoreRefuses(
+    "cluster", "Too few of the nodes in the URL tell of a cluster without a mark"
+)
+TWO_CLUSTERS = StoreRefuses("foreign", "The URL names nodes of different clusters", permanent=True)
+"""Why there is no map of a cluster, or nobody has a bucket by it."""
+
+
 class _Meaning(NamedTuple):
     refusal: Refusal
     message: str

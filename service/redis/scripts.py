@@ -12,9 +12,7 @@ used fails when the module is imported; mypy checks the callers.
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from importlib.resources import files
 from typing import Any, Generic, ParamSpec
 
 from redis.exceptions import NoScriptError, RedisError
@@ -24,6 +22,7 @@ from service.redis import lua
 from service.redis.client import RedisClient
 from service.redis.connection import Argument
 from service.redis.declarations import Arguments, Declared, Key, Keys, Number
+from service.redis.lua import texts
 from service.redis.preamble import PROVIDED
 from service.redis.refusals import CommandRefused, code_of
 
@@ -39,19 +38,6 @@ Constants = Mapping[str, str | int]
 _OTHER_LAYOUT, _OTHER_TIME, _FORGOTTEN = ("LAYOUT", "WRONGTYPE"), "CLOCK", "FORGOTTEN"
 """Codes of error replies: a script has found what it cannot read, or a key of another kind; a clock
 of ours by which it judges nothing; and that Redis does not know any more what was used."""
-
-_LINE = re.compile(r"user_script:(\d+)")
-
-
-_MANY = """local function run(KEYS, ARGV) SOURCE
-end
-local found, keys, arguments = {}, tonumber(ARGV[1]), tonumber(ARGV[2])
-for i = 0, #KEYS / keys - 1 do
-  found[i + 1] = run({unpack(KEYS, i * keys + 1, (i + 1) * keys)},
-    {unpack(ARGV, i * arguments + 3, (i + 1) * arguments + 2)})
-end
-return found"""
-"""A script around one that is run for several callers. Lines are numbered as in that one."""
 
 _NAMES: dict[str, str] = {}
 """The file, or the function, of each script that was run, by its digest."""
@@ -71,7 +57,8 @@ class Source:
     """The Lua of one atomic step. It says what its outcomes are.
 
     `acknowledged`: whether its outcome waits until replicas have it, where the client is told so.
-    What only reads need not, nor does what may be lost.
+    What only reads need not, nor does what may be lost. `one_key`: it reads one key and no other:
+    so a server can tell by itself where that is while its slot moves.
     """
 
     def __init__(
@@ -81,6 +68,7 @@ class Source:
         constants: Constants,
         *,
         acknowledged: bool,
+        one_key: bool = False,
         context: tuple[Sequence[str], Sequence[str]] = ((), ()),
     ) -> None:
         """Join the texts and bind the names in them.
@@ -93,6 +81,9 @@ class Source:
         """
         self._source = "\n".join(parts.values())
         self._acknowledged = acknowledged
+        self._before = "before_changing" if acknowledged else "before_reading"
+        if one_key:
+            self._before = "before_one_key"
         self._lines = [(name, text.count("\n") + 1) for name, text in parts.items()]
         places = (
             ("KEYS", (*context[0], *declared.keys)),
@@ -107,7 +98,7 @@ class Source:
         self._values |= declared.tables
         self._numbers = lua.unpacked(declared.numbers, len(places[1][1]) + 1)
         self._spelt: dict[str, tuple[str, str]] = {}  # by what the client puts before it
-        self._many: dict[str, tuple[str, str]] = {}
+        self._repeated: dict[tuple[str, str], tuple[str, str]] = {}
         given = {*self._values, *(PROVIDED if acknowledged else ())}.difference(declared.names)
         try:
             lua.check(self._source, declared.names, given)
@@ -126,7 +117,7 @@ class Source:
             RevocationUnconfirmed: it ran, but too few replicas have said that they have it.
             UnknownLayout: a key holds what another version has written; nothing was changed.
         """
-        before = redis.before_changing if self._acknowledged else redis.before_reading
+        before: str = getattr(redis, self._before)
         spelt = self._spelt.get(before) or self._spell(before)
         return self._send(redis, spelt, before, keys, arguments)
 
@@ -138,16 +129,26 @@ class Source:
         All keys lie in one bucket, and there are as many of each in every call. Redis does nothing
         else meanwhile. Raises as `run`; what was done before an error stays.
         """
-        before = redis.before_changing if self._acknowledged else redis.before_reading
-        source, _ = self._spelt.get(before) or self._spell(before)
-        many = self._many.get(before)
-        if many is None:
-            text = _MANY.replace("SOURCE", source)
-            many = self._many[before] = text, _digest(text)
         keys = [key for each, _ in calls for key in each]
         sizes = len(calls[0][0]), len(calls[0][1])
         arguments = [argument for _, each in calls for argument in each]
-        found: list[Any] = await self._send(redis, many, before, keys, (*sizes, *arguments))
+        spelt, before = self._spell_repeated(redis, lua.REPEATED)
+        found: list[Any] = await self._send(redis, spelt, before, keys, (*sizes, *arguments))
+        return found
+
+    async def run_together(
+        self, redis: RedisClient, calls: Sequence[tuple[Sequence[bytes], Sequence[Argument]]]
+    ) -> list[Any]:
+        """Run it, where it only reads, for keys of several buckets of one server, as `run_each`.
+
+        Only the first key is declared. Raises as `run`; but what has gone wrong for one call is its
+        outcome, a `redis.exceptions.RedisError`.
+        """
+        sizes = len(calls[0][0]), len(calls[0][1])
+        values = [value for both in calls for each in both for value in each]
+        spelt, before = self._spell_repeated(redis, lua.REPEATED_APART)
+        declared = calls[0][0][:1]
+        found: list[Any] = await self._send(redis, spelt, before, declared, (*sizes, *values))
         return found
 
     async def _send(
@@ -177,7 +178,7 @@ class Source:
                     "rollback", "Redis has forgotten which codes were used"
                 ) from error
             if error.refusal == "error":
-                error.args = (self._located(str(error), before),)
+                error.args = (lua.located(str(error), self._lines, before.count("\n") + 1),)
             raise
 
     def _spell(self, before: str) -> tuple[str, str]:
@@ -188,18 +189,16 @@ class Source:
         _NAMES[digest] = self._lines[-1][0]
         return source, digest
 
-    def _located(self, message: str, before: str) -> str:
-        """Name files and lines in an error's message, instead of lines of the joined source."""
-
-        def place(found: re.Match[str]) -> str:
-            line = int(found[1]) - before.count("\n") - 1
-            for name, lines in self._lines:
-                if 0 < line <= lines:
-                    return f"{name}:{line}"
-                line -= lines
-            return found[0]
-
-        return _LINE.sub(place, message)
+    def _spell_repeated(self, redis: RedisClient, around: str) -> tuple[tuple[str, str], str]:
+        """Spell it inside another script; return what stands before it, too."""
+        before: str = getattr(redis, self._before)
+        found = self._repeated.get((before, around))
+        if found is None:
+            source, _ = self._spelt.get(before) or self._spell(before)
+            text = around.replace("SOURCE", source)
+            found = self._repeated[before, around] = text, _digest(text)
+            _NAMES[found[1]] = self._lines[-1][0]
+        return found, before
 
 
 class Script(Generic[P]):
@@ -210,12 +209,11 @@ class Script(Generic[P]):
         function: Callable[P, Any],
         parts: Mapping[str, str],
         constants: Constants,
-        *,
-        acknowledged: bool,
+        **options: Any,
     ) -> None:
-        """Join and bind the script, as `Source` does."""
+        """Join and bind the script, as `Source` does with these options."""
         self._declared = Declared(function)
-        self._source = Source(self._declared, parts, constants, acknowledged=acknowledged)
+        self._source = Source(self._declared, parts, constants, **options)
         self.__doc__ = function.__doc__
 
     def __call__(
@@ -225,22 +223,26 @@ class Script(Generic[P]):
         declared = self._declared
         return self._source.run(redis, declared.keys_of(named), declared.arguments_of(named))
 
+    def run_together(
+        self, redis: RedisClient, calls: Sequence[Mapping[str, Any]]
+    ) -> Coroutine[Any, Any, list[Any]]:
+        """Run it for each of these keywords. Raises as `Source.run_together`."""
+        keys, arguments = self._declared.keys_of, self._declared.arguments_of
+        return self._source.run_together(redis, [(keys(each), arguments(each)) for each in calls])
+
 
 def script(
     *paths: str,
     text: str = "",
     constants: Constants | None = None,
     acknowledged: bool = True,
+    one_key: bool = False,
 ) -> Callable[[Callable[P, Any]], Script[P]]:
     """Declare a script in files of `service/`, shared functions first, or of this `text`."""
 
     def declare(function: Callable[P, Any]) -> Script[P]:
         parts = {function.__name__: text} if text else texts(paths)
-        return Script(function, parts, constants or {}, acknowledged=acknowledged)
+        options = {"acknowledged": acknowledged, "one_key": one_key}
+        return Script(function, parts, constants or {}, **options)
 
     return declare
-
-
-def texts(paths: Sequence[str]) -> dict[str, str]:
-    """Read the Lua files of `service/` at these paths."""
-    return {path: (files("service") / path).read_text(encoding="utf-8") for path in paths}

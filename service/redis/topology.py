@@ -69,4 +69,7 @@ class Topology(Protocol):
     async def lost(self, node: Node) -> None:
         """Look for another soon: a node does not answer, or is no primary any more."""
 
+    def go_by(self, other: "Topology") -> None:
+        """Take over what another one of the same servers finds, and look only with a reason."""
+
     async def aclose(self) -> None: ...

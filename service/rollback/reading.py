@@ -1,15 +1,14 @@
 """Reads what Redis has of the feeds: the numbers of their last entries, and what they say."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
-from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
 from service.redis.connection import Argument
+from service.redis.every_bucket import values_of
 from service.redis.keys import BUCKETS, numbered
 from service.rollback.entries import Entry
 from service.rollback.scripts import AT_ONCE, read
@@ -17,9 +16,9 @@ from service.rollback.scripts import AT_ONCE, read
 Numbers = Mapping[int, int]
 """The number of the last entry of feeds, by bucket; 0 of one that has had none."""
 
-_KEYS = tuple(numbered(bucket).revocations for bucket in range(BUCKETS))
-_FLOORS = tuple(numbered(bucket).totp_floor for bucket in range(BUCKETS))
-_GETS = [("GET", key) for key in _KEYS]
+_KEYS = {bucket: numbered(bucket).revocations for bucket in range(BUCKETS)}
+_FLOORS = {bucket: numbered(bucket).totp_floor for bucket in range(BUCKETS)}
+_GETS = [("GET", key) for key in _KEYS.values()]
 
 
 async def numbers_of(redis: RedisClient) -> Numbers:
@@ -28,7 +27,7 @@ async def numbers_of(redis: RedisClient) -> Numbers:
     Raises:
         StoreUnavailable: no server answers.
     """
-    replies = await _values(redis, _KEYS)
+    replies = await values_of(redis, _KEYS)
     return {bucket: number_in(reply) for bucket, reply in replies.items()}
 
 
@@ -38,23 +37,8 @@ async def floors_of(redis: RedisClient) -> Mapping[int, bool]:
     Raises:
         StoreUnavailable: no server answers.
     """
-    replies = await _values(redis, _FLOORS)
+    replies = await values_of(redis, _FLOORS)
     return {bucket: reply is not None for bucket, reply in replies.items()}
-
-
-async def _values(redis: RedisClient, keys: Sequence[bytes]) -> dict[int, bytes | None]:
-    """Read the value of a key of each bucket that a server has."""
-    if redis.topology != "cluster":
-        return dict(enumerate(await redis.execute("MGET", *keys)))
-    gets = (redis.execute("GET", key) for key in keys)
-    found = await asyncio.gather(*gets, return_exceptions=True)
-    refused = [each for each in found if isinstance(each, BaseException)]
-    for each in refused:
-        if len(refused) == len(found) or not isinstance(each, StoreUnavailable):
-            raise each
-    return {
-        bucket: reply for bucket, reply in enumerate(found) if not isinstance(reply, BaseException)
-    }
 
 
 async def numbers_on(connection: AbstractConnection) -> Numbers:

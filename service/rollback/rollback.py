@@ -77,6 +77,11 @@ class Rollback:
         return Comparisons(self._parts.redis, issuer, self._parts.watch.read)
 
     @property
+    def redis(self) -> RedisClient | None:
+        """The client that is not fenced, if there is one."""
+        return self._parts and self._parts.redis
+
+    @property
     def problem(self) -> str:
         """What is wrong, in a sentence; empty when nothing is."""
         if not self.fence.buckets:

@@ -4,12 +4,14 @@ Each shipper asks by itself otherwise, which is 640 questions a second: for many
 little to do that would be most of the work.
 """
 
-import asyncio
 import time
+from typing import Any
 
 from service.errors import StoreUnavailable
 from service.events.event import ALL_STREAMS, stream_of
 from service.redis.client import RedisClient
+from service.redis.every_bucket import ask_each
+from service.redis.scripts import Key, script
 from service.repeating import repeat
 
 _PAUSE = 0.1
@@ -17,6 +19,19 @@ _PAUSE = 0.1
 
 _GOOD_FOR = 1.0
 """Seconds after which it is not known any more what is new."""
+
+
+@script(
+    text="""
+-- Outcome: the id of the newest entry
+local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+return newest and newest[1] or '0-0'
+""",
+    acknowledged=False,
+    one_key=True,
+)
+def _newest(*, stream: Key) -> Any:
+    """Find the newest entry."""
 
 
 class Tails:
@@ -35,12 +50,12 @@ class Tails:
     async def look(self) -> None:
         """Look once. What cannot be read is not known."""
         began = time.monotonic()
-        try:
-            tails = await asyncio.gather(*map(self._tail, ALL_STREAMS))
-        except StoreUnavailable:
+        streams = {bucket: {"stream": stream_of(bucket)} for bucket in ALL_STREAMS}
+        found = await ask_each(self._redis, _newest, streams)
+        if any(isinstance(each, StoreUnavailable) for each in found.values()):
             self._newest.clear()
         else:
-            self._newest = dict(zip(ALL_STREAMS, tails, strict=True))
+            self._newest = {bucket: _place(id_.decode()) for bucket, id_ in found.items()}
             self._looked_at = began
 
     def has_news(self, bucket: int, cursor: str) -> bool:
@@ -49,10 +64,6 @@ class Tails:
         if newest is None or time.monotonic() - self._looked_at > _GOOD_FOR:
             return True
         return _place(cursor) < newest
-
-    async def _tail(self, bucket: int) -> tuple[int, int]:
-        found = await self._redis.execute("XREVRANGE", stream_of(bucket), "+", "-", "COUNT", 1)
-        return _place(found[0][0].decode()) if found else (0, 0)
 
 
 def _place(entry: str) -> tuple[int, int]:

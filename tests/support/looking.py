@@ -1,13 +1,14 @@
 """Looking into Redis from outside, past the service."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from tools.testbed import commands
+from tools.testbed.commands import MARKS, Commands
 from tools.testbed.redis_server import RedisServer
 
-from service.redis.keys import bucket, numbered
+from service.redis.keys import bucket
 
 ON_VALKEY = pytest.mark.parametrize("redis_server", ["valkey"], indirect=True)
 """For a test of what does not depend on the kind of server: once is enough."""
@@ -30,28 +31,6 @@ def session_keys(server: RedisServer) -> set[bytes]:
         return set(client.scan_iter(match="session:*", count=1000))
 
 
-class Commands:
-    """How often each command ran on a server while it was watched."""
-
-    def __init__(self) -> None:
-        self.from_clients: list[str] = []
-        self.in_scripts: list[str] = []
-
-
-MARKS = numbered(0).issuer.partition(b"{")[0]
-"""Beginning of the keys that a service looks at every few seconds, and writes if they are gone."""
-
-
-_CONNECTING = {"ACL", "AUTH", "CLIENT", "HELLO", "SELECT"}
-"""What a connection begins with; one that a busy machine has lost is made anew."""
-
-_UNASKED = re.compile(
-    r"EVALSHA \w+ \d+ (?:events:|revoked:guards:|revoked:compared:)|GET revocations:", re.IGNORECASE
-)
-"""What a service does every few seconds, to trim events, to look how guards are and to compare: no
-script of a user has such a key first, and no call asks for such a number by itself."""
-
-
 def is_mark(key: bytes) -> bool:
     """Whether it says whose feed it is: written in the background, whatever is called meanwhile."""
     return key.startswith(MARKS)
@@ -59,26 +38,6 @@ def is_mark(key: bytes) -> bool:
 
 @contextmanager
 def watching(server: RedisServer) -> Iterator[Commands]:
-    """Every command between beginning and end, as MONITOR tells them; filled in at the end.
-
-    Those by which a service keeps its marks, trims its events, asks after guards and compares are
-    none of the caller's, and left out.
-    """
-    seen, unasked = Commands(), False
-    with server.client() as client, client.monitor() as monitor:
+    """Every command of callers between beginning and end; filled in at the end."""
+    with server.client() as client, commands.watching([client]) as seen:
         yield seen
-        with server.client() as other:
-            other.echo("that is all")
-        for line in monitor.listen():
-            command = line["command"].split(" ", 1)[0].upper()
-            if line["command"] == "ECHO that is all":
-                return
-            marks = MARKS.decode() in line["command"]
-            if line["client_type"] != "lua":  # its script's commands follow it
-                unasked = marks or bool(_UNASKED.match(line["command"]))
-            if marks or unasked:
-                continue
-            if line["client_type"] == "lua":
-                seen.in_scripts.append(command)
-            elif command not in _CONNECTING:
-                seen.from_clients.append(command)

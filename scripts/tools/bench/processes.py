@@ -84,10 +84,6 @@ class RedisCosts(msgspec.Struct, frozen=True):
     """Seconds of the thread that runs commands."""
     in_scripts: float
     """Seconds in EVALSHA, on a clock."""
-    scripts: int
-    """EVALSHA and EVAL calls: each is one round trip of the service."""
-    commands: int
-    """Commands, those inside scripts included."""
 
 
 class RedisServer(msgspec.Struct, frozen=True):
@@ -122,14 +118,11 @@ class RedisServer(msgspec.Struct, frozen=True):
 
 def _costs(client: Any) -> RedisCosts:
     cpu, stats = client.info("cpu"), client.info("commandstats")
-    calls = {name.removeprefix("cmdstat_"): entry["calls"] for name, entry in stats.items()}
     return RedisCosts(
         cpu=sum(cpu[f"used_cpu_{part}"] for part in ("user", "sys"))
         + sum(cpu[f"used_cpu_{part}_children"] for part in ("user", "sys")),
         main_thread=cpu["used_cpu_user_main_thread"] + cpu["used_cpu_sys_main_thread"],
         in_scripts=stats.get("cmdstat_evalsha", {"usec": 0})["usec"] / 1e6,
-        scripts=calls.get("evalsha", 0) + calls.get("eval", 0),
-        commands=sum(calls.values()) - calls.get("info", 0),
     )
 
 

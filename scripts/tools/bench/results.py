@@ -108,7 +108,7 @@ class Sample(msgspec.Struct, frozen=True):
     """CPU of the Redis process, user and system, all threads and children: µs."""
     redis_main_thread: float = 0
     round_trips: float = 0
-    """Scripts called over the wire."""
+    """Commands over the wire, most of them scripts; what is done unasked is none."""
     commands: float = 0
     """Redis commands, those that scripts call included."""
 
