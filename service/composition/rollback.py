@@ -60,7 +60,7 @@ def create_rollback(settings: Settings, *, logs: bool = True) -> Rollback:
     """
     if settings.redis_rollback == "off":
         return Rollback(refuse_without_rights, None, "")
-    redis = create_redis_client(settings)
+    redis = create_redis_client(settings, check=lambda made: rollback.check_own_connection(made))
     engine = open_database(
         settings.database_url.reveal(),
         CONNECTIONS,
@@ -82,7 +82,9 @@ def create_rollback(settings: Settings, *, logs: bool = True) -> Rollback:
         if waits_for_operator
         else "what has ended since then has ended again"
     )
-    return Rollback(refuse_without_rights, (redis, engine, watch, journal), waits_for)
+    parts = redis, engine, watch, journal
+    rollback = Rollback(refuse_without_rights, parts, waits_for)
+    return rollback
 
 
 @asynccontextmanager

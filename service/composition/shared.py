@@ -31,7 +31,7 @@ from service.mail.outbox import Count
 from service.mail.ticket_mails import TicketMails
 from service.rate_limits import RateLimits
 from service.redis.client import RedisClient
-from service.redis.node import Timing
+from service.redis.node import ConnectionCheck, Timing
 from service.redis.preamble import Bounds
 from service.redis.probe import refuse_without_rights
 from service.rollback.rollback import Rollback
@@ -55,12 +55,13 @@ def create_redis_client(
     replicas: int | None = None,
     rollback: Rollback | None = None,
     beside: RedisClient | None = None,
+    check: ConnectionCheck = refuse_without_rights,
 ) -> RedisClient:
     """Create the client of the Redis that the settings name.
 
     Its changes wait for as many `replicas`; `None`: for those of the settings. With `rollback` it
-    serves nobody from a bucket that has gone back in time. `beside`: another client of the process,
-    by whose looks at the servers it goes, too.
+    serves nobody from a bucket that has gone back in time; without, `check` looks at connections.
+    `beside`: another client of the process, by whose looks at the servers it goes, too.
     """
     timing = Timing(
         timedelta(milliseconds=settings.redis_connect_timeout_ms),
@@ -74,7 +75,7 @@ def create_redis_client(
     if replicas is None:
         replicas = settings.redis_min_replicas
     fenced = () if rollback is None else (rollback.fence, rollback.check_buckets)
-    check = refuse_without_rights if rollback is None else rollback.check_connection
+    check = check if rollback is None else rollback.check_connection
     redis = kind(settings.redis_url, replicas, timing, settings.issuer, bounds, check, *fenced)
     if beside is None and rollback is not None:
         beside = rollback.redis

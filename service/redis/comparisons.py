@@ -39,12 +39,15 @@ _AT_ONCE = 8
 Least = Callable[[], Awaitable[Sequence[int]]]
 """Tells how many entries the feed of each bucket must have had; `FenceUnknown`: it is not known."""
 
+Note = Callable[[int, bytes], object]
+"""Hears of a comparison that was made: the bucket in which it stands, and its id."""
+
 
 @script(
     text="""
 -- keys: the stream of comparisons; then of each bucket that is compared its count, mark and feed
 -- arguments: every (ms), the issuer; then for each bucket how many entries it must have had
--- Outcome: 1; or 0, where another process has just done it, and nothing was done
+-- Outcome: the id of what was written; 0, and nothing was done: another process just has
 local last = redis.call('XREVRANGE', keys[1], '+', '-', 'COUNT', 1)[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -64,8 +67,7 @@ for i = 3, #arguments do
     if found and found[2][2] == arguments[2] then redis.call('DEL', mark) end
   end
 end
-redis.call('XADD', keys[1], 'MAXLEN', 1, '*', 'every', arguments[1])
-return 1
+return redis.call('XADD', keys[1], 'MAXLEN', 1, '*', 'every', arguments[1])
 """,
     acknowledged=False,
 )
@@ -76,8 +78,11 @@ def _compare(*, keys: Keys, arguments: Arguments) -> Any:
 class Comparisons:
     """Compares in the background; or does away with what was written of it before."""
 
-    def __init__(self, redis: RedisClient, issuer: str, least: Least | None) -> None:
+    def __init__(
+        self, redis: RedisClient, issuer: str, least: Least | None, note: Note = lambda *_: None
+    ) -> None:
         """Compare nothing yet. `redis` must not be fenced. `least` None: nothing is compared."""
+        self._note = note
         self._redis = redis
         self._issuer = issuer
         self._least = least
@@ -137,9 +142,12 @@ class Comparisons:
         names = [numbered(bucket) for bucket in buckets]
         of_buckets = [key for it in names for key in (it.revocations, it.issuer, it.revoked)]
         needed = [least[bucket] for bucket in buckets]
-        done: int = await _compare(
+        done: bytes | int = await _compare(
             self._redis,
             keys=[names[0].compared, *of_buckets],
             arguments=[round(self._every * 1000), self._issuer, *needed],
         )
-        return done
+        if not done:
+            return 0
+        self._note(buckets[0], bytes(done))
+        return 1

@@ -34,6 +34,8 @@ all atomically, on a cluster as well as on a standalone server.
 |                                |        | name all sessions that have ended    |                 |
 | `revoked:{b}`                  | stream | the feed: ends of sessions           | capped          |
 | `revocations:{b}`              | string | how many entries the feed has had    | permanent       |
+| `revocations:joined:{b}:<pod>` | string | what a process missed in a server,   | 20 min          |
+|                                |        | by its run id (`rollback/peers.py`)  |                 |
 | `revoked:issuer:{b}`           | stream | the feed's mark (`feed_mark.py`)     | permanent       |
 | `revoked:before:{b}`           | string | cut-off of everybody: ms; sessions   | permanent       |
 |                                |        | opened by then have ended            |                 |
@@ -124,6 +126,9 @@ BARRIER = "barrier:"
 BARRIER_LIFE = 60_000
 """The life of a key written only so that replicas have something to acknowledge; ms."""
 
+JOINED_LIFE = timedelta(minutes=20)
+"""How long it is known that a process has told what it missed; it says so again in time."""
+
 BUCKETS = 64
 
 TAGS = tuple(b"{%02x}" % bucket for bucket in range(BUCKETS))
@@ -144,6 +149,7 @@ class Bucket:
         "guards",
         "index",
         "issuer",
+        "joined",
         "mail",
         "pending",
         "revocations",
@@ -169,6 +175,7 @@ class Bucket:
         self.events = b"events:" + tag
         self.revoked = b"revoked:" + tag
         self.revocations = b"revocations:" + tag
+        self.joined = b"revocations:joined:" + tag + b":"
         self.issuer = b"revoked:issuer:" + tag
         self.before = BEFORE.encode() + tag
         self.asked = b"revoked:asked:" + tag

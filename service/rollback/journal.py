@@ -12,6 +12,7 @@ from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
 from service.redis.keys import numbered
 from service.rollback.entries import Batch, Entry
+from service.rollback.marks import latest_of
 from service.rollback.reading import Numbers, entries_after, numbers_of
 from service.rollback.replay import Replay, Replayed
 from service.rollback.store import Heads, RollbackStore
@@ -29,6 +30,7 @@ _HOLD_EVERY = 1.0
 """Seconds between two looks at the lease, which ends later."""
 
 _PRUNE_EVERY = 300.0
+_NOTE_EVERY = 15.0
 _LARGEST = 500
 """Entries in a batch, at the most."""
 _WRITTEN_AT_ONCE = 64
@@ -63,7 +65,7 @@ class Journal:
         self._seen: dict[int, int] = {}
         self._behind_since: float | None = None
         self._lag = 0.0
-        self._held_at = self._pruned_at = float("-inf")
+        self._held_at = self._pruned_at = self._noted_at = float("-inf")
         self.went_back = 0
         """How many times this process has done a bucket again."""
 
@@ -124,6 +126,9 @@ class Journal:
         if lost and self._replay is not None:
             await self._do_again(self._replay, numbers, lost)
         await self._follow(numbers, lost)
+        if time.monotonic() - self._noted_at > _NOTE_EVERY and not self._watch.fence.buckets:
+            await self._store.note_marks(await latest_of(self._redis))
+            self._noted_at = time.monotonic()
         if time.monotonic() - self._pruned_at > _PRUNE_EVERY:
             await self._store.prune(self._life)
             self._pruned_at = time.monotonic()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from redis.asyncio.connection import AbstractConnection
@@ -12,6 +13,7 @@ from service.redis.comparisons import Comparisons
 from service.redis.feed_marking import FeedMarking
 from service.redis.fence import Fence
 from service.redis.node import ConnectionCheck, Node
+from service.redis.refusals import FenceUnknown
 from service.rollback.journal import Journal
 from service.rollback.watch import Watch
 
@@ -44,9 +46,11 @@ class Rollback:
             await self._parts.watch.start()
 
     async def start_serving(self) -> None:
-        """Look for the first time at what Redis has, and at the floors of codes. Never raises."""
+        """Look for the first time at what Redis has, and at the floors of codes; and say that this
+        process runs. Never raises."""
         if self._parts is not None:
             await self._parts.watch.start_serving()
+            await self._parts.watch.presence.start()  # now: who starts, too, need not wait for us
 
     async def check_connection(self, connection: AbstractConnection) -> None:
         """Look at a new connection: at our rights, then at what the server has."""
@@ -56,6 +60,12 @@ class Rollback:
         self._parts.watch.begin()  # the user store and Redis answer at the same time
         await self._check_rights(connection)
         await self._parts.watch.check_connection(connection)
+
+    async def check_own_connection(self, connection: AbstractConnection) -> None:
+        """Do the same with one of the client that is not fenced, which connects again at once, also
+        where nobody is served: so what is known here is told at once."""
+        with suppress(FenceUnknown):  # nothing is known yet, which holds up whoever is served
+            await self.check_connection(connection)
 
     async def check_buckets(self, node: Node, buckets: Sequence[int]) -> None:
         """Look at buckets that a server has got."""
@@ -74,7 +84,15 @@ class Rollback:
         """Make what compares for guards; or, not `on`, takes away what they would wait for."""
         if self._parts is None or not on:
             return Comparisons(redis, issuer, None)
-        return Comparisons(self._parts.redis, issuer, self._parts.watch.read)
+        return Comparisons(self._parts.redis, issuer, self._least, self._parts.watch.marks.note)
+
+    async def _least(self) -> Sequence[int]:
+        """Return what each bucket must have. `FenceUnknown`: others have not told theirs yet."""
+        assert self._parts  # noqa: S101  nothing is compared without
+        least = await self._parts.watch.read()
+        if self.fence.awaited:
+            raise FenceUnknown
+        return least
 
     @property
     def redis(self) -> RedisClient | None:
@@ -86,8 +104,10 @@ class Rollback:
         """What is wrong, in a sentence; empty when nothing is."""
         if not self.fence.buckets:
             return ""
+        if not self.fence.behind:
+            return "Redis has started anew, and not all processes have told what they have ended."
         return (
-            f"Redis has gone back in time in {len(self.fence.buckets)} of 64 buckets, which are "
+            f"Redis has gone back in time in {len(self.fence.behind)} of 64 buckets, which are "
             f"not served until {self._waits_for}."
         )
 
@@ -102,7 +122,8 @@ class Rollback:
         """Compare, and write the journal, until it is cancelled."""
         if self._parts is None:
             return
-        async with asyncio.TaskGroup() as tasks:  # which ends when both have
+        async with asyncio.TaskGroup() as tasks:  # which ends when all have
+            tasks.create_task(self._parts.watch.presence.run())
             tasks.create_task(self._parts.watch.run())
             tasks.create_task(self._parts.journal.run())
 
@@ -110,5 +131,6 @@ class Rollback:
         """Close all connections, once what is under way has ended."""
         if self._parts is not None:
             await self._parts.watch.aclose()
+            await self._parts.watch.presence.end()
             await self._parts.redis.aclose()
             await self._parts.engine.dispose()

@@ -1,50 +1,28 @@
 """The tables of the fence, the journal and the lease in the user store."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Select, Table, delete, func, literal_column, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Select, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from service.database.engine import store_errors
 from service.database.tables import fences, journal, leases
 from service.redis.keys import BUCKETS
+from service.rollback.dialects import Dialect, to_its_end
 from service.rollback.entries import Batch, packed, unpacked
+from service.rollback.presence import Presence
 
 LEASE = 4_000
 """How long a process that says nothing keeps the lease from the others, ms."""
 
 _NAME = "journal"
+_MARKS = BUCKETS + 1
+"""From this row on the fence has times of comparisons. (The one before: `note_floors`.)"""
+
 _PAGE = 200
 """Batches that are read at once."""
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def to_its_end(
-    method: Callable[P, Coroutine[Any, Any, T]],
-) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Let a statement that was begun end, also where its caller is cancelled.
-
-    A driver that is interrupted while it connects leaves a thread behind. It has deadlines itself.
-    """
-
-    @wraps(method)
-    async def ended(*arguments: P.args, **named: P.kwargs) -> T:
-        task = asyncio.create_task(method(*arguments, **named))
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await asyncio.wait({task})
-            raise
-
-    return ended
-
 
 Heads = Mapping[int, tuple[int, str]]
 """The number and the id of the last entry in the journal, by bucket."""
@@ -54,17 +32,13 @@ class RollbackStore:
     """Reads and writes them. Any method may raise `StoreUnavailable`."""
 
     def __init__(self, engine: AsyncEngine, owner: bytes) -> None:
-        """Take the engine. `owner` is what this process is known by."""
+        """Take the engine."""
         self._engine = engine
-        self._owner = owner
-        is_postgresql = engine.dialect.name == "postgresql"
-        self._dialect: Any = postgresql if is_postgresql else sqlite
-        # The database's own clock: those of the pods differ.
-        self._now: Any = literal_column(
-            "(extract(epoch from clock_timestamp()) * 1000)::bigint"
-            if is_postgresql
-            else "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"
-        )
+        self.owner = owner
+        """What this process is known by."""
+        self.presence = Presence(engine, owner)
+        self._dialect = Dialect(engine)
+        self._now: Any = self._dialect.now
 
     @to_its_end
     async def numbers(self) -> dict[int, int]:
@@ -87,6 +61,26 @@ class RollbackStore:
         """Note that each bucket has had one."""
         await self.raise_to({BUCKETS: 0})
 
+    async def marks(self) -> dict[int, int]:
+        """Read the times of comparisons that were noted, ms, by bucket."""
+        query = select(fences.c.bucket, fences.c.number).where(fences.c.bucket >= _MARKS)
+        return {row.bucket - _MARKS: row.number for row in await self._all(query)}
+
+    @to_its_end
+    async def note_marks(self, marks: Mapping[int, int]) -> None:
+        """Note the times of comparisons, also where they are earlier than before."""
+        rows = [{"bucket": _MARKS + bucket, "number": at} for bucket, at in sorted(marks.items())]
+        if not rows:
+            return
+        statement = self._dialect.insert(fences)
+        later = {"number": statement.excluded.number}
+        with store_errors():
+            async with self._engine.begin() as connection:
+                await connection.execute(
+                    statement.on_conflict_do_update(index_elements=[fences.c.bucket], set_=later),
+                    rows,
+                )
+
     @to_its_end
     async def raise_to(self, numbers: Mapping[int, int]) -> None:
         """Raise the fence of these buckets to these numbers, where it is lower."""
@@ -104,9 +98,9 @@ class RollbackStore:
                 )
                 held = (await connection.execute(query)).first()
             owner, left = held or (b"", 0)
-            if owner != self._owner and 0 < left <= LEASE:
+            if owner != self.owner and 0 < left <= LEASE:
                 return False
-            if owner == self._owner and LEASE / 2 < left <= LEASE:
+            if owner == self.owner and LEASE / 2 < left <= LEASE:
                 return True
             async with self._engine.begin() as connection:
                 return await self._take(connection)
@@ -114,7 +108,7 @@ class RollbackStore:
     @to_its_end
     async def release(self) -> None:
         """Give the lease back, if this process holds it."""
-        mine = delete(leases).where(leases.c.name == _NAME, leases.c.owner == self._owner)
+        mine = delete(leases).where(leases.c.name == _NAME, leases.c.owner == self.owner)
         with store_errors():
             async with self._engine.begin() as connection:
                 await connection.execute(mine)
@@ -156,12 +150,14 @@ class RollbackStore:
             async with self._engine.begin() as connection:
                 # Read before anything is written: SQLite has one writer, and sign-ups wait for it.
                 # Two processes that take themselves for the holder write the same.
-                if await connection.scalar(holder) != self._owner:
+                if await connection.scalar(holder) != self.owner:
                     return False
                 if await self._differ(connection, {batch.bucket for batch in batches}, heads):
                     await connection.rollback()
                     return False
-                await connection.execute(self._insert(journal).on_conflict_do_nothing(), rows)
+                await connection.execute(
+                    self._dialect.insert(journal).on_conflict_do_nothing(), rows
+                )
                 await self._raise(connection, {batch.bucket: batch.last for batch in batches})
         return True
 
@@ -217,8 +213,8 @@ class RollbackStore:
         return any(there.get(each, 0) != heads.get(each, (0, ""))[0] for each in buckets)
 
     async def _take(self, connection: AsyncConnection) -> bool:
-        statement = self._insert(leases).values(
-            name=_NAME, owner=self._owner, until=self._now + LEASE
+        statement = self._dialect.insert(leases).values(
+            name=_NAME, owner=self.owner, until=self._now + LEASE
         )
         # One that ends later than any does was taken before the database's clock was put back.
         over = or_(leases.c.until < self._now, leases.c.until > self._now + LEASE)
@@ -226,7 +222,7 @@ class RollbackStore:
             statement.on_conflict_do_update(
                 index_elements=[leases.c.name],
                 set_={"owner": statement.excluded.owner, "until": statement.excluded.until},
-                where=or_(leases.c.owner == self._owner, over),
+                where=or_(leases.c.owner == self.owner, over),
             )
         )
         return taken.rowcount == 1
@@ -234,7 +230,7 @@ class RollbackStore:
     async def _raise(self, connection: AsyncConnection, numbers: Mapping[int, int]) -> None:
         if not numbers:
             return
-        statement = self._insert(fences)
+        statement = self._dialect.insert(fences)
         number = statement.excluded.number
         await connection.execute(
             statement.on_conflict_do_update(
@@ -245,6 +241,3 @@ class RollbackStore:
             # In one order: two processes that raise the same rows do not wait for each other.
             [{"bucket": bucket, "number": numbers[bucket]} for bucket in sorted(numbers)],
         )
-
-    def _insert(self, table: Table) -> Any:
-        return self._dialect.insert(table)

@@ -17,7 +17,10 @@ from service.redis.node import Node
 from service.redis.refusals import FenceUnknown
 from service.rollback.floors import Floors
 from service.rollback.known import Known
+from service.rollback.marks import Marks
 from service.rollback.own_entries import OwnEntries
+from service.rollback.peers import Peers
+from service.rollback.publishing import Publishing
 from service.rollback.reading import Numbers, floors_of, number_in, numbers_of, numbers_on
 from service.rollback.store import RollbackStore
 
@@ -61,11 +64,13 @@ class Watch:
         self._floors = floors
         self.fence = fence
         self._soon = asyncio.Event()
-        fence.on_lost, fence.on_forgotten = self._publish_soon, self._soon.set
-        self._known = Known(store)
         self._own = OwnEntries(fence)
-        self._publishing: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self.marks = Marks(redis)
+        self._known = Known(store, self.marks)
+        self._publishing = Publishing(store, fence, self._known)
+        fence.on_lost, fence.on_forgotten = self._publishing.begin, self._soon.set
+        self.presence = store.presence
+        self._peers = Peers(redis, store.owner, fence)
         self._fenced = 0
         self._fenced_at = 0.0
         self.woken = asyncio.Event()
@@ -99,9 +104,14 @@ class Watch:
         """
         expected = await self.read(self._patience, is_begun=True)
         numbers = await numbers_on(connection)
-        lost = await self._own.look_on(connection, numbers)
-        if self._fence_lower(_with(expected, lost), numbers):
+        expected = _with(expected, await self._own.look_on(connection, numbers))
+        earlier = await self.marks.gone_back_on(connection, numbers)
+        if self._fence_lower(expected, numbers) or earlier:
             await self._floors.raise_on(connection, numbers)
+            self.marks.accept(earlier)
+        # Last: once others have heard us they serve.
+        await self._peers.join_on(connection, expected, numbers, self._known.living)
+        self._fence_lower(self.expected(), numbers)
         self._soon.set()
 
     async def check_buckets(self, node: Node, buckets: Sequence[int]) -> None:
@@ -117,9 +127,10 @@ class Watch:
                 await node.drop("what it has cannot be looked at yet")
             except (exceptions.RedisError, OSError):  # who serves it meets the same
                 continue
-        lost = await self._own.look_at(node, numbers)
-        if self._fence_lower(_with(expected, lost), numbers):
+        expected = _with(expected, await self._own.look_at(node, numbers))
+        if self._fence_lower(expected, numbers):
             await self._floors.raise_at(node, buckets)
+        await self._peers.join_at(node, expected, numbers)
 
     async def run(self) -> None:
         """Compare again and again, until it is cancelled."""
@@ -138,10 +149,8 @@ class Watch:
 
     async def aclose(self) -> None:
         """Tell what this process has answered for, and wait for what is under way."""
-        self._publish_soon()
-        self._closed = True
+        await self._publishing.aclose()
         await self._known.aclose()
-        await asyncio.gather(*self._publishing, return_exceptions=True)
 
     async def look(self) -> None:
         """Compare all buckets, and serve those again that have caught up; lay floors.
@@ -150,7 +159,8 @@ class Watch:
             StoreUnavailable: Redis does not tell.
             FenceUnknown: nor has the user store ever told.
         """
-        fenced, before = self._fenced, frozenset(self.fence.buckets)
+        told = await self._peers.hear()
+        fenced, before = self._fenced, self.fence.behind
         expected = await self.read(max(1.0, self._patience))
         numbers = await numbers_of(self._redis)
         is_latest = fenced == self._fenced  # else somebody has just seen another Redis
@@ -161,10 +171,12 @@ class Watch:
             lost = await self._own.look_by(self._redis, {each: numbers[each] for each in risen})
             released = risen - lost.keys()
             if released:
-                self.fence.buckets -= released
+                self.fence.close(behind=self.fence.behind - released)
                 log.warning("redis.served", buckets=len(released), fenced=len(self.fence.buckets))
                 self.on_change()
+        self._peers.release(told)
         floors = await floors_of(self._redis)
+        await self._peers.tell(expected, numbers, floors)
         doubted = await self._floors.doubt(floors, numbers, self.expected())
         if doubted:
             self.know({**(self._known.numbers or {}), **doubted})
@@ -194,12 +206,12 @@ class Watch:
 
     def begin(self) -> None:
         """Begin to read the fence anew, unless somebody is reading it."""
-        self._known.begin()
+        self._known.begin(also_living=True)
 
     async def read(self, patience: float = 0, *, is_begun: bool = False) -> list[int]:
         """Read the fence anew, if the user store tells it soon; return what is expected."""
         if not is_begun:
-            self.begin()
+            self._known.begin()
         await self._known.read(patience or self._patience)
         return self.expected()
 
@@ -208,9 +220,9 @@ class Watch:
         lower = {bucket for bucket, number in numbers.items() if number < expected[bucket]}
         if not lower:
             return False
-        news = lower - self.fence.buckets
+        news = lower - self.fence.behind
         self._fenced += 1
-        self.fence.buckets |= lower
+        self.fence.close(behind=self.fence.behind | lower)
         if news:
             self._fenced_at = time.monotonic()
             self.on_change()
@@ -220,25 +232,14 @@ class Watch:
                 buckets=len(news),
                 lost=sum(expected[bucket] - numbers[bucket] for bucket in news),
             )
-        self._publish_soon()
+        self._publishing.begin()
         self.woken.set()
         return True
 
-    def _publish_soon(self) -> None:
-        """Tell the others what this process has answered for, if the user store does not know."""
-        known, answered = self._known.numbers or {}, self.fence.answered
-        ours = {each: number for each, number in enumerate(answered) if number > known.get(each, 0)}
-        if ours and not self._publishing and not self._closed:
-            task = asyncio.create_task(self._publish(ours))
-            self._publishing.add(task)
-            task.add_done_callback(self._publishing.discard)
-
-    async def _publish(self, ours: Mapping[int, int]) -> None:
-        with suppress(StoreUnavailable):  # the next look tries again, as it is fenced
-            await self._store.raise_to(ours)
-
     def _pause(self) -> float:
-        if not self.fence.buckets:
+        if self.fence.awaited:
+            return _WHILE_FENCED
+        if not self.fence.behind:
             return _EVERY
         is_new = time.monotonic() - self._fenced_at < _SOON_IS_OVER
         return _WHILE_FENCED if is_new else _LATER

@@ -1,5 +1,6 @@
 """The sink that inserts events into the table `audit` of the user store, batches beside them."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -27,6 +28,9 @@ class SqlSink:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        # SQLite writes one at a time, and who waits for it has no turn: of 64 streams at once some
+        # would wait for seconds, and with them sign-ups, and whoever has to end sessions again.
+        self._turn = asyncio.Semaphore(1 if engine.dialect.name == "sqlite" else 64)
 
     async def deliver(self, batch: Batch, seconds: float) -> int:
         """Insert it whole."""
@@ -44,12 +48,19 @@ class SqlSink:
             "signature": head.signature,
         }
         try:
+            async with asyncio.timeout(seconds):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise SinkFailed("the user store is busy with other streams") from None
+        try:
             with store_errors():
                 async with self._engine.begin() as connection:
                     await _insert(connection, audit, rows)
                     await _insert(connection, audit_batches, [beside])
         except StoreUnavailable as error:
             raise SinkFailed(str(error)) from None
+        finally:
+            self._turn.release()
         return len(batch.events)
 
     async def aclose(self) -> None:

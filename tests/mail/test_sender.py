@@ -56,7 +56,7 @@ async def let_leases_end(post: Post, user_id: bytes = USER) -> None:
 async def test_a_bucket_that_is_not_served_holds_up_no_other(post: Post) -> None:
     """Redis has gone back in time in one: what others have left elsewhere is sent."""
     await kept(post)
-    post.redis.fence.buckets.add(USER[0] & 63 ^ 1)
+    post.redis.fence.close(behind={USER[0] & 63 ^ 1})
     async with serving(Server()) as server, post.sending(f"smtp://127.0.0.1:{server.port}"):
         await until(lambda: server.mails)
 

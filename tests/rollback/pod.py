@@ -5,6 +5,7 @@ import os
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from redis.asyncio.connection import AbstractConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tools.testbed.parts import CLIENT, Parts
 from tools.testbed.redis_server import RedisServer
@@ -42,7 +43,7 @@ class Pod:
     """What a process has, without the web and without tasks in the background."""
 
     def __init__(self, url: Secret, engine: AsyncEngine, policy: str = "replay") -> None:
-        self.own = RedisClient(url, timing=PATIENT)
+        self.own = RedisClient(url, timing=PATIENT, check_connection=self._check)
         self.store = RollbackStore(engine, os.urandom(16))
         floors = Floors(self.own, self.store, 1)
         self.watch = Watch(self.own, self.store, Fence(), floors, PATIENCE)
@@ -62,6 +63,9 @@ class Pod:
             check_buckets=self.rollback.check_buckets,
         )
         self.sessions = Parts(self.link).sessions
+
+    async def _check(self, connection: AbstractConnection) -> None:
+        await self.rollback.check_own_connection(connection)
 
     async def open(self, user: bytes | None = None) -> Opened:
         """Open a session of this user, or of a new one."""
@@ -84,9 +88,13 @@ class Pod:
         return True
 
     async def reconnect(self) -> None:
-        """Lose all connections, as when the server is started anew."""
-        await self.link.leave("the test says so")
-        await asyncio.gather(*self.watch._publishing)
+        """Lose all connections, as when the server is started anew, and tell the user store."""
+        await self.leave()
+        await asyncio.gather(*self.watch._publishing.tasks)
+
+    async def leave(self) -> None:
+        """Lose all connections."""
+        await asyncio.gather(*(each.leave("the test says so") for each in (self.link, self.own)))
 
     async def settle(self) -> None:
         """Let the journal take a turn, and look again."""

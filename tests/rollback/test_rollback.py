@@ -230,7 +230,7 @@ async def test_a_command_that_is_sent_elsewhere(pod: Pod) -> None:
     command = "GET", numbered(bucket_of(session)).revocations
     moving = exceptions.TryAgainError()  # whose server is known and connected to
     assert await pod.link._elsewhere(command, False, node, moving) == b"1"
-    pod.rollback.fence.buckets.add(bucket_of(session))
+    pod.rollback.fence.close(behind={bucket_of(session)})
     assert node.is_connected
     with pytest.raises(StoreRefuses):
         await pod.link._elsewhere(command, False, node, moving)
@@ -255,7 +255,7 @@ async def test_one_bucket_is_served_before_another(pod: Pod, keys: RedisServer) 
 
 async def test_old_events_go_where_others_are_fenced(pod: Pod, keys: RedisServer) -> None:
     """A fence may stand for hours, until an operator accepts; no stream elsewhere fills up."""
-    pod.rollback.fence.buckets.add(3)
+    pod.rollback.fence.close(behind={3})
     with keys.client() as client:
         for bucket in (3, 5):
             client.xadd(numbered(bucket).events, {"type": "old"}, id="1-0")
@@ -265,7 +265,7 @@ async def test_old_events_go_where_others_are_fenced(pod: Pod, keys: RedisServer
 
 async def test_everybody_is_cut_off_but_where_it_is_fenced(pod: Pod) -> None:
     """Before the operator is told that it could not be done in one bucket, all others are done."""
-    pod.rollback.fence.buckets.add(3)
+    pod.rollback.fence.close(behind={3})
     with pytest.raises(StoreRefuses):
         await pod.sessions.cut_offs.everybody(CLIENT, reason="test", by="cli")
     assert pod.rollback.fence.answered == [bucket != 3 for bucket in range(64)]

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
@@ -322,3 +323,27 @@ async def test_the_table(keys: RedisServer, redis: RedisClient, engine: AsyncEng
     async with engine.begin() as connection:
         await connection.exec_driver_sql("DELETE FROM audit")
     assert len((await report()).faults) >= 2
+
+
+async def test_sqlite_is_left_to_others(
+    keys: RedisServer, redis: RedisClient, engine: AsyncEngine
+) -> None:
+    """One stream at a time has it, as it has one writer, and who waits for it has no turn."""
+    for bucket in range(20):
+        write(keys, bytes([bucket]) * 16, "t")
+    at_once, most = 0, 0
+
+    def taken(*_: object) -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+
+    def given_back(*_: object) -> None:
+        nonlocal at_once
+        at_once -= 1
+
+    event.listen(engine.sync_engine.pool, "checkout", taken)
+    event.listen(engine.sync_engine.pool, "checkin", given_back)
+    await bring(shipper(redis, SqlSink(engine)))
+    assert (most == 1) is (engine.dialect.name == "sqlite")
+    assert len([line for bucket in ALL_STREAMS for line in await batches_of(engine, bucket)]) == 40
