@@ -1,6 +1,6 @@
 """One connection to one Redis server, which breaks loudly.
 
-redis-py makes the connection (TLS, AUTH, database, parser). It would also mend a broken one and say
+redis-py makes the connection (TLS, AUTH, database). It would also mend a broken one and say
 nothing; whoever follows a stream must know, as the server may be another one by then.
 """
 
@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 
 from ..redis.url import Address, RedisUrl
+from .replies import Replies
 
 Argument = bytes | str | int
 Command = Sequence[Argument]
@@ -50,6 +51,7 @@ class Connection:
     def __init__(self, connection: AbstractConnection, *, asking: bool = False) -> None:
         self._connection = connection
         self._asking = asking
+        self._replies: Replies | None = None
 
     @classmethod
     async def to(
@@ -99,11 +101,12 @@ class Connection:
         """
         if self._asking:
             commands = [each for one in commands for each in (_ASKING, one)]
+        sent, count = b"".join(commands), len(commands)
         try:
-            async with asyncio.timeout(patience):
-                sent = b"".join(commands)
-                await self._connection.send_packed_command(sent, check_health=False)
-                replies = [await self._reply() for _ in commands]
+            if self._replies is not None:
+                replies = await self._replies.exchange(sent, count, patience)
+            else:
+                replies = await self._exchange_by_redis_py(sent, count, patience)
         except BaseException:  # a cancelled one too: its reply would be taken for the next one's
             await self.close()
             raise
@@ -111,6 +114,13 @@ class Connection:
             return replies
         pairs = zip(replies[::2], replies[1::2], strict=True)
         return [leave if isinstance(leave, exceptions.ResponseError) else it for leave, it in pairs]
+
+    async def _exchange_by_redis_py(self, sent: bytes, count: int, patience: float) -> list[Any]:
+        if not self._connection.is_connected:  # it would connect anew, and say nothing
+            raise exceptions.ConnectionError("the connection was closed")
+        async with asyncio.timeout(patience):
+            await self._connection.send_packed_command(sent, check_health=False)
+            return [await self._reply() for _ in range(count)]
 
     async def _reply(self) -> Any:
         try:
@@ -120,6 +130,8 @@ class Connection:
 
     async def close(self) -> None:
         """Disconnect, without waiting for the other side."""
+        if self._replies is not None:
+            self._replies.end()
         await self._connection.disconnect(nowait=True)
 
     async def _open(self, patience: float) -> None:
@@ -127,6 +139,7 @@ class Connection:
             async with asyncio.timeout(patience):
                 # redis-py left this one method without types
                 await self._connection.connect()  # type: ignore[no-untyped-call]
+                self._replies = Replies.of(self._connection)
         except BaseException:  # a cancelled one too: nothing stays open
             await self.close()
             raise

@@ -1,0 +1,133 @@
+"""The replies of one server, read where they arrive.
+
+redis-py makes a connection (TLS, AUTH, database), and then waits for each reply through a stream, a
+reader and a parser, with a coroutine each. A guard has nothing to do until all replies are there
+that it waits for. So the transport gets another protocol, this one, which feeds hiredis and wakes
+the guard once.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import hiredis
+from redis import exceptions
+from redis.asyncio.connection import AbstractConnection
+
+_INCOMPLETE = object()
+"""What the parser gives where a reply has not come in whole."""
+
+
+class Replies(asyncio.Protocol):
+    """Sends to a server and takes its replies, while the connection lives."""
+
+    def __init__(self, transport: asyncio.Transport, to_error: Callable[[str], Exception]) -> None:
+        """Take over an open transport, over which no reply is missing.
+
+        `to_error` makes an error of the text of an error reply.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._parser = hiredis.Reader(
+            protocolError=exceptions.InvalidResponse,
+            replyError=to_error,
+            notEnoughData=_INCOMPLETE,
+        )
+        self._error: Exception | None = None
+        self._found: list[Any] = []
+        self._wanted = 0
+        self._waiting: asyncio.Future[list[Any]] | None = None
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport = transport
+        transport.set_protocol(self)
+
+    @classmethod
+    def of(cls, connection: AbstractConnection) -> "Replies | None":
+        """Take over a connection that redis-py has made.
+
+        None: this redis-py does not show what it takes. The app decides which one there is, and
+        both names are redis-py's own.
+        """
+        writer = getattr(connection, "_writer", None)
+        to_error = getattr(getattr(connection, "_parser", None), "parse_error", None)
+        transport = getattr(writer, "transport", None)
+        if transport is None or to_error is None:
+            return None
+        return cls(transport, to_error)
+
+    def exchange(self, sent: bytes, count: int, patience: float) -> "asyncio.Future[list[Any]]":
+        """Send commands; return their so many replies, errors among them, once all are there.
+
+        One exchange at a time. `patience`: seconds.
+
+        Raises:
+            one of BROKEN, but no ResponseError: what comes later belongs to nobody.
+        """
+        waiting: asyncio.Future[list[Any]] = self._loop.create_future()
+        if self._error is not None:
+            waiting.set_exception(self._error)
+            return waiting
+        self._waiting, self._wanted = waiting, count
+        self._deadline = self._loop.time() + patience
+        if self._timer is None or self._timer.when() > self._deadline:
+            self._look_at_deadline()
+        self._transport.write(sent)
+        return waiting
+
+    def end(self) -> None:
+        """Wait for nothing any more."""
+        self._break(exceptions.ConnectionError("the connection was closed"))
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come. Whoever waits for several replies is woken by the last."""
+        if self._error is not None:
+            return
+        try:
+            self._parser.feed(data)
+            while (reply := self._parser.gets()) is not _INCOMPLETE:
+                self._take(reply)
+        except exceptions.RedisError as error:
+            self._break(error)
+
+    def eof_received(self) -> None:
+        self._break(exceptions.ConnectionError("the server has closed the connection"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        broken = exceptions.ConnectionError("the connection has broken")
+        broken.__cause__ = error
+        self._break(broken)
+
+    def _take(self, reply: Any) -> None:
+        if isinstance(reply, exceptions.ConnectionError):
+            raise reply  # the server closes it, or serves nobody at the moment
+        if self._wanted == 0:
+            raise exceptions.InvalidResponse("a reply that nobody waits for")
+        self._found.append(reply)
+        self._wanted -= 1
+        if self._wanted == 0:
+            found, self._found = self._found, []
+            if self._waiting is not None and not self._waiting.done():
+                self._waiting.set_result(found)
+            self._waiting = None
+
+    def _break(self, error: Exception) -> None:
+        if self._error is not None:
+            return
+        self._error = error
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(error)
+        self._waiting = None
+
+    def _look_at_deadline(self) -> None:
+        """Break where a reply is overdue, else look again. A timer for each would cost more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        if self._waiting is None:
+            return
+        if self._loop.time() >= self._deadline:
+            self._break(exceptions.TimeoutError("no reply in time"))
+        else:
+            self._timer = self._loop.call_at(self._deadline, self._look_at_deadline)
