@@ -13,7 +13,6 @@ from service.redis.guard_position import (
     WIDTH,
     About,
     FeedPosition,
-    positions,
     unpack,
 )
 from service.redis.keys import (
@@ -42,6 +41,7 @@ for i, id in ipairs(redis.call('HGETALL', guards)) do
 _NEXT = """
     else
       redis.call('HDEL', guards, id)
+      if report then redis.call('DEL', key) end  -- a long one is read once, not at each look
     end
   end
 end
@@ -95,13 +95,16 @@ def _reports(*, guards: Key) -> Any:
 -- pause: how often guards are to say what they have read, ms; 0: they are not asked
 -- Outcome: number and id of the newest entry of the feed, or of the newest that names the subject
 local newest, named
-for _, entry in ipairs(redis.call('XREVRANGE', revoked, '+', '-', 'COUNT', 128)) do
-  local said = {entry[2][2], entry[1]}
-  newest = newest or said
-  if entry[2][4] == subject then
-    named = said
-    break
+for _, count in ipairs({2, 128}) do  -- it is the newest, as a rule
+  for _, entry in ipairs(redis.call('XREVRANGE', revoked, '+', '-', 'COUNT', count)) do
+    local said = {entry[2][2], entry[1]}
+    newest = newest or said
+    if entry[2][4] == subject then
+      named = said
+      break
+    end
   end
+  if named then break end
 end
 local found = named or newest or {'0', '0-0'}
 if pause ~= '0' then
@@ -133,12 +136,12 @@ class GuardPositions:
         self._redis = redis
         self._guards = numbered(GUARDS_BUCKET).guards
 
-    async def positions(self, buckets: Collection[int]) -> list[list[FeedPosition]]:
-        """Return where each guard that lives stands in these buckets, in their order."""
+    async def positions(self, buckets: Collection[int]) -> list[bytes]:
+        """Return where each guard that lives stands in these buckets, in their order, packed."""
         wanted = bytes(buckets)
-        found = await _positions(self._redis, guards=self._guards, wanted=wanted)
+        found: list[bytes] = await _positions(self._redis, guards=self._guards, wanted=wanted)
         length = len(wanted) * WIDTH
-        return [positions(packed) for packed in found if len(packed) == length]
+        return [packed for packed in found if len(packed) == length]
 
     async def all(self) -> list[GuardReport]:
         """Return all reports that can be read."""

@@ -10,22 +10,25 @@ import msgspec
 
 from service.confirmations.guard_positions import GuardPositions
 from service.errors import StoreUnavailable
-from service.redis.guard_position import FeedPosition
+from service.redis.guard_position import FeedPosition, count_that_have_read
 from service.redis.keys import bucket_number
 
 _FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.001, 1.3, 0.05
-_SHARE = 0.5
+_SHARE = 0.7
 """How much of the time that it has last taken is waited for before the first look."""
 _ONE_LOOK = 1.0
 """Seconds for one look, where nothing is waited for."""
 _REST = 3
-"""No look is made for so many times as long as the last one has taken: many who wait for a guard
-that does not answer take a quarter of Redis' time at the most."""
+"""No look is made for so many times as long as one takes: many who wait for a guard that does not
+answer take a quarter of Redis' time at the most."""
+_LONGER = 1.1
+"""By how much more than the look before a look may take. What it takes beyond that it has waited
+until guards were served, and these are who is waited for."""
 _GUARDS_EACH_MS = 10
 """Guards whose answers Redis takes in a millisecond, beside its work: more of them answer less
 often."""
 
-Seen = tuple[Sequence[int], Sequence[Sequence[FeedPosition]]]
+Seen = tuple[Sequence[int], Sequence[bytes]]
 """Buckets, and where each guard stands in these."""
 
 
@@ -48,6 +51,7 @@ class Confirmations:
         self._guards = 0
         self._usual = 0.0
         """Seconds that it has taken last until all had answered, but not long."""
+        self._one_takes = float("inf")
         self._rests_until = float("-inf")
 
     async def wait(self, user_id: bytes, subject: bytes, seconds: float) -> Confirmation | None:
@@ -95,7 +99,7 @@ class Confirmations:
         buckets, guards = await self._seen(bucket)
         place = buckets.index(bucket)
         self._guards = len(guards)
-        confirmed = sum(has_read(positions[place], entry) for positions in guards)
+        confirmed = count_that_have_read(guards, place, entry)
         return Confirmation(bucket, entry[0], confirmed, len(guards))
 
     async def _seen(self, bucket: int) -> Seen:
@@ -110,16 +114,8 @@ class Confirmations:
     async def _read(self) -> Seen:
         await asyncio.sleep(self._rests_until - time.monotonic())
         buckets, began = list(self._wanted), time.monotonic()
-        try:
-            return buckets, await self._positions.positions(buckets)
-        finally:
-            now = time.monotonic()
-            self._rests_until = now + _REST * (now - began)
-
-
-def has_read(position: FeedPosition, entry: FeedPosition) -> bool:
-    """Tell whether a guard that stands there has read this entry.
-
-    Numbers come again after a failover that has lost some; then the time of the entry is later.
-    """
-    return position[0] >= entry[0] and position[1] >= entry[1]
+        guards = await self._positions.positions(buckets)
+        now = time.monotonic()
+        self._one_takes = min(now - began, self._one_takes * _LONGER)
+        self._rests_until = now + _REST * self._one_takes
+        return buckets, guards

@@ -78,9 +78,9 @@ class Connection:
         """
         return await self.ask_packed(packed(command), patience=patience)
 
-    async def ask_packed(self, command: bytes, *, patience: float) -> Any:
-        """Do so with a command that is packed already. Raises as `ask`."""
-        [reply] = await self.exchange([command], patience=patience)
+    async def ask_packed(self, command: bytes, *, patience: float, rest: float = 0) -> Any:
+        """Do so with a command that is packed already, after `rest` seconds. Raises as `ask`."""
+        [reply] = await self.exchange([command], patience=patience, rest=rest)
         if isinstance(reply, exceptions.ResponseError):
             raise reply
         return reply
@@ -93,7 +93,9 @@ class Connection:
         """
         return await self.exchange([packed(command) for command in commands], patience=patience)
 
-    async def exchange(self, commands: Sequence[bytes], *, patience: float) -> list[Any]:
+    async def exchange(
+        self, commands: Sequence[bytes], *, patience: float, rest: float = 0
+    ) -> list[Any]:
         """Do so with commands that are packed already.
 
         Raises:
@@ -104,8 +106,9 @@ class Connection:
         sent, count = b"".join(commands), len(commands)
         try:
             if self._replies is not None:
-                replies = await self._replies.exchange(sent, count, patience)
+                replies = await self._replies.exchange(sent, count, patience, rest)
             else:
+                await asyncio.sleep(rest)
                 replies = await self._exchange_by_redis_py(sent, count, patience)
         except BaseException:  # a cancelled one too: its reply would be taken for the next one's
             await self.close()

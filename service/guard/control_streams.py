@@ -16,7 +16,7 @@ from ..redis.keys import numbered
 from .comparison import Comparison
 from .cut_offs import whole_number
 from .entries import RawEntry
-from .wishes import Wish
+from .wishes import Wishes
 
 _SEEN = 64
 _MISSED = 3
@@ -42,7 +42,7 @@ class ControlStreams:
         self.keys = [names.beat, names.compared, *([names.asked] if on_asked else ())]
         self._bound = bound
         self._on_asked = on_asked
-        self._asked_at: bytes | None = None
+        self._wishes = Wishes()
         self._seen: deque[bytes] = deque(maxlen=_SEEN)
         self._looked = inf
         self._alive_until = inf
@@ -63,7 +63,7 @@ class ControlStreams:
         """The streams that are waited for, and the ids after which they are to be read."""
         positions = []
         if self._on_asked is not None:
-            positions.append((self._asked, self._asked_at or b"0-0"))
+            positions.append((self._asked, self._wishes.position))
         if not self._comparison.is_made:
             positions.append((self._compared, self._compared_at or self._comparison.position))
         return positions
@@ -80,16 +80,15 @@ class ControlStreams:
             fresh = min(self._looked, began)
             self._alive_until = fresh + max(self._bound, _MISSED * _seconds(_EVERY, beats[-1][1]))
         self._looked = began
+        found.setdefault(self._asked, ())
         self.take(found)
-        self._asked_at = self._asked_at or b"0-0"
 
     def take(self, found: Found) -> bool:
         """Take wishes that have come. Return whether a comparison has, so that a look is due."""
-        if asked := found.pop(self._asked, ()):
-            id_, fields = asked[-1]
-            if self._asked_at not in (None, id_) and self._on_asked is not None:
-                self._on_asked(Wish.read(fields).pause)
-            self._asked_at = id_
+        asked = found.pop(self._asked, None)
+        wishes = () if asked is None else self._wishes.take(asked)
+        if wishes and self._on_asked is not None:
+            self._on_asked(max(wish.pause for wish in wishes))
         if compared := found.pop(self._compared, ()):
             self._compared_at = compared[-1][0]
         return bool(compared)

@@ -49,7 +49,9 @@ class Feed:
         status = FeedConnectionStatus(counters)
         self._shards, self._timing, self._about_us = shards, timing, about
         self._lost_since: float | None = None
-        self._position = PositionWriter(self._primaries, self._streams, self._about, timing.timeout)
+        self._position = PositionWriter(
+            self._primaries, self._streams, self._about, self._told, timing.timeout
+        )
         ask = None if self._position.hears_wishes else self._position.ask
         self._readers = [
             FeedReader(it, self._primaries, timing, counters, status, clock, marks, ask)
@@ -82,6 +84,11 @@ class Feed:
     def incomplete_for(self, bucket: int) -> float:
         """Return for how many seconds entries of this bucket count as missing; 0: none do."""
         return max(self._streams[bucket].incomplete_until - time.monotonic(), 0)
+
+    def _told(self, pause: float) -> None:
+        """Have all readers rest as a wish allows."""
+        for reader in self._readers:
+            reader.pace.told(pause)
 
     def _about(self) -> About:
         """Say how old the knowledge is of the bucket of which least is known."""

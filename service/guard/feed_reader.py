@@ -26,6 +26,7 @@ from .discovery import PrimaryDiscovery
 from .entries import Entry, RawEntry, read_entries
 from .feed_timing import FeedTiming
 from .marks import Marks
+from .reading_pace import ReadingPace
 from .stream import Stream
 
 logger = logging.getLogger("openshow_auth.guard")
@@ -57,11 +58,10 @@ class FeedReader:
         self._control = ControlStreams(self._bucket, timing.bound, on_asked)
         self._primaries = primaries
         self._timing = timing
-        self._counters = counters
-        self._status = status
-        self._clock = clock
+        self._counters, self._status, self._clock = counters, status, clock
         self._marks = marks
         self._page = _PAGE // len(streams)
+        self.pace = ReadingPace()
         self._address: Address | None = None
         self._pause = _SHORTEST_PAUSE
         self._hops = 0
@@ -173,14 +173,15 @@ class FeedReader:
 
     async def _tail(self, wire: Connection, until: float) -> None:
         """Take entries as they are added."""
-        streams = self._ours()
-        if not streams:
+        if not (streams := self._ours()):
             await asyncio.sleep(until - time.monotonic())
             return
         positions = [(stream.key, stream.cursor.position) for stream in streams]
         read = BlockingRead([*positions, *self._control.positions], self._page)
-        while (left := until - time.monotonic()) > 0:
-            reply = await wire.ask_packed(read.packed(left), patience=left + self._timing.timeout)
+        rest = 0.0
+        while (left := until - time.monotonic() - rest) > 0:
+            patience = left + self._timing.timeout
+            reply = await wire.ask_packed(read.packed(left), patience=patience, rest=rest)
             looks_again = self._control.take(found := dict(reply or ()))
             # What does not come next is for the next confirmation to explain.
             entries = read_entries(found)
@@ -190,6 +191,7 @@ class FeedReader:
                 read.move(key, self._streams[key].cursor.position)
             for position in self._control.positions:
                 read.move(*position)
+            rest = self.pace.rest_after(left - (until - time.monotonic())) if entries else 0
 
     async def _reread(self, wire: Connection, broken: Sequence[Stream]) -> None:
         """Read streams from their beginning, keep all that was known, and judge what is missing."""
@@ -226,10 +228,7 @@ class FeedReader:
             logger.error("entries of %s are missing: it is lost for %s s", name, seconds)
 
     async def _read(
-        self,
-        wire: Connection,
-        positions: Sequence[tuple[Stream, bytes]],
-        count: int = 0,
+        self, wire: Connection, positions: Sequence[tuple[Stream, bytes]], count: int = 0
     ) -> dict[bytes, list[Entry]]:
         """Read what streams have after these ids, by key."""
         return read_entries(await self._raw(wire, positions, count=count))

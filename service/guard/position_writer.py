@@ -20,14 +20,14 @@ from typing import Any
 from redis.exceptions import NoPermissionError, ResponseError
 
 from ..redis.guard_position import About
-from ..redis.keys import GUARD_LIFE, GUARDS_BUCKET, MOST_WISHES, numbered
+from ..redis.keys import GUARD_LIFE, GUARDS_BUCKET, numbered
 from ..redis.url import Address
 from .connection import BROKEN, Connection, packed
 from .discovery import PrimaryDiscovery
 from .rate_limited_log import RateLimitedLog
 from .report import Report
 from .stream import Stream
-from .wishes import Wish, Wishes
+from .wishes import Wish, Wishes, wishes_in
 
 logger = logging.getLogger("openshow_auth.guard")
 
@@ -47,21 +47,25 @@ class PositionWriter:
         primaries: PrimaryDiscovery,
         streams: Sequence[Stream],
         about: Callable[[], About],
+        on_pause: Callable[[float], object],
         patience: float,
     ) -> None:
-        """Write nothing yet. `about` is asked for each report; `patience`: seconds for a reply."""
+        """Write nothing yet. `about` is asked for each report; `patience`: seconds for a reply.
+
+        `on_pause` hears how many seconds wishes leave between two reports.
+        """
         names, self._id = numbered(GUARDS_BUCKET), os.urandom(16)
-        self._key, self._index = names.guard + self._id, names.guards
+        self._key, self._index, self._asked = names.guard + self._id, names.guards, names.asked
         self._primaries = primaries
         self._streams = streams
         self._report = Report(streams, about)
-        self._wishes = Wishes(names.asked) if primaries.one_for_all else None
+        self._wishes = Wishes() if primaries.one_for_all else None
+        self._on_pause = on_pause
         self._patience = patience
         self._address: Address | None = None
         self._wake = asyncio.Event()
-        self._is_begun = self._is_asked = self._is_told = False
+        self._is_begun = self._is_asked = self._is_told = self._is_listed = False
         self._pause = 0.0
-        self._heard: Sequence[Wish] = ()
         self._at = self._listed = float("-inf")
         self._log = RateLimitedLog()
         self._task: asyncio.Task[None] | None = None
@@ -83,6 +87,7 @@ class PositionWriter:
     def ask(self, pause: float) -> None:
         """Say it at once, but `pause` seconds after the last time at the earliest."""
         self._is_asked, self._pause = True, pause
+        self._on_pause(pause)
         self._wake.set()
 
     async def aclose(self) -> None:
@@ -91,7 +96,7 @@ class PositionWriter:
             return
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        if self._at > float("-inf") and not self._is_told:
+        if self._is_listed:
             with suppress(*BROKEN):
                 async with asyncio.timeout(_LEAVE):
                     await self._leave()
@@ -112,6 +117,7 @@ class PositionWriter:
                 await self._keep_writing()
                 continue
             except NoPermissionError:
+                self._is_listed = False
                 if not self._is_told:
                     logger.info("this guard may not say how far it has read; see docs/guard.md")
                 self._is_told = True
@@ -129,8 +135,8 @@ class PositionWriter:
         self._address = await self._primaries.find(GUARDS_BUCKET)
         wire = await self._primaries.connect(GUARDS_BUCKET, self._address)
         try:
-            self._at = looked = self._listed = float("-inf")
-            self._heard = ()
+            looked = self._listed = float("-inf")
+            self._is_asked = True  # this server may have no report of ours
             if self._wishes is not None:
                 self._wishes.begin()
             while True:
@@ -150,35 +156,33 @@ class PositionWriter:
 
     async def _write_and_hear(self, wire: Connection, wishes: Wishes) -> None:
         """Write what is due, and wait for the next wishes, until another report may be due."""
-        commands = [*self._due(), wishes.read(_WHEN_MOVED)]
-        self._heard = wishes.take(await self._write(wire, commands, _WHEN_MOVED))
-        if not self._heard:
+        commands = [*self._due(), wishes.read(self._asked, _WHEN_MOVED)]
+        heard = wishes.take(wishes_in(await self._write(wire, commands, _WHEN_MOVED)))
+        if not heard:
             return
-        longest = max(wish.pause for wish in self._heard)
+        longest = max(wish.pause for wish in heard)
+        self._on_pause(longest)
         if (pause := self._at + longest - time.monotonic()) > 0:
             await asyncio.sleep(pause)
-        until = time.monotonic() + _WHEN_MOVED
-        for wish in self._heard:
-            await self._until_read(wish, until)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WHEN_MOVED):
+                for wish in heard:
+                    await self._until_read(wish)
 
-    async def _until_read(self, wish: Wish, until: float) -> None:
+    async def _until_read(self, wish: Wish) -> None:
         """Wait for what is on its way over the other connection, which need not be there first."""
-        pause, stream = 0.001, self._streams[wish.bucket]
-        while wish.number > (stream.cursor.last.number if stream.cursor.last else 0):
-            if time.monotonic() >= until or not stream.is_ours:  # of another's nothing is read
-                return
-            await asyncio.sleep(pause)
-            pause *= 2
+        stream = self._streams[wish.bucket]
+        while wish.number > stream.number and stream.is_ours:  # of another's nothing is read
+            stream.changed.clear()
+            await stream.changed.wait()
 
     def _due(self) -> list[bytes]:
         """Spell what is to be written now, if anything."""
-        # Of more wishes than are kept some were not heard.
-        heard = self._heard if len(self._heard) < MOST_WISHES else ()
-        self._report.look([wish.bucket for wish in heard])
+        self._report.look()
         now = time.monotonic()
         if not self._is_asked and not self._report.has_moved and now - self._at < _ANYWAY:
             return []
-        self._is_asked, self._at = False, now
+        self._is_asked, self._is_listed, self._at = False, True, now
         commands = [packed(("SET", self._key, self._report.packed(), "PX", GUARD_LIFE))]
         # The report comes first: who finds an id without one takes it from the list.
         if now - self._listed >= _WHEN_MOVED:

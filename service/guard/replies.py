@@ -55,10 +55,12 @@ class Replies(asyncio.Protocol):
             return None
         return cls(transport, to_error)
 
-    def exchange(self, sent: bytes, count: int, patience: float) -> "asyncio.Future[list[Any]]":
+    def exchange(
+        self, sent: bytes, count: int, patience: float, rest: float = 0
+    ) -> "asyncio.Future[list[Any]]":
         """Send commands; return their so many replies, errors among them, once all are there.
 
-        One exchange at a time. `patience`: seconds.
+        One exchange at a time. `patience`, and `rest`, after which they are sent: seconds.
 
         Raises:
             one of BROKEN, but no ResponseError: what comes later belongs to nobody.
@@ -68,10 +70,13 @@ class Replies(asyncio.Protocol):
             waiting.set_exception(self._error)
             return waiting
         self._waiting, self._wanted = waiting, count
-        self._deadline = self._loop.time() + patience
+        self._deadline = self._loop.time() + rest + patience
         if self._timer is None or self._timer.when() > self._deadline:
             self._look_at_deadline()
-        self._transport.write(sent)
+        if rest > 0:
+            self._loop.call_later(rest, self._send, waiting, sent)
+        else:
+            self._transport.write(sent)
         return waiting
 
     def end(self) -> None:
@@ -96,6 +101,10 @@ class Replies(asyncio.Protocol):
         broken = exceptions.ConnectionError("the connection has broken")
         broken.__cause__ = error
         self._break(broken)
+
+    def _send(self, waiting: "asyncio.Future[list[Any]]", sent: bytes) -> None:
+        if not waiting.done():  # else the connection has broken meanwhile, or was given up
+            self._transport.write(sent)
 
     def _take(self, reply: Any) -> None:
         if isinstance(reply, exceptions.ConnectionError):

@@ -1,7 +1,7 @@
 """The report of a guard (`redis/guard_position.py`), of which only what has moved is spelt anew."""
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -9,8 +9,9 @@ from ..redis.guard_position import LAYOUT, NOTHING, WIDTH, About, packed_positio
 from .cursor import Position
 from .stream import Stream
 
-_YOUNG = 0.25
-"""Seconds for which it is not looked at again what a guard says of itself, and at all streams."""
+_YOUNG, _OLD = 0.25, 1.0
+"""Seconds for which what the guard says of itself is good, and after which all streams are looked
+at, also those that have not moved: time alone makes one whole again."""
 
 
 class Report:
@@ -23,23 +24,22 @@ class Report:
         self._said = b""
         self._shown: list[Position | None] = [None] * len(streams)
         self._packed = bytearray(packed_position(NOTHING) * len(streams))
-        self._looked = float("-inf")
+        self._spelt = self._looked = float("-inf")
         self.has_moved = True
         """Whether it says something else than when it was last packed."""
 
-    def look(self, buckets: Collection[int] = ()) -> None:
-        """Look at the streams of these buckets, and at all where that was not done just now.
-
-        What was read of the others is no less true.
-        """
+    def look(self) -> None:
+        """Look at each stream of which something was read, or is missing since the last look."""
         now = time.monotonic()
-        if buckets and now - self._looked < _YOUNG:
-            for each in buckets:
-                self._look_at(each, now)
-            return
-        self._looked, self._said = now, msgspec.json.encode(self._about())
-        for each in range(len(self._streams)):
-            self._look_at(each, now)
+        if now - self._spelt >= _YOUNG:
+            self._spelt, self._said = now, msgspec.json.encode(self._about())
+        looks_at_all = now - self._looked >= _OLD
+        if looks_at_all:
+            self._looked = now
+        for place, stream in enumerate(self._streams):
+            if stream.has_moved or looks_at_all:
+                stream.has_moved = False
+                self._look_at(place, now)
 
     def packed(self) -> bytes:
         """Spell it."""

@@ -1,5 +1,6 @@
 """One bucket's stream of the feed, as far as a guard has read it, and what it says."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -35,8 +36,17 @@ class Stream:
         """When the last entry of an unknown kind, and the last cut-off of everybody, was added."""
         self._whole_until: Position | None = None
         """The newest entry up to which nothing is missing, while something after it is."""
+        self.has_moved = True
+        """Whether something was read, or is not sure any more, since this was last set back."""
+        self.changed = asyncio.Event()
+        """Set at the same moments."""
         self._everybody = -1
         """Up to when the last cut-off of everybody reaches that stands before the cursor."""
+
+    @property
+    def number(self) -> int:
+        """The number of the last entry that was read; 0: none was."""
+        return self.cursor.last.number if self.cursor.last else 0
 
     @property
     def incomplete_until(self) -> float:
@@ -56,6 +66,8 @@ class Stream:
             self.note(entry)
             if entry[0] == self._whole_until or self.ends_everybody(entry):
                 self._mend()
+        if entries:
+            self._move()
         return True
 
     def ends_everybody(self, entry: Entry) -> bool:
@@ -96,7 +108,7 @@ class Stream:
     def set_foreign(self) -> None:
         """Take nothing of it and be sure of nothing: its mark is another issuer's or nobody's."""
         self.is_ours = False
-        self.shard.known_until = float("-inf")
+        self._set_unsure()
 
     def set_complete(self, at: float, bound: float | None, wall: float) -> None:
         """Note that all that is there was known at this time.
@@ -117,6 +129,7 @@ class Stream:
         now = round(time.time() * 1000)
         missing = rereading.missing_until(now, others_are_whole=others_are_whole)
         before, self.cursor = self.cursor.last, rereading.cursor
+        self._move()
         self._everybody = self.shard.everybody
         if rereading.is_mended:
             self._mend()
@@ -150,7 +163,13 @@ class Stream:
         if self._is_missing:
             logger.warning("%s is whole again", self.key.decode())
         self._whole_until, self._missing_until = None, float("-inf")
+        self._move()
         self._everybody = self.shard.everybody
 
     def _set_unsure(self) -> None:
         self.shard.known_until = float("-inf")
+        self._move()
+
+    def _move(self) -> None:
+        self.has_moved = True
+        self.changed.set()

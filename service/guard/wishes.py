@@ -36,33 +36,44 @@ class Wish(msgspec.Struct, frozen=True):
 
 
 class Wishes:
-    """Reads the stream over one connection, which waits for the next."""
+    """Where a reader stands in the stream."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
+    def __init__(self) -> None:
         self._at: bytes | None = None
 
     def begin(self) -> None:
         """Find out anew, over another connection, what was wished for before."""
         self._at = None
 
-    def read(self, seconds: float) -> bytes:
+    @property
+    def position(self) -> bytes:
+        """Reading after this id gives what is new."""
+        return self._at or b"0-0"
+
+    def read(self, key: bytes, seconds: float) -> bytes:
         """Spell the command that reads the next wishes, and waits for so long; ms at least.
 
         The first one waits for nothing.
         """
         if self._at is None:
-            return packed(("XREAD", "STREAMS", self._key, b"0-0"))
+            return packed(("XREAD", "STREAMS", key, self.position))
         block = max(ceil(seconds * 1000), 1)
-        return packed(("XREAD", "BLOCK", block, "STREAMS", self._key, self._at))
+        return packed(("XREAD", "BLOCK", block, "STREAMS", key, self.position))
 
-    def take(self, reply: Any) -> Sequence[Wish]:
-        """Take the reply to it: the wishes that are new. Many at a time wait for other buckets."""
-        is_begun, entries = self._at is not None, _entries(reply)
-        self._at = entries[-1][0] if entries else self._at or b"0-0"
-        return [Wish.read(fields) for _, fields in entries[-MOST_WISHES:]] if is_begun else []
+    def take(self, entries: Sequence[RawEntry]) -> Sequence[Wish]:
+        """Take what was read after `position`, or from the beginning: the wishes that are new.
+
+        Many at a time wait for other buckets.
+        """
+        before, self._at = self._at, entries[-1][0] if entries else self.position
+        if before is None:
+            return []
+        ids = [id_ for id_, _ in entries]
+        known = ids.index(before) + 1 if before in ids else 0
+        return [Wish.read(fields) for _, fields in entries[known:][-MOST_WISHES:]]
 
 
-def _entries(reply: Any) -> Sequence[RawEntry]:
+def wishes_in(reply: Any) -> Sequence[RawEntry]:
+    """Return the entries in the reply to `Wishes.read`."""
     entries: Sequence[RawEntry] = reply[0][1] if reply else ()
     return entries

@@ -7,6 +7,8 @@ A number alone would not do: after a failover that has lost the feed's end, numb
 time of the entry tells them apart.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from .keys import BUCKETS
@@ -76,6 +78,16 @@ def positions(packed: bytes) -> list[FeedPosition]:
         for start in range(0, len(packed), _HALF)
     ]
     return list(zip(halves[::2], halves[1::2], strict=True))
+
+
+def count_that_have_read(guards: Sequence[bytes], place: int, entry: FeedPosition) -> int:
+    """Count the guards that have read an entry, by the positions of each, one after the other.
+
+    Numbers come again after a failover that has lost some; then the time of the entry is later.
+    """
+    packed, start = packed_position(entry), place * WIDTH
+    number, time, half, end = packed[:_HALF], packed[_HALF:], start + _HALF, start + WIDTH
+    return sum(each[start:half] >= number and each[half:end] >= time for each in guards)
 
 
 def _printable(text: str) -> str:

@@ -10,7 +10,7 @@ from tools.testbed.redis_server import RedisServer
 from service.confirmations.guard_positions import GuardPositions
 from service.confirmations.waiting import Confirmation, Confirmations
 from service.redis.client import RedisClient
-from service.redis.guard_position import NOTHING, About, FeedPosition
+from service.redis.guard_position import NOTHING, About
 from service.redis.keys import BUCKETS, GUARD_LIFE, numbered
 from tests.support.guard_reports import pack
 from tests.support.looking import ON_VALKEY
@@ -23,7 +23,7 @@ class TimedPositions(GuardPositions):
 
     busy = 0.0
 
-    async def positions(self, buckets: Collection[int]) -> list[list[FeedPosition]]:
+    async def positions(self, buckets: Collection[int]) -> list[bytes]:
         began = time.monotonic()
         found = await super().positions(buckets)
         await asyncio.sleep(0.01)

@@ -120,6 +120,7 @@ async def test_all_who_wait_at_one_moment_are_answered(
     """Each waits for a bucket of its own, and none has to wait until the guard speaks unasked."""
     monkeypatch.setattr("service.guard.position_writer._WHEN_MOVED", 1000.0)
     monkeypatch.setattr("service.guard.report._YOUNG", 1000.0)
+    monkeypatch.setattr("service.guard.report._OLD", 1000.0)
     confirmations = Confirmations(GuardPositions(parts.link))
 
     async def end(number: int) -> tuple[int, int]:

@@ -94,12 +94,16 @@ async def test_stopped_and_continued(guard: GuardProcess, parts: Parts) -> None:
 async def test_stopped_while_entries_go(
     guard: GuardProcess, parts: Parts, keys: RedisServer
 ) -> None:
-    """The entry was trimmed meanwhile: nobody of that bucket gets in, as nobody knows who left."""
+    """The entry was trimmed meanwhile: nobody of that bucket gets in, as nobody knows who left.
+
+    One before it is on its way already: it was waited for.
+    """
     before, meanwhile, living = [await parts.open(USER) for _ in range(3)]
     await log_out(parts, before)
     wait_until(lambda: guard.says(before.access_token) == "refused")
     guard.signal(signal.SIGSTOP)
     stopped_at = time.monotonic()
+    await log_out(parts, await parts.open(USER))
     await log_out(parts, meanwhile)
     await log_out(parts, await parts.open(USER))
     with keys.client() as client:
