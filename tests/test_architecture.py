@@ -91,7 +91,7 @@ LIBRARIES = {
     "httptools": "web",
     "prometheus_client": "web guard",
     "redis": "redis rollback guard embedded cli",
-    "hiredis": "redis",
+    "hiredis": "redis guard",
     "alembic": "database",
     "asyncpg": "database",
     "aiosqlite": "database",
@@ -147,6 +147,7 @@ GUARD = {
         ["msgspec jwt cryptography httpx redis"]
         + [name_of(part) for part in shipped() if part.name != "__init__.py"]
     ),
+    "replies": "hiredis",
     "litestar": "litestar",
     "fastapi": "fastapi",
     "pytest_plugin": "pytest",
