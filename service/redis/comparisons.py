@@ -7,7 +7,8 @@ the marks of those away that have had fewer entries than they must, and writes t
 
 A feed whose newest entry is older than its count has been emptied or put back alone: whatever is in
 it joins without a gap, so a guard that starts could not tell. Its count becomes the number of that
-entry, by which all others notice (`service/rollback`), and the lost entries are written again.
+entry, by which all others notice (`service/rollback`), and the lost entries are written again. So
+does a count that is no number.
 """
 
 import asyncio
@@ -48,14 +49,17 @@ Note = Callable[[int, bytes], object]
 -- keys: the stream of comparisons; then of each bucket that is compared its count, mark and feed
 -- arguments: every (ms), the issuer; then for each bucket how many entries it must have had
 -- Outcome: the id of what was written; 0, and nothing was done: another process just has
-local last = redis.call('XREVRANGE', keys[1], '+', '-', 'COUNT', 1)[1]
+local last = redis.pcall('XREVRANGE', keys[1], '+', '-', 'COUNT', 1)[1] -- none, if it is no stream
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if last and math.abs(now - tonumber(last[1]:match('^%d+'))) < arguments[1] / 2 then return 0 end
 for i = 3, #arguments do
   local count, mark, feed = unpack(keys, 3 * i - 7, 3 * i - 5)
-  local had, told = tonumber(redis.call('GET', count) or 0) or 0, 0
-  if had > 0 then
+  local counted, had, told = redis.pcall('GET', count), 0, 0
+  if counted then
+    if counted.err and not counted.err:find('WRONGTYPE', 1, true) then return counted end
+    had = not counted.err and counted:match('^%d+$') and tonumber(counted) or MOST
+    if string.format('%.0f', had) ~= counted then had = MOST end -- it is no count
     local newest = redis.pcall('XREVRANGE', feed, '+', '-', 'COUNT', 1)
     if newest.err and not newest.err:find('WRONGTYPE', 1, true) then return newest end
     told = newest[1] and tonumber(newest[1][2][2]) or 0
@@ -63,12 +67,18 @@ for i = 3, #arguments do
     if not newest[1] then redis.call('DEL', feed) end -- so that ids may come again
   end
   if math.min(told, had) < math.max(had, tonumber(arguments[i])) then
-    local found = redis.call('XREVRANGE', mark, '+', '-', 'COUNT', 1)[1]
+    local found = redis.pcall('XREVRANGE', mark, '+', '-', 'COUNT', 1)[1]
     if found and found[2][2] == arguments[2] then redis.call('DEL', mark) end
   end
 end
-return redis.call('XADD', keys[1], 'MAXLEN', 1, '*', 'every', arguments[1])
+local added = redis.pcall('XADD', keys[1], 'MAXLEN', 1, '*', 'every', arguments[1])
+if type(added) == 'table' and added.err and added.err:find('WRONGTYPE', 1, true) then
+  redis.call('DEL', keys[1])
+  added = redis.call('XADD', keys[1], 'MAXLEN', 1, '*', 'every', arguments[1])
+end
+return added
 """,
+    constants={"MOST": 2**53},
     acknowledged=False,
 )
 def _compare(*, keys: Keys, arguments: Arguments) -> Any:

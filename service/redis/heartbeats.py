@@ -25,7 +25,7 @@ _AT_ONCE = 8
 @script(
     text="""
 -- Outcome: 1 if the last entry is as old as that, ms
-local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+local last = redis.pcall('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1] -- none, if it is no stream
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if last and math.abs(now - tonumber(last[1]:match('^%d+'))) < tonumber(every) then return 0 end

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import structlog
 
-from service.errors import StoreUnavailable
+from service.errors import StoreRefuses, StoreUnavailable
 from service.redis.client import RedisClient
 from service.redis.keys import numbered
 from service.rollback.entries import Batch, Entry
@@ -25,6 +25,9 @@ _EVERY = 0.4
 
 _ELSEWHERE = 1.0
 """Seconds between two tries to take a lease that another process holds."""
+
+_WHEN_REFUSED = 1.0
+"""Seconds until it is tried again what Redis has refused."""
 
 _HOLD_EVERY = 1.0
 """Seconds between two looks at the lease, which ends later."""
@@ -93,9 +96,11 @@ class Journal:
     async def _survive(self) -> None:
         try:
             await self.turn()
-        except StoreUnavailable:  # readiness tells of it; the lag grows
+        except StoreUnavailable as error:  # readiness tells of it; the lag grows
             if self._heads is not None:
                 self._behind_since = self._behind_since or time.monotonic()
+            if isinstance(error, StoreRefuses):  # which may not pass by itself, and is in the log
+                await asyncio.sleep(_WHEN_REFUSED)
         except Exception as error:  # a defect must not end it: nobody would start it again
             log.error("rollback.journal", exc_info=error)
 

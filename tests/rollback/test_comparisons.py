@@ -17,7 +17,7 @@ from service.redis.keys import numbered
 from service.redis.refusals import FenceUnknown
 from tests.guard.feed_writer import AT, new_token
 from tests.guard.guards import ISSUER, Guards, says, verdict
-from tests.rollback.pod import Opened, Pod, Snapshot, bucket_of
+from tests.rollback.pod import Opened, Pod, Snapshot, bucket_of, number
 from tests.support.looking import ON_VALKEY
 
 pytestmark = ON_VALKEY
@@ -170,6 +170,37 @@ async def test_a_feed_that_alone_was_lost(pod: Pod, keys: RedisServer, guards: G
             await eventually(partial(says, guard, token_of(each), "accepted"))
         assert {await verdict(guard, token_of(each)) for each in ended} == {"refused"}
     assert {await pod.lives(each) for each in living} == {True}
+
+
+async def test_a_count_that_is_none(pod: Pod, keys: RedisServer) -> None:
+    """Of another type, or no number that Redis could count on from: it is that of the feed again,
+    also where it was 0, and people can log out there."""
+    comparisons = pod.rollback.comparisons(pod.link, ISSUER, on=True)
+    await comparisons.look()
+    junk = ["x", "", "-1", "007", "nan", "inf", "1e3", "9" * 15, "9" * 30, "\udcff", ["x"]]
+    users = [bytes([place]) * 16 for place in range(len(junk))]
+    ended, living = [[await pod.open(user) for user in users] for _ in range(2)]
+    with keys.client() as client:
+        for each in ended[1:]:
+            await pod.end(each)
+        await pod.settle()
+        for place, value in enumerate(junk):
+            key = numbered(place).revocations
+            client.delete(key)
+            if isinstance(value, list):
+                client.rpush(key, *value)
+            else:
+                client.set(key, value.encode("utf-8", "surrogateescape"))
+        client.delete(COMPARED)
+        client.set(COMPARED, "x")
+        await comparisons.look()
+        counts = [client.get(numbered(place).revocations) for place in range(len(junk))]
+        assert counts == [b"0", *[b"1"] * (len(junk) - 1)]
+    await pod.watch.look()
+    await pod.settle()
+    for each in living:
+        assert await pod.end(each)
+    assert [number(keys, place) for place in range(len(junk))] == [1, *[2] * (len(junk) - 1)]
 
 
 async def compare_until(comparisons: Comparisons, starting: "asyncio.Task[Verifier]") -> Verifier:
