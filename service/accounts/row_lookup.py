@@ -1,9 +1,10 @@
 """Reads rows of users, many in one statement.
 
 Who asks in one turn of the event loop shares a statement, as the replies of Redis to many requests
-come in one. What is asked for while it is under way goes into the next: so each read begins after
-it was asked for. Under load a person whom the process does not know costs a few microseconds
-instead of a turn of a thread, in which two threads want the interpreter, or of a connection.
+come in one. What is asked for while it is under way, or soon after it began, goes into the next: so
+each read begins after it was asked for. Under load a person whom the process does not know costs a
+few microseconds instead of a turn of a thread, in which two threads want the interpreter, or of a
+connection.
 """
 
 import asyncio
@@ -13,6 +14,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from service.accounts.user_rows import User
 from service.database.reader import MOST_USERS
 from service.errors import ServiceError
+
+STATEMENT_EACH = 0.002
+"""Seconds between the beginnings of two statements, at least. Who asks later than that after the
+last one does not wait. Under load they share: else, where a statement is answered before the next
+one asks, each has its own."""
 
 Read = Callable[[Sequence[bytes]], Awaitable[Mapping[bytes, User]]]
 
@@ -25,6 +31,7 @@ class RowLookup:
         self._waiting: list[tuple[bytes, asyncio.Future[User | None]]] = []
         self._is_busy = False
         self._rest: asyncio.Task[None] | None = None
+        self._next_at = 0.0
 
     async def find(self, user_id: bytes) -> User | None:
         """Read the row of a user as it is by now. Raises what `read` raises.
@@ -38,7 +45,7 @@ class RowLookup:
         self._is_busy = True
         batch: list[tuple[bytes, asyncio.Future[User | None]]] = []
         try:
-            await asyncio.sleep(0)  # who asks in this turn, too, shares the statement
+            await self._pause()  # who asks in this turn, too, shares the statement
             batch, self._waiting = self._waiting[: MOST_USERS - 1], self._waiting[MOST_USERS - 1 :]
             found = await self._read([user_id, *(other for other, _ in batch)])
         except Exception as error:  # whatever it is, nobody who shares the read waits for ever
@@ -53,6 +60,12 @@ class RowLookup:
         finally:
             self._go_on()
 
+    async def _pause(self) -> None:
+        """Wait for the time of the next statement, a turn of the event loop at least."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(max(0.0, self._next_at - loop.time()))
+        self._next_at = loop.time() + STATEMENT_EACH
+
     def _go_on(self) -> None:
         self._is_busy = bool(self._waiting)
         if self._waiting:
@@ -61,6 +74,7 @@ class RowLookup:
     async def _read_waiting(self) -> None:
         try:
             while self._waiting:
+                await self._pause()  # who asks again at once goes into this statement
                 batch, self._waiting = self._waiting[:MOST_USERS], self._waiting[MOST_USERS:]
                 try:
                     found = await self._read([user_id for user_id, _ in batch])
@@ -68,7 +82,6 @@ class RowLookup:
                     self._fail(batch, error)
                     return
                 _answer(batch, found)
-                await asyncio.sleep(0)  # who asks again at once goes into the next statement
         finally:
             self._go_on()
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.accounts.row_lookup import RowLookup
+from service.accounts.row_lookup import STATEMENT_EACH, RowLookup
 from service.accounts.user_rows import User
 from service.database.reader import MOST_USERS
 from service.errors import StoreUnavailable
@@ -62,6 +62,21 @@ async def test_who_asks_at_once_or_meanwhile_shares_a_statement() -> None:
     assert store.asked == [first, others[:MOST_USERS], others[MOST_USERS:]]
     assert found(await lookup.find(several[0])) == several[0].hex()
     assert store.asked[-1] == several[:1], "and it is asked for again"
+
+
+async def test_who_asks_one_after_the_other_shares_statements() -> None:
+    """However soon each is answered, there is one in two milliseconds at the most."""
+    store, several = Store(), ids(300)
+    store.may_go.set()
+    lookup, loop = RowLookup(store.read), asyncio.get_running_loop()
+    began = loop.time()
+    tasks = []
+    for user_id in several:
+        tasks.append(asyncio.create_task(lookup.find(user_id)))
+        await asyncio.sleep(0)
+    answers = [found(user) for user in await asyncio.gather(*tasks)]
+    assert answers == [it.hex() for it in several]
+    assert len(store.asked) <= 1 + (loop.time() - began) / STATEMENT_EACH
 
 
 @pytest.mark.parametrize("failing", [1, 2])

@@ -9,6 +9,7 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import Person, code_of
 from tools.testbed.waiting import eventually
 
+from service.accounts.row_lookup import STATEMENT_EACH
 from service.accounts.users import AccountState, Users
 from service.authentication.owners import OwnerLookup
 from service.errors import StoreUnavailable
@@ -139,6 +140,22 @@ async def test_many_are_asked_for_at_once() -> None:
     }
     assert answers[1:4] == [of[b"0"], of[b"1"], of[b"2"]]
     assert answers[0] == of[b"1"]
+
+
+async def test_those_who_ask_one_after_the_other_share_statements() -> None:
+    """However soon each is answered, there is one in two milliseconds at the most."""
+    store = Store()
+    store.go.set()
+    lookup, loop = OwnerLookup(store), asyncio.get_running_loop()
+    began = loop.time()
+    tasks = []
+    while len(tasks) < 300:
+        tasks.append(lookup(b"2"))
+        await asyncio.sleep(0)
+    assert set(await asyncio.gather(*tasks)) == {
+        Owner(True, True, disabled=False, sessions_from=2, is_known=True)
+    }
+    assert len(store.asked) <= 1 + (loop.time() - began) / STATEMENT_EACH
 
 
 async def test_a_store_that_hangs_is_waited_for_once() -> None:
