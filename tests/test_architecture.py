@@ -104,7 +104,7 @@ LIBRARIES = {
     "idna": "accounts database mail",
     "aiosmtplib": "mail",
     "zxcvbn": "accounts",
-    "cryptography": "sinks keyring sessions guard access_tokens openid",
+    "cryptography": "sinks keyring sessions guard access_tokens openid opaque_tokens",
     "boto3": "keyring",
     "botocore": "keyring",
     "hvac": "keyring",

@@ -51,7 +51,9 @@ def uses_of(source: str) -> set[str]:
             continue
         called = ast.unparse(node.func)
         called = imported.get(called, called)
-        if called in ("hmac.digest", "hmac.new"):
+        if called == "HMAC" and len(node.args) == 2:  # that of `cryptography`
+            found.add(f"HMAC-{ast.unparse(node.args[1]).strip('()').replace('SHA', 'SHA-')}")
+        elif called in ("hmac.digest", "hmac.new"):
             hashed: str = ast.literal_eval(node.args[2])
             found.add(f"HMAC-{hashed.upper().replace('SHA', 'SHA-')}")
         elif called in ALGORITHMS:

@@ -95,9 +95,9 @@ class Node:
         if min_replicas:
             self._changing = _Connector(connect, timing, min_replicas, fence)
 
-    async def ask(
+    def ask(
         self, command: tuple[Argument, ...], changing: bool, *prefix: tuple[Argument, ...]
-    ) -> Any:
+    ) -> Awaitable[Any]:
         """Send a command once, right after those of `prefix`, and return its reply.
 
         Raises:
@@ -108,6 +108,17 @@ class Node:
             StoreRefuses: not sent, as the bucket was fenced meanwhile.
         """
         connector = self._changing if changing else self._asking
+        line = connector.connection
+        if line is None or line.broken or prefix:
+            return self._ask(connector, command, prefix)
+        return line.ask(command)
+
+    async def _ask(
+        self,
+        connector: "_Connector",
+        command: tuple[Argument, ...],
+        prefix: tuple[tuple[Argument, ...], ...],
+    ) -> Any:
         line = connector.connection
         if line is None or line.broken:
             line = await connector.connect()

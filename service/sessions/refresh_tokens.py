@@ -53,14 +53,11 @@ class RefreshToken(msgspec.Struct, frozen=True):
     digest: bytes
     secret: bytes
     """The 90 bytes themselves. They leave the process as `text` and in sealed form only."""
+    text: str
+    """What the client holds."""
 
     def __repr__(self) -> str:
         return f"RefreshToken(session_id={self.session_id.hex()}, generation={self.generation})"
-
-    @property
-    def text(self) -> str:
-        """What the client holds."""
-        return opaque_tokens.spell(PREFIX, self.secret)
 
 
 class RefreshTokens:
@@ -71,7 +68,7 @@ class RefreshTokens:
 
     def use(self, mac_keys: Mapping[int, bytes], current: int) -> None:
         """Mint with the `current` key and recognise by all of them from now on. None: not yet."""
-        self._mac_keys = mac_keys
+        self._mac_keys = {key_id: opaque_tokens.MacKey(key) for key_id, key in mac_keys.items()}
         self._current = current
 
     def mint(self, user_id: bytes, session_id: bytes, generation: int) -> RefreshToken:
@@ -92,7 +89,7 @@ class RefreshTokens:
                 os.urandom(32),
             )
         )
-        return _token(body + opaque_tokens.mac(self._mac_keys[self._current], body))
+        return _token(body + self._mac_keys[self._current].mac(body))
 
     def recognise(self, text: str) -> RefreshToken:
         """Read `text` if it is a token of ours, spelt canonically. Asks neither Redis nor SQL.
@@ -144,12 +141,14 @@ def open_successor(spent: RefreshToken, sealed: bytes) -> RefreshToken:
 
 def _token(secret: bytes, text: str | None = None) -> RefreshToken:
     """Make a token of its bytes. `text`: how they are spelt, where that is known."""
+    text = text or opaque_tokens.spell(PREFIX, secret)
     return RefreshToken(
         user_id=secret[2:18],
         session_id=secret[18:30],
         generation=int.from_bytes(secret[30:34]),
-        digest=opaque_tokens.digest(text or opaque_tokens.spell(PREFIX, secret)),
+        digest=opaque_tokens.digest(text),
         secret=secret,
+        text=text,
     )
 
 

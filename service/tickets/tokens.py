@@ -79,7 +79,10 @@ class TicketTokens:
 
     def use(self, mac_keys: Mapping[int, bytes], current: int) -> None:
         """Mint and recognise by keys derived from these from now on. None: not yet."""
-        self._mac_keys = {key_id: derive(key, _KEY_OF_TICKETS) for key_id, key in mac_keys.items()}
+        self._mac_keys = {
+            key_id: opaque_tokens.MacKey(derive(key, _KEY_OF_TICKETS))
+            for key_id, key in mac_keys.items()
+        }
         self._current = current
 
     def mint(self, purpose: Purpose, user_id: bytes) -> Token:
@@ -90,7 +93,7 @@ class TicketTokens:
         """
         self._refuse_if_closed()
         body = bytes((_VERSION, self._current, purpose.code)) + user_id + os.urandom(32)
-        return _token(purpose, body + opaque_tokens.mac(self._mac_keys[self._current], body))
+        return _token(purpose, body + self._mac_keys[self._current].mac(body))
 
     def recognise(self, text: str, purpose: Purpose) -> Token:
         """Read `text` if it is a token of ours for this purpose, spelt canonically.

@@ -28,7 +28,8 @@ async def authenticate(request: Request[Any, Any, Any]) -> None:
     """
     scope, handler = request.scope, request.route_handler
     headers = headers_of(scope)
-    await refuse_too_large(request, headers)
+    if is_in_chunks(headers):
+        await request.body()
     if handler.opt.get("public") is not True:
         scope["user"] = services_of(request.app).access_tokens.verify(bearer(headers))
     if handler.parsed_data_field and not is_json(headers.get(b"content-type")):
@@ -36,14 +37,18 @@ async def authenticate(request: Request[Any, Any, Any]) -> None:
         raise UnsupportedMediaType
 
 
-async def refuse_too_large(request: Request[Any, Any, Any], headers: Mapping[bytes, bytes]) -> None:
-    """Refuse a body that is too large: by what it is said to be, else by what has come."""
+def is_in_chunks(headers: Mapping[bytes, bytes]) -> bool:
+    """Tell whether only its end tells the length of a body: it is to be read before all else.
+
+    Raises:
+        RequestEntityTooLarge: it is said to be too large.
+    """
     announced = headers.get(b"content-length")
-    if announced is not None:
-        if int(announced) > BODY_LIMIT:
-            raise RequestEntityTooLarge
-    elif b"transfer-encoding" in headers:
-        await request.body()
+    if announced is None:
+        return b"transfer-encoding" in headers
+    if int(announced) > BODY_LIMIT:
+        raise RequestEntityTooLarge
+    return False
 
 
 def answer_options_to_anybody(app: Litestar) -> None:

@@ -1,7 +1,6 @@
 """One request and its answer on a connection: uvicorn's, but for how the answer is written."""
 
 import functools
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE, Reques
 
 from service.web.headers import Header
 
-_FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_FORBIDDEN = bytes((*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F))
 """What no value of a header may hold; line ends are counted."""
 
 _BODILESS = (204, 304)
@@ -34,7 +33,10 @@ class Cycle(RequestResponseCycle):
             self._start = message
             self.response_started = True
             self.waiting_for_100_continue = False
-            return
+            body = message.get("body")
+            if body is None:
+                return
+            message = {"type": "http.response.body", "body": body}
         start, self._start = self._start, None
         if start is not None:
             if self.flow.write_paused and not self.disconnected:
@@ -69,7 +71,9 @@ class Cycle(RequestResponseCycle):
         lines.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
         head = b"".join(lines)
         ends = (len(lines) - 2) // 4 + (2 if self.keep_alive else 3)
-        if head.count(b"\n") != ends or head.count(b"\r") != ends or _FORBIDDEN.search(head):
+        if head.count(b"\n") != ends or head.count(b"\r") != ends:
+            return b""
+        if len(head.translate(None, _FORBIDDEN)) < len(head):
             return b""
         return head
 

@@ -29,6 +29,16 @@ class _Route(msgspec.Struct, frozen=True, eq=False):
     headers: Sequence[Header]
 
 
+class _Request(JsonRequest):
+    """A request without what Litestar prepares for queries, forms, cookies and extensions."""
+
+    __slots__ = ()
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope, self.receive, self.send = scope, receive, send  # type: ignore[assignment]  # of HTTP
+        self._read = None
+
+
 class DirectRoutes:
     """ASGI app that serves some routes of a Litestar app, and leaves all else to that app."""
 
@@ -58,7 +68,7 @@ class DirectRoutes:
         scope["app"] = scope["litestar_app"] = self._app
         scope["path_params"], scope["path_template"] = {}, route.path
         scope["route_handler"] = handler = route.handler
-        request = JsonRequest(scope, receive, send)
+        request = _Request(scope, receive, send)
         answer: ASGIApp
         try:
             await authenticate(request)

@@ -17,7 +17,7 @@ from service.web.addresses import TrustedProxies
 from service.web.answers import FRAMEWORK, Answer
 from service.web.cors import Cors
 from service.web.errors import FAILURE, Failure, allow, shaped
-from service.web.headers import Header, joined
+from service.web.headers import HEADERS, Header, by_name
 from service.web.metrics.requests import observe
 
 _ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
@@ -76,11 +76,10 @@ class Exchange:
         self._send = send
         self._status = 0
         self._method = scope["method"]
-        fields: list[tuple[bytes, bytes]] = scope["headers"]  # type: ignore[assignment]  # uvicorn's
-        sent = dict(fields)
-        if len(sent) < len(fields):
-            sent = joined(fields)
         state = scope["state"]
+        sent = state.get(HEADERS)
+        if sent is None:  # another server than ours, which has them by name already
+            sent = state[HEADERS] = by_name(scope["headers"])  # type: ignore[arg-type]  # a list
         self._trace: str | None = state.get(TRACE)
         self._request_id = _request_id(sent.get(b"x-request-id"), self._trace)
         self._headers = headers
@@ -89,11 +88,11 @@ class Exchange:
             # HEAD is GET; the server, which keeps the scope as it was, leaves out the body.
             self.scope = scope.copy()
             self.scope["method"] = HttpMethod.GET
-        state["request_id"], state["headers"] = self._request_id, sent
+        state["request_id"] = self._request_id
 
     def share(self, cors: Cors) -> bool:
         """Let the page's origin read the answer, if it may. Tell whether this is a preflight."""
-        sent = self.scope["state"]["headers"]
+        sent = self.scope["state"][HEADERS]
         preflight = cors.preflight(sent) if self._method == "OPTIONS" else None
         self._headers = *self._headers, *(cors.answer(sent) if preflight is None else preflight)
         return preflight is not None
@@ -163,7 +162,7 @@ class Exchange:
             return
         caller = scope.get("user")
         user_id = caller.user_id if caller else failure.user_id
-        peer, forwarded = scope.get("client"), state["headers"].get(b"x-forwarded-for", b"")
+        peer, forwarded = scope.get("client"), state[HEADERS].get(b"x-forwarded-for", b"")
         logs.write(
             RequestLine(
                 level="info",

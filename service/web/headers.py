@@ -1,9 +1,13 @@
 """Checks what headers may hold, joins those that come more than once, and names those we add."""
 
+import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 Header = tuple[bytes, bytes]
+
+HEADERS = "headers"
+"""The name in the state of a request's scope of its fields by name, several of one joined."""
 
 NOSNIFF: Header = b"x-content-type-options", b"nosniff"
 """On every answer: what we say that a body is, it is."""
@@ -17,7 +21,18 @@ _LONGEST_HOST = 512  # bytes, twice what a name in DNS and a port need
 
 def is_host(value: bytes) -> bool:
     """Tell whether it may be the value of `Host`, empty for a target without an authority."""
-    return len(value) <= _LONGEST_HOST and _HOST.fullmatch(value) is not None
+    return len(value) <= _LONGEST_HOST and _is_host(value)
+
+
+@functools.lru_cache(maxsize=64)
+def _is_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
+
+
+def by_name(fields: Sequence[Header]) -> dict[bytes, bytes]:
+    """Return the values of these fields by name, several of one name joined."""
+    values = dict(fields)
+    return values if len(values) == len(fields) else joined(fields)
 
 
 def joined(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

@@ -14,7 +14,7 @@ from service.web.addresses import TrustedProxies
 from service.web.answers import FRAMEWORK
 from service.web.cors import CORS, Cors
 from service.web.exchange import Exchange
-from service.web.headers import NOSNIFF
+from service.web.headers import HEADERS, NOSNIFF
 from service.web.limits import LONGEST_CALLBACK_QUERY, LONGEST_PATH, LONGEST_QUERY, MOST_FIELDS
 from service.web.listeners import OPERATIONS, is_served
 
@@ -100,7 +100,7 @@ def _refused(scope: HTTPScope) -> int | None:
         return 414
     if len(scope["headers"]) > MOST_FIELDS:  # type: ignore[arg-type]  # uvicorn's list
         return 431
-    if b"," in scope["state"]["headers"].get(
+    if b"," in scope["state"][HEADERS].get(
         b"host", b""
     ):  # RFC 9112, section 3.2: one, and it has no comma
         return 400
@@ -122,7 +122,7 @@ def _is_canonical(scope: HTTPScope) -> bool:
         return True
     if raw.rpartition(b"/")[0] != _SESSIONS:
         return False
-    if b"%" in raw and b"authorization" not in scope["state"]["headers"]:
+    if b"%" in raw and b"authorization" not in scope["state"][HEADERS]:
         return False  # nobody asks: another spelling of an address, as everywhere
     # It is in the place of an id, and none: the route, which knows who asks, says so. To Litestar,
     # which keeps paths, all of them are one.

@@ -6,16 +6,19 @@ is cut is `Protocol`'s.
 
 import asyncio
 import re
+from collections.abc import Mapping
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from service.web.connection import Connection
 from service.web.cycle import Cycle
-from service.web.headers import is_host
+from service.web.headers import HEADERS, by_name, is_host
 from service.web.limits import FIELDS_PARSED, LONGEST_QUERY
+from service.web.responses import WHOLE
 
 _VERSIONS = ("1.1", "1.0")
+_EXTENSIONS: dict[str, dict[object, object]] = {WHOLE: {}}
 _VERSION_BEHIND = re.compile(rb" HTTP/[0-9.]*$")
 
 
@@ -25,7 +28,7 @@ class ParsingConnection(Connection):
     _parsing = False  # the parser has begun the next head
     _head_done = False
     _complete = False  # the parser says that the message ends here
-    _has_host = False
+    _by_name: Mapping[bytes, bytes] = {}  # the fields of the head
     _stand_in = False  # the parser knows the body only, see `_without_upgrade`
 
     def _parse(self, data: bytes) -> bool:
@@ -69,27 +72,24 @@ class ParsingConnection(Connection):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._parsing = True
-        self._has_host = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if len(self.headers) == FIELDS_PARSED:
             raise ValueError
-        name = name.lower()
-        if name == b"host":  # one, and valid (RFC 9112, section 3.2)
-            if self._has_host or not is_host(value):
-                raise ValueError
-            self._has_host = True
-        elif name == b"expect":
-            self.expect_100_continue = value.lower() == b"100-continue"
-        self.headers.append((name, value))
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self._head_done = True
-        scope, url = self.scope, self.url
+        scope, url, fields = self.scope, self.url, by_name(self.headers)
+        self._by_name = scope["state"][HEADERS] = fields
         scope["method"] = self.parser.get_method().decode("ascii")
         version = self.parser.get_http_version()
         scope["http_version"] = version
-        if version not in _VERSIONS or (version == "1.1" and not self._has_host):
+        host = fields.get(b"host")
+        if version not in _VERSIONS or (version == "1.1" and host is None):
+            raise ValueError
+        # One, and valid (RFC 9112, section 3.2): several, joined, have a comma and a space.
+        if host is not None and not is_host(host):
             raise ValueError
         if b"#" in url:
             raise ValueError  # RFC 9112, section 3.2: a target has no fragment
@@ -100,8 +100,9 @@ class ParsingConnection(Connection):
             path, query = parsed.path or b"/", parsed.query or b""
         scope["path"] = path.decode("ascii")  # with escapes as they are: no route has any
         scope["raw_path"] = path
+        scope["extensions"] = _EXTENSIONS
         scope["query_string"] = query
-        expects = version == "1.1" and self.expect_100_continue
+        expects = version == "1.1" and fields.get(b"expect", b"").lower() == b"100-continue"
         self.cycle = Cycle(
             scope=scope,
             transport=self.transport,

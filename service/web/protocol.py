@@ -137,14 +137,15 @@ class Protocol(ParsingConnection):
 
     def _find_length(self) -> bool:
         """Find how the body is delimited. False where it is by something that is not understood."""
-        for name, value in self.headers:
-            if name == b"content-length":
-                self._left = int(value)
-                return True
-            if name == b"transfer-encoding":
-                self._chunks = ChunkedBody(self._room, MOST_FIELDS - len(self.headers))
-                return value.lower() == b"chunked" and self.scope["http_version"] == "1.1"
-        return False
+        coding = self._by_name.get(b"transfer-encoding")
+        if coding is not None:
+            self._chunks = ChunkedBody(self._room, MOST_FIELDS - len(self.headers))
+            return coding.lower() == b"chunked" and self.scope["http_version"] == "1.1"
+        length = self._by_name.get(b"content-length")
+        if length is None:
+            return False
+        self._left = int(length)
+        return True
 
     def _take_body(self, data: bytes) -> bytes:
         """Take what belongs to the body and return the rest."""

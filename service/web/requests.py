@@ -9,15 +9,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from litestar import Request
+from litestar.connection.base import empty_receive, empty_send
 from litestar.datastructures import State
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
-from litestar.types import Scope
+from litestar.types import Receive, Scope, Send
 
 from service.errors import InvalidField
 from service.sessions.access_tokens import Caller
 from service.sessions.origin import RequestOrigin
 from service.web.addresses import TrustedProxies
 from service.web.errors import ClientGone
+from service.web.headers import HEADERS
 from service.web.json_body import decode
 from service.web.limits import BODY_LIMIT
 from service.web.services import services_of
@@ -30,7 +32,11 @@ class JsonRequest(Request[Caller, Any, State]):
 
     __slots__ = ("_read",)
 
-    _read: bytes
+    def __init__(
+        self, scope: Scope, receive: Receive = empty_receive, send: Send = empty_send
+    ) -> None:
+        super().__init__(scope, receive, send)
+        self._read: bytes | None = None
 
     async def body(self) -> bytes:
         """Read the body. None and `null` count as `{}`, so that what is missing is named as always.
@@ -39,12 +45,19 @@ class JsonRequest(Request[Caller, Any, State]):
             RequestEntityTooLarge: over the limit, whatever the headers say.
             ClientGone: the client did not finish it.
         """
-        try:
+        if self._read is not None:
             return self._read
-        except AttributeError:
-            received = await self._receive_body()
-            self._read = b"{}" if received in (b"", b"null") else received
-            return self._read
+        received = b""
+        while True:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise ClientGone
+            received += message["body"]
+            if len(received) > BODY_LIMIT:
+                raise RequestEntityTooLarge
+            if not message.get("more_body"):
+                self._read = b"{}" if received in (b"", b"null") else received
+                return self._read
 
     async def json(self) -> Any:
         """Decode the body as the `data` parameter of the route's handler declares it.
@@ -64,18 +77,6 @@ class JsonRequest(Request[Caller, Any, State]):
     async def demand_caller(self) -> None:
         """Refuse a caller who is none any more: before anything is said about the body."""
         await demand_session(self)
-
-    async def _receive_body(self) -> bytes:
-        received = b""
-        while True:
-            message = await self.receive()
-            if message["type"] != "http.request":
-                raise ClientGone
-            received += message["body"]
-            if len(received) > BODY_LIMIT:
-                raise RequestEntityTooLarge
-            if not message.get("more_body"):
-                return received
 
 
 async def demand_session(request: Request[Any, Any, Any]) -> None:
@@ -117,7 +118,7 @@ def origin_of(request: JsonRequest) -> RequestOrigin:
 
 def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
     """Return the headers by lower-case name, as `RequestMiddleware` left them: several joined."""
-    headers: Mapping[bytes, bytes] = scope["state"]["headers"]
+    headers: Mapping[bytes, bytes] = scope["state"][HEADERS]
     return headers
 
 
