@@ -7,7 +7,7 @@ all atomically, on a cluster as well as on a standalone server.
 | ------------------------------ | ------ | ------------------------------------ | --------------- |
 | `session:{b}:<token digest>`   | string | a session record (`record.py`)       | idle, absolute  |
 | `sessions:{b}:<uid>`           | hash   | session id → digest of its token;    | longest session |
-|                                |        | `v`, `c`, `d`: see `row_version.py`  |                 |
+|                                |        | `v`, `c`, `d`: see `row_version.py`  | and 1/128 more  |
 | `handoff:{b}:<sid>`            | string | digest spent, sealed successor       | the grace       |
 | `pending2fa:{b}:<uid>`         | string | enrolment id, wrong tries, sealed    | the enrolment's |
 | `challenge:{b}:<sha256>`       | string | user, enrolment, wrong tries         | the challenge's |

@@ -50,7 +50,7 @@ local opened = math.max(now, (last_cut_off or 0) + 1, (before or 0) + 1)
 local row = tonumber(read) or 0
 local record = pack_record(0, opened, 0, life, authentication:byte(), 0, row,
   proof_flags, device)
-keep(session_id, token_digest, record, expiry)
+keep(session_id, token_digest, record, expiry, idle_life)
 -- A change that is under way (row_version.py) is not ours to call off.
 -- None is '0', as after a signup: most users never have another, and it would cost them memory.
 if (not known and read ~= '' and read ~= '0')

@@ -16,10 +16,3 @@ local function count_call(name, now, before)
   redis.call('PEXPIRE', key, CALLS_WINDOW)
   return nil
 end
-
--- The same for a rotation. As long as a session rotates less often than once in the window, which it
--- does but for a flood, its record tells when it was last, and nothing is written.
-local function count_rotation(sid, last, generation, now)
-  if now - last >= CALLS_WINDOW then return nil end
-  return count_call('refresh:' .. sid, now, generation > 0 and last or nil)
-end

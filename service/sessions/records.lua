@@ -1,9 +1,5 @@
 -- After prelude.lua, before the scripts that read or write a record.
 
--- The two layouts of record.py up to the device, and where that begins.
-local PLAIN, FULL = '>BI4I6I5I5B', '>BI4I6I5I5BI5I7B'
-local PLAIN_DEVICE, FULL_DEVICE = 23, 36
-
 -- What a record says: generation, opened, last used, life, proof (authentication and handoffs), last
 -- proof of identity, version of the user row, flags, device. Nothing of one whose version or length is
 -- another: that is neither theft nor expired, nothing is known of it.
@@ -36,13 +32,12 @@ local function in_time(theirs, last, expiry, now)
   return math.abs(theirs - now) < CLOCK_SKEW and expiry > theirs and last > now
 end
 
--- Keep `record` under `digest` until `expiry` (ms since 1970); the index lives as long as its longest.
-local function keep(sid, digest, record, expiry)
+-- Keep `record` under `digest` until `expiry` (ms since 1970); the index lives as long as its longest, and
+-- somewhat longer, so that not each rotation has to write that.
+local function keep(sid, digest, record, expiry, idle)
   redis.call('SET', SESSION .. tag .. digest, record, 'PXAT', expiry)
   redis.call('HSET', index, sid, digest)
-  -- GT alone never gives a life to the index that has none yet: it takes that for an endless one.
-  if redis.call('PEXPIREAT', index, expiry, 'GT') == 0
-    and redis.call('PEXPIRETIME', index) < expiry then
-    redis.call('PEXPIREAT', index, expiry)
+  if redis.call('PEXPIRETIME', index) < expiry then -- which is negative where it has no life yet
+    redis.call('PEXPIREAT', index, expiry + math.floor(idle / 128))
   end
 end

@@ -180,7 +180,7 @@ class SessionRotation(OwnSessions):
         """
         successor = self._refresh_tokens.mint(token.user_id, token.session_id, token.generation + 1)
         clock, valid_until = self._access_tokens.window()
-        outcome, *answer = await scripts.rotate(
+        answer = await scripts.rotate(
             self._redis,
             token.user_id,
             origin,
@@ -200,24 +200,22 @@ class SessionRotation(OwnSessions):
             sure=int(sure),
             feed_life=self._feed_life,
         )
-        match outcome:
-            case b"rotated":
-                record, expires_at = answer
-                return successor, record, expires_at
-            case b"handoff":
-                record, expires_at, sealed = answer
+        match answer:
+            case bytes():
+                return successor, answer[6:], int.from_bytes(answer[:6])
+            case [b"handoff", record, expires_at, sealed]:
                 return open_successor(token, sealed), record, expires_at
-            case b"changing":
+            case [b"changing"]:
                 return None
-            case b"limited":
+            case [b"limited", wait]:
                 reached = [("refresh", token.session_id, _MINUTE)]
-                raise TooManyAttempts(-(-answer[0] // 1000), (), reached).about(token.user_id)
-            case b"reused":
-                self._redis.fence.note(token.user_id, answer[0], token.session_id)
+                raise TooManyAttempts(-(-wait // 1000), (), reached).about(token.user_id)
+            case [b"reused", number]:
+                self._redis.fence.note(token.user_id, number, token.session_id)
                 raise RefreshTokenReused().about(token.user_id)
-            case b"clock":
+            case [b"clock"]:
                 raise ClockWrong
-            case b"target":
+            case [b"target"]:
                 raise InvalidTarget
             case _:
                 raise InvalidRefreshToken("the session has ended").about(token.user_id)

@@ -35,14 +35,20 @@ def open_session(
 
 
 @user_script(
+    "sessions/rotate.lua",
+    "sessions/prelude.lua",
     "sessions/records.lua",
     "sessions/everybody.lua",
     "sessions/living.lua",
+    "sessions/rate_limit.lua",
+    "sessions/rotate_otherwise.lua",
+    "sessions/feed.lua",
+    "sessions/finish.lua",
     "sessions/network.lua",
     "sessions/handoffs.lua",
-    "sessions/rate_limit.lua",
-    "sessions/rotate.lua",
+    "sessions/spent.lua",
     feed=True,
+    alone=True,
 )
 def rotate(
     *,

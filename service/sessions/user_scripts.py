@@ -33,6 +33,10 @@ CONSTANTS: Constants = {
     "SESSION_ID_BYTES": SESSION_ID,
     "USER_ID_BYTES": USER_ID,
     "HANDOFF_BYTES": DIGEST + SEALED_SUCCESSOR,
+    "PLAIN": ">BI4I6I5I5B",
+    "FULL": ">BI4I6I5I5BI5I7B",
+    "PLAIN_DEVICE": 23,
+    "FULL_DEVICE": 36,
     **row_version.CONSTANTS,
 }
 """What all scripts of sessions and second factor may use."""

@@ -84,7 +84,7 @@ class PendingEnrolments:
         )
         names = bucket(user_id)
         most, window, _, life = counter.limit.numbers if counter else (0, 0, 0, 0)
-        outcome, *answer = await scripts.begin(
+        answer = await scripts.begin(
             self._redis,
             user_id,
             origin,
@@ -99,12 +99,12 @@ class PendingEnrolments:
             calls_window=window,
             calls_life=life,
         )
-        match outcome:
-            case b"begun":
-                return enrolment, moment(answer[0])
-            case b"wait":
+        match answer:
+            case int():
+                return enrolment, moment(answer)
+            case [b"wait", wait]:
                 assert counter  # noqa: S101  else nothing is counted
-                raise counter.refusal(answer[0])
+                raise counter.refusal(wait)
             case _:
                 raise InvalidAccessToken
 

@@ -36,13 +36,16 @@ _CONSTANTS: Constants = {
 
 
 @user_script(
+    "twofactor/begin.lua",
+    "sessions/prelude.lua",
     "sessions/records.lua",
     "sessions/everybody.lua",
     "sessions/living.lua",
     "twofactor/pending.lua",
     "twofactor/calls.lua",
     "rate_limits/waits.lua",
-    "twofactor/begin.lua",
+    "twofactor/begin_otherwise.lua",
+    alone=True,
     constants=_CONSTANTS,
 )
 def begin(

@@ -18,6 +18,8 @@ INDEX = NAMES.index + USER
 DEVICE = CLIENT.packed()
 HOUR, DAY, GRACE = 3_600_000, 86_400_000, 30_000
 FEED_LIFE = 1_000_000
+SPARE = HOUR // 128
+"""How much longer an index lives than the longest session, so that it is seldom moved."""
 
 CLOCKS = [
     (30_000, 29_999, 1, True), (30_000, 30_000, 1, False), (30_000, 0, 0, False),
@@ -106,6 +108,8 @@ class Scripted:
             "target": 0, "sure": 0, "feed_life": FEED_LIFE,
         }  # fmt: skip
         told = await scripts.rotate(self.clock, USER, CLIENT, **(usual | given))
+        if isinstance(told, bytes):
+            return [b"rotated", told[6:], int.from_bytes(told[:6])]
         return told[:1] if told[0] == b"reused" else told  # without the number of its entry
 
     async def end(self, number: int, presented: bytes = b"") -> Any:
