@@ -112,11 +112,11 @@ class Rollback:
         )
 
     def figures(self) -> tuple[int, float, int]:
-        """How many buckets are fenced, how far the journal is behind (seconds), how many were
+        """How many buckets have gone back, how far the journal is behind (seconds), how many were
         replayed by this process."""
         journal = self._parts.journal if self._parts else None
         lag, replayed = (journal.lag, journal.went_back) if journal else (0.0, 0)
-        return len(self.fence.buckets), lag, replayed
+        return len(self.fence.behind), lag, replayed
 
     async def run(self) -> None:
         """Compare, and write the journal, until it is cancelled."""
