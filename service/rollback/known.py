@@ -13,8 +13,9 @@ from service.rollback.marks import Marks
 from service.rollback.reading import Numbers
 from service.rollback.store import RollbackStore
 
-_LIVING_EVERY = 30.0
-"""Seconds between two looks at who runs, for when the user store is away."""
+_LIVING_EVERY, _FOR_EACH = 2.0, 0.03
+"""Seconds between two looks at who runs, for when the user store is away or slow: at least, and for
+each that was found, as all of them look."""
 
 
 class Known:
@@ -39,7 +40,7 @@ class Known:
             self._numbers = asyncio.create_task(self._store.numbers())
             self._numbers.add_done_callback(_look_at)
             self._since = now
-        is_old = now - self._living_since > _LIVING_EVERY
+        is_old = now - self._living_since >= max(_LIVING_EVERY, _FOR_EACH * len(self.living))
         if (also_living or is_old) and _is_over(self._living):
             self._living = asyncio.create_task(self._read_living())
             self._living.add_done_callback(_look_at)
