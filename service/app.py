@@ -38,6 +38,7 @@ from service.openid.providers import Providers
 from service.readiness.checks import Parts
 from service.readiness.status import Problems, SharedStatus
 from service.redis.event_streams import EventStreams
+from service.serving.imports import keep_imports
 from service.settings import Settings
 from service.web import cookies, front_page, openapi
 from service.web.addresses import TrustedProxies
@@ -244,4 +245,5 @@ def _about(settings: Settings) -> openapi.About:
 
 def from_environment() -> ASGIApp:
     """Create the app of a worker process, whose environment the parent has prepared."""
+    keep_imports()
     return create_app(Settings.from_environment(os.environ))

@@ -1,9 +1,9 @@
 """The policy for new passwords. Nothing here decides about a login."""
 
 import functools
-from collections.abc import Iterator
-
-from zxcvbn.frequency_lists import FREQUENCY_LISTS
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 
 from service.accounts.blocklist import Blocklist
 from service.accounts.folding import folded, normal
@@ -17,8 +17,25 @@ COMMON = 3000
 @functools.cache
 def common_passwords(shortest: int) -> frozenset[str]:
     """Return the 3,000 most common passwords of `shortest` characters, or as many as are known."""
-    ranked = map(folded, FREQUENCY_LISTS["passwords"])
+    ranked = map(folded, _lists()["passwords"])
     return frozenset([password for password in ranked if len(password) >= shortest][:COMMON])
+
+
+def _lists() -> Mapping[str, Sequence[str]]:
+    """Load zxcvbn's lists, the most common first, and nothing else of it.
+
+    The package itself loads an estimator, for which every start would wait.
+    """
+    package = find_spec("zxcvbn")
+    assert package is not None  # noqa: S101  it is installed with us
+    assert package.origin is not None  # noqa: S101  as a folder of files
+    spec = spec_from_file_location("", Path(package.origin).with_name("frequency_lists.py"))
+    assert spec is not None  # noqa: S101  it is a file of Python
+    assert spec.loader is not None  # noqa: S101
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    lists: Mapping[str, Sequence[str]] = module.FREQUENCY_LISTS
+    return lists
 
 
 class PasswordPolicy:

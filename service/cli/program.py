@@ -8,7 +8,6 @@ place, process 1 of a container would miss a signal, and any other be ended half
 """
 
 import argparse
-import gc
 import os
 import sys
 import time
@@ -151,7 +150,9 @@ def _wait_for(stop: Stop) -> None:
 
 
 def _serve(options: argparse.Namespace, stop: Stop) -> int:
-    gc.disable()  # until the app is there: imports leave no garbage, and looking takes a fifth more
+    from service.serving.imports import begin_imports
+
+    begin_imports()
     import asyncio
 
     from service.database.migration import migrate

@@ -5,11 +5,11 @@ SQLite or PostgreSQL: nothing outside this package knows which of the two it is.
 
 import secrets
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-import asyncpg
 from sqlalchemy import exists, false, insert, select
 from sqlalchemy.exc import (
     DataError,
@@ -21,7 +21,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.database import libpq, outages, postgresql, sqlite
+from service.database import libpq, outages, sqlite
 from service.database.tables import password_costs, recovery_codes, users
 from service.errors import StoreUnavailable
 
@@ -31,19 +31,23 @@ _OUR_OWN_MISTAKES = (IntegrityError, DataError, ProgrammingError, NotSupportedEr
 _FAILURES = (
     DBAPIError,
     PoolTimeoutError,
-    asyncpg.PostgresError,  # while connecting
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the server has said goodbye, and not hung up yet
     sqlite3.Error,  # of reads past SQLAlchemy
     OSError,  # drivers that use sockets
     MemoryError,  # SQLite's
 )
 
+PATIENCE = timedelta(milliseconds=850)
+"""How long to wait for a free connection of the pool, and again for a new one, or a transaction.
+
+A server that freezes holds up one of the latter two, never both: with the closing of a stale
+connection a call is answered within two seconds.
+"""
+
 
 def open_database(
     url: str,
     connections: int = 8,
-    patience: timedelta = postgresql.PATIENCE,
+    patience: timedelta = PATIENCE,
     work: timedelta | None = None,
 ) -> AsyncEngine:
     """Open an engine for the database at `url`, whose schema `migrate` has brought up to date.
@@ -59,6 +63,8 @@ def open_database(
             Or it names a file that is not there: only `migrate` makes one.
     """
     if is_postgresql(url):
+        from service.database import postgresql  # and its driver, which SQLite does without
+
         return postgresql.open_postgresql(url, connections, patience, work)
     return sqlite.open_sqlite(url, patience)
 
@@ -77,11 +83,26 @@ def store_errors() -> Iterator[None]:
     """
     try:
         yield
-    except _FAILURES as error:
+    except Exception as error:
+        if not (isinstance(error, _FAILURES) or _is_of_postgresql(error)):
+            raise
         why = outages.reason(error)
         if why is None and isinstance(error, _OUR_OWN_MISTAKES):
             raise
         raise StoreUnavailable(f"the user store {why or 'cannot be reached'}") from error
+
+
+def _is_of_postgresql(error: Exception) -> bool:
+    """Tell whether asyncpg raised it, past SQLAlchemy. What is not loaded has raised nothing."""
+    asyncpg = sys.modules.get("asyncpg")
+    return asyncpg is not None and isinstance(
+        error,
+        (
+            asyncpg.PostgresError,  # while connecting
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,  # the server has said goodbye, and not hung up yet
+        ),
+    )
 
 
 async def ping(engine: AsyncEngine) -> None:

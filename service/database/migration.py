@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import structlog
 from sqlalchemy import Connection, NullPool, TextClause, create_engine, func, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -18,8 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.database import versions
 from service.database.engine import is_postgresql
-from service.database.poolers import refuse_shared_sessions
-from service.database.postgresql import open_for_migration
 from service.database.sqlite import database_file, sqlite_url
 from service.errors import SettingsError, StartupError
 
@@ -123,6 +120,11 @@ def _refuse_lost(connection: Connection, file: Path) -> None:
 
 async def _migrate_postgresql(url: str, patience: float) -> None:
     """Migrate on PostgreSQL, whose DDL belongs to the transaction as well."""
+    import asyncpg  # a start on SQLite does without
+
+    from service.database.poolers import refuse_shared_sessions
+    from service.database.postgresql import open_for_migration
+
     try:
         engine = open_for_migration(url, PATIENCE)
         await refuse_shared_sessions(url)

@@ -17,13 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from service.database import libpq
-
-PATIENCE = timedelta(milliseconds=850)
-"""How long to wait for a free connection of the pool, and again for a new one, or a transaction.
-
-A server that freezes holds up one of the latter two, never both: with the closing of a stale
-connection a call is answered within two seconds.
-"""
+from service.database.engine import PATIENCE
 
 _CLOSE_PATIENCE = 0.1
 

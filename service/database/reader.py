@@ -13,7 +13,6 @@ from typing import Any, Protocol
 from urllib.parse import unquote
 
 import aiosqlite
-import asyncpg
 import msgspec
 from sqlalchemy import Select, event
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -83,7 +82,10 @@ class _PostgresReader:
     )
 
     def __init__(self, engine: AsyncEngine) -> None:
+        from asyncpg import InternalClientError  # loaded with the engine, and not for SQLite
+
         self._engine = engine
+        self._given_up = asyncio.CancelledError, InternalClientError
 
     def rows(self, columns: Select[Any]) -> Rows:
         text = str(columns.compile(dialect=self._engine.dialect)) + self._THESE
@@ -108,7 +110,7 @@ class _PostgresReader:
             assert raw is not None  # noqa: S101  None once it is given back, and it is not
             try:
                 return await raw.fetch(text, *values)  # the driver prepares it once a connection
-            except (asyncio.CancelledError, asyncpg.InternalClientError):
+            except self._given_up:
                 raw.terminate()  # as SQLAlchemy does: whoever has it next must not wait for this
                 raise
 

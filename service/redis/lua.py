@@ -6,7 +6,8 @@ locals and 60 upvalues, and leaves each line where it was.
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 
 _KEYWORDS = (
@@ -118,24 +119,19 @@ def unpacked(numbers: Sequence[str], place: int) -> str:
     return f"local {', '.join(numbers)} = struct.unpack('>{layout}', ARGV[{place}]); "
 
 
-def check(source: str, own: Collection[str], given: Collection[str]) -> None:
+def check(parts: Iterable[str], own: Collection[str], given: Collection[str]) -> None:
     """Compare the names that a source uses with those that are declared for it.
 
-    `own`: what it must use, since a caller sends it; `given`: what it may use.
+    `parts`: the texts that it is made of, each with whole tokens. `own`: what it must use, since a
+    caller sends it; `given`: what it may use.
 
     Raises:
         ValueError: it uses a name that nobody declares, leaves one of its `own` unused, or
             declares one a second time.
     """
-    tokens = [token for token in _TOKEN.finditer(source) if token["name"]]
-    used = {token["name"] for token in tokens}.difference(_KEYWORDS.split())
-    code = _TOKEN.sub(lambda token: " " if _is_text(token[0]) else token[0], source)
-    local = {
-        name.strip()
-        for found in _DECLARATION.finditer(code)
-        for names in found.groups()
-        for name in (names or "").split(",")
-    } - {"", "..."}
+    names = [_names(text) for text in parts]
+    used = frozenset[str]().union(*(each for each, _ in names))
+    local = frozenset[str]().union(*(each for _, each in names))
     library = _LIBRARY.split()
     if unknown := used.difference(local, library, own, given):
         raise ValueError(f"nobody declares {_listed(unknown)}")
@@ -165,6 +161,20 @@ def located(message: str, lines: Sequence[tuple[str, int]], before: int) -> str:
     return _LINE.sub(place, message)
 
 
+@cache  # a file is a part of up to ten scripts, and all are checked at each start
+def _names(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Find the names that a text uses, and those of them that it declares itself."""
+    used = {token["name"] for token in _TOKEN.finditer(text)} - {None, *_KEYWORDS.split()}
+    code = _TOKEN.sub(lambda token: " " if _is_text(token[0]) else token[0], text)
+    local = {
+        name.strip()
+        for found in _DECLARATION.finditer(code)
+        for names in found.groups()
+        for name in (names or "").split(",")
+    } - {"", "..."}
+    return frozenset(used), frozenset(local)
+
+
 def _is_text(token: str) -> bool:
     return token[0] in "'\"" or token.startswith("--")
 
@@ -175,4 +185,7 @@ def _listed(names: Collection[str]) -> str:
 
 def texts(paths: Sequence[str]) -> dict[str, str]:
     """Read the Lua files of `service/` at these paths."""
-    return {path: (files("service") / path).read_text(encoding="utf-8") for path in paths}
+    return {path: _text(path) for path in paths}
+
+
+_text = cache(lambda path: (files("service") / path).read_text(encoding="utf-8"))

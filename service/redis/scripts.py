@@ -101,7 +101,7 @@ class Source:
         self._repeated: dict[tuple[str, str], tuple[str, str]] = {}
         given = {*self._values, *(PROVIDED if acknowledged else ())}.difference(declared.names)
         try:
-            lua.check(self._source, declared.names, given)
+            lua.check(parts.values(), declared.names, given)
         except ValueError as error:
             raise ValueError(f"{', '.join(parts)}: {error}") from None
 

@@ -14,6 +14,7 @@ from litestar.types import ASGIApp
 from service.app import create_app
 from service.errors import ServiceError, StartupError
 from service.keyring.pin import SHARED as PIN_REFUSED
+from service.serving.imports import keep_imports
 from service.serving.listeners import address_of
 from service.serving.memory import settle
 from service.serving.server import Server, StopAsked, configuration, names_in
@@ -36,6 +37,7 @@ def run(
     Raises:
         StartupError: the app cannot be put together.
     """
+    keep_imports()
     with ExitStack() as cleanup:
         if settings.workers > 1:  # before keys are made for a service that cannot start
             metrics = cleanup.enter_context(_shared_directory())

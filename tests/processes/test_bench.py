@@ -12,6 +12,7 @@ from typing import IO
 import msgspec
 import pytest
 from tools.bench import confirmations, harness, program, scale
+from tools.bench.bare_gets import BARE_GET
 from tools.bench.calls import BY_NAME
 from tools.bench.processes import Server
 from tools.bench.results import Report
@@ -25,6 +26,7 @@ SMALLEST = (
     "--sessions", "100", "--sessions-most", "1000", "--storm-connections", "4",
     "--storm-rounds", "1", "--seconds", "0.2", "--revocations", "10000", "--logouts", "3",
     "--cut-offs", "2", "--user-sessions", "200", "--waits", "3",
+    "--people", "200",
 )  # fmt: skip
 
 ROOTS = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "scripts")))
@@ -135,7 +137,8 @@ def check_storms(report: Report) -> None:
     assert (report.value("flood", "login", "alone, of bare hashes") or 0) > 0
     storms = [(row.call, row.by) for row in report.of("storm") if row.metric == "p99 × idle"]
     assert storms[:2] == [("me", "logouts/s"), ("refresh", "logouts/s")]
-    assert storms[-1] == ("refresh", "logouts at once, every second")
+    assert storms[-4:-2] == [(name, "logouts at once, every second") for name in ("me", "refresh")]
+    assert storms[-1][0] == BARE_GET
 
 
 def check_the_rest(report: Report) -> None:
@@ -165,6 +168,8 @@ def check_the_rest(report: Report) -> None:
     busiest = [r.value for r in report.of("workers") if r.metric == "CPU of the busiest worker"]
     assert busiest[0] > busiest[1] / 2 > 0
     assert all(row.value > 0 for row in report.of("memory"))
+    assert [row.at for row in report.of("people")] == [0, 2, 20, 200]
+    assert value("start", "the service", "CPU × floor") > 1
     assert value("scale", "1 workers on one server", "connections to Redis") > 0
     assert value("fleet", "1 guards on one server", "connections to Redis") > 0
 

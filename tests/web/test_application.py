@@ -1,5 +1,8 @@
 """What the app loads when it is put together, and what not."""
 
+import subprocess
+import sys
+
 from litestar import Litestar
 
 from service.web.application import Application
@@ -9,6 +12,30 @@ def test_nothing_is_loaded_for_other_libraries() -> None:
     """Pydantic and attrs are installed beside the tests; a start need not load them."""
     assert _for_others(Application([], openapi_config=None, logging_config=None)) == set()
     assert _for_others(Litestar([], openapi_config=None, logging_config=None))
+
+
+_OFF = (
+    "asyncpg", "alembic", "boto3", "botocore", "hvac", "pkcs11",
+    "httpx", "rich", "zxcvbn", "opentelemetry.exporter", "pydantic",
+)  # fmt: skip
+"""What a service on SQLite with a local key file does without, and so does its start."""
+
+
+def test_what_is_off_is_not_loaded() -> None:
+    """All that `serve` imports, and the app as it is put together; with its common passwords."""
+    program = (
+        "import sys; from service.serving.imports import begin_imports; begin_imports();"
+        " import service.cli.program, service.database.migration, service.embedded.server;"
+        " import service.serving.start;"
+        " from service.app import create_app; from service.settings import Settings;"
+        " create_app(Settings()); from service.composition.shared import create_password_policy;"
+        " create_password_policy(Settings()).check('long enough for anybody');"
+        f" print([name for name in {_OFF} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def _for_others(app: Litestar) -> set[str]:

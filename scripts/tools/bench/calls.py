@@ -56,6 +56,11 @@ async def _me(seeder: Seeder, connections: int, count: int) -> list[Lane]:
     return [Lane([get("/auth/me", session)], count) for session in sessions]
 
 
+async def _live(_: Seeder, connections: int, count: int) -> list[Lane]:
+    """Have a load balancer on each connection ask whether the process serves."""
+    return [Lane([request("GET", "/health/live", HOST)], count) for _ in range(connections)]
+
+
 async def _me_first(seeder: Seeder, connections: int, count: int) -> list[Lane]:
     """Have as many people as requests ask, one after the other: the process knows none of them."""
     sessions = await seeder.open(await seeder.new_accounts(connections * count))
@@ -137,7 +142,10 @@ CALLS = (
 )
 """All calls, in the order in which they are measured."""
 
-BY_NAME = {call.name: call for call in CALLS}
+LIVE = Call("live", "GET /health/live, which asks no store", 200, _live)
+"""What any answer of a worker takes that has other work, without Redis."""
+
+BY_NAME = {call.name: call for call in (*CALLS, LIVE)}
 
 
 def login(email: str, password: str) -> bytes:

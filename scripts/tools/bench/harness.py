@@ -12,7 +12,8 @@ from typing import Any, Self
 
 import msgspec
 
-from service.settings import Settings
+from service.settings import Secret, Settings
+from tools.bench.bare_gets import open_beside_gets
 from tools.bench.calls import BY_NAME, Call
 from tools.bench.processes import (
     FLOOR_REDIS_URL,
@@ -176,6 +177,17 @@ class Generator(AbstractContextManager["Generator"]):
         outcome: Outcome = await self._run(
             server, open_and_retrying, server.endpoint, loops, retrying, seconds
         )
+        return outcome
+
+    async def open_beside_gets(
+        self, server: Server, loops: Sequence[OpenLoop], redis: Secret
+    ) -> Outcome:
+        """Send open loops, and bare GETs of Redis beside them.
+
+        Raises:
+            BenchmarkError: an answer was not as expected.
+        """
+        outcome: Outcome = await self._run(server, open_beside_gets, server.endpoint, loops, redis)
         return outcome
 
     async def _run(self, server: Server, load: Callable[..., Any], *arguments: object) -> Any:

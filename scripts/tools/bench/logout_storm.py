@@ -2,6 +2,11 @@
 
 The storm and the others come from two processes, so that the others' latencies are not those of a
 busy client. What one worker can do is measured first; the storms' rates are shares of it.
+
+Two floors are sent beside the others, from the same process and as often: a bare GET of Redis, past
+the service, which waits for the syncs of the storm's changes as any command does; and an answer of
+the same worker that asks no store, which waits for its turn as any request does. What `me` feels
+beyond the larger of the two is its own.
 """
 
 import asyncio
@@ -12,8 +17,9 @@ from statistics import median
 
 import msgspec
 
-from tools.bench.calls import BY_NAME
-from tools.bench.harness import Generator, Place, alone, compared, latency_rows, place, trickles
+from tools.bench.bare_gets import BARE_GET
+from tools.bench.calls import BY_NAME, LIVE
+from tools.bench.harness import Generator, Place, compared, latency_rows, place, trickles
 from tools.bench.processes import Server, embedded
 from tools.bench.results import Found, Row
 from tools.http_load.loops import OpenLoop, Outcome
@@ -21,6 +27,7 @@ from tools.report.progress import StatusLine
 
 _LOGOUT = BY_NAME["logout"]
 _CALLS = ("me", "refresh")
+_FLOORS = ("live", BARE_GET)
 _PROMISED = 0.65
 """The storm that the target is for, as a share of what one worker can do."""
 _LEAD = 0.25  # seconds for which the storm is there before the others, and after them
@@ -48,6 +55,8 @@ class _Storm(msgspec.Struct, frozen=True):
     latencies: list[float]
     """Of the logouts."""
     beside: Outcome
+    gathered: float
+    """Scripts for each time that Redis has read something: what came in one write, or nearly."""
 
 
 async def measure(told: Namespace, tell: StatusLine) -> Found:
@@ -58,12 +67,12 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
         with here.service() as service, Generator() as logouts, Generator() as others:
             run = _Run(here, service, logouts, others, told)
             tell("a storm of logouts: what one worker can do")
-            await alone(others, here, service, _CALLS, min(_WARM_UP, told.seconds))
+            await run.others_send(min(_WARM_UP, told.seconds))
             capacity = (
                 await logouts.call(here, service, _LOGOUT, told.storm_connections, _CLOSED_LOOP)
             ).per_second
             for step in tell.rounds(told.storm_rounds, "a storm of logouts"):
-                idle.append(await alone(others, here, service, _CALLS, told.seconds))
+                idle.append(await run.others_send(told.seconds))
                 for form, found in storms.items():
                     tell(f"{step}, {form.share:.0%} of {capacity:.0f} a second")
                     found.append(await run.raging(form, capacity))
@@ -84,18 +93,33 @@ class _Run(msgspec.Struct, frozen=True):
     others: Generator
     told: Namespace
 
+    async def others_send(self, seconds: float) -> Outcome:
+        """Send the other calls, and the floors beside them."""
+        loops = await trickles(self.here.seeder, (*_CALLS, LIVE.name), seconds)
+        return await self.others.open_beside_gets(self.service, loops, self.here.redis.url)
+
     async def raging(self, form: _Form, capacity: float) -> _Storm:
         """Send all together."""
         logouts = await self._logouts(form, capacity)
-        others = await trickles(self.here.seeder, _CALLS, self.told.seconds)
         storming = asyncio.create_task(self.storm.open(self.service, [logouts]))
         await asyncio.sleep(_LEAD)
-        began, cpu = time.perf_counter(), self.service.cpu()
-        beside = await self.others.open(self.service, others)
+        began, cpu, redis = time.perf_counter(), self.service.cpu(), self._scripts_and_reads()
+        beside = await self.others_send(self.told.seconds)
         busy = (self.service.cpu() - cpu) / (time.perf_counter() - began)
+        scripts, reads = (
+            after - before for after, before in zip(self._scripts_and_reads(), redis, strict=True)
+        )
         latencies = (await storming).latencies[_LOGOUT.name]
         at_once = logouts.at_once * len(logouts.lanes) if form.burst else 1
-        return _Storm(logouts.per_second, at_once, busy, latencies, beside)
+        gets = len(beside.latencies[BARE_GET])
+        return _Storm(
+            logouts.per_second, at_once, busy, latencies, beside, scripts / max(reads - gets, 1)
+        )
+
+    def _scripts_and_reads(self) -> tuple[int, int]:
+        client = self.here.redis.client
+        scripts: int = client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
+        return scripts, client.info("stats")["total_reads_processed"]
 
     async def _logouts(self, form: _Form, capacity: float) -> OpenLoop:
         lanes, rate = self.told.storm_connections, form.share * capacity
@@ -117,5 +141,8 @@ def _rows(form: _Form, found: Sequence[_Storm], idle: Sequence[Outcome]) -> Iter
     yield like.figure("of capacity", form.share * 100, "%")
     yield like.figure("worker busy", round(100 * median(each.busy for each in found), 1), "%")
     yield from latency_rows(like, latencies, "p50", "p99")
+    gathered = round(median(each.gathered for each in found), 2)
+    yield like.figure("scripts in a read of Redis", gathered)
     beside = [each.beside for each in found]
     yield from compared(_CALLS, idle, beside, like, 3 if form == _Form(_PROMISED) else None)
+    yield from compared(_FLOORS, idle, beside, like, None)

@@ -43,6 +43,7 @@ _AMOUNTS = (
     ("--requests", 100, "on each connection in a round"),
     ("--rounds", 5, "of fresh processes"),
     ("--sessions", 20_000, "for the memory of one"),
+    ("--people", 1_000_000, "that ask a worker, for its memory"),
     ("--sessions-most", 1_000_000, "for growth and propagation, in the largest store"),
     ("--user-sessions", 10_000, "of a user whose sessions are all ended"),
     ("--revocations", 1_000_000, "in a guard"),

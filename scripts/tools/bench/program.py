@@ -15,7 +15,7 @@ import msgspec
 from service import logs
 from service.errors import StartupError, StoreUnavailable
 from tools.bench import options, speed
-from tools.bench.calls import BY_NAME
+from tools.bench.calls import CALLS
 from tools.bench.charts import CHARTS
 from tools.bench.parts import PARTS
 from tools.bench.processes import BenchmarkError, embedded
@@ -62,7 +62,7 @@ async def measure(told: argparse.Namespace, old: Report | None) -> Report:
     report = Report(now, _machine(), _software(), server)
     if old is not None:
         report = msgspec.structs.replace(report, rows=old.rows, notes=old.notes)
-    if told.parts & set(BY_NAME):
+    if told.parts & {call.name for call in CALLS}:
         report = report.updated(await speed.calls(told, tell))
     for part in PARTS:
         if part.name in told.parts:
