@@ -57,11 +57,23 @@ class Sources(Protocol):
         """End."""
 
 
+class NeedsAsyncio(RuntimeError):
+    """The guard was started in an event loop that is not asyncio's, such as Trio's."""
+
+
 class OfOneLoop:
     """What belongs to the event loop that it was made in."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
+        """Belong to the one that runs.
+
+        Raises:
+            NeedsAsyncio: there is none of asyncio's.
+        """
+        try:
+            self.loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise NeedsAsyncio("the guard runs in event loops of asyncio only") from None
 
     @property
     def is_here(self) -> bool:

@@ -13,6 +13,7 @@ from tools.testbed.waiting import eventually
 from service.guard import NotStarted, TokenRefused, Verifier
 from service.guard.asgi import GuardMiddleware
 from service.guard.fastapi import install, require
+from service.guard.sources import NeedsAsyncio
 from service.keyring import signing
 from service.keyring.signing import SigningKeys
 from tests.guard.exchange import ask, bearer, running
@@ -218,3 +219,24 @@ def test_a_loop_that_was_closed_is_forgotten(issuer: Issuer) -> None:
     assert asyncio.run(enter()) == "accepted"
     issuer.publish(OTHER_KEYS)
     assert asyncio.run(enter()) == "refused"
+
+
+def test_another_event_loop_than_asyncios() -> None:
+    """The start fails, and says why, through a lifespan too."""
+    guard = Verifier(
+        issuer="https://issuer.example",
+        audience="audience",
+        jwks_url="http://127.0.0.1:1/",
+        redis_url="redis://127.0.0.1:1",
+    )
+    said: list[str] = []
+
+    async def receive() -> Any:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        said.append(message["message"])
+
+    with pytest.raises(NeedsAsyncio, match="asyncio only"):
+        GuardMiddleware(app, verifier=guard)({"type": "lifespan"}, receive, send).send(None)
+    assert said == ["the guard cannot start: NeedsAsyncio"]

@@ -1,9 +1,9 @@
 """What a logout costs that waits until all guards refuse its session, and whether they do.
 
-First one logout after the other, in turn with one that does not wait, which is the floor. Then a
-storm of logouts that do not wait, and beside it some that do, while three of the guards are stopped
-and continued: when such an answer is here, each guard is asked, and as many must refuse as were
-counted.
+First one logout after the other, in turn with one that does not wait; beside them the floor, bare
+reports. Then a storm of logouts that do not wait, and beside it some that do, while three of the
+guards are stopped and continued: when such an answer is here, each guard is asked, and as many must
+refuse as were counted.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack, suppress
 import msgspec
 
 from service.guard import Verifier
+from tools.bench.bare_reports import bare_reports
 from tools.bench.calls import BY_NAME, logout
 from tools.bench.guard_fleet import Fleet, fleet, guards, refusing
 from tools.bench.harness import Generator, Place, latency_rows, place
@@ -56,15 +57,17 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
         with here.service() as service:
             for count, limit in _PROMISED.items():
                 tell(f"logouts that wait for {count} guards")
-                waited, floor = await _one_after_the_other(told.waits, count, here, service)
-                rows += _latencies(count, limit, waited, floor)
+                rows += await _one_after_the_other(told.waits, count, limit, here, service)
+                rows += await bare_reports(told.waits, count, here)
             tell("a storm of logouts, and some that wait")
             most = max(_PROMISED)
             found, per_second = await _in_a_storm(told.seconds, most, here, service)
             rows += _storm(most, found, per_second)
     note = (
         f"{told.waits:,} logouts with `Prefer: wait=5`, one after the other, in turn with as many "
-        f"that do not wait; the guards in processes of {_IN_A_PROCESS} at the most. In the storm "
+        f"that do not wait; the guards in processes of {_IN_A_PROCESS} at the most, under uvloop. "
+        "CPU is for one of each. A bare report is a task that waits for an entry and writes 900 "
+        "bytes: the figure is from the entry until all of them can be read. In the storm "
         f"{_STOPPED} guards are in a process that is stopped for {_STOPS:g} s and goes for "
         f"{_GOES:g} s, and the others share one with the client."
     )
@@ -78,16 +81,22 @@ def _where(here: Place, service: Server) -> tuple[str, ...]:
 
 
 async def _one_after_the_other(
-    times: int, count: int, here: Place, service: Server
-) -> tuple[list[_Waited], list[float]]:
+    times: int, count: int, limit: float, here: Place, service: Server
+) -> list[Row]:
     """Measure logouts that wait for so many guards, and in turn logouts that do not."""
     async with AsyncExitStack() as stack:
+        fleets = []
         for start in range(0, count, _IN_A_PROCESS):
             some = min(_IN_A_PROCESS, count - start)
-            await stack.enter_async_context(fleet(some, *_where(here, service)))
+            fleets.append(await stack.enter_async_context(fleet(some, *_where(here, service))))
+
+        def spent() -> tuple[float, ...]:
+            own = sum(service.cpu_by_process().values())
+            return sum(each.cpu() for each in fleets), here.redis.costs().main_thread, own
+
         sessions = await here.seeder.open(await here.seeder.accounts(2 * times))
         connection = await Connection.to(service.endpoint)
-        waited, floor = list[_Waited](), list[float]()
+        waited, floor, before = list[_Waited](), list[float](), spent()
         for place_, session in enumerate(sessions):
             waits = place_ % 2 == 0
             took, answer = await _log_out(connection, session, 5 if waits else 0)
@@ -95,8 +104,15 @@ async def _one_after_the_other(
                 waited.append(_Waited(took, *_counted(answer)))
             else:
                 floor.append(took)
+        guard, redis, own = (now - then for now, then in zip(spent(), before, strict=True))
         connection.close()
-    return waited, floor
+    like = Row("confirmations", "logout", "", 0, by="guards", at=count)
+    return [
+        *_latencies(like, count, limit, waited, floor),
+        like.figure("CPU of a guard", round(guard / times / count * 1e6), "µs"),
+        like.figure("of Redis", round(redis / times * 1e6), "µs"),
+        like.figure("of the service", round(own / times * 1e6), "µs"),
+    ]
 
 
 async def _log_out(connection: Connection, session: Signed, seconds: int) -> tuple[float, Answer]:
@@ -195,9 +211,8 @@ async def _ask(sessions: Sequence[Signed], crowd: _Crowd, service: Server) -> li
 
 
 def _latencies(
-    count: int, limit: float, waited: Sequence[_Waited], floor: Sequence[float]
+    like: Row, count: int, limit: float, waited: Sequence[_Waited], floor: Sequence[float]
 ) -> Iterator[Row]:
-    like = Row("confirmations", "logout", "", 0, by="guards", at=count)
     taken = [each.seconds for each in waited]
     by_all = sum(each.confirmed == each.guards == count for each in waited)
     yield from latency_rows(like, taken, "p50", "p99", limit=limit)
