@@ -104,6 +104,7 @@ def unpack(packed: bytes) -> tuple[str | None, str | None]:
     return _spelt(packed[1:end]) or None, _inflate(packed[end:])
 
 
+@functools.lru_cache(maxsize=4096)
 def _spelt(address: bytes) -> str:
     """Spell a packed address as RFC 5952 does; '' where there is none."""
     if not address:

@@ -164,7 +164,8 @@ class Flow(FlowControl):
     def release(self) -> None:
         """Read on after `hold`."""
         self._holds = False
-        self.resume_reading()
+        if self.read_paused:
+            self.resume_reading()
 
     def resume_reading(self) -> None:
         if not self._holds:

@@ -58,10 +58,10 @@ class Cycle(RequestResponseCycle):
         length = None
         lines = [STATUS_LINE[status]]
         for name, value in (*self.default_headers, *headers):
-            if not _is_plain(name):
-                return b""
             if name == b"content-length":
                 length = value
+            elif not _is_plain(name):
+                return b""
             lines += name, b": ", value, b"\r\n"
         is_whole = (
             status in _BODILESS and not body if length is None else length == b"%d" % len(body)

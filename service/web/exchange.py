@@ -1,6 +1,6 @@
 """One request and its answer, as the outermost layer sees them: id, headers, log line, metrics."""
 
-import base64
+import binascii
 import random
 import re
 import time
@@ -21,6 +21,8 @@ from service.web.headers import HEADERS, Header, by_name
 from service.web.metrics.requests import observe
 
 _ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+
+_TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 _STOPPING = Answer(503, "service_unavailable", "This process is stopping; try again.")
 
@@ -198,4 +200,5 @@ def _request_id(sent: bytes | None, trace: str | None) -> str:
 
 def mint_request_id() -> str:
     """Mint a request id: 96 random bits. It names a request and is no secret."""
-    return base64.urlsafe_b64encode(random.getrandbits(96).to_bytes(12)).decode()
+    random_text = binascii.b2a_base64(random.getrandbits(96).to_bytes(12), newline=False)
+    return random_text.translate(_TO_URL_SAFE).decode()

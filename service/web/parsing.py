@@ -14,7 +14,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from service.web.connection import Connection
 from service.web.cycle import Cycle
 from service.web.headers import HEADERS, by_name, is_host
-from service.web.limits import FIELDS_PARSED, LONGEST_QUERY
+from service.web.limits import LONGEST_QUERY
 from service.web.responses import WHOLE
 
 _VERSIONS = ("1.1", "1.0")
@@ -37,14 +37,11 @@ class ParsingConnection(Connection):
         except httptools.HttpParserUpgrade:
             self._without_upgrade()
         except httptools.HttpParserError:
-            if len(self.headers) < FIELDS_PARSED:
-                self._refuse(400)
-            else:
-                self._refuse(414 if self._has_long_query() else 431)
+            self._refuse(400)
             return False
         return True
 
-    def _has_long_query(self, data: bytes = b"") -> bool:
+    def _has_long_query(self, data: bytes) -> bool:
         """Tell whether the query, as far as it has come, is too long.
 
         `data` has the beginning of the head where none of it was parsed.
@@ -74,8 +71,6 @@ class ParsingConnection(Connection):
         self._parsing = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if len(self.headers) == FIELDS_PARSED:
-            raise ValueError
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:

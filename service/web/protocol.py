@@ -12,13 +12,16 @@ import httptools
 
 from service.web.chunks import ChunkedBody, Malformed, TooManyChunks, TooManyTrailers
 from service.web.connection import LingeringTransport
-from service.web.limits import LONGEST_HEAD, MOST_FIELDS
+from service.web.limits import FIELDS_PARSED, LONGEST_HEAD, MOST_FIELDS
 from service.web.parsing import ParsingConnection
 
 STOPPING = "stopping"
 """The name in the state of a request's scope that is there once the process is to stop."""
 
 _END_OF_HEAD = b"\r\n\r\n"
+
+_MOST_LINES = FIELDS_PARSED + 2
+"""Of a head: the one of the request, one for each field, and the empty one."""
 
 _TURN = 2048
 """Bytes of a chunked body that are read in one turn of the event loop. Thousands of chunks have
@@ -29,6 +32,7 @@ class Protocol(ParsingConnection):
     """uvicorn's protocol on httptools with our own order, limits, deadlines and errors."""
 
     _room = LONGEST_HEAD  # bytes left for head and trailers
+    _lines = 0  # of the head that have come
     _tail = b""  # the last bytes of a head that is not complete: the beginning of its end, maybe
     _left = 0  # bytes of a body of known length that are to come
     _chunks: ChunkedBody | None = None
@@ -111,7 +115,8 @@ class Protocol(ParsingConnection):
             if end < len(data):
                 data, rest = data[:end], data[end:]
         self._room -= len(data)
-        if self._room < 0:
+        self._lines += data.count(b"\n")
+        if self._room < 0 or self._lines > _MOST_LINES:
             self._refuse(414 if self._has_long_query(data) else 431)
         elif self._parse(data):
             if (end >= 0) is not self._head_done:  # two readings of one head
@@ -122,6 +127,7 @@ class Protocol(ParsingConnection):
 
     def _begin_message(self) -> None:
         self._tail = b""
+        self._lines = 0
         assert self.cycle is not None  # noqa: S101  made by `on_headers_complete`
         if not self._complete:
             self._in_body = True

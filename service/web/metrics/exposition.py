@@ -5,12 +5,12 @@ import os
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from service.web.metrics.requests import count_dropped_lines
+from service.web.metrics.requests import bring_over
 
 
 def exposition() -> bytes:
     """Spell all metrics of the service as Prometheus text."""
-    count_dropped_lines()
+    bring_over()
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest()
     registry = CollectorRegistry()

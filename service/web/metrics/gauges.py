@@ -14,6 +14,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from service.readiness.status import Readiness
 from service.repeating import repeat
 from service.reply_times import BOUNDS, REPLY_TIMES, ReplyTimes
+from service.web.metrics.requests import bring_over
 
 _EVERY = 5.0
 """Seconds between two looks: what other workers tell is as old as that."""
@@ -94,7 +95,10 @@ class Gauges:
 
     async def run(self) -> None:
         """Look again and again, until it is cancelled."""
-        await repeat("metrics", self._look, _EVERY)
+        try:
+            await repeat("metrics", self._look, _EVERY)
+        finally:
+            bring_over()  # of requests, what is left
 
     async def _look(self) -> None:
         self.look()
