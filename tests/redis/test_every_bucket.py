@@ -13,6 +13,7 @@ from redis.crc import key_slot
 from tools.testbed.access import SERVICE
 from tools.testbed.cluster import Cluster, Node
 from tools.testbed.commands import watching
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.waiting import eventually
 
@@ -67,7 +68,7 @@ def looks(redis: RedisClient) -> list[Look]:
 @pytest.fixture
 async def redis(keys: RedisServer) -> AsyncIterator[RedisClient]:
     """A client as the service's user of redis.conf."""
-    client = RedisClient(keys.url_of(SERVICE))
+    client = RedisClient(keys.url_of(SERVICE), timing=PATIENTLY)
     yield client
     await client.aclose()
 
@@ -129,6 +130,8 @@ async def test_a_message_for_each_server(
 @ON_BOTH
 async def test_it_counts_for_no_call(keys: RedisServer | Cluster, redis: RedisClient) -> None:
     """Who counts what a call takes leaves all of that out, and nothing else."""
+    for look in looks(redis):
+        await look()  # loads its script
     with ExitStack() as stack:
         servers = keys.nodes if isinstance(keys, Cluster) else [keys]
         clients = [stack.enter_context(server.client()) for server in servers]
@@ -243,7 +246,7 @@ async def test_one_client_of_a_process_looks_at_the_map(
 ) -> None:
     """Another goes by it, asks for no map itself, and hears of slots that have moved."""
     monkeypatch.setattr(cluster_module, "_LOOK_EVERY", 0.05)
-    beside = RedisClient(keys.url_of(SERVICE))
+    beside = RedisClient(keys.url_of(SERVICE), timing=PATIENTLY)
     beside.go_by(redis)
     await redis.unserved()
     await beside.unserved()

@@ -7,7 +7,7 @@ changes little. So wall times are left out, and each call has the floor right be
 import asyncio
 from argparse import Namespace
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.embedded.files import find_binary
 from service.redis.keys import BUCKETS
@@ -25,9 +25,19 @@ _WORKERS = (1, 2, 4, 8)
 _PRIMARIES = (1, 3, 6)
 _GUARDS = (10, 50)
 _CALLS = tuple(BY_NAME[name] for name in ("logout", "me", "refresh"))
-_LOOKED_AT = 4
-"""Times --seconds for which those who have nothing to do are looked at: what a worker does every
-ten seconds is to be seen twice."""
+_WATCHED, _MEASURED = 1.7, 0.7
+"""Times --seconds for which those who have nothing to do are watched: what a worker does every ten
+seconds is to be seen; and for which their CPU is measured, to which watching would add."""
+_FEWER = 4
+"""A share of --requests, for logouts that guards hear of: all these have to read each."""
+
+
+class _Unasked(NamedTuple):
+    """What is done unasked: messages a second, and CPU of a core, in per cent."""
+
+    messages: float
+    workers: float
+    redis: float
 
 
 async def measure(told: Namespace, tell: StatusLine) -> Found:
@@ -41,10 +51,9 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
                 for workers in _WORKERS:
                     tell(f"{workers} workers {on}")
                     rows += await _of_workers(here, generator, empty, told, workers, on)
-                for count in _GUARDS:
-                    tell(f"{count} guards {on}")
-                    rows += await _of_guards(here, generator, told, count, on)
-    unasked = f"what is done unasked, in {_LOOKED_AT * told.seconds:g} s"
+                tell(f"guards {on}")
+                rows += await _of_guards(here, generator, told, on)
+    unasked = f"what is done unasked, in {_WATCHED * told.seconds:g} s"
     return Found(
         rows,
         {
@@ -69,51 +78,53 @@ async def _of_workers(
     with here.service(workers) as service:
         for call in _CALLS:
             least = await generator.call(here, empty, FLOOR, told.connections, told.requests)
-            connections = told.connections * workers
-            sample = await generator.call(here, service, call, connections, told.requests)
+            connections, each = told.connections * workers, max(1, told.requests // workers)
+            sample = await generator.call(here, service, call, connections, each)
             rows.append(like.figure(f"{call.name}, × floor", round(sample.cpu / least.cpu, 2)))
             rows.append(like.figure(f"{call.name}, Redis CPU", round(sample.redis_cpu, 1), "µs"))
             round_trips.append(round(sample.round_trips, 2))
         service.wait_until_quiet()
-        connected, messages = _connected(here) - nobody, await _messages(here, told)
+        connected, unasked = _connected(here) - nobody, await _unasked(here, service, told)
         memory = sum(map(proportional, tree(service.pid))) / workers / 1e6
     return [
         *rows,
         like.figure("round trips of a call", max(round_trips)),
         like.figure("connections to Redis", connected),
-        like.figure("messages/s unasked", messages),
+        like.figure("messages/s unasked", round(unasked.messages, 1)),
+        like.figure("CPU of each unasked", round(unasked.workers / workers, 2), "%"),
+        like.figure("Redis CPU unasked", round(unasked.redis, 2), "%"),
         like.figure("memory of each", round(memory, 1), "MB"),
     ]
 
 
-async def _of_guards(
-    here: Place, generator: Generator, told: Namespace, count: int, on: str
-) -> list[Row]:
-    """Measure logouts that so many guards hear of, and then the guards while nobody logs out."""
-    like = Row("fleet", f"{count} guards {on}", "", 0)
-    logouts = BY_NAME["logout"], told.connections, told.requests
+async def _of_guards(here: Place, generator: Generator, told: Namespace, on: str) -> list[Row]:
+    """Measure logouts that guards hear of, and then the guards while nobody logs out."""
+    rows, some = list[Row](), max(1, told.requests // _FEWER)
+    logouts = BY_NAME["logout"], told.connections, some
     with here.service() as service:
-        alone = await generator.call(here, service, *logouts)
-        service.wait_until_quiet()
-        connected, messages = _connected(here), await _messages(here, told)
         where = (
             f"{service.url}/.well-known/jwks.json", here.redis.url.reveal(),
             here.settings.issuer, here.settings.audience,
         )  # fmt: skip
-        async with fleet(count, *where):
-            heard = await generator.call(here, service, *logouts)
+        service.wait_until_quiet()
+        connected, unasked = _connected(here), await _unasked(here, service, told)
+        for count in _GUARDS:
+            like = Row("fleet", f"{count} guards {on}", "", 0)
+            alone = await generator.call(here, service, *logouts)
             service.wait_until_quiet()
-            connected, messages = (
-                _connected(here) - connected,
-                await _messages(here, told) - messages,
-            )
-    return [
-        like.figure("logout, Redis CPU without guards", round(alone.redis_cpu, 1), "µs"),
-        like.figure("with them", round(heard.redis_cpu, 1), "µs"),
-        like.figure("for each", round((heard.redis_cpu - alone.redis_cpu) / count, 2), "µs"),
-        like.figure("connections to Redis", connected),
-        like.figure("messages/s unasked", round(messages, 1)),
-    ]
+            async with fleet(count, *where):
+                connections, now = _connected(here), await _unasked(here, service, told)
+                heard = await generator.call(here, service, *logouts)
+            more = heard.redis_cpu - alone.redis_cpu
+            rows += [
+                like.figure("logout, Redis CPU without guards", round(alone.redis_cpu, 1), "µs"),
+                like.figure("with them", round(heard.redis_cpu, 1), "µs"),
+                like.figure("for each", round(more / count, 2), "µs"),
+                like.figure("connections to Redis", connections - connected),
+                like.figure("messages/s unasked", round(now.messages - unasked.messages, 1)),
+                like.figure("Redis CPU unasked", round(now.redis - unasked.redis, 2), "%"),
+            ]
+    return rows
 
 
 def _connected(here: Place) -> int:
@@ -121,13 +132,25 @@ def _connected(here: Place) -> int:
     return sum(node.info("clients")["connected_clients"] for node in here.redis.nodes)
 
 
-async def _messages(here: Place, told: Namespace) -> float:
-    """Count the commands that come to all nodes in a second; what scripts call is none."""
-    seconds: float = _LOOKED_AT * told.seconds
+async def _unasked(here: Place, service: Server, told: Namespace) -> _Unasked:
+    """Look at a service that has nothing to do. What scripts call is no message."""
+    seconds: float = _MEASURED * told.seconds
+    before, redis = service.cpu_by_process(), here.redis.costs().cpu
+    await asyncio.sleep(seconds)
+    after, now = service.cpu_by_process(), here.redis.costs().cpu
+    spent = sum(after[pid] - cpu for pid, cpu in before.items())
+    return _Unasked(
+        await _messages(here, _WATCHED * told.seconds),
+        100 * spent / seconds,
+        100 * (now - redis) / seconds,
+    )
+
+
+async def _messages(here: Place, seconds: float) -> float:
     with ExitStack() as stack:
         watched = [stack.enter_context(node.monitor()) for node in here.redis.nodes]
         await asyncio.sleep(seconds)
-        return round(sum(map(_came, watched)) / seconds, 1)
+        return sum(map(_came, watched)) / seconds
 
 
 def _came(monitor: Any) -> int:
