@@ -48,18 +48,17 @@ class Shipper:
         counts: Counts,
         tails: Tails | None = None,
     ) -> None:
-        """Do nothing yet. `owner` names this process, no other one. `tails`: who knows the news."""
-        self._tails = tails
+        """Do nothing yet. `owner` names this process, no other one. `tails`: who looks for news."""
+        self._tails = tails or Tails(redis)
+        self._looks_itself = tails is None
         self._redis = redis
         self._sink = sink
         self._state = SinkState(redis, sink.name, owner)
-        self._sign = sign
-        self._counts = counts
+        self._sign, self._counts = sign, counts
         self._streams = [Stream(bucket) for bucket in ALL_STREAMS]
         self._share = len(ALL_STREAMS)
         """How many streams are for this process to bring on; until it is known, all."""
-        self._surplus = 0
-        self._tries = 0
+        self._surplus = self._tries = 0
         self._join_at = 0.0
         self._blind_since: float | None = None  # s since 1970
         self._reads = asyncio.Semaphore(_AT_ONCE)
@@ -78,6 +77,8 @@ class Shipper:
         room = self._share - sum(each.progress is not None for each in self._streams)
         self._tries = max(room, _LEAST_TRIES) if room > 0 else 0
         self._surplus = max(-room, 0)
+        if self._looks_itself:
+            await self._tails.look([each.bucket for each in self._streams if each.progress])
         streams = [each for each in self._streams if self._surplus or not each.rests(self._tails)]
         random.shuffle(streams)  # nobody asks for the same first
         asked = self._join(), *map(self._look, streams)

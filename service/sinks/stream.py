@@ -47,9 +47,9 @@ class Stream:
         self.waiting_since = None
         self.ask_at = ask_at
 
-    def rests(self, tails: Tails | None) -> bool:
+    def rests(self, tails: Tails) -> bool:
         """Tell whether it is ours, and `tails` know of nothing to do."""
-        if tails is None or self.progress is None or self.task is not None or self.left() <= 0:
+        if self.progress is None or self.task is not None or self.left() <= 0:
             return False
         if tails.has_news(self.bucket, self.progress.cursor):
             return False

@@ -1,10 +1,11 @@
 """Looks for what is new in all streams, once for all who wait for it.
 
-Each shipper asks by itself otherwise, which is 640 questions a second: for many sinks that have
-little to do that would be most of the work.
+Else each stream would be asked for itself, 640 times a second in all for each sink: with little to
+do that would be most of the work.
 """
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from service.errors import StoreUnavailable
@@ -47,16 +48,18 @@ class Tails:
         """Look again and again, until it is cancelled."""
         await repeat("tails", self.look, _PAUSE)
 
-    async def look(self) -> None:
-        """Look once. What cannot be read is not known."""
+    async def look(self, buckets: Iterable[int] = ALL_STREAMS) -> None:
+        """Look once at the streams of these buckets. Of others, and what cannot be read, nothing is
+        known then."""
         began = time.monotonic()
-        streams = {bucket: {"stream": stream_of(bucket)} for bucket in ALL_STREAMS}
+        streams = {bucket: {"stream": stream_of(bucket)} for bucket in buckets}
         found = await ask_each(self._redis, _newest, streams)
-        if any(isinstance(each, StoreUnavailable) for each in found.values()):
-            self._newest.clear()
-        else:
-            self._newest = {bucket: _place(id_.decode()) for bucket, id_ in found.items()}
-            self._looked_at = began
+        self._newest = {
+            bucket: _place(newest.decode())
+            for bucket, newest in found.items()
+            if not isinstance(newest, StoreUnavailable)
+        }
+        self._looked_at = began
 
     def has_news(self, bucket: int, cursor: str) -> bool:
         """Tell whether there may be entries behind `cursor`."""

@@ -90,13 +90,17 @@ async def test_who_was_killed_counts_until_its_lease_is_over(
 
 
 async def test_who_has_its_share_asks_for_no_more(keys: RedisServer, redis: RedisClient) -> None:
-    """However many processes there are, what is others' costs the server nothing."""
+    """However many processes there are, what is others' costs the server nothing. Each looks who is
+    there, and for news in what it has."""
     pods = [shipper(redis, ListSink(), owner) for owner in (b"a", b"b", b"c")]
     await settled(*pods)
     with keys.client() as client:
         client.config_resetstat()
         await bring(*pods, looks=3)
-        assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == 3 * 3
+        stats = client.info("commandstats")
+        assert stats["cmdstat_evalsha"]["calls"] == 2 * 3 * 3
+        assert stats["cmdstat_xrevrange"]["calls"] == 64 * 3
+        assert "cmdstat_xrange" not in stats
 
 
 async def test_an_outage_of_the_register_leaves_shares_as_they_are(

@@ -57,10 +57,14 @@ async def test_news(keys: RedisServer, redis: RedisClient, monkeypatch: pytest.M
     assert tails.has_news(5, entries[-1])
 
 
-async def test_who_has_nothing_to_do_asks_nothing(keys: RedisServer, redis: RedisClient) -> None:
-    """A shipper reads where there is news, and nowhere else; what comes it brings on."""
+@pytest.mark.parametrize("itself", [False, True])
+async def test_who_has_nothing_to_do_asks_nothing(
+    keys: RedisServer, redis: RedisClient, itself: bool
+) -> None:
+    """A shipper reads where there is news, and nowhere else; what comes it brings on. It looks for
+    news `itself` where nobody does for it."""
     sink, tails = ListSink(), Tails(redis)
-    one = Shipper(redis, sink, b"a", sign, Told(), tails)
+    one = Shipper(redis, sink, b"a", sign, Told(), None if itself else tails)
     ids = [write(keys, ANN, "x") for _ in range(3)]
     await tails.look()
     await bring(one, looks=2)
