@@ -2,6 +2,9 @@
 
 In each round, one after the other: the other calls alone, bare bcrypt on all cores, the flood
 alone, and the flood with the other calls beside it.
+
+The other calls take cores, too, which no hash can have meanwhile: how much is read while they are
+alone, and the flood beside them is compared with bare hashes on what they leave.
 """
 
 import os
@@ -58,6 +61,8 @@ async def measure(told: Namespace, tell: StatusLine) -> Found:
 
 class _Round(msgspec.Struct, frozen=True):
     idle: Outcome
+    taken: float
+    """Share of all cores that the other calls took alone: client, service and Redis."""
     hashes: float
     alone: Outcome
     budget: str
@@ -70,17 +75,18 @@ class _Run(msgspec.Struct):
     here: Place
     service: Server
     generator: Generator
-    budget: str = ""
-    """Who had the cores, the last time."""
+    before: Account = {}
+    after: Account = {}
+    """As of the beginning and the end of the last time."""
 
     async def __call__(
         self, seconds: float, names: Sequence[str], logins: Sequence[bytes]
     ) -> Outcome:
         """Send it, and return when all has calmed down."""
         beside = await trickles(self.here.seeder, names, seconds)
-        before = self._account()
+        self.before = self._account()
         outcome = await self.generator.open(self.service, beside, logins, seconds)
-        self.budget = budget(before, self._account())
+        self.after = self._account()
         self.service.wait_until_quiet()  # logins that nobody waits for any more are hashed still
         return outcome
 
@@ -90,10 +96,11 @@ class _Run(msgspec.Struct):
 
 async def _round(run: _Run, seconds: float, logins: Sequence[bytes]) -> _Round:
     idle = await run(seconds, _CALLS, ())
+    taken = share_of_ours(run.before, run.after)
     hashes = _bare_hashes(seconds)
     alone = await run(seconds, (), logins)
-    cores = run.budget
-    return _Round(idle, hashes, alone, cores, await run(seconds, _CALLS, logins))
+    cores = budget(run.before, run.after)
+    return _Round(idle, taken, hashes, alone, cores, await run(seconds, _CALLS, logins))
 
 
 def _bare_hashes(seconds: float) -> float:
@@ -124,6 +131,9 @@ def _rows(rounds: Sequence[_Round]) -> list[Row]:
     def of_bare_hashes(rates: Sequence[float]) -> float:
         return 100 * _median(rate / each.hashes for rate, each in zip(rates, rounds, strict=True))
 
+    on_what_is_left = 100 * _median(
+        each.beside.successes_per_second / each.hashes / (1 - each.taken) for each in rounds
+    )
     like = Row("flood", "login", "", 0)
     rows = [
         msgspec.structs.replace(
@@ -133,8 +143,15 @@ def _rows(rounds: Sequence[_Round]) -> list[Row]:
             ("bare hashes", hashes, "/s", None),
             ("core time of a hash", round(usable_cores() / hashes * 1e3, 1), "ms", None),
             ("alone", _median(alone), "/s", None),
-            ("alone, of bare hashes", of_bare_hashes(alone), "%", 90),
+            ("alone, of bare hashes", of_bare_hashes(alone), "%", 95),
             ("beside calls, of bare hashes", of_bare_hashes(beside), "%", None),
+            (
+                "cores that the calls take alone",
+                _median(100 * each.taken for each in rounds),
+                "%",
+                None,
+            ),
+            ("beside calls, of bare hashes on what these leave", on_what_is_left, "%", 95),
             ("shed", round(100 * shed / max(sent, 1), 1), "%", None),
             (_UNTIMED, sum(flood.without_retry_after for flood in floods), "", 0),
         )
@@ -171,6 +188,14 @@ def _stepped_back(pid: int) -> float:
             if int(fields[16]) >= _STEPPED_BACK:
                 seconds += int((thread / "schedstat").read_text().split()[0]) / 1e9
     return seconds
+
+
+def share_of_ours(before: Account, after: Account) -> float:
+    """Tell which share of all cores service, Redis and client took between two accounts."""
+    if not before:
+        return 0.0
+    ours = sum(after[name] - before[name] for name in ("hashing", "service", "redis", "client"))
+    return ours / max(after["all"] - before["all"], 1 / _TICKS)
 
 
 def budget(before: Account, after: Account) -> str:
