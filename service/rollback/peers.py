@@ -178,7 +178,7 @@ class Peers:
             wait.until.pop(process, None)
             for each in missed:
                 bucket, _, number = each.partition(":")
-                if bucket.isdigit() and number.isdigit() and int(bucket) < BUCKETS:
+                if _is_number(bucket) and _is_number(number) and int(bucket) < BUCKETS:
                     self._fence.expect(int(bucket), int(number))
 
     def _missed(self, part: int, expected: Sequence[int], numbers: Numbers) -> str:
@@ -211,3 +211,7 @@ class Peers:
         waited = {part for part, wait in self._waits.items() if wait.until}
         every = waited if self._in_cluster else set(range(BUCKETS))
         self._fence.close(awaited=every if waited else set())
+
+
+def _is_number(text: str) -> bool:
+    return text.isdigit() and len(text) < 20
