@@ -113,13 +113,19 @@ def check_calls(report: Report, printed: str) -> None:
     assert [row.call for row in ratios][1:] == names
     assert all(row.value > 0 for row in ratios)
     assert all(BY_NAME[name].title in printed for name in names)
-    jwt, signature = (
+    jwt, signature, *others = (
         report.value("calls", f"no HTTP: {name}", "CPU of the worker")
-        for name in ("PyJWT checks a token", "the bare ES256 signature")
+        for name in (
+            "PyJWT checks a token",
+            "the bare ES256 signature",
+            "an ES256 signature is made",
+            "our client's EVALSHA",
+        )
     )
     assert jwt
     assert signature
     assert 0 < signature < jwt
+    assert all(others)
     assert (report.value("calls", "no HTTP: redis-py's EVALSHA", "Redis CPU") or 0) > 0
     assert {row.at for row in report.of("connections")} == {1, 8, 32, 64}
 

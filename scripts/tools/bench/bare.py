@@ -1,4 +1,4 @@
-"""What a logout cannot do without, each by itself: a token's check, and a call of Redis.
+"""What calls cannot do without, each by itself: a token's check, a signature, a call of Redis.
 
 Each round has a process of its own, which does nothing else and speaks no HTTP.
 """
@@ -6,7 +6,7 @@ Each round has a process of its own, which does nothing else and speaks no HTTP.
 import asyncio
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
 from statistics import median
 from typing import Any
@@ -19,6 +19,7 @@ from jwt.utils import base64url_decode, raw_to_der_signature
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
+from service.redis.client import RedisClient
 from service.settings import Secret
 from tools.bench.processes import EMPTY_SCRIPT, RedisServer
 from tools.bench.results import Row
@@ -30,6 +31,8 @@ _WARM_UP = 50
 _FIGURES = (
     ("PyJWT checks a token", "CPU of the worker"),
     ("the bare ES256 signature", "CPU of the worker"),
+    ("an ES256 signature is made", "CPU of the worker"),
+    ("our client's EVALSHA", "CPU of the worker"),
     ("redis-py's EVALSHA", "CPU of the worker"),
     ("redis-py's EVALSHA", "Redis CPU"),
 )
@@ -63,7 +66,9 @@ def _round(url: str, connections: int, calls: int) -> tuple[float, ...]:
     algorithm = ec.ECDSA(SHA256())
     verified = _each(tokens, lambda token: jwt.decode(token, key, **_CHECKS))
     bare = _each(signatures, lambda parts: key.verify(parts[1], parts[0], algorithm))
-    return verified, bare, *uvloop.run(_call_redis(url, connections, calls))
+    made = _each(signatures, lambda parts: SIGNING_KEYS.active.sign(parts[0]))
+    ours, theirs, of_redis = uvloop.run(_call_redis(url, connections, calls))
+    return verified, bare, made, ours, theirs, of_redis
 
 
 def _parts(token: str) -> tuple[bytes, bytes]:
@@ -82,22 +87,31 @@ def _each(items: list[Any], work: Callable[[Any], object]) -> float:
     return (time.thread_time() - started) / len(items[_WARM_UP:]) * 1e6
 
 
-async def _call_redis(url: str, connections: int, calls: int) -> tuple[float, float]:
-    """Measure CPU of client and server for one call, µs."""
+async def _call_redis(url: str, connections: int, calls: int) -> tuple[float, float, float]:
+    """Measure CPU of our client, of redis-py's, and of the server for one call of that, µs."""
     server = RedisServer(Secret(url), Redis.from_url(url))
-    client = AsyncRedis.from_url(url)
-    digest = await client.script_load(EMPTY_SCRIPT)
+    theirs, ours = AsyncRedis.from_url(url), RedisClient(Secret(url))
+    digest = await theirs.script_load(EMPTY_SCRIPT)
+    found = []
+    for call in (
+        lambda: ours.execute("EVALSHA", digest, 0),
+        lambda: theirs.evalsha(digest, 0),
+    ):
+        await _call(call, connections, max(1, calls // 10))  # opens the connections
+        redis, own = server.costs().cpu, time.process_time()
+        await _call(call, connections, calls)
+        own, redis = time.process_time() - own, server.costs().cpu - redis
+        found.append((own / connections / calls * 1e6, redis / connections / calls * 1e6))
+    await theirs.aclose()
+    await ours.aclose()
+    return found[0][0], *found[1]
 
-    async def call(times: int) -> None:
+
+async def _call(call: Callable[[], Awaitable[object]], connections: int, times: int) -> None:
+    """Have so many call that often."""
+
+    async def each() -> None:
         for _ in range(times):
-            await client.evalsha(digest, 0)
+            await call()
 
-    async def all_call(times: int) -> None:
-        await asyncio.gather(*(call(times) for _ in range(connections)))
-
-    await all_call(max(1, calls // 10))  # opens the connections
-    redis, own = server.costs().cpu, time.process_time()
-    await all_call(calls)
-    own, redis = time.process_time() - own, server.costs().cpu - redis
-    await client.aclose()
-    return own / connections / calls * 1e6, redis / connections / calls * 1e6
+    await asyncio.gather(*(each() for _ in range(connections)))
