@@ -118,6 +118,11 @@ class Connection:
         pairs = zip(replies[::2], replies[1::2], strict=True)
         return [leave if isinstance(leave, exceptions.ResponseError) else it for leave, it in pairs]
 
+    def send_now(self) -> None:
+        """Rest no longer before what is to be sent."""
+        if self._replies is not None:
+            self._replies.send_now()
+
     async def _exchange_by_redis_py(self, sent: bytes, count: int, patience: float) -> list[Any]:
         if not self._connection.is_connected:  # it would connect anew, and say nothing
             raise exceptions.ConnectionError("the connection was closed")

@@ -50,7 +50,7 @@ class Feed:
         self._shards, self._timing, self._about_us = shards, timing, about
         self._lost_since: float | None = None
         self._position = PositionWriter(
-            self._primaries, self._streams, self._about, self._told, timing.timeout
+            self._primaries, self._streams, self._about, self._told, self._read_on, timing.timeout
         )
         ask = None if self._position.hears_wishes else self._position.ask
         self._readers = [
@@ -89,6 +89,11 @@ class Feed:
         """Have all readers rest as a wish allows."""
         for reader in self._readers:
             reader.pace.told(pause)
+
+    def _read_on(self) -> None:
+        """Have no reader rest: somebody waits for an entry."""
+        for reader in self._readers:
+            reader.pace.end_rest()
 
     def _about(self) -> About:
         """Say how old the knowledge is of the bucket of which least is known."""

@@ -103,7 +103,7 @@ class FeedReader:
             self._control.await_comparison()
         self._is_moving = False
         self._address = await self._primaries.find(self._bucket)
-        wire = await self._primaries.connect(self._bucket, self._address)
+        wire = self.pace.wire = await self._primaries.connect(self._bucket, self._address)
         try:
             while True:
                 began = time.monotonic()

@@ -48,11 +48,13 @@ class PositionWriter:
         streams: Sequence[Stream],
         about: Callable[[], About],
         on_pause: Callable[[float], object],
+        on_behind: Callable[[], object],
         patience: float,
     ) -> None:
         """Write nothing yet. `about` is asked for each report; `patience`: seconds for a reply.
 
-        `on_pause` hears how many seconds wishes leave between two reports.
+        `on_pause` hears how many seconds wishes leave between two reports, `on_behind` that one is
+        about what has not been read yet.
         """
         names, self._id = numbered(GUARDS_BUCKET), os.urandom(16)
         self._key, self._index, self._asked = names.guard + self._id, names.guards, names.asked
@@ -60,7 +62,7 @@ class PositionWriter:
         self._streams = streams
         self._report = Report(streams, about)
         self._wishes = Wishes() if primaries.one_for_all else None
-        self._on_pause = on_pause
+        self._on_pause, self._on_behind = on_pause, on_behind
         self._patience = patience
         self._address: Address | None = None
         self._wake = asyncio.Event()
@@ -173,6 +175,7 @@ class PositionWriter:
         """Wait for what is on its way over the other connection, which need not be there first."""
         stream = self._streams[wish.bucket]
         while wish.number > stream.number and stream.is_ours:  # of another's nothing is read
+            self._on_behind()
             stream.changed.clear()
             await stream.changed.wait()
 

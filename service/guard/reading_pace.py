@@ -5,8 +5,10 @@ comes. So a guard that has just read some waits a moment before it waits for the
 whom the entry is for first, and entries that come close to each other are read together. Where they
 come all the time it rests for longer: with 100 guards and 500 ends of sessions a second Redis would
 do nothing else. How long at the most, the service's wishes tell, which know how many guards there
-are (`wishes.py`).
+are (`wishes.py`). Who is asked about an entry that was not read yet rests no longer.
 """
+
+from .connection import Connection
 
 _SHORTEST, _LONGEST = 0.002, 0.02
 _OF_PAUSE = 2.0
@@ -18,6 +20,8 @@ class ReadingPace:
 
     def __init__(self) -> None:
         self._rest = self._longest = _SHORTEST
+        self.wire: Connection | None = None
+        """What is read over."""
 
     def told(self, pause: float) -> None:
         """Take from a wish how many seconds guards are to leave between two reports."""
@@ -28,3 +32,8 @@ class ReadingPace:
         longer = self._rest * 2 if waited < self._rest else _SHORTEST
         self._rest = min(longer, self._longest)
         return self._rest
+
+    def end_rest(self) -> None:
+        """Read on at once."""
+        if self.wire is not None:
+            self.wire.send_now()

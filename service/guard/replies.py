@@ -36,6 +36,8 @@ class Replies(asyncio.Protocol):
         self._found: list[Any] = []
         self._wanted = 0
         self._waiting: asyncio.Future[list[Any]] | None = None
+        self._held: bytes | None = None
+        self._rest: asyncio.TimerHandle | None = None
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._transport = transport
@@ -74,10 +76,19 @@ class Replies(asyncio.Protocol):
         if self._timer is None or self._timer.when() > self._deadline:
             self._look_at_deadline()
         if rest > 0:
-            self._loop.call_later(rest, self._send, waiting, sent)
+            self._held, self._rest = sent, self._loop.call_later(rest, self.send_now)
         else:
             self._transport.write(sent)
         return waiting
+
+    def send_now(self) -> None:
+        """Rest no longer, where something is to be sent after a rest."""
+        held, self._held = self._held, None
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+        if held is not None and self._error is None:
+            self._transport.write(held)
 
     def end(self) -> None:
         """Wait for nothing any more."""
@@ -101,10 +112,6 @@ class Replies(asyncio.Protocol):
         broken = exceptions.ConnectionError("the connection has broken")
         broken.__cause__ = error
         self._break(broken)
-
-    def _send(self, waiting: "asyncio.Future[list[Any]]", sent: bytes) -> None:
-        if not waiting.done():  # else the connection has broken meanwhile, or was given up
-            self._transport.write(sent)
 
     def _take(self, reply: Any) -> None:
         if isinstance(reply, exceptions.ConnectionError):

@@ -121,3 +121,24 @@ async def test_a_reply_that_nobody_waits_for(opened: Open) -> None:
         await wire.ask("PING", patience=LONG)
     with pytest.raises(exceptions.InvalidResponse):
         await wire.ask("PING", patience=LONG)
+
+
+@pytest.mark.parametrize("opened", ["where they arrive"], indirect=True)
+async def test_a_rest_before_what_is_sent(opened: Open) -> None:
+    """It is over when it is ended; to end it where there is none does nothing."""
+    sent = asyncio.Event()
+
+    async def answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1000):
+            sent.set()
+            writer.write(b"+OK\r\n")
+
+    wire = await opened(answering)
+    wire.send_now()
+    asking = asyncio.create_task(wire.ask_packed(b"PING\r\n", patience=LONG, rest=LONG))
+    await asyncio.sleep(SHORT)
+    assert not sent.is_set()
+    wire.send_now()
+    wire.send_now()
+    assert await asking == b"OK"
+    assert await wire.ask_packed(b"PING\r\n", patience=LONG, rest=0.001) == b"OK"

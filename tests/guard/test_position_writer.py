@@ -138,6 +138,25 @@ async def test_all_who_wait_at_one_moment_are_answered(
             assert set(await asyncio.gather(*map(end, range(30)))) == {(1, 1)}
 
 
+@ON_VALKEY
+async def test_who_waits_for_an_entry_does_not_wait_for_a_rest(
+    parts: Parts, guards: Guards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guard that rests after an entry reads on when it is asked about the next."""
+    monkeypatch.setattr("service.guard.reading_pace.ReadingPace.rest_after", lambda *_: 100.0)
+    confirmations = Confirmations(GuardPositions(parts.link))
+    guard = await guards.start(bound=600.0)
+    first, second = await parts.open(USER), await parts.open(USER)
+    await log_out(parts, first)
+    await eventually(lambda: refuses(guard, first.access_token))
+    caller = parts.access_tokens.verify(second.access_token)
+    await log_out(parts, second)
+    told = await confirmations.wait(caller.user_id, caller.session_id, 90.0)
+    assert told is not None
+    assert told.confirmed == 1
+    assert await refuses(guard, second.access_token)
+
+
 async def _waits(client: "redis.Redis") -> bool:
     """Whether the guard waits for wishes, as it does once it has read in, beside the feed."""
     return client.info("clients")["blocked_clients"] == 2
