@@ -1,5 +1,6 @@
 """Settings: what each variable takes, and the one line that stops the start for anything else."""
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from tools.testbed.service_process import ServiceProcess, sign_up
 from tools.testbed.waiting import eventually
 
 from service.errors import SettingsError
+from service.mail import mail_url
 from service.settings import Secret, Settings
 from service.settings.providers import PRESETS
 
@@ -36,6 +38,9 @@ PAGES_OF_APPS = (
     ],
     ["http://app.example/", "//a", "https://", "https://a/#b", "ftp://a/", "https://u@a/", "a\nb"],
 )
+
+NOWHERE = ["/dev/null/x", "/" + "a" * 300, "/\udcff"]
+"""Paths at which nothing can ever be."""
 
 VALUES: dict[str, tuple[list[str], list[str]]] = {
     "ENV": (["production", "test"], ["Production", "dev", SECRET]),
@@ -69,7 +74,7 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
         ],
     ),
     "DRAIN_DELAY": (["0", "5", "600"], ["601", "-1", "1.5", "soon"]),
-    "DATA_DIR": (["var", "/tmp/x", "a b"], []),
+    "DATA_DIR": (["var", "/tmp/x", "a b"], NOWHERE),
     "REDIS_URL": (
         [
             "redis://h:6379/0",
@@ -118,7 +123,7 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "MAX_SESSIONS": (["1", "10000"], ["0", "10001", "many"]),
     "BCRYPT_COST": (["10", "16"], ["3", "17", "4", "9", SECRET]),
     "KMS": (["local", "aws", "vault", "pkcs11"], ["gcp", "AWS", SECRET]),
-    "KMS_LOCAL_KEY_FILE": (["/run/secrets/key"], []),
+    "KMS_LOCAL_KEY_FILE": (["/run/secrets/key"], NOWHERE),
     "KMS_AWS_KEY": (["alias/a", "alias/new,arn:aws:kms:eu-central-1:1:key/x"], ["a\nb", "a,,b"]),
     "KMS_VAULT_KEY": (["openshow-auth"], ["a\nb"]),
     "KMS_VAULT_MOUNT": (["transit", "team/transit"], ["a\nb"]),
@@ -196,7 +201,7 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "EVENTS_MAX": (["100", "20000", "10000000"], ["99", "10000001", "-1", "many"]),
     "TRACING": (["on", "off"], ["yes", "ON"]),
     "TRACE_RATIO": (["0", "1", "0.25"], ["2", "-1", "1e-3", "0,1"]),
-    "SINK_FILE": (["/var/log/events.jsonl", "-"], []),
+    "SINK_FILE": (["/var/log/events.jsonl", "-"], [*NOWHERE, "/dev"]),
     "SINK_SQL": (["on", "off"], ["yes", "ON"]),
     "SINK_WEBHOOKS": (
         ["https://a.example/hook", "https://a.example/x?y=z, https://b.example:8443/"],
@@ -394,6 +399,28 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     assert "readable text file" in refusal(SERVICE_REDIS_URL_FILE=str(file))
     file.unlink()
     assert "readable text file" in refusal(SERVICE_REDIS_URL_FILE=str(file))
+    os.mkfifo(file)
+    for endless in ("/dev/zero", str(file)):  # a device without an end, a pipe without a writer
+        assert refusal(SERVICE_REDIS_URL_FILE=endless).startswith("SERVICE_REDIS_URL_FILE must be")
+    reading, writing = os.pipe()
+    with open(writing, "wb") as pipe:
+        pipe.write(b"redis://of-a-pipe\n")
+    settings = read(SERVICE_REDIS_URL_FILE=f"/dev/fd/{reading}")
+    assert settings.redis_url.reveal() == "redis://of-a-pipe"
+    os.close(reading)
+
+
+def test_a_path_through_a_loop_of_links_is_none(tmp_path: Path) -> None:
+    """Nor is a folder of mails that is something else."""
+    loop, file = tmp_path / "loop", tmp_path / "file"
+    loop.symlink_to(loop)
+    file.touch()
+    for path in (loop, loop / "x"):
+        assert refusal(SERVICE_DATA_DIR=str(path)).startswith("SERVICE_DATA_DIR must be another")
+    for path in (loop, loop / "x", file, file / "x", "/x%00"):
+        with pytest.raises(ValueError, match=r"^must "):
+            mail_url.parse(f"file://{path}")
+    assert mail_url.parse(f"file://{tmp_path / 'none' / 'yet'}").folder
 
 
 def test_settings_show_no_secret() -> None:

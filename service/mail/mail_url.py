@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 import msgspec
 
 from service.settings import Secret
+from service.settings.paths import folder_path
 from service.settings.values import is_loopback
 
 Tls = Literal["from the start", "required", "opportunistic"]
@@ -59,7 +60,7 @@ def _folder(path: str, host: str, options: dict[str, str]) -> MailUrl:
     printing = options.pop("links", "")
     if options or printing not in ("", "print"):
         raise ValueError("takes one option for a folder, links=print")
-    return MailUrl(folder=Path(path), print_links=printing == "print")
+    return MailUrl(folder=folder_path(path), print_links=printing == "print")
 
 
 def _server(parts: SplitResult, port: int | None, options: dict[str, str]) -> MailUrl:

@@ -15,6 +15,7 @@ from service.errors import SettingsError
 from service.rates import Rate
 from service.settings.addresses import exact_origins, path_prefix
 from service.settings.binds import Bind, bind
+from service.settings.paths import file_path, file_text
 from service.settings.providers import Provider, redirect_uris, take_providers
 from service.settings.values import (
     Network,
@@ -22,7 +23,6 @@ from service.settings.values import (
     Secret,
     audience_names,
     delay,
-    file_text,
     integer,
     label,
     one_of,
@@ -135,7 +135,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     events_max: Annotated[int, integer(100, 10_000_000)] = 20_000
     tracing: bool = False
     trace_ratio: Annotated[float, ratio] = 0.01
-    sink_file: Path | None = None
+    sink_file: Annotated[Path | None, file_path] = None
     sink_sql: bool = False
     sink_webhooks: Annotated[tuple[str, ...], webhooks] = ()
     sink_networks: tuple[Network, ...] = ()

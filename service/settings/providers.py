@@ -10,7 +10,8 @@ from typing import Any, Literal
 import msgspec
 
 from service.errors import SettingsError
-from service.settings.values import Secret, file_text, is_web_address, plain_text, switch
+from service.settings.paths import file_text
+from service.settings.values import Secret, is_web_address, plain_text, switch
 
 _VARIABLE = re.compile(
     r"SERVICE_OAUTH_(?P<id>[A-Z0-9]{1,32})_"

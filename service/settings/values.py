@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
 from service.rates import Rate, parse as _rate
+from service.settings.paths import path
 
 Parser = Callable[[str], object]
 
@@ -138,14 +139,6 @@ def audience_names(text: str) -> tuple[str, ...]:
 _LONGEST_NAME, _MOST_NAMES = 255, 64
 
 
-def file_text(path: str) -> str:
-    """Read the text in a file, without what is blank around it."""
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise ValueError("must be the path of a readable text file") from None
-
-
 def label(text: str) -> str:
     """Parse what stands before the account's name in an `otpauth://` URL."""
     if ":" in text:  # it separates issuer and account in an otpauth:// URL
@@ -231,8 +224,8 @@ _BY_TYPE: dict[Any, Parser] = {
     bool: switch,
     str: plain_text,
     timedelta: _seconds,
-    Path: Path,
-    Path | None: Path,
+    Path: path,
+    Path | None: path,
     Secret: Secret,
     Rate: _rate,
     tuple[str, ...]: _names,
