@@ -15,7 +15,10 @@ from service.redis.keys import bucket_number
 
 _FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.001, 1.3, 0.05
 _SHARE = 0.7
-"""How much of the time that it has last taken is waited for before the first look."""
+"""How much of the time that it takes as a rule is waited for before the first look."""
+_SLOWER = 1.25
+"""How much longer than before it may take as a rule: once may be by chance, and whoever waits next
+would wait for as long."""
 _ONE_LOOK = 1.0
 """Seconds for one look, where nothing is waited for."""
 _REST = 3
@@ -49,8 +52,8 @@ class Confirmations:
         self._wanted: Counter[int] = Counter()
         self._looking: asyncio.Task[Seen] | None = None
         self._guards = 0
-        self._usual = 0.0
-        """Seconds that it has taken last until all had answered, but not long."""
+        self._usual = _FIRST_PAUSE
+        """Seconds that it takes until all have answered, as a rule, but not long."""
         self._one_takes = float("inf")
         self._rests_until = float("-inf")
 
@@ -87,7 +90,7 @@ class Confirmations:
                     pause = min(pause * _GROWTH, _LONGEST_PAUSE)
                     told = await self._look(bucket, entry)
                 if seconds and told.confirmed == told.guards:
-                    self._usual = min(time.monotonic() - asked, _LONGEST_PAUSE)
+                    self._usual = usual_after(self._usual, time.monotonic() - asked)
         return told
 
     @property
@@ -119,3 +122,8 @@ class Confirmations:
         self._one_takes = min(now - began, self._one_takes * _LONGER)
         self._rests_until = now + _REST * self._one_takes
         return buckets, guards
+
+
+def usual_after(usual: float, took: float) -> float:
+    """Tell what time is usual where it was `usual`, and has now taken so long; seconds."""
+    return min(took, usual * _SLOWER, _LONGEST_PAUSE)

@@ -8,7 +8,7 @@ from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 
 from service.confirmations.guard_positions import GuardPositions
-from service.confirmations.waiting import Confirmation, Confirmations
+from service.confirmations.waiting import Confirmation, Confirmations, usual_after
 from service.redis.client import RedisClient
 from service.redis.guard_position import NOTHING, About
 from service.redis.keys import BUCKETS, GUARD_LIFE, numbered
@@ -51,3 +51,16 @@ async def test_many_who_wait_look_for_a_part_of_the_time_only(keys: RedisServer)
     await redis.aclose()
     assert all(it is not None and it.guards == 1 for it in told)
     assert 0 < positions.busy < elapsed / 3
+
+
+def test_one_slow_answer_does_not_hold_up_the_next() -> None:
+    """Its time is not waited for again; what has become slower is the rule soon, up to 50 ms."""
+    assert usual_after(0.004, 0.003) == 0.003
+    assert usual_after(0.004, 0.040) == 0.005
+    usual = 0.001
+    for _ in range(20):
+        usual = usual_after(usual, 0.020)
+    assert usual == 0.020
+    for _ in range(20):
+        usual = usual_after(usual, 5.0)
+    assert usual == 0.05
