@@ -13,7 +13,9 @@ from service.errors import StoreUnavailable
 from service.redis.guard_position import FeedPosition, count_that_have_read
 from service.redis.keys import bucket_number
 
-_FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.001, 1.3, 0.05
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
+_LATER = 0.15
+"""By how much of the time so far a look may come too late."""
 _SHARE = 0.7
 """How much of the time that it takes as a rule is waited for before the first look."""
 _SLOWER = 1.25
@@ -52,7 +54,7 @@ class Confirmations:
         self._wanted: Counter[int] = Counter()
         self._looking: asyncio.Task[Seen] | None = None
         self._guards = 0
-        self._usual = _FIRST_PAUSE
+        self._usual = _SHORTEST_PAUSE
         """Seconds that it takes until all have answered, as a rule, but not long."""
         self._one_takes = float("inf")
         self._rests_until = float("-inf")
@@ -78,7 +80,7 @@ class Confirmations:
             async with asyncio.timeout(seconds or _ONE_LOOK):
                 often = self._answers_every if seconds else 0
                 entry = await self._positions.entry(bucket, subject, often)
-                asked, pause = time.monotonic(), _FIRST_PAUSE
+                asked = time.monotonic()
                 if seconds and self._guards:
                     await asyncio.sleep(self._usual * _SHARE)  # none of them has answered yet
                 told = await self._look(bucket, entry)
@@ -86,8 +88,8 @@ class Confirmations:
                     left = began + seconds - time.monotonic()
                     if left <= 0:
                         break
-                    await asyncio.sleep(min(pause, left))
-                    pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+                    pause = _LATER * (time.monotonic() - asked)
+                    await asyncio.sleep(min(max(pause, _SHORTEST_PAUSE), _LONGEST_PAUSE, left))
                     told = await self._look(bucket, entry)
                 if seconds and told.confirmed == told.guards:
                     self._usual = usual_after(self._usual, time.monotonic() - asked)

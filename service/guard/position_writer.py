@@ -166,18 +166,23 @@ class PositionWriter:
         self._on_pause(longest)
         if (pause := self._at + longest - time.monotonic()) > 0:
             await asyncio.sleep(pause)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_WHEN_MOVED):
-                for wish in heard:
-                    await self._until_read(wish)
+        if behind := [wish for wish in heard if self._is_behind(wish)]:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_WHEN_MOVED):
+                    await self._until_read(behind)
 
-    async def _until_read(self, wish: Wish) -> None:
+    async def _until_read(self, wishes: Sequence[Wish]) -> None:
         """Wait for what is on its way over the other connection, which need not be there first."""
+        for wish in wishes:
+            while self._is_behind(wish):
+                self._on_behind()
+                changed = self._streams[wish.bucket].changed
+                changed.clear()
+                await changed.wait()
+
+    def _is_behind(self, wish: Wish) -> bool:
         stream = self._streams[wish.bucket]
-        while wish.number > stream.number and stream.is_ours:  # of another's nothing is read
-            self._on_behind()
-            stream.changed.clear()
-            await stream.changed.wait()
+        return wish.number > stream.number and stream.is_ours  # of another's nothing is read
 
     def _due(self) -> list[bytes]:
         """Spell what is to be written now, if anything."""
