@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from service.redis.scripts import Key, Number, script
+from service.redis.scripts import Arguments, Key, Keys, Number, script
 from service.sessions.user_scripts import CONSTANTS, user_script
 
 
@@ -32,6 +32,11 @@ def open_session(
     feed_life: Number,
 ) -> Any:
     """Open a session."""
+
+
+@script("sessions/open_many.lua", constants=CONSTANTS)
+def open_many(*, keys: Keys, arguments: Arguments) -> Any:
+    """Open sessions of several users at once."""
 
 
 @user_script(

@@ -4,11 +4,14 @@ own_sessions.py.
 One script, one round trip each.
 """
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Literal
 
 from service.errors import AccountChanged, ClockWrong
 from service.redis.client import RedisClient
+from service.redis.keys import bucket
 from service.sessions import scripts
 from service.sessions.access_tokens import AccessTokens
 from service.sessions.cut_offs import FeedKinds
@@ -22,6 +25,11 @@ from service.sessions.token_pair import Opened, TokenPair
 __all__ = ["Lives", "OpeningEvent", "Sessions"]
 
 OpeningEvent = Literal["user.signedUp", "user.loggedIn", "user.passwordChanged"]
+
+_MOST_AT_ONCE = 255
+"""Sessions of a user that `open_many.lua` is told of."""
+_LONGEST_LIFE = 2**40 - 1
+"""What fits into a record, ms."""
 
 
 class Sessions(SessionRotation):
@@ -101,18 +109,64 @@ class Sessions(SessionRotation):
         authentication: Authentication,
         event: OpeningEvent,
     ) -> list[Opened]:
-        """Open sessions for people of one bucket as `open_unsigned` does, in one round trip.
+        """Open sessions for people of one bucket as `open_unsigned` does, in a round trip or two.
 
         For tools: all other requests wait for as long as all of these take.
         """
-        begun = [
-            self._opening(user_id, authentication, event, origin) for user_id, origin in people
+        places: dict[bytes, list[int]] = {}
+        for place, (user_id, _) in enumerate(people):
+            places.setdefault(user_id, []).append(place)
+        mint, mint_id = self._refresh_tokens.mint, self.audiences.mint_session_id
+        tokens = [mint(user_id, mint_id(None), 0) for user_id, _ in people]
+        opened = await self._open_usual(people, places, tokens, authentication, event)
+        left = [place for place in range(len(people)) if place not in opened]
+        calls = [
+            (*people[place], self._told(tokens[place], authentication, people[place][1], event))
+            for place in left
         ]
-        calls = [(*who, named) for who, (_, named) in zip(people, begun, strict=True)]
-        outcomes = await scripts.open_session.each(self._redis, calls)
-        return [
-            _opened(token, outcome) for (token, _), outcome in zip(begun, outcomes, strict=True)
-        ]
+        outcomes = await scripts.open_session.each(self._redis, calls) if calls else []
+        for place, outcome in zip(left, outcomes, strict=True):
+            opened[place] = _opened(tokens[place], outcome)
+        return [opened[place] for place in range(len(people))]
+
+    async def _open_usual(
+        self,
+        people: Sequence[tuple[bytes, RequestOrigin]],
+        places: Mapping[bytes, Sequence[int]],
+        tokens: Sequence[RefreshToken],
+        authentication: Authentication,
+        event: OpeningEvent,
+    ) -> dict[int, Opened]:
+        """Open those of the first users of whom nothing unusual is known; by place in `people`."""
+        proof, flags = authentication.packed
+        if not people or flags or any(len(several) > _MOST_AT_ONCE for several in places.values()):
+            return {}
+        names, clock = bucket(people[0][0]), self._access_tokens.window()
+        life = min(self._absolute, _LONGEST_LIFE)
+        rest = bytes(5) + life.to_bytes(5) + bytes((proof,))
+        numbers = struct.pack(">5q", *clock, self._idle, life, self._most_per_user)
+        arguments = [names.tag, event, numbers, rest]
+        devices: dict[int, bytes] = {}
+        for user_id, several in places.items():
+            arguments.append(user_id.hex().encode() + bytes((len(several),)))
+            for place in several:
+                origin = people[place][1]
+                devices[place] = origin.packed()
+                arguments.append(_packed(tokens[place], origin, devices[place]))
+        outcome = await scripts.open_many(
+            self._redis,
+            keys=[names.events, names.before, *(names.index + user_id for user_id in places)],
+            arguments=arguments,
+        )
+        if outcome == b"clock":
+            raise ClockWrong
+        done, now, expires_at = outcome
+        head = bytes((1, 0, 0, 0, 0)) + now.to_bytes(6) + rest
+        return {
+            place: Opened(tokens[place], head + devices[place], expires_at)
+            for several in islice(places.values(), done)
+            for place in several
+        }
 
     def _opening(
         self,
@@ -126,11 +180,21 @@ class Sessions(SessionRotation):
         """Mint the token of a new session, and list what the script is told about it."""
         session_id = session_id or self.audiences.mint_session_id(audience)
         token = self._refresh_tokens.mint(user_id, session_id, 0)
+        return token, self._told(token, authentication, origin, event, audience)
+
+    def _told(
+        self,
+        token: RefreshToken,
+        authentication: Authentication,
+        origin: RequestOrigin,
+        event: OpeningEvent,
+        audience: str | None = None,
+    ) -> dict[str, Any]:
         proof, flags = authentication.packed
         if audience is not None and audience != self.audiences.default:
             flags |= FLAG_AUDIENCE
         clock, valid_until = self._access_tokens.window()
-        return token, {
+        return {
             "session_id": token.session_id,
             "session_hex": token.session_id.hex(),
             "token_digest": token.digest,
@@ -157,6 +221,15 @@ class Sessions(SessionRotation):
         token = opened.token
         session = read(token.user_id, token.session_id, opened.record, opened.expires_at)
         return self._signed(token, session)
+
+
+def _packed(token: RefreshToken, origin: RequestOrigin, device: bytes) -> bytes:
+    """Pack what `open_many.lua` is told of a session."""
+    ip, request = origin.address_text.encode(), origin.request_id.encode()
+    return b"".join((
+        token.session_id, token.digest, token.session_id.hex().encode(),
+        bytes((len(ip),)), ip, len(request).to_bytes(2), request, device,
+    ))  # fmt: skip
 
 
 def _opened(token: RefreshToken, outcome: Any) -> Opened:

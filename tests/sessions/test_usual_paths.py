@@ -1,16 +1,26 @@
 """What stands before a general script, for the usual case, does to each key what that would do."""
 
+import os
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
+from tools.testbed.parts import CLIENT, LIVES, MAC_KEYS, access_tokens
 from tools.testbed.redis_server import RedisServer
 
-from service.errors import UnknownLayout
+from service.clock import system_clock
+from service.errors import ClockWrong, UnknownLayout
 from service.rates import parse
 from service.redis.preamble import Bounds
+from service.sessions.record import Authentication
+from service.sessions.refresh_tokens import RefreshTokens
+from service.sessions.sessions import OpeningEvent, Sessions
 from tests.sessions.scripted import (
+    DAY,
     DEVICE,
     HOUR,
     INDEX,
@@ -58,6 +68,10 @@ ROTATIONS: list[dict[str, Any]] = [
 BEGINNINGS: list[dict[str, Any]] = [
     {}, {"since": 7}, {"since": 8}, {"most": 2}, {"caller": b""}, {"caller": sid(2)}
 ]  # fmt: skip
+
+
+Case = tuple[Callable[[Any, int], None], dict[str, Any]]
+"""What stores a state, and what a script is called with."""
 
 
 def stored(keys: RedisServer) -> dict[Any, Any]:
@@ -130,7 +144,7 @@ STATES = [
 async def test_rotations(keys: RedisServer, calls: str | None) -> None:
     """Whatever is stored, and whatever is asked."""
     bounds = Bounds(calls=parse(calls) if calls else None)
-    cases = [(state(*each), {}) for each in STATES]
+    cases: list[Case] = [(state(*each), {}) for each in STATES]
     cases += [(state({"flags": 2}, DEVICE, b"7", None), each) for each in ROTATIONS]
     cases += [(state({}, DEVICE, b"?1 0 5", None), each) for each in ROTATIONS]
     for number, (stored_before, given) in enumerate(cases):
@@ -147,7 +161,7 @@ async def test_rotations(keys: RedisServer, calls: str | None) -> None:
 
 async def test_beginnings_of_an_enrolment(keys: RedisServer) -> None:
     """The same, with what was pending and what was counted before."""
-    cases = [(state(*each), {"caller": sid(1)}) for each in STATES]
+    cases: list[Case] = [(state(*each), {"caller": sid(1)}) for each in STATES]
     cases += [(state({"row": 7}, DEVICE, b"7", None), {"caller": sid(1)} | g) for g in BEGINNINGS]
 
     def beside(before: Callable[[Any, int], None], put: str) -> Callable[[Any, int], None]:
@@ -177,3 +191,56 @@ async def test_beginnings_of_an_enrolment(keys: RedisServer) -> None:
 
         found = [await outcome(keys, stored_before, begin, Bounds(), shim) for shim in ("", BLIND)]
         assert found[0] == found[1], (number, given)
+
+
+OPENINGS: list[dict[str, Any]] = [
+    {}, {"v": "7"}, {"v": "?1 0 5"}, {"c": -1}, {"c": 0}, {"before": -1}, {"before": 0},
+    {"longer": DAY}, {"longer": MINUTE}, {"others": 48}, {"others": 49},
+    {"ahead": 59}, {"ahead": 61},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("given", OPENINGS, ids=str)
+async def test_sessions_that_are_opened_together(
+    keys: RedisServer, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
+) -> None:
+    """For tools, two of each user: as logins leave them, key by key, whatever was there."""
+    users = [USER, USER[:1] + bytes(15)]
+
+    def store(client: Any, start: int) -> None:
+        now = start + AGO
+        if "v" in given:
+            client.hset(INDEX, "v", given["v"])
+        if "c" in given:
+            client.hset(INDEX, "c", now + given["c"])
+        if "before" in given:
+            client.set(NAMES.before, now + given["before"])
+        if "longer" in given or "others" in given:
+            for number in range(given.get("others", 1)):
+                client.hset(INDEX, sid(number), digest(number))
+                client.set(key(number), record(0, start, 0), pxat=now + 20 * DAY)
+            client.pexpireat(INDEX, now + given.get("longer", 20 * DAY))
+
+    async def open_all(clock: ScriptClock, together: bool) -> Any:
+        drawn = count()
+        monkeypatch.setattr(os, "urandom", lambda size: b"r%0*d" % (size - 1, next(drawn)))
+        seen = datetime.fromtimestamp(clock.now / 1000 + given.get("ahead", 0), UTC)
+        signing = access_tokens(ahead=seen - system_clock())
+        sessions = Sessions(clock, RefreshTokens(MAC_KEYS, 2), signing, LIVES, 50)
+        people = [(user, CLIENT) for user in users for _ in range(2)]
+        how: tuple[Authentication, OpeningEvent] = Authentication.PASSWORD, "user.loggedIn"
+        try:
+            if together:
+                return await sessions.open_many(people, *how)
+            return [await sessions.open_unsigned(who, *how, origin) for who, origin in people]
+        except ClockWrong:
+            return "clock"
+        finally:
+            monkeypatch.undo()
+
+    found = [
+        await outcome(keys, store, partial(open_all, together=together), Bounds(), "")
+        for together in (True, False)
+    ]
+    assert found[0] == found[1]
+    assert (found[0][0] == "clock") is (given.get("ahead") == 61)
