@@ -60,7 +60,11 @@ def create_rollback(settings: Settings, *, logs: bool = True) -> Rollback:
     """
     if settings.redis_rollback == "off":
         return Rollback(refuse_without_rights, None, "")
-    redis = create_redis_client(settings, check=lambda made: rollback.check_own_connection(made))
+    redis = create_redis_client(
+        settings,
+        check=lambda made: rollback.check_own_connection(made),
+        check_buckets=lambda node, buckets: rollback.check_own_buckets(node, buckets),
+    )
     engine = open_database(
         settings.database_url.reveal(),
         CONNECTIONS,

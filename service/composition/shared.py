@@ -34,6 +34,7 @@ from service.redis.client import RedisClient
 from service.redis.node import ConnectionCheck, Timing
 from service.redis.preamble import Bounds
 from service.redis.probe import refuse_without_rights
+from service.redis.topology import BucketCheck, accept_buckets
 from service.rollback.rollback import Rollback
 from service.sessions.access_tokens import AccessTokens
 from service.sessions.owner import Owners, unknown_owner
@@ -56,11 +57,13 @@ def create_redis_client(
     rollback: Rollback | None = None,
     beside: RedisClient | None = None,
     check: ConnectionCheck = refuse_without_rights,
+    check_buckets: BucketCheck = accept_buckets,
 ) -> RedisClient:
     """Create the client of the Redis that the settings name.
 
     Its changes wait for as many `replicas`; `None`: for those of the settings. With `rollback` it
-    serves nobody from a bucket that has gone back in time; without, `check` looks at connections.
+    serves nobody from a bucket that has gone back in time; without, `check` looks at connections,
+    and `check_buckets` at what a known server gets.
     `beside`: another client of the process, by whose looks at the servers it goes, too.
     """
     timing = Timing(
@@ -74,9 +77,16 @@ def create_redis_client(
     )
     if replicas is None:
         replicas = settings.redis_min_replicas
-    fenced = () if rollback is None else (rollback.fence, rollback.check_buckets)
-    check = check if rollback is None else rollback.check_connection
-    redis = kind(settings.redis_url, replicas, timing, settings.issuer, bounds, check, *fenced)
+    fence = None
+    if rollback is not None:
+        fence, check, check_buckets = (
+            rollback.fence,
+            rollback.check_connection,
+            rollback.check_buckets,
+        )
+    redis = kind(
+        settings.redis_url, replicas, timing, settings.issuer, bounds, check, fence, check_buckets
+    )
     if beside is None and rollback is not None:
         beside = rollback.redis
     if beside is not None:

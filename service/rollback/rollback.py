@@ -72,6 +72,11 @@ class Rollback:
         if self._parts is not None:
             await self._parts.watch.check_buckets(node, buckets)
 
+    async def check_own_buckets(self, node: Node, buckets: Sequence[int]) -> None:
+        """Do the same for the client that is not fenced."""
+        with suppress(FenceUnknown):
+            await self.check_buckets(node, buckets)
+
     def marking(self, redis: RedisClient, issuer: str) -> FeedMarking:
         """Make what marks the feeds, but those of buckets that have gone back."""
         if self._parts is None:

@@ -176,6 +176,16 @@ async def test_in_a_cluster(engine: AsyncEngine, tmp_path_factory: pytest.TempPa
         await eventually(lambda: looked(other))
         await pod.watch.look()
         assert await pod.lives(session) is await other.lives(session) is True
+
+        # As if the bucket had been elsewhere, and come with its slot.
+        bucket = bucket_of(session)
+        key = numbered(bucket).joined + pod.store.owner
+        with node.client() as client:
+            before = client.getset(key, "elsewhere")
+            pod.watch._peers._told[bucket] = peers._Told("elsewhere")
+            (known,) = await pod.own._topology.primaries()
+            await pod.rollback.check_own_buckets(known, [bucket])
+            assert client.get(key) == before
     finally:
         for each in pods:
             await each.aclose()
