@@ -30,6 +30,19 @@ def _get(*, key: Key) -> Any:
     """Read a value."""
 
 
+@script(
+    text="""
+-- Outcome: the id of the newest entry
+local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+return newest and newest[1] or '0-0'
+""",
+    acknowledged=False,
+    one_key=True,
+)
+def _newest(*, stream: Key) -> Any:
+    """Find the newest entry."""
+
+
 async def ask_each(
     redis: RedisClient, question: Script[Any], keywords: Mapping[int, Mapping[str, Any]]
 ) -> Outcomes:
@@ -52,6 +65,18 @@ async def values_of(redis: RedisClient, keys: Mapping[int, bytes]) -> dict[int, 
         return dict(zip(keys, await redis.execute("MGET", *keys.values()), strict=True))
     named = {bucket: {"key": key} for bucket, key in keys.items()}
     return answered(await ask_each(redis, _get, named))
+
+
+async def newest_of(redis: RedisClient, streams: Mapping[int, bytes]) -> dict[int, bytes]:
+    """Read the id of the newest entry of a stream of each bucket that a server has.
+
+    `0-0`: it has none.
+
+    Raises:
+        StoreUnavailable: no server answers.
+    """
+    named = {bucket: {"stream": stream} for bucket, stream in streams.items()}
+    return answered(await ask_each(redis, _newest, named))
 
 
 def answered(outcomes: Outcomes) -> dict[int, Any]:

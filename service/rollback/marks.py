@@ -8,7 +8,6 @@ time between two comparisons is not noticed: a failover without acknowledgements
 and that must not void whatever was mailed.
 """
 
-import asyncio
 import time
 from collections.abc import Iterable, Mapping
 
@@ -16,6 +15,7 @@ import structlog
 from redis.asyncio.connection import AbstractConnection
 
 from service.redis.client import RedisClient
+from service.redis.every_bucket import newest_of
 from service.redis.keys import BUCKETS, numbered
 from service.rollback.reading import replies_on
 
@@ -96,13 +96,9 @@ async def latest_of(redis: RedisClient) -> dict[int, int]:
         StoreUnavailable
     """
     parts = range(BUCKETS if redis.topology == "cluster" else 1)
-    replies = await asyncio.gather(
-        *(
-            redis.execute("XREVRANGE", numbered(part).compared, "+", "-", "COUNT", 1)
-            for part in parts
-        )
-    )
-    return {part: _position(found[0][0])[0] for part, found in enumerate(replies) if found}
+    found = await newest_of(redis, {part: numbered(part).compared for part in parts})
+    times = {part: _position(id_)[0] for part, id_ in found.items()}
+    return {part: at for part, at in times.items() if at}
 
 
 def _position(id_: bytes) -> _Position:

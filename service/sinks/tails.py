@@ -6,13 +6,11 @@ do that would be most of the work.
 
 import time
 from collections.abc import Iterable
-from typing import Any
 
 from service.errors import StoreUnavailable
 from service.events.event import ALL_STREAMS, stream_of
 from service.redis.client import RedisClient
-from service.redis.every_bucket import ask_each
-from service.redis.scripts import Key, script
+from service.redis.every_bucket import newest_of
 from service.repeating import repeat
 
 _PAUSE = 0.1
@@ -20,19 +18,6 @@ _PAUSE = 0.1
 
 _GOOD_FOR = 1.0
 """Seconds after which it is not known any more what is new."""
-
-
-@script(
-    text="""
--- Outcome: the id of the newest entry
-local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
-return newest and newest[1] or '0-0'
-""",
-    acknowledged=False,
-    one_key=True,
-)
-def _newest(*, stream: Key) -> Any:
-    """Find the newest entry."""
 
 
 class Tails:
@@ -52,13 +37,11 @@ class Tails:
         """Look once at the streams of these buckets. Of others, and what cannot be read, nothing is
         known then."""
         began = time.monotonic()
-        streams = {bucket: {"stream": stream_of(bucket)} for bucket in buckets}
-        found = await ask_each(self._redis, _newest, streams)
-        self._newest = {
-            bucket: _place(newest.decode())
-            for bucket, newest in found.items()
-            if not isinstance(newest, StoreUnavailable)
-        }
+        try:
+            found = await newest_of(self._redis, {bucket: stream_of(bucket) for bucket in buckets})
+        except StoreUnavailable:
+            found = {}
+        self._newest = {bucket: _place(newest.decode()) for bucket, newest in found.items()}
         self._looked_at = began
 
     def has_news(self, bucket: int, cursor: str) -> bool:

@@ -30,6 +30,7 @@ from service.redis.feed_marking import FeedMarking
 from service.redis.heartbeats import Heartbeats
 from service.redis.keys import BUCKETS, numbered
 from service.relying_parties.marks import are_marked, mark_all
+from service.rollback.marks import latest_of
 from service.rollback.reading import floors_of, numbers_of
 from service.sinks.tails import Tails
 
@@ -56,6 +57,7 @@ def looks(redis: RedisClient) -> list[Look]:
         EventStreams(redis, timedelta(hours=1), lambda _: None)._look_at_all,
         partial(numbers_of, redis),
         partial(floors_of, redis),
+        partial(latest_of, redis),
         GuardPositions(redis).numbers,
         Comparisons(redis, ISSUER, nothing_lost).look,
         sender._sweep,
