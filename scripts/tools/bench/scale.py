@@ -23,7 +23,7 @@ from tools.testbed.redis_server import NetworkServer
 
 _WORKERS = (1, 2, 4, 8)
 _PRIMARIES = (1, 3, 6)
-_GUARDS = (10, 50)
+_GUARDS = (10, 25)
 _CALLS = tuple(BY_NAME[name] for name in ("logout", "me", "refresh"))
 _WATCHED, _MEASURED = 1.7, 0.7
 """Times --seconds for which those who have nothing to do are watched: what a worker does every ten
