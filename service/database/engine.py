@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import exists, false, insert, select
 from sqlalchemy.exc import (
@@ -103,6 +104,15 @@ def _is_of_postgresql(error: Exception) -> bool:
             asyncpg.InternalClientError,  # the server has said goodbye, and not hung up yet
         ),
     )
+
+
+def insert_of(dialect: str) -> Any:
+    """Return the `insert` of a dialect, which can say what is done about conflicts."""
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql as of  # not loaded on SQLite
+    else:
+        from sqlalchemy.dialects import sqlite as of  # type: ignore[no-redef]
+    return of.insert
 
 
 async def ping(engine: AsyncEngine) -> None:

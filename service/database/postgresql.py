@@ -18,6 +18,9 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from service.database import libpq
 from service.database.engine import PATIENCE
+from service.database.tables import UNTOLD, ix_users_untold
+
+ix_users_untold.dialect_options["postgresql"]["where"] = UNTOLD
 
 _CLOSE_PATIENCE = 0.1
 

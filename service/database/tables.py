@@ -60,10 +60,10 @@ users = Table(
     Column("awaits_verification", Boolean, nullable=False, server_default=false()),
 )
 
-_untold = text("totp_epoch IS NULL AND totp_sealed IS NOT NULL")
-Index(  # seals of programs before version 0003, which key commands look for among all accounts
-    "ix_users_untold", users.c.id, sqlite_where=_untold, postgresql_where=_untold
-)
+# Seals of programs before version 0003, which key commands look for among all accounts. What
+# PostgreSQL is told of it stands in `postgresql`: to name it here loads SQLAlchemy's dialect.
+UNTOLD = text("totp_epoch IS NULL AND totp_sealed IS NOT NULL")
+ix_users_untold = Index("ix_users_untold", users.c.id, sqlite_where=UNTOLD)
 
 recovery_codes = Table(
     "recovery_codes",

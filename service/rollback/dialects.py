@@ -6,8 +6,9 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Table, literal_column
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.database.engine import insert_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,7 +40,7 @@ class Dialect:
     def __init__(self, engine: AsyncEngine) -> None:
         """Find out which of them it is."""
         is_postgresql = engine.dialect.name == "postgresql"
-        self._of: Any = postgresql if is_postgresql else sqlite
+        self._insert = insert_of(engine.dialect.name)
         # The database's own clock: those of the pods differ.
         self.now: Any = literal_column(
             "(extract(epoch from clock_timestamp()) * 1000)::bigint"
@@ -50,4 +51,4 @@ class Dialect:
 
     def insert(self, table: Table) -> Any:
         """Begin an INSERT that may say what a conflict does."""
-        return self._of.insert(table)
+        return self._insert(table)

@@ -7,10 +7,9 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Table, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from service.database.engine import store_errors
+from service.database.engine import insert_of, store_errors
 from service.database.tables import audit, audit_batches
 from service.errors import StoreUnavailable
 from service.events.event import AuditEvent
@@ -118,6 +117,5 @@ def _row(event: AuditEvent) -> dict[str, Any]:
 async def _insert(
     connection: AsyncConnection, table: Table, rows: Sequence[dict[str, Any]]
 ) -> None:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).on_conflict_do_nothing()
+    statement = insert_of(connection.dialect.name)(table).on_conflict_do_nothing()
     await connection.execute(statement, list(rows))

@@ -15,7 +15,7 @@ def test_nothing_is_loaded_for_other_libraries() -> None:
 
 
 _OFF = (
-    "asyncpg", "alembic", "boto3", "botocore", "hvac", "pkcs11",
+    "asyncpg", "sqlalchemy.dialects.postgresql", "alembic", "boto3", "botocore", "hvac", "pkcs11",
     "httpx", "rich", "zxcvbn", "opentelemetry.exporter", "pydantic",
 )  # fmt: skip
 """What a service on SQLite with a local key file does without, and so does its start."""
