@@ -30,7 +30,7 @@ _ACCOUNTS_IN_RANGE = 8000
 """Added in one transaction. Ids are random, so each of them changes another page of SQLite's index:
 in small transactions, pages are written over and over, gigabytes of them for 500,000 accounts. In
 larger ones the service, which may have to wait for this, would wait too long."""
-_SESSIONS_IN_PIECE = 2000
+_SESSIONS_IN_PIECE = 1000
 AT_ONCE = 250
 """Calls of a lane under way."""
 _SCRIPTS_AT_ONCE = 4
