@@ -26,12 +26,14 @@ from service.redis.fence import Fence
 from service.redis.identity import identity_of
 from service.redis.keys import BUCKETS, JOINED_LIFE, numbered
 from service.redis.node import Node
+from service.rollback.presence import OVERDUE
 from service.rollback.reading import Numbers, replies_on
 
 log = structlog.get_logger()
 
-PATIENCE = 5.0
-"""Seconds that one is waited for that runs, as far as is known, and does not tell."""
+PATIENCE, _LITTLE = 5.0, 1.5
+"""Seconds that one is waited for that runs, as far as is known, and does not tell: the fewer where
+it should have said again by now that it runs."""
 
 _AGAIN_EVERY = JOINED_LIFE.total_seconds() / 4
 _LIFE = round(JOINED_LIFE.total_seconds() * 1000)
@@ -88,7 +90,7 @@ class Peers:
         now = time.monotonic()
         for part in news:  # from here on other connections to it are too late, and need not wait
             self._told[part] = _Told(run_id)
-            until = {each: now + min(left, PATIENCE) for each, left in living.items()}
+            until = {each: now + _patience(left) for each, left in living.items()}
             self._waits[part] = _Wait(run_id, until)
         waits = {part: self._waits[part] for part in news}
         self._close()
@@ -211,6 +213,11 @@ class Peers:
         waited = {part for part, wait in self._waits.items() if wait.until}
         every = waited if self._in_cluster else set(range(BUCKETS))
         self._fence.close(awaited=every if waited else set())
+
+
+def _patience(left: float) -> float:
+    """Tell how long to wait for a process that is known to run for so many seconds."""
+    return min(left, PATIENCE, _LITTLE if left < OVERDUE else PATIENCE)
 
 
 def _is_number(text: str) -> bool:

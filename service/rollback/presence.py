@@ -20,6 +20,9 @@ LIFE = 30_000
 _EVERY = 8.0
 """Seconds between two times."""
 
+OVERDUE = LIFE / 1000 - 1.5 * _EVERY
+"""Seconds that are left of what was said by whoever should have said it again by now."""
+
 _AGAIN = 1.0
 """Seconds until it is tried again, where the user store did not take it."""
 

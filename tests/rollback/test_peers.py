@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, closing, suppress
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tools.testbed.cluster import Cluster
 from tools.testbed.redis_copy import RedisCopy
 from tools.testbed.redis_server import RedisServer, available
 from tools.testbed.waiting import PATIENCE, eventually
 
+from service.database.tables import leases
 from service.errors import StoreUnavailable
 from service.redis.keys import numbered
 from service.redis.refusals import FenceUnknown
@@ -122,6 +124,23 @@ async def test_who_does_not_come_back(
 
     await eventually(serves)
     assert await (await running()).lives(session) == "rollback", "nor has it told since"
+
+
+async def test_who_is_overdue(
+    server: RedisServer, running: NewPod, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was killed, most likely, so it is waited for for less."""
+    monkeypatch.setattr(peers, "OVERDUE", 10.0)  # as this machine may be slow
+    killed, pod, other = await running(), await running(), await running()
+    session = await pod.open()
+    async with engine.begin() as connection:
+        late = leases.c.owner == killed.store.owner
+        earlier = update(leases).where(late).values(until=leases.c.until - 25_000)
+        await connection.execute(earlier)
+    await starts_anew(server, pod)
+    assert await pod.lives(session) == "rollback"
+    (wait,) = pod.watch._peers._waits.values()
+    assert wait.until[killed.store.owner] < wait.until[other.store.owner] - 3
 
 
 async def test_after_an_emptying(server: RedisServer, running: NewPod) -> None:
