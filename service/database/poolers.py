@@ -2,6 +2,7 @@
 
 A pooler in session mode gives each client a server session of its own. In transaction or
 statement mode it does not: prepared statements, settings and deadlines would be another client's.
+And databases whose encoding cannot hold every address: those of some people would be refused.
 """
 
 import asyncio
@@ -25,15 +26,16 @@ _REFUSAL = (
 
 
 async def refuse_shared_sessions(url: str) -> None:
-    """Make sure that two connections are two sessions of the server.
+    """Make sure that two connections are two sessions of the server, and that it stores all texts.
 
     Raises:
-        StartupError: they are not.
+        StartupError: they are not, or it does not.
         OSError, asyncpg.PostgresError: the server cannot be reached or refuses.
     """
     parameters = libpq.read(url)
     first = await connect_to(parameters, 30.0, statement_cache_size=0)
     try:
+        _refuse_encoding(first.get_settings().server_encoding)
         pid = await _session(first)
         if pid == first.get_server_pid():
             return  # no pooler: the one who answers is the one who was connected to
@@ -45,6 +47,14 @@ async def refuse_shared_sessions(url: str) -> None:
                 await _leave(second)
     finally:
         await _leave(first)
+
+
+def _refuse_encoding(encoding: str) -> None:
+    if encoding not in ("UTF8", "SQL_ASCII"):  # the latter keeps bytes as they come
+        raise StartupError(
+            f"SERVICE_DATABASE_URL: the encoding of the database is {encoding}, which cannot hold"
+            " every e-mail address: make one with ENCODING 'UTF8', and move a dump of this there"
+        )
 
 
 async def _compare(first: asyncpg.Connection, second: asyncpg.Connection) -> None:

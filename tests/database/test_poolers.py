@@ -36,3 +36,23 @@ async def test_other_modes_stop_the_start(postgres: PostgresServer, mode: str) -
         with pytest.raises(StartupError, match=re.escape("set its pool_mode to session")) as told:
             await asyncio.to_thread(migrate, url)
     assert "\n" not in str(told.value)
+
+
+async def test_an_encoding_that_lacks_letters_stops_the_start(postgres: PostgresServer) -> None:
+    """Proves that addresses of some people are not found to be refused when they sign up."""
+    with postgres.database() as name:
+        url = f"postgresql://tests@/latin_{name}?host={postgres.directory}"
+        engine = open_database(f"postgresql://tests@/{name}?host={postgres.directory}")
+        async with engine.connect() as connection:
+            raw = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await raw.execute(
+                text(
+                    f"CREATE DATABASE latin_{name} TEMPLATE template0 ENCODING 'LATIN1'"
+                    " LC_COLLATE 'C' LC_CTYPE 'C'"
+                )
+            )
+            with pytest.raises(StartupError, match="is LATIN1, which cannot hold") as told:
+                await asyncio.to_thread(migrate, url)
+            await raw.execute(text(f"DROP DATABASE latin_{name}"))
+        await engine.dispose()
+    assert "\n" not in str(told.value)
