@@ -113,6 +113,20 @@ def test_aws(status: int, body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
             provider.unwrap(b"\x02" + bytes(100), AAD)
 
 
+def test_a_code_of_an_error_steers_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it is, and whatever is in it: the message has a part of it."""
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    code = b"a\\u001b[2J\\n" + b"x" * 10_000
+    with answering(400, b'{"__type":"' + code + b'"}') as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", address)
+        with pytest.raises(KeyServiceUnavailable) as told:
+            AwsKms(["k"]).wrap(DATA_KEY, AAD)
+    assert str(told.value).isprintable()
+    assert len(str(told.value)) < 200
+
+
 def test_the_region_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """`AWS_REGION` is enough, and counts before `AWS_DEFAULT_REGION`, as for all of AWS' tools."""
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)

@@ -1,6 +1,7 @@
 """AWS KMS: data keys wrapped by a symmetric key of an account."""
 
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ from service.keyring.envelope import DATA_KEY_SIZE
 _FORMAT = b"\x02"
 _LARGEST = 6144  # of a ciphertext, says the API
 _PATIENCE = Config(connect_timeout=2, read_timeout=4, retries={"total_max_attempts": 2})
+
+_STEERING, _SHOWN = re.compile(r"[^!-~]"), 64
+"""What of an error's code, which anybody may have answered, is not shown; and how much of it is."""
 
 _NOT_OURS = ("InvalidCiphertextException", "IncorrectKeyException")
 _ADVICE = {
@@ -104,7 +108,7 @@ class AwsKms:
             return bytes(answer[field])
         # `from None`: an error may hold what was sent, the data key among it.
         except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
+            code = _STEERING.sub("?", str(error.response.get("Error", {}).get("Code", ""))[:_SHOWN])
             if code in _NOT_OURS:
                 raise SealBroken from None
             advice = _ADVICE.get(code, f"KMS answers {code}")
