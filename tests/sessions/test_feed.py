@@ -13,6 +13,7 @@ from tools.testbed.waiting import wait_until
 from service.errors import NothingToRevoke, RefreshTokenReused
 from service.redis.keys import FEED_SKEW, bucket
 from service.sessions.sessions import Lives
+from tests.support.keys import session_prefix
 from tests.support.looking import ON_VALKEY
 
 USER = bytes(16)
@@ -115,7 +116,8 @@ async def test_natural_ends_need_no_entry(parts: Parts, keys: RedisServer) -> No
     claims = jwt.decode(pair.access_token, options={"verify_signature": False})
     with keys.client() as client:
         index = bucket(USER).index + USER
-        ends = client.pexpiretime(index) / 1000
+        digest = client.hget(index, pair.session_id)
+        ends = client.pexpiretime(session_prefix(USER) + digest) / 1000
         assert ends <= claims["exp"] < ends + 1
         assert pair.expires_in == claims["exp"] - claims["iat"] <= 3
         wait_until(lambda: not client.exists(index))

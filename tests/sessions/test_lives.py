@@ -79,16 +79,18 @@ async def test_expires_at_is_the_keys_own_deadline(person: Person, keys: RedisSe
 async def test_the_index_lives_as_long_as_its_longest_session(
     person: Person, keys: RedisServer
 ) -> None:
-    """Another login and another refresh move its end along with theirs."""
+    """And up to 1/128 longer: another login and another refresh move its end where they pass it."""
     index = bucket(person.user_id).index + person.user_id
     other = await person.log_in()
     with keys.client() as client:
 
-        def longest() -> int:
-            return max(int(client.pexpiretime(key)) for key in session_keys(keys))
+        def spare() -> int:
+            longest = max(int(client.pexpiretime(key)) for key in session_keys(keys))
+            return int(client.pexpiretime(index)) - longest
 
-        assert client.pexpiretime(index) == longest()
+        most = 14 * 24 * 3_600_000 // 128
+        assert 0 <= spare() <= most
         await person.refresh()
-        assert client.pexpiretime(index) == longest()
+        assert 0 <= spare() <= most
         await other.log_out()
-        assert client.pexpiretime(index) == longest()
+        assert 0 <= spare() <= most
