@@ -153,13 +153,10 @@ def _serve(options: argparse.Namespace, stop: Stop) -> int:
     from service.serving.imports import begin_imports
 
     begin_imports()
-    import asyncio
-
-    from service.database.migration import migrate
     from service.embedded.client import server_url, wait_for_server
     from service.embedded.server import EmbeddedServer
-    from service.redis.requirements import check_server
     from service.serving.listeners import bound
+    from service.serving.stores import prepare
     from service.settings import Settings
 
     stop.defer()
@@ -180,8 +177,7 @@ def _serve(options: argparse.Namespace, stop: Stop) -> int:
         settings = Settings.from_environment(os.environ)  # as worker processes will read it
         if stop():
             return 0
-        asyncio.run(check_server(settings.redis_url, settings.issuer))
-        migrate(settings.database_url.reveal())
+        prepare(settings, is_alone=not (given.redis_url or options.attach))
         from service.serving.start import run  # the other commands do without the web framework
 
         return run(settings, given, listeners, stop)

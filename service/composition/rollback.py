@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from service.composition.shared import create_redis_client
 from service.database.engine import open_database
 from service.embedded.client import server_url
+from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
 from service.redis.fence import Fence
 from service.redis.keys import FEED_SKEW
@@ -89,6 +90,16 @@ def create_rollback(settings: Settings, *, logs: bool = True) -> Rollback:
     parts = redis, engine, watch, journal
     rollback = Rollback(refuse_without_rights, parts, waits_for)
     return rollback
+
+
+async def forget_processes(settings: Settings) -> None:
+    """Have nobody wait for processes of before, where it is known that none of them runs."""
+    engine = open_database(settings.database_url.reveal(), 1, _COMMAND_PATIENCE)
+    try:
+        with suppress(StoreUnavailable):  # they are waited for then, for some seconds
+            await RollbackStore(engine, os.urandom(16)).presence.forget_all()
+    finally:
+        await engine.dispose()
 
 
 @asynccontextmanager

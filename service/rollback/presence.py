@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 import structlog
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.database.engine import store_errors
@@ -98,14 +98,18 @@ class Presence:
                 rows = (await connection.execute(query)).all()
         return {row.owner: row.left / 1000 for row in rows if 0 < row.left <= LIFE}
 
+    async def forget_all(self) -> None:
+        """Forget whatever anybody has said: none of them runs. Raises `StoreUnavailable`."""
+        await self._delete(leases.c.name.startswith(_PODS))
+
     @to_its_end
-    async def _end(self) -> None:
+    async def _delete(self, which: ColumnElement[bool]) -> None:
         with store_errors():
             async with self._engine.begin() as connection:
-                await connection.execute(delete(leases).where(leases.c.name == self._name))
+                await connection.execute(delete(leases).where(which))
 
     async def end(self) -> None:
         """Say that it does not run any more. Never raises."""
         if self._is_begun:
             with suppress(StoreUnavailable):
-                await self._end()
+                await self._delete(leases.c.name == self._name)
