@@ -116,7 +116,7 @@ class Sinks:
         for name in ("file", "sql"):
             state = SinkState(redis, name)
             for bucket, ids in wanted.items():
-                cursor = (await state.read(bucket)).cursor
+                cursor = (await state.read(bucket)).cursor or "0-0"  # emptied, and not begun anew
                 if ids and _place(f"{bucket:02x}-{cursor}") < _place(ids[-1]):
                     missing.append(f"{ids[-1]} ({name})")
         return missing
