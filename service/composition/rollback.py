@@ -53,8 +53,8 @@ def create_acceptance(settings: Settings, redis_url: Secret) -> Acceptance:
     return Acceptance(redis, engine, store, create_replay(settings, redis, store))
 
 
-def create_rollback(settings: Settings, *, logs: bool = True) -> Rollback:
-    """Create the fence of a process that serves, which `logs` what it fences.
+def create_rollback(settings: Settings, *, serves: bool = True) -> Rollback:
+    """Create the fence of a process that serves, or of a command.
 
     It has a client of its own, which is not fenced, and connections of its own to the user store:
     no request waits for one that the journal uses.
@@ -73,7 +73,7 @@ def create_rollback(settings: Settings, *, logs: bool = True) -> Rollback:
     )
     store = RollbackStore(engine, os.urandom(16))
     floors = Floors(redis, store, int(settings.totp_ahead))
-    watch = Watch(redis, store, Fence(), floors, logs=logs)
+    watch = Watch(redis, store, Fence(), floors, serves=serves)
     waits_for_operator = settings.redis_rollback == "refuse"
     journal = Journal(
         redis,
@@ -111,7 +111,7 @@ async def opened_redis(settings: Settings, *, fenced: bool) -> AsyncIterator[Red
     """
     url = settings.redis_url or server_url(settings.data_dir)
     settings = msgspec.structs.replace(settings, redis_url=url)
-    rollback = create_rollback(settings, logs=False) if fenced else None
+    rollback = create_rollback(settings, serves=False) if fenced else None
     if rollback is not None:
         await rollback.start()
     redis = create_redis_client(settings, rollback=rollback)

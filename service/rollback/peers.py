@@ -57,9 +57,15 @@ class Peers:
     """What this process has told, and whom it waits for, in each part of Redis with its own keys:
     a bucket of a cluster, or all of them together."""
 
-    def __init__(self, redis: RedisClient, owner: bytes, fence: Fence) -> None:
-        """Tell nothing yet. `redis` must not be fenced. `owner`: what this process is known by."""
+    def __init__(
+        self, redis: RedisClient, owner: bytes, fence: Fence, *, tells: bool = True
+    ) -> None:
+        """Tell nothing yet. `redis` must not be fenced. `owner`: what this process is known by.
+
+        A command tells nothing, as it has told the user store before it ends anybody's session.
+        """
         self._redis = redis
+        self._tells = tells
         self._owner = owner
         self._fence = fence
         self._in_cluster = redis.topology == "cluster"
@@ -96,7 +102,7 @@ class Peers:
         self._close()
         tells = [part for part in missed if part in waits or missed[part]]
         with suppress(exceptions.ResponseError):  # it takes no writes now: told later (`tell`)
-            if tells:
+            if tells and self._tells:
                 await replies_on(connection, [self._set(part, missed[part]) for part in tells])
                 self._note_told(tells, run_id)
         if news and living:
@@ -110,6 +116,8 @@ class Peers:
 
         Nobody is waited for: slots of a cluster that are moved lose nothing.
         """
+        if not self._tells:
+            return
         with suppress(exceptions.RedisError, OSError):  # who serves it meets the same
             info: bytes = await node.ask(("INFO", "server"), False)
             run_id = info.partition(b"run_id:")[2].split(b"\r", 1)[0].decode()
@@ -123,6 +131,8 @@ class Peers:
     ) -> None:
         """Tell again where that is due: it was not taken, may be forgotten soon, or was forgotten
         with all else, as `floors` show (which buckets have one). Never raises."""
+        if not self._tells:
+            return
         now = time.monotonic()
         emptied = set(self._parts([bucket for bucket, is_there in floors.items() if not is_there]))
 

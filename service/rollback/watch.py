@@ -50,15 +50,15 @@ class Watch:
         floors: Floors,
         patience: float = _PATIENCE,
         *,
-        logs: bool = True,
+        serves: bool = True,
     ) -> None:
         """Take the stores. `redis` must not be fenced.
 
         `patience`: seconds that a new connection waits for the user store; then what is known from
-        before counts. `logs`: what is fenced; a command says it itself.
+        before counts. A command, which does not serve, says itself what is fenced, not in a log.
         """
         self._patience = patience
-        self._logs = logs
+        self._serves = serves
         self._redis = redis
         self._store = store
         self._floors = floors
@@ -70,7 +70,7 @@ class Watch:
         self._publishing = Publishing(store, fence, self._known)
         fence.on_lost, fence.on_forgotten = self._publishing.begin, self._soon.set
         self.presence = store.presence
-        self._peers = Peers(redis, store.owner, fence)
+        self._peers = Peers(redis, store.owner, fence, tells=serves)
         self._fenced = 0
         self._fenced_at = 0.0
         self.woken = asyncio.Event()
@@ -226,7 +226,7 @@ class Watch:
         if news:
             self._fenced_at = time.monotonic()
             self.on_change()
-        if news and self._logs:
+        if news and self._serves:
             log.error(
                 "redis.wentBack",
                 buckets=len(news),

@@ -104,8 +104,8 @@ def lines_of(file: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """A service with the embedded Valkey and SQLite."""
-    program = Program(tmp_path_factory.mktemp("running") / "var")
+    """A service with the embedded Valkey and SQLite, which is emptied under it."""
+    program = Program(tmp_path_factory.mktemp("running") / "var", SERVICE_REDIS_ROLLBACK="off")
     program.wait_for("serves on")
     yield program
     program.clear_away()
