@@ -108,7 +108,7 @@ async def test_logout_costs_the_same_with_100_and_100_000_sessions(
         with watching(keys) as seen:
             assert (await session.log_out()).status_code == 204
         assert seen.from_clients == ["EVALSHA"]
-        costs.append(seen.in_scripts)
+        costs.append([each for each in seen.in_scripts if each != "XLEN"])  # in one of ten ms
         total -= 1
     with keys.client() as client:
         client.flushall()
