@@ -54,7 +54,7 @@ def commands_in(written: str) -> Iterator[list[str]]:
 def test_ctrl_c_leaves_no_traceback(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Proves that a command that is interrupted, be it while it imports, says so in one line."""
+    """Proves that a command that is interrupted before it has begun says so in one line."""
 
     def interrupted() -> None:
         raise KeyboardInterrupt

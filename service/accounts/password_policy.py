@@ -2,8 +2,10 @@
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.machinery import SourceFileLoader
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 from service.accounts.blocklist import Blocklist
 from service.accounts.folding import folded, normal
@@ -27,13 +29,11 @@ def _lists() -> Mapping[str, Sequence[str]]:
     The package itself loads an estimator, for which every start would wait.
     """
     package = find_spec("zxcvbn")
-    assert package is not None  # noqa: S101  it is installed with us
-    assert package.origin is not None  # noqa: S101  as a folder of files
-    spec = spec_from_file_location("", Path(package.origin).with_name("frequency_lists.py"))
-    assert spec is not None  # noqa: S101  it is a file of Python
-    assert spec.loader is not None  # noqa: S101
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
+    folder = package and package.submodule_search_locations
+    assert folder  # noqa: S101  it is installed with us, as a folder of files
+    module = ModuleType("frequency_lists")
+    file = Path(folder[0], f"{module.__name__}.py")
+    SourceFileLoader(module.__name__, str(file)).exec_module(module)
     lists: Mapping[str, Sequence[str]] = module.FREQUENCY_LISTS
     return lists
 

@@ -20,6 +20,21 @@ STATEMENT_EACH = 0.002
 last one does not wait. Under load they share: else, where a statement is answered before the next
 one asks, each has its own."""
 
+
+class StatementPace:
+    """When the next statement may begin."""
+
+    def __init__(self) -> None:
+        """At once."""
+        self._next_at = 0.0
+
+    async def wait(self) -> None:
+        """Wait for the time of the next statement, a turn of the event loop at least."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(max(0.0, self._next_at - loop.time()))
+        self._next_at = loop.time() + STATEMENT_EACH
+
+
 Read = Callable[[Sequence[bytes]], Awaitable[Mapping[bytes, User]]]
 
 
@@ -31,7 +46,7 @@ class RowLookup:
         self._waiting: list[tuple[bytes, asyncio.Future[User | None]]] = []
         self._is_busy = False
         self._rest: asyncio.Task[None] | None = None
-        self._next_at = 0.0
+        self._pace = StatementPace()
 
     async def find(self, user_id: bytes) -> User | None:
         """Read the row of a user as it is by now. Raises what `read` raises.
@@ -45,7 +60,7 @@ class RowLookup:
         self._is_busy = True
         batch: list[tuple[bytes, asyncio.Future[User | None]]] = []
         try:
-            await self._pause()  # who asks in this turn, too, shares the statement
+            await self._pace.wait()  # who asks in this turn, too, shares the statement
             batch, self._waiting = self._waiting[: MOST_USERS - 1], self._waiting[MOST_USERS - 1 :]
             found = await self._read([user_id, *(other for other, _ in batch)])
         except Exception as error:  # whatever it is, nobody who shares the read waits for ever
@@ -60,12 +75,6 @@ class RowLookup:
         finally:
             self._go_on()
 
-    async def _pause(self) -> None:
-        """Wait for the time of the next statement, a turn of the event loop at least."""
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(max(0.0, self._next_at - loop.time()))
-        self._next_at = loop.time() + STATEMENT_EACH
-
     def _go_on(self) -> None:
         self._is_busy = bool(self._waiting)
         if self._waiting:
@@ -74,7 +83,7 @@ class RowLookup:
     async def _read_waiting(self) -> None:
         try:
             while self._waiting:
-                await self._pause()  # who asks again at once goes into this statement
+                await self._pace.wait()  # who asks again at once goes into this statement
                 batch, self._waiting = self._waiting[:MOST_USERS], self._waiting[MOST_USERS:]
                 try:
                     found = await self._read([user_id for user_id, _ in batch])

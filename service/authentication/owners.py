@@ -8,7 +8,7 @@ Sessions go on while the user store is away: then nothing is known, and nobody w
 
 import asyncio
 
-from service.accounts.row_lookup import STATEMENT_EACH
+from service.accounts.row_lookup import StatementPace
 from service.accounts.users import MOST_USERS, AccountState, Users
 from service.errors import StoreUnavailable
 from service.sessions.owner import Owner
@@ -26,7 +26,7 @@ class OwnerLookup:
         self._waiting: list[tuple[bytes, asyncio.Future[Owner]]] = []
         self._asking: asyncio.Task[None] | None = None
         self._away_until = 0.0
-        self._next_at = 0.0
+        self._pace = StatementPace()
         self._hangs = False
 
     def __call__(self, user_id: bytes) -> "asyncio.Future[Owner]":
@@ -45,9 +45,7 @@ class OwnerLookup:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
-                if (early := self._next_at - loop.time()) > 0:
-                    await asyncio.sleep(early)
-                self._next_at = loop.time() + STATEMENT_EACH
+                await self._pace.wait()
                 batch, self._waiting = self._waiting[:MOST_USERS], self._waiting[MOST_USERS:]
                 giving_up = loop.call_later(_PATIENCE, self._give_up, batch)
                 try:

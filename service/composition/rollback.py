@@ -18,6 +18,7 @@ from service.redis.probe import refuse_without_rights
 from service.rollback.acceptance import Acceptance
 from service.rollback.floors import Floors
 from service.rollback.journal import Journal
+from service.rollback.presence import Presence
 from service.rollback.replay import Replay
 from service.rollback.rollback import Rollback
 from service.rollback.store import RollbackStore
@@ -97,7 +98,7 @@ async def forget_processes(settings: Settings) -> None:
     engine = open_database(settings.database_url.reveal(), 1, _COMMAND_PATIENCE)
     try:
         with suppress(StoreUnavailable):  # they are waited for then, for some seconds
-            await RollbackStore(engine, os.urandom(16)).presence.forget_all()
+            await Presence(engine, b"").forget_all()
     finally:
         await engine.dispose()
 

@@ -119,10 +119,12 @@ class Confirmations:
     async def _read(self) -> Seen:
         await asyncio.sleep(self._rests_until - time.monotonic())
         buckets, began = list(self._wanted), time.monotonic()
-        guards = await self._positions.positions(buckets)
-        now = time.monotonic()
-        self._one_takes = min(now - began, self._one_takes * _LONGER)
-        self._rests_until = now + _REST * self._one_takes
+        try:
+            guards = await self._positions.positions(buckets)
+        finally:
+            now = time.monotonic()
+            self._one_takes = min(now - began, self._one_takes * _LONGER)
+            self._rests_until = now + _REST * self._one_takes
         return buckets, guards
 
 

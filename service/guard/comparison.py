@@ -8,6 +8,7 @@ anew. Where it never was, no service does so, and none is waited for.
 
 from collections.abc import Sequence
 
+from ..redis.keys import position_of
 from .entries import RawEntry
 
 
@@ -26,16 +27,9 @@ class Comparison:
         if self.is_made:
             return
         newest = entries[-1][0] if entries else None
-        if newest is None or (self.position != b"0-0" and _is_later(newest, self.position)):
+        if newest is None or (
+            self.position != b"0-0" and position_of(newest) > position_of(self.position)
+        ):
             self.is_made = True
         elif self.position == b"0-0":
             self.position = newest
-
-
-def _is_later(one: bytes, other: bytes) -> bool:
-    return _parts(one) > _parts(other)
-
-
-def _parts(id_: bytes) -> tuple[int, int]:
-    milliseconds, _, sequence = id_.partition(b"-")
-    return int(milliseconds), int(sequence)

@@ -35,5 +35,6 @@ class ReadingPace:
 
     def end_rest(self) -> None:
         """Read on at once."""
+        self._rest = _SHORTEST
         if self.wire is not None:
             self.wire.send_now()

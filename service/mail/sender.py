@@ -24,7 +24,7 @@ from service.mail.messages import Message, unseal
 from service.mail.outbox import Outbox
 from service.mail.transports import NotSent, Refused, Transport
 from service.redis.client import RedisClient
-from service.redis.every_bucket import ask_each
+from service.redis.every_bucket import answered, ask_each
 from service.redis.keys import BUCKETS, numbered
 from service.repeating import repeat
 from service.sessions.origin import NOBODY
@@ -95,11 +95,11 @@ class Sender:
 
     async def _sweep(self) -> None:
         boxes = {bucket: {"box": numbered(bucket).mail} for bucket in range(BUCKETS)}
-        lengths = await ask_each(self._redis, scripts.length, boxes)
+        lengths = answered(await ask_each(self._redis, scripts.length, boxes))
         for bucket, length in lengths.items():
             if length == 0:
                 self._waiting.pop(bucket, None)
-            elif not isinstance(length, StoreUnavailable) and bucket not in self._due:
+            elif bucket not in self._due:
                 self.wake(bucket)
         self._tell()
 

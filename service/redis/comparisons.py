@@ -72,7 +72,8 @@ for i = 3, #arguments do
   end
 end
 local added = redis.pcall('XADD', keys[1], 'MAXLEN', 1, '*', 'every', arguments[1])
-if type(added) == 'table' and added.err and added.err:find('WRONGTYPE', 1, true) then
+if type(added) == 'table' and added.err and not added.err:find('OOM', 1, true) then
+  -- It is no stream, or has an id after which there are no others.
   redis.call('DEL', keys[1])
   added = redis.call('XADD', keys[1], 'MAXLEN', 1, '*', 'every', arguments[1])
 end

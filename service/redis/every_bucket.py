@@ -90,9 +90,8 @@ def answered(outcomes: Outcomes) -> dict[int, Any]:
         for bucket, outcome in outcomes.items()
         if not isinstance(outcome, StoreUnavailable)
     }
-    for outcome in outcomes.values():
-        if not found:
-            raise outcome
+    if outcomes and not found:
+        raise next(iter(outcomes.values()))
     return found
 
 

@@ -19,6 +19,13 @@ class Identity(msgspec.Struct, frozen=True):
     before: str = ""
     """That of the primary that it followed before it was promoted (`master_replid2`)."""
 
+    @classmethod
+    def read(cls, info: bytes) -> "Identity":
+        """Read what INFO says."""
+        fields = dict(line.partition(":")[::2] for line in info.decode().splitlines())
+        names = ("role", "run_id", "master_replid", "master_replid2")
+        return cls(*(fields.get(name, "") for name in names))
+
     def goes_on_from(self, history: str) -> bool:
         """Tell whether it is a primary with the data of that history."""
         return self.role == "master" and history != "" and history in (self.history, self.before)
@@ -31,13 +38,7 @@ async def identity_of(connection: AbstractConnection) -> Identity:
         info: bytes = await connection.read_response()
     except exceptions.ResponseError:  # our user may not ask, and nothing depends on it but speed
         return Identity()
-    fields = dict(line.partition(":")[::2] for line in info.decode().splitlines())
-    return Identity(
-        fields.get("role", ""),
-        fields.get("run_id", ""),
-        fields.get("master_replid", ""),
-        fields.get("master_replid2", ""),
-    )
+    return Identity.read(info)
 
 
 async def issuer_of(connection: AbstractConnection, bucket: int = 0) -> str | None:

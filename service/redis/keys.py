@@ -219,3 +219,9 @@ def bucket_of(key: bytes) -> int:
     """Read the number of the bucket that a key lies in from its tag."""
     start = key.index(b"{") + 1
     return int(key[start : start + 2], 16)
+
+
+def position_of(entry_id: bytes) -> tuple[int, int]:
+    """Read the id of a stream's entry: ms, and the place among those of that time."""
+    milliseconds, _, place = entry_id.partition(b"-")
+    return int(milliseconds), int(place)

@@ -5,22 +5,15 @@ While they are there, events about the end of several sessions name each of them
 """
 
 import asyncio
-from typing import Any
 
 from service.events.event import ALL_STREAMS, stream_of
 from service.redis.client import RedisClient
-from service.redis.every_bucket import answered, ask_each
+from service.redis.every_bucket import values_of
 from service.redis.keys import PARTIES, PARTIES_LIFE
-from service.redis.scripts import Key, script
 
 _LIFE = int(PARTIES_LIFE.total_seconds())
 
 _KEYS = tuple(stream_of(bucket) + PARTIES.encode() for bucket in ALL_STREAMS)
-
-
-@script(text="return redis.call('EXISTS', key)", acknowledged=False, one_key=True)
-def _exists(*, key: Key) -> Any:
-    """Tell whether a key is there."""
 
 
 async def mark_all(redis: RedisClient) -> None:
@@ -30,6 +23,5 @@ async def mark_all(redis: RedisClient) -> None:
 
 async def are_marked(redis: RedisClient) -> bool:
     """Tell whether each bucket says so: FLUSHALL takes it away with all else."""
-    keys = {bucket: {"key": key} for bucket, key in zip(ALL_STREAMS, _KEYS, strict=True)}
-    found = answered(await ask_each(redis, _exists, keys))
-    return len(found) == len(_KEYS) and all(found.values())
+    found = await values_of(redis, dict(zip(ALL_STREAMS, _KEYS, strict=True)))
+    return len(found) == len(_KEYS) and None not in found.values()

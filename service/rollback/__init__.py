@@ -5,5 +5,7 @@ the feed has said for as long as it can matter (the journal). One process, which
 writes both within a second (`journal`). Each process compares what Redis has with the fence and
 with what it has answered for itself, at each new connection and every two seconds (`watch`). A
 lower number means that Redis has gone back: the bucket is not served until the journal was done
-again (`replay`).
+again (`replay`). What only one process knows yet the others hear from it through Redis, before any
+serves from a server that has started anew (`peers`; who runs: `presence`). That a server has gone
+back without losing an entry shows by when it was last compared (`marks`).
 """

@@ -131,12 +131,12 @@ class Journal:
         if lost and self._replay is not None:
             await self._do_again(self._replay, numbers, lost)
         await self._follow(numbers, lost)
-        if time.monotonic() - self._noted_at > _NOTE_EVERY and not self._watch.fence.buckets:
-            await self._store.note_marks(await latest_of(self._redis))
-            self._noted_at = time.monotonic()
         if time.monotonic() - self._pruned_at > _PRUNE_EVERY:
             await self._store.prune(self._life)
             self._pruned_at = time.monotonic()
+        if time.monotonic() - self._noted_at > _NOTE_EVERY and not self._watch.fence.buckets:
+            await self._store.note_marks(await latest_of(self._redis))
+            self._noted_at = time.monotonic()
         return True
 
     async def _do_again(self, replay: Replay, numbers: Numbers, lost: Mapping[int, int]) -> None:

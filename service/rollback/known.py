@@ -30,6 +30,7 @@ class Known:
         """The other processes, and for how many seconds each is known to run."""
         self._numbers: asyncio.Task[dict[int, int]] | None = None
         self._living: asyncio.Task[dict[bytes, float]] | None = None
+        self._is_living_known = False
         self._since = 0.0
         self._living_since = float("-inf")
 
@@ -40,7 +41,8 @@ class Known:
             self._numbers = asyncio.create_task(self._store.numbers())
             self._numbers.add_done_callback(_look_at)
             self._since = now
-        is_old = now - self._living_since >= max(_LIVING_EVERY, _FOR_EACH * len(self.living))
+        every = max(_LIVING_EVERY, _FOR_EACH * len(self.living))
+        is_old = not self._is_living_known or now - self._living_since >= every
         if (also_living or is_old) and _is_over(self._living):
             self._living = asyncio.create_task(self._read_living())
             self._living.add_done_callback(_look_at)
@@ -50,7 +52,7 @@ class Known:
         """Wait for what was begun, `patience` seconds from then; or go by what is known.
 
         Raises:
-            FenceUnknown: nothing is.
+            FenceUnknown: nothing is, or not who runs.
         """
         assert self._numbers  # noqa: S101  begun
         left = self._since + patience - time.monotonic()
@@ -58,16 +60,17 @@ class Known:
             await asyncio.wait(self._begun(), timeout=left)
         if self._living is not None and self._living.done():
             with suppress(StoreUnavailable):
-                self.living = self._living.result()
+                self.living, self._is_living_known = self._living.result(), True
         if self._numbers.done():
             with suppress(StoreUnavailable):
                 self.numbers = self._numbers.result()
-        if self.numbers is None:
+        if self.numbers is None or not self._is_living_known:
             raise FenceUnknown
 
     async def _read_living(self) -> dict[bytes, float]:
+        living = await self._store.presence.others()
         self._marks.noted = await self._store.marks()
-        return await self._store.presence.others()
+        return living
 
     async def aclose(self) -> None:
         """Wait for what is under way."""

@@ -16,12 +16,15 @@ from redis.asyncio.connection import AbstractConnection
 
 from service.redis.client import RedisClient
 from service.redis.every_bucket import newest_of
-from service.redis.keys import BUCKETS, numbered
+from service.redis.keys import BUCKETS, numbered, position_of
 from service.rollback.reading import replies_on
 
 log = structlog.get_logger()
 
-_SURE = 0.5
+_LATEST = 2**53
+"""A time that no comparison has, ms, and the user store may not take."""
+
+_SURE = 0.4  # less than between two comparisons
 """Seconds after which replicas have a comparison, and it must be there."""
 
 _Position = tuple[int, int]
@@ -31,8 +34,9 @@ class Marks:
     """The latest comparisons that this process has made, by the bucket in which they stand: that of
     each in a cluster, or the first."""
 
-    def __init__(self, redis: RedisClient) -> None:
-        """Know of none."""
+    def __init__(self, redis: RedisClient, *, logs: bool = True) -> None:
+        """Know of none. `logs`: what has gone back."""
+        self._logs = logs
         self._in_cluster = redis.topology == "cluster"
         self._latest: dict[int, tuple[_Position, float]] = {}
         self._sure: dict[int, _Position] = {}
@@ -43,7 +47,7 @@ class Marks:
     def note(self, bucket: int, id_: bytes) -> None:
         """Note one that was made just now."""
         self._settle(bucket)
-        self._latest[bucket] = _position(id_), time.monotonic()
+        self._latest[bucket] = position_of(id_), time.monotonic()
 
     async def gone_back_on(
         self, connection: AbstractConnection, buckets: Iterable[int]
@@ -56,17 +60,16 @@ class Marks:
             redis.exceptions.RedisError, OSError: it does not tell.
         """
         found = await latest_on(connection, list(buckets) if self._in_cluster else [0])
-        lower = {part: id_ for part, id_ in found.items() if _position(id_) < self._must(part)}
-        if lower:
-            lost = max(self._must(part)[0] - _position(id_)[0] for part, id_ in lower.items())
-            log.error("redis.wentBack", buckets=0, lost=0, seconds=lost / 1000)
-        return lower
+        return {part: id_ for part, id_ in found.items() if position_of(id_) < self._must(part)}
 
     def accept(self, found: Mapping[int, bytes]) -> None:
-        """Go by what was found, so that the same is not noticed again."""
+        """Go by what was found, so that the same is not noticed again; and log it, once."""
+        lost = [self._must(part)[0] - position_of(id_)[0] for part, id_ in found.items()]
+        if lost and self._logs:
+            log.error("redis.wentBack", buckets=0, lost=0, seconds=max(lost) / 1000)
         for part, id_ in found.items():
             self._latest.pop(part, None)
-            self._sure[part] = _position(id_)
+            self._sure[part] = position_of(id_)
             self._believed[part] = self.noted.get(part, 0)
 
     def _must(self, part: int) -> _Position:
@@ -97,10 +100,5 @@ async def latest_of(redis: RedisClient) -> dict[int, int]:
     """
     parts = range(BUCKETS if redis.topology == "cluster" else 1)
     found = await newest_of(redis, {part: numbered(part).compared for part in parts})
-    times = {part: _position(id_)[0] for part, id_ in found.items()}
-    return {part: at for part, at in times.items() if at}
-
-
-def _position(id_: bytes) -> _Position:
-    milliseconds, _, sequence = id_.partition(b"-")
-    return int(milliseconds), int(sequence)
+    times = {part: position_of(id_)[0] for part, id_ in found.items()}
+    return {part: at for part, at in times.items() if 0 < at < _LATEST}

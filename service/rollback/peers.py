@@ -11,7 +11,7 @@ request. It works as far as our user may ask who a server is (INFO).
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -23,11 +23,11 @@ from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
 from service.redis.connection import Argument
 from service.redis.fence import Fence
-from service.redis.identity import identity_of
+from service.redis.identity import Identity, identity_of
 from service.redis.keys import BUCKETS, JOINED_LIFE, numbered
 from service.redis.node import Node
 from service.rollback.presence import OVERDUE
-from service.rollback.reading import Numbers, replies_on
+from service.rollback.reading import Numbers, number_in, replies_on
 
 log = structlog.get_logger()
 
@@ -108,7 +108,7 @@ class Peers:
         if news and living:
             asked = [self._get(part, living) for part in news]
             for place, values in (await replies_on(connection, asked)).items():
-                self._hear(waits[news[place]], list(living), values)
+                self._hear(news[place], waits[news[place]], list(living), values)
         self.release({part: wait for part, wait in waits.items() if not wait.until})
 
     async def join_at(self, node: Node, expected: Sequence[int], numbers: Numbers) -> None:
@@ -119,8 +119,7 @@ class Peers:
         if not self._tells:
             return
         with suppress(exceptions.RedisError, OSError):  # who serves it meets the same
-            info: bytes = await node.ask(("INFO", "server"), False)
-            run_id = info.partition(b"run_id:")[2].split(b"\r", 1)[0].decode()
+            run_id = Identity.read(await node.ask(("INFO", "server"), False)).run_id
             for part in self._parts(numbers) if run_id else ():
                 self._told[part] = _Told(run_id)
                 await node.ask(self._set(part, self._missed(part, expected, numbers)), False)
@@ -162,7 +161,7 @@ class Peers:
             with suppress(StoreUnavailable):
                 if asked:
                     values = await self._redis.execute(*self._get(part, asked))
-                    self._hear(wait, asked, values)
+                    self._hear(part, wait, asked, values)
 
         waits = dict(self._waits)
         await asyncio.gather(*(one(*each) for each in waits.items()))
@@ -181,25 +180,31 @@ class Peers:
                 del self._waits[part]
         self._close()
 
-    def _hear(self, wait: _Wait, asked: Sequence[bytes], values: Sequence[bytes | None]) -> None:
+    def _hear(
+        self, part: int, wait: _Wait, asked: Sequence[bytes], values: Sequence[bytes | None]
+    ) -> None:
         """Take over what was told of this server by those that were `asked`."""
+        buckets = {b"%d" % bucket for bucket in self._buckets_of(part)}
         for process, value in zip(asked, values, strict=True):
-            run_id, *missed = (value or b"").decode("ascii", "replace").split(" ")
-            if run_id != wait.run_id:
+            run_id, *missed = (value or b"").split(b" ")
+            if run_id != wait.run_id.encode():
                 continue
             wait.until.pop(process, None)
             for each in missed:
-                bucket, _, number = each.partition(":")
-                if _is_number(bucket) and _is_number(number) and int(bucket) < BUCKETS:
-                    self._fence.expect(int(bucket), int(number))
+                bucket, _, number = each.partition(b":")
+                if bucket in buckets:
+                    self._fence.expect(int(bucket), number_in(number))
 
     def _missed(self, part: int, expected: Sequence[int], numbers: Numbers) -> str:
         """Say what is missing in a part of a server that has these `numbers`."""
         return "".join(
             f" {bucket}:{expected[bucket]}"
-            for bucket in ([part] if self._in_cluster else range(BUCKETS))
+            for bucket in self._buckets_of(part)
             if expected[bucket] > numbers.get(bucket, 0)
         )
+
+    def _buckets_of(self, part: int) -> Sequence[int]:
+        return [part] if self._in_cluster else range(BUCKETS)
 
     def _set(self, part: int, missed: str) -> tuple[Argument, ...]:
         key = numbered(part).joined + self._owner
@@ -213,8 +218,9 @@ class Peers:
             if self._told_to(part) == run_id:
                 self._told[part] = _Told(run_id, time.monotonic())
 
-    def _parts(self, buckets: Iterable[int]) -> list[int]:
-        return list(buckets) if self._in_cluster else [0] * any(True for _ in buckets)
+    def _parts(self, buckets: Collection[int]) -> list[int]:
+        together = [0] if buckets else []
+        return list(buckets) if self._in_cluster else together
 
     def _get(self, part: int, processes: Iterable[bytes]) -> tuple[Argument, ...]:
         return ("MGET", *(numbered(part).joined + each for each in processes))
@@ -228,7 +234,3 @@ class Peers:
 def _patience(left: float) -> float:
     """Tell how long to wait for a process that is known to run for so many seconds."""
     return min(left, PATIENCE, _LITTLE if left < OVERDUE else PATIENCE)
-
-
-def _is_number(text: str) -> bool:
-    return text.isdigit() and len(text) < 20

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 import structlog
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.database.engine import store_errors
@@ -68,9 +68,6 @@ class Presence:
         statement = self._dialect.insert(leases).values(
             name=self._name, owner=self._owner, until=until
         )
-        gone = delete(leases).where(
-            leases.c.name.startswith(_PODS), leases.c.until < self._dialect.now - LIFE
-        )
         self._is_begun = True
         with store_errors():
             async with self._engine.begin() as connection:
@@ -79,8 +76,10 @@ class Presence:
                         index_elements=[leases.c.name], set_={"until": statement.excluded.until}
                     )
                 )
-                await connection.execute(gone)
         self._is_said = True
+        now = self._dialect.now  # which may have been put back since
+        gone = or_(leases.c.until < now - LIFE, leases.c.until > now + LIFE)
+        await self._delete(leases.c.name.startswith(_PODS) & gone)
 
     @to_its_end
     async def others(self) -> dict[bytes, float]:

@@ -122,8 +122,10 @@ def _entry(row: Any) -> Entry:
 
 
 def number_in(reply: bytes | None) -> int:
-    """Read a number as Redis has it; 0 where there is none, or something else."""
-    return int(reply) if reply and reply.isdigit() else 0
+    """Read a number as Redis has it; 0 where there is none, or something else, as one that Lua
+    cannot count on from."""
+    number = int(reply) if reply and len(reply) <= 16 and reply.isdigit() else 0
+    return number if number < 2**53 else 0
 
 
 def _is_nowhere(error: exceptions.ResponseError) -> bool:

@@ -26,8 +26,9 @@ if cut == '1' then
   local told = math.max(newest and tonumber(newest[2][2]) or 0, tonumber(had))
   expected = math.max(expected, told + 1)
   -- Each number that is missing says it, so that guards miss none; of very many the last.
-  for number = math.max(told + 1, expected - MOST_TOLD), expected do
-    redis.call('XADD', revoked, '*', 'n', string.format('%.0f', number), 'g', 1, 't', t)
+  local first = math.max(told + 1, expected - MOST_TOLD)
+  for further = 0, expected - first do -- which ends, whatever is expected
+    redis.call('XADD', revoked, '*', 'n', string.format('%.0f', first + further), 'g', 1, 't', t)
   end
 end
 redis.call('SET', revocations, string.format('%.0f', expected))

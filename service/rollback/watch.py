@@ -65,7 +65,7 @@ class Watch:
         self.fence = fence
         self._soon = asyncio.Event()
         self._own = OwnEntries(fence)
-        self.marks = Marks(redis)
+        self.marks = Marks(redis, logs=serves)
         self._known = Known(store, self.marks)
         self._publishing = Publishing(store, fence, self._known)
         fence.on_lost, fence.on_forgotten = self._publishing.begin, self._soon.set

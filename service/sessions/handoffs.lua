@@ -1,4 +1,4 @@
--- After network.lua, before spent.lua: what a record notes of handoffs to elsewhere (record.py).
+-- After network.lua: what a record notes of handoffs to elsewhere (record.py).
 
 local MOST_IN_A_ROW = 3
 

@@ -18,9 +18,10 @@
 
 In layout 1, that of most records, the fields at 22 to 34 are 0 and left out: the device is at 22.
 
-All numbers big-endian. The scripts read and write offsets 0 to 34 (`records.lua`, `handoffs.lua`,
-`twofactor/proofs.lua`) and copy the rest. What bits 3 to 7 of offset 21 say is bound to a
-generation because versions that do not know these bits copy them from rotation to rotation.
+All numbers big-endian. The scripts read and write offsets 0 to 34 (`records.lua`, `rotate.lua`,
+`open_many.lua`, `handoffs.lua`, `twofactor/begin.lua`, `twofactor/proofs.lua`) and copy the rest.
+What bits 3 to 7 of offset 21 say is bound to a generation because versions that do not know these
+bits copy them from rotation to rotation.
 """
 
 from datetime import datetime
@@ -38,7 +39,10 @@ _PLAIN, _FULL = 1, 2
 PROOF = 21
 """Offset of how the person authenticated, for the scripts that change it."""
 
-_DEVICES = {_PLAIN: PROOF + 1, _FULL: PROOF + 14}
+PLAIN_DEVICE, FULL_DEVICE = PROOF + 1, PROOF + 14
+"""Where the device begins in each layout."""
+
+_DEVICES = {_PLAIN: PLAIN_DEVICE, _FULL: FULL_DEVICE}
 _PROOF_BITS, _FLAGS = 0b111, 34
 _FLAG_FEDERATED = 1
 

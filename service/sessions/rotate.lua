@@ -64,7 +64,7 @@ if found[1] == presented and proved == ''
       call('SET', HANDOFF .. tag .. session_id, presented .. sealed, 'PX', grace)
       local id = call('XADD', events, '*', 'type', 'session.rotated', 'user', user, 'ip', ip,
         'request', request, 'session', session_hex)
-      if (EVENTS_MAX < 1000 or id:find('0-', 1, true)) -- as in `emit` of prelude.lua
+      if (EVENTS_MAX < 1000 or id:find('0-', 1, true) or id:sub(-2) == '00') -- as in `emit` of prelude.lua
         and call('XLEN', events) > EVENTS_MAX then make_room(events) end
       return struct.pack('>I6', expiry) .. record
     end

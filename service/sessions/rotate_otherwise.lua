@@ -1,4 +1,4 @@
--- After living.lua and rate_limit.lua: what rotate.lua has left, as if that had done nothing.
+-- After living.lua, rate_limit.lua and handoffs.lua: what rotate.lua has left, as if that had done nothing.
 
 local handoff_key = HANDOFF .. tag .. session_id
 local record, key, noted = living(session_id)
@@ -27,7 +27,7 @@ if key == SESSION .. tag .. presented then
   local expiry = math.min(now + idle_life, opened + life)
   if not in_time(clock, valid_until, expiry, now) then return {'clock'} end
   -- What was noted of handoffs (handoffs.lua) counts for the next rotation, and for none after it.
-  if proof >= 8 and math.floor(proof / 32) ~= 1 + generation % 7 then proof = proof % 8 end
+  if noted_bits(proof) ~= generation_bits(generation) then proof = proof % 8 end
   if proved ~= '' then proof, last_proof = prove() end
   used = math.max(now - opened, 0) -- Redis' clock may have been put back
   local successor =

@@ -1,4 +1,4 @@
--- After rotate.lua, feed.lua, finish.lua and handoffs.lua: a token was presented that is spent.
+-- After feed.lua, finish.lua and rotate_otherwise.lua: a token was presented that is spent.
 --
 -- A handoff to another network or user agent than that of the rotation is noted in the record, once a
 -- rotation. Whoever steals a spent token follows by such handoffs: the third rotation in a row that

@@ -1,6 +1,7 @@
 """Scripts that change a user's sessions or second factor, and write an event about it.
 
-All take the same keys and arguments first, those of `prelude.lua`, which stands before each.
+All take the same keys and arguments first, those of `prelude.lua`, which stands before each, but
+for the usual way of a refresh and an enrolment (`rotate.lua`, `twofactor/begin.lua`).
 """
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -14,7 +15,7 @@ from service.redis.keys import ATTEMPTS, BEFORE, CLOCK_SKEW, HANDOFF, PARTIES, S
 from service.redis.scripts import Constants, Declared, Source, texts
 from service.sessions import row_version
 from service.sessions.origin import RequestOrigin
-from service.sessions.record import PROOF
+from service.sessions.record import FULL_DEVICE, PLAIN_DEVICE, PROOF
 from service.sessions.refresh_tokens import SEALED_SUCCESSOR, SESSION_ID, USER_ID
 
 P = ParamSpec("P")
@@ -35,8 +36,8 @@ CONSTANTS: Constants = {
     "HANDOFF_BYTES": DIGEST + SEALED_SUCCESSOR,
     "PLAIN": ">BI4I6I5I5B",
     "FULL": ">BI4I6I5I5BI5I7B",
-    "PLAIN_DEVICE": 23,
-    "FULL_DEVICE": 36,
+    "PLAIN_DEVICE": PLAIN_DEVICE + 1,  # Lua counts from one
+    "FULL_DEVICE": FULL_DEVICE + 1,
     **row_version.CONSTANTS,
 }
 """What all scripts of sessions and second factor may use."""

@@ -15,6 +15,7 @@ import structlog
 from service.errors import StoreUnavailable
 from service.events.event import ALL_STREAMS, AuditEvent, read_entries, stream_of
 from service.redis.client import RedisClient
+from service.redis.keys import position_of
 from service.sinks.batch import Batch, Signer
 from service.sinks.sink import Counts, Sink, SinkFailed
 from service.sinks.state import Progress, SinkState
@@ -91,8 +92,7 @@ class Shipper:
         since = [each.waiting_since for each in self._streams if each.waiting_since is not None]
         now = time.time()
         oldest = min(since) / 1000 if since else now
-        lag = now - min(oldest, self._blind_since or oldest)
-        self._counts.lag(self._sink.name, max(0.0, lag))
+        self._counts.lag(self._sink.name, max(0.0, now - min(oldest, self._blind_since or oldest)))
 
     def _note_blindness(self, failures: Sequence[Exception]) -> None:
         """Say once why Redis cannot be read: what waits there is not known as long as it cannot."""
@@ -164,8 +164,8 @@ class Shipper:
 
     async def _start(self, bucket: int) -> str:
         newest = await self._redis.execute("XREVRANGE", stream_of(bucket), "+", "-", "COUNT", 1)
-        entries = self._sink.starts_behind, newest[0][0].decode() if newest else "0-0"
-        return min(entries, key=lambda entry: [*map(int, entry.split("-"))])
+        starts = [self._sink.starts_behind.encode(), newest[0][0] if newest else b"0-0"]
+        return min(starts, key=position_of).decode()
 
     async def _read(self, stream: Stream) -> list[AuditEvent]:
         assert stream.progress  # noqa: S101  of a lease that is held

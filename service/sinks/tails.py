@@ -11,6 +11,7 @@ from service.errors import StoreUnavailable
 from service.events.event import ALL_STREAMS, stream_of
 from service.redis.client import RedisClient
 from service.redis.every_bucket import newest_of
+from service.redis.keys import position_of
 from service.repeating import repeat
 
 _PAUSE = 0.1
@@ -41,7 +42,7 @@ class Tails:
             found = await newest_of(self._redis, {bucket: stream_of(bucket) for bucket in buckets})
         except StoreUnavailable:
             found = {}
-        self._newest = {bucket: _place(newest.decode()) for bucket, newest in found.items()}
+        self._newest = {bucket: position_of(newest) for bucket, newest in found.items()}
         self._looked_at = began
 
     def has_news(self, bucket: int, cursor: str) -> bool:
@@ -49,9 +50,4 @@ class Tails:
         newest = self._newest.get(bucket)
         if newest is None or time.monotonic() - self._looked_at > _GOOD_FOR:
             return True
-        return _place(cursor) < newest
-
-
-def _place(entry: str) -> tuple[int, int]:
-    ms, _, counter = entry.partition("-")
-    return int(ms), int(counter)
+        return position_of(cursor.encode()) < newest

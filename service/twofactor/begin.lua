@@ -37,7 +37,7 @@ if found[1] and (not noted or noted:byte(1) == CHANGING_BYTE or noted:find(SETTL
     end
     local id = call('XADD', events, '*', 'type', 'twoFA.enrollmentStarted', 'user', user, 'ip', ip,
       'request', request)
-    if (EVENTS_MAX < 1000 or id:find('0-', 1, true)) -- as in `emit` of prelude.lua
+    if (EVENTS_MAX < 1000 or id:find('0-', 1, true) or id:sub(-2) == '00') -- as in `emit` of prelude.lua
       and call('XLEN', events) > EVENTS_MAX then make_room(events) end
     return call('PEXPIRETIME', pending_key)
   end

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 Header = tuple[bytes, bytes]
 
-HEADERS = "headers"
+HEADERS = "openshow.headers"
 """The name in the state of a request's scope of its fields by name, several of one joined."""
 
 NOSNIFF: Header = b"x-content-type-options", b"nosniff"

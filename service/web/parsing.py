@@ -6,7 +6,6 @@ is cut is `Protocol`'s.
 
 import asyncio
 import re
-from collections.abc import Mapping
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
@@ -28,7 +27,6 @@ class ParsingConnection(Connection):
     _parsing = False  # the parser has begun the next head
     _head_done = False
     _complete = False  # the parser says that the message ends here
-    _by_name: Mapping[bytes, bytes] = {}  # the fields of the head
     _stand_in = False  # the parser knows the body only, see `_without_upgrade`
 
     def _parse(self, data: bytes) -> bool:
@@ -76,7 +74,7 @@ class ParsingConnection(Connection):
     def on_headers_complete(self) -> None:
         self._head_done = True
         scope, url, fields = self.scope, self.url, by_name(self.headers)
-        self._by_name = scope["state"][HEADERS] = fields
+        scope["state"][HEADERS] = fields
         scope["method"] = self.parser.get_method().decode("ascii")
         version = self.parser.get_http_version()
         scope["http_version"] = version

@@ -12,6 +12,7 @@ import httptools
 
 from service.web.chunks import ChunkedBody, Malformed, TooManyChunks, TooManyTrailers
 from service.web.connection import LingeringTransport
+from service.web.headers import HEADERS
 from service.web.limits import FIELDS_PARSED, LONGEST_HEAD, MOST_FIELDS
 from service.web.parsing import ParsingConnection
 
@@ -143,11 +144,12 @@ class Protocol(ParsingConnection):
 
     def _find_length(self) -> bool:
         """Find how the body is delimited. False where it is by something that is not understood."""
-        coding = self._by_name.get(b"transfer-encoding")
+        fields = self.scope["state"][HEADERS]
+        coding = fields.get(b"transfer-encoding")
         if coding is not None:
             self._chunks = ChunkedBody(self._room, MOST_FIELDS - len(self.headers))
             return coding.lower() == b"chunked" and self.scope["http_version"] == "1.1"
-        length = self._by_name.get(b"content-length")
+        length = fields.get(b"content-length")
         if length is None:
             return False
         self._left = int(length)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
+import redis
 from tools.testbed.issuer import Issuer
 from tools.testbed.parts import CLIENT, Parts
 from tools.testbed.waiting import PATIENCE
@@ -108,3 +109,8 @@ async def log_out(parts: Parts, pair: TokenPair) -> None:
     """End a session, as its owner does."""
     caller = parts.access_tokens.verify(pair.access_token)
     await parts.sessions.log_out(caller, pair.refresh_token, CLIENT)
+
+
+async def waits_for_more(client: redis.Redis) -> bool:
+    """Whether the one guard has read in: it waits for its feed, and beside it for wishes."""
+    return client.info("clients")["blocked_clients"] == 2

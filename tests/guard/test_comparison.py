@@ -10,7 +10,7 @@ from tools.testbed.waiting import eventually
 from service.guard.comparison import Comparison
 from service.redis.keys import numbered
 from tests.guard.feed_writer import USER, FeedWriter, new_token
-from tests.guard.guards import Guards, says, verdict
+from tests.guard.guards import Guards, says, verdict, waits_for_more
 from tests.support.looking import ON_VALKEY
 
 COMPARED = numbered(0).compared
@@ -87,10 +87,7 @@ async def test_so_does_one_after_a_refusal(
         await eventually(lambda: says(guard, token, "unavailable"))
         client.delete(no_stream)
 
-        async def reads_on() -> bool:
-            return client.info("clients")["blocked_clients"] == 2  # feeds; wishes, as all the time
-
-        await eventually(reads_on)
+        await eventually(lambda: waits_for_more(client))
         assert await verdict(guard, token) == "unavailable"
         compare(client)
         await eventually(lambda: says(guard, token, "accepted"))

@@ -14,7 +14,7 @@ from service.confirmations.guard_positions import GuardPositions
 from service.confirmations.waiting import Confirmations
 from service.redis.guard_position import About, unpack
 from service.redis.keys import BUCKETS, GUARD_LIFE, bucket_number, numbered
-from tests.guard.guards import Guards, log_out, refuses, verdict
+from tests.guard.guards import Guards, log_out, refuses, verdict, waits_for_more
 from tests.support.guard_reports import pack
 from tests.support.looking import ON_VALKEY
 
@@ -73,19 +73,14 @@ async def test_a_wish_is_answered_once_the_entry_is_read(
     with keys.client() as client:
         client.xadd(asked, {"pause": 1})
         async with guards.new():
-            await eventually(lambda: _waits(client))
+            await eventually(lambda: waits_for_more(client))
             client.xadd(asked, {"pause": 1, "bucket": bucket_number(USER), "number": 1})
             await log_out(parts, await parts.open(USER))
             await eventually(lambda: _says(client, USER, 1))
             for malformed in ({"x": "y"}, {"pause": "-1", "bucket": "9" * 15, "number": "x"}):
                 client.xadd(asked, malformed)
             await log_out(parts, await parts.open(USER))
-
-            async def says_so() -> bool:
-                client.xadd(asked, {"pause": 1})
-                return await _says(client, USER, 2)
-
-            await eventually(says_so)
+            await eventually(lambda: _says_when_asked(client, 2))
 
 
 @ON_VALKEY
@@ -98,19 +93,14 @@ async def test_a_wish_about_a_feed_that_is_not_ours_holds_up_no_other(
     with keys.client() as client:
         client.xadd(asked, {"pause": 1})
         async with guards.new(bound=0.4):
-            await eventually(lambda: _waits(client))
+            await eventually(lambda: waits_for_more(client))
             with client.pipeline() as both:
                 both.delete(numbered(other).issuer)
                 both.xadd(numbered(other).issuer, {"iss": "https://other.example"})
                 both.execute()
             client.xadd(asked, {"pause": 1, "bucket": other, "number": 7})
             await log_out(parts, await parts.open(USER))
-
-            async def says_so() -> bool:
-                client.xadd(asked, {"pause": 1})
-                return await _says(client, USER, 1)
-
-            await eventually(says_so)
+            await eventually(lambda: _says_when_asked(client, 1))
 
 
 @ON_VALKEY
@@ -134,7 +124,7 @@ async def test_all_who_wait_at_one_moment_are_answered(
     with keys.client() as client:
         client.xadd(numbered(0).asked, {"pause": 1})
         async with guards.new():
-            await eventually(lambda: _waits(client))
+            await eventually(lambda: waits_for_more(client))
             assert set(await asyncio.gather(*map(end, range(30)))) == {(1, 1)}
 
 
@@ -155,11 +145,6 @@ async def test_who_waits_for_an_entry_does_not_wait_for_a_rest(
     assert told is not None
     assert told.confirmed == 1
     assert await refuses(guard, second.access_token)
-
-
-async def _waits(client: "redis.Redis") -> bool:
-    """Whether the guard waits for wishes, as it does once it has read in, beside the feed."""
-    return client.info("clients")["blocked_clients"] == 2
 
 
 @ON_VALKEY
@@ -230,6 +215,11 @@ def test_it_spoils_its_own_report_only(redis_server: RedisServer, command: list[
     url = url_as(GUARD, redis_server.url).reveal()
     with redis.Redis.from_url(url) as client, pytest.raises(NoPermissionError):
         client.execute_command(*command)
+
+
+async def _says_when_asked(client: "redis.Redis", number: int) -> bool:
+    client.xadd(numbered(0).asked, {"pause": 1})
+    return await _says(client, USER, number)
 
 
 async def _says(client: "redis.Redis", user_id: bytes, number: int) -> bool:

@@ -10,7 +10,7 @@ from service.redis.guard_position import NOTHING, About, unpack
 
 
 def test_streams_that_have_moved_since_the_last_look() -> None:
-    """All of them, at once: of two wishes at a time a guard reads the newer one only."""
+    """Each is told, however many they are; of one that is incomplete or foreign, nothing."""
     streams = [
         Stream(number, shard, lambda *_: None)
         for number, shard in enumerate(shards(960.0, time.monotonic()))

@@ -13,7 +13,7 @@ from tools.testbed.waiting import eventually
 
 from service.guard import Verifier
 from service.redis.comparisons import Comparisons
-from service.redis.keys import numbered
+from service.redis.keys import numbered, position_of
 from service.redis.refusals import FenceUnknown
 from tests.guard.feed_writer import AT, new_token
 from tests.guard.guards import ISSUER, Guards, says, verdict
@@ -191,6 +191,10 @@ async def test_a_count_that_is_none(pod: Pod, keys: RedisServer) -> None:
                 client.rpush(key, *value)
             else:
                 client.set(key, value.encode("utf-8", "surrogateescape"))
+        client.delete(COMPARED)
+        client.xadd(COMPARED, {"every": "500"}, id=f"{2**64 - 1}-{2**64 - 1}")
+        await comparisons.look()
+        assert position_of(client.xinfo_stream(COMPARED)["last-generated-id"])[0] < 2**53
         client.delete(COMPARED)
         client.set(COMPARED, "x")
         await comparisons.look()

@@ -88,7 +88,7 @@ async def test_who_starts_afterwards(
     assert floors(keys) == raised, "the journal's writer has noted that it is so"
 
 
-async def test_what_is_no_loss(pod: Pod, keys: RedisServer, snapshot: TakeSnapshot) -> None:
+async def test_what_is_no_loss(pod: Pod, keys: RedisServer) -> None:
     """Another comparison since, and none at all, as of a service that compares for nobody."""
     await compared(pod, keys)
     await pod.settle()

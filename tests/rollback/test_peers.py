@@ -18,6 +18,7 @@ from service.errors import StoreUnavailable
 from service.redis.keys import numbered
 from service.redis.refusals import FenceUnknown
 from service.rollback import peers
+from service.rollback.presence import Presence
 from tests.rollback.pod import Opened, Pod, bucket_of, told
 
 pytestmark = pytest.mark.parametrize("new_user_store", ["sqlite"], indirect=True)
@@ -73,7 +74,7 @@ async def starts_anew(server: RedisServer, *pods: Pod) -> None:
 
 
 async def test_what_another_alone_knows(
-    server: RedisServer, running: NewPod, engine: AsyncEngine, tmp_path: object
+    server: RedisServer, running: NewPod, engine: AsyncEngine
 ) -> None:
     """Restored to before a logout, with the user store locked: nobody serves it, then or later."""
     copy = RedisCopy(server.directory / "copy")
@@ -123,7 +124,41 @@ async def test_who_does_not_come_back(
         return await pod.lives(session) is True
 
     await eventually(serves)
+    monkeypatch.undo()
     assert await (await running()).lives(session) == "rollback", "nor has it told since"
+
+
+async def test_what_is_no_number(server: RedisServer, running: NewPod) -> None:
+    """What somebody has forged there raises nothing, and is no hindrance."""
+    pod, other = await running(), await running()
+    session = await pod.open()
+    await starts_anew(server, pod, other)
+    with server.client() as client:
+        run_id = str(client.info("server")["run_id"])
+        forged = f"{run_id} 0:{2**60} 1:{2**64} 2:1{'0' * 5000} 3:-1 x:1 64:1 4"
+        client.set(numbered(0).joined + other.store.owner, forged)
+    assert await pod.lives(session) is True
+    assert not any(pod.watch.expected())
+
+
+async def test_who_runs_is_not_known(
+    server: RedisServer, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is served before that was read: all others might be forgotten."""
+
+    async def away(_: Presence) -> dict[bytes, float]:
+        raise StoreUnavailable
+
+    pod = Pod(server.url, engine)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(Presence, "others", away)
+            await pod.watch.start(PATIENCE)
+            with pytest.raises(StoreUnavailable):
+                await pod.link.execute("GET", numbered(0).revocations)
+        assert await pod.lives(await pod.open()) is True
+    finally:
+        await pod.aclose()
 
 
 async def test_who_is_overdue(

@@ -22,6 +22,8 @@ from service.errors import StoreRefuses, StoreUnavailable
 from service.redis.event_streams import EventStreams
 from service.redis.keys import numbered
 from service.redis.refusals import FenceUnknown
+from service.rollback.reading import numbers_of
+from service.rollback.scripts import settle
 from service.settings import Secret, Settings
 from service.twofactor.scripts import spend
 from tests.rollback.pod import Pod, Snapshot, bucket_of, feed, number, told
@@ -220,6 +222,22 @@ async def test_buckets_that_a_known_server_gets(pod: Pod, keys: RedisServer) -> 
     assert await pod.lives(session) is True
     await pod.rollback.check_buckets(node, [bucket])
     assert await pod.lives(session) == "rollback"
+
+
+async def test_a_number_that_lua_cannot_count_on_from(pod: Pod, keys: RedisServer) -> None:
+    """One beyond 2^53 is none; and what numbers a feed on to it comes to an end."""
+    with keys.client() as client:
+        for junk in (2**53, 2**60, 10**30, "1" * 5000):
+            client.set(numbered(4).revocations, junk)
+            assert (await numbers_of(pod.own))[4] == 0, junk
+    names = numbered(3)
+    await settle(
+        pod.own, events=names.events, before=names.before, revocations=names.revocations,
+        revoked=names.revoked, floor=names.totp_floor, tickets=names.ticket_floor, user="", ip="",
+        request="", bucket=3, had=0, expected=2**60, replayed=0, cut=1, ahead=1,
+    )  # fmt: skip
+    with keys.client() as client:
+        assert 0 < client.xlen(names.revoked) < 1100
 
 
 async def test_a_command_that_is_sent_elsewhere(pod: Pod) -> None:

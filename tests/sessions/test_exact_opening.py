@@ -129,6 +129,22 @@ async def test_a_second_session_keeps_the_index(scripted: Scripted, keys: RedisS
             assert client.pexpiretime(key(number)) == now + idle
 
 
+async def test_events_are_dropped_while_the_clock_is_behind(keys: RedisServer) -> None:
+    """All come in one millisecond then, which need not be one in which they are counted."""
+    clock = ScriptClock(keys, Bounds(events=1000))
+    scripted = Scripted(clock)
+    entry: dict[Any, Any] = {"type": "x", "user": "f" * 32, "ip": "", "request": ""}
+    with keys.client() as client, client.pipeline() as pipeline:
+        pipeline.xadd(NAMES.events, entry, id=f"{2**45 + 1 - 2**45 % 10}-0")
+        for _ in range(1100):
+            pipeline.xadd(NAMES.events, entry)
+        pipeline.execute()
+        for number in range(1, 101):
+            await scripted.open(number, most=200)
+        assert client.xlen(NAMES.events) <= 1100
+    await clock.aclose()
+
+
 @pytest.mark.parametrize(
     ("noted", "read", "outcome", "after"),
     [

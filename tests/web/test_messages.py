@@ -394,8 +394,9 @@ async def test_each_body_has_its_whole_time() -> None:
             await loop.sock_sendall(client, b"x")
             async with asyncio.timeout(10):
                 assert b"200" in await loop.sock_recv(client, 4000)
-        protocol.flow.hold()  # as while the app has not taken what came
         await loop.sock_sendall(client, POST + b"Content-Length: 2\r\n\r\nx")
+        await until(lambda: protocol._in_body)
+        protocol.flow.hold()  # as while the app has not taken what came
         protocol.pass_time(20, deadlines)
         protocol.flow.release()
         assert not protocol._refused

@@ -15,7 +15,6 @@ async def empty() -> None:
 
 
 if __name__ == "__main__":
-    print(f"Uvicorn running on http://127.0.0.1:{sys.argv[1]}", flush=True)
     uvicorn.run(
         Litestar([empty], openapi_config=None),
         port=int(sys.argv[1]),

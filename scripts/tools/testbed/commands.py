@@ -18,12 +18,12 @@ of servers themselves."""
 
 _UNASKED = re.compile(
     r"EVALSHA \w+ \d+ (events|mail|revocations|barrier|revoked:(guards|compared|beat)):"
-    r"|EVALSHA \w+ (2 revoked:\S+ events:|1 totp:\S+:floor)|M?GET (revocations|totp):",
+    r"|EVALSHA \w+ (2 revoked:\S+ events:|1 totp:\S+:floor)|M?GET (revocations|totp|events):",
     re.IGNORECASE,
 )
-"""What a service does every few seconds, to trim events, to look how guards are, for mails and
-whether Redis has gone back, to compare and to write the journal: no script of a user has such a key
-first, and no call asks for such a number by itself."""
+"""What a service does every few seconds, to trim events, to look how guards are, for mails, whether
+Redis has gone back and whether relying parties are noted, to compare and to write the journal: no
+script of a user has such a key first, and no call asks for such a value by itself."""
 
 _END = "that is all"
 
@@ -40,8 +40,8 @@ class Commands:
 def watching(clients: Sequence[Any]) -> Iterator[Commands]:
     """Every command between beginning and end, as MONITOR tells them; filled in at the end.
 
-    Those by which a service keeps its marks, trims its events, asks after guards and compares are
-    none of the caller's, and left out. `clients`: one of each server.
+    Those that a service sends unasked (`_UNASKED`, and to keep its marks) are none of the caller's,
+    and left out. `clients`: one of each server.
     """
     seen = Commands()
     with ExitStack() as stack:

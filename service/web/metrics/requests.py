@@ -53,10 +53,12 @@ class _Series:
         """Add them to the metrics, in one step each."""
         times, seconds = self._times, self._seconds
         self._times, self._seconds = [0] * len(times), 0.0
+        calls = sum(times)
         for counter in self._counters:
-            counter.inc(sum(times))
+            counter.inc(calls)
         for bucket, count in zip(self._duration._buckets, times, strict=True):
-            bucket.inc(count)
+            if count:
+                bucket.inc(count)
         self._duration._sum.inc(seconds)
 
 
