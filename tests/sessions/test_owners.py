@@ -105,12 +105,13 @@ class Store(Users):
 
     def __init__(self) -> None:
         self.asked: list[int] = []
-        self.go = asyncio.Event()
+        self.is_asked, self.go = asyncio.Event(), asyncio.Event()
         self.error: Exception | None = None
 
     async def states(self, user_ids: object) -> dict[bytes, AccountState]:
         assert isinstance(user_ids, list)
         self.asked.append(len(user_ids))
+        self.is_asked.set()
         await self.go.wait()
         if self.error:
             raise self.error
@@ -126,8 +127,7 @@ async def test_many_are_asked_for_at_once() -> None:
     store = Store()
     lookup = OwnerLookup(store)
     first = lookup(b"1")
-    while not store.asked:  # the statement of those who asked in the first turn has begun
-        await asyncio.sleep(0)
+    await store.is_asked.wait()  # the statement of those who asked in the first turn has begun
     rest = [lookup(b"%d" % (number % 3)) for number in range(600)]
     gone = rest.pop()
     gone.cancel()
