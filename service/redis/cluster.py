@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-import structlog
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
@@ -26,17 +25,10 @@ from service.redis.feed_mark import issuer_in
 from service.redis.fence import first_key
 from service.redis.identity import refuse_foreign
 from service.redis.keys import TAGS, bucket_of, numbered
-from service.redis.node import (
-    CONNECTION,
-    Node,
-    NotConnected,
-    closed_unless_good,
-    opened,
-)
+from service.redis.node import CONNECTION, Node, NotConnected, closed_unless_good, opened
 from service.redis.topology import Servers, Topology
 from service.redis.url import Address
-
-log = structlog.get_logger()
+from service.repeating import repeat
 
 _REST = 0.1
 """Seconds between two looks at the map of a cluster in which something has failed."""
@@ -107,6 +99,9 @@ class Cluster:
     async def aclose(self) -> None:
         if self._leader is not None:
             self._leader._led.remove(self)
+            self._leader = None
+        while self._led:
+            self._led.pop()._look_alone()
         for task in (self._looking, self._refreshing, *self._retiring):
             if task is not None:
                 task.cancel()
@@ -124,13 +119,15 @@ class Cluster:
             self._refreshing = asyncio.create_task(self._refresh())
         return self._looking
 
+    def _look_alone(self) -> None:
+        """Go by nobody's looks any more."""
+        self._leader = None
+        if self._looking is not None:  # it has been used
+            self._start_looking()
+
     async def _refresh(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_EVERY)
-            try:
-                await self._look()
-            except Exception as error:  # the next look may do better, and nobody would start it
-                log.error("redis.clusterMap", exc_info=error)
+        await asyncio.sleep(_LOOK_EVERY)
+        await repeat("redis.clusterMap", self._look, _LOOK_EVERY)
 
     async def _read_map(self) -> None:
         """Take over what the majority of the nodes tells.

@@ -11,15 +11,15 @@ entry, by which all others notice (`service/rollback`), and the lost entries are
 does a count that is no number.
 """
 
-import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from service.errors import StoreUnavailable
+from service.redis.bounded_gather import map_few_at_once
 from service.redis.client import RedisClient
 from service.redis.every_bucket import ask_each
 from service.redis.heartbeats import forget, is_due
@@ -35,7 +35,6 @@ _SOON, _LATE, _SPREAD = 0.9, 1.2, 0.3
 """When another is due, in multiples of that: for the process that has made the last; and for all
 others, which see to it that it does, not all at the same moment."""
 _OFF = 60.0
-_AT_ONCE = 8
 
 Least = Callable[[], Awaitable[Sequence[int]]]
 """Tells how many entries the feed of each bucket must have had; `FenceUnknown`: it is not known."""
@@ -112,7 +111,7 @@ class Comparisons:
     async def look(self) -> None:
         """Compare what is due, wherever a server answers."""
         if self._least is None:
-            await self._at_once(self._forget, self._groups)
+            await map_few_at_once(self._forget, self._groups)
             return
         late = _SOON if self._leads else _LATE + _SPREAD * random.random()  # noqa: S311  no secret
         every = round(self._every * late * 1000)
@@ -125,40 +124,28 @@ class Comparisons:
         if groups:
             with suppress(FenceUnknown):
                 least, began = await self._least(), time.monotonic()
-                done = await self._at_once(partial(self._compare, least), groups)
+                done = await map_few_at_once(partial(self._compare, least), groups)
                 if done[0]:  # of several that do it at one time only one has been the first here
                     self._compared_at = began
         # Where another has compared since, it goes on, and this process looks on.
         self._leads = time.monotonic() - self._compared_at < self._every * _LATE
 
-    async def _at_once(
-        self, work: Callable[[Sequence[int]], Awaitable[int]], groups: Iterable[Sequence[int]]
-    ) -> list[int]:
-        """Do it for all groups. Return what came of it: 0 of one whose server does not answer."""
-        places = asyncio.Semaphore(_AT_ONCE)
+    async def _forget(self, buckets: Sequence[int]) -> None:
+        with suppress(StoreUnavailable):  # readiness tells
+            await forget(self._redis, stream=numbered(buckets[0]).compared)
 
-        async def one(group: Sequence[int]) -> int:
-            async with places:
-                with suppress(StoreUnavailable):  # readiness tells
-                    return await work(group)
-                return 0
-
-        return await asyncio.gather(*map(one, groups))
-
-    async def _forget(self, buckets: Sequence[int]) -> int:
-        gone: int = await forget(self._redis, stream=numbered(buckets[0]).compared)
-        return gone
-
-    async def _compare(self, least: Sequence[int], buckets: Sequence[int]) -> int:
+    async def _compare(self, least: Sequence[int], buckets: Sequence[int]) -> bool:
+        """Compare some buckets. Tell whether that was done here, and just now."""
         names = [numbered(bucket) for bucket in buckets]
         of_buckets = [key for it in names for key in (it.revocations, it.issuer, it.revoked)]
         needed = [least[bucket] for bucket in buckets]
-        done: bytes | int = await _compare(
-            self._redis,
-            keys=[names[0].compared, *of_buckets],
-            arguments=[round(self._every * 1000), self._issuer, *needed],
-        )
-        if not done:
-            return 0
-        self._note(buckets[0], bytes(done))
-        return 1
+        done: bytes | int = 0
+        with suppress(StoreUnavailable):  # readiness tells
+            done = await _compare(
+                self._redis,
+                keys=[names[0].compared, *of_buckets],
+                arguments=[round(self._every * 1000), self._issuer, *needed],
+            )
+        if done:
+            self._note(buckets[0], bytes(done))
+        return bool(done)

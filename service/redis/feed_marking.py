@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from service.errors import StoreRefuses, StoreUnavailable
+from service.redis.bounded_gather import map_few_at_once
 from service.redis.client import RedisClient
 from service.redis.every_bucket import Outcomes, ask_each
 from service.redis.keys import BUCKETS, numbered
@@ -30,7 +31,6 @@ replica that never had the mark, has none: guards count its feed as lost meanwhi
 
 _FIRST_PATIENCE = 2.0
 """Seconds that a start waits for the marks. Without Redis it goes on, and marks later."""
-_AT_ONCE = 8
 _TOLD_EVERY = 60.0
 _SHOWN = 200
 _WRITTEN = {"none": (), "absent": (b"none",), "all": (b"none", b"foreign", b"malformed")}
@@ -147,13 +147,13 @@ class FeedMarking:
         ]
 
     async def _write(self, named: Mapping[int, Mapping[str, Any]], which: str) -> Outcomes:
-        places = asyncio.Semaphore(_AT_ONCE)
-
         async def one(keywords: Mapping[str, Any]) -> Any:
-            async with places:
+            try:
                 return await _mark(self._redis, **keywords, which=which)
+            except Exception as error:  # the caller's, once all others are done
+                return error
 
-        written = await asyncio.gather(*map(one, named.values()), return_exceptions=True)
+        written = await map_few_at_once(one, named.values())
         return dict(zip(named, written, strict=True))
 
     def _named(self, number: int, least: int) -> dict[str, Any]:

@@ -5,11 +5,11 @@ servers together with the primary. So a primary that was replaced, and is cut of
 reads it, gets none, and its guards notice (`guard/control_streams.py`).
 """
 
-import asyncio
 from contextlib import suppress
 from typing import Any
 
 from service.errors import StoreUnavailable
+from service.redis.bounded_gather import map_few_at_once
 from service.redis.client import RedisClient
 from service.redis.every_bucket import ask_each
 from service.redis.keys import BARRIER, BARRIER_LIFE, BUCKETS, TAGS, numbered
@@ -19,7 +19,6 @@ from service.repeating import repeat
 EVERY = 1.0
 """Seconds between two heartbeats, however many processes write them."""
 _EVERY_MS = round(EVERY * 1000)
-_AT_ONCE = 8
 
 
 @script(
@@ -74,37 +73,25 @@ class Heartbeats:
 
     async def run(self) -> None:
         """Write them until it is cancelled. Where they are off, take those away that are there."""
-        await repeat("heartbeats", self._look, EVERY / 2 if self._on else 60)
+        await repeat("heartbeats", self.look, EVERY / 2 if self._on else 60)
 
-    async def _look(self) -> None:
-        places, due = asyncio.Semaphore(_AT_ONCE), list(self._buckets)
+    async def look(self) -> None:
+        """Write what is due, wherever a server answers and replicas acknowledge a change."""
+        due = list(self._buckets)
         if self._on:
             questions = {number: self._question(number) for number in due}
             found = await ask_each(self._redis, is_due, questions)
             due = [number for number in due if found[number] == 1]
-        await asyncio.gather(*(self._in(places, number) for number in due))
+        await map_few_at_once(self._renew if self._on else self._forget, due)
 
-    async def _in(self, places: asyncio.Semaphore, number: int) -> None:
-        async with places:
-            with suppress(StoreUnavailable):  # readiness tells; and that there is none, the guards
-                await (
-                    self._write(number)
-                    if self._on
-                    else forget(self._redis, stream=numbered(number).beat)
-                )
+    async def _renew(self, number: int) -> None:
+        with suppress(StoreUnavailable):  # readiness tells; and that there is none, the guards
+            await _be_acknowledged(self._redis, barrier=BARRIER.encode() + TAGS[number])
+            await _write(self._redis, beat=numbered(number).beat, every=_EVERY_MS)
 
-    async def beat(self, number: int) -> None:
-        """Write the heartbeat of a bucket, if it is due and replicas acknowledge a change.
-
-        Raises:
-            StoreUnavailable: there is none.
-        """
-        if await is_due(self._redis, **self._question(number)):
-            await self._write(number)
-
-    async def _write(self, number: int) -> None:
-        await _be_acknowledged(self._redis, barrier=BARRIER.encode() + TAGS[number])
-        await _write(self._redis, beat=numbered(number).beat, every=_EVERY_MS)
+    async def _forget(self, number: int) -> None:
+        with suppress(StoreUnavailable):  # readiness tells
+            await forget(self._redis, stream=numbered(number).beat)
 
     def _question(self, number: int) -> dict[str, Any]:
         return {"stream": numbered(number).beat, "every": _EVERY_MS * 9 // 10}

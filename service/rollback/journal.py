@@ -9,6 +9,7 @@ from datetime import timedelta
 import structlog
 
 from service.errors import StoreRefuses, StoreUnavailable
+from service.redis.bounded_gather import map_few_at_once
 from service.redis.client import RedisClient
 from service.redis.keys import numbered
 from service.rollback.entries import Batch, Entry
@@ -37,7 +38,6 @@ _NOTE_EVERY = 15.0
 _LARGEST = 500
 """Entries in a batch, at the most."""
 _WRITTEN_AT_ONCE = 64
-_AT_ONCE = 8
 
 
 class Journal:
@@ -141,17 +141,15 @@ class Journal:
 
     async def _do_again(self, replay: Replay, numbers: Numbers, lost: Mapping[int, int]) -> None:
         await self._store.raise_to(lost)  # what this process has answered for, too
-        places = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(bucket: int, expected: int) -> None:
-            async with places:
-                done = await replay.run(bucket, numbers[bucket], expected, _tell)
+        async def one(bucket: int) -> None:
+            done = await replay.run(bucket, numbers[bucket], lost[bucket], _tell)
             if done is not None:
                 self.went_back += 1
 
         # First, as those who connect afterwards see nothing any more that was lost.
         await asyncio.gather(*map(replay.use_up, self._beside(numbers.keys() - lost.keys(), lost)))
-        await asyncio.gather(*(one(bucket, expected) for bucket, expected in lost.items()))
+        await map_few_at_once(one, lost)
 
     def _beside(self, others: Collection[int], lost: Collection[int]) -> list[int]:
         """Return those of the other buckets that are on the server of one that has gone back."""
@@ -194,15 +192,12 @@ class Journal:
         self._behind_since = None
 
     async def _read(self, moved: Sequence[int], heads: Heads) -> list[Batch]:
-        places = asyncio.Semaphore(_AT_ONCE)
-
         async def one(bucket: int) -> list[Batch]:
             number, id_ = heads.get(bucket, (0, ""))
-            async with places:
-                entries = await entries_after(self._redis, bucket, number, id_)
+            entries = await entries_after(self._redis, bucket, number, id_)
             return batches_of(bucket, entries, number)
 
-        return [batch for batches in await asyncio.gather(*map(one, moved)) for batch in batches]
+        return [batch for batches in await map_few_at_once(one, moved) for batch in batches]
 
 
 def _tell(done: Replayed) -> None:

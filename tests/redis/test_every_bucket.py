@@ -63,7 +63,7 @@ def looks(redis: RedisClient) -> list[Look]:
         sender._sweep,
         Tails(redis).look,
         partial(are_marked, redis),
-        Heartbeats(redis, on=True)._look,
+        Heartbeats(redis, on=True).look,
     ]
 
 
@@ -267,6 +267,43 @@ async def test_one_client_of_a_process_looks_at_the_map(
     finally:
         keys.move(key_slot(NUMBERS[2]), source)
         await beside.aclose()
+
+
+@ON_CLUSTER
+async def test_who_went_by_another_that_is_closed(
+    keys: Cluster, redis: RedisClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks at the map itself again."""
+    monkeypatch.setattr(cluster_module, "_LOOK_EVERY", 0.05)
+    beside = RedisClient(keys.url_of(SERVICE), timing=PATIENTLY)
+    beside.go_by(redis)
+    await beside.unserved()
+    await redis.aclose()
+    source = keys.owner(key_slot(NUMBERS[2]))
+    other = next(node for node in keys.nodes if node is not source)
+    there = beside.server_of(NUMBERS[bucket_of(keys, other)])
+
+    async def is_known() -> bool:
+        return beside.server_of(NUMBERS[2]) is there
+
+    try:
+        assert not await is_known()
+        keys.move(key_slot(NUMBERS[2]), other)
+        await eventually(is_known)
+    finally:
+        keys.move(key_slot(NUMBERS[2]), source)
+        await beside.aclose()
+
+
+@ON_CLUSTER
+async def test_closing_twice(keys: Cluster, redis: RedisClient) -> None:
+    """Whoever goes by another's looks may be closed before that one, and again."""
+    beside = RedisClient(keys.url_of(SERVICE), timing=PATIENTLY)
+    beside.go_by(redis)
+    for _ in range(2):
+        await beside.aclose()
+    for _ in range(2):
+        await redis.aclose()
 
 
 async def unexpected() -> None:
