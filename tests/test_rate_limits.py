@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import (
     PASSWORD,
@@ -48,7 +49,7 @@ REFUSED = (401, "invalid_credentials")
 
 @pytest.fixture
 async def rate_limits(keys: RedisServer) -> AsyncIterator[RateLimits]:
-    redis_client = RedisClient(keys.url)
+    redis_client = RedisClient(keys.url, timing=PATIENTLY)
     yield RateLimits(redis_client, b"k" * 32)
     await redis_client.aclose()
 
@@ -69,7 +70,7 @@ async def counts(rate_limits: RateLimits, counters: list[Counter]) -> bool:
 
 async def test_racers_share_one_limit(keys: RedisServer, rate_limits: RateLimits) -> None:
     """Of 200 attempts over two pods, exactly as many count as may."""
-    other_link = RedisClient(keys.url)
+    other_link = RedisClient(keys.url, timing=PATIENTLY)
     other = RateLimits(other_link, b"k" * 32)
     counters = limited(rate_limits, 10, timedelta(minutes=1))
     race = (counts(each, counters) for _ in range(100) for each in (rate_limits, other))
@@ -95,12 +96,17 @@ async def test_any_window_holds_at_most_the_limit(rate_limits: RateLimits) -> No
 async def test_retry_after_is_true(rate_limits: RateLimits) -> None:
     """Refused until the time it names, rounded up to a second; then one more is let in."""
     counters = limited(rate_limits, 2, timedelta(milliseconds=900))
-    assert await counts(rate_limits, counters)
-    assert await counts(rate_limits, counters)
-    with pytest.raises(TooManyAttempts) as refusal:
-        await rate_limits.count(HOME, counters)
-    assert refusal.value.retry_after == 1
-    await asyncio.sleep(refusal.value.retry_after)
+    counted, wait = 0, None
+    while wait is None:  # two, unless this machine stood still and the first has left the window
+        try:
+            await rate_limits.count(HOME, counters)
+        except TooManyAttempts as refusal:
+            wait = refusal.retry_after
+        else:
+            counted += 1
+    assert counted >= 2
+    assert wait == 1
+    await asyncio.sleep(wait)
     assert await counts(rate_limits, counters)
 
 
@@ -156,7 +162,7 @@ def test_each_setting_sets_its_own(keys: RedisServer) -> None:
 
 async def test_calls_are_limited(keys: RedisServer) -> None:
     """Of one name and one user; where they are not limited, no Redis is asked."""
-    redis_client = RedisClient(keys.url)
+    redis_client = RedisClient(keys.url, timing=PATIENTLY)
     limits = Limits(calls=Limit("calls", 2, timedelta(minutes=1)))
     rate_limits = RateLimits(redis_client, b"k" * 32, limits)
     for call in ("enable", "refresh"):
@@ -226,26 +232,27 @@ async def test_an_unconfirmed_one_stays_counted(rate_limits: RateLimits) -> None
 
 
 @ON_VALKEY
-async def test_losing_redis_in_the_middle_is_told_in_time(
-    rate_limits: RateLimits, keys: RedisServer
-) -> None:
+async def test_losing_redis_in_the_middle_is_told_in_time(keys: RedisServer) -> None:
     """Two guards that cannot take back what they counted still answer within the two seconds."""
+    redis_client = RedisClient(keys.url)
+    rate_limits = RateLimits(redis_client, b"k" * 32)
     counters = limited(rate_limits, 3, timedelta(minutes=1))
-    loop = asyncio.get_running_loop()
-    began = 0.0
+    since = None
 
     async def lose_it() -> None:
-        nonlocal began
+        nonlocal since
         async with rate_limits.limited(HOME, counters), rate_limits.limited(HOME, counters):
             keys.freeze()
-            began = loop.time()
+            since = Stopwatch()
 
     try:
         with pytest.raises(StoreUnavailable):
             await lose_it()
-        assert loop.time() - began < 2
+        assert since
+        assert since.own < 2
     finally:
         keys.resume()
+        await redis_client.aclose()
 
 
 async def test_only_digests_reach_redis(rate_limits: RateLimits, keys: RedisServer) -> None:

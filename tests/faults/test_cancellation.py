@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tools.testbed.parts import Parts
+from tools.testbed.parts import PATIENTLY, Parts
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import Person, sign_up
 
@@ -110,7 +110,7 @@ async def test_two_thousand_clients_hang_up(stage: Stage, http: httpx.AsyncClien
 @pytest.fixture
 async def redis_client(redis_server: RedisServer) -> AsyncIterator[RedisClient]:
     """What the service itself speaks to Redis through."""
-    redis_client = RedisClient(redis_server.url)
+    redis_client = RedisClient(redis_server.url, timing=PATIENTLY)
     yield redis_client
     await redis_client.aclose()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fakeredis import TcpFakeServer
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.waiting import eventually
 
@@ -32,7 +33,7 @@ def pretended() -> Iterator[str]:
 
 @pytest.fixture
 async def redis_client(pretended: str) -> AsyncIterator[RedisClient]:
-    redis_client = RedisClient(Secret(pretended))
+    redis_client = RedisClient(Secret(pretended), timing=PATIENTLY)
     yield redis_client
     await redis_client.aclose()
 
@@ -45,7 +46,7 @@ async def test_each_caller_gets_the_reply_to_their_own_command(redis_client: Red
 
 async def test_an_error_reaches_only_who_caused_it(keys: RedisServer) -> None:
     """Between two faulty commands everybody else is served; on a real server, which answers on."""
-    redis_client = RedisClient(keys.url)
+    redis_client = RedisClient(keys.url, timing=PATIENTLY)
     await redis_client.execute("SET", "text", "not a number", "EX", 60)
     outcomes = await asyncio.gather(
         redis_client.execute("INCR", "text"),
@@ -97,7 +98,7 @@ async def test_a_server_that_cannot_now_is_unavailable(tmp_path: Path, said: str
         writer.close()
 
     connections: list[asyncio.StreamWriter] = []
-    redis_client = RedisClient(Secret(f"unix://{tmp_path / 'socket'}"))
+    redis_client = RedisClient(Secret(f"unix://{tmp_path / 'socket'}"), timing=PATIENTLY)
     async with await asyncio.start_unix_server(serve, tmp_path / "socket"):
         try:
             with pytest.raises(StoreUnavailable) as unavailable:

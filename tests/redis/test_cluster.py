@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tools.testbed.cluster import SLOTS, Cluster, Node
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.waiting import eventually, wait_until
 
 from service.embedded.files import find_binary
@@ -49,7 +50,7 @@ def alone(tmp_path: Path) -> Iterator[Node]:
 
 @pytest.fixture
 async def redis_client(cluster: Cluster) -> AsyncIterator[RedisClient]:
-    redis_client = RedisClient(cluster.url)
+    redis_client = RedisClient(cluster.url, timing=PATIENTLY)
     yield redis_client
     await redis_client.aclose()
 
@@ -142,7 +143,9 @@ async def test_a_node_without_slots_in_the_url(cluster: Cluster, alone: Node) ->
     for _ in range(4):
         for url in (f"{{}},127.0.0.1:{alone.port}", f"127.0.0.1:{alone.port},{{}}"):
             known = f"127.0.0.1:{cluster.nodes[0].port}"
-            redis_client = RedisClient(Secret("redis+cluster://" + url.format(known)))
+            redis_client = RedisClient(
+                Secret("redis+cluster://" + url.format(known)), timing=PATIENTLY
+            )
             assert len(await redis_client.ask_all("INFO")) == 3
             assert all(await served(redis_client))
             await redis_client.aclose()
@@ -150,7 +153,7 @@ async def test_a_node_without_slots_in_the_url(cluster: Cluster, alone: Node) ->
 
 async def test_only_nodes_without_slots_in_the_url(alone: Node) -> None:
     """Not served, with the reason; it may yet get slots."""
-    redis_client = RedisClient(Secret(f"redis+cluster://127.0.0.1:{alone.port}"))
+    redis_client = RedisClient(Secret(f"redis+cluster://127.0.0.1:{alone.port}"), timing=PATIENTLY)
     for ask in (
         redis_client.ask_all("INFO"),
         redis_client.unserved(),
@@ -169,7 +172,9 @@ async def test_a_node_of_another_cluster_in_the_url(cluster: Cluster, alone: Nod
     alone.cluster("ADDSLOTSRANGE", 0, SLOTS - 1)
     wait_until(lambda: alone.state()["cluster_state"] == "ok")
     for _ in range(4):
-        redis_client = RedisClient(Secret(f"{cluster.url.reveal()},127.0.0.1:{alone.port}"))
+        redis_client = RedisClient(
+            Secret(f"{cluster.url.reveal()},127.0.0.1:{alone.port}"), timing=PATIENTLY
+        )
         assert all(await served(redis_client))
         await redis_client.aclose()
     assert alone.calls("evalsha", "eval") == 0
@@ -191,11 +196,13 @@ async def test_the_mark_of_the_feed_decides(cluster: Cluster, alone: Node, their
                 other.xadd(numbered(number).issuer, {"iss": theirs})
     both = Secret(f"redis+cluster://127.0.0.1:{alone.port},127.0.0.1:{cluster.nodes[0].port}")
     await check_server(both, ISSUER)
-    redis_client = RedisClient(both, issuer=ISSUER)
+    redis_client = RedisClient(both, issuer=ISSUER, timing=PATIENTLY)
     assert all(await served(redis_client))
     await redis_client.aclose()
     assert alone.calls("evalsha", "eval") == 0
-    redis_client = RedisClient(Secret(f"redis+cluster://127.0.0.1:{alone.port}"), issuer=ISSUER)
+    redis_client = RedisClient(
+        Secret(f"redis+cluster://127.0.0.1:{alone.port}"), issuer=ISSUER, timing=PATIENTLY
+    )
     if theirs:
         with pytest.raises(StoreRefuses, match="theirs") as refusal:
             await change(redis_client, key=KEYS[0], value=b"v")

@@ -14,6 +14,7 @@ from redis.exceptions import MovedError
 from tools.testbed.access import SERVICE, url_as
 from tools.testbed.cluster import Cluster
 from tools.testbed.forked import run_command
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import NetworkServer, RedisServer
 from tools.testbed.sentinel import SentinelTrio
 from tools.testbed.service_process import PATIENT, ServiceProcess
@@ -42,7 +43,7 @@ def marks(*clients: Any) -> Counter[str]:
 
 @pytest.fixture
 async def redis_client(keys: RedisServer) -> AsyncIterator[RedisClient]:
-    redis_client = RedisClient(keys.url_of(SERVICE))
+    redis_client = RedisClient(keys.url_of(SERVICE), timing=PATIENTLY)
     yield redis_client
     await redis_client.aclose()
 

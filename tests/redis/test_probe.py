@@ -6,6 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 from tools.testbed.access import PASSWORD
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 
 from service.redis.client import RedisClient
@@ -36,7 +37,7 @@ async def connected(
         client.execute_command(
             "ACL", "SETUSER", user, "reset", "on", f">{PASSWORD}", *patterns, *rights
         )
-    async with aclosing(RedisClient(server.url_of(user))) as redis_client:
+    async with aclosing(RedisClient(server.url_of(user), timing=PATIENTLY)) as redis_client:
         yield redis_client
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import redis
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import NetworkServer, available
 
 from service.errors import StartupError, StoreRefuses, StoreUnavailable
@@ -55,7 +56,9 @@ def client(server: NetworkServer) -> Iterator["redis.Redis"]:
 
 @pytest.fixture
 async def redis_client(server: NetworkServer) -> AsyncIterator[RedisClient]:
-    redis_client = RedisClient(Secret(f"redis://app:pass@127.0.0.1:{server.port}"))
+    redis_client = RedisClient(
+        Secret(f"redis://app:pass@127.0.0.1:{server.port}"), timing=PATIENTLY
+    )
     yield redis_client
     await redis_client.aclose()
 
@@ -104,7 +107,7 @@ async def test_a_connection_that_is_refused(
 
     That will not pass by itself: it is permanent. The password is not shown.
     """
-    redis_client = RedisClient(Secret(url.format(server.port)))
+    redis_client = RedisClient(Secret(url.format(server.port)), timing=PATIENTLY)
     client.config_set("requirepass", "pass")
     try:
         for ask in (
@@ -146,7 +149,7 @@ async def test_no_script_breaks_off_half_way(
     client.execute_command("ACL", "SETUSER", "app", *lacking.split())
     url = Secret(f"redis://app:pass@127.0.0.1:{server.port}")
     for check_connection, left in ((refuse_without_rights, b"old"), (accept_any, else_left)):
-        redis_client = RedisClient(url, check_connection=check_connection)
+        redis_client = RedisClient(url, check_connection=check_connection, timing=PATIENTLY)
         with pytest.raises(StoreRefuses) as refused:
             await half(redis_client, key=KEY, counter=COUNTER)
         assert refused.value.refusal == "user"
@@ -154,7 +157,7 @@ async def test_no_script_breaks_off_half_way(
         await redis_client.aclose()
     for more, named in (("-get", "GET"), ("-eval", "EVAL")):
         client.execute_command("ACL", "SETUSER", "app", more)
-        redis_client = RedisClient(url, check_connection=refuse_without_rights)
+        redis_client = RedisClient(url, check_connection=refuse_without_rights, timing=PATIENTLY)
         with pytest.raises(StoreRefuses, match=named):
             await redis_client.execute("TIME", KEY)
         await redis_client.aclose()
@@ -166,7 +169,7 @@ async def test_rights_that_are_taken_away_from_a_living_connection(
 ) -> None:
     """Once somebody has noticed, nothing more is sent, until they are given back."""
     url = Secret(f"redis://app:pass@127.0.0.1:{server.port}")
-    redis_client = RedisClient(url, check_connection=refuse_without_rights)
+    redis_client = RedisClient(url, check_connection=refuse_without_rights, timing=PATIENTLY)
     assert await half(redis_client, key=KEY, counter=COUNTER) == 1
     client.execute_command("ACL", "SETUSER", "app", "-incr")
     if noticed_by == "probe":

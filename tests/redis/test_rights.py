@@ -13,6 +13,7 @@ import pytest
 import redis
 from tools.testbed import access
 from tools.testbed.access import PASSWORD, SERVICE
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import REPOSITORY, RedisServer, available
 from tools.testbed.service_process import ServiceProcess
 
@@ -155,7 +156,7 @@ async def test_what_is_enough(tmp_path: Path, name: str, rules: str, lacks: str)
     Where it is enough, a restart shows that it was.
     """
     with started(name, tmp_path, f"user default reset {rules}") as server:
-        redis_client = RedisClient(server.url_of("admin"))
+        redis_client = RedisClient(server.url_of("admin"), timing=PATIENTLY)
         assert await missing_to_load(redis_client) == lacks
         await redis_client.aclose()
         if not lacks:

@@ -5,6 +5,7 @@ import struct
 from typing import Any
 
 import pytest
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import REPOSITORY, RedisServer
 
 from service.redis import lua
@@ -62,7 +63,7 @@ def numbered(*, first: Number, key: Key, second: Number, other: bytes) -> Any:
 
 @pytest.fixture
 async def redis_client(keys: RedisServer) -> Any:
-    redis_client = RedisClient(keys.url)
+    redis_client = RedisClient(keys.url, timing=PATIENTLY)
     yield redis_client
     await redis_client.aclose()
 

@@ -140,7 +140,7 @@ async def test_the_only_one_that_answers(
     sentinels[2].stop()
     await looked(sentinels[0], 4)
     assert await redis_client.execute("GET", KEY) == b"ours"
-    newcomer = RedisClient(url_of(sentinels), issuer=ISSUER)
+    newcomer = RedisClient(url_of(sentinels), issuer=ISSUER, timing=PATIENTLY)
     with pytest.raises(StoreUnavailable):
         await newcomer.execute("GET", KEY)
     with servers[1].client() as client:
@@ -229,7 +229,7 @@ async def test_sentinels_that_refuse_us(
             with sentinel.client() as client:
                 client.execute_command("ACL", "SETUSER", "default", "resetpass", f">{password}")
     url = Secret(url_of(sentinels).reveal() + given)
-    redis_client = RedisClient(url)
+    redis_client = RedisClient(url, timing=PATIENTLY)
     with pytest.raises(StoreRefuses, match=told) as refused:
         await redis_client.execute("GET", KEY)
     assert (refused.value.refusal, refused.value.permanent) == ("user", True)
@@ -246,7 +246,7 @@ async def test_sentinels_that_refuse_us(
 async def test_sentinels_of_another_primary(sentinels: list[Sentinel]) -> None:
     """They know none of the name in the URL: it is told, and may pass."""
     addresses = url_of(sentinels).reveal().removesuffix(NAME)
-    redis_client = RedisClient(Secret(f"{addresses}nosuch"))
+    redis_client = RedisClient(Secret(f"{addresses}nosuch"), timing=PATIENTLY)
     with pytest.raises(StoreRefuses, match="knows no primary 'nosuch'") as refused:
         await redis_client.execute("GET", KEY)
     assert not refused.value.permanent

@@ -2,6 +2,7 @@
 
 import os
 
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 
 from service.redis.client import RedisClient
@@ -25,7 +26,7 @@ async def test_all_of_them_in_order(keys: RedisServer) -> None:
                 id=f"{1 + number // 4}-{number}",
             )
         pipeline.execute()
-    redis = RedisClient(keys.url)
+    redis = RedisClient(keys.url, timing=PATIENTLY)
     found = await events_of(redis, user)
     await redis.aclose()
     wanted = [n for n in range(1_601) if n % 3 == 0 or n in (499, 500, 501, 1600)]
@@ -40,6 +41,6 @@ async def test_events_about_nobody(keys: RedisServer) -> None:
     user = os.urandom(16)
     with keys.client() as client:
         client.xadd(bucket(user).events, {"type": "x", "bucket": user.hex()})
-    redis = RedisClient(keys.url)
+    redis = RedisClient(keys.url, timing=PATIENTLY)
     assert await events_of(redis, user) == []
     await redis.aclose()

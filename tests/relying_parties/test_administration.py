@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tools.testbed.access import SERVICE
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 
 from service.clock import system_clock
@@ -30,7 +31,7 @@ URI = "https://shop.example/logout"
 @pytest.fixture
 async def redis(keys: RedisServer) -> AsyncIterator[RedisClient]:
     """A client as the service's user of redis.conf."""
-    client = RedisClient(keys.url_of(SERVICE))
+    client = RedisClient(keys.url_of(SERVICE), timing=PATIENTLY)
     yield client
     await client.aclose()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tools.testbed.access import SERVICE
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.waiting import eventually
 
@@ -72,7 +73,8 @@ class Process:
 
 @pytest.fixture
 async def process(keys: RedisServer, tmp_path: Path) -> AsyncIterator[Process]:
-    redis, engine = RedisClient(keys.url_of(SERVICE)), SqliteStore(tmp_path).open()
+    redis = RedisClient(keys.url_of(SERVICE), timing=PATIENTLY)
+    engine = SqliteStore(tmp_path).open()
     process = Process(redis, engine)
     yield process
     await process.shippers._stop(*process.shippers._running)

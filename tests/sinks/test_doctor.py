@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tools.testbed.access import SERVICE
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer
 
 from service.cli.doctor.findings import Finding
@@ -32,7 +33,7 @@ LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 
 @pytest.fixture
 async def redis(keys: RedisServer) -> AsyncIterator[RedisClient]:
-    client = RedisClient(keys.url_of(SERVICE))
+    client = RedisClient(keys.url_of(SERVICE), timing=PATIENTLY)
     yield client
     await client.aclose()
 

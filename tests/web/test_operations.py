@@ -9,6 +9,7 @@ import httpx
 import jwt
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import RedisServer, available
 from tools.testbed.service_process import Person, ServiceProcess
 from tools.testbed.waiting import eventually, wait_until
@@ -186,7 +187,7 @@ class _Hanging:
 
 async def test_a_part_that_hangs_does_not_hang_the_answer(keys: RedisServer) -> None:
     """Within 2 s the part is told to be silent; the others are told as they are."""
-    redis_client = RedisClient(keys.url)
+    redis_client = RedisClient(keys.url, timing=PATIENTLY)
     look = Parts(redis_client, _Hanging(), "local")  # type: ignore[arg-type]
     since = Stopwatch()
     async with asyncio.timeout(30):
