@@ -1,7 +1,6 @@
 """Makes what several use cases stand on: clients, tokens, sessions, tickets, rows of users."""
 
 from collections.abc import Callable
-from datetime import timedelta
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -66,9 +65,8 @@ def create_redis_client(
     and `check_buckets` at what a known server gets.
     `beside`: another client of the process, by whose looks at the servers it goes, too.
     """
-    timing = Timing(
-        timedelta(milliseconds=settings.redis_connect_timeout_ms),
-        timedelta(milliseconds=settings.redis_reply_timeout_ms),
+    timing = Timing.in_milliseconds(
+        settings.redis_connect_timeout_ms, settings.redis_reply_timeout_ms
     )
     bounds = Bounds(
         settings.events_max,

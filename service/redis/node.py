@@ -67,6 +67,11 @@ class Timing(msgspec.Struct, frozen=True):
     connect: timedelta = timedelta(seconds=0.5)
     reply: timedelta = timedelta(seconds=1)
 
+    @classmethod
+    def in_milliseconds(cls, connect: int, reply: int) -> "Timing":
+        """Read what the settings say."""
+        return cls(timedelta(milliseconds=connect), timedelta(milliseconds=reply))
+
     @property
     def patience(self) -> float:
         """Seconds that a call may take in all, when it is sent from one server to another."""

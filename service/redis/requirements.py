@@ -8,6 +8,7 @@ import msgspec
 
 from service.errors import StartupError, StoreRefuses, StoreUnavailable
 from service.redis.client import RedisClient
+from service.redis.node import Timing
 from service.redis.refusals import CommandRefused
 from service.redis.rights import lacks_rights_to_load
 from service.settings import Secret
@@ -84,7 +85,7 @@ async def inspect_server(redis: RedisClient, refusals: Refusals | None = None) -
     )
 
 
-async def check_server(url: Secret, issuer: str = "") -> None:
+async def check_server(url: Secret, issuer: str = "", timing: Timing | None = None) -> None:
     """Refuse a server that would lose what it has confirmed, or is not what the URL says.
 
     One that is not up yet, does not let us look, or takes no writes for now, is let pass: readiness
@@ -95,7 +96,7 @@ async def check_server(url: Secret, issuer: str = "") -> None:
             another kind than it; its `maxmemory-policy` would drop sessions before their time; its
             user `default` may not load every change.
     """
-    redis = RedisClient(url, issuer=issuer)
+    redis = RedisClient(url, timing=timing, issuer=issuer)
     try:
         report = await inspect_server(redis)
     except StoreRefuses as refusal:

@@ -3,6 +3,7 @@
 import asyncio
 
 from service.database.migration import migrate
+from service.redis.node import Timing
 from service.redis.requirements import check_server
 from service.settings import Settings
 
@@ -15,7 +16,10 @@ def prepare(settings: Settings, *, is_alone: bool) -> None:
     Raises:
         StartupError: one of them cannot be used.
     """
-    asyncio.run(check_server(settings.redis_url, settings.issuer))
+    timing = Timing.in_milliseconds(
+        settings.redis_connect_timeout_ms, settings.redis_reply_timeout_ms
+    )
+    asyncio.run(check_server(settings.redis_url, settings.issuer, timing))
     migrate(settings.database_url.reveal())
     if is_alone and settings.redis_rollback != "off":
         from service.composition.rollback import forget_processes

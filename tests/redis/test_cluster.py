@@ -180,7 +180,7 @@ async def test_a_node_of_another_cluster_in_the_url(cluster: Cluster, alone: Nod
     assert alone.calls("evalsha", "eval") == 0
     undecided = f"redis+cluster://127.0.0.1:{cluster.nodes[0].port},127.0.0.1:{alone.port}"
     with pytest.raises(StartupError, match=r"SERVICE_REDIS_URL: .*different clusters"):
-        await check_server(Secret(undecided))
+        await check_server(Secret(undecided), timing=PATIENTLY)
 
 
 @pytest.mark.parametrize("theirs", ["", "https://theirs.example"])
@@ -195,7 +195,7 @@ async def test_the_mark_of_the_feed_decides(cluster: Cluster, alone: Node, their
             if theirs:
                 other.xadd(numbered(number).issuer, {"iss": theirs})
     both = Secret(f"redis+cluster://127.0.0.1:{alone.port},127.0.0.1:{cluster.nodes[0].port}")
-    await check_server(both, ISSUER)
+    await check_server(both, ISSUER, PATIENTLY)
     redis_client = RedisClient(both, issuer=ISSUER, timing=PATIENTLY)
     assert all(await served(redis_client))
     await redis_client.aclose()
@@ -237,4 +237,4 @@ async def test_a_password_that_no_node_takes(cluster: Cluster) -> None:
     """It stops the start, as anywhere; it is not told as a cluster that cannot be reached."""
     url = cluster.url.reveal().replace("redis+cluster://", "redis+cluster://nobody:s3cret@")
     with pytest.raises(StartupError, match=r"^SERVICE_REDIS_URL: .*user name and password$"):
-        await check_server(Secret(url))
+        await check_server(Secret(url), timing=PATIENTLY)

@@ -120,7 +120,7 @@ async def test_a_connection_that_is_refused(
             assert (refused.value.refusal, refused.value.permanent) == (refusal, True)
             assert "s3cret" not in str(refused.value)
         with pytest.raises(StartupError, match=r"^SERVICE_REDIS_URL: Redis ") as stopped:
-            await check_server(Secret(url.format(server.port)))
+            await check_server(Secret(url.format(server.port)), timing=PATIENTLY)
         assert "s3cret" not in str(stopped.value)
     finally:
         client.config_set("requirepass", "")

@@ -129,7 +129,7 @@ async def test_rights_that_lose_changes_are_noticed(tmp_path: Path, name: str) -
         # Valkey 9.1.2 loads all the same; before it, and in Redis, everything scripted is gone.
         assert (before, after) == (before, {} if version == "7.0.15" else before)
         with pytest.raises(StartupError, match=r"^SERVICE_REDIS_URL: .*`default` may not SELECT"):
-            await check_server(server.url_of("admin"))
+            await check_server(server.url_of("admin"), timing=PATIENTLY)
 
 
 @SERVERS
@@ -200,4 +200,4 @@ async def test_where_we_may_not_look_we_say_so(tmp_path: Path) -> None:
     """Without `+acl|dryrun` the server is let pass; readiness tells it (test_readiness.py)."""
     line = access.lines()[SERVICE].replace(" +acl|dryrun", "")
     with started("valkey", tmp_path, line, "user default off") as server:
-        await check_server(Secret(server.url_of(SERVICE).reveal()))
+        await check_server(Secret(server.url_of(SERVICE).reveal()), timing=PATIENTLY)

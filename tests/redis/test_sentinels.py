@@ -234,7 +234,7 @@ async def test_sentinels_that_refuse_us(
         await redis_client.execute("GET", KEY)
     assert (refused.value.refusal, refused.value.permanent) == ("user", True)
     with pytest.raises(StartupError, match=f"^SERVICE_REDIS_URL: A Sentinel .*{told}") as stopped:
-        await check_server(url)
+        await check_server(url, timing=PATIENTLY)
     assert "s3cret" not in str(stopped.value) + str(refused.value)
     sentinels[0].stop()
     with pytest.raises(StoreRefuses) as refused:
