@@ -74,15 +74,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-servers", action="store_true", help="each case on each kind of server")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Spare CPU, and have patience.
 
-    Clients of HTTP share what they trust: reading it takes 25 ms, for each. What a shell's `&` has
-    its program ignore, ours would ignore as well, as programs are to.
+    Clients of HTTP share what they trust: reading it takes 25 ms, for each. What a shell's `&` or
+    `nohup` has its program ignore, ours would ignore as well, as programs are to.
     """
     for number in (signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+    distributes = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN and not distributes:
+        signal.signal(signal.SIGHUP, lambda *_: None)  # ends nothing here; what we start hears it
     httpx.create_ssl_context = httpx_transports.create_ssl_context = _trust
     # The Redis that services share is emptied before each test, which is no going back in time.
     ServiceProcess.usual = {"SERVICE_REDIS_ROLLBACK": "off"}

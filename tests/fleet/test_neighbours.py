@@ -102,6 +102,7 @@ def at(person: Person, pod: httpx.AsyncClient) -> Person:
     return Person(pod, person.email, person.tokens)
 
 
+@pytest.mark.parametrize("new_user_store", ["sqlite"], indirect=True)  # which asks none
 async def test_chains_of_refreshes(pods: Neighbours, keys: RedisServer) -> None:
     """Every order of the two, with racing callers on both, and handoffs to elsewhere: each spent
     token gets the one successor, no session is lost, and a theft is a theft on either."""

@@ -37,7 +37,8 @@ async def test_a_killed_primary_is_replaced(
 async def test_a_planned_failover(trio: SentinelTrio, on_sentinel: httpx.AsyncClient) -> None:
     """COORDINATED: nothing that was answered is lost, and the pods follow by themselves."""
     async with load(on_sentinel) as under_way:
-        await asyncio.to_thread(trio.fail_over_once_ready, "COORDINATED")
+        with under_way.calm():
+            await asyncio.to_thread(trio.fail_over_once_ready, "COORDINATED")
         await under_way.progress()
 
 
@@ -55,8 +56,9 @@ async def test_a_plain_failover(trio: SentinelTrio, tmp_path: Path) -> None:
     ).start()
     try:
         async with client_of(service) as client, load(client) as under_way:
-            await asyncio.to_thread(trio.fail_over_once_ready)
-            await asyncio.to_thread(trio.heal)
+            with under_way.calm():
+                await asyncio.to_thread(trio.fail_over_once_ready)
+                await asyncio.to_thread(trio.heal)
             await under_way.progress()
     finally:
         assert service.stop() == 0

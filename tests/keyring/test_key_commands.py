@@ -157,7 +157,7 @@ class Logins:
                     self.succeeded += 1
                 else:
                     self.failed.append(answer.text)
-                await asyncio.sleep(0.2)  # people, not a flood
+                await asyncio.sleep(0.5)  # people, not a flood
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ FOR_CROWDS = {"SERVICE_LOG_LEVEL": "warning", "SERVICE_RATE_LIMIT": "off"}
 
 
 async def busy(callers: Crowd) -> bool:
-    return all(sum(caller.answers.values()) > 20 for caller in callers.callers)
+    return all(sum(caller.answers.values()) > 10 for caller in callers.callers)
 
 
 async def turned_away(callers: Crowd) -> bool:
@@ -99,7 +99,7 @@ async def test_the_delay_ends_by_itself(start: Start, workers: str) -> None:
     """Nobody is turned away while the delay lasts, nobody lost when it ends."""
     program = start(SERVICE_WORKERS=workers, SERVICE_DRAIN_DELAY="4", **FOR_CROWDS)
     url = await asyncio.to_thread(program.wait_for, r"serves on (http://\S+)")
-    async with crowd(url, pause=0.05) as callers:
+    async with crowd(url, size=8, pause=0.1) as callers:
         await eventually(lambda: busy(callers))
         program.send(signal.SIGTERM)
         await eventually(lambda: unready(url))

@@ -89,6 +89,7 @@ async def test_the_commands_of_each_call(person: Person, keys: RedisServer) -> N
     assert found == COMMANDS
 
 
+@pytest.mark.parametrize("new_user_store", ["sqlite"], indirect=True)  # which no logout asks
 async def test_logout_costs_the_same_with_100_and_100_000_sessions(
     person: Person, keys: RedisServer
 ) -> None:
