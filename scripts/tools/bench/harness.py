@@ -37,6 +37,7 @@ from tools.http_load.loops import (
 from tools.http_load.proc import cpu
 from tools.http_load.quantiles import quantile
 from tools.testbed.commands import watching
+from tools.testbed.migrated import lay
 from tools.testbed.ports import free_port
 from tools.testbed.service_process import PATIENT
 
@@ -83,6 +84,7 @@ async def place(start: Start | None = None, bcrypt_cost: int = 4) -> AsyncIterat
     """Make a place in a temporary directory, by default on the embedded Valkey."""
     with TemporaryDirectory() as name:
         directory = Path(name)
+        lay(directory / "service.db")  # a place is made for each round: the migration takes longer
         with (start or embedded())(directory) as redis:
             environment = {
                 "SERVICE_ENV": "test",

@@ -36,10 +36,15 @@ _MANY = 4096
 def devices(seed: int) -> Iterator[RequestOrigin]:
     """Draw many, the same for a seed, and give them out over and over, without an end.
 
-    Drawing one for each session would take as long as the rest of it.
+    Drawing one for each session would take as long as the rest of it, and so would drawing all for
+    a few sessions.
     """
     random = Random(seed)  # devices are no secret
-    return cycle([_device(random) for _ in range(_MANY)])
+    drawn = list[RequestOrigin]()
+    while len(drawn) < _MANY:
+        drawn.append(_device(random))
+        yield drawn[-1]
+    yield from cycle(drawn)
 
 
 def _device(random: Random) -> RequestOrigin:
