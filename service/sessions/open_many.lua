@@ -3,24 +3,24 @@
 -- unusual: they and those after them are left to open.lua.
 --
 -- keys        events · `before` of the bucket · the index of each user
--- arguments   tag · event · numbers: clock, valid_until, idle, life, most, as in open.lua · last_used, life and
---             proof, as in a record · and for each user: their id in hex, and how many sessions in one
---             byte; then each of these: id, digest, id in hex, address and request id, each behind its
---             length, and device
--- Outcomes: {how many users it is done for, opened at, expires at} · 'clock', as in open.lua
+-- arguments   tag · event · numbers: clock, valid_until, idle, life, most, as in open.lua, and proof, as in a
+--             record · and for each user: their id in hex, and how many sessions in one byte; then each of
+--             these: id, digest, id in hex, address and request id, each behind its length, and device
+-- Outcomes: {how many users it is done for, their records without the device, expires at} · 'clock', as in
+-- open.lua
 
 local call, tag, event = redis.call, arguments[1], arguments[2]
-local clock, valid_until, idle, life, most = struct.unpack('>i8i8i8i8i8', arguments[3])
+local clock, valid_until, idle, life, most, proof = struct.unpack('>i8i8i8i8i8i8', arguments[3])
 local time = call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 now = now - now % 1
 local expiry = now + math.min(idle, life)
 if math.abs(clock - now) >= CLOCK_SKEW or expiry <= clock or valid_until <= now then return 'clock' end
 local before = call('GET', keys[2])
-if before and tonumber(before) >= now then return {0, now, expiry} end
+if before and tonumber(before) >= now then return {0, '', expiry} end
 
-local head = struct.pack('>BI4I6', 1, 0, now) .. arguments[4]
-local done, place = 0, 5
+local head = struct.pack(PLAIN, 1, 0, now, 0, life, proof) -- as in `pack_record` of records.lua
+local done, place = 0, 4
 for number = 3, #keys do
   local index, user, count = keys[number], arguments[place]:sub(1, 32), arguments[place]:byte(33)
   local there = call('HLEN', index)
@@ -42,4 +42,4 @@ for number = 3, #keys do
   done, place = done + 1, place + count + 1
 end
 if call('XLEN', keys[1]) > EVENTS_MAX then make_room(keys[1]) end
-return {done, now, expiry}
+return {done, head, expiry}

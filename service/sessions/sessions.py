@@ -143,9 +143,8 @@ class Sessions(SessionRotation):
             return {}
         names, clock = bucket(people[0][0]), self._access_tokens.window()
         life = min(self._absolute, _LONGEST_LIFE)
-        rest = bytes(5) + life.to_bytes(5) + bytes((proof,))
-        numbers = struct.pack(">5q", *clock, self._idle, life, self._most_per_user)
-        arguments = [names.tag, event, numbers, rest]
+        numbers = struct.pack(">6q", *clock, self._idle, life, self._most_per_user, proof)
+        arguments = [names.tag, event, numbers]
         devices: dict[int, bytes] = {}
         for user_id, several in places.items():
             arguments.append(user_id.hex().encode() + bytes((len(several),)))
@@ -160,8 +159,7 @@ class Sessions(SessionRotation):
         )
         if outcome == b"clock":
             raise ClockWrong
-        done, now, expires_at = outcome
-        head = bytes((1, 0, 0, 0, 0)) + now.to_bytes(6) + rest
+        done, head, expires_at = outcome
         return {
             place: Opened(tokens[place], head + devices[place], expires_at)
             for several in islice(places.values(), done)
