@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -13,6 +14,8 @@ from tools.testbed.service_process import PASSWORD, PATIENT, Person, ServiceProc
 
 from service.errors import SettingsError
 from service.settings import Settings
+from service.web.addresses import TrustedProxies
+from service.web.tracing import TracingMiddleware
 from tests.support.collector import Collector, collecting
 from tests.support.looking import ON_VALKEY
 
@@ -95,6 +98,24 @@ def secrets(*persons: Person) -> list[str]:
     kinds = ("accessToken", "refreshToken")
     tokens = [str(person.tokens[kind]) for person in persons for kind in kinds]
     return [PASSWORD, persons[0].email, "127.0.0.1", *tokens]
+
+
+async def test_a_state_in_two_fields() -> None:
+    """Both count, as in HTTP (W3C's Trace Context, 3.3.1.3), whatever server runs the app."""
+    begun: list[tuple[str, str, bool]] = []
+
+    class Told:
+        def begin(self, *call: Any) -> None:
+            begun.append(call)
+
+    async def app(*_: object) -> None:
+        """What is traced."""
+
+    traced = TracingMiddleware(app, lambda: cast(Any, Told()), TrustedProxies([]))
+    fields = [(b"traceparent", b"1"), (b"tracestate", b"a=1"), (b"tracestate", b"b=2")]
+    scope: Any = {"type": "http", "headers": fields, "state": {}, "client": None}
+    await traced(scope, cast(Any, app), cast(Any, app))
+    assert begun == [("1", "a=1, b=2", False)]
 
 
 @ON_VALKEY

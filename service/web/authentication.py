@@ -28,7 +28,8 @@ async def authenticate(request: Request[Any, Any, Any]) -> None:
     """
     scope, handler = request.scope, request.route_handler
     headers = headers_of(scope)
-    if is_in_chunks(headers):
+    is_in_chunks = check_length(headers)
+    if is_in_chunks:
         await request.body()
     if handler.opt.get("public") is not True:
         scope["user"] = services_of(request.app).access_tokens.verify(bearer(headers))
@@ -37,11 +38,12 @@ async def authenticate(request: Request[Any, Any, Any]) -> None:
         raise UnsupportedMediaType
 
 
-def is_in_chunks(headers: Mapping[bytes, bytes]) -> bool:
-    """Tell whether only its end tells the length of a body: it is to be read before all else.
+def check_length(headers: Mapping[bytes, bytes]) -> bool:
+    """Refuse a body that is said to be too large. Tell whether only its end tells its length: then
+    it is to be read before all else.
 
     Raises:
-        RequestEntityTooLarge: it is said to be too large.
+        RequestEntityTooLarge
     """
     announced = headers.get(b"content-length")
     if announced is None:

@@ -17,7 +17,7 @@ from service.web.addresses import TrustedProxies
 from service.web.answers import FRAMEWORK, Answer
 from service.web.cors import Cors
 from service.web.errors import FAILURE, Failure, allow, shaped
-from service.web.headers import HEADERS, Header, by_name
+from service.web.headers import HEADERS, Header, named_in
 from service.web.metrics.requests import observe
 
 _ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}")
@@ -79,11 +79,8 @@ class Exchange:
         self._status = 0
         self._method = scope["method"]
         state = scope["state"]
-        sent = state.get(HEADERS)
-        if sent is None:  # another server than ours, which has them by name already
-            sent = state[HEADERS] = by_name(scope["headers"])  # type: ignore[arg-type]  # a list
         self._trace: str | None = state.get(TRACE)
-        self._request_id = _request_id(sent.get(b"x-request-id"), self._trace)
+        self._request_id = _request_id(named_in(scope).get(b"x-request-id"), self._trace)
         self._headers = headers
         self.scope = scope
         if self._method == "HEAD":

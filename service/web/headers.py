@@ -3,6 +3,9 @@
 import functools
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+from litestar.types import HTTPScope
 
 Header = tuple[bytes, bytes]
 
@@ -33,6 +36,16 @@ def by_name(fields: Sequence[Header]) -> dict[bytes, bytes]:
     """Return the values of these fields by name, several of one name joined."""
     values = dict(fields)
     return values if len(values) == len(fields) else joined(fields)
+
+
+def named_in(scope: HTTPScope) -> dict[bytes, bytes]:
+    """Return the fields of a request by name, several of one name joined, and keep them in its
+    state: our server has them there already, others do not."""
+    state: dict[str, Any] = scope["state"]
+    fields: dict[bytes, bytes] | None = state.get(HEADERS)
+    if fields is None:
+        fields = state[HEADERS] = by_name([(name, value) for name, value in scope["headers"]])
+    return fields
 
 
 def joined(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

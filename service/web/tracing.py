@@ -9,6 +9,7 @@ from opentelemetry.trace import Span, SpanContext, Status, StatusCode, format_tr
 from service.tracing.telemetry import Telemetry, failed
 from service.web.addresses import TrustedProxies
 from service.web.exchange import TRACE
+from service.web.headers import named_in
 
 _PARENT, _STATE, _REQUEST_ID = b"traceparent", b"tracestate", b"x-request-id"
 
@@ -50,7 +51,7 @@ class TracingMiddleware:
         telemetry = self._telemetry()
         if telemetry is None:
             return None
-        headers = dict(scope["headers"])
+        headers = named_in(scope)
         parent = headers.get(_PARENT, b"")
         peer = scope.get("client")
         return telemetry.begin(

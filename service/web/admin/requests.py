@@ -12,7 +12,7 @@ from service.operators.operations import Operations
 from service.operators.request import ADMIN, OperatorRequest, reason
 from service.web.admin.services import admin_services_of
 from service.web.api_keys import demand_key
-from service.web.authentication import is_in_chunks
+from service.web.authentication import check_length
 from service.web.errors import UnsupportedMediaType
 from service.web.json_body import is_json
 from service.web.requests import JsonRequest, headers_of, origin_of
@@ -65,7 +65,8 @@ async def authenticate(request: Request[Any, Any, Any]) -> None:
     assert isinstance(request, AdminRequest)  # noqa: S101  the app makes no other
     scope, handler = request.scope, request.route_handler
     headers = headers_of(scope)
-    if is_in_chunks(headers):
+    is_in_chunks = check_length(headers)
+    if is_in_chunks:
         await request.body()
     if handler.opt.get("public") is not True:
         keys = admin_services_of(request.app).keys
