@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from service import __version__, streams
 from service.errors import SettingsError, StartupError
 from service.serving.core_dumps import disable_core_dumps
-from service.serving.signals import Stop
+from service.serving.signals import StartStopped, Stop
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -57,6 +57,10 @@ def _run(arguments: Sequence[str] | None, stop: Stop) -> int:
     except StartupError as error:
         print("openshow-auth:", " ".join(str(error).split()), file=sys.stderr)
         return 2 if isinstance(error, SettingsError) or run in (_serve, _redis) else 1
+    except StartStopped as stopped:
+        print(f"openshow-auth: stopped while it waited for {stopped}", file=sys.stderr)
+        streams.flush()
+        os._exit(0)  # an orderly end would wait for what hangs
     except KeyboardInterrupt:
         print("openshow-auth: interrupted", file=sys.stderr)
         return 128 + 2  # as shells say it of SIGINT
@@ -177,7 +181,7 @@ def _serve(options: argparse.Namespace, stop: Stop) -> int:
         settings = Settings.from_environment(os.environ)  # as worker processes will read it
         if stop():
             return 0
-        prepare(settings, is_alone=not (given.redis_url or options.attach))
+        prepare(settings, stop, is_alone=not (given.redis_url or options.attach))
         from service.serving.start import run  # the other commands do without the web framework
 
         return run(settings, given, listeners, stop)

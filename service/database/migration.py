@@ -7,6 +7,7 @@ reads waits as well. It lets go, gives way, and tries again.
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -60,20 +61,24 @@ _MIGRATING = text(
 log = structlog.get_logger()
 
 
-def migrate(url: str, patience: float | None = None) -> None:
+def migrate(
+    url: str,
+    patience: float | None = None,
+    run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
+) -> None:
     """Bring the database at `url` to this code's version; create it when there is none.
 
     May be called by any number of processes at once, but not from within an event loop. Killed
     half-way, it leaves the version that was there before. A newer database is left as it is, if
     programs of this version may use it. It waits `patience` seconds for each of who else migrates
-    and who uses the tables, and says that it does.
+    and who uses the tables, and says that it does. `run`: runs what waits for PostgreSQL.
 
     Raises:
         StartupError: this program cannot serve from the database, or it cannot be opened and
             changed.
     """
     if is_postgresql(url):
-        asyncio.run(_migrate_postgresql(url, patience or PATIENCE))
+        run(_migrate_postgresql(url, patience or PATIENCE))
     else:
         _migrate_sqlite(database_file(url, make=True), patience or PATIENCE)
 

@@ -29,6 +29,10 @@ HELD = frozenset({*STOPS, *_AS_SIGTERM, *_WITHOUT_MEANING})
 """All that would end a process without handlers, and its children with nobody to end them."""
 
 
+class StartStopped(Exception):
+    """A signal asked to stop while the start waited for something, which the text names."""
+
+
 class Stop:
     """Notes that a signal asked to stop. Nothing is interrupted half-way: long waits ask it.
 

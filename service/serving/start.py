@@ -1,6 +1,5 @@
 """Serves from start to end: in this process, or in several that it starts."""
 
-import asyncio
 import ipaddress
 import os
 import socket
@@ -18,6 +17,7 @@ from service.serving.imports import keep_imports
 from service.serving.listeners import address_of
 from service.serving.memory import settle
 from service.serving.server import Server, StopAsked, configuration, names_in
+from service.serving.stoppable import run_unless_stopped
 from service.serving.workers import Supervisor
 from service.settings import Settings
 
@@ -36,13 +36,16 @@ def run(
 
     Raises:
         StartupError: the app cannot be put together.
+        StartStopped: a signal came before it was.
     """
     keep_imports()
     with ExitStack() as cleanup:
         if settings.workers > 1:  # before keys are made for a service that cannot start
             metrics = cleanup.enter_context(_shared_directory())
         app = create_app(settings)
-        asyncio.run(_rehearse(app))
+        run_unless_stopped(_rehearse(app), stop_asked, "its stores or its key service")
+        if stop_asked():
+            return 0
 
         names = names_in(settings)
 
