@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from service.serving.listeners import RESERVE
 from service.serving.memory import Memory
 from service.web.connection import Connection
 from service.web.deadlines import Deadlines
@@ -19,7 +20,6 @@ _LONGEST_PERIOD = 0.5  # seconds, and at least so often
 _AT_A_TIME = 100  # connections are looked at, which takes a fifth of a millisecond
 
 _MOST = 10_000  # connections of a process, each of which costs some kilobytes
-_RESERVE = 64  # file descriptors, at least, for Redis, the user store and files
 _AT_ONCE = 16  # connections that are given up when there is no room for another
 
 _BETWEEN_LINES = 10.0  # seconds
@@ -117,7 +117,7 @@ def most_connections(descriptors: int) -> int:
     """Return how many connections a process may have that may have so many file descriptors."""
     if descriptors == resource.RLIM_INFINITY:
         return _MOST
-    return max(min(descriptors - max(_RESERVE, descriptors // 8), _MOST), 1)
+    return max(min(descriptors - max(RESERVE, descriptors // 8), _MOST), 1)
 
 
 def _seconds(deadlines: Deadlines) -> list[float]:

@@ -1,6 +1,7 @@
 """The sockets that the service listens on, bound before anything is started for them."""
 
 import os
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -9,6 +10,9 @@ from pathlib import Path
 from service.errors import StartupError
 from service.settings import Settings
 from service.settings.binds import Bind
+
+RESERVE = 64
+"""File descriptors that a process needs, at least, for Redis, the user store and files."""
 
 _PUBLIC, _OPERATIONS, _ADMIN = "SERVICE_PORT", "SERVICE_OPERATIONS_BIND", "SERVICE_ADMIN_BIND"
 
@@ -68,8 +72,15 @@ def bound(settings: Settings) -> Iterator[list[socket.socket]]:
     """Bind all the sockets that the settings ask for: the public one, then those of operators.
 
     Raises:
-        StartupError: that cannot be; names the setting.
+        StartupError: that cannot be; names the setting. Or so few files may be open that nobody
+            could connect.
     """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= files <= RESERVE:  # RLIM_INFINITY is negative
+        raise StartupError(
+            f"only {files} files may be open here, of which the service needs {RESERVE} itself, and"
+            " one for each connection: raise the limit (ulimit -n, LimitNOFILE=)"
+        )
     admin = settings.admin_bind
     if admin and settings.operations_bind and _is_same(admin, settings.operations_bind):
         raise StartupError(f"{_ADMIN} is {_OPERATIONS}; set one of them to another")

@@ -117,6 +117,10 @@ class Server(uvicorn.Server):
             if self.server_state.connections:
                 await asyncio.sleep(LINGER / 25)
         await super().shutdown([])
+        if self.force_exit:  # by another SIGINT: open requests are cut off, and no more than they
+            for task in self.server_state.tasks:
+                task.cancel()
+            await self.lifespan.shutdown()
         if self._connections is not None:
             self._connections.stop()
 

@@ -1,4 +1,4 @@
-"""A start that waits for a store or a key service which says nothing ends when it is asked to."""
+"""Starts that hang end when they are asked to, one that cannot serve at once, and each in order."""
 
 import select
 import signal
@@ -45,3 +45,37 @@ def test_a_start_that_waits(
     assert program.wait_for(rf"openshow-auth: stopped while it waited for (?:{awaited})")
     assert "serves on" not in program.output
     assert "Traceback" not in program.output
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_another_interrupt(start: Start, workers: str) -> None:
+    """It cuts off what is being answered, and the rest ends in order all the same."""
+    program = start(SERVICE_WORKERS=workers, SERVICE_LOG_FORMAT="json")
+    with program.client() as client:
+        host, port = client.base_url.host, client.base_url.port
+    assert port is not None
+    with socket.create_connection((host, port)) as unfinished:
+        unfinished.sendall(
+            b"POST /auth/login HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\n"
+            b"Content-Length: 9\r\n\r\n"
+        )
+        assert unfinished.recv(100).startswith(b"HTTP/1.1 100")
+        program.send(signal.SIGTERM)
+        program.wait_for("Shutting down")
+        assert program.stop(signal.SIGINT) == 0
+    for each in ("Application shutdown complete", "Finished server process"):
+        assert program.output.count(each) == int(workers)
+    assert "Traceback" not in program.output
+
+
+def test_too_few_files(start: Start) -> None:
+    """One line says how many are needed, whatever is started besides."""
+    program = start(
+        "-c",
+        "import resource, sys; from service.cli.program import main;"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20)); sys.exit(main(['serve']))",
+        SERVICE_REDIS_URL="redis://127.0.0.1:1",
+    )
+    assert program.exit_code() == 2
+    assert program.output.startswith("openshow-auth: only 20 files may be open here")
+    assert program.output.count("\n") == 1
