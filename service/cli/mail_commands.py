@@ -32,15 +32,15 @@ def _test(settings: Settings, address: str) -> int:
         StartupError: it was not sent; says why.
     """
     from service.clock import system_clock
-    from service.composition.mail import create_composer, read_mail_url
+    from service.composition.mail import create_composer, create_transport
     from service.mail.composing import NotSendable
     from service.mail.messages import new_message
-    from service.mail.transports import NotSent, Refused, open_transport
+    from service.mail.transports import NotSent, Refused
 
     if not settings.mail_url:
         raise SettingsError("SERVICE_MAIL_URL is not set, so mail is off")
     _, composer = create_composer(settings)
-    transport = open_transport(read_mail_url(settings))
+    transport = create_transport(settings, composer)
 
     async def send() -> None:
         try:

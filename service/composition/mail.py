@@ -45,7 +45,10 @@ def create_mail(settings: Settings, redis: RedisClient, keyring: Keyring) -> Mai
     url = read_mail_url(settings)
     templates, composer = create_composer(settings)
     return MailParts(
-        Outbox(redis, keyring, settings.mail_most), templates, composer, lambda: open_transport(url)
+        Outbox(redis, keyring, settings.mail_most),
+        templates,
+        composer,
+        lambda: open_transport(url, composer.domain),
     )
 
 
@@ -61,11 +64,16 @@ def create_composer(settings: Settings) -> tuple[Templates, Composer]:
     )
 
 
+def create_transport(settings: Settings, composer: Composer) -> Transport:
+    """Create what the mails of a composer go through. Raises as `create_mail`."""
+    return open_transport(read_mail_url(settings), composer.domain)
+
+
 def check_mail(settings: Settings) -> None:
     """Look at the settings of mail, and what they name. Raises as `create_mail`."""
     if settings.mail_url:
-        create_composer(settings)
-        open_transport(read_mail_url(settings))
+        _, composer = create_composer(settings)
+        create_transport(settings, composer)
 
 
 def create_ticket_mails(

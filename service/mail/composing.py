@@ -66,6 +66,11 @@ class Composer:
                 f"SERVICE_MAIL_LOCALE must be one of {', '.join(templates.locales)}"
             )
 
+    @property
+    def domain(self) -> str:
+        """The domain that mails come from, in A-labels, or an address in brackets."""
+        return self._from.domain
+
     def compose(self, message: Message) -> Mail:
         """Make the mail of a message: the same at each try.
 

@@ -45,13 +45,13 @@ class Transport(Protocol):
         """Leave, if there is something to leave."""
 
 
-def open_transport(url: MailUrl) -> Transport:
-    """Make the transport of a URL.
+def open_transport(url: MailUrl, domain: str) -> Transport:
+    """Make the transport of a URL. `domain`: the one that mails come from, in A-labels.
 
     Raises:
         SettingsError: the file of `ca` cannot be read.
     """
-    return Folder(url.folder, url.print_links) if url.folder else SmtpServer(url)
+    return Folder(url.folder, url.print_links) if url.folder else SmtpServer(url, domain)
 
 
 class Folder:
@@ -103,9 +103,10 @@ class Folder:
 class SmtpServer:
     """Sends over one connection, which is kept while there is more to send."""
 
-    def __init__(self, url: MailUrl) -> None:
-        """Connect to nobody yet. `url` names the server."""
+    def __init__(self, url: MailUrl, domain: str) -> None:
+        """Connect to nobody yet. `url` names the server, `domain` is whose mails it is to take."""
         self._url = url
+        self._name = _name_of(domain)
         self._context = _context(url)
         self._client: aiosmtplib.SMTP | None = None
         self._sent = 0
@@ -169,7 +170,7 @@ class SmtpServer:
         client = aiosmtplib.SMTP(
             hostname=url.host,
             port=url.port,
-            local_hostname="localhost",  # nobody's name is looked up, and none is given away
+            local_hostname=self._name,  # nobody's name is looked up, and no pod's is given away
             timeout=_PATIENCE,
             use_tls=url.tls == "from the start",
             start_tls={"required": True, "opportunistic": None}.get(url.tls, False),
@@ -187,6 +188,14 @@ class SmtpServer:
             raise
         self._client, self._sent = client, 0
         return client
+
+
+def _name_of(domain: str) -> str:
+    """Say who greets a server, as it asks of strangers: by a whole name (RFC 5321, section 4.1.3).
+
+    Strict servers refuse each mail of who has none. Whose mails they are the server is told anyway.
+    """
+    return domain if "." in domain or domain.startswith("[") else "[127.0.0.1]"
 
 
 def _context(url: MailUrl) -> ssl.SSLContext:

@@ -35,6 +35,7 @@ class Server:
         self.recipients: list[str] = []
         self.replies: list[str] = []
         self.refuses_sender = False
+        self.names: list[str] = []
         self.encrypted: list[bool] = []
         self.logins: list[tuple[bytes, bytes]] = []
         self.before_reply: Callable[[], Any] = lambda: None
@@ -43,6 +44,7 @@ class Server:
     async def handle_MAIL(  # noqa: N802  aiosmtpd's name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
+        self.names.append(session.host_name or "")
         if self.refuses_sender:
             return "530 log in first"
         envelope.mail_from = address
@@ -159,7 +161,7 @@ class Post:
             self.keyring,
             self.composer(),
             self.outbox,
-            lambda: open_transport(parsed),
+            lambda: open_transport(parsed, self.composer().domain),
             system_clock,
         )
 

@@ -69,6 +69,7 @@ async def test_it_is_sent_once_and_forgotten(post: Post, keys: RedisServer) -> N
         await until(lambda: server.mails and post.outcomes[-1] == ("test", "sent"))
         assert await waits(post) == 0
     [mail] = server.mails
+    assert server.names == ["id.example"]
     assert server.recipients == ["ann@example.com"]
     assert mail["To"] == "ann@example.com"
     assert mail["From"] == "Open Show & Söhne <no-reply@id.example>"
@@ -77,6 +78,26 @@ async def test_it_is_sent_once_and_forgotten(post: Post, keys: RedisServer) -> N
     assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
     with keys.client() as client:
         assert client.xpending(bucket(USER).mail, "mailers")["pending"] == 0
+
+
+@ON_VALKEY
+async def test_it_greets_by_a_whole_name(post: Post) -> None:
+    """Strict servers refuse all mails of a `localhost`; it says whose mails they are."""
+    mail = post.composer().compose(new_message("test", "ann@example.com", "", system_clock()))
+    names = {
+        "id.example": "id.example",
+        "xn--bcher-kva.example": "xn--bcher-kva.example",
+        "[192.0.2.1]": "[192.0.2.1]",
+        "[IPv6:2001:db8::1]": "[IPv6:2001:db8::1]",
+        "localhost": "[127.0.0.1]",
+    }
+    async with serving(Server()) as server:
+        for domain in names:
+            url = mail_url.parse(f"smtp://127.0.0.1:{server.port}")
+            transport = open_transport(url, domain)
+            await transport.send(mail)
+            await transport.aclose()
+    assert server.names == list(names.values())
 
 
 @ON_VALKEY
@@ -89,7 +110,7 @@ async def test_tls_is_demanded(post: Post, certificate: ssl.SSLContext, ca_file:
             (f"smtps://127.0.0.1:{server.port}?ca={ca_file}", "no TLS with this server"),
         ):
             with pytest.raises(NotSent, match=reason):
-                await open_transport(mail_url.parse(url)).check()
+                await open_transport(mail_url.parse(url), "id.example").check()
         for url, encrypted in (
             (f"smtp://127.0.0.1:{server.port}?tls=required&ca={ca_file}", True),
             (f"smtp://127.0.0.1:{server.port}?tls=opportunistic", True),
@@ -109,10 +130,11 @@ async def test_the_password_is_only_for_the_server(
     server = Server()
     async with serving(server, tls=certificate, authenticator=server.log_in, auth_require_tls=True):
         at = f"127.0.0.1:{server.port}?tls=required&ca={ca_file}"
-        await open_transport(mail_url.parse(f"smtp://me:p%40ss%3Aw%2Frd@{at}")).check()
+        url = mail_url.parse(f"smtp://me:p%40ss%3Aw%2Frd@{at}")
+        await open_transport(url, "id.example").check()
         assert server.logins[-1] == (b"me", b"p@ss:w/rd")
         with pytest.raises(NotSent, match=r"refuses our name or password \(535\)") as refused:
-            await open_transport(mail_url.parse(f"smtp://me:wr0ng@{at}")).check()
+            await open_transport(mail_url.parse(f"smtp://me:wr0ng@{at}"), "id.example").check()
         assert "wr0ng" not in str(refused.value)
 
 

@@ -1,8 +1,8 @@
 """Checks mail: whether the server lets us in, or the folder takes files. Nothing is sent."""
 
 from service.cli.doctor.findings import Finding, fault, ok
-from service.composition.mail import check_mail, read_mail_url
-from service.mail.transports import NotSent, open_transport
+from service.composition.mail import create_composer, create_transport
+from service.mail.transports import NotSent
 from service.settings import Settings
 
 _PART = "mail"
@@ -16,8 +16,8 @@ async def check_mail_transport(settings: Settings) -> list[Finding]:
     """
     if not settings.mail_url:
         return []
-    check_mail(settings)
-    transport = open_transport(read_mail_url(settings))
+    _, composer = create_composer(settings)
+    transport = create_transport(settings, composer)
     try:
         return [ok(_PART, await transport.check())]
     except NotSent as error:
