@@ -182,7 +182,14 @@ def _fits(key: Jwk, algorithm: str, kid: str | None) -> bool:
         and (crv is None or key.get("crv") == crv)
         and key.get("use", "sig") == "sig"
         and key.get("alg", algorithm) == algorithm
+        and _is_to_verify(key.get("key_ops"))
+        and "d" not in key  # whoever can read a private key can sign with it
     )
+
+
+def _is_to_verify(operations: Any) -> bool:
+    """Tell whether a key with these `key_ops` may verify (RFC 7517, section 4.3)."""
+    return operations is None or (isinstance(operations, list) and "verify" in operations)
 
 
 def _refuse_weak(key: Any) -> None:

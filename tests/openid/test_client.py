@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from jwt.algorithms import RSAAlgorithm
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from service.errors import ProviderFailed, ProviderUnavailable
 from service.openid import budget, jose
@@ -270,24 +270,44 @@ async def test_keys_that_never_come(provider: Provider, monkeypatch: pytest.Monk
     await http.aclose()
 
 
+def _as_jwk(key: rsa.RSAPrivateKey | rsa.RSAPublicKey) -> dict[str, Any]:
+    return json.loads(RSAAlgorithm.to_jwk(key)) | {"kid": "second"}
+
+
 async def test_keys_for_something_else(client: ProviderClient, provider: Provider) -> None:
     """Not for signatures, of another algorithm or curve, private, symmetric, too small."""
     key = Key("second")
-    small = rsa.generate_private_key(65537, 1024)
-    as_jwk = json.loads(RSAAlgorithm.to_jwk(small.public_key())) | {"kid": "second"}
+    small, large = (rsa.generate_private_key(65537, bits) for bits in (1024, 2048))
 
-    def sign_small(claims: dict[str, Any]) -> str:
-        return jwt.PyJWS().encode(
-            json.dumps(claims).encode(), small, "RS256", headers={"kid": "second"}
+    def signed_by(private: rsa.RSAPrivateKey) -> Callable[[dict[str, Any]], str]:
+        return lambda claims: jwt.PyJWS().encode(
+            json.dumps(claims).encode(), private, "RS256", headers={"kid": "second"}
         )
 
-    for change in ({"use": "enc"}, {"alg": "ES384"}, {"kty": "RSA"}, {"crv": "P-384"}, {"x": "?"}):
+    changes: tuple[dict[str, Any], ...] = (
+        {"use": "enc"},
+        {"alg": "ES384"},
+        {"kty": "RSA"},
+        {"crv": "P-384"},
+        {"x": "?"},
+        {"key_ops": ["encrypt"]},
+        {"key_ops": []},
+        {"key_ops": "verify"},
+        {"d": json.loads(ECAlgorithm.to_jwk(key.private))["d"]},
+    )
+    for change in changes:
         provider.published = [Key("first")]
         provider.published[0].jwk = key.jwk | change
         await refused(client, provider, key=key)
-    provider.published[0].jwk = as_jwk
+    provider.published[0].jwk = key.jwk | {"key_ops": ["verify"], "use": "sig"}
+    await log_in(client, provider, key=key)
+    provider.published[0].jwk = _as_jwk(small.public_key())
     with pytest.warns(jwt.InsecureKeyLengthWarning):
-        await refused(client, provider, token=sign_small)
+        await refused(client, provider, token=signed_by(small))
+    provider.published[0].jwk = _as_jwk(large)
+    await refused(client, provider, token=signed_by(large))
+    provider.published[0].jwk = _as_jwk(large.public_key())
+    await log_in(client, provider, token=signed_by(large))
 
 
 async def test_what_the_provider_announces_counts(provider: Provider) -> None:
