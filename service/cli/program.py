@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from service import __version__, streams
+from service.cli.arguments import parse
 from service.errors import SettingsError, StartupError
 from service.serving.core_dumps import disable_core_dumps
 from service.serving.signals import StartStopped, Stop
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None, stop: Stop) -> int:
     try:
-        options = _parser().parse_args(arguments)
+        options = parse(_parser(), sys.argv[1:] if arguments is None else arguments)
         run: Callable[..., int] = options.run
         if run not in (_serve, _redis):
             stop.give_back()  # such a command can be ended at any point

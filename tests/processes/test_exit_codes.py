@@ -7,6 +7,7 @@ import pytest
 from tools.testbed.forked import run_command
 from tools.testbed.redis_server import RedisServer
 
+from service.cli.arguments import parse
 from service.cli.program import _parser
 
 
@@ -30,9 +31,25 @@ def run(data_dir: Path, *arguments: str, **settings: str) -> tuple[int, str]:
 def test_usage(capsys: pytest.CaptureFixture[str], arguments: str) -> None:
     """What is no command is 2."""
     with pytest.raises(SystemExit) as ended:
-        _parser().parse_args(arguments.split())
+        parse(_parser(), arguments.split())
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("usage: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "sessions list --user=--", "sessions end x --reason x --user=--", "migrate --wait=--",
+        "events list --limit=--", "api-keys create x --scopes users.read --expires=--",
+        "relying-parties create x --backchannel-logout-uri=--",
+    ],
+)  # fmt: skip
+def test_two_dashes_are_no_value(capsys: pytest.CaptureFixture[str], arguments: str) -> None:
+    """Nor is it a traceback: argparse drops them, and has an empty list for what it dropped."""
+    with pytest.raises(SystemExit) as ended:
+        parse(_parser(), arguments.split())
+    assert ended.value.code == 2
+    assert "-- is no value" in capsys.readouterr().err
 
 
 WRONG = [
