@@ -20,6 +20,7 @@ from service import __version__
 from service.web import schema_fields
 from service.web.answers import ErrorBody
 from service.web.application import Application
+from service.web.requests import JsonRequest
 
 _KEY = "openapi"
 _TITLE = "openapi_title"
@@ -63,7 +64,8 @@ _HEADERS: dict[str, dict[str, Any]] = {
 
 
 class About(msgspec.Struct, frozen=True):
-    """What a document says of itself, of the credential that its calls ask for, and of settings."""
+    """What a document says of itself, of the credential that its calls ask for, and of settings;
+    and by which class of requests they are declared."""
 
     root_path: str = ""
     cookies: bool = False
@@ -71,6 +73,7 @@ class About(msgspec.Struct, frozen=True):
     title: str = "OpenShow Auth"
     description: str = "Sessions that end the moment a person logs out."
     credential: str = "JWT"
+    request_class: type[JsonRequest] = JsonRequest
 
 
 def state(routes: Sequence[HTTPRouteHandler], about: About) -> State:
@@ -111,7 +114,12 @@ def describe(routes: Sequence[HTTPRouteHandler], about: About) -> dict[str, Any]
         path="/described",  # out of the way of ours
     )
     # An app that only describes. One that also served would add pages whose errors are not ours.
-    described = Application(list(routes), openapi_config=config, logging_config=None)
+    described = Application(
+        list(routes),
+        openapi_config=config,
+        request_class=about.request_class,
+        logging_config=None,
+    )
     document: dict[str, Any] = msgspec.to_builtins(
         described.openapi_schema.to_schema(), enc_hook=str
     )

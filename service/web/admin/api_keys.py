@@ -7,6 +7,7 @@ import re
 from datetime import UTC
 
 from litestar import delete, get, post
+from litestar.params import FromPath, JSONBody
 
 from service.api_keys.keys import ApiKey, Scope, expiry_of, name_of, scopes_of
 from service.clock import system_clock
@@ -35,7 +36,7 @@ _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
     response_description="The key, which is not shown again",
     responses=refusals(InvalidField, RevocationUnconfirmed, body=True),
 )
-async def create_api_key(request: AdminRequest, data: NewApiKeyBody) -> MadeApiKeyBody:
+async def create_api_key(request: AdminRequest, data: JSONBody[NewApiKeyBody]) -> MadeApiKeyBody:
     """Make an API key that can do no more than the one that is shown."""
     why, name, scopes = request.why(data.reason), name_of(data.name), scopes_of(data.scopes)
     expires_at = data.expires_at
@@ -75,7 +76,9 @@ async def list_api_keys(request: AdminRequest) -> ApiKeysBody:
     response_description="The key is good nowhere in two seconds",
     responses=refusals(InvalidField, ApiKeyNotFound, RevocationUnconfirmed, body=True),
 )
-async def revoke_api_key(request: AdminRequest, id: str, data: ReasonBody) -> None:
+async def revoke_api_key(
+    request: AdminRequest, id: FromPath[str], data: JSONBody[ReasonBody]
+) -> None:
     """Revoke an API key for good."""
     why = request.why(data.reason)
     if not _ID.fullmatch(id):

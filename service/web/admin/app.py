@@ -19,6 +19,7 @@ DOCUMENT = openapi.About(
     title="OpenShow Auth for operators",
     description="What openshow-auth does on the command line, with API keys.",
     credential="API key",
+    request_class=AdminRequest,
 )
 
 

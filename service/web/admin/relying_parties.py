@@ -1,6 +1,7 @@
 """Operators' calls about relying parties, whose apps are told when sessions end."""
 
 from litestar import delete, get, post
+from litestar.params import FromPath, JSONBody
 
 from service.errors import (
     InvalidField,
@@ -36,7 +37,7 @@ from service.web.routes.bodies import NO_STORE
     ),
 )
 async def create_relying_party(
-    request: AdminRequest, data: NewRelyingPartyBody
+    request: AdminRequest, data: JSONBody[NewRelyingPartyBody]
 ) -> documents.RelyingPartyDocument:
     """Register an app that is told of each session that ends."""
     why = request.why(data.reason)
@@ -71,7 +72,9 @@ async def list_relying_parties(request: AdminRequest) -> RelyingPartiesBody:
     response_description="Nothing is told to it in two seconds",
     responses=refusals(InvalidField, RelyingPartyNotFound, RevocationUnconfirmed, body=True),
 )
-async def remove_relying_party(request: AdminRequest, id: str, data: ReasonBody) -> None:
+async def remove_relying_party(
+    request: AdminRequest, id: FromPath[str], data: JSONBody[ReasonBody]
+) -> None:
     """End the registration of a relying party. What it has yet to hear of is not told."""
     why, parties = request.why(data.reason), request.does.relying_parties
     if party := await parties.find(id):

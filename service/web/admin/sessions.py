@@ -3,6 +3,7 @@
 import re
 
 from litestar import delete, get, post
+from litestar.params import FromPath, JSONBody
 
 from service.errors import InvalidField, RevocationUnconfirmed, SessionNotFound, UserNotFound
 from service.operators.lookup import user_id_of
@@ -27,7 +28,7 @@ _EVERYBODY = "everybody"
         InvalidField, UserNotFound, SessionNotFound, RevocationUnconfirmed, body=True
     ),
 )
-async def end_session(request: AdminRequest, id: str, data: ReasonBody) -> None:
+async def end_session(request: AdminRequest, id: FromPath[str], data: JSONBody[ReasonBody]) -> None:
     """End one session of the account that the query names, by id or address."""
     why = request.why(data.reason)
     user = Query(request).text("user")
@@ -48,7 +49,7 @@ async def end_session(request: AdminRequest, id: str, data: ReasonBody) -> None:
     response_description="Everybody's sessions have ended",
     responses=refusals(InvalidField, RevocationUnconfirmed, body=True),
 )
-async def cut_off(request: AdminRequest, data: CutOffBody) -> None:
+async def cut_off(request: AdminRequest, data: JSONBody[CutOffBody]) -> None:
     """End the sessions of everybody, on all pods, in one step."""
     if data.confirm != _EVERYBODY:
         raise InvalidField("confirm", f'The field confirm must say "{_EVERYBODY}".')

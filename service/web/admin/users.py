@@ -3,6 +3,7 @@
 from functools import partial
 
 from litestar import delete, get, post
+from litestar.params import FromPath, JSONBody
 
 from service.accounts.user_rows import User
 from service.errors import (
@@ -68,7 +69,7 @@ async def list_users(request: AdminRequest) -> AccountsBody:
     response_description="Account, living sessions, limits in force",
     responses=refusals(UserNotFound),
 )
-async def show_user(request: AdminRequest, id: str) -> AccountDetailsBody:
+async def show_user(request: AdminRequest, id: FromPath[str]) -> AccountDetailsBody:
     """Show an account with its living sessions and the limits that it has reached."""
     does, user = request.does, await _user(request, id)
     try:
@@ -82,7 +83,9 @@ async def show_user(request: AdminRequest, id: str) -> AccountDetailsBody:
     summary="Disable an account",
     response_description="Nobody logs in or refreshes; all sessions have ended",
 )
-async def disable_user(request: AdminRequest, id: str, data: ReasonBody) -> None:
+async def disable_user(
+    request: AdminRequest, id: FromPath[str], data: JSONBody[ReasonBody]
+) -> None:
     """End all sessions, and let nobody log in or refresh."""
     why = request.why(data.reason)
     await request.does.accounts.disable(await _user(request, id), why)
@@ -93,7 +96,7 @@ async def disable_user(request: AdminRequest, id: str, data: ReasonBody) -> None
     summary="Enable an account",
     response_description="The person can log in again",
 )
-async def enable_user(request: AdminRequest, id: str, data: ReasonBody) -> None:
+async def enable_user(request: AdminRequest, id: FromPath[str], data: JSONBody[ReasonBody]) -> None:
     """Let the person log in again. Sessions of before stay ended."""
     why = request.why(data.reason)
     await request.does.accounts.enable(await _user(request, id), why)
@@ -104,7 +107,7 @@ async def enable_user(request: AdminRequest, id: str, data: ReasonBody) -> None:
     summary="Forgive limits",
     response_description="No limit is in force",
 )
-async def unlock_user(request: AdminRequest, id: str, data: ReasonBody) -> None:
+async def unlock_user(request: AdminRequest, id: FromPath[str], data: JSONBody[ReasonBody]) -> None:
     """Forgive the limits on wrong passwords and codes, from every network."""
     why, does = request.why(data.reason), request.does
     await does.accounts.unlock(await _user(request, id), does.limits, why)
@@ -119,7 +122,9 @@ async def unlock_user(request: AdminRequest, id: str, data: ReasonBody) -> None:
     response_description="How many sessions have ended",
     responses=_CHANGES,
 )
-async def log_user_out(request: AdminRequest, id: str, data: ReasonBody) -> EndedBody:
+async def log_user_out(
+    request: AdminRequest, id: FromPath[str], data: JSONBody[ReasonBody]
+) -> EndedBody:
     """End all sessions of the account."""
     why = request.why(data.reason)
     user = await _user(request, id)
@@ -131,7 +136,9 @@ async def log_user_out(request: AdminRequest, id: str, data: ReasonBody) -> Ende
     summary="Take the second factor away",
     response_description="Factor, recovery codes and all sessions are gone",
 )
-async def reset_second_factor(request: AdminRequest, id: str, data: ReasonBody) -> None:
+async def reset_second_factor(
+    request: AdminRequest, id: FromPath[str], data: JSONBody[ReasonBody]
+) -> None:
     """Take the second factor away with its recovery codes, and end all sessions."""
     why = request.why(data.reason)
     await request.does.accounts.reset_second_factor(await _user(request, id), why)
@@ -146,7 +153,9 @@ async def reset_second_factor(request: AdminRequest, id: str, data: ReasonBody) 
     response_description="The link is mailed",
     responses=refusals(InvalidField, UserNotFound, MailOff, RevocationUnconfirmed, body=True),
 )
-async def mail_reset_link(request: AdminRequest, id: str, data: ReasonBody) -> None:
+async def mail_reset_link(
+    request: AdminRequest, id: FromPath[str], data: JSONBody[ReasonBody]
+) -> None:
     """Mail a link for a new password to the address of the account."""
     why = request.why(data.reason)
     user = await _user(request, id)
@@ -164,7 +173,7 @@ async def mail_reset_link(request: AdminRequest, id: str, data: ReasonBody) -> N
     response_description="The account is gone, with all that belongs to it but its events",
     responses=_CHANGES,
 )
-async def delete_user(request: AdminRequest, id: str, data: ReasonBody) -> None:
+async def delete_user(request: AdminRequest, id: FromPath[str], data: JSONBody[ReasonBody]) -> None:
     """Delete the account, as its person can."""
     why = request.why(data.reason)
     await request.does.accounts.delete(user_id_in(id), why)

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import segno
 from litestar import Response, get, post
 from litestar.datastructures import State
+from litestar.params import FromPath, JSONBody
 
 from service.errors import InvalidField, Overloaded
 from service.web.authentication import PUBLIC
@@ -52,7 +53,7 @@ async def page(request: JsonRequest) -> Response[bytes]:
 
 
 @get("/account/{name:str}", opt=PUBLIC, response_headers=HEADERS | FRESH, include_in_schema=False)
-async def file(request: JsonRequest, name: str) -> Response[bytes]:
+async def file(request: JsonRequest, name: FromPath[str]) -> Response[bytes]:
     """Serve script, style and icon, each known by name.
 
     Raises:
@@ -67,7 +68,7 @@ async def file(request: JsonRequest, name: str) -> Response[bytes]:
     response_headers=HEADERS | NO_STORE,
     include_in_schema=False,
 )
-async def qr_code(request: JsonRequest, data: QrBody) -> Response[bytes]:
+async def qr_code(request: JsonRequest, data: JSONBody[QrBody]) -> Response[bytes]:
     """Draw a QR code as SVG.
 
     Raises:

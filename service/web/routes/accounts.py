@@ -5,6 +5,7 @@ from typing import Literal
 
 from litestar import Response, post
 from litestar.openapi import ResponseSpec
+from litestar.params import JSONBody
 
 from service.authentication.password import LoggedIn
 from service.clock import timestamp
@@ -91,7 +92,7 @@ class ChallengeAnswerBody(ResourceBody, frozen=True):
     | {202: ResponseSpec(VerificationBody, False, "A mail says how it goes on")},
 )
 @refusals_audited("signup")
-async def signup(request: JsonRequest, data: SignupBody) -> SignedInBody:
+async def signup(request: JsonRequest, data: JSONBody[SignupBody]) -> SignedInBody:
     """Create an account and open its first session.
 
     With `SERVICE_EMAIL_VERIFICATION=required` the answer is 202, whosever the address is.
@@ -126,7 +127,7 @@ async def signup(request: JsonRequest, data: SignupBody) -> SignedInBody:
     | {202: ResponseSpec(ChallengeBody, False, "The password is right; a code is to follow")},
 )
 @refusals_audited("login")
-async def login(request: JsonRequest, data: CredentialsBody) -> SignedInBody:
+async def login(request: JsonRequest, data: JSONBody[CredentialsBody]) -> SignedInBody:
     """Open a session, or with 2FA a challenge.
 
     An unknown e-mail address and a wrong password get the same answer.
@@ -160,7 +161,9 @@ async def login(request: JsonRequest, data: CredentialsBody) -> SignedInBody:
     ),
 )
 @refusals_audited("login.code")
-async def login_second_step(request: JsonRequest, data: ChallengeAnswerBody) -> SignedInBody:
+async def login_second_step(
+    request: JsonRequest, data: JSONBody[ChallengeAnswerBody]
+) -> SignedInBody:
     """Answer a challenge with a TOTP or a recovery code. After five wrong ones it is gone."""
     second_step = services_of(request.app).second_step
     by_cookie = await wants_cookie(request)

@@ -4,6 +4,7 @@ import asyncio
 
 from litestar import MediaType, Response, get
 from litestar.openapi import ResponseSpec
+from litestar.params import FromPath
 
 from service.web import openapi, schema_page as schema
 from service.web.authentication import PUBLIC
@@ -26,7 +27,7 @@ async def schema_page(request: JsonRequest) -> bytes:
 
 
 @get("/schema/{name:str}", opt=PUBLIC, response_headers=FRESH, include_in_schema=False)
-async def schema_file(request: JsonRequest, name: str) -> Response[bytes]:
+async def schema_file(request: JsonRequest, name: FromPath[str]) -> Response[bytes]:
     """Serve what the page loads.
 
     Raises:

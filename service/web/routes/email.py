@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from litestar import post
+from litestar.params import JSONBody
 
 from service.errors import (
     AlreadyVerified,
@@ -82,7 +83,7 @@ async def request_verification(request: JsonRequest) -> MailedBody:
         InvalidVerificationToken, StoreUnavailable, RevocationUnconfirmed, body=True
     ),
 )
-async def verify_email(request: JsonRequest, data: EmailTokenBody) -> VerifiedBody:
+async def verify_email(request: JsonRequest, data: JSONBody[EmailTokenBody]) -> VerifiedBody:
     """Verify the address to which the link was mailed, once, from whatever device."""
     use_case = services_of(request.app).email_verification
     return VerifiedBody(user_body(await use_case.verify(data.token, origin_of(request))))
@@ -104,7 +105,7 @@ async def verify_email(request: JsonRequest, data: EmailTokenBody) -> VerifiedBo
         body=True,
     ),
 )
-async def change_email(request: JsonRequest, data: NewEmailBody) -> MailedBody:
+async def change_email(request: JsonRequest, data: JSONBody[NewEmailBody]) -> MailedBody:
     """Mail a link to another address; the account's gets a notice. Not there without mail (404)."""
     use_case = services_of(request.app).email_change
     return mailed_body(await use_case.request(request.user, data.email, origin_of(request)))
@@ -126,7 +127,7 @@ async def change_email(request: JsonRequest, data: NewEmailBody) -> MailedBody:
         body=True,
     ),
 )
-async def confirm_change(request: JsonRequest, data: EmailTokenBody) -> VerifiedBody:
+async def confirm_change(request: JsonRequest, data: JSONBody[EmailTokenBody]) -> VerifiedBody:
     """Give the account the address to which the link was mailed. The old one can undo it."""
     use_case = services_of(request.app).email_change
     return VerifiedBody(user_body(await use_case.confirm(data.token, origin_of(request))))
@@ -143,7 +144,7 @@ async def confirm_change(request: JsonRequest, data: EmailTokenBody) -> Verified
         InvalidVerificationToken, StoreUnavailable, RevocationUnconfirmed, body=True
     ),
 )
-async def undo_change(request: JsonRequest, data: EmailTokenBody) -> VerifiedBody:
+async def undo_change(request: JsonRequest, data: JSONBody[EmailTokenBody]) -> VerifiedBody:
     """Give the account its address of before, for 72 hours after a change."""
     use_case = services_of(request.app).email_change
     return VerifiedBody(user_body(await use_case.undo(data.token, origin_of(request))))

@@ -5,6 +5,7 @@ from typing import Any
 
 from litestar import Response, get, post
 from litestar.openapi import ResponseSpec
+from litestar.params import FromPath, JSONBody
 
 from service.authentication.password import LoggedIn
 from service.authentication.provider_flow import Callback, Started
@@ -116,7 +117,7 @@ async def list_providers(request: JsonRequest) -> ProvidersBody:
 )
 @refusals_audited("provider.start")
 async def start(
-    request: JsonRequest, provider: str, data: ProviderStartBody
+    request: JsonRequest, provider: FromPath[str], data: JSONBody[ProviderStartBody]
 ) -> ProviderStartedBody:
     """Begin a login. Keep the verifier: `complete` asks for it."""
     flow = services_of(request.app).providers.flow
@@ -145,7 +146,7 @@ _THERE = {
     summary="Return from a provider",
     responses=failures(*_KINDS) | _THERE,
 )
-async def callback(request: JsonRequest, provider: str) -> Response[None]:
+async def callback(request: JsonRequest, provider: FromPath[str]) -> Response[None]:
     """Receive a person whom a provider has sent back. The query may have 8,192 bytes."""
     return await _received(request, provider, request.scope["query_string"])
 
@@ -158,7 +159,7 @@ async def callback(request: JsonRequest, provider: str) -> Response[None]:
     summary="Return from a provider by form_post",
     responses=failures(*_KINDS, body=True) | _THERE,
 )
-async def callback_form(request: JsonRequest, provider: str) -> Response[None]:
+async def callback_form(request: JsonRequest, provider: FromPath[str]) -> Response[None]:
     """Receive a person whom a provider has sent back with a form."""
     return await _received(request, provider, await form_of(request))
 
@@ -205,7 +206,9 @@ async def _received(request: JsonRequest, provider: str, encoded: bytes) -> Resp
     },
 )
 @refusals_audited("provider")
-async def complete(request: JsonRequest, data: CompleteBody) -> Response[SignedInBody | LinkedBody]:
+async def complete(
+    request: JsonRequest, data: JSONBody[CompleteBody]
+) -> Response[SignedInBody | LinkedBody]:
     """Exchange a grant, once, for a session, or with 2FA on for a challenge."""
     authentication = services_of(request.app).providers.authentication
     by_cookie = await wants_cookie(request)

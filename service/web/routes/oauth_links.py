@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from litestar import delete, get, post
+from litestar.params import FromPath, JSONBody
 
 from service.clock import timestamp
 from service.errors import (
@@ -73,7 +74,9 @@ async def list_links(request: JsonRequest) -> LinksBody:
     ),
 )
 @refusals_audited("provider.link")
-async def link(request: JsonRequest, provider: str, data: ProviderStartBody) -> ProviderStartedBody:
+async def link(
+    request: JsonRequest, provider: FromPath[str], data: JSONBody[ProviderStartBody]
+) -> ProviderStartedBody:
     """Begin to link an identity of a provider to the caller's account."""
     links = services_of(request.app).providers.links
     return started_body(
@@ -99,7 +102,7 @@ async def link(request: JsonRequest, provider: str, data: ProviderStartBody) -> 
         RevocationUnconfirmed,
     ),
 )
-async def unlink(request: JsonRequest, provider: str) -> None:
+async def unlink(request: JsonRequest, provider: FromPath[str]) -> None:
     """Take the identity of a provider away from the caller's account."""
     links = services_of(request.app).providers.links
     await links.unlink(request.user, provider, origin_of(request))

@@ -1,6 +1,7 @@
 """Logout that an OpenID provider starts."""
 
 from litestar import post
+from litestar.params import FromPath
 
 from service.errors import (
     InvalidLogoutToken,
@@ -33,7 +34,7 @@ from service.web.services import services_of
         body=True,
     ),
 )
-async def backchannel_logout(request: JsonRequest, provider: str) -> None:
+async def backchannel_logout(request: JsonRequest, provider: FromPath[str]) -> None:
     """Take a `logout_token` (OpenID Connect Back-Channel Logout 1.0)."""
     fields = fields_of(await form_of(request), ("logout_token",)) or {}
     logout = services_of(request.app).providers.logout

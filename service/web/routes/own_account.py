@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 from litestar import get, post
+from litestar.params import JSONBody
 
 from service.account_lifecycle.export import Export
 from service.clock import moment, timestamp
@@ -122,7 +123,7 @@ class ReauthenticateBody(ResourceBody, frozen=True):
     ),
 )
 @refusals_audited("reauthenticate")
-async def reauthenticate(request: JsonRequest, data: ReauthenticateBody) -> TokenPairBody:
+async def reauthenticate(request: JsonRequest, data: JSONBody[ReauthenticateBody]) -> TokenPairBody:
     """Renew `auth_time` and `amr` of the session, by the password or, with 2FA on, by a code."""
     password, code = data.password, data.code
     use_case = services_of(request.app).reauthentication
@@ -166,7 +167,7 @@ async def reauthenticate(request: JsonRequest, data: ReauthenticateBody) -> Toke
     ),
 )
 @refusals_audited("password.change")
-async def change_password(request: JsonRequest, data: PasswordChangeBody) -> SignedInBody:
+async def change_password(request: JsonRequest, data: JSONBody[PasswordChangeBody]) -> SignedInBody:
     """Replace the password. All sessions end, the caller's included, and a new one is opened."""
     use_case = services_of(request.app).password_change
     by_cookie = await wants_cookie(request)

@@ -1,6 +1,7 @@
 """Setting a password by the token of a link."""
 
 from litestar import post
+from litestar.params import JSONBody
 
 from service.errors import (
     InvalidField,
@@ -41,7 +42,7 @@ class PasswordResetBody(Body, frozen=True):
     ),
 )
 @refusals_audited("password.reset")
-async def reset_password(request: JsonRequest, data: PasswordResetBody) -> None:
+async def reset_password(request: JsonRequest, data: JSONBody[PasswordResetBody]) -> None:
     """Set the password, once. A second factor stays on; nobody is logged in by this."""
     reset = services_of(request.app).password_reset
     await reset.reset(data.token, data.password, origin_of(request))
@@ -62,7 +63,7 @@ class ResetRequestBody(Body, frozen=True):
     responses=failures(TooManyAttempts, StoreUnavailable, RevocationUnconfirmed, body=True),
 )
 @refusals_audited("password.resetRequest")
-async def request_reset(request: JsonRequest, data: ResetRequestBody) -> MailedBody:
+async def request_reset(request: JsonRequest, data: JSONBody[ResetRequestBody]) -> MailedBody:
     """Mail a link to an account's address. One answer for everybody, in the same time.
 
     Not there without mail (404).

@@ -4,6 +4,7 @@ import re
 
 import msgspec
 from litestar import delete, get, post
+from litestar.params import FromPath, JSONBody
 
 from service.errors import (
     InvalidAccessToken,
@@ -96,7 +97,7 @@ class SessionsBody(Body, frozen=True):
     ),
 )
 @refusals_audited("refresh")
-async def refresh(request: JsonRequest, data: RefreshBody) -> TokenPairBody:
+async def refresh(request: JsonRequest, data: JSONBody[RefreshBody]) -> TokenPairBody:
     """Spend a refresh token for its successor. Racing callers within the grace get the same one."""
     sessions = services_of(request.app).sessions
     token = await presented(request, data.refresh_token)
@@ -136,7 +137,7 @@ async def me(request: JsonRequest) -> MeBody:
         body=True,
     ),
 )
-async def logout(request: JsonRequest, data: LogoutBody) -> None:
+async def logout(request: JsonRequest, data: JSONBody[LogoutBody]) -> None:
     """End the session of a refresh token of the caller's, spent or not."""
     token = await presented(request, data.refresh_token, required=False)
     if not token.text:
@@ -160,7 +161,7 @@ async def logout(request: JsonRequest, data: LogoutBody) -> None:
     ),
 )
 @refusals_audited("logout.all")
-async def logout_all(request: JsonRequest, data: LogoutAllBody) -> RevokedBody:
+async def logout_all(request: JsonRequest, data: JSONBody[LogoutAllBody]) -> RevokedBody:
     """End all sessions of the caller, or all others with `keepCurrent`."""
     sessions = services_of(request.app).sessions
     revoked = await sessions.revoke_all(request.user, data.keep_current, origin_of(request))
@@ -195,7 +196,7 @@ async def list_sessions(request: JsonRequest) -> SessionsBody:
         SessionNotFound, InvalidAccessToken, StoreUnavailable, RevocationUnconfirmed
     ),
 )
-async def end_session(request: JsonRequest, id: str) -> None:
+async def end_session(request: JsonRequest, id: FromPath[str]) -> None:
     """End one of the caller's sessions by its public id."""
     sessions = services_of(request.app).sessions
     if not _SESSION_ID.fullmatch(id):

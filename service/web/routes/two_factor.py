@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from litestar import post
+from litestar.params import JSONBody
 
 from service.authentication.identity import Identity
 from service.clock import timestamp
@@ -123,7 +124,7 @@ async def enable(request: JsonRequest) -> EnrollmentBody:
     ),
 )
 @refusals_audited("2fa.verify")
-async def verify(request: JsonRequest, data: VerifyBody) -> EnabledBody:
+async def verify(request: JsonRequest, data: JSONBody[VerifyBody]) -> EnabledBody:
     """Turn 2FA on with a code of the app. Ends no session unless asked to. The code is spent."""
     services, origin = services_of(request.app), origin_of(request)
     identity = await services.identities.of(request.user)
@@ -150,7 +151,7 @@ async def verify(request: JsonRequest, data: VerifyBody) -> EnabledBody:
     ),
 )
 @refusals_audited("2fa.disable")
-async def disable(request: JsonRequest, data: CodeBody) -> None:
+async def disable(request: JsonRequest, data: JSONBody[CodeBody]) -> None:
     """Turn 2FA off with a TOTP or a recovery code. Logins that wait for a code end."""
     services, origin = services_of(request.app), origin_of(request)
     identity = await services.identities.of(request.user)
@@ -177,7 +178,7 @@ async def disable(request: JsonRequest, data: CodeBody) -> None:
     ),
 )
 @refusals_audited("2fa.recoveryCodes")
-async def renew_recovery_codes(request: JsonRequest, data: CodeBody) -> RecoveryCodesBody:
+async def renew_recovery_codes(request: JsonRequest, data: JSONBody[CodeBody]) -> RecoveryCodesBody:
     """Replace all recovery codes, with a TOTP code."""
     services, origin = services_of(request.app), origin_of(request)
     identity = await services.identities.of(request.user)
