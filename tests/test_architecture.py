@@ -108,7 +108,8 @@ LIBRARIES = {
     "boto3": "keyring",
     "botocore": "keyring",
     "hvac": "keyring",
-    "requests": "keyring",  # hvac's errors
+    "requests": "keyring",  # what hvac asks by
+    "urllib3": "keyring",
     "pkcs11": "keyring",
     "pyotp": "twofactor",
     "jwt": "sessions guard access_tokens openid",

@@ -82,6 +82,19 @@ def test_vault(status: int, body: bytes) -> None:
             VaultTransit(role).wrap(DATA_KEY, AAD)
 
 
+@pytest.mark.parametrize("status", [200, 500])
+def test_no_long_answer_of_vaults_is_read(status: int) -> None:
+    """It could fill the memory of a process that starts, though its beginning is Vault's."""
+    answer = b'{"data": {"ciphertext": "vault:v1:' + b"A" * 80 + b'"}}'
+    with answering(status, answer + b" " * 70_000) as address:
+        provider = VaultTransit(VaultSettings(address=address, key="k", token="t"))
+        with pytest.raises(KeyServiceRefused, match=r"at VAULT_ADDR .* is not Vault's API"):
+            provider.wrap(DATA_KEY, AAD)
+    with answering(200, answer + b" " * 60_000) as address:
+        provider = VaultTransit(VaultSettings(address=address, key="k", token="t"))
+        assert provider.wrap(DATA_KEY, AAD)[1:] == b"vault:v1:" + b"A" * 80
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 @pytest.mark.parametrize("login", [{"token": "t"}, {"role_id": "r", "secret_id": "s"}])
 def test_no_redirect_of_vaults_is_followed(status: int, login: dict[str, str]) -> None:

@@ -14,13 +14,9 @@ import msgspec
 from hvac import exceptions
 from requests.exceptions import RequestException
 
-from service.errors import (
-    KeyServiceRefused,
-    KeyServiceUnavailable,
-    SealBroken,
-    SettingsError,
-)
+from service.errors import KeyServiceRefused, KeyServiceUnavailable, SealBroken, SettingsError
 from service.keyring.envelope import DATA_KEY_SIZE
+from service.keyring.kms.bounded_session import TooLong, bounded_session
 
 _FORMAT = b"\x03"
 _CIPHERTEXT = re.compile(r"vault:v[1-9][0-9]{0,8}:[A-Za-z0-9+/]{60,200}={0,2}")
@@ -80,7 +76,7 @@ class VaultTransit:
             settings.address,
             token=settings.token or None,
             namespace=settings.namespace or None,
-            verify=settings.ca_file or True,
+            session=bounded_session(settings.ca_file),
             timeout=_PATIENCE,
             allow_redirects=False,  # the token and the data key would go along, to wherever it says
         )
@@ -133,6 +129,8 @@ class VaultTransit:
             answer = self._authenticated(ask)
         except exceptions.VaultError as error:
             raise self._translated(error) from None
+        except TooLong:
+            raise self._no_vault() from None
         except RequestException as error:
             raise KeyServiceUnavailable(
                 f"{self} cannot be reached at VAULT_ADDR: {type(error).__name__}"
