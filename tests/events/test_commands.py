@@ -10,6 +10,7 @@ import pytest
 from tools.testbed.access import EVENTS
 from tools.testbed.forked import ForkedProgram
 from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import PATIENT
 from tools.testbed.waiting import wait_until
 
 from service.database.migration import migrate
@@ -31,6 +32,7 @@ def environment(
         "SERVICE_REDIS_URL": keys.url_of(EVENTS).reveal(),
         "SERVICE_DATA_DIR": str(tmp_path / "data"),
         "SERVICE_DATABASE_URL": f"sqlite:///{tmp_path}/users.db",
+        **PATIENT,
     }
     for name, value in given.items():
         monkeypatch.setenv(name, value)

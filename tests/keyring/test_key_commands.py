@@ -57,6 +57,7 @@ class Operator:
         } | {
             "SERVICE_DATA_DIR": str(data_dir),
             "SERVICE_REDIS_URL": redis_url.reveal(),
+            **PATIENT,
             **settings,
         }
 

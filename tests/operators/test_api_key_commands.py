@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tools.testbed.access import SERVICE
 from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import PATIENT
 
 from tests.operators.commands import command
 from tests.support.user_stores import SqliteStore
@@ -17,6 +18,8 @@ def environment(keys: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SERVICE_REDIS_URL", keys.url_of(SERVICE).reveal())
     monkeypatch.setenv("SERVICE_DATABASE_URL", SqliteStore(tmp_path).url)
     monkeypatch.setenv("SERVICE_DATA_DIR", str(tmp_path))
+    for name, value in PATIENT.items():
+        monkeypatch.setenv(name, value)
 
 
 async def test_create_list_revoke() -> None:

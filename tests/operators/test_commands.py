@@ -8,6 +8,7 @@ import pytest
 from tools.testbed.access import SERVICE
 from tools.testbed.parts import CLIENT
 from tools.testbed.redis_server import RedisServer
+from tools.testbed.service_process import PATIENT
 from tools.testbed.waiting import eventually
 
 from service.errors import (
@@ -38,6 +39,7 @@ def environment(
         "SERVICE_DATABASE_URL": user_store.url,
         "SERVICE_DATA_DIR": str(tmp_path),
         "SERVICE_ISSUER": "https://auth.example/",
+        **PATIENT,
     }.items():
         monkeypatch.setenv(name, value)
     return monkeypatch
