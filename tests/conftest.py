@@ -187,16 +187,30 @@ def _case(item: pytest.Item) -> str:
 
 LONGEST = {"test_bench.py", "test_chaos.py"}
 """Files with tests of a minute or two, most of it waiting."""
+LONG = {
+    "test_a_pod_whose_clock_is_ahead",
+    "test_a_slow_reader_gets_all",
+    "test_apps_are_checked_strictly",
+    "test_nobody_notices",
+    "test_nothing_is_found",
+    "test_replaces_one_that_hangs",
+    "test_rotation_beside_logins_at_two_pods",
+    "test_signing_key_is_rotated_and_revoked",
+    "test_workers_tell_together",
+}
+"""Others that take 10 s or more, most of it waiting."""
 
 
-def _servers(item: pytest.Item) -> tuple[bool, str, str]:
+def _servers(item: pytest.Item) -> tuple[int, str, str]:
     """What a test needs: those that need the same stand together, so that it starts once.
 
     Where several processes test, each takes a stretch of this order (`--dist worksteal`). The
     longest come first, lest one process ends with them while the others have nothing to do.
     """
     server, store = _pair(item)
-    return item.path.name not in LONGEST, server or "", store or ""
+    long = _test(item)[1] in LONG
+    rank = 0 if item.path.name in LONGEST else 1 if long else 2
+    return rank, server or "", store or ""
 
 
 def _kept(item: pytest.Item) -> bool:
