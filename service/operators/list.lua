@@ -1,7 +1,6 @@
 -- List the living sessions of a user: {{session id, record, expires at in ms}, …}
 
+local ids, records, keys = all_living()
 local rows = {}
-for i, session in ipairs((all_living())) do
-  rows[i] = {session[1], session[2], redis.call('PEXPIRETIME', session[3])}
-end
+for i = 1, #ids do rows[i] = {ids[i], records[i], redis.call('PEXPIRETIME', keys[i])} end
 return rows

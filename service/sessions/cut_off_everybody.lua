@@ -10,8 +10,8 @@
 -- later each (cut_off.lua). Of a script that takes five microseconds there are not more than these.
 local AHEAD = 256
 
-local last = tonumber(redis.call('GET', before) or 0)
+local last = redis.call('GET', before) or 0
 local at = emit('sessions.cutOff', 'reason', reason, 'by', by):match('^%d+')
-local t = string.format('%.0f', math.max(now_ms() + AHEAD, tonumber(at) + AHEAD, last + AHEAD))
+local t = math.max(now_ms(), at, last) + AHEAD
 redis.call('SET', before, t)
 return tell_guards('g', 1, 't', t)

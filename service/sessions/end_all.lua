@@ -1,9 +1,9 @@
--- End all sessions of a user, or all but few: cut_off.lua, at the word of the service or an operator.
+-- End all sessions of a user, or all but few, at the word of the service or an operator; before cut_off.lua,
+-- which does it.
 --
--- keep_id: id of the session that stays, or ''    from_version, row_version: `least` and `version` of cut_off.lua
+-- keep_id: id of the session that stays, or ''    from_version, row_version: `least` and `version` there
 -- event, reason, by: of the event; the latter two are left out where they are ''
 -- Where all but `keep_id` have ended before, the version is only published, and that is told to nobody.
--- Outcome: {how many have ended, the number of the last entry in the feed, 0 if there is none}
 
 if keep_id ~= '' and row_version ~= '' and event == 'user.sessionsEnded' then
   local others = redis.call('HLEN', index)
@@ -16,7 +16,6 @@ if keep_id ~= '' and row_version ~= '' and event == 'user.sessionsEnded' then
     return {0, 0}
   end
 end
-local told = {}
-if reason ~= '' then told = {'reason', reason} end
-if by ~= '' then told[#told + 1], told[#told + 2] = 'by', by end
-return {cut_off(keep_id, from_version, row_version, event, unpack(told))}
+local kept, least, version, what, fields = keep_id, from_version, row_version, event, {}
+if reason ~= '' then fields = {'reason', reason} end
+if by ~= '' then fields[#fields + 1], fields[#fields + 2] = 'by', by end

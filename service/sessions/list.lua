@@ -3,8 +3,7 @@
 -- Outcome: {{session id, record, expires at in ms}, …}, or nil when the caller's own has ended
 
 if not living(caller) then return nil end
+local ids, records, keys = all_living()
 local rows = {}
-for i, session in ipairs((all_living())) do
-  rows[i] = {session[1], session[2], redis.call('PEXPIRETIME', session[3])}
-end
+for i = 1, #ids do rows[i] = {ids[i], records[i], redis.call('PEXPIRETIME', keys[i])} end
 return rows

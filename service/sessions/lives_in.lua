@@ -4,7 +4,6 @@
 -- Outcome: 1 or 0. Of a record of an unknown version nothing is known, so it is none.
 -- Who tries passwords can have it asked as often as they like: so it reads many records in one call.
 
-local AT_ONCE = 1000 -- of what `unpack` may put on the stack
 local here, keys = network(packed), {}
 local entries, before = redis.call('HGETALL', index), redis.call('GET', BEFORE .. tag:sub(1, 4))
 for i = 2, #entries, 2 do keys[i / 2] = SESSION .. tag .. entries[i] end -- no session: no record

@@ -31,16 +31,24 @@ local expiry = now + math.min(idle_life, life)
 if not in_time(clock, valid_until, expiry, now) then return {'clock'} end
 
 if redis.call('HLEN', index) >= most then
-  local sessions, expired = all_living()
-  for _, session in ipairs(sessions) do
-    session.opened = select(2, unpack_record(session[2]))
-    if not session.opened then unknown('the session record') end
+  local ids, records, keys, expired = all_living()
+  local opened, places, oldest = {}, {}, 1
+  for i = 1, #ids do
+    if not device_in(records[i]) then unknown('the session record') end
+    opened[i], places[i] = struct.unpack('>I6', records[i], 6), i
+    if opened[i] < opened[oldest] then oldest = i end
+  end
+  local surplus = #ids - most + 1
+  if surplus > 1 then
+    table.sort(places, function(a, b) return opened[a] < opened[b] end)
+  else
+    places[1] = oldest
   end
   forget(expired)
-  table.sort(sessions, function(a, b) return a.opened < b.opened end)
-  for i = 1, #sessions - most + 1 do
-    finish(sessions[i][1], sessions[i][3])
-    emit('session.revoked', 'session', hex(sessions[i][1]), 'reason', 'limit')
+  for i = 1, surplus do
+    local id = ids[places[i]]
+    finish(id, keys[places[i]])
+    emit('session.revoked', 'session', hex(id), 'reason', 'limit')
   end
 end
 

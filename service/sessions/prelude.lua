@@ -13,10 +13,15 @@
 -- LAYOUT, before anything is written: service/redis/scripts.py makes a 503 of it.
 local function unknown(what) error({err = 'LAYOUT ' .. what .. ' is of an unknown version'}) end
 
+-- The time, ms since 1970, as it was when the script first asked: TIME takes as long as reading two keys.
+local asked_at
 local function now_ms()
-  local time = redis.call('TIME')
-  local ms = time[1] * 1000 + time[2] / 1000
-  return ms - ms % 1
+  if not asked_at then
+    local time = redis.call('TIME')
+    asked_at = time[1] * 1000 + time[2] / 1000
+    asked_at = asked_at - asked_at % 1
+  end
+  return asked_at
 end
 
 -- Append an event about the user; `...`: its further fields. Return its id. Of many events it is enough to

@@ -99,10 +99,6 @@ def revoke(*, caller: bytes, since: Number, session_id: bytes, feed_life: Number
     """End one of the caller's sessions."""
 
 
-_CUT_OFF = ("sessions/row_version.lua", "sessions/cut_off.lua")
-"""Files of a script that cuts off, after records, everybody and others; with `kinds` and `feed`."""
-
-
 @user_script(
     "sessions/records.lua",
     "sessions/everybody.lua",
@@ -110,8 +106,9 @@ _CUT_OFF = ("sessions/row_version.lua", "sessions/cut_off.lua")
     "sessions/living.lua",
     "sessions/caller.lua",
     "sessions/rate_limit.lua",
-    *_CUT_OFF,
+    "sessions/row_version.lua",
     "sessions/revoke_all.lua",
+    "sessions/cut_off.lua",
     feed=True,
 )
 def revoke_all(
@@ -134,8 +131,9 @@ def call_off() -> Any:
     "sessions/records.lua",
     "sessions/everybody.lua",
     "sessions/others.lua",
-    *_CUT_OFF,
+    "sessions/row_version.lua",
     "sessions/end_all.lua",
+    "sessions/cut_off.lua",
     feed=True,
 )
 def end_all(

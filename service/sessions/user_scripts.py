@@ -38,6 +38,7 @@ CONSTANTS: Constants = {
     "FULL": ">BI4I6I5I5BI5I7B",
     "PLAIN_DEVICE": PLAIN_DEVICE + 1,  # Lua counts from one
     "FULL_DEVICE": FULL_DEVICE + 1,
+    "AT_ONCE": 100,  # keys or fields of a command, of which `unpack` puts as many on the stack
     **row_version.CONSTANTS,
 }
 """What all scripts of sessions and second factor may use."""

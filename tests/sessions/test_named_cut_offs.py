@@ -74,6 +74,19 @@ async def test_of_many_it_is_not_known(scripted: Scripted, keys: RedisServer) ->
     assert names(row, "kept") == hexed(7)
 
 
+@pytest.mark.usefixtures("marked")
+@pytest.mark.parametrize("count", [65, 128, 129])
+async def test_how_many_are_named(scripted: Scripted, keys: RedisServer, count: int) -> None:
+    """Up to 128, each; and nothing is left of them then."""
+    for number in range(count):
+        await scripted.open(number, most=1_000)
+    assert await scripted.end_all() == count
+    is_named = count <= 128
+    assert names(told(keys)[-1], "sessions") == (hexed(*range(count)) if is_named else set())
+    with keys.client() as client:
+        assert bool(list(client.scan_iter(b"session:*"))) != is_named
+
+
 async def test_without_parties_nothing_is_named(scripted: Scripted, keys: RedisServer) -> None:
     """The event is as small as it was."""
     for number in (1, 2):
