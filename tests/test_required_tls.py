@@ -57,6 +57,7 @@ IN_CLEAR = [
     ),
     ("VAULT_ADDR", {**VAULT, "VAULT_ADDR": f"http://{FAR}:8200"}),
     ("VAULT_ADDR", {**VAULT, "VAULT_ADDR": f"HTTP://{FAR}:8200"}),
+    ("VAULT_ADDR", {**VAULT, "VAULT_ADDR": "https://[::1"}),  # which none can read
     ("VAULT_ADDR", {"VAULT_TOKEN": SECRET, "VAULT_ADDR": f"http://{FAR}"}),  # it still unwraps
     ("AWS_ENDPOINT_URL_KMS", {**AWS, "AWS_ENDPOINT_URL_KMS": f"http://{FAR}"}),
     *(

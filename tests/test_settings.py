@@ -96,7 +96,10 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "DATABASE_TIMEOUT_MS": (["10", "850", "60000"], ["9", "60001", "1s"]),
     "DATABASE_POOL": (["1", "8", "100"], ["0", "101", "-1", "8.0"]),
     "APP_NAME": (["Open Show & Söhne"], ["a\nb", " a", "a:b"]),
-    "ISSUER": (["https://id.example.com"], ["a\tb", "a "]),
+    "ISSUER": (
+        ["https://id.example.com", "https://[::1]:8000/auth", "us"],
+        ["a\tb", "a ", "https://[::1", "https://[x]/", "https://a℀b.example"],
+    ),
     "AUDIENCE": (["api"], ["a\x1bb"]),
     "AUDIENCES": (
         ["shop", "https://shop.example, https://bank.example/api"],

@@ -118,5 +118,8 @@ def _mail(settings: Settings) -> InClear | None:
 
 
 def _in_clear(url: str) -> bool:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # nobody knows where it would go
+        return True
     return bool(url) and parts.scheme.lower() != "https" and not is_here(parts.hostname or "")

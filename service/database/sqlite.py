@@ -71,6 +71,8 @@ def database_file(url: str, *, make: bool) -> Path:
     if name in ("", ":memory:") or "\0" in name or parsed.host or parsed.query:
         raise SettingsError("SERVICE_DATABASE_URL must be sqlite:///path, a file and no options")
     file = Path(name).absolute()
+    if not file.name:  # the root of all
+        raise SettingsError("SERVICE_DATABASE_URL must be sqlite:///path, a file and no options")
     try:
         if make:
             _refuse_lost(file)

@@ -24,6 +24,7 @@ from service.settings.values import (
     audience_names,
     delay,
     integer,
+    issuer_name,
     label,
     one_of,
     page,
@@ -74,7 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         8  # of ten pods with one worker: fits into the usual limit of 100
     )
     app_name: Annotated[str, label] = "OpenShow"
-    issuer: str = "http://127.0.0.1:8000"
+    issuer: Annotated[str, issuer_name] = "http://127.0.0.1:8000"
     audience: str = "openshow"
     audiences: Annotated[tuple[str, ...], audience_names] = ()
     access_ttl: timedelta = timedelta(seconds=900)

@@ -146,6 +146,15 @@ def label(text: str) -> str:
     return plain_text(text)
 
 
+def issuer_name(text: str) -> str:
+    """Parse whose tokens they are: any text, but no URL with a host that none can be."""
+    try:
+        urlsplit(text)
+    except ValueError:
+        raise ValueError("must be a text, or a URL whose host can be one") from None
+    return plain_text(text)
+
+
 def url(*schemes: str) -> Callable[[str], Secret]:
     """Parse a URL with one of these beginnings; who connects reads the rest of it."""
 

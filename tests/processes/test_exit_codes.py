@@ -57,6 +57,7 @@ WRONG = [
     {"SERVICE_BCRYPT_COST": "3"},
     {"SERVICE_DATABASE_URL": "mysql://db/x"},
     {"SERVICE_DATABASE_URL": "sqlite:///"},
+    {"SERVICE_DATABASE_URL": "sqlite:////"},
     {"SERVICE_DATABASE_URL": "postgresql://db:port/x"},
     {"SERVICE_DATABASE_URL": "postgresql://db/x?sslmode=nosuch"},
     {"SERVICE_DATABASE_URL": "postgresql://db/x?target_session_attrs=nosuch"},
