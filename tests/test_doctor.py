@@ -202,6 +202,11 @@ STATES: dict[str, tuple[list[str], list[str], tuple[str, str, str, str]]] = {
         [f"DEL revoked:issuer:{{{7:02x}}}"],
         ("feed", "fault", "mark of 1 buckets", "redis claim"),
     ),
+    "no stream of events": (
+        ["DEL events:{09}", "SET events:{09} x"],
+        ["DEL events:{09}"],
+        ("events", "fault", "events:{09}", "RENAME"),
+    ),
     "no mark": (
         [f"DEL revoked:issuer:{{{7:02x}}}"],
         [],

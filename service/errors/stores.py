@@ -55,10 +55,10 @@ class RevocationUnconfirmed(StoreUnavailable):
 
 class UnknownLayout(StoreUnavailable):
     """What is stored there was written by another version of this program: nothing is known of it,
-    and nothing was changed. `what` it was to be, for the log."""
+    and nothing was changed. `what` it was to be, for the log. Or `whose`: somebody else's."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what} is of a version that this program does not know")
+    def __init__(self, what: str, whose: str = "a version that this program does not know") -> None:
+        super().__init__(f"{what} is of {whose}")
 
 
 class ClockWrong(StoreUnavailable):

@@ -15,15 +15,20 @@ from typing import Any
 
 import structlog
 
-from service.errors import StoreRefuses
+from service.errors import StoreRefuses, UnknownLayout
 from service.redis.client import RedisClient
 from service.redis.event_surplus import NEARLY_FULL, make_room
-from service.redis.every_bucket import ask_each
+from service.redis.every_bucket import answered, ask_each
 from service.redis.keys import BUCKETS, DROPPED, EVENTS_KEPT, SINK, numbered
 from service.redis.scripts import Key, script
 from service.repeating import repeat
 
 log = structlog.get_logger()
+
+ADVICE = (
+    "RENAME the key, and find out who else writes to this Redis: nobody in its bucket is served"
+)
+"""What to do about something else at the key of events."""
 
 _PERIOD = 10.0
 """Seconds between two looks at all streams."""
@@ -86,6 +91,27 @@ def _is_due(*, stream: Key, age: int, most: int) -> Any:
     """Tell whether a stream is to be looked at."""
 
 
+async def foreign_streams(redis: RedisClient) -> list[str]:
+    """Name the keys at which events should be, and where somebody has put something else.
+
+    Whatever would write an event there is refused, and nothing of it is done.
+
+    Raises:
+        StoreUnavailable: no server answers.
+    """
+    questions = {
+        number: {"stream": numbered(number).events, "age": 0, "most": 0}
+        for number in range(BUCKETS)
+    }
+    found = await ask_each(redis, _is_due, questions)
+    answered({number: each for number, each in found.items() if not _is_foreign(each)})
+    return [numbered(n).events.decode() for n, each in found.items() if _is_foreign(each)]
+
+
+def _is_foreign(outcome: object) -> bool:
+    return isinstance(outcome, UnknownLayout)
+
+
 class EventStreams:
     """Trims the streams by age. Every process does; one of them tells what was dropped."""
 
@@ -117,7 +143,10 @@ class EventStreams:
         questions = {number: self._question(number) for number in range(BUCKETS)}
         found = await ask_each(self._redis, _is_due, questions)
         for number, is_due in found.items():
-            if is_due == 1:
+            if _is_foreign(is_due):
+                key = numbered(number).events.decode()
+                log.error("events cannot be written", key=key, advice=ADVICE)
+            elif is_due == 1:
                 with suppress(StoreRefuses):  # in this bucket: the others are looked at
                     await self.look(number)
 

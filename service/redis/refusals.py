@@ -106,6 +106,16 @@ _BY_TEXT = (
 )
 
 
+UNREADABLE = {
+    "LAYOUT": ("what is stored",),
+    "WRONGTYPE": (
+        "a key of ours",
+        "another type, so somebody else has written it; `openshow-auth doctor` may name it",
+    ),
+}
+"""By the code of a script's error, what it cannot read, and whose that is (`UnknownLayout`)."""
+
+
 def lacks_rights(error: BaseException) -> bool:
     """Tell whether our user lacks a right that the call needs, so that it may be half done."""
     return isinstance(error, exceptions.RedisError) and _meaning(error) is _NO_LEAVE

@@ -24,7 +24,7 @@ from service.redis.connection import Argument
 from service.redis.declarations import Arguments, Declared, Key, Keys, Number
 from service.redis.lua import texts
 from service.redis.preamble import PROVIDED
-from service.redis.refusals import CommandRefused, code_of
+from service.redis.refusals import UNREADABLE, CommandRefused, code_of
 
 __all__ = [
     "Arguments", "Constants", "Declared", "Key", "Keys", "Number", "Source", "script", "texts"
@@ -35,9 +35,9 @@ P = ParamSpec("P")
 Constants = Mapping[str, str | int]
 """What never changes: each argument costs Redis some 0.2 µs at every call, a constant nothing."""
 
-_OTHER_LAYOUT, _OTHER_TIME, _FORGOTTEN = ("LAYOUT", "WRONGTYPE"), "CLOCK", "FORGOTTEN"
-"""Codes of error replies: a script has found what it cannot read, or a key of another kind; a clock
-of ours by which it judges nothing; and that Redis does not know any more what was used."""
+_OTHER_TIME, _FORGOTTEN = "CLOCK", "FORGOTTEN"
+"""Codes of error replies: a script has found a clock of ours by which it judges nothing; and that
+Redis does not know any more what was used."""
 
 _NAMES: dict[str, str] = {}
 """The file, or the function, of each script that was run, by its digest."""
@@ -168,8 +168,8 @@ class Source:
                 return await send("EVAL", source, len(keys), *keys, *arguments)
         except CommandRefused as error:
             code = code_of(error.__cause__) if isinstance(error.__cause__, RedisError) else ""
-            if code in _OTHER_LAYOUT:
-                raise UnknownLayout("what is stored") from error
+            if code in UNREADABLE:
+                raise UnknownLayout(*UNREADABLE[code]) from error
             if code == _OTHER_TIME:
                 raise ClockWrong from error
             if code == _FORGOTTEN:

@@ -15,6 +15,7 @@ from service.embedded.files import socket_path
 from service.errors import Refusal, RevocationUnconfirmed, StoreRefuses, StoreUnavailable
 from service.readiness.checks import clock_part
 from service.redis.client import RedisClient
+from service.redis.event_streams import ADVICE as KEY_ADVICE, foreign_streams
 from service.redis.feed_marking import FeedMarking, Mark, shown
 from service.redis.keys import BUCKETS
 from service.redis.node import Timing
@@ -87,6 +88,7 @@ async def _look(redis: RedisClient, issuer: str, found: list[Finding]) -> None:
     written = await probe(redis)
     found += _writing(written)
     if not written.missing:
+        found += _events(await foreign_streams(redis))
         found += _marks(await FeedMarking(redis, issuer).mark("none"), issuer)
         found += _guards(await GuardStatuses(GuardPositions(redis), system_clock).all())
 
@@ -175,6 +177,14 @@ def _writing(written: Written) -> Iterator[Finding]:
     else:
         judge = warning if clock.ok else fault
         yield judge("clock", clock.message, "set the clocks of both machines by NTP")
+
+
+def _events(foreign: Sequence[str]) -> Iterator[Finding]:
+    if foreign:
+        yield fault(
+            "events", f"something else is where events should be: {', '.join(foreign[:5])}",
+            KEY_ADVICE,
+        )  # fmt: skip
 
 
 def _unconfirmed(replicas: int) -> Finding:
