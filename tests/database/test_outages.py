@@ -4,7 +4,6 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from service.database.engine import check_writable, open_database, store_errors
 from service.database.migration import migrate
 from service.errors import StoreUnavailable
 from tests.support.run_queue import Stopwatch
+from tests.support.user_stores import PATIENCE
 
 RAISE = "DO $$BEGIN RAISE EXCEPTION 'a row of Ada''s' USING ERRCODE = '{}'; END$$"
 STATES = [
@@ -58,9 +58,11 @@ async def test_states_of_postgresql(postgres: PostgresServer, state: str) -> Non
     """Proves that each SQLSTATE which tells of the server's state is an outage with a reason, and
     that nothing of the server's words, which may quote a row, is in it."""
     with postgres.database() as name:
-        engine = open_database(postgres.url(name))
-        message = await told(engine, RAISE.format(state))
+        engine = open_database(postgres.url(name), patience=PATIENCE)
+        with pytest.raises(StoreUnavailable) as unavailable:
+            await run(engine, RAISE.format(state))
         await engine.dispose()
+    message = str(unavailable.value)
     assert message.startswith("the user store ")
     assert (outages._BY_STATE.get(state) or outages._BY_STATE[state[:2]]) in message
     assert "Ada" not in message
@@ -70,7 +72,7 @@ async def test_states_of_postgresql(postgres: PostgresServer, state: str) -> Non
 async def test_mistakes_of_ours_stay_what_they_are(postgres: PostgresServer, state: str) -> None:
     """Proves that a statement's own mistakes are not blamed on the server."""
     with postgres.database() as name:
-        engine = open_database(postgres.url(name))
+        engine = open_database(postgres.url(name), patience=PATIENCE)
         with pytest.raises((ProgrammingError, IntegrityError)), store_errors():
             async with engine.begin() as connection:
                 await connection.execute(text(RAISE.format(state)))
@@ -82,7 +84,7 @@ async def test_a_server_that_takes_too_long(postgres: PostgresServer, statement:
     """Proves that a server which answers, but not in time, is not told as one that is away."""
     with postgres.database() as name:
         engine = open_database(postgres.url(name))
-        patient = open_database(postgres.url(name), patience=timedelta(seconds=20))
+        patient = open_database(postgres.url(name), patience=PATIENCE)
         async with patient.begin() as other:
             await other.execute(text("LOCK TABLE users"))
             assert await told(engine, statement) == "the user store did not do a statement in time"
@@ -98,7 +100,7 @@ async def test_a_part_that_is_missing(
 ) -> None:
     """Proves that readiness looks at all that calls need, not only at what it writes."""
     with postgres.database() as name:
-        for each in (engine, open_database(postgres.url(name))):
+        for each in (engine, open_database(postgres.url(name), patience=PATIENCE)):
             await check_writable(each)
             await run(each, lost)
             with pytest.raises(StoreUnavailable, match="is not set up"):

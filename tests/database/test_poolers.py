@@ -11,6 +11,7 @@ from service.database.engine import open_database, ping
 from service.database.migration import migrate
 from service.errors import StartupError
 from tests.support.pgbouncer import pgbouncer
+from tests.support.user_stores import PATIENCE
 
 
 async def test_session_mode_serves(postgres: PostgresServer) -> None:
@@ -42,7 +43,7 @@ async def test_an_encoding_that_lacks_letters_stops_the_start(postgres: Postgres
     """Proves that addresses of some people are not found to be refused when they sign up."""
     with postgres.database() as name:
         url = f"postgresql://tests@/latin_{name}?host={postgres.directory}"
-        engine = open_database(f"postgresql://tests@/{name}?host={postgres.directory}")
+        engine = open_database(postgres.url(name), patience=PATIENCE)
         async with engine.connect() as connection:
             raw = await connection.execution_options(isolation_level="AUTOCOMMIT")
             await raw.execute(

@@ -13,6 +13,7 @@ from tools.testbed.tls import Authority
 from service.database.engine import open_database, ping
 from service.database.migration import migrate
 from service.errors import StartupError
+from tests.support.user_stores import PATIENCE
 
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
@@ -71,7 +72,7 @@ async def test_a_verified_server_is_used(
             options = f"sslmode=verify-full&sslrootcert={authority.file}"
             url = f"postgresql://tests@{place}/{name}?{options}"
             await asyncio.to_thread(migrate, url)
-            engine = open_database(url)
+            engine = open_database(url, patience=PATIENCE)
             await ping(engine)
             await engine.dispose()
 

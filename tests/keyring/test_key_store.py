@@ -18,12 +18,14 @@ from service.keyring import signing
 from service.keyring.keys import ServiceKeys
 from service.keyring.kms.local import LocalKeyFile
 from service.keyring.store import KeyStore
+from tests.support.user_stores import PATIENCE
 
 USES = ["email-digest", "pepper", "refresh-mac", "signing"]
 
 # Starts on a data dir as soon as all of its kind are ready; prints a token and a sealed text.
 START = """
 import asyncio, os, signal, sys
+from datetime import timedelta
 from pathlib import Path
 import jwt
 from service.clock import milliseconds, system_clock
@@ -32,7 +34,7 @@ from service.keyring import store
 from service.keyring.kms import local
 
 async def main():
-    engine = open_database(sys.argv[2])
+    engine = open_database(sys.argv[2], patience=timedelta(seconds=20))
     provider = local.LocalKeyFile.at(Path(sys.argv[1]), None)
     print("ready", flush=True)
     sys.stdin.readline()
@@ -93,7 +95,7 @@ async def test_racing_first_starts_found_once(data_dir: Any) -> None:
             everyone_saw_it_empty.wait()
             return super().wrap(data_key, aad)
 
-    engines = [open_database(data_dir.url) for _ in range(4)]
+    engines = [open_database(data_dir.url, patience=PATIENCE) for _ in range(4)]
     path = data_dir.provider.path
     loads = (KeyStore(each).load(Racing(path, create=True), system_clock) for each in engines)
     first, *others = await asyncio.gather(*loads)
