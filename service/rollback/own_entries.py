@@ -5,6 +5,7 @@ sessions before this process compares, the entry's number is there again, given 
 alone nobody would notice.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -79,9 +80,12 @@ class OwnEntries:
     async def look_at(self, node: Node, numbers: Mapping[int, int]) -> dict[int, int]:
         """Do the same at a server that is connected to. Never raises."""
         found = []
-        for question in self._questions(numbers):
+
+        async def look(question: _Question) -> None:
             with suppress(exceptions.RedisError, OSError):  # who serves it meets the same
                 found.append((question, await node.ask(question.command, False)))
+
+        await asyncio.gather(*map(look, self._questions(numbers)))
         return self._lost(found, numbers)
 
     async def look_by(self, redis: RedisClient, numbers: Mapping[int, int]) -> dict[int, int]:
@@ -91,7 +95,8 @@ class OwnEntries:
             StoreUnavailable: Redis does not tell.
         """
         questions = self._questions(numbers)
-        replies = [await redis.execute(*question.command) for question in questions]
+        asked = (redis.execute(*question.command) for question in questions)
+        replies = await asyncio.gather(*asked)
         return self._lost(list(zip(questions, replies, strict=True)), numbers)
 
     def _questions(self, numbers: Mapping[int, int]) -> list[_Question]:

@@ -120,10 +120,14 @@ class Peers:
             return
         with suppress(exceptions.RedisError, OSError):  # who serves it meets the same
             run_id = Identity.read(await node.ask(("INFO", "server"), False)).run_id
-            for part in self._parts(numbers) if run_id else ():
+
+            async def one(part: int) -> None:
                 self._told[part] = _Told(run_id)
                 await node.ask(self._set(part, self._missed(part, expected, numbers)), False)
                 self._note_told([part], run_id)
+
+            if run_id:
+                await asyncio.gather(*map(one, self._parts(numbers)))
 
     async def tell(
         self, expected: Sequence[int], numbers: Numbers, floors: Mapping[int, bool]

@@ -71,8 +71,7 @@ class Watch:
         fence.on_lost, fence.on_forgotten = self._publishing.begin, self._soon.set
         self.presence = store.presence
         self._peers = Peers(redis, store.owner, fence, tells=serves)
-        self._fenced = 0
-        self._fenced_at = 0.0
+        self._fenced, self._fenced_at = 0, 0.0
         self.woken = asyncio.Event()
         """Set when a bucket was fenced."""
         self.on_change: Callable[[], None] = lambda: None
@@ -118,15 +117,16 @@ class Watch:
         """Compare buckets that a server has got, before they are served from it."""
         expected = await self.read(self._patience)
         numbers: dict[int, int] = {}
-        for bucket in buckets:
-            try:
-                numbers[bucket] = number_in(
-                    await node.ask(("GET", numbered(bucket).revocations), False)
-                )
-            except exceptions.ClusterDownError:  # so its next connection is looked at
-                await node.drop("what it has cannot be looked at yet")
-            except (exceptions.RedisError, OSError):  # who serves it meets the same
-                continue
+
+        async def look(bucket: int) -> None:
+            with suppress(exceptions.RedisError, OSError):  # who serves it meets the same
+                command = ("GET", numbered(bucket).revocations)
+                try:
+                    numbers[bucket] = number_in(await node.ask(command, False))
+                except exceptions.ClusterDownError:  # so its next connection is looked at
+                    await node.drop("what it has cannot be looked at yet")
+
+        await asyncio.gather(*map(look, buckets))
         expected = _with(expected, await self._own.look_at(node, numbers))
         if self._fence_lower(expected, numbers):
             await self._floors.raise_at(node, buckets)

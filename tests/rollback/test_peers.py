@@ -4,6 +4,7 @@ whatever the user store does meanwhile."""
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, closing, suppress
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -203,7 +204,11 @@ async def test_while_it_takes_no_writes(server: RedisServer, running: NewPod) ->
     assert await pod.lives(session) is await other.lives(session) is True
 
 
-async def test_in_a_cluster(engine: AsyncEngine, tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_in_a_cluster(
+    engine: AsyncEngine,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Each bucket has its own keys, and is served as soon as all have told of it."""
     cluster = Cluster(tmp_path_factory.mktemp("cluster"), primaries=1)
     pods = []
@@ -240,10 +245,30 @@ async def test_in_a_cluster(engine: AsyncEngine, tmp_path_factory: pytest.TempPa
             (known,) = await pod.own._topology.primaries()
             await pod.rollback.check_own_buckets(known, [bucket])
             assert client.get(key) == before
+        counted = Counted(known.ask)
+        monkeypatch.setattr(known, "ask", counted)
+        await pod.rollback.check_own_buckets(known, range(64))
+        assert counted.most == 64, "buckets that are gained wait for each other"
     finally:
         for each in pods:
             await each.aclose()
         cluster.stop()
+
+
+class Counted:
+    """Passes commands on, and counts how many are under way at most."""
+
+    def __init__(self, ask: Callable[..., Awaitable[Any]]) -> None:
+        self.ask = ask
+        self.under_way = self.most = 0
+
+    async def __call__(self, *arguments: Any) -> Any:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            return await self.ask(*arguments)
+        finally:
+            self.under_way -= 1
 
 
 async def looked(pod: Pod) -> bool:
