@@ -151,7 +151,7 @@ async def _migrate_postgresql(url: str, patience: float) -> None:
         raise StartupError(
             f"SERVICE_DATABASE_URL: the server cannot be reached: {error.strerror or error}"
         ) from None
-    except ValueError:  # from the parser of the URL; may quote it
+    except (ValueError, OverflowError):  # of the URL, PGHOST or PGPORT; may quote it
         raise SettingsError("SERVICE_DATABASE_URL is not a database URL") from None
 
 

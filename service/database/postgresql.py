@@ -4,6 +4,7 @@ The URL is read by `libpq` and goes to asyncpg; so SQLAlchemy never sees it and 
 """
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Mapping
@@ -93,7 +94,12 @@ def open_postgresql(
     }
 
     async def connect() -> _Connection:
-        connection: _Connection = await connect_to(parameters, seconds, _Connection)
+        try:
+            connection: _Connection = await connect_to(parameters, seconds, _Connection)
+        except asyncpg.InterfaceError:
+            raise
+        except (ValueError, OverflowError):  # of PGHOST and PGPORT, which the driver reads
+            raise OSError(errno.EINVAL, "its host or port can be none") from None
         connection.cut_after(seconds)  # settings, and questions of the dialect before it is used
         await _prepare(connection, session | dict(parameters.session))
         return connection

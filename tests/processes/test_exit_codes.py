@@ -75,6 +75,16 @@ def test_settings(tmp_path: Path, wrong: dict[str, str]) -> None:
     assert next(iter(wrong)) in said
 
 
+@pytest.mark.parametrize("host", [{"PGPORT": "x"}, {"PGPORT": "99999"}, {"PGHOST": "x..y"}])
+def test_settings_of_libpq(tmp_path: Path, host: dict[str, str]) -> None:
+    """A host or port that can be none is a line, of `doctor` a finding, wherever it comes from."""
+    variables = {"SERVICE_DATABASE_URL": "postgresql:///x", "PGHOST": "127.0.0.1"} | host
+    code, said = run(tmp_path, "migrate", **variables)
+    assert (code, said.count("\n")) == (2, 1), said
+    assert "SERVICE_DATABASE_URL" in said
+    assert run(tmp_path, "doctor", **variables) == (1, "")
+
+
 @pytest.mark.parametrize("command", ["migrate", "redis claim", "redis", "serve"])
 def test_settings_of_other_commands(tmp_path: Path, command: str) -> None:
     """The same, whoever reads them."""
