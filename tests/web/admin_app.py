@@ -39,6 +39,14 @@ class AdminApp:
         return httpx.AsyncClient(transport=transport, base_url="http://here", headers=headers)
 
 
+PATIENT: dict[str, Any] = {
+    "redis_connect_timeout_ms": 20_000,
+    "redis_reply_timeout_ms": 20_000,
+    "database_timeout_ms": 20_000,
+}
+"""For an app whose stores nobody takes away, as in `service_process.py`."""
+
+
 @asynccontextmanager
 async def running_app(
     keys: RedisServer, directory: Path, bind: Bind, **settings: Any
@@ -54,7 +62,7 @@ async def running_app(
             database_url=Secret(store.url),
             admin_bind=bind,
             log_level="error",
-            **settings,
+            **PATIENT | settings,
         )
     )
     to_app: asyncio.Queue[Any] = asyncio.Queue()

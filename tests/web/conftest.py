@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tools.testbed.access import SERVICE
 from tools.testbed.redis_server import RedisServer
-from tools.testbed.service_process import ServiceProcess
+from tools.testbed.service_process import PATIENT, ServiceProcess
 
 from tests.web.wire import Wire
 
@@ -23,5 +23,6 @@ def commands_beside(keys: RedisServer, tmp_path: Path, monkeypatch: pytest.Monke
         "SERVICE_REDIS_URL": keys.url_of(SERVICE).reveal(),
         "SERVICE_DATABASE_URL": f"sqlite:///{tmp_path}/service.db",
         "SERVICE_DATA_DIR": str(tmp_path),
+        **PATIENT,
     }.items():
         monkeypatch.setenv(name, value)

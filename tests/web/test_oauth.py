@@ -248,7 +248,11 @@ async def test_revocation(client: Client) -> None:
 async def test_as_durable_as_a_logout(client: Client, keys: RedisServer, tmp_path: Path) -> None:
     """Where too few replicas have it, 503, also the second time: until they have."""
     ann = await client.sign_up()
-    async with running_app(keys, tmp_path, TCP, redis_min_replicas=1) as short:
+    waits = {
+        "redis_min_replicas": 1,
+        "redis_reply_timeout_ms": 1000,
+    }  # for no replica that is there
+    async with running_app(keys, tmp_path, TCP, **waits) as short:
         told = []
         while told.count("revocation_unconfirmed") < 2:
             answer = await Client(short, "").revoke(ann["refreshToken"])
