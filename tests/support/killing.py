@@ -24,11 +24,13 @@ def fragile_service(
     """A server and a process that may be killed."""
     (directory / "redis").mkdir()
     server = RedisServer(binary, directory / "redis").start()
-    service = ServiceProcess(directory, server.url, **store.settings, **settings).start()
-    yield server, service
-    service.stop()
-    server.heal()
-    server.stop()
+    service = ServiceProcess(directory, server.url, **store.settings, **settings)
+    try:
+        yield server, service.start()
+    finally:
+        service.stop()
+        server.heal()
+        server.stop()
 
 
 async def kill_around_the_row(

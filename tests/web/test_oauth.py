@@ -248,10 +248,8 @@ async def test_revocation(client: Client) -> None:
 async def test_as_durable_as_a_logout(client: Client, keys: RedisServer, tmp_path: Path) -> None:
     """Where too few replicas have it, 503, also the second time: until they have."""
     ann = await client.sign_up()
-    waits = {
-        "redis_min_replicas": 1,
-        "redis_reply_timeout_ms": 1000,
-    }  # for no replica that is there
+    # It waits for a replica, and there is none.
+    waits = {"redis_min_replicas": 1, "redis_reply_timeout_ms": 1000}
     async with running_app(keys, tmp_path, TCP, **waits) as short:
         told = []
         while told.count("revocation_unconfirmed") < 2:
