@@ -158,8 +158,6 @@ def _serve(options: argparse.Namespace, stop: Stop) -> int:
     from service.serving.imports import begin_imports
 
     begin_imports()
-    from service.embedded.client import server_url, wait_for_server
-    from service.embedded.server import EmbeddedServer
     from service.serving.listeners import bound
     from service.serving.stores import prepare
     from service.settings import Settings
@@ -172,13 +170,15 @@ def _serve(options: argparse.Namespace, stop: Stop) -> int:
         if stop():
             return 0
         if not settings.redis_url:
+            from service.embedded import client, server
+
             if options.attach:
-                wait_for_server(settings.data_dir, stop)
+                client.wait_for_server(settings.data_dir, stop)
             else:
-                server = EmbeddedServer(settings.data_dir)
-                server.start(stop)
-                cleanup.callback(server.stop)
-            os.environ["SERVICE_REDIS_URL"] = server_url(settings.data_dir).reveal()
+                valkey = server.EmbeddedServer(settings.data_dir)
+                valkey.start(stop)
+                cleanup.callback(valkey.stop)
+            os.environ["SERVICE_REDIS_URL"] = client.server_url(settings.data_dir).reveal()
         settings = Settings.from_environment(os.environ)  # as worker processes will read it
         if stop():
             return 0

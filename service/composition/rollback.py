@@ -9,7 +9,6 @@ import msgspec
 
 from service.composition.shared import create_redis_client
 from service.database.engine import open_database
-from service.embedded.client import server_url
 from service.errors import StoreUnavailable
 from service.redis.client import RedisClient
 from service.redis.fence import Fence
@@ -110,6 +109,8 @@ async def opened_redis(settings: Settings, *, fenced: bool) -> AsyncIterator[Red
     `fenced`: buckets in which it has gone back in time are left alone, and the fence hears what the
     command has ended.
     """
+    from service.embedded.client import server_url  # its client is one that `serve` does without
+
     url = settings.redis_url or server_url(settings.data_dir)
     settings = msgspec.structs.replace(settings, redis_url=url)
     rollback = create_rollback(settings, serves=False) if fenced else None

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from redis import Redis
 from redis.backoff import NoBackoff
+from redis.client import Redis
 from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
 

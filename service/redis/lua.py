@@ -164,15 +164,21 @@ def located(message: str, lines: Sequence[tuple[str, int]], before: int) -> str:
 @cache  # a file is a part of up to ten scripts, and all are checked at each start
 def _names(text: str) -> tuple[frozenset[str], frozenset[str]]:
     """Find the names that a text uses, and those of them that it declares itself."""
-    used = {token["name"] for token in _TOKEN.finditer(text)} - {None, *_KEYWORDS.split()}
-    code = _TOKEN.sub(lambda token: " " if _is_text(token[0]) else token[0], text)
+    used, code, end = set[str](), "", 0
+    for token in _TOKEN.finditer(text):
+        if name := token["name"]:
+            used.add(name)
+        elif _is_text(token[0]):
+            code += text[end : token.start()] + " "
+            end = token.end()
+    code += text[end:]
     local = {
         name.strip()
         for found in _DECLARATION.finditer(code)
         for names in found.groups()
         for name in (names or "").split(",")
     } - {"", "..."}
-    return frozenset(used), frozenset(local)
+    return frozenset(used.difference(_KEYWORDS.split())), frozenset(local)
 
 
 def _is_text(token: str) -> bool:

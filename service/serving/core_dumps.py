@@ -7,8 +7,7 @@ all of them on a disk, and whoever may trace a process reads them where they are
 import resource
 from contextlib import suppress
 
-_PR_SET_DUMPABLE = 4
-"""From linux/prctl.h."""
+from service.serving.prctl import SET_DUMPABLE, prctl
 
 
 def disable_core_dumps() -> None:
@@ -19,7 +18,4 @@ def disable_core_dumps() -> None:
     """
     with suppress(OSError, ValueError):  # a system without: what can be kept is kept
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    import ctypes  # takes milliseconds; the limit holds by now
-
-    with suppress(OSError, AttributeError):  # macOS has no such call
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    prctl(SET_DUMPABLE, 0)

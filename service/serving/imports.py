@@ -2,7 +2,23 @@
 
 import gc
 import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
+from importlib.util import find_spec, module_from_spec
+from typing import Any
+
+_PUT_OFF: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "cryptography.x509": {},  # PyJWT looks for certificates, too; its expressions compile long
+    "redis": {},  # clients, of clusters, too: ours has connections and errors of it
+    "redis.asyncio": {},
+    "sqlalchemy.ext.asyncio": {  # sessions, and so the whole ORM
+        "engine": ("AsyncConnection", "AsyncEngine", "AsyncTransaction", "create_async_engine")
+    },
+    "uvicorn": {"config": ("Config",)},  # its command line
+    "yaml": {},  # Litestar would spell its own description by it
+}
+"""Packages that load much that a service does without, and what it uses of their modules."""
 
 
 def begin_imports() -> None:
@@ -17,6 +33,40 @@ def begin_imports() -> None:
         sys.modules["rich"] = None  # type: ignore[assignment]  # not to be found, meanwhile
         import_module("structlog")
         del sys.modules["rich"]
+    for name, used in _PUT_OFF.items():
+        if name not in sys.modules:
+            _put_off(name, used)
+
+
+def _put_off(name: str, used: Mapping[str, Sequence[str]]) -> None:
+    """Have a package itself load when something is asked of it that is not `used`.
+
+    Its modules can be imported meanwhile. `used`: names by the module of it where they are.
+    """
+    spec = find_spec(name)
+    if spec is None or spec.loader is None:  # whoever needs it will say so
+        return
+    loader = spec.loader
+    package = module_from_spec(spec)
+
+    def load(attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        with suppress(ModuleNotFoundError):
+            return import_module(f"{name}.{attribute}")
+        vars(package).pop("__getattr__", None)
+        loader.exec_module(package)
+        return getattr(package, attribute)
+
+    vars(package)["__getattr__"] = load
+    sys.modules[name] = package
+    parent, _, last = name.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], last, package)
+    for module, names in used.items():
+        found = import_module(f"{name}.{module}")
+        for each in names:
+            setattr(package, each, getattr(found, each))
 
 
 def keep_imports() -> None:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-import uvicorn
+import uvicorn.server
+from uvicorn.config import Config
 
 from service.serving.acceptor import Acceptor
 from service.serving.connections import Connections
@@ -28,7 +29,7 @@ StopAsked = Callable[[], bool]
 Announce = Callable[[], None]
 
 
-class Server(uvicorn.Server):
+class Server(uvicorn.server.Server):
     """A server that says when it listens, and that ends in steps, none of which loses a request.
 
     SIGTERM: for `drain_delay` it serves on, says that it is not ready, and asks clients with each
@@ -41,7 +42,7 @@ class Server(uvicorn.Server):
 
     def __init__(
         self,
-        config: uvicorn.Config,
+        config: Config,
         settings: Settings,
         announce: Announce,
         stop_asked: StopAsked = lambda: False,
@@ -142,9 +143,9 @@ def names_in(settings: Settings) -> list[Listener | None]:
     )
 
 
-def configuration(app: Any, settings: Settings) -> uvicorn.Config:
+def configuration(app: Any, settings: Settings) -> Config:
     """Configure uvicorn for `app`: the app itself, or the name of what makes it in a worker."""
-    return uvicorn.Config(
+    return Config(
         app,
         factory=isinstance(app, str),
         workers=settings.workers,

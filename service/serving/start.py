@@ -4,7 +4,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -18,6 +18,7 @@ from service.serving.listeners import address_of
 from service.serving.memory import settle
 from service.serving.server import Server, StopAsked, configuration, names_in
 from service.serving.stoppable import run_unless_stopped
+from service.serving.template import Template
 from service.serving.workers import Supervisor
 from service.settings import Settings
 
@@ -42,6 +43,7 @@ def run(
     with ExitStack() as cleanup:
         if settings.workers > 1:  # before keys are made for a service that cannot start
             metrics = cleanup.enter_context(_shared_directory())
+            template = cleanup.enter_context(closing(Template(metrics)))
         app = create_app(settings)
         run_unless_stopped(_rehearse(app), stop_asked, "its stores or its key service")
         if stop_asked():
@@ -68,7 +70,7 @@ def run(
         settle()
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
         os.environ[PIN_REFUSED] = os.path.join(metrics, "pin-refused")  # one try for all of them
-        return Supervisor(settings, listeners, announce, stop_asked).run()
+        return Supervisor(settings, template, listeners, announce, stop_asked).run()
 
 
 def _shared_directory() -> "TemporaryDirectory[str]":

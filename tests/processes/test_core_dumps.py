@@ -10,6 +10,7 @@ import pytest
 from tools.testbed.redis_server import REPOSITORY
 
 from tests.processes.program import Program, wait_until
+from tests.processes.test_template import template_of
 from tests.processes.test_workers import workers_of
 
 TELLING = """
@@ -22,7 +23,11 @@ def tell():
             file.write(str(whether))
         time.sleep(0.05)
 
-threading.Thread(target=tell, daemon=True).start()
+def begin():
+    threading.Thread(target=tell, daemon=True).start()
+
+begin()
+os.register_at_fork(after_in_child=begin)
 """
 """A module that Python imports in each of the program's processes, before anything else."""
 
@@ -38,12 +43,12 @@ def test_parent_and_workers_keep_their_memory(
     (site / "sitecustomize.py").write_text(TELLING)
     program = start(SERVICE_WORKERS="2", PYTHONPATH=f"{site}:{REPOSITORY}", DUMPABLE=str(told))
     program.wait_for(r"serves on (http://\S+)")
-    for pid in (program.pid, *workers_of(program)):
+    for pid in (program.pid, template_of(program), *workers_of(program)):
         limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
         (core,) = [line.split() for line in limits if line.startswith("Max core file size")]
         assert core[4:6] == ["0", "0"]
         wait_until(lambda pid=pid: (told / str(pid)).read_text() == "0", f"{pid} is protected")
-    assert len(list(told.iterdir())) >= 3
+    assert len(list(told.iterdir())) >= 4  # parent, template, two workers
 
 
 def test_commands_have_no_core_file_either(tmp_path: Path) -> None:

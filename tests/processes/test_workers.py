@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tools.testbed.forked import Running
 from tools.testbed.waiting import eventually
 
 from tests.processes.program import Program, is_alive, wait_until
@@ -18,6 +19,8 @@ Start = Callable[..., Program]
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
 
+NAME = "openshow-worker"
+
 IMPATIENT = """
 import sys
 from service.cli.program import main
@@ -27,21 +30,23 @@ sys.exit(main(["serve"]))
 """
 
 
-def workers_of(program: Program) -> list[int]:
+def workers_of(program: Program | Running) -> list[int]:
     """The process ids of the workers that run."""
-    return [pid for pid in _children(program.pid) if is_alive(pid)]
+    children = children_of(program.pid)
+    return [pid for pid, name in children if name == NAME and is_alive(pid)]
 
 
-def _children(parent: int) -> list[int]:
+def children_of(parent: int) -> list[tuple[int, str]]:
+    """The process ids of children, and their names."""
     found = []
     for directory in Path("/proc").glob("[0-9]*"):
         try:
             ppid = (directory / "stat").read_text().rpartition(")")[2].split()[1]
-            command = (directory / "cmdline").read_bytes()
+            name = (directory / "comm").read_text().strip()
         except OSError:  # it has just ended
             continue
-        if int(ppid) == parent and b"spawn_main" in command:
-            found.append(int(directory.name))
+        if int(ppid) == parent:
+            found.append((int(directory.name), name))
     return found
 
 

@@ -21,7 +21,7 @@ from service.readiness.status import Part, Readiness
 from service.reply_times import ReplyTimes
 from service.web.metrics import outcomes
 from service.web.metrics.gauges import Gauges, Sources
-from tests.processes.test_workers import _children
+from tests.processes.test_workers import workers_of
 
 Samples = dict[tuple[str, frozenset[str]], float]
 
@@ -185,12 +185,12 @@ def test_workers_tell_together(two_workers: ServiceProcess) -> None:
     assert sum(name == "openshow_build_info" for name, _ in told()) == 1
     assert told()[key("ready", "redis")] == 1
     assert two_workers.process
-    killed, *_ = _children(two_workers.process.pid)
+    killed, *_ = workers_of(two_workers.process)
     os.kill(killed, signal.SIGKILL)
-    parent = two_workers.process.pid
+    parent = two_workers.process
 
     def serving() -> bool:
-        living = [pid for pid in _children(parent) if pid != killed]
+        living = [pid for pid in workers_of(parent) if pid != killed]
         return len(living) == 2 and all(_has_begun(two_workers.directory, pid) for pid in living)
 
     wait_until(serving)
