@@ -45,8 +45,14 @@ def bulk(argument: Argument) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(argument), argument)
 
 
+def tracking(prefixes: Sequence[bytes]) -> Command:
+    """Make the command that has the server say which keys with these prefixes are written."""
+    told = [part for prefix in prefixes for part in (b"PREFIX", prefix)]
+    return ("CLIENT", "TRACKING", "ON", "BCAST", *told)
+
+
 class Connection:
-    """An open connection. One question at a time."""
+    """An open connection. One question at a time, but where it has `replies`."""
 
     def __init__(self, connection: AbstractConnection, *, asking: bool = False) -> None:
         self._connection = connection
@@ -117,6 +123,11 @@ class Connection:
             return replies
         pairs = zip(replies[::2], replies[1::2], strict=True)
         return [leave if isinstance(leave, exceptions.ResponseError) else it for leave, it in pairs]
+
+    @property
+    def replies(self) -> Replies | None:
+        """What may be asked by directly, several questions at a time; None: redis-py alone asks."""
+        return self._replies
 
     def send_now(self) -> None:
         """Rest no longer before what is to be sent."""

@@ -53,9 +53,21 @@ class PrimaryDiscovery:
         except BROKEN:
             self.discard(bucket)
             raise
+        self.reached(bucket, address)
+        return wire
+
+    async def connect_for_several(self, address: Address | None) -> Connection:
+        """Connect to what `find` has found for some buckets, of which none is being imported.
+
+        Raises:
+            one of BROKEN: it cannot be reached.
+        """
+        return await Connection.to(self._url, address, self._patience)
+
+    def reached(self, bucket: int, address: Address | None) -> None:
+        """Note that a server answers, so that it is asked for this bucket again."""
         if address is not None:
             self._cluster.reached(bucket, address)
-        return wire
 
     async def connect_to_importing(self, address: Address) -> Connection:
         """Connect to a node that is importing slots.

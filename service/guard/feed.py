@@ -1,8 +1,8 @@
 """The feed: follows the streams `revoked:{b}` and fills the shards.
 
-A standalone server, or the one that Sentinels name, is read by one task, with one blocking XREAD
-over all streams. A cluster refuses a read over several slots, so there each stream has a task and a
-connection of its own.
+A standalone server, or the one that Sentinels name, is read by one task. A cluster refuses a read
+over several slots, so there each stream has a task of its own; those whose streams lie on one node
+share a connection.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from ..redis.url import RedisUrl
 from .connection_status import FeedConnectionStatus
 from .counters import GuardCounters
 from .discovery import PrimaryDiscovery
+from .feed_connections import FeedConnections, prefixes
 from .feed_reader import FeedReader
 from .feed_timing import FeedTiming
 from .marks import Marks
@@ -53,8 +54,10 @@ class Feed:
             self._primaries, self._streams, self._about, self._told, self._read_on, timing.timeout
         )
         ask = None if self._position.hears_wishes else self._position.ask
+        told = prefixes(hears_wishes=ask is not None)
+        self._connections = FeedConnections(self._primaries, told, timing.timeout)
         self._readers = [
-            FeedReader(it, self._primaries, timing, counters, status, clock, marks, ask)
+            FeedReader(it, self._connections, timing, counters, status, clock, marks, ask)
             for it in groups
         ]
         self._tasks: list[asyncio.Task[None]] = []
@@ -79,6 +82,7 @@ class Feed:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._connections.aclose()
         await self._primaries.aclose()
 
     def incomplete_for(self, bucket: int) -> float:

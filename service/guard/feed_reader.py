@@ -1,10 +1,10 @@
-"""Reads streams of the feed over one connection at a time.
+"""Reads streams of the feed of one server, over one connection at a time.
 
 That a shard is complete is proved by one thing only: a read that did not block, saw the mark of
 this guard's issuer, found the last known entry still there, and came to the end. It is repeated
-four times per bound, on the same connection; the blocking reads in between only bring entries
-early. So a server that was swapped, rolled back or emptied, a line that is cut and a process that
-was stopped are all noticed within the bound.
+four times per bound, on the same connection; what is read in between only brings entries early. So
+a server that was swapped, rolled back or emptied, a line that is cut and a process that was stopped
+are all noticed within the bound.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from math import ceil
 from redis.exceptions import ResponseError, TryAgainError
 
 from ..redis.url import Address
-from .blocking_read import BlockingRead
-from .connection import BROKEN, Argument, Connection
+from .connection import BROKEN, Argument
 from .connection_status import FeedConnectionStatus
 from .control_streams import ControlStreams
 from .counters import GuardCounters
 from .cursor import Replay
-from .discovery import PrimaryDiscovery
 from .entries import Entry, RawEntry, read_entries
+from .feed_connection import FeedConnection
+from .feed_connections import FeedConnections
 from .feed_timing import FeedTiming
 from .marks import Marks
 from .reading_pace import ReadingPace
@@ -44,7 +44,7 @@ class FeedReader:
     def __init__(
         self,
         streams: Sequence[Stream],
-        primaries: PrimaryDiscovery,
+        connections: FeedConnections,
         timing: FeedTiming,
         counters: GuardCounters,
         status: FeedConnectionStatus,
@@ -56,15 +56,12 @@ class FeedReader:
         self._streams = {stream.key: stream for stream in streams}
         self._bucket = streams[0].bucket
         self._control = ControlStreams(self._bucket, timing.bound, on_asked)
-        self._primaries = primaries
-        self._timing = timing
+        self._connections, self._primaries = connections, connections.primaries
+        self._timing, self._marks = timing, marks
         self._counters, self._status, self._clock = counters, status, clock
-        self._marks = marks
-        self._page = _PAGE // len(streams)
-        self.pace = ReadingPace()
+        self._page, self.pace = _PAGE // len(streams), ReadingPace()
         self._address: Address | None = None
-        self._pause = _SHORTEST_PAUSE
-        self._hops = 0
+        self._pause, self._hops = _SHORTEST_PAUSE, 0
         self._is_moving = False  # the bucket, to another node of the cluster
         self.read_in = asyncio.Event()
         """Set once everything was read for the first time."""
@@ -103,11 +100,16 @@ class FeedReader:
             self._control.await_comparison()
         self._is_moving = False
         self._address = await self._primaries.find(self._bucket)
-        wire = self.pace.wire = await self._primaries.connect(self._bucket, self._address)
+        was_importing = self._primaries.is_importing(self._bucket)
+        keys = [*self._streams, *self._control.keys]
+        wire = self.pace.wire = await self._connections.connect(self._bucket, self._address, keys)
         try:
             while True:
                 began = time.monotonic()
                 if await self._primaries.find(self._bucket) != self._address:
+                    return
+                if was_importing and not self._primaries.is_importing(self._bucket):
+                    self._is_moving = True  # the slot is there: read with the node's others
                     return
                 await self._confirm(wire, began)
                 self._pause, self._hops = _SHORTEST_PAUSE, 0
@@ -118,7 +120,7 @@ class FeedReader:
         finally:
             await wire.close()
 
-    async def _confirm(self, wire: Connection, began: float) -> None:
+    async def _confirm(self, wire: FeedConnection, began: float) -> None:
         """Prove that all entries up to `began` are known, reading whatever is not yet.
 
         Nothing is taken from a stream that is not marked as this guard's issuer's.
@@ -147,7 +149,7 @@ class FeedReader:
         for stream in streams:
             stream.set_complete(began, self._control.trusted_for(began), wall)
 
-    async def _look(self, wire: Connection, began: float) -> dict[bytes, list[Entry]]:
+    async def _look(self, wire: FeedConnection, began: float) -> dict[bytes, list[Entry]]:
         """Read the last known entry of each stream, what comes after it, and whose the marks are.
 
         Mark and stream lie in one slot. While that moves key by key, one of them may be there and
@@ -171,29 +173,28 @@ class FeedReader:
     def _ours(self) -> list[Stream]:
         return [stream for stream in self._streams.values() if stream.is_ours]
 
-    async def _tail(self, wire: Connection, until: float) -> None:
+    async def _tail(self, wire: FeedConnection, until: float) -> None:
         """Take entries as they are added."""
         if not (streams := self._ours()):
             await asyncio.sleep(until - time.monotonic())
             return
-        positions = [(stream.key, stream.cursor.position) for stream in streams]
-        read = BlockingRead([*positions, *self._control.positions], self._page)
+        ours = [(stream.key, stream.cursor.position) for stream in streams]
+        wire.follow([*ours, *self._control.positions], self._page)
         rest = 0.0
-        while (left := until - time.monotonic() - rest) > 0:
-            patience = left + self._timing.timeout
-            reply = await wire.ask_packed(read.packed(left), patience=patience, rest=rest)
-            looks_again = self._control.take(found := dict(reply or ()))
+        while (now := time.monotonic()) + rest < until:
+            if (found := await wire.next(until, rest)) is None:
+                return
+            waited = time.monotonic() - now - rest
+            looks_again = self._control.take(found)
             # What does not come next is for the next confirmation to explain.
             entries = read_entries(found)
             if not all(self._streams[key].take(it) for key, it in entries.items()) or looks_again:
                 return
-            for key in entries:
-                read.move(key, self._streams[key].cursor.position)
-            for position in self._control.positions:
-                read.move(*position)
-            rest = self.pace.rest_after(left - (until - time.monotonic())) if entries else 0
+            wire.move([(key, self._streams[key].cursor.position) for key in entries])
+            wire.move(self._control.positions)
+            rest = self.pace.rest_after(waited) if entries else 0
 
-    async def _reread(self, wire: Connection, broken: Sequence[Stream]) -> None:
+    async def _reread(self, wire: FeedConnection, broken: Sequence[Stream]) -> None:
         """Read streams from their beginning, keep all that was known, and judge what is missing."""
         rereadings = [(stream, stream.replay()) for stream in broken]
         for stream, rereading in rereadings:
@@ -228,14 +229,14 @@ class FeedReader:
             logger.error("entries of %s are missing: it is lost for %s s", name, seconds)
 
     async def _read(
-        self, wire: Connection, positions: Sequence[tuple[Stream, bytes]], count: int = 0
+        self, wire: FeedConnection, positions: Sequence[tuple[Stream, bytes]], count: int = 0
     ) -> dict[bytes, list[Entry]]:
         """Read what streams have after these ids, by key."""
         return read_entries(await self._raw(wire, positions, count=count))
 
     async def _raw(
         self,
-        wire: Connection,
+        wire: FeedConnection,
         positions: Sequence[tuple[Stream, bytes]],
         more: Sequence[tuple[bytes, bytes]] = (),
         *,

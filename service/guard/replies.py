@@ -7,6 +7,7 @@ the guard once.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,9 @@ from redis.asyncio.connection import AbstractConnection
 
 _INCOMPLETE = object()
 """What the parser gives where a reply has not come in whole."""
+
+_Asked = tuple["asyncio.Future[list[Any]]", int, float]
+"""Who waits, for how many replies, and until when by the clock of the event loop."""
 
 
 class Replies(asyncio.Protocol):
@@ -34,11 +38,11 @@ class Replies(asyncio.Protocol):
         )
         self._error: Exception | None = None
         self._found: list[Any] = []
-        self._wanted = 0
-        self._waiting: asyncio.Future[list[Any]] | None = None
+        self._asked: deque[_Asked] = deque()
+        self._on_push: Callable[[list[Any]], object] | None = None
+        self._on_break: Callable[[Exception], object] | None = None
         self._held: bytes | None = None
         self._rest: asyncio.TimerHandle | None = None
-        self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._transport = transport
         transport.set_protocol(self)
@@ -57,29 +61,47 @@ class Replies(asyncio.Protocol):
             return None
         return cls(transport, to_error)
 
+    def listen(
+        self, on_push: Callable[[list[Any]], object], on_break: Callable[[Exception], object]
+    ) -> None:
+        """Take what the server says unasked, and hear of the end. Neither may raise."""
+        self._on_push, self._on_break = on_push, on_break
+
     def exchange(
-        self, sent: bytes, count: int, patience: float, rest: float = 0
+        self,
+        sent: bytes,
+        count: int,
+        patience: float,
+        rest: float = 0,
+        waiting: "asyncio.Future[list[Any]] | None" = None,
     ) -> "asyncio.Future[list[Any]]":
         """Send commands; return their so many replies, errors among them, once all are there.
 
-        One exchange at a time. `patience`, and `rest`, after which they are sent: seconds.
+        Several may be under way, but none beside one with a rest. `patience`, and `rest`, after
+        which they are sent: seconds. `waiting` is what to give the replies to, where there is one.
 
         Raises:
             one of BROKEN, but no ResponseError: what comes later belongs to nobody.
         """
-        waiting: asyncio.Future[list[Any]] = self._loop.create_future()
+        waiting = waiting or self._loop.create_future()
         if self._error is not None:
-            waiting.set_exception(self._error)
+            if not waiting.done():
+                waiting.set_exception(self._error)
             return waiting
-        self._waiting, self._wanted = waiting, count
-        self._deadline = self._loop.time() + rest + patience
-        if self._timer is None or self._timer.when() > self._deadline:
+        deadline = self._loop.time() + rest + patience
+        self._asked.append((waiting, count, deadline))
+        if self._timer is None or self._timer.when() > deadline:
             self._look_at_deadline()
         if rest > 0:
             self._held, self._rest = sent, self._loop.call_later(rest, self.send_now)
         else:
             self._transport.write(sent)
         return waiting
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing comes any more."""
+        return self._error is not None
 
     def send_now(self) -> None:
         """Rest no longer, where something is to be sent after a rest."""
@@ -114,17 +136,20 @@ class Replies(asyncio.Protocol):
         self._break(broken)
 
     def _take(self, reply: Any) -> None:
+        if type(reply) is hiredis.PushNotification and self._on_push is not None:
+            self._on_push(reply)
+            return
         if isinstance(reply, exceptions.ConnectionError):
             raise reply  # the server closes it, or serves nobody at the moment
-        if self._wanted == 0:
+        if not self._asked:
             raise exceptions.InvalidResponse("a reply that nobody waits for")
         self._found.append(reply)
-        self._wanted -= 1
-        if self._wanted == 0:
+        waiting, wanted, _ = self._asked[0]
+        if len(self._found) == wanted:
             found, self._found = self._found, []
-            if self._waiting is not None and not self._waiting.done():
-                self._waiting.set_result(found)
-            self._waiting = None
+            self._asked.popleft()
+            if not waiting.done():
+                waiting.set_result(found)
 
     def _break(self, error: Exception) -> None:
         if self._error is not None:
@@ -132,18 +157,22 @@ class Replies(asyncio.Protocol):
         self._error = error
         if self._timer is not None:
             self._timer.cancel()
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(error)
-        self._waiting = None
+        for waiting, _, _ in self._asked:
+            if not waiting.done():
+                waiting.set_exception(error)
+        self._asked.clear()
+        if self._on_break is not None:
+            self._on_break(error)
 
     def _look_at_deadline(self) -> None:
         """Break where a reply is overdue, else look again. A timer for each would cost more."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
-        if self._waiting is None:
+        if not self._asked:
             return
-        if self._loop.time() >= self._deadline:
+        deadline = self._asked[0][2]
+        if self._loop.time() >= deadline:
             self._break(exceptions.TimeoutError("no reply in time"))
         else:
-            self._timer = self._loop.call_at(self._deadline, self._look_at_deadline)
+            self._timer = self._loop.call_at(deadline, self._look_at_deadline)

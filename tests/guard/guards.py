@@ -112,5 +112,6 @@ async def log_out(parts: Parts, pair: TokenPair) -> None:
 
 
 async def waits_for_more(client: redis.Redis) -> bool:
-    """Whether the one guard has read in: it waits for its feed, and beside it for wishes."""
-    return client.info("clients")["blocked_clients"] == 2
+    """Whether the one guard has read in: it waits for wishes, and is told what is written."""
+    clients = client.info("clients")
+    return (clients["blocked_clients"], clients["tracking_clients"]) == (1, 1)

@@ -30,14 +30,14 @@ BOUND = timedelta(seconds=1)
 class Leash:
     """A Redis user for guards, who may read the feed and ask for sessions, or nothing at all."""
 
-    def __init__(self, server: RedisServer) -> None:
+    def __init__(self, server: RedisServer, *more: str) -> None:
         self._server = server
         path = server.url.reveal().removeprefix("unix://")
         self.url = f"unix://guard:secret@{path}"
         with server.client() as client:
             client.execute_command(
                 "ACL", "SETUSER", "guard", "reset", "on", ">secret",
-                "+xread", "+get", "+hexists", "~revoked:*", "~sessions:*",
+                "+xread", "+get", "+hexists", "~revoked:*", "~sessions:*", *more,
             )  # fmt: skip
 
     @contextmanager
@@ -54,9 +54,10 @@ class Leash:
             client.execute_command("ACL", "DELUSER", "guard")
 
 
-@pytest.fixture
-def leash(keys: RedisServer) -> Iterator[Leash]:
-    leash = Leash(keys)
+@pytest.fixture(params=[["+client|tracking"], []], ids=["told", "waiting"])
+def leash(keys: RedisServer, request: pytest.FixtureRequest) -> Iterator[Leash]:
+    """Guards are told by Redis what is written, or wait by reads that block."""
+    leash = Leash(keys, *request.param)
     yield leash
     leash.remove()
 

@@ -159,7 +159,7 @@ async def test_one_that_may_not_write_works_as_before(
     monkeypatch.setattr("service.guard.position_writer._FORBIDDEN_FOR", 0.02)
     caplog.set_level("INFO", "openshow_auth.guard")
     with keys.client() as client:
-        client.execute_command("ACL SETUSER mute on >x %R~revoked:* +xread")
+        client.execute_command("ACL SETUSER mute on >x %R~revoked:* +xread +client|tracking")
         try:
             guards.redis_url = keys.url.reveal().replace("://", "://mute:x@", 1)
             guard = await guards.start()
