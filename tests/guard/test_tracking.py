@@ -253,6 +253,9 @@ async def reads_as_before(server: RedisServer, issuer: Issuer, url: str) -> None
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("cluster")).start()
+    for node in cluster.nodes:
+        with node.client() as client:
+            client.execute_command("ACL", "SETUSER", GUARD, "+client|tracking")
     yield cluster
     cluster.stop()
 
