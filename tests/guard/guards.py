@@ -113,5 +113,8 @@ async def log_out(parts: Parts, pair: TokenPair) -> None:
 
 async def waits_for_more(client: redis.Redis) -> bool:
     """Whether the one guard has read in: it waits for wishes, and is told what is written."""
-    clients = client.info("clients")
-    return (clients["blocked_clients"], clients["tracking_clients"]) == (1, 1)
+    others = client.client_list()
+    waiting = [it for it in others if "b" in it["flags"]]
+    # Told it is before its first look, too.
+    told = [it for it in others if "t" in it["flags"] and it["cmd"] == "xread"]
+    return (len(waiting), len(told)) == (1, 1)
