@@ -10,8 +10,8 @@ from service.api_keys.keys import Scope
 
 _TYPE = re.compile(r"[a-z]+(?:FA|Key|Party)?\.[a-z]+[A-Z]?[A-Za-z]*")
 _LINE_OF_LOG = re.compile(r"\b(?:log\.[a-z]+|repeat)\(\s*\"[^\"\n]+\"")
-_NO_EVENTS = {*get_args(Scope), "redis.conf", "redis.log", "redis.sock"}
-"""What is spelt like a type: scopes of API keys, and names of files."""
+_NO_EVENTS = {*get_args(Scope), "redis.conf", "redis.log", "redis.sock", "redis.asyncio"}
+"""What is spelt like a type: scopes of API keys, names of files and of a module."""
 
 
 def _listed() -> set[str]:
