@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from email import policy
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.utils import parseaddr
+from email.utils import getaddresses
 
 import idna
 import msgspec
@@ -51,8 +51,8 @@ class Composer:
         self._links = links
         self._app = app_name
         self._locale = locale
-        name, address = parseaddr(sender)
         try:
+            [(name, address)] = getaddresses([sender])
             local, _, domain = _wire(address).rpartition("@")
             if not local.isascii():  # not every server takes it, and it stands in every mail
                 raise NotSendable("no address for everybody")

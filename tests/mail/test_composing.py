@@ -32,7 +32,18 @@ def composer(shipped: Templates) -> Composer:
     return Composer(shipped, links, "App", "App mail <m@id.example>", "en")
 
 
-@pytest.mark.parametrize("sender", ["", "nobody", "gr\u00fc\u00dfe@example.com", "a b", "A <>"])
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "",
+        "nobody",
+        "gr\u00fc\u00dfe@example.com",
+        "a b",
+        "A <>",
+        "a@b.de, c@d.de",
+        "Doe, A <a@b.de>",
+    ],
+)
 def test_who_cannot_send(shipped: Templates, sender: str) -> None:
     """It stops the start, not each mail."""
     with pytest.raises(SettingsError, match="SERVICE_MAIL_FROM"):
