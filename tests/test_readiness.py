@@ -166,7 +166,7 @@ def test_a_wrong_url_is_told(
     server: RedisServer, tmp_path: Path, change: Callable[[Secret], Secret], said: str
 ) -> None:
     """The start stops at it, in one line without a secret, not as at one that cannot be reached."""
-    code, output = ServiceProcess(tmp_path, change(server.url)).refusal()
+    code, output = ServiceProcess(tmp_path, change(server.url), **PATIENT).refusal()
     assert code == 2
     assert "SERVICE_REDIS_URL" in output
     assert said in output

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from tools.testbed.access import PASSWORD, SERVICE
 from tools.testbed.redis_server import available
-from tools.testbed.service_process import ServiceProcess, sign_up
+from tools.testbed.service_process import PATIENT, ServiceProcess, sign_up
 from tools.testbed.tls import Authority, TlsServer
 
 from service.settings import Secret
@@ -59,7 +59,7 @@ async def test_another_certificate_is_refused(server: TlsServer, tmp_path: Path)
 def test_a_wrong_password_is_refused(server: TlsServer, tmp_path: Path) -> None:
     """The start stops with one line that names the setting, and shows the password to nobody."""
     url = server.url_trusting(server.authority, f"{SERVICE}:not-the-password")
-    code, told = ServiceProcess(tmp_path, url).refusal()
+    code, told = ServiceProcess(tmp_path, url, **PATIENT).refusal()
     assert (code, told.count("\n")) == (2, 1), told
     assert told.startswith("openshow-auth: SERVICE_REDIS_URL: ")
     assert "not-the-password" not in told

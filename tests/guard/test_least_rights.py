@@ -109,8 +109,10 @@ async def test_all_that_they_do_is_allowed(topology: Topology, service: ServiceP
         told = ready.text.replace('"appendfsync":"unknown"', "")  # CONFIG alone would tell it
         assert (ready.status_code, "unknown" in told) == (200, False)
     assert service.stop() == 0
-    # Readiness asks for the configuration once, and says that it may not.
-    assert set(topology.refusals()) <= {("openshow-service", "config|get")}
+    # Readiness asks for the configuration once, and says that it may not. Guards would be told what
+    # is written; without that they wait.
+    untold = {(user, "client|tracking") for user in (GUARD, ASKING_GUARD)}
+    assert set(topology.refusals()) <= {("openshow-service", "config|get"), *untold}
 
 
 async def _is_ready(http: httpx.AsyncClient) -> bool:

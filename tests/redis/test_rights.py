@@ -15,7 +15,7 @@ from tools.testbed import access
 from tools.testbed.access import PASSWORD, SERVICE
 from tools.testbed.parts import PATIENTLY
 from tools.testbed.redis_server import REPOSITORY, RedisServer, available
-from tools.testbed.service_process import ServiceProcess
+from tools.testbed.service_process import PATIENT, ServiceProcess
 
 from service.errors import StartupError
 from service.redis import rights
@@ -188,7 +188,7 @@ def test_the_start_is_refused(tmp_path: Path, rules: str) -> None:
     """One line that names the setting and what to set, and no password."""
     lines = [access.lines()[SERVICE], f"user default reset {rules}"]
     with started("valkey", tmp_path, *lines) as server:
-        code, said = ServiceProcess(tmp_path, server.url_of(SERVICE)).refusal()
+        code, said = ServiceProcess(tmp_path, server.url_of(SERVICE), **PATIENT).refusal()
     assert code == 2
     assert said.count("\n") == 1
     assert said.startswith("openshow-auth: SERVICE_REDIS_URL: ")
