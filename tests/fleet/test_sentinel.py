@@ -137,6 +137,11 @@ async def test_one_sentinel_is_gone(
 
 async def test_all_sentinels_are_dead(trio: SentinelTrio, on_sentinel: httpx.AsyncClient) -> None:
     """Nobody can fail over then; the service goes on with the primary that it knows."""
+
+    async def is_ready() -> bool:
+        return (await on_sentinel.get("/health/ready")).status_code == 200
+
+    await eventually(is_ready)  # after the failover of the test before
     for sentinel in trio.sentinels:
         sentinel.kill()
     async with load(on_sentinel, unavailable_is_wrong=True) as under_way:

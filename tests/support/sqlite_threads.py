@@ -13,9 +13,11 @@ async def sqlite_threads_end() -> AsyncIterator[None]:
 
     Else its thread finds the loop closed, and pytest blames whatever test runs by then.
     """
+    before = set(threading.enumerate())
     yield
 
     async def ended() -> bool:
-        return not any("_connection_worker_thread" in t.name for t in threading.enumerate())
+        since = set(threading.enumerate()) - before  # of others the test that began them has told
+        return not any("_connection_worker_thread" in thread.name for thread in since)
 
     await eventually(ended)
