@@ -65,9 +65,6 @@ def create_redis_client(
     and `check_buckets` at what a known server gets.
     `beside`: another client of the process, by whose looks at the servers it goes, too.
     """
-    timing = Timing.in_milliseconds(
-        settings.redis_connect_timeout_ms, settings.redis_reply_timeout_ms
-    )
     bounds = Bounds(
         settings.events_max,
         settings.limit_calls if settings.rate_limit else None,
@@ -83,7 +80,14 @@ def create_redis_client(
             rollback.check_buckets,
         )
     redis = kind(
-        settings.redis_url, replicas, timing, settings.issuer, bounds, check, fence, check_buckets
+        settings.redis_url,
+        replicas,
+        Timing.of(settings),
+        settings.issuer,
+        bounds,
+        check,
+        fence,
+        check_buckets,
     )
     if beside is None and rollback is not None:
         beside = rollback.redis

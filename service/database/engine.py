@@ -84,7 +84,7 @@ def store_errors() -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # which are its failures only a look tells; others go on
         if not (isinstance(error, _FAILURES) or _is_of_postgresql(error)):
             raise
         why = outages.reason(error)
@@ -111,7 +111,7 @@ def insert_of(dialect: str) -> Any:
     if dialect == "postgresql":
         from sqlalchemy.dialects import postgresql as of  # not loaded on SQLite
     else:
-        from sqlalchemy.dialects import sqlite as of  # type: ignore[no-redef]
+        from sqlalchemy.dialects import sqlite as of  # type: ignore[no-redef]  # one of the two
     return of.insert
 
 

@@ -13,7 +13,7 @@ from redis import exceptions
 
 from ..redis.keys import numbered
 from ..redis.url import Address
-from .blocking_read import BlockingConnection
+from .blocking_connection import BlockingConnection
 from .discovery import PrimaryDiscovery
 from .feed_connection import FeedConnection
 from .tracked_connection import TrackedConnection

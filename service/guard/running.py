@@ -22,7 +22,8 @@ from .sources import OfOneLoop
 logger = logging.getLogger("openshow_auth.guard")
 
 _LEAST_PATIENCE = 2.0
-"""Seconds for the first fetch of the keys, however short the bound is."""
+"""Seconds for the first fetch of the keys and the first read of the feed, however short the bound
+is: what a process does for the first time takes it longer."""
 
 
 class Running(OfOneLoop):
@@ -56,11 +57,12 @@ class Running(OfOneLoop):
 
     async def start(self) -> None:
         """Fetch the keys and read the feed in. Comes up within `bound` or so, whatever is down."""
-        keys = self.keys.start(max(self._timing.bound, _LEAST_PATIENCE))
+        patience = max(self._timing.bound, _LEAST_PATIENCE)
+        keys = self.keys.start(patience)
         if self.feed is None:
             await keys
             return
-        _, read_in = await asyncio.gather(keys, self.feed.start(self._timing.bound))
+        _, read_in = await asyncio.gather(keys, self.feed.start(patience))
         if not read_in:
             logger.warning("the revocation feed could not be read in yet")
 

@@ -16,6 +16,7 @@ from redis.driver_info import DriverInfo
 
 from service.redis.connection import Argument, MultiplexedConnection, ReplicatedConnection
 from service.redis.fence import Fence
+from service.settings import Settings
 
 log = structlog.get_logger()
 
@@ -68,9 +69,12 @@ class Timing(msgspec.Struct, frozen=True):
     reply: timedelta = timedelta(seconds=1)
 
     @classmethod
-    def in_milliseconds(cls, connect: int, reply: int) -> "Timing":
+    def of(cls, settings: Settings) -> "Timing":
         """Read what the settings say."""
-        return cls(timedelta(milliseconds=connect), timedelta(milliseconds=reply))
+        return cls(
+            timedelta(milliseconds=settings.redis_connect_timeout_ms),
+            timedelta(milliseconds=settings.redis_reply_timeout_ms),
+        )
 
     @property
     def patience(self) -> float:

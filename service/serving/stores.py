@@ -20,11 +20,8 @@ def prepare(settings: Settings, stop_asked: Callable[[], bool], *, is_alone: boo
         StartupError: one of them cannot be used.
         StartStopped: it was asked to stop before both had answered.
     """
-    timing = Timing.in_milliseconds(
-        settings.redis_connect_timeout_ms, settings.redis_reply_timeout_ms
-    )
     run_unless_stopped(
-        check_server(settings.redis_url, settings.issuer, timing),
+        check_server(settings.redis_url, settings.issuer, Timing.of(settings)),
         stop_asked,
         "Redis (SERVICE_REDIS_URL)",
     )

@@ -13,7 +13,7 @@ from service.guard.fake_issuer import FakeIssuer
 from service.guard.verifier_thread import thread_of
 from service.redis.client import RedisClient
 from tests.guard.feed_writer import FeedWriter
-from tests.guard.guards import Guards, marked
+from tests.guard.guards import Guards, marked, parts_at
 
 
 @pytest.fixture(scope="session")
@@ -40,10 +40,8 @@ def issuer() -> Iterator[Issuer]:
 @pytest.fixture
 async def parts(keys: RedisServer) -> AsyncIterator[Parts]:
     """The sessions on an empty Redis, in this process."""
-    redis_client = RedisClient(keys.url, timing=PATIENTLY)
-    async with marked(redis_client):
-        yield Parts(redis_client)
-    await redis_client.aclose()
+    async with parts_at(keys.url, timing=PATIENTLY) as parts:
+        yield parts
 
 
 @pytest.fixture

@@ -16,8 +16,10 @@ from service.guard import GuardUnavailable, TokenRefused, Verifier
 from service.redis.client import RedisClient
 from service.redis.feed_marking import FeedMarking
 from service.redis.keys import BUCKETS, numbered
+from service.redis.node import Timing
 from service.redis.scripts import Key, script
 from service.sessions.token_pair import TokenPair
+from service.settings import Secret
 
 ISSUER = "https://issuer.example"
 
@@ -48,6 +50,17 @@ async def marked(redis_client: RedisClient) -> AsyncIterator[None]:
     with suppress(StoreUnavailable):  # a service that starts later on the same server has another
         for number in range(BUCKETS):
             await _forget(redis_client, mark=numbered(number).issuer)
+
+
+@asynccontextmanager
+async def parts_at(
+    url: Secret, min_replicas: int = 0, timing: Timing | None = None
+) -> AsyncIterator[Parts]:
+    """What opens and ends sessions where this URL leads; the feeds bear the issuer's mark."""
+    redis_client = RedisClient(url, min_replicas, timing)
+    async with marked(redis_client):
+        yield Parts(redis_client)
+    await redis_client.aclose()
 
 
 class Guards(AsyncExitStack):

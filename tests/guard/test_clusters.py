@@ -17,7 +17,7 @@ from service.redis.client import RedisClient
 from service.redis.keys import BUCKETS
 from service.sessions.token_pair import TokenPair
 from service.settings import Secret
-from tests.guard.guards import Guards, log_out, marked, refuses, verdict
+from tests.guard.guards import Guards, log_out, marked, parts_at, refuses, verdict
 
 BOUND = timedelta(seconds=2)
 
@@ -31,10 +31,8 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.fixture
 async def parts(cluster: Cluster) -> AsyncIterator[Parts]:
-    redis_client = RedisClient(cluster.url)
-    async with marked(redis_client):
-        yield Parts(redis_client)
-    await redis_client.aclose()
+    async with parts_at(cluster.url) as parts:
+        yield parts
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tools.testbed.waiting import eventually
 from service.guard.comparison import Comparison
 from service.redis.keys import numbered
 from tests.guard.feed_writer import USER, FeedWriter, new_token
-from tests.guard.guards import Guards, says, settled, verdict, waits_for_more
+from tests.guard.guards import Guards, says, verdict, waits_for_more
 from tests.support.looking import ON_VALKEY
 
 COMPARED = numbered(0).compared
@@ -81,7 +81,7 @@ async def test_so_does_one_after_a_refusal(
     token, no_stream = new_token(), numbered(5).revoked
     with keys.client() as client:
         guard = await guards.start(bound=0.4)
-        assert await settled(guard, token) == "accepted"
+        assert await verdict(guard, token) == "accepted"
         compare(client)
         client.set(no_stream, "x")
         await eventually(lambda: says(guard, token, "unavailable"))

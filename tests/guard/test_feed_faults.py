@@ -17,9 +17,8 @@ from tools.testbed.waiting import eventually
 from service.embedded.files import find_binary
 from service.errors import StoreUnavailable
 from service.guard import Verifier
-from service.redis.client import RedisClient
 from service.redis.keys import bucket
-from tests.guard.guards import Guards, log_out, marked, refuses, settled, verdict
+from tests.guard.guards import Guards, log_out, parts_at, refuses, settled, verdict
 from tests.support.looking import ON_VALKEY
 
 USER, OTHER = bytes(16), b"\1" * 16
@@ -78,10 +77,8 @@ async def own_guards(own_server: RedisServer, issuer: Issuer) -> AsyncIterator[G
 
 @pytest.fixture
 async def own_parts(own_server: RedisServer) -> AsyncIterator[Parts]:
-    redis_client = RedisClient(own_server.url)
-    async with marked(redis_client):
-        yield Parts(redis_client)
-    await redis_client.aclose()
+    async with parts_at(own_server.url) as parts:
+        yield parts
 
 
 async def becomes(guard: Verifier, token: str, wanted: str, before: str = "") -> None:

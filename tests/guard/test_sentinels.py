@@ -17,7 +17,7 @@ from service.guard.sentinels import NoPrimary, Sentinels
 from service.redis.client import RedisClient
 from service.redis.feed_marking import FeedMarking
 from service.redis.url import RedisUrl
-from tests.guard.guards import ISSUER, Guards, log_out, marked, refuses, settled, verdict
+from tests.guard.guards import ISSUER, Guards, log_out, parts_at, refuses, settled, verdict
 from tests.support.run_queue import Stopwatch
 from tests.support.silent_peer import silent_peer
 
@@ -35,10 +35,8 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelTrio]:
 @pytest.fixture
 async def parts(trio: SentinelTrio) -> AsyncIterator[Parts]:
     trio.heal()
-    redis_client = RedisClient(trio.url)
-    async with marked(redis_client):
-        yield Parts(redis_client)
-    await redis_client.aclose()
+    async with parts_at(trio.url) as parts:
+        yield parts
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,10 @@ from tools.testbed.waiting import eventually
 
 from service.errors import NothingToRevoke, StoreUnavailable
 from service.guard import Verifier
-from service.redis.client import RedisClient
 from service.redis.comparisons import Comparisons
 from service.redis.keys import BUCKETS, numbered
 from service.sessions.token_pair import TokenPair
-from tests.guard.guards import ISSUER, Guards, log_out, marked, refuses, settled, verdict
+from tests.guard.guards import ISSUER, Guards, log_out, parts_at, refuses, settled, verdict
 
 USER = bytes(16)
 BOUND = timedelta(seconds=2)
@@ -43,12 +42,9 @@ def several(
 async def parts(several: Several) -> AsyncIterator[Parts]:
     several.heal()
     # What Sentinels let go of with a primary that is replaced, no guard can know.
-    redis_client = RedisClient(
-        several.url, min_replicas=1 if isinstance(several, SentinelTrio) else 0
-    )
-    async with marked(redis_client):
-        yield Parts(redis_client)
-    await redis_client.aclose()
+    min_replicas = 1 if isinstance(several, SentinelTrio) else 0
+    async with parts_at(several.url, min_replicas) as parts:
+        yield parts
 
 
 @pytest.fixture

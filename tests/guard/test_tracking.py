@@ -28,7 +28,7 @@ from service.redis.keys import BUCKETS, numbered
 from service.redis.url import RedisUrl
 from service.sessions.token_pair import TokenPair
 from tests.guard.feed_writer import USER, FeedWriter, new_token
-from tests.guard.guards import Guards, log_out, marked, refuses, settled, verdict
+from tests.guard.guards import Guards, log_out, marked, parts_at, refuses, settled, verdict
 from tests.support.looking import ON_VALKEY
 
 NEVER = 600.0
@@ -262,10 +262,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 async def parts_there(cluster: Cluster) -> AsyncIterator[Parts]:
-    redis_client = RedisClient(cluster.url)
-    async with marked(redis_client):
-        yield Parts(redis_client)
-    await redis_client.aclose()
+    async with parts_at(cluster.url) as parts:
+        yield parts
 
 
 @pytest.fixture

@@ -252,21 +252,9 @@ async def test_one_client_of_a_process_looks_at_the_map(
     beside.go_by(redis)
     await redis.unserved()
     await beside.unserved()
-    source = keys.owner(key_slot(NUMBERS[2]))
-    other = next(node for node in keys.nodes if node is not source)
-    there = beside.server_of(NUMBERS[bucket_of(keys, other)])
-
-    async def is_known() -> bool:
-        return beside.server_of(NUMBERS[2]) is there
-
-    try:
-        assert not await is_known()
-        monkeypatch.setattr(beside._topology, "_read_map", unexpected)
-        keys.move(key_slot(NUMBERS[2]), other)
-        await eventually(is_known)
-    finally:
-        keys.move(key_slot(NUMBERS[2]), source)
-        await beside.aclose()
+    monkeypatch.setattr(beside._topology, "_read_map", unexpected)
+    await hears_of_a_slot_that_moves(keys, beside)
+    await beside.aclose()
 
 
 @ON_CLUSTER
@@ -279,20 +267,26 @@ async def test_who_went_by_another_that_is_closed(
     beside.go_by(redis)
     await beside.unserved()
     await redis.aclose()
-    source = keys.owner(key_slot(NUMBERS[2]))
+    await hears_of_a_slot_that_moves(keys, beside)
+    await beside.aclose()
+
+
+async def hears_of_a_slot_that_moves(keys: Cluster, client: RedisClient) -> None:
+    """Without a question by which it would be sent on."""
+    slot = key_slot(NUMBERS[2])
+    source = keys.owner(slot)
     other = next(node for node in keys.nodes if node is not source)
-    there = beside.server_of(NUMBERS[bucket_of(keys, other)])
+    there = client.server_of(NUMBERS[bucket_of(keys, other)])
 
     async def is_known() -> bool:
-        return beside.server_of(NUMBERS[2]) is there
+        return client.server_of(NUMBERS[2]) is there
 
     try:
         assert not await is_known()
-        keys.move(key_slot(NUMBERS[2]), other)
+        keys.move(slot, other)
         await eventually(is_known)
     finally:
-        keys.move(key_slot(NUMBERS[2]), source)
-        await beside.aclose()
+        keys.move(slot, source)
 
 
 @ON_CLUSTER
