@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 
 import msgspec
@@ -114,12 +114,10 @@ async def opened_redis(settings: Settings, *, fenced: bool) -> AsyncIterator[Red
     url = settings.redis_url or server_url(settings.data_dir)
     settings = msgspec.structs.replace(settings, redis_url=url)
     rollback = create_rollback(settings, serves=False) if fenced else None
-    if rollback is not None:
-        await rollback.start()
-    redis = create_redis_client(settings, rollback=rollback)
-    try:
-        yield redis
-    finally:
+    async with AsyncExitStack() as cleanup:
+        redis = create_redis_client(settings, rollback=rollback)
+        cleanup.push_async_callback(redis.aclose)
         if rollback is not None:
-            await rollback.aclose()
-        await redis.aclose()
+            cleanup.push_async_callback(rollback.aclose)
+            await rollback.start()
+        yield redis

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import NamedTuple
 
 from redis.asyncio.connection import AbstractConnection
@@ -135,7 +135,8 @@ class Rollback:
     async def aclose(self) -> None:
         """Close all connections, once what is under way has ended."""
         if self._parts is not None:
-            await self._parts.watch.aclose()
-            await self._parts.watch.presence.end()
-            await self._parts.redis.aclose()
-            await self._parts.engine.dispose()
+            async with AsyncExitStack() as cleanup:  # all of them, also where it is cancelled
+                cleanup.push_async_callback(self._parts.engine.dispose)
+                cleanup.push_async_callback(self._parts.redis.aclose)
+                cleanup.push_async_callback(self._parts.watch.presence.end)
+                await self._parts.watch.aclose()

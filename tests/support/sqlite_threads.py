@@ -13,11 +13,15 @@ async def sqlite_threads_end() -> AsyncIterator[None]:
 
     Else its thread finds the loop closed, and pytest blames whatever test runs by then.
     """
-    before = set(threading.enumerate())
+    before = sqlite_threads()
     yield
 
     async def ended() -> bool:
-        since = set(threading.enumerate()) - before  # of others the test that began them has told
-        return not any("_connection_worker_thread" in thread.name for thread in since)
+        return sqlite_threads() <= before  # of others the test that began them has told
 
     await eventually(ended)
+
+
+def sqlite_threads() -> set[threading.Thread]:
+    """The threads of connections that are open in this process."""
+    return {it for it in threading.enumerate() if "_connection_worker_thread" in it.name}
