@@ -115,9 +115,9 @@ async def opened_redis(settings: Settings, *, fenced: bool) -> AsyncIterator[Red
     settings = msgspec.structs.replace(settings, redis_url=url)
     rollback = create_rollback(settings, serves=False) if fenced else None
     async with AsyncExitStack() as cleanup:
-        redis = create_redis_client(settings, rollback=rollback)
-        cleanup.push_async_callback(redis.aclose)
         if rollback is not None:
             cleanup.push_async_callback(rollback.aclose)
             await rollback.start()
+        redis = create_redis_client(settings, rollback=rollback)
+        cleanup.push_async_callback(redis.aclose)  # first, as its new connections are looked at
         yield redis

@@ -17,9 +17,10 @@ T = TypeVar("T")
 def to_its_end(
     method: Callable[P, Coroutine[Any, Any, T]],
 ) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Let a statement that was begun end, also where its caller is cancelled.
+    """Let what was begun end, also where its caller is cancelled.
 
-    A driver that is interrupted while it connects leaves a thread behind. It has deadlines itself.
+    A driver that is interrupted while it connects leaves a thread behind, and a pool that is
+    interrupted while it closes its connections leaves the rest. Both have deadlines themselves.
     """
 
     @wraps(method)

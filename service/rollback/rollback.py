@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from typing import NamedTuple
 
 from redis.asyncio.connection import AbstractConnection
@@ -14,6 +14,7 @@ from service.redis.feed_marking import FeedMarking
 from service.redis.fence import Fence
 from service.redis.node import ConnectionCheck, Node
 from service.redis.refusals import FenceUnknown
+from service.rollback.dialects import to_its_end
 from service.rollback.journal import Journal
 from service.rollback.watch import Watch
 
@@ -132,11 +133,11 @@ class Rollback:
             tasks.create_task(self._parts.watch.run())
             tasks.create_task(self._parts.journal.run())
 
+    @to_its_end
     async def aclose(self) -> None:
         """Close all connections, once what is under way has ended."""
         if self._parts is not None:
-            async with AsyncExitStack() as cleanup:  # all of them, also where it is cancelled
-                cleanup.push_async_callback(self._parts.engine.dispose)
-                cleanup.push_async_callback(self._parts.redis.aclose)
-                cleanup.push_async_callback(self._parts.watch.presence.end)
-                await self._parts.watch.aclose()
+            await self._parts.redis.aclose()  # first: each of its connections reads the user store
+            await self._parts.watch.aclose()
+            await self._parts.watch.presence.end()
+            await self._parts.engine.dispose()

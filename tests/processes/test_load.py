@@ -78,7 +78,7 @@ def test_each_mix_runs(running: ServiceProcess, tmp_path: Path, mix: str, calls:
     assert process
     watch = ("--watch-pid", str(process.pid), "--json", str(file), "--html", str(page))
     # Each enrolment is three commits of SQLite: a disk that is busy with others bears few at once.
-    rate = ("--rate", "8") if mix == "enrolment" else ()
+    rate = ("--rate", "8", "--duration", "4s") if mix == "enrolment" else ()
     done = load(mix, "--host", running.url, *QUICK, *rate, *LATE, *watch)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(file.read_bytes())
