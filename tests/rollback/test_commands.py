@@ -35,9 +35,9 @@ async def test_an_interrupted_command_leaves_nothing_open(
 
     await command()  # the first takes longer
     interrupted, ended = 0, False
-    while not ended:  # a quarter of a millisecond later each time, until it ends before
+    while not ended:  # half a millisecond later each time, until it ends before
         task, began = asyncio.create_task(command()), time.monotonic()
-        while not ended and time.monotonic() - began < interrupted / 4000:
+        while not ended and time.monotonic() - began < interrupted / 2000:
             await asyncio.sleep(0)
             ended = task.done()
         task.cancel()
