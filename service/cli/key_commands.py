@@ -4,11 +4,11 @@ import argparse
 import asyncio
 import os
 import secrets
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -110,7 +110,8 @@ async def _test(keys: _Keys, _: argparse.Namespace) -> int:
         print("This database has no keys yet.")
         return 0
     _all_of(await keys.open())
-    print(f"It opens all keys of this database: epochs {_listed(stored.data_keys)}.")
+    epochs = ", ".join(str(key.epoch) for key in stored.data_keys)
+    print(f"It opens all keys of this database: epochs {epochs}.")
     return 0
 
 
@@ -147,7 +148,8 @@ async def _rewrap_all(keys: _Keys, redis: RedisClient) -> int:
     newest = opened.stored.data_keys[-1]
     waiting = newest.active_from - milliseconds(system_clock())
     if waiting > 0:
-        print(f"Waiting {waiting / 1000:.0f} s until epoch {newest.epoch} is in use everywhere.")
+        wait = f"Waiting {waiting / 1000:.0f} s until epoch {newest.epoch} is in use everywhere."
+        print(wait, file=sys.stderr)
         await asyncio.sleep(waiting / 1000)
     count = await keys.epochs.rewrap_data_keys(opened)
     print(f"Data keys wrapped anew by {keys.services}: {count}.")
@@ -158,10 +160,10 @@ async def _rewrap_all(keys: _Keys, redis: RedisClient) -> int:
     with Progress("Secrets sealed anew", total) as progress:
         resealing = Resealing(keys.factors, Keyring(opened.data_keys, epoch), progress.advance)
         await resealing.reseal_enabled()
-    print(await _pending(keys.settings, redis, resealing))
+    await _reseal_pending(keys.settings, redis, resealing)
     if resealing.broken:
-        print(f"{resealing.broken} secrets do not open and were left as they are.")
-    return 1 if resealing.broken else 0
+        raise KeyRefused(f"{resealing.broken} secrets do not open and were left as they are")
+    return 0
 
 
 def _redis(settings: Settings) -> RedisClient:
@@ -169,12 +171,13 @@ def _redis(settings: Settings) -> RedisClient:
     return RedisClient(url, check_connection=refuse_without_rights)
 
 
-async def _pending(settings: Settings, redis: RedisClient, resealing: Resealing) -> str:
+async def _reseal_pending(settings: Settings, redis: RedisClient, resealing: Resealing) -> None:
     life = int(settings.enrollment_ttl.total_seconds())
     try:
-        return f"Pending enrolments sealed anew: {await resealing.reseal_pending(redis)}."
+        print(f"Pending enrolments sealed anew: {await resealing.reseal_pending(redis)}.")
     except StoreUnavailable as error:
-        return f"Pending enrolments are left to end within {life} s: {error}."
+        left = f"openshow-auth: pending enrolments are left to end within {life} s: {error}"
+        print(left, file=sys.stderr)
 
 
 async def _retire(keys: _Keys, options: argparse.Namespace) -> int:
@@ -234,10 +237,6 @@ async def _revoke(keys: _Keys, options: argparse.Namespace) -> int:
 
 def _ms(seconds: float) -> str:
     return f"{timedelta(seconds=seconds) / timedelta(milliseconds=1):.0f} ms"
-
-
-def _listed(data_keys: Any) -> str:
-    return ", ".join(str(key.epoch) for key in data_keys)
 
 
 _ACTIONS: dict[str, Callable[[_Keys, argparse.Namespace], Awaitable[int]]] = {

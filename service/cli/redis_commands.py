@@ -10,7 +10,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from service.embedded.client import server_url
-from service.errors import StoreUnavailable
+from service.errors import StartupError, StoreUnavailable
 from service.redis.client import RedisClient
 from service.redis.feed_marking import FeedMarking, Mark, shown
 from service.settings import Settings
@@ -47,8 +47,7 @@ async def _claim(settings: Settings, *, yes: bool) -> int:
     try:
         found = await marking.mark("all" if yes else "none")
     except (StoreUnavailable, RedisError) as error:
-        print(f"Nothing is certain: {error}. Run it again.")
-        return 1
+        raise StartupError(f"nothing is certain: {error}; run it again") from None
     finally:
         await redis.aclose()
     for line in describe(found, settings.issuer, yes=yes):
@@ -73,8 +72,7 @@ async def _accept(settings: Settings, *, yes: bool) -> int:
         for line in await acceptance.accept(lost):
             print(line)
     except (StoreUnavailable, RedisError) as error:
-        print(f"Nothing is certain: {error}. Run it again.")
-        return 1
+        raise StartupError(f"nothing is certain: {error}; run it again") from None
     finally:
         await acceptance.aclose()
     return 0

@@ -1,4 +1,4 @@
-"""`openshow-auth keys ...`: settings are read before anything is done."""
+"""`openshow-auth keys ...`: settings are read before anything is done; what is left is told."""
 
 import argparse
 import asyncio
@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from service.cli import key_commands
-from service.errors import SettingsError
+from service.errors import SettingsError, StartupError
 from service.settings import Settings
+from service.twofactor.resealing import Resealing
 from tests.keyring.conftest import DataDir
 
 
@@ -37,3 +38,31 @@ async def test_a_wrong_redis_url_stops_rewrap_before_it_begins(
     with pytest.raises(SettingsError, match="SERVICE_REDIS_URL"):
         await asyncio.to_thread(key_commands.run, settings, rewrap)
     assert await data_dir.rows() == before
+
+
+async def test_what_rewrap_leaves_is_told_on_standard_error(
+    data_dir: DataDir,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A secret that does not open, and what is in a Redis that is away."""
+    await data_dir.start()
+
+    async def one_is_broken(resealing: Resealing) -> None:
+        resealing.broken += 1
+
+    monkeypatch.setattr(Resealing, "reseal_enabled", one_is_broken)
+    settings = Settings.from_environment(
+        {
+            "SERVICE_DATA_DIR": str(tmp_path),
+            "SERVICE_DATABASE_URL": data_dir.url,
+            "SERVICE_REDIS_URL": f"unix://{tmp_path}/nowhere.sock",
+        }
+    )
+    with pytest.raises(StartupError, match="1 secrets do not open and were left as they are"):
+        await asyncio.to_thread(key_commands.run, settings, argparse.Namespace(action="rewrap"))
+    said = capsys.readouterr()
+    assert "Data keys wrapped anew" in said.out
+    assert "left" not in said.out
+    assert "openshow-auth: pending enrolments are left to end within" in said.err

@@ -115,8 +115,11 @@ def test_what_is_not_there_or_fails(keys: RedisServer, tmp_path: Path) -> None:
         "SERVICE_DATABASE_URL": "postgresql://tests@/x?host=/nowhere",
         "SERVICE_REDIS_URL": f"unix://{tmp_path}/nowhere.sock",
     }
-    for command in ("migrate", "keys status", "keys rotate", "redis claim", "redis claim --yes"):
+    for command in ("migrate", "keys status", "keys rotate", "redis accept"):
         assert run(tmp_path, *command.split(), **away)[0] == 1, command
+    for command in ("redis claim", "redis claim --yes"):
+        code, said = run(tmp_path, *command.split(), **away)
+        assert (code, "nothing is certain" in said) == (1, True), command
     for command in ("status", "test", "rotate", "rewrap", "retire", "revoke signing 1"):
         code, said = run(tmp_path, "keys", *command.split())
         assert (code, "is not set up" in said) == (1, True), command
