@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import os
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -79,7 +81,7 @@ async def _verify(command: AccountCommand, engine: AsyncEngine, redis: RedisClie
     copy = Copy()
     if options.files:
         for name in options.files:
-            copy.add(name, _lines_of(Path(name)))
+            copy.add(name, lines_of(Path(name)))
     elif command.settings.sink_sql:
         for bucket in ALL_STREAMS:
             copy.add("audit", await batches_of(engine, bucket))
@@ -144,11 +146,24 @@ def _tell(command: AccountCommand, report: Report) -> int:
     return 1 if report.faults else 0
 
 
-def _lines_of(path: Path) -> list[bytes]:
+def lines_of(path: Path) -> list[bytes]:
+    """Read the lines of a file, or of a pipe; one that nobody writes to has none.
+
+    Raises:
+        StartupError: it cannot be read, or is a device, which may never end.
+    """
     try:
-        return path.read_bytes().splitlines()
+        # O_NONBLOCK, or opening a pipe would wait for somebody who writes to it.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            kind = os.fstat(file.fileno()).st_mode
+            if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind)):
+                raise OSError(0, "Not a file")
+            os.set_blocking(file.fileno(), True)
+            return file.read().splitlines()
     except OSError as error:
-        raise StartupError(f"{path}: {error.strerror}") from None
+        raise StartupError(
+            f"{path}: {error.strerror}; name files that SERVICE_SINK_FILE has written"
+        ) from None
 
 
 async def _replay(command: AccountCommand, engine: AsyncEngine, redis: RedisClient) -> int:

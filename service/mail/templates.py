@@ -94,13 +94,19 @@ class Templates:
             paths = sorted(folder.glob("*/*.*"))
             if not folder.is_dir():
                 raise FileNotFoundError
-            texts = {path: path.read_text(encoding="utf-8") for path in paths if _is_ours(path)}
+            texts = {path: _text(path) for path in paths if _is_ours(path)}
         except (OSError, UnicodeDecodeError):
             raise SettingsError(
                 "SERVICE_MAIL_TEMPLATES must be a folder of readable text files"
             ) from None
         for path, text in texts.items():
             self._files[path.parent.name, path.name] = _checked(path, text)
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():  # a pipe would be waited for, and a device may never end
+        raise FileNotFoundError
+    return path.read_text(encoding="utf-8")
 
 
 def _is_ours(path: Path) -> bool:

@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,6 +94,15 @@ def test_no_long_answer_of_vaults_is_read(status: int) -> None:
     with answering(200, answer + b" " * 60_000) as address:
         provider = VaultTransit(VaultSettings(address=address, key="k", token="t"))
         assert provider.wrap(DATA_KEY, AAD)[1:] == b"vault:v1:" + b"A" * 80
+
+
+def test_no_endless_file_is_read_for_a_token(tmp_path: Path) -> None:
+    """A device, or a pipe that nobody writes to, would hold up whatever needs a key."""
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("/dev/zero", str(tmp_path / "pipe")):
+        settings = VaultSettings(address="http://127.0.0.1:1", key="k", token_file=Path(name))
+        with pytest.raises(KeyServiceUnavailable):
+            VaultTransit(settings).wrap(DATA_KEY, AAD)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

@@ -117,6 +117,19 @@ def test_a_wrong_template_stops_the_start(tmp_path: Path, name: str, text: str, 
         Templates(tmp_path)
 
 
+def test_a_template_that_is_no_file_stops_the_start(tmp_path: Path) -> None:
+    """A pipe, which would be waited for, and a device, which may never end."""
+    (tmp_path / "en").mkdir()
+    template = tmp_path / "en/reset.txt"
+    os.mkfifo(template)
+    with pytest.raises(SettingsError, match="readable text files"):
+        Templates(tmp_path)
+    template.unlink()
+    template.symlink_to("/dev/zero")
+    with pytest.raises(SettingsError, match="readable text files"):
+        Templates(tmp_path)
+
+
 def test_templates_of_an_operator(tmp_path: Path) -> None:
     """File by file before ours; a locale of their own takes what it lacks from English."""
     for locale in ("en", "fr"):

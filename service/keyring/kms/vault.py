@@ -17,6 +17,7 @@ from requests.exceptions import RequestException
 from service.errors import KeyServiceRefused, KeyServiceUnavailable, SealBroken, SettingsError
 from service.keyring.envelope import DATA_KEY_SIZE
 from service.keyring.kms.bounded_session import TooLong, bounded_session
+from service.settings.paths import file_text
 
 _FORMAT = b"\x03"
 _CIPHERTEXT = re.compile(r"vault:v[1-9][0-9]{0,8}:[A-Za-z0-9+/]{60,200}={0,2}")
@@ -239,8 +240,10 @@ def _text(data: bytes) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
+        token = file_text(str(path))
+        token.encode("ascii")  # what a header can hold
+        return token
+    except ValueError:
         raise KeyServiceUnavailable(
             "the file in SERVICE_KMS_VAULT_TOKEN_FILE cannot be read"
         ) from None
