@@ -34,6 +34,8 @@ class TokenFile:
         self._path = path
         self._beside = path.with_name(path.name + ".used")
         self._accounts: dict[str, Account] = {}
+        if path.exists() and not path.is_file():  # a pipe would be waited for, a device never end
+            raise UnusableError(f"--tokens {path}: not a file; scripts/seed --export writes one")
         try:
             self._offset = self._remembered()
         except (OSError, msgspec.MsgspecError) as error:
