@@ -34,6 +34,9 @@ log = structlog.get_logger()
 _SWEEP = 5.0
 """Seconds between two looks at all buckets."""
 
+_PAUSE_OF_REDIS = 0.5
+"""Seconds until Redis is told again what it did not hear."""
+
 _WORKERS = 4
 _LONGEST_PAUSE = 30.0
 """Seconds that nothing is tried while no server is reached; it begins with one, and doubles."""
@@ -176,7 +179,7 @@ class Sender:
             self._fail(error)
             reason = "tries" if tries >= scripts.TRIES else ""
         else:
-            await scripts.sent(self._redis, box=box, entry=entry)
+            await self._forget(box, entry)
             self._outbox.count(kind, "sent")
             return
         if not reason:
@@ -188,6 +191,18 @@ class Sender:
             self._redis, user_id, NOBODY, box=box, entry=entry, purpose=kind, reason=reason
         )
         self._outbox.count(kind, "failed")
+
+    async def _forget(self, box: bytes, entry: bytes) -> None:
+        """Note that a message was sent, while it is still ours: otherwise it is sent once more."""
+        until = time.monotonic() + scripts.SENDING_TIME.total_seconds()
+        while True:
+            try:
+                await scripts.sent(self._redis, box=box, entry=entry)
+                return
+            except StoreUnavailable:
+                if time.monotonic() >= until:
+                    raise
+            await asyncio.sleep(_PAUSE_OF_REDIS)
 
     async def _send(self, message: Message, transport: Transport) -> None:
         if message.is_over(self._clock()):

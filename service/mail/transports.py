@@ -5,7 +5,7 @@ import contextlib
 import os
 import ssl
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiosmtplib
 from aiosmtplib.errors import SMTPRecipientRefused
@@ -16,6 +16,10 @@ from service.mail.mail_url import MailUrl
 
 _PATIENCE = 20.0
 """Seconds that one step of a server may take."""
+
+_PATIENCE_AT_THE_END = 40.0
+"""Seconds that a server may take for a whole mail, which it may look into before it takes it: who
+does not wait for that sends it again."""
 
 _MOST_PER_CONNECTION = 50
 
@@ -100,6 +104,18 @@ class Folder:
         made.replace(final)
 
 
+class _Client(aiosmtplib.SMTP):
+    """The library's, where a server that stalls would make something else of its own answer."""
+
+    async def data(self, message: str | bytes, /, **_: Any) -> aiosmtplib.SMTPResponse:
+        """Send the mail, and wait longer for what becomes of it than for other answers."""
+        return await super().data(message, timeout=_PATIENCE_AT_THE_END)
+
+    async def rset(self, **_: Any) -> aiosmtplib.SMTPResponse:
+        """Do nothing: after a refusal we leave, and it counts whatever the server says to RSET."""
+        return aiosmtplib.SMTPResponse(250, "")
+
+
 class SmtpServer:
     """Sends over one connection, which is kept while there is more to send."""
 
@@ -115,10 +131,10 @@ class SmtpServer:
         """Hand a mail over; it is taken when the server has answered 250 to its end."""
         client = await self._connected()
         options = [] if mail.recipient.isascii() else ["SMTPUTF8", "BODY=8BITMIME"]
-        if options and not client.supports_extension("smtputf8"):
-            raise Refused("the server takes no addresses that are not ASCII")
         try:
             await client.sendmail(mail.sender, [mail.recipient], mail.content, mail_options=options)
+        except aiosmtplib.SMTPNotSupported:  # as it has said to the greeting, before the mail
+            raise Refused("the server takes no addresses that are not ASCII") from None
         except aiosmtplib.SMTPRecipientsRefused as error:
             await self.aclose()
             raise _refusal(error.recipients[0]) from None
@@ -139,8 +155,6 @@ class SmtpServer:
             await self._drop()
             raise
         self._sent += 1
-        if self._sent >= _MOST_PER_CONNECTION:
-            await self.aclose()
 
     async def check(self) -> str:
         """Connect and log in as for a mail, and leave."""
@@ -164,10 +178,12 @@ class SmtpServer:
 
     async def _connected(self) -> aiosmtplib.SMTP:
         if self._client is not None and self._client.is_connected:
-            return self._client
+            if self._sent < _MOST_PER_CONNECTION:
+                return self._client
+            await self.aclose()  # not after the last mail: that is to be noted first
         await self._drop()
         url = self._url
-        client = aiosmtplib.SMTP(
+        client = _Client(
             hostname=url.host,
             port=url.port,
             local_hostname=self._name,  # nobody's name is looked up, and no pod's is given away

@@ -5,6 +5,7 @@ import os
 import ssl
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from tools.testbed.parts import CLIENT
@@ -12,9 +13,12 @@ from tools.testbed.ports import free_port
 from tools.testbed.redis_server import RedisServer
 
 from service.clock import system_clock
-from service.mail import mail_url, scripts, sender as sending
+from service.errors import StoreUnavailable
+from service.mail import mail_url, scripts, sender as sending, transports
+from service.mail.composing import Mail
 from service.mail.messages import Kind, new_message
-from service.mail.transports import NotSent, open_transport
+from service.mail.transports import NotSent, Refused, SmtpServer, open_transport
+from service.redis.client import RedisClient
 from service.redis.keys import BUCKETS, bucket, numbered
 from tests.mail.conftest import Post, Server, serving, until
 from tests.support.looking import ON_VALKEY, events
@@ -121,6 +125,24 @@ async def test_tls_is_demanded(post: Post, certificate: ssl.SSLContext, ca_file:
                 await until(lambda: len(server.mails) > before)  # noqa: B023
             assert server.encrypted[-1] is encrypted
         assert plain.mails == []
+
+
+def mail_of(post: Post, address: str = "ann@example.com") -> Mail:
+    return post.composer().compose(new_message("test", address, "", system_clock()))
+
+
+async def test_addresses_beyond_ascii_over_tls(
+    post: Post, certificate: ssl.SSLContext, ca_file: str
+) -> None:
+    """What the server can is asked for again after STARTTLS, of which nothing is left."""
+    async with serving(Server(), tls=certificate) as server:
+        for mode in ("required", "opportunistic"):
+            url = f"smtp://127.0.0.1:{server.port}?tls={mode}&ca={ca_file}"
+            transport = open_transport(mail_url.parse(url), "id.example")
+            await transport.send(mail_of(post, "än@example.com"))
+            await transport.aclose()
+    assert server.recipients == ["än@example.com"] * 2
+    assert server.encrypted == [True, True]
 
 
 async def test_the_password_is_only_for_the_server(
@@ -272,6 +294,93 @@ async def test_a_slow_server_holds_up_one_worker(
         await until(lambda: ("test", "sent") in post.outcomes)
         assert ("test", "retried") in post.outcomes
         assert sender.state.problem == ""
+
+
+async def test_a_mail_that_is_looked_into_for_long_is_sent_once(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the server says to the end of a mail is waited for longer than other answers."""
+    server = Server()
+    server.before_reply = lambda: asyncio.sleep(0.3)
+    async with serving(server):
+        url = mail_url.parse(f"smtp://127.0.0.1:{server.port}")
+        transport = SmtpServer(url, "id.example")
+        client = await transport._connected()
+        rcpt = client.rcpt
+
+        async def impatient(*arguments: Any, **named: Any) -> Any:
+            answer = await rcpt(*arguments, **named)
+            client.timeout = 0.01  # for all that is asked after it
+            return answer
+
+        monkeypatch.setattr(client, "rcpt", impatient)
+        await transport.send(mail_of(post))
+        await transport._drop()
+    assert len(server.mails) == 1
+
+
+async def test_who_refuses_and_falls_silent(post: Post) -> None:
+    """The refusal counts, and no other mail waits: nothing is asked after it."""
+    asked: list[str] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 here\r\n")
+        while line := await reader.readline():
+            asked.append(line[:4].decode().strip())
+            if asked[-1] not in ("RSET", "QUIT"):
+                writer.write(b"550 nobody\r\n" if asked[-1] == "RCPT" else b"250 well\r\n")
+        writer.close()
+
+    listener = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with listener:
+        port = listener.sockets[0].getsockname()[1]
+        transport = open_transport(mail_url.parse(f"smtp://127.0.0.1:{port}"), "id.example")
+        with pytest.raises(Refused, match="550"):
+            await transport.send(mail_of(post))
+    assert asked == ["EHLO", "MAIL", "RCPT", "QUIT"]
+
+
+async def test_a_mail_is_noted_before_anybody_leaves(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last of a connection, too: a server that says nothing to QUIT would hold that up."""
+    monkeypatch.setattr(transports, "_MOST_PER_CONNECTION", 2)
+    left: list[None] = []
+
+    async def leave(*_: object) -> None:
+        left.append(None)
+
+    async with serving(Server()) as server:
+        url = mail_url.parse(f"smtp://127.0.0.1:{server.port}")
+        transport = SmtpServer(url, "id.example")
+        with monkeypatch.context() as patch:
+            patch.setattr(transports._Client, "quit", leave)
+            await transport.send(mail_of(post))
+            await transport.send(mail_of(post))
+            assert left == []
+            await transport.send(mail_of(post))
+            assert left == [None]
+        await transport.aclose()
+
+
+@ON_VALKEY
+async def test_redis_that_is_away_after_a_mail(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told again that the mail was sent, so that nobody sends it once more."""
+    soon(monkeypatch)
+    monkeypatch.setattr(sending, "_PAUSE_OF_REDIS", 0.01)
+    note, away = scripts.sent, [StoreUnavailable("away")] * 3
+
+    async def sent(*arguments: RedisClient, box: bytes, entry: bytes) -> object:
+        if away:
+            raise away.pop()
+        return await note(*arguments, box=box, entry=entry)
+
+    monkeypatch.setattr(scripts, "sent", sent)
+    async with serving(Server()) as server, post.sending(f"smtp://127.0.0.1:{server.port}"):
+        await kept(post)
+        await until(lambda: ("test", "sent") in post.outcomes)
+        assert await waits(post) == 0
+    assert len(server.mails) == 1
 
 
 @ON_VALKEY
