@@ -64,7 +64,7 @@ class GitHubClient:
             user = await self._http.get(f"{self._api}/user", token)
             emails = await self._http.get(f"{self._api}/user/emails", token)
         number = user.get("id") if isinstance(user, dict) else None
-        if isinstance(number, bool) or not isinstance(number, int):
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 2**64:
             raise ProviderFailed("the provider does not say who it is")
         email, verified = _primary(emails)
         return Subject(

@@ -4,6 +4,7 @@ import functools
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ import msgspec
 from service.errors import ProviderFailed, ProviderUnavailable
 
 _LARGEST = 1_048_576
+_MOST_PIECES = 4096  # of a body: a byte each, a megabyte of them kept others waiting for seconds
 _LONGEST_TOKEN = 65_536
 _MOST_CONNECTIONS = 20
 _TIMEOUT = 2.0
@@ -25,7 +27,8 @@ _HEADERS = {
 class ProviderHttp:
     """Asks one provider, over connections that no other provider's slowness can use up.
 
-    Neither proxies nor passwords (`.netrc`) of the environment are used; its certificates are.
+    Neither proxies nor passwords (`.netrc`) of the environment are used; its certificates are. No
+    cookie is kept: it would go with everybody's calls, and too many have them refused for good.
 
     Each method raises:
         ProviderUnavailable: it cannot be reached, does not answer in time, or says that it cannot.
@@ -38,6 +41,7 @@ class ProviderHttp:
             follow_redirects=False,
             trust_env=False,
             headers=_HEADERS,
+            cookies=CookieJar(DefaultCookiePolicy(netscape=False, rfc2965=False)),
             limits=httpx.Limits(max_connections=_MOST_CONNECTIONS),
             verify=_authorities(),
         )
@@ -66,9 +70,12 @@ class ProviderHttp:
                 raise ProviderFailed(f"the provider answers {answer.status_code}")
             if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise ProviderFailed("the provider answers compressed, which was not asked for")
-            body = bytearray()
+            body, pieces = bytearray(), 0
             async for chunk in answer.aiter_raw():
                 body += chunk
+                pieces += 1
+                if pieces > _MOST_PIECES:
+                    raise ProviderFailed("the provider's answer is in too many pieces")
                 if len(body) > _LARGEST:
                     raise ProviderFailed("the provider's answer is too long")
         try:

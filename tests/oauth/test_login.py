@@ -192,6 +192,13 @@ async def test_github(app: App) -> None:
     assert (user["email"], user["emailVerified"]) == (email, True)
 
 
+async def test_a_number_at_github_that_is_none(app: App) -> None:
+    """It is kept and indexed, so it is as long as one is: one of thousands of digits is refused."""
+    hub = app.at("github")
+    for number in (-1, 2**64, 10**4000, True):
+        assert await hub.failure(number) == "provider_error", number  # type: ignore[arg-type]
+
+
 async def test_racing_completes(app: App) -> None:
     """Of one new person twice: one account. Of one grant ten times: one session."""
     subject, email = new_subject(), new_email()

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -28,10 +29,12 @@ from tests.support.provider import (
     Misbehaviour,
     Provider,
     broken,
+    crumbling,
     encoded,
     huge,
     redirecting,
     saying,
+    send,
     slow,
 )
 from tests.support.provider_app import challenge_of
@@ -354,6 +357,7 @@ METADATA: dict[str, tuple[Misbehaviour, type[Exception], str]] = {
     "down": (broken, ProviderUnavailable, "answers 503"),
     "slow": (slow, ProviderUnavailable, "in time"),
     "huge": (huge, ProviderFailed, "too long"),
+    "crumbling": (crumbling, ProviderFailed, "too many pieces"),
     "redirecting": (redirecting(ELSEWHERE), ProviderFailed, "answers 307"),
     "no object": (saying("x"), ProviderFailed, "cannot be read"),
     "no document": (saying({"issuer": "https://other.example"}), ProviderFailed, "cannot be read"),
@@ -414,6 +418,21 @@ async def test_an_access_token_that_no_header_has(provider: Provider, token: str
     assert str(caught.value) == "the provider's access token cannot be sent"
     assert len(provider.asked) == before
     await http.aclose()
+
+
+async def test_no_cookie_is_kept(client: ProviderClient, provider: Provider) -> None:
+    """What a provider sets with one answer is not sent with the next, which may be another's."""
+    sent: list[str | None] = []
+
+    def setting(request: BaseHTTPRequestHandler) -> None:
+        sent.append(request.headers["Cookie"])
+        send(request, 200, b'{"keys": []}', **{"Set-Cookie": "a=b; Path=/; Max-Age=9999"})
+
+    with provider.doing("/jwks", setting):
+        for _ in range(2):
+            await refused(client, provider)
+    assert len(sent) >= 2
+    assert set(sent) == {None}
 
 
 async def test_nobody_listens() -> None:

@@ -255,6 +255,16 @@ def huge(request: BaseHTTPRequestHandler) -> None:
     request.close_connection = True
 
 
+def crumbling(request: BaseHTTPRequestHandler) -> None:
+    """Send blanks, each in a chunk of its own."""
+    request.send_response(200)
+    request.send_header("Transfer-Encoding", "chunked")
+    request.end_headers()
+    with suppress(OSError):
+        request.wfile.write(b"1\r\n \r\n" * 5000 + b"0\r\n\r\n")
+    request.close_connection = True
+
+
 def broken(request: BaseHTTPRequestHandler) -> None:
     send(request, 503, b"{}")
 
