@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 import msgspec
@@ -77,7 +78,7 @@ class JwkSet:
         """Fetch nothing yet. `floor`: least seconds between two fetches. `on_change` gets new sets.
 
         Neither proxies nor passwords (`.netrc`) of the environment are used: they were meant for
-        other peers. Its certificates are.
+        other peers. Its certificates are. No cookie is kept: too many have each fetch refused.
         """
         self._url = url
         self._on_change = on_change
@@ -88,6 +89,7 @@ class JwkSet:
             follow_redirects=False,
             trust_env=False,
             proxy=proxy or None,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             verify=httpx.create_ssl_context(trust_env=True),  # SSL_CERT_FILE, SSL_CERT_DIR
         )
         self._kids: dict[str, EllipticCurvePublicNumbers] = {}

@@ -37,6 +37,9 @@ _SWEEP = 5.0
 _PAUSE_OF_REDIS = 0.5
 """Seconds until Redis is told again what it did not hear."""
 
+_LEAVE = 1.0
+"""Seconds that a mail which is under way has at the end: whatever was not noted is sent twice."""
+
 _WORKERS = 4
 _LONGEST_PAUSE = 30.0
 """Seconds that nothing is tried while no server is reached; it begins with one, and doubles."""
@@ -90,7 +93,8 @@ class Sender:
             await repeat("mail", self._sweep, _SWEEP)
         finally:
             self._stopping = True
-            pending = set(workers)
+            self._woken.set()
+            _, pending = await asyncio.wait(workers, timeout=_LEAVE)
             while pending:  # libraries can lose a cancellation that comes as a reply does
                 for worker in pending:
                     worker.cancel()
@@ -137,7 +141,7 @@ class Sender:
         now = time.monotonic()
         first = max(min(self._due.values(), default=now + _SWEEP), self._paused_until)
         self._woken.clear()
-        if first > now:
+        if first > now and not self._stopping:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(first - now, _SWEEP)):
                     await self._woken.wait()

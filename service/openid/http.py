@@ -41,7 +41,7 @@ class ProviderHttp:
             follow_redirects=False,
             trust_env=False,
             headers=_HEADERS,
-            cookies=CookieJar(DefaultCookiePolicy(netscape=False, rfc2965=False)),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             limits=httpx.Limits(max_connections=_MOST_CONNECTIONS),
             verify=_authorities(),
         )

@@ -209,7 +209,7 @@ def stranger(request: pytest.FixtureRequest) -> Iterator[str]:
                 if self.path == "/keys":
                     send(self, SIGNING_KEYS.jwks())
                 else:
-                    ANSWERS[request.param](self)
+                    (ANSWERS | {"a cookie": cookie})[request.param](self)
             except OSError:
                 pass  # the guard has hung up
 
@@ -237,6 +237,32 @@ async def test_what_is_no_plain_answer(
         assert await verdict(guard, token()) == "unavailable"
         assert guard.counters.key_failures == 1
     assert getrusage(RUSAGE_SELF).ru_maxrss - before < 20_000, "KiB"
+
+
+COOKIES: list[str | None] = []
+"""What came with each fetch."""
+
+
+def cookie(request: BaseHTTPRequestHandler) -> None:
+    COOKIES.append(request.headers["Cookie"])
+    send(request, b"{}", Set_Cookie="a=b; Path=/; Max-Age=9999")
+
+
+@pytest.mark.parametrize("stranger", ["a cookie"], indirect=True)
+async def test_no_cookie_is_kept(
+    stranger: str, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many of them would have each fetch refused from then on."""
+    monkeypatch.setattr(jwks, "_RETRY", 0.05)
+    COOKIES.clear()
+    async with Guards(issuer, "") as guards:
+        await guards.start(mode="offline", jwks_url=stranger, jwks_floor=0)
+
+        async def asked_twice() -> bool:
+            return len(COOKIES) >= 2
+
+        await eventually(asked_twice)
+    assert set(COOKIES) == {None}
 
 
 def test_the_number_of_keys_is_limited() -> None:

@@ -262,6 +262,24 @@ async def test_who_is_killed_before_the_acknowledgement(
 
 
 @ON_VALKEY
+async def test_who_is_stopped_notes_what_was_sent(post: Post) -> None:
+    """What is under way by then has a second: in a rolling deploy most mails are sent once."""
+    server, under_way = Server(), asyncio.Event()
+
+    async def look_into_it() -> None:
+        under_way.set()
+        await asyncio.sleep(0.1)
+
+    server.before_reply = look_into_it
+    async with serving(server), post.sending(f"smtp://127.0.0.1:{server.port}"):
+        await kept(post)
+        await under_way.wait()
+    assert post.outcomes[-1] == ("test", "sent")
+    assert await waits(post) == 0
+    assert len(server.mails) == 1
+
+
+@ON_VALKEY
 async def test_three_pods_send_each_once(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many that others have left, of many people."""
     soon(monkeypatch)
