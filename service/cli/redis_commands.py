@@ -4,7 +4,8 @@
 import argparse
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -39,15 +40,23 @@ def add_to(redis: argparse.ArgumentParser, read: Callable[[], Settings]) -> None
     accept.set_defaults(run=lambda options: asyncio.run(_accept(read(), yes=options.yes)))
 
 
+@contextmanager
+def _or_uncertain() -> Iterator[None]:
+    """Say what to do where a store is away."""
+    try:
+        yield
+    except (StoreUnavailable, RedisError) as error:
+        raise StartupError(f"nothing is certain: {error}; run it again") from None
+
+
 async def _claim(settings: Settings, *, yes: bool) -> int:
     redis = RedisClient(
         settings.redis_url or server_url(settings.data_dir), settings.redis_min_replicas
     )
     marking = FeedMarking(redis, settings.issuer)
     try:
-        found = await marking.mark("all" if yes else "none")
-    except (StoreUnavailable, RedisError) as error:
-        raise StartupError(f"nothing is certain: {error}; run it again") from None
+        with _or_uncertain():
+            found = await marking.mark("all" if yes else "none")
     finally:
         await redis.aclose()
     for line in describe(found, settings.issuer, yes=yes):
@@ -61,7 +70,8 @@ async def _accept(settings: Settings, *, yes: bool) -> int:
 
     acceptance = create_acceptance(settings, settings.redis_url or server_url(settings.data_dir))
     try:
-        lost = await acceptance.lost()
+        with _or_uncertain():
+            lost = await acceptance.lost()
         for line in lost.told():
             print(line)
         if not lost.buckets:
@@ -69,10 +79,10 @@ async def _accept(settings: Settings, *, yes: bool) -> int:
         if not yes:
             print("Nothing was changed; with --yes it is done again, and served.")
             return 0
-        for line in await acceptance.accept(lost):
+        with _or_uncertain():
+            done = await acceptance.accept(lost)
+        for line in done:
             print(line)
-    except (StoreUnavailable, RedisError) as error:
-        raise StartupError(f"nothing is certain: {error}; run it again") from None
     finally:
         await acceptance.aclose()
     return 0

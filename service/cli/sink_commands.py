@@ -22,6 +22,7 @@ from service.events.event import ALL_STREAMS, read_entries, stream_of
 from service.events.reading import entry_before, position_of
 from service.redis.client import RedisClient
 from service.settings import Settings
+from service.settings.paths import open_file
 from service.sinks.batch import line_of
 from service.sinks.signatures import WebhookKeys, is_signed
 from service.sinks.sql import batches_of
@@ -153,12 +154,10 @@ def lines_of(path: Path) -> list[bytes]:
         StartupError: it cannot be read, or is a device, which may never end.
     """
     try:
-        # O_NONBLOCK, or opening a pipe would wait for somebody who writes to it.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with open_file(path) as file:
             kind = os.fstat(file.fileno()).st_mode
             if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind)):
                 raise OSError(0, "Not a file")
-            os.set_blocking(file.fileno(), True)
             return file.read().splitlines()
     except OSError as error:
         raise StartupError(

@@ -2,7 +2,10 @@
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 _NOWHERE = (errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR)
 _LONGEST_TEXT = 65_536
@@ -40,15 +43,24 @@ def folder_path(text: str) -> Path:
     return found
 
 
-def file_text(text: str) -> str:
-    """Read the text in a file, without what is blank around it.
+@contextmanager
+def open_file(name: str | Path) -> Iterator[BinaryIO]:
+    """Open a file, or a pipe, to be read to its end: of one that nobody writes to that is at once.
 
-    A pipe is read to its end; of one that nobody writes to that is at once.
+    Raises:
+        OSError: it cannot be read.
     """
+    # O_NONBLOCK, or opening a pipe would wait for somebody who writes to it.
+    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        os.set_blocking(descriptor, True)
+        yield file
+
+
+def file_text(text: str) -> str:
+    """Read the text in a file, without what is blank around it."""
     try:
-        descriptor = os.open(text, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            os.set_blocking(descriptor, True)
+        with open_file(text) as file:
             content = file.read(_LONGEST_TEXT + 1)
         if len(content) <= _LONGEST_TEXT:
             return content.decode().strip()

@@ -1,7 +1,6 @@
 """The file of tokens: JSON Lines for load generators, one session a line, mode 0600."""
 
 import os
-import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -47,10 +46,10 @@ class Export:
         """
         self.path = path
         self._encoder = msgspec.json.Encoder()
+        if path.exists() and not path.is_file():  # a device, say, which others use, too
+            raise Refused(f"--export {path}: not a file; name one")
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-            if not stat.S_ISREG(os.fstat(self._file).st_mode):  # others use a device, too
-                raise Refused(f"--export {path}: not a file; name one")
             os.fchmod(self._file, 0o600)
             self.found = self._prepare()
         except OSError as error:
