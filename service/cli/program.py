@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         key_options,
         mail_commands,
         party_options,
-        redis_commands,
+        redis_options,
     )
     from service.cli.doctor import options as doctor_options
 
@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         "Redis.",
     )
     redis.set_defaults(run=_redis)
-    redis_commands.add_to(redis, read_settings)
+    redis_options.add_to(redis, read_settings)
 
     tables = commands.add_parser(
         "migrate",

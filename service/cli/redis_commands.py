@@ -4,9 +4,8 @@
 import argparse
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -17,27 +16,14 @@ from service.redis.feed_marking import FeedMarking, Mark, shown
 from service.settings import Settings
 
 
-def add_to(redis: argparse.ArgumentParser, read: Callable[[], Settings]) -> None:
-    """Add actions to the command `redis`. `read` gives the settings when one is run."""
-    actions: Any = redis.add_subparsers(title="actions", metavar="action", dest="action")
-    claim = actions.add_parser(
-        "claim",
-        help="mark the feed in Redis as that of SERVICE_ISSUER, also where it is another's",
-        description="Guards trust a feed that bears the mark of their issuer only. After "
-        "SERVICE_ISSUER was changed on purpose, this replaces the mark of before. Guards that "
-        "still have the issuer of before then count the feed as lost.",
-    )
-    claim.add_argument("--yes", action="store_true", help="do it; else tell what would be done")
-    claim.set_defaults(run=lambda options: asyncio.run(_claim(read(), yes=options.yes)))
-    accept = actions.add_parser(
-        "accept",
-        help="do again what a Redis that has gone back in time has lost, and serve from it",
-        description="With SERVICE_REDIS_ROLLBACK=refuse nobody is served from a Redis that has "
-        "gone back in time until this is run. It ends again whatever has ended since then, and, "
-        "where the journal in the user store lacks some of it, every session in that bucket.",
-    )
-    accept.add_argument("--yes", action="store_true", help="do it; else tell what would be done")
-    accept.set_defaults(run=lambda options: asyncio.run(_accept(read(), yes=options.yes)))
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Run an action, and return its exit code.
+
+    Raises:
+        StartupError: a store is away; says that nothing is certain.
+    """
+    act = _claim if options.action == "claim" else _accept
+    return asyncio.run(act(settings, yes=options.yes))
 
 
 @contextmanager

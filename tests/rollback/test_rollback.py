@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tools.testbed.parts import CLIENT
 from tools.testbed.redis_server import RedisServer
 
-from service.cli import redis_commands
+from service.cli import redis_options
 from service.cli.doctor.rollback import check_rollback
 from service.errors import StoreRefuses, StoreUnavailable
 from service.redis.event_streams import EventStreams
@@ -311,7 +311,7 @@ async def test_an_operator_accepts(
                 redis_url=keys.url, database_url=Secret(user_store.url), redis_rollback=policy
             )
             parser = argparse.ArgumentParser()
-            redis_commands.add_to(parser, lambda: settings)
+            redis_options.add_to(parser, lambda: settings)
             given = parser.parse_args(["accept", *options])
             with redirect_stdout(said):
                 assert given.run(given) == 0

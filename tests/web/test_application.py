@@ -14,6 +14,11 @@ def test_nothing_is_loaded_for_other_libraries() -> None:
     assert _for_others(Litestar([], openapi_config=None, logging_config=None))
 
 
+_LATER = (
+    "cryptography", "litestar", "prometheus_client", "redis", "sqlalchemy", "structlog", "uvicorn",
+)  # fmt: skip
+
+
 _OFF = (
     "asyncpg", "sqlalchemy.dialects.postgresql", "alembic", "boto3", "botocore", "hvac", "pkcs11",
     "httpx", "rich", "zxcvbn", "opentelemetry.exporter", "pydantic", "sqlalchemy.orm",
@@ -22,11 +27,24 @@ _OFF = (
 """What a service on SQLite with a local key file does without, and so does its start."""
 
 
+def test_a_command_line_is_read_without_what_its_command_needs() -> None:
+    """As `begin_imports` can leave nothing out of what is loaded already."""
+    program = (
+        "import sys; from service.cli.program import _parser; _parser();"
+        f" print([name for name in {_LATER} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
 def test_what_is_off_is_not_loaded() -> None:
     """All that `serve` imports, and the app as it is put together; with its common passwords."""
     program = (
-        "import sys; from service.serving.imports import begin_imports; begin_imports();"
-        " import service.cli.program, service.database.migration, service.serving.start;"
+        "import sys; from service.cli.program import _parser; _parser().parse_args(['serve']);"
+        " from service.serving.imports import begin_imports; begin_imports();"
+        " import service.database.migration, service.serving.start;"
         " from service.app import create_app; from service.settings import Settings;"
         " from service.serving.server import configuration;"
         " configuration(create_app(Settings()), Settings()).load();"

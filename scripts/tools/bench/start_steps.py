@@ -19,6 +19,10 @@ def main() -> None:
         taken[step] = now[1] - began[1], now[0] - began[0]
         began = now
 
+    from service.cli.program import _parser
+
+    _parser().parse_args(["serve"])
+    done("the command line is read")
     from service.serving.imports import begin_imports
 
     begin_imports()

@@ -26,7 +26,7 @@ _PRELOADED = (
     "service.database.migration",
     *(  # what a start imports on its way
         f"service.cli.{name}_options"
-        for name in ("account", "api_key", "event", "guard", "key", "operator", "party")
+        for name in ("account", "api_key", "event", "guard", "key", "operator", "party", "redis")
     ),
     "service.cli.doctor.options",
     "service.cli.mail_commands",
