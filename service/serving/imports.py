@@ -20,22 +20,34 @@ _PUT_OFF: Mapping[str, Mapping[str, Sequence[str]]] = {
 }
 """Packages that load much that a service does without, and what it uses of their modules."""
 
+_WITHOUT: Mapping[str, Sequence[str]] = {
+    "structlog": ("rich", "twisted"),  # to colour tracebacks: ours have another form
+    "redis.observability": ("opentelemetry.sdk.metrics",),  # its own metrics: we count commands
+}
+"""Modules that load others where they are installed. rich always is: Litestar's command line."""
+
 
 def begin_imports() -> None:
     """Have imports leave out what nobody needs. Collections are off until `memory.settle`.
 
-    Imports leave no garbage, and to look for it takes a fifth more. structlog loads rich to colour
-    tracebacks, which takes longer than all else of it; ours have another form. It is always there:
-    Litestar needs it for a command line of its own.
+    Imports leave no garbage, and to look for it takes a fifth more.
     """
     gc.disable()
-    if "rich" not in sys.modules:
-        sys.modules["rich"] = None  # type: ignore[assignment]  # not to be found, meanwhile
-        import_module("structlog")
-        del sys.modules["rich"]
     for name, used in _PUT_OFF.items():
         if name not in sys.modules:
             _put_off(name, used)
+    for name, others in _WITHOUT.items():
+        _import_without(name, others)
+
+
+def _import_without(name: str, others: Sequence[str]) -> None:
+    """Import a module as where these others are not installed."""
+    hidden = [other for other in others if other not in sys.modules]
+    for other in hidden:
+        sys.modules[other] = None  # type: ignore[assignment]  # not to be found, meanwhile
+    import_module(name)
+    for other in hidden:
+        del sys.modules[other]
 
 
 def _put_off(name: str, used: Mapping[str, Sequence[str]]) -> None:

@@ -23,6 +23,7 @@ _OFF = (
     "asyncpg", "sqlalchemy.dialects.postgresql", "alembic", "boto3", "botocore", "hvac", "pkcs11",
     "httpx", "rich", "zxcvbn", "opentelemetry.exporter", "pydantic", "sqlalchemy.orm",
     "cryptography.x509.name", "redis.client", "redis.cluster", "click", "yaml.reader",
+    "opentelemetry.sdk.metrics", "twisted",
 )  # fmt: skip
 """What a service on SQLite with a local key file does without, and so does its start."""
 
