@@ -182,6 +182,11 @@ class Sender:
         except (NotSent, TimeoutError) as error:
             self._fail(error)
             reason = "tries" if tries >= scripts.TRIES else ""
+        except KeyServiceUnavailable:
+            raise
+        except Exception as error:  # a defect of ours must not keep a message for ever
+            log.error("mail", exc_info=error)
+            reason = "tries" if tries >= scripts.TRIES else ""
         else:
             await self._forget(box, entry)
             self._outbox.count(kind, "sent")

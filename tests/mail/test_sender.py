@@ -15,8 +15,8 @@ from tools.testbed.redis_server import RedisServer
 from service.clock import system_clock
 from service.errors import StoreUnavailable
 from service.mail import mail_url, scripts, sender as sending, transports
-from service.mail.composing import Mail
-from service.mail.messages import Kind, new_message
+from service.mail.composing import Composer, Mail
+from service.mail.messages import Kind, Message, new_message
 from service.mail.transports import NotSent, Refused, SmtpServer, open_transport
 from service.redis.client import RedisClient
 from service.redis.keys import BUCKETS, bucket, numbered
@@ -194,6 +194,30 @@ async def test_after_eight_tries_it_is_given_up(
     assert len(server.replies) == 12
     [event] = events(keys, USER)
     assert (event["type"], event["purpose"], event["reason"]) == ("mail.failed", "test", "tries")
+    assert await waits(post) == 0
+
+
+@ON_VALKEY
+async def test_a_defect_of_ours_is_a_try_too(
+    post: Post, keys: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message that nobody can make a mail of does not stay for ever."""
+    soon(monkeypatch, 5)
+    composed = Composer.compose
+
+    def cannot(composer: Composer, message: Message) -> Mail:
+        if message.address == "ann@example.com":
+            raise ZeroDivisionError
+        return composed(composer, message)
+
+    monkeypatch.setattr(Composer, "compose", cannot)
+    async with serving(Server()) as server, post.sending(f"smtp://127.0.0.1:{server.port}"):
+        await kept(post)
+        await kept(post, "bob@example.com", bytes(16))
+        await until(lambda: set(post.outcomes) >= {("test", "failed"), ("test", "sent")})
+    assert server.recipients == ["bob@example.com"]
+    [event] = events(keys, USER)
+    assert (event["type"], event["reason"]) == ("mail.failed", "tries")
     assert await waits(post) == 0
 
 
