@@ -34,7 +34,7 @@ if redis.call('HLEN', index) >= most then
   local ids, records, keys, expired = all_living()
   local opened, places, oldest = {}, {}, 1
   for i = 1, #ids do
-    if not device_in(records[i]) then unknown('the session record') end
+    if not device_in(records[i]) and not unpack_record(records[i]) then unknown('the session record') end
     opened[i], places[i] = struct.unpack('>I6', records[i], 6), i
     if opened[i] < opened[oldest] then oldest = i end
   end

@@ -18,6 +18,13 @@
 
 In layout 1, that of most records, the fields at 22 to 34 are 0 and left out: the device is at 22.
 
+Versions from before 25 November 2026 do not look at the layout. Where one of them has rotated a
+session of layout 2, that still stands at 0, and the rest is as in layout 1. By which row it was
+opened is lost, so it counts no more: its version is `COUNTS_NO_MORE`, less than any. It is told by
+the length of an address at 22, 4 or 16, where it is not whole as layout 2 or the last proof that
+this makes, after 198 days or more, is later than its life at the most. (Where the address was not
+known it stays what it was, another version's. And in a life of more than 198 days it may be whole.)
+
 All numbers big-endian. The scripts read and write offsets 0 to 34 (`records.lua`, `rotate.lua`,
 `open_many.lua`, `handoffs.lua`, `twofactor/begin.lua`, `twofactor/proofs.lua`) and copy the rest.
 What bits 3 to 7 of offset 21 say is bound to a generation because versions that do not know these
@@ -45,6 +52,9 @@ PLAIN_DEVICE, FULL_DEVICE = PROOF + 1, PROOF + 14
 _DEVICES = {_PLAIN: PLAIN_DEVICE, _FULL: FULL_DEVICE}
 _PROOF_BITS, _FLAGS = 0b111, 34
 _FLAG_FEDERATED = 1
+
+COUNTS_NO_MORE = -1
+"""Version of the row of a session of which it is lost."""
 
 FLAG_AUDIENCE = 2
 """The flag of a session whose id names its audience."""
@@ -125,27 +135,24 @@ def read(
 ) -> Session:
     """Read a stored record as the session that it stands for.
 
-    `expires_at` is its PEXPIRETIME, ms since 1970; `user_version` as the index has it.
+    `expires_at` is its PEXPIRETIME, ms since 1970; `user_version` as the index has it. A session
+    of which the version of the row is lost has `COUNTS_NO_MORE`, and the user store is to be asked.
 
     Raises:
         UnknownLayout: another version of this program has written it, or it is not whole. The
             scripts judge that alike (`unpack_record` of records.lua).
     """
-    device = _DEVICES.get(record[0]) if record else None
-    if device is None or len(record) <= device:
-        raise UnknownLayout("a session record")
+    last_proof = row = 0
     try:
+        device = _DEVICES[record[0]]
+        if device == FULL_DEVICE:
+            last_proof, row = int.from_bytes(record[22:27]), int.from_bytes(record[27:34])
+            if row > row_version.HIGHEST or record[22] > record[16]:
+                raise ValueError("the version of a user row, or the last proof")
         ip_address, user_agent = unpack(record[device:])
-    except ValueError:
-        raise UnknownLayout("the device of a session") from None
+    except (LookupError, ValueError):
+        return _read_without_row(user_id, session_id, record, expires_at)
     opened = int.from_bytes(record[5:11])
-    last_proof, row = (
-        (int.from_bytes(record[22:27]), int.from_bytes(record[27:34]))
-        if record[0] == _FULL
-        else (0, 0)
-    )
-    if row > row_version.HIGHEST:
-        raise UnknownLayout("the version of a user row in a session record")
     return Session(
         user_id=user_id,
         id=session_id,
@@ -161,6 +168,15 @@ def read(
         user_version=row_version.read(user_version),
         has_audience=bool(_flags(record) & FLAG_AUDIENCE),
     )
+
+
+def _read_without_row(user_id: bytes, session_id: bytes, record: bytes, expires_at: int) -> Session:
+    """Read a record that says layout 2, and is of layout 1 from offset 1 on."""
+    length = record[PLAIN_DEVICE : PLAIN_DEVICE + 1]  # of the address
+    if record[:1] != bytes((_FULL,)) or length not in (b"\4", b"\20"):
+        raise UnknownLayout("a session record") from None
+    session = read(user_id, session_id, bytes((_PLAIN,)) + record[1:], expires_at)
+    return msgspec.structs.replace(session, row_version=COUNTS_NO_MORE, user_version=None)
 
 
 def _authentication(record: bytes) -> Authentication:

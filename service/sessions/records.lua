@@ -9,18 +9,23 @@ local function device_in(record)
   if layout == 2 then start = FULL_DEVICE elseif layout ~= 1 then return nil end
   local length = byte(record, start) -- of the address (origin.py)
   if not (length == 0 or length == 4 or length == 16) or #record < start + length then return nil end
-  if layout == 2 and byte(record, 28) >= 32 then return nil end -- a version of the row above 2 ^ 53
+  -- A version of the row above 2 ^ 53, or a proof after the life at the most, by the highest bytes.
+  if layout == 2 and (byte(record, 28) >= 32 or byte(record, 23) > byte(record, 17)) then return nil end
   return start
 end
 
 -- What a record says: generation, opened, last used, life, proof (authentication and handoffs), last
--- proof of identity, version of the user row, flags, device; nothing where `device_in` says so.
+-- proof of identity, version of the user row, flags, device; nothing where `device_in` says so, but where a
+-- version from before layout 2 has rotated the session (record.py): it counts no more, by a row of -1.
 local function unpack_record(record)
-  local start = device_in(record)
+  local start, no_row = device_in(record), 0
+  if not start and byte(record) == 2 and (byte(record, PLAIN_DEVICE) or 0) > 0 then
+    start, no_row = device_in('\1' .. record:sub(2)), -1
+  end
   if not start then return nil end
   if start == PLAIN_DEVICE then
     local _, generation, opened, used, life, proof = struct.unpack(PLAIN, record)
-    return generation, opened, used, life, proof, 0, 0, 0, record:sub(start)
+    return generation, opened, used, life, proof, 0, no_row, 0, record:sub(start)
   end
   local _, generation, opened, used, life, proof, last_proof, row, flags = struct.unpack(FULL, record)
   return generation, opened, used, life, proof, last_proof, row, flags, record:sub(start)

@@ -19,6 +19,7 @@
 --                                               this entry of the feed
 --   {'limited', ms}                             too often in a minute; nothing has changed
 --   {'ended'}                                   no such session any more
+--   {'older'}                                   it counts no more (record.py); nothing has changed
 --   {'clock'}                                   as in open.lua
 --   {'target'}                                  it is not known; nothing has changed
 --   {'changing'}                                the user row is: ask the user store whether the
@@ -40,7 +41,10 @@ if found[1] == presented and proved == ''
   if (length == 0 or length == 4 or length == 16) and #record >= start + length then
     local layout, generation, opened, used, life, proof = struct.unpack(PLAIN, record)
     local row, flags = 0, 0 -- the highest byte of the version of the row
-    if layout == 2 then row, flags = record:byte(28), record:byte(35) end
+    if layout == 2 then
+      row, flags = record:byte(28), record:byte(35)
+      if record:byte(23) * 2 ^ 32 > life then row = 32 end -- as in `device_in` of records.lua
+    end
     local time = call('TIME')
     local now = time[1] * 1000 + time[2] / 1000
     now = now - now % 1

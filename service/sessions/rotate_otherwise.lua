@@ -6,6 +6,7 @@ if not record then return {'ended'} end
 local generation, opened, used, life, proof, last_proof, row, flags, its_device =
   unpack_record(record)
 if not generation then unknown('the session record') end
+if row < 0 then return {'older'} end
 if noted and sure ~= 1 and noted:byte(1) == CHANGING_BYTE then return {'changing'} end
 local now = now_ms()
 local has_no_target = target ~= 1 and flags % 4 >= 2 -- FLAG_AUDIENCE of record.py

@@ -1,6 +1,7 @@
 """The use cases that exchange a refresh token for its successor: refresh and reauthenticate."""
 
 from datetime import timedelta
+from typing import NoReturn
 
 import msgspec
 
@@ -139,9 +140,7 @@ class SessionRotation(OwnSessions):
         now_valid, record, expires_at = rotated
         session = read(token.user_id, token.session_id, record, expires_at)
         if session.row_version < owner.sessions_from:
-            since = owner.sessions_from
-            await self.cut_offs.end_older(token.user_id, since, origin, reason="accountChanged")
-            raise InvalidRefreshToken("the account has changed").about(token.user_id)
+            await self._refuse_older(token.user_id, owner.sessions_from, origin)
         return self._signed(now_valid, _as_owned(session, owner), resource)
 
     async def _refuse_without_account(
@@ -151,6 +150,10 @@ class SessionRotation(OwnSessions):
             return
         await self._end_all_without_account(user_id, owner, origin)
         raise InvalidRefreshToken("the account is gone or disabled").about(user_id)
+
+    async def _refuse_older(self, user_id: bytes, since: int, origin: RequestOrigin) -> NoReturn:
+        await self.cut_offs.end_older(user_id, since, origin, reason="accountChanged")
+        raise InvalidRefreshToken("the account has changed").about(user_id)
 
     def _signed(
         self, token: RefreshToken, session: Session, resource: str | None = None
@@ -210,6 +213,8 @@ class SessionRotation(OwnSessions):
             case [b"limited", wait]:
                 reached = [("refresh", token.session_id, _MINUTE)]
                 raise TooManyAttempts(-(-wait // 1000), (), reached).about(token.user_id)
+            case [b"older"]:
+                await self._refuse_older(token.user_id, 0, origin)
             case [b"reused", number]:
                 self._redis.fence.note(token.user_id, number, token.session_id)
                 raise RefreshTokenReused().about(token.user_id)

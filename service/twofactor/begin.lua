@@ -20,7 +20,10 @@ if found[1] and (not noted or noted:byte(1) == CHANGING_BYTE or noted:find(SETTL
   local layout, row = record and record:byte(1), 0
   local start = layout == 2 and FULL_DEVICE or PLAIN_DEVICE
   local length = record and record:byte(start)
-  if layout == 2 and length then row = struct.unpack('>I7', record, 28) end
+  if layout == 2 and length then
+    row = struct.unpack('>I7', record, 28)
+    if record:byte(23) > record:byte(17) then row = -1 end -- as in `device_in` of records.lua
+  end
   if (layout == 1 or layout == 2) and (length == 0 or length == 4 or length == 16)
     and #record >= start + length and row >= since and row < 2 ^ 53
     and not (before and struct.unpack('>I6', record, 6) <= tonumber(before))

@@ -78,7 +78,6 @@ def old_and_new(
             redis_server.url,
             ("-P", "-m", "service"),
             **shared,
-            SERVICE_REDIS_ROLLBACK=None,  # it does not know it
             PYTHONPATH=str(previous_code),
         )
         new = ServiceProcess(tmp_path_factory.mktemp("new"), redis_server.url, **shared)
@@ -169,3 +168,25 @@ async def test_the_second_factor(pods: Neighbours, keys: RedisServer) -> None:
             assert (await ann.password(pod)).status_code == 200
         strong = strong.holding((await at(strong, pods[1]).refresh()).json())
         assert claims_of(strong.tokens["accessToken"])["amr"] == ["pwd"]
+
+
+async def test_sessions_of_who_has_a_second_factor(pods: Neighbours, keys: RedisServer) -> None:
+    """Whichever has opened one, both rotate it, say whose it is, and end it."""
+    for here, there in (pods, pods[::-1]):
+        ann = await (await new_holder(here)).enrol()
+        let_steps_pass(keys)
+        answer = await ann.answer(await ann.challenge(), ann.phone.code())
+        assert answer.status_code == 200, answer.text
+        strong = ann.holding(answer.json())
+        for pod in (there, here, here, there, there, here):
+            fresh = await at(strong, pod).refresh()
+            assert fresh.status_code == 200, fresh.text
+            strong = strong.holding(fresh.json())
+            assert claims_of(strong.tokens["accessToken"])["amr"] == ["pwd", "otp", "mfa"]
+            for each in pods:
+                me = await at(strong, each).me()
+                assert me.status_code == 200, me.text
+        assert (await at(strong, there).log_out()).status_code == 204
+        for pod in pods:
+            assert (await at(strong, pod).me()).status_code == 401
+            assert code_of(await at(strong, pod).refresh()) == (401, "invalid_refresh_token")

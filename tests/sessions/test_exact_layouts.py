@@ -1,6 +1,7 @@
 """The two layouts of a record in the scripts: when each is written, what of them is copied, and the
 proof of identity that a rotation may note."""
 
+import ipaddress
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from tools.testbed.redis_server import RedisServer
 from service.errors import UnknownLayout
 from service.sessions import record as module
 from service.sessions.record import FLAG_AUDIENCE
-from tests.sessions.scripted import HOUR, INDEX, USER, Scripted, key, record, sid, told
+from tests.sessions.scripted import DAY, DEVICE, HOUR, INDEX, USER, Scripted, key, record, sid, told
 from tests.support.looking import ON_VALKEY
 
 pytestmark = ON_VALKEY
@@ -54,15 +55,17 @@ async def test_what_has_no_meaning_yet_is_copied(scripted: Scripted, keys: Redis
     """Every flag of those, whatever a rotation, a proof or a handoff changes beside it."""
     now = scripted.clock.now
     await scripted.open(1)
-    stored = record(0, now, 0, 5, last_proof=2**40 - 1, row=HIGHEST, flags=WITHOUT_MEANING)
+    longest = 2**40 - 1
+    most = {"life": longest, "row": HIGHEST, "flags": WITHOUT_MEANING}
+    stored = record(0, now, 0, 5, last_proof=longest, **most)
     with keys.client() as client:
         client.set(key(1), stored, keepttl=True)
-    expected = record(1, now, 0, 5, last_proof=2**40 - 1, row=HIGHEST, flags=WITHOUT_MEANING)
+    expected = record(1, now, 0, 5, last_proof=longest, **most)
     assert (await scripted.rotate(1, 0))[1] == expected
     scripted.clock.move(3)
-    expected = record(1, now, 0, 7, last_proof=3, row=HIGHEST, flags=WITHOUT_MEANING)
+    expected = record(1, now, 0, 7, last_proof=3, **most)
     assert (await scripted.rotate(1, 0, proved=2))[1] == expected
-    expected = record(2, now, 3, 7, last_proof=3, row=HIGHEST, flags=WITHOUT_MEANING)
+    expected = record(2, now, 3, 7, last_proof=3, **most)
     assert (await scripted.rotate(1, 1))[1] == expected
 
 
@@ -168,6 +171,7 @@ CUT = [WHOLE[:length] for length in (0, 1, 21, 22, 23, 34, 35, 36, 39)]
         WHOLE[:35] + b"\20" + WHOLE[36:40],
         WHOLE[:27] + (HIGHEST + 1).to_bytes(7) + WHOLE[34:],
         WHOLE[:27] + b"\377" * 7 + WHOLE[34:],
+        WHOLE[:22] + b"\1" + WHOLE[23:],  # a proof after the life at the most
     ],
 )
 async def test_what_cannot_be_read(scripted: Scripted, keys: RedisServer, stored: bytes) -> None:
@@ -190,3 +194,58 @@ async def test_what_cannot_be_read(scripted: Scripted, keys: RedisServer, stored
                 await call()
         assert client.get(key(1)) == stored
     assert await scripted.end(1) == 1
+
+
+NOT_WHOLE = ["192.0.2.7", "2001:db8::500:1", "2001:db8::1000:1"]
+WHOLE_BEHIND = ["2001:db8::1", "2001:db8:1::1"]
+"""Behind these a record could be of layout 2, by a row of 0 and of 2^40, but for the life."""
+
+CASES = [
+    *((address, DAY) for address in NOT_WHOLE + WHOLE_BEHIND),
+    *((address, 2**40 - 1) for address in NOT_WHOLE),
+]
+
+
+def rotated_before(address: str, life: int) -> bytes:
+    """What a version that looks at no layout makes of WHOLE, asked from this address."""
+    packed = ipaddress.ip_address(address).packed
+    device = bytes((len(packed),)) + packed + DEVICE[5:]
+    return b"\2" + record(1, 1_700_000_000_000, 9, 1, life=life, device=device)[1:]
+
+
+@pytest.mark.parametrize(("address", "life"), CASES)
+async def test_what_a_version_from_before_has_rotated(
+    scripted: Scripted, keys: RedisServer, address: str, life: int
+) -> None:
+    """It is opened by a row older than any: no rotation, no proof, no caller by it; and whatever
+    ends older sessions ends it, and no other."""
+    stored = rotated_before(address, life)
+    session = module.read(USER, sid(1), stored, 0, b"7")
+    assert (session.row_version, session.user_version) == (module.COUNTS_NO_MORE, None)
+    assert (session.generation, session.ip_address, session.user_agent) == (1, address, "a browser")
+    assert session.authenticated_at == session.opened_at
+    await scripted.open(1, read=7)
+    await scripted.open(2, read=7)
+    with keys.client() as client:
+        client.set(key(1), stored, keepttl=True)
+        assert await scripted.rotate(1, 0) == [b"older"]
+        assert await scripted.rotate(1, 1) == [b"older"]
+        assert await scripted.rotate(1, 0, proved=2, sure=1, target=1) == [b"older"]
+        assert await scripted.revoke(1, 2, since=1) == b"unauthenticated"
+        assert await scripted.revoke_all(1, keep_own=True, since=7) == -1
+        assert client.get(key(1)) == stored
+        assert await scripted.end_all(from_version=0) == 1
+        assert (client.get(key(1)), client.hkeys(INDEX)) == (None, [sid(2), b"c", b"v"])
+    assert (await scripted.rotate(2, 0))[0] == b"rotated"
+
+
+@pytest.mark.parametrize(("address", "life"), CASES)
+async def test_that_it_is_the_oldest_of_too_many(
+    scripted: Scripted, keys: RedisServer, address: str, life: int
+) -> None:
+    """When it was opened is known: a login is not refused for it."""
+    await scripted.open(1, read=7)
+    with keys.client() as client:
+        client.set(key(1), rotated_before(address, life), keepttl=True)
+        assert (await scripted.open(2, most=1, read=7))[0] == b"opened"
+        assert client.get(key(1)) is None

@@ -1,5 +1,6 @@
 """What another version has stored: neither theft nor a defect. 503, and all stays as it is."""
 
+import ipaddress
 from collections.abc import Awaitable, Callable
 
 import httpx
@@ -78,6 +79,36 @@ async def test_a_session_record(
     other = await person.log_in()
     assert (await other.me()).status_code == 200
     assert (await fresh.log_out()).status_code == 204, "ending reads nothing of it"
+
+
+def rotated_before(address: str) -> Callable[[bytes], bytes]:
+    """What a version that looks at no layout makes of a record of layout 2, asked from there."""
+    packed = ipaddress.ip_address(address).packed
+    return lambda record: b"\2" + record[1:22] + bytes((len(packed),)) + packed
+
+
+async def test_a_session_that_a_version_from_before_has_rotated(
+    person: Person, keys: RedisServer
+) -> None:
+    """It is over, whatever is asked first, also where its record could be one of ours; guards hear
+    of it. The other sessions go on."""
+    calls: list[tuple[Callable[[Person], Awaitable[httpx.Response]], str]] = [
+        (Person.refresh, "invalid_refresh_token"), (Person.me, "unauthorized"),
+        (Person.sessions, "unauthorized"),
+    ]  # fmt: skip
+    for call, code in calls:
+        for address in ("192.0.2.7", "2001:db8:1::1"):
+            other = await person.log_in()
+            key = record_key(keys, other)
+            change(keys, key, rotated_before(address))
+            assert code_of(await call(other)) == (401, code), (call, address)
+            with keys.client() as client:
+                assert not client.exists(key)
+                entry = client.xrevrange(bucket(person.user_id).revoked, count=1)[0][1]
+            assert entry[b"k"] == bytes.fromhex(person.session_id), "who stays"
+            assert code_of(await other.me()) == (401, "unauthorized")
+            assert len((await person.sessions()).json()["sessions"]) == 1
+    assert (await person.refresh()).status_code == 200
 
 
 @pytest.mark.parametrize(

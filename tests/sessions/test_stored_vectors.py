@@ -22,7 +22,14 @@ pytestmark = pytest.mark.one_server("what is stored reads the same on any")
 
 VECTORS: dict[str, Any] = json.loads((REPOSITORY / "tests/vectors/stored-v1.json").read_text())
 USER = bytes.fromhex(VECTORS["user_id"])
-SESSION = bytes.fromhex(VECTORS["session_id"])
+SESSIONS: dict[str, dict[str, str]] = VECTORS["sessions"]
+RECORDS = {
+    value[0]: value
+    for name, entry in VECTORS["keys"].items()
+    if bytes.fromhex(name).startswith(b"session:")
+    for value in [bytes.fromhex(entry["value"])]
+}
+"""The stored session records, by layout."""
 KEYRING = Keyring({1: bytes.fromhex(VECTORS["data_key"])})
 
 
@@ -44,58 +51,45 @@ def stored(keys: RedisServer) -> RedisServer:
     return keys
 
 
-async def test_a_session(parts: Parts, stored: RedisServer) -> None:
+@pytest.mark.parametrize(("named", "row"), [("plain", 0), ("full", 3)])
+async def test_a_session(parts: Parts, stored: RedisServer, named: str, row: int) -> None:
     """It is read, handed off, rotated, and its spent token is theft."""
-    handed = await parts.sessions.refresh(VECTORS["spent"], CLIENT)
-    assert handed.refresh_token == VECTORS["current"]
+    spent, current = SESSIONS[named]["spent"], SESSIONS[named]["current"]
+    handed = await parts.sessions.refresh(spent, CLIENT)
+    assert handed.refresh_token == current
     session = await parts.sessions.current(parts.access_tokens.verify(handed.access_token))
-    assert session.generation == 1
+    assert (session.id.hex(), session.generation) == (SESSIONS[named]["session_id"], 1)
     assert session.authentication == Authentication.PASSWORD | Authentication.TOTP
     assert (session.ip_address, session.user_agent) == ("192.0.2.7", "a browser")
-    assert session.user_version == 3
-    await parts.sessions.refresh(VECTORS["current"], CLIENT)
+    assert (session.row_version, session.user_version) == (row, 3)
+    await parts.sessions.refresh(current, CLIENT)
     with pytest.raises(RefreshTokenReused):
-        await parts.sessions.refresh(VECTORS["spent"], CLIENT)
+        await parts.sessions.refresh(spent, CLIENT)
 
 
-async def test_a_session_as_it_is_written(parts: Parts, keys: RedisServer) -> None:
-    """The same kinds of keys, with values as long; the record, in the layout that the previous
-    release does not have, says the same and the version of the row besides."""
-    pair = await parts.sessions.open(
-        USER, Authentication.PASSWORD | Authentication.TOTP, "user.loggedIn", CLIENT, 3
-    )
+@pytest.mark.parametrize(("layout", "row"), [(1, None), (2, 3)])
+async def test_a_session_as_it_is_written(
+    parts: Parts, keys: RedisServer, layout: int, row: int | None
+) -> None:
+    """The same kinds of keys, with values as long; of an account that has never changed, in the
+    layout that a record has there."""
+    both = Authentication.PASSWORD | Authentication.TOTP
+    pair = await parts.sessions.open(USER, both, "user.loggedIn", CLIENT, row)
     await parts.sessions.refresh(pair.refresh_token, CLIENT)
     before = {bytes.fromhex(key): entry["value"] for key, entry in VECTORS["keys"].items()}
     with keys.client() as client:
         [record] = [client.get(key) for key in client.scan_iter(session_prefix(USER) + b"*")]
         [handoff] = [client.get(key) for key in client.scan_iter(b"handoff:*")]
         index = client.hgetall(bucket(USER).index + USER)
-    [old_record] = [bytes.fromhex(v) for k, v in before.items() if k.startswith(b"session:")]
-    [old_handoff] = [bytes.fromhex(v) for k, v in before.items() if k.startswith(b"handoff:")]
-    assert (record[1:5], record[16:22]) == (old_record[1:5], old_record[16:22])
-    assert (record[22:35], record[35:]) == (bytes(11) + b"\3\0", old_record[22:])
-    assert len(handoff) == len(old_handoff)
-    [old_index] = [value for value in before.values() if isinstance(value, dict)]
-    assert sorted((len(f), len(v)) for f, v in index.items()) == sorted(
-        (len(f) // 2, len(v) // 2) for f, v in old_index.items()
-    )
-
-
-async def test_a_plain_session_as_it_is_written(parts: Parts, keys: RedisServer) -> None:
-    """Of an account that has never changed: in the layout that the previous release has."""
-    pair = await parts.sessions.open(
-        USER, Authentication.PASSWORD | Authentication.TOTP, "user.loggedIn", CLIENT
-    )
-    await parts.sessions.refresh(pair.refresh_token, CLIENT)
-    with keys.client() as client:
-        [record] = [client.get(key) for key in client.scan_iter(session_prefix(USER) + b"*")]
-    [old_record] = [
-        bytes.fromhex(entry["value"])
-        for key, entry in VECTORS["keys"].items()
-        if bytes.fromhex(key).startswith(b"session:")
-    ]
+    old_record = RECORDS[layout]
     assert (record[:5], record[16:]) == (old_record[:5], old_record[16:])
-    assert len(record) == len(old_record)
+    handoffs = {len(value) // 2 for key, value in before.items() if key.startswith(b"handoff:")}
+    assert handoffs == {len(handoff)}
+    [old_index] = [value for value in before.values() if isinstance(value, dict)]
+    written = {(len(field), len(value)) for field, value in index.items()}
+    stored = {(len(field) // 2, len(value) // 2) for field, value in old_index.items()}
+    assert stored - written == (set() if row else {(1, 1)}), "the version of the row"
+    assert written <= stored
 
 
 async def test_a_pending_enrolment_and_a_challenge(parts: Parts, stored: RedisServer) -> None:

@@ -58,6 +58,7 @@ RECORDS: list[dict[str, Any]] = [
     {}, {"row": 7, "flags": 1}, {"row": 2**53 - 1, "flags": 2}, {"row": 2**53, "flags": 1},
     {"last_proof": 5, "proof": 15}, {"proof": 7 + 8 + 32 * 2}, {"proof": 7 + 16 + 32 * 5},
     {"flags": 4, "proof": 5}, {"life": AGO + MINUTE}, {"used": AGO - MINUTE + 1},
+    {"last_proof": 2**32}, {"last_proof": 2**34, "row": 7}, {"last_proof": 2**32, "life": 2**32},
     {"used": AGO - MINUTE}, {"generation": 0, "used": AGO - 1}, {"opened": AGO + HOUR},
 ]  # fmt: skip
 ROTATIONS: list[dict[str, Any]] = [
