@@ -38,7 +38,7 @@ from service.rates import Rate
 from service.redis.client import RedisClient
 from service.sessions.origin import network
 from service.settings import Secret, Settings
-from tests.support.living import living
+from tests.support.living import lend
 from tests.support.looking import ON_VALKEY
 from tests.support.run_queue import Stopwatch
 
@@ -317,10 +317,8 @@ def proxied_service(
         SERVICE_TRUSTED_PROXIES="127.0.0.1/32",
         SERVICE_RATE_LIMIT="on",
         **PATIENT,
-    ).start()
-    with living("proxied_service", service):
-        yield service
-    assert service.stop() == 0
+    )
+    yield from lend("proxied_service", service)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from service.errors import AuthenticationNotRecent, InvalidAccessToken
 from service.redis.client import RedisClient
 from service.sessions.record import Authentication
 from tests.authentication.test_reauthentication import renewed
-from tests.support.living import living
+from tests.support.living import lend
 from tests.support.looking import ON_VALKEY
 from tests.support.proofs import let_time_pass
 from tests.support.script_clock import ScriptClock
@@ -100,10 +100,8 @@ def shared_demanding(
         SERVICE_REAUTH_FOR_ENROLMENT="on",
         SERVICE_REAUTH_TTL="777",
         **PATIENT,
-    ).start()
-    with living("shared_demanding", service):
-        yield service
-    assert service.stop() == 0
+    )
+    yield from lend("shared_demanding", service)
 
 
 async def test_before_an_enrolment_where_it_is_set(

@@ -10,7 +10,7 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import PASSWORD, ServiceProcess, code_of, sign_up
 from tools.testbed.waiting import eventually
 
-from tests.support.living import living
+from tests.support.living import lend
 from tests.support.looking import ON_VALKEY
 from tests.support.run_queue import Stopwatch
 from tests.support.two_factor import Holder, new_holder
@@ -39,10 +39,8 @@ def service(
             SERVICE_DATABASE_URL=f"{postgres.url(name)}&password={DB_PASSWORD}",
             SERVICE_DATABASE_POOL="4",
             SERVICE_LOG_LEVEL="debug",
-        ).start()
-        with living("service", service):
-            yield service
-        assert service.stop() == 0
+        )
+        yield from lend("service", service)
 
 
 @pytest.fixture

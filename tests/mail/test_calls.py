@@ -23,7 +23,7 @@ from tools.testbed.waiting import eventually
 
 from service.redis.keys import bucket
 from tests.mail.conftest import until
-from tests.support.living import living
+from tests.support.living import lend
 from tests.support.looking import ON_VALKEY, events, watching
 from tests.support.two_factor import new_holder
 
@@ -78,10 +78,8 @@ def mailing(
         SERVICE_EMAIL_VERIFICATION="optional",
         SERVICE_RATE_LIMIT="on",
         **PATIENT,
-    ).start()
-    with living("mailing", service):
-        yield service
-    assert service.stop() == 0
+    )
+    yield from lend("mailing", service)
     assert "osm_" not in service.output()
     assert "@example.com" not in service.output()
 
@@ -98,10 +96,8 @@ def demanding(
         SERVICE_MAIL_URL=f"file://{directory}/mail",
         SERVICE_EMAIL_VERIFICATION="required",
         **PATIENT,
-    ).start()
-    with living("demanding", service):
-        yield service
-    assert service.stop() == 0
+    )
+    yield from lend("demanding", service)
 
 
 @pytest.fixture

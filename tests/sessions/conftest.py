@@ -13,7 +13,7 @@ from service.redis.client import RedisClient
 from service.sessions.refresh_tokens import RefreshTokens
 from tests.sessions.scripted import Scripted
 from tests.support.both_user_stores import more_pods, shared_service, shared_store  # noqa: F401
-from tests.support.living import living
+from tests.support.living import lend
 from tests.support.script_clock import ScriptClock
 
 
@@ -29,10 +29,8 @@ def strict_service(
         SERVICE_MAX_SESSIONS="3",
         SERVICE_TRUSTED_PROXIES="127.0.0.1/32",
         **PATIENT,
-    ).start()
-    with living("strict_service", service):
-        yield service
-    assert service.stop() == 0
+    )
+    yield from lend("strict_service", service)
 
 
 @pytest.fixture(scope="session")
@@ -46,10 +44,8 @@ def brief_service(
         SERVICE_REFRESH_IDLE_TTL="2",
         SERVICE_REFRESH_TTL="4",
         **PATIENT,
-    ).start()
-    with living("brief_service", service):
-        yield service
-    assert service.stop() == 0
+    )
+    yield from lend("brief_service", service)
 
 
 @pytest.fixture

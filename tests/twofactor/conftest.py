@@ -11,7 +11,7 @@ from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import PATIENT, ServiceProcess
 
 from tests.support.both_user_stores import more_pods, shared_service, shared_store  # noqa: F401
-from tests.support.living import living
+from tests.support.living import lend, living
 from tests.support.script_clock import ScriptClock
 from tests.support.sqlite_threads import sqlite_threads_end  # noqa: F401  autouse
 from tests.support.two_factor import Holder, new_holder
@@ -74,10 +74,8 @@ def shared_brief(
             SERVICE_ENROLLMENT_TTL="2",
             SERVICE_CHALLENGE_TTL="2",
             SERVICE_APP_NAME="Open Show & Söhne",
-        ).start()
-        with living("shared_brief", service):
-            yield service
-        assert service.stop() == 0
+        )
+        yield from lend("shared_brief", service)
 
 
 @pytest.fixture

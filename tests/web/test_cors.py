@@ -7,7 +7,7 @@ import pytest
 from tools.testbed.redis_server import RedisServer
 from tools.testbed.service_process import PATIENT, ServiceProcess, sign_up
 
-from tests.support.living import living
+from tests.support.living import lend
 from tests.web.wire import Wire, error_of
 
 APP, OTHER = "https://app.example", "http://localhost:5173"
@@ -22,10 +22,8 @@ def shared(
     settings = {"SERVICE_ORIGINS": f"{APP}, {OTHER}"}
     service = ServiceProcess(
         tmp_path_factory.mktemp("cors"), redis_server.url, **settings, **PATIENT
-    ).start()
-    with living("shared", service):
-        yield service
-    assert service.stop() == 0
+    )
+    yield from lend("shared", service)
 
 
 @pytest.fixture

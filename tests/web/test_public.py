@@ -12,7 +12,7 @@ from tools.testbed.service_process import PATIENT, ServiceProcess, code_of, sign
 from service import app
 from service.web.front_page import ROUTES as FRONT
 from service.web.pages.routes import ROUTES as PAGES
-from tests.support.living import living
+from tests.support.living import lend
 
 PUBLIC = {
     "GET /.well-known/jwks.json",
@@ -72,10 +72,8 @@ def unmarked(
         program=("-m", "tests.web.unmarked"),
         SERVICE_PAGES="on",
         **PATIENT,
-    ).start()
-    with living("unmarked", service):
-        yield service
-    assert service.stop() == 0
+    )
+    yield from lend("unmarked", service)
 
 
 @pytest.mark.parametrize("path", UNMARKED)
