@@ -4,13 +4,14 @@ import asyncio
 import itertools
 from http import HTTPStatus
 
+import msgspec
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.web.answers import FRAMEWORK
 from service.web.cors import CORS, Cors
 from service.web.deadlines import Deadlines
-from service.web.errors import as_json
+from service.web.errors import shaped
 from service.web.exchange import mint_request_id
 from service.web.headers import NOSNIFF
 
@@ -121,8 +122,9 @@ class Connection(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._held = b""
-        cycle = self.cycle
+        cycle, path = self.cycle, ""
         if self._in_body and cycle is not None:
+            path = self.scope["path"]
             if cycle.response_started:
                 self.transport.close()
                 return
@@ -130,7 +132,7 @@ class Connection(HttpToolsProtocol):
             cycle.message_event.set()
         cors: Cors | None = self.app_state.get(CORS)
         more = cors.refusal(self.headers or ()) if cors else b""
-        self.transport.write(_refusal(status, more))
+        self.transport.write(_refusal(status, path, more))
         self.close_late()
 
     def close_late(self) -> None:
@@ -181,8 +183,11 @@ class LingeringTransport:
         self.close = connection.close_late
 
 
-def _refusal(status: int, more: bytes) -> bytes:
-    body = as_json(FRAMEWORK[status])
+def _refusal(status: int, path: str, more: bytes) -> bytes:
+    """Spell an error in the shape that errors have at this path; empty: it is not known yet."""
+    answer = FRAMEWORK[status]
+    status, told = shaped(answer, path, answer.message or "")
+    body = msgspec.json.encode(told)
     return (
         b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
         b"x-request-id: %s\r\n%s: %s\r\n%sconnection: close\r\n\r\n%s"

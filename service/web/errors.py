@@ -50,11 +50,6 @@ _REFUSED_CHALLENGE = f'{_CHALLENGE}, error="invalid_token"'
 _CLIENT_GONE = 499  # nginx's number for it; only the log ever sees it
 
 
-def as_json(answer: Answer) -> bytes:
-    """Spell the body of an answer to what is no request. It must have a message."""
-    return msgspec.json.encode(ErrorBody(ErrorDetail(answer.code, answer.message or "")))
-
-
 def shaped(
     answer: Answer, path: str, message: str, details: Sequence[FieldError] = ()
 ) -> tuple[int, ErrorBody | oauth_errors.OAuthErrorBody]:

@@ -56,6 +56,11 @@ _SCOPE_IS_MISSING = "`insufficient_scope`"
 _QUERY: dict[str, dict[str, Any]] = {"limit": {"type": "integer", "minimum": 1, "maximum": 1000}}
 """The schemas of parameters in a query that are no plain text."""
 
+_REDIRECTION = {
+    "Location": {"schema": {**_TEXT, "format": "uri"}},
+    "Referrer-Policy": {"schema": {**_TEXT, "const": "no-referrer"}},
+}
+
 _HEADERS: dict[str, dict[str, Any]] = {
     "401": {"WWW-Authenticate": _CHALLENGE},
     "429": {"Retry-After": _RETRY_AFTER},
@@ -150,9 +155,13 @@ def _complete(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
         operation.setdefault("parameters", []).append(_PREFER)
     for status, response in responses.items():
         named = _HEADERS.get(status, {}) if _is_error(response) else own
+        if status == "303":
+            named = own | _REDIRECTION
         if _SCOPE_IS_MISSING in response.get("description", ""):
             named = _HEADERS["401"]
         response["headers"] = named | {"X-Request-Id": _REQUEST_ID}
+        for content in response.get("content", {}).values():
+            _let_overlap(content.get("schema", {}))
     operation["responses"] = dict(sorted(responses.items()))
     if query := handler.opt.get("query"):
         operation.setdefault("parameters", []).extend(
@@ -175,6 +184,12 @@ def _form(fields: Sequence[str]) -> dict[str, Any]:
     properties = {fields[0]: {**_TEXT, "minLength": 1}} | dict.fromkeys(fields[1:], _TEXT)
     schema = {"type": "object", "properties": properties, "required": fields[:1]}
     return {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": schema}}}
+
+
+def _let_overlap(schema: dict[str, Any]) -> None:
+    """Say of bodies of several kinds that one is of any of them: it may have all fields of two."""
+    if "oneOf" in schema:
+        schema["anyOf"] = schema.pop("oneOf")
 
 
 def _is_error(response: dict[str, Any]) -> bool:

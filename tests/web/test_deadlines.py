@@ -65,6 +65,16 @@ def test_who_does_not_go_on_is_told(impatient: Wire, sent: bytes) -> None:
         assert statuses(received.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")) == [200, 408]
 
 
+def test_an_oauth_endpoint_says_so_in_its_own_shape(impatient: Wire) -> None:
+    """That of RFC 6749, as whatever else it answers."""
+    head = b"POST /oauth/revoke HTTP/1.1\r\nHost: test\r\nContent-Length: 99\r\n"
+    form = b"Content-Type: application/x-www-form-urlencoded\r\n\r\ntoken="
+    answer = parse(impatient.send(head + form))
+    assert answer.status_code == 408
+    assert set(answer.json()) == {"error", "error_description"}
+    assert answer.json()["error"] == "request_timeout"
+
+
 def test_an_idle_connection_is_closed_without_a_word(impatient: Wire) -> None:
     """Between requests nothing is due."""
     assert statuses(impatient.send(LIVE)) == [200]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.web.oauth_errors import PATHS
 from tests.web.wire import ROUTES, Wire, error_of, parse
 
 QUERY = 1024
@@ -83,6 +84,27 @@ def test_trailers_share_the_room_of_the_head(wire: Wire) -> None:
         answer = parse(wire.send(sent))
         assert answer.status_code == status
         assert error_of(answer) == ("bad_request" if status == 400 else "headers_too_large")
+
+
+def test_the_oauth_endpoints_keep_their_shape(wire: Wire) -> None:
+    """That of RFC 6749, whichever layer refuses, from the moment that it is known who is asked."""
+    head = b"Host: x\r\nConnection: close\r\nContent-Type: application/%s\r\n"
+    chunks = b"Transfer-Encoding: chunked\r\n\r\n"
+    for path in sorted(PATHS):
+        kind = b"json" if path.endswith("/batch") else b"x-www-form-urlencoded"
+        line = b"POST %s HTTP/1.1\r\n" % path.encode() + head % kind
+        for sent, status, code in (
+            (line.replace(b" HTTP", b"?%s HTTP" % (b"q" * 1025)) + b"\r\n", 414, "uri_too_long"),
+            (line + b"a:\r\n" * 98 + b"\r\n", 431, "headers_too_large"),
+            (line + chunks + b"0\r\n" + b"a:\r\n" * 97 + b"\r\n", 431, "headers_too_large"),
+            (line + chunks + b"1\r\nx\r\n" * 4097 + b"0\r\n\r\n", 413, "invalid_request"),
+            (line + chunks + b"zz\r\n", 400, "invalid_request"),
+            (line.replace(b"1.1", b"1.0") + chunks, 400, "invalid_request"),
+        ):
+            answer = parse(wire.send(sent))
+            assert answer.status_code == status, sent[-99:]
+            assert set(answer.json()) == {"error", "error_description"}, sent[-99:]
+            assert answer.json()["error"] == code
 
 
 @pytest.mark.parametrize("call", ROUTES)

@@ -131,17 +131,17 @@ def failures(*kinds: type[ServiceError], body: bool = False) -> dict[int, Respon
     """
     answers = [TABLE[kind] for kind in kinds] + [FRAMEWORK[500]]
     if body:
-        answers += [FRAMEWORK[400], FRAMEWORK[413], FRAMEWORK[415]]
+        answers += [FRAMEWORK[400], FRAMEWORK[415]]
     return _described(answers) | REFUSALS
 
 
 def oauth_failures(*kinds: type[ServiceError]) -> dict[int, ResponseSpec]:
     """Describe these errors, and those of a body, in the shape of the OAuth endpoints."""
     answers = [TABLE[kind] for kind in kinds]
-    answers += [FRAMEWORK[400], FRAMEWORK[413], FRAMEWORK[415], FRAMEWORK[500]]
+    answers += [FRAMEWORK[status] for status in (400, 415, 500, *_ON_ANY_ROUTE)]
     spelt = [oauth_errors.spelt(answer, "") for answer in answers]
     told = [Answer(status, body.error) for status, body in spelt]
-    return _described(told, oauth_errors.OAuthErrorBody) | REFUSALS
+    return _described(told, oauth_errors.OAuthErrorBody)
 
 
 def _described(answers: Iterable[Answer], shape: type = ErrorBody) -> dict[int, ResponseSpec]:
@@ -154,5 +154,7 @@ def _described(answers: Iterable[Answer], shape: type = ErrorBody) -> dict[int, 
     }
 
 
-REFUSALS = _described([FRAMEWORK[408], FRAMEWORK[414], FRAMEWORK[431]])
+_ON_ANY_ROUTE = 408, 413, 414, 431
+
+REFUSALS = _described(FRAMEWORK[status] for status in _ON_ANY_ROUTE)
 """The OpenAPI responses of what is refused whatever route it is for."""
