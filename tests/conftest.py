@@ -33,6 +33,7 @@ from zlib import crc32
 import httpx
 import httpx._transports.default as httpx_transports
 import pytest
+import redis
 from httpx._config import DEFAULT_TIMEOUT_CONFIG, create_ssl_context
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tools.testbed.access import SERVICE
@@ -77,8 +78,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Spare CPU, and have patience.
 
-    Clients of HTTP share what they trust: reading it takes 25 ms, for each. What a shell's `&` or
-    `nohup` has its program ignore, ours would ignore as well, as programs are to.
+    Clients of HTTP share what they trust: reading it takes 25 ms, for each. Each connection of
+    redis-py's looks up its version, by parsing the metadata of the package: 2 ms. What a shell's
+    `&` or `nohup` has its program ignore, ours would ignore as well, as programs are to.
     """
     for number in (signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
@@ -87,6 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN and not distributes:
         signal.signal(signal.SIGHUP, lambda *_: None)  # ends nothing here; what we start hears it
     httpx.create_ssl_context = httpx_transports.create_ssl_context = _trust
+    redis.utils.get_lib_version = cache(redis.utils.get_lib_version)
     # The Redis that services share is emptied before each test, which is no going back in time.
     ServiceProcess.usual = {"SERVICE_REDIS_ROLLBACK": "off"}
     for name in ("connect", "read", "write", "pool"):  # seconds of a client that is not told
@@ -271,12 +274,16 @@ def redis_server(
 
 
 def _client_of(server: RedisServer) -> AbstractContextManager[Any]:
-    """Give a client for a test. Making one takes 2 ms, so all tests on one server share it."""
-    return nullcontext(_shared_client(server)) if type(server) is RedisServer else server.client()
+    """Give a client for a test. Making one takes milliseconds, so all tests on one server share it.
+
+    Under Sentinels each has its own: a server that has taken over is another.
+    """
+    shared = type(server) in (RedisServer, Cluster)
+    return nullcontext(_shared_client(server)) if shared else server.client()
 
 
 @cache
-def _shared_client(server: RedisServer) -> Any:
+def _shared_client(server: RedisServer | Cluster) -> Any:
     return server.client()
 
 

@@ -73,7 +73,8 @@ class RedisUrl(msgspec.Struct, frozen=True):
         Raises:
             ValueError: one cannot be read, or is none.
         """
-        connection = self.connection(self.hosts[0] if self.hosts else None)
+        host = self.hosts[0] if self.hosts else None
+        connection = self.connection(host, driver_info=None)  # else it reads redis-py's metadata
         if not isinstance(connection, SSLConnection):
             return
         try:

@@ -41,6 +41,7 @@ _PRELOADED = (
     "litestar.middleware.response_cache",
     "uvicorn.lifespan.on",
     "uvicorn.loops.uvloop",
+    "tools.testbed.warm",
     __name__,
 )
 _OURS = ("LD_", "PYTHON", "FAKETIME", "COVERAGE")
