@@ -10,8 +10,9 @@ import os
 import struct
 import sys
 import time
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
+from types import SimpleNamespace
 
 _SECONDS = struct.Struct("=d")
 
@@ -35,15 +36,16 @@ class Skew:
 
 
 def _skew_clocks(skew: Skew) -> None:
-    """Skew them before the service is imported: most of it keeps the clock that it finds."""
+    """Skew them, also for what has been imported and keeps the clock that it has found."""
     import service.clock
 
-    right, seconds, nanoseconds = service.clock.system_clock, time.time, time.time_ns
+    seconds, nanoseconds = time.time, time.time_ns
 
-    def skewed_clock() -> datetime:
-        return right() + timedelta(seconds=skew.seconds)
+    def skewed(zone: tzinfo) -> datetime:
+        return datetime.now(zone) + timedelta(seconds=skew.seconds)
 
-    service.clock.system_clock = skewed_clock
+    # Which the clock of the service asks.
+    service.clock.datetime = SimpleNamespace(now=skewed)  # type: ignore[assignment,attr-defined]
     time.time = lambda: seconds() + skew.seconds
     time.time_ns = lambda: nanoseconds() + int(skew.seconds * 1e9)
 

@@ -7,6 +7,7 @@ from typing import IO
 
 from service.settings import Secret
 from tools.chaos.pod import Skew
+from tools.testbed.forked import ForkedProgram, Running
 from tools.testbed.log_pipe import LogPipe
 from tools.testbed.redis_server import REPOSITORY
 from tools.testbed.service_process import ServiceProcess
@@ -33,6 +34,13 @@ class Pod(ServiceProcess):
 
     def _open_log(self) -> IO[bytes]:
         return self.log.open()
+
+    def _launched(self, log: IO[bytes]) -> Running:
+        """Fork it, unless it hurries, which has to begin before the service is imported."""
+        if self._environment.get("CHAOS_HURRY"):
+            return super()._launched(log)
+        program, *arguments = self.arguments[1:]
+        return ForkedProgram(program, arguments, REPOSITORY, self._environment, log.fileno())
 
     def freeze(self) -> None:
         """Have it hold its connections and answer nothing, unless it was killed."""

@@ -13,10 +13,11 @@ import runpy
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from multiprocessing.reduction import DupFd
 from pathlib import Path
 from subprocess import CompletedProcess, TimeoutExpired
 from tempfile import TemporaryDirectory
-from typing import Protocol
+from typing import Any, Protocol
 
 _REPOSITORY = Path(__file__).parents[3]
 
@@ -60,6 +61,26 @@ class Running(Protocol):
     def send_signal(self, sig: int) -> None: ...
 
 
+class _Output:
+    """What a program prints to: a file by its path, or a descriptor, which goes along."""
+
+    def __init__(self, place: Path | int) -> None:
+        self._place: Any = str(place) if isinstance(place, Path) else place
+
+    def __getstate__(self) -> Any:
+        place = self._place
+        return {"_place": DupFd(place) if isinstance(place, int) else place}
+
+    def become(self, descriptor: int) -> None:
+        """Have `descriptor` lead there, in the program itself."""
+        if isinstance(self._place, str):
+            output = os.open(self._place, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        else:
+            output = self._place.detach()
+        os.dup2(output, descriptor)
+        os.close(output)
+
+
 class ForkedProgram:
     """`python -m <module> <arguments>`, forked. Its exit codes are those of `subprocess.Popen`."""
 
@@ -69,18 +90,19 @@ class ForkedProgram:
         arguments: Sequence[str],
         cwd: Path,
         environment: Mapping[str, str],
-        log: Path,
+        log: Path | int,
         errors: Path | None = None,
         *,
         own_session: bool = False,
     ) -> None:
         """Start it. What it prints is appended to `log`; on standard error, to `errors` if given.
 
+        A number is that of an open descriptor, such as a pipe's, which need not stay open here.
         `own_session`: it leads a session and a process group of its own.
         """
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(_PRELOADED))
-        outputs = str(log), str(errors or log)
+        outputs = tuple(_Output(each) for each in (log, errors or log))
         arguments, environment = list(arguments), dict(environment)
         self._process = context.Process(
             target=_run, args=(module, arguments, str(cwd), environment, outputs, own_session)
@@ -141,15 +163,13 @@ def _run(
     arguments: Sequence[str],
     cwd: str,
     environment: Mapping[str, str],
-    outputs: tuple[str, str],
+    outputs: "tuple[_Output, ...]",
     own_session: bool,
 ) -> None:
     if own_session:
         os.setsid()
-    for descriptor, path in enumerate(outputs, 1):
-        output = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        os.dup2(output, descriptor)
-        os.close(output)
+    for descriptor, output in enumerate(outputs, 1):
+        output.become(descriptor)
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
     os.chdir(cwd)
