@@ -48,6 +48,8 @@ def commands_in(written: str) -> Iterator[list[str]]:
             continue
         if words[:2] == ["keys", "revoke"]:
             words = ["keys", "revoke", "signing", "1"]
+        if words[0] == "events" and "--after" in words:
+            words[words.index("--after") + 1] = "0"
         yield words
 
 

@@ -28,9 +28,15 @@ def add_to(commands: Any, read: Callable[[], Settings]) -> None:
     )
     verbs = events.add_subparsers(title="verbs", required=True, metavar="VERB")
     listing = _parser(verbs, "list", _LIST, run)
-    listing.add_argument("--after", metavar="ID", help="go on behind this event: with older ones")
     listing.add_argument(
-        "--limit", metavar="N", type=int, default=100, help="how many, 1 to 1,000 (default: 100)"
+        "--after", metavar="ID", type=_event, help="go on behind this event: with older ones"
+    )
+    listing.add_argument(
+        "--limit",
+        metavar="N",
+        type=_limit,
+        default=100,
+        help="how many, 1 to 1,000 (default: 100)",
     )
     following = _parser(verbs, "follow", _FOLLOW, run)
     following.add_argument(
@@ -97,4 +103,23 @@ def _parser(
 
 def _before(text: str) -> str:
     """Read the id of an event; `0` stands for the place before all of them."""
-    return "00-0-0" if text == "0" else text
+    return "00-0-0" if text == "0" else _event(text)
+
+
+def _event(text: str) -> str:
+    from service.events.event import Position
+
+    try:
+        Position.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"that {error}") from None
+    return text
+
+
+def _limit(text: str) -> int:
+    from service.events.reading import MOST
+
+    limit = int(text)
+    if not 1 <= limit <= MOST:
+        raise argparse.ArgumentTypeError(f"it must be 1 to {MOST:,}")
+    return limit
