@@ -72,7 +72,8 @@ def old_and_new(
     """A pod of the previous release and one of this, on one user store."""
     directory = tmp_path_factory.mktemp("old")
     with new_user_store(directory) as store:
-        shared = PATIENT | dict(store.settings) | {"SERVICE_DATA_DIR": str(directory / "var")}
+        own = {"SERVICE_DATA_DIR": str(directory / "var"), "SERVICE_COOKIES": "on"}
+        shared = PATIENT | dict(store.settings) | own
         old = ServiceProcess(
             directory,
             redis_server.url,
@@ -190,3 +191,70 @@ async def test_sessions_of_who_has_a_second_factor(pods: Neighbours, keys: Redis
         for pod in pods:
             assert (await at(strong, pod).me()).status_code == 401
             assert code_of(await at(strong, pod).refresh()) == (401, "invalid_refresh_token")
+
+
+@pytest.mark.parametrize("new_user_store", ["sqlite"], indirect=True)
+async def test_recovery_codes_and_cookies(pods: Neighbours, keys: RedisServer) -> None:
+    """A code is good at either, once; and the cookie of either at both."""
+    for here, there in (pods, pods[::-1]):
+        ann = await (await new_holder(here)).enrol()
+        code = ann.recovery_codes[0]
+        answer = await ann.answer(
+            await ann.challenge(), code, there, **{"X-Session-Mode": "cookie"}
+        )
+        assert answer.status_code == 200, answer.text
+        assert code_of(await ann.answer(await ann.challenge(), code)) == (401, "invalid_code")
+        for pod in (here, there, there, here):
+            sent = {
+                "Cookie": answer.headers["set-cookie"].partition(";")[0],
+                "Origin": str(pod.base_url),
+            }
+            pod.cookies.clear()
+            answer = await pod.post("/auth/refresh", headers=sent)
+            assert answer.status_code == 200, answer.text
+            assert "refreshToken" not in answer.json()
+            ann = ann.holding(answer.json())
+            assert claims_of(ann.tokens["accessToken"])["amr"] == ["pwd", "mfa"]
+            for each in pods:
+                assert (await at(ann, each).me()).status_code == 200
+
+
+@pytest.mark.parametrize("new_user_store", ["sqlite"], indirect=True)
+async def test_ends_and_introspection(
+    pods: Neighbours, keys: RedisServer, old_and_new: list[ServiceProcess]
+) -> None:
+    """What has ended at one is over at both, for its person and for who holds an API key."""
+    new = old_and_new[1]
+    made = new.command("api-keys", "create", "gate", "--scopes", "introspect", "--json")
+    key = {"Authorization": f"Bearer {json.loads(made)['key']}"}
+
+    async def active(person: Person) -> set[bool]:
+        """What both say of both tokens, and of their owner."""
+        found = set()
+        for pod in pods:
+            for token in (person.tokens["accessToken"], person.tokens["refreshToken"]):
+                answer = await pod.post("/oauth/introspect", data={"token": token}, headers=key)
+                found.add(answer.json()["active"])
+            found.add((await at(person, pod).me()).status_code == 200)
+        return found
+
+    for here, there in (pods, pods[::-1]):
+        ann = await (await new_holder(here)).enrol()
+        sessions = []
+        for pod in (here, there, here, there):
+            let_steps_pass(keys)
+            answer = await ann.answer(await ann.challenge(), ann.phone.code(), pod)
+            sessions.append(ann.holding(answer.json()))
+        for each in sessions:
+            assert await active(each) == {True}
+        out, other, kept, gone = sessions
+        assert (await at(out, there).log_out()).status_code == 204
+        assert await active(out) == {False}
+        assert (await at(kept, there).end(other.session_id)).status_code == 204
+        assert await active(other) == {False}
+        ended = await at(kept, there).log_out_everywhere(keepCurrent=True)
+        assert ended.json() == {"revoked": 2}, "and the one of the signup"
+        assert await active(gone) == {False}
+        assert await active(kept) == {True}
+        new.command("cutoff", "--yes", "--reason", "a test")
+        assert await active(kept) == {False}
