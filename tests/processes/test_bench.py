@@ -11,12 +11,12 @@ from typing import IO
 
 import msgspec
 import pytest
-from tools.bench import confirmations, harness, program, scale
+from tools.bench import confirmations, guard, harness, processes, program, scale
 from tools.bench.bare_gets import BARE_GET
 from tools.bench.calls import BY_NAME
 from tools.bench.processes import Server
 from tools.bench.results import Report
-from tools.testbed.forked import ForkedProgram, Running
+from tools.testbed.forked import ForkedProgram, Running, fork_server
 
 from tests.processes.program import REPOSITORY
 from tests.support.log_state import configured
@@ -50,17 +50,19 @@ def bench(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 class ForkedServer(Server):
-    """The service is forked, which spares the CPU of a dozen starts."""
+    """The service and the floor are forked, which spares the CPU of two dozen starts."""
 
     def _launched(self, log: IO[bytes]) -> Running:
-        if tuple(self.arguments) != ("-m", "service", "serve"):
+        _, module, *arguments = self.arguments
+        if module not in ("service", "tools.bench.floor"):
             return super()._launched(log)
-        return ForkedProgram("service", ["serve"], REPOSITORY, self._environment, self._log)
+        return ForkedProgram(module, arguments, REPOSITORY, self._environment, log.fileno())
 
 
 def measured(directory: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """The exit code of the same program in this process, on services that are forked."""
     monkeypatch.setattr(harness, "Server", ForkedServer)
+    monkeypatch.setattr(processes, "_HOW_PROCESSES_START", fork_server().get_start_method())
     get_temp_dir()  # that of all processes which are forked: not in the directory of this test
     monkeypatch.setattr(tempfile, "tempdir", str(directory))
     monkeypatch.setenv("PYTHONPATH", ROOTS)
@@ -79,6 +81,7 @@ def test_everything_is_measured(
     page.write_text(PAGE, encoding="utf-8")
     kept = ("--json", str(file), "--page", str(page), "--charts", str(charts))
     monkeypatch.setattr(confirmations, "_PROMISED", {10: 10.0})  # not 100 guards beside them, too
+    monkeypatch.setattr(guard, "_BATCHES", 4)
     for numbers in ("_WORKERS", "_PRIMARIES", "_GUARDS"):
         monkeypatch.setattr(scale, numbers, (1,))
     with TemporaryDirectory() as temporary:  # its path is short enough for a socket

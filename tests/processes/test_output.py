@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import httpx
 import pytest
-from tools.testbed.forked import run_command
+from tools.testbed.forked import ForkedProgram, run_command
 from tools.testbed.ports import free_port
 
 from tests.processes.program import REPOSITORY, Program, is_alive, server_pid, wait_until
@@ -36,13 +36,8 @@ class Unread:
 
     def __init__(self, directory: Path, workers: str) -> None:
         self.reader, writer = os.pipe()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "service", "serve"],
-            cwd=REPOSITORY,
-            env=environment(directory, SERVICE_WORKERS=workers),
-            stdout=writer,
-            stderr=writer,
-        )
+        settings = environment(directory, SERVICE_WORKERS=workers)
+        self.process = ForkedProgram("service", ["serve"], REPOSITORY, settings, writer)
         os.close(writer)
         self.text = b""
         while b"takes you on" not in self.text:
@@ -67,7 +62,7 @@ def unread(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Unread]:
     service = Unread(tmp_path, request.param)
     yield service
     if service.process.poll() is None:
-        service.process.kill()
+        service.process.send_signal(signal.SIGKILL)
         service.process.wait()
     with suppress(FileNotFoundError, ProcessLookupError):
         os.kill(server_pid(tmp_path / "var"), signal.SIGKILL)

@@ -4,10 +4,8 @@ Each round has a process of its own, which does nothing else and speaks no HTTP.
 """
 
 import asyncio
-import multiprocessing
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ProcessPoolExecutor
 from statistics import median
 from typing import Any
 
@@ -21,7 +19,7 @@ from redis.asyncio import Redis as AsyncRedis
 
 from service.redis.client import RedisClient
 from service.settings import Secret
-from tools.bench.processes import EMPTY_SCRIPT, RedisServer
+from tools.bench.processes import EMPTY_SCRIPT, RedisServer, one_process
 from tools.bench.results import Row
 from tools.report.progress import StatusLine
 from tools.testbed.parts import SESSION, SIGNING_KEYS, access_tokens
@@ -50,7 +48,7 @@ def measure(
     """Measure rounds of fresh processes, with so many connections and calls on each."""
     found = []
     for _ in tell.rounds(rounds, "bare JWT and bare EVALSHA"):
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with one_process() as pool:
             found.append(pool.submit(_round, redis.url.reveal(), connections, calls).result())
     return [
         Row("calls", f"no HTTP: {name}", metric, round(median(several), 2), "µs")

@@ -6,12 +6,10 @@ figures. Only its CPU is counted, so it matters little what else the machine doe
 
 import asyncio
 import gc
-import multiprocessing
 import os
 import time
 from argparse import Namespace
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -25,6 +23,7 @@ from service.redis.client import RedisClient
 from service.redis.feed_marking import FeedMarking
 from service.redis.keys import bucket_number
 from tools.bench.harness import place
+from tools.bench.processes import one_process
 from tools.bench.results import Found, Row
 from tools.http_load.proc import resident
 from tools.report.progress import StatusLine
@@ -39,11 +38,11 @@ _ISSUER = "https://issuer.example"
 async def measure(told: Namespace, tell: StatusLine) -> Found:
     """Measure the best batch of each: what is slower was interrupted."""
     tell(f"memory of {told.revocations} ended sessions in a guard")
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with one_process() as pool:
         loop = asyncio.get_running_loop()
         size = await loop.run_in_executor(pool, _bytes_each, told.revocations, _end)
     tell(f"memory of {told.revocations} cut-offs in a guard")
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with one_process() as pool:
         cut_off_size = await loop.run_in_executor(pool, _bytes_each, told.revocations, _cut_off)
     tell("checks of a guard")
     cached, bare, uncached = await _checks()

@@ -1,10 +1,8 @@
 """What every part of the benchmark stands on: a place with servers, and a generator of load."""
 
 import asyncio
-import multiprocessing
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +21,7 @@ from tools.bench.processes import (
     Server,
     Start,
     embedded,
+    one_process,
 )
 from tools.bench.results import Row, Sample
 from tools.bench.seeding import Seeder, seeding
@@ -107,8 +106,7 @@ class Generator(AbstractContextManager["Generator"]):
     """
 
     def __init__(self) -> None:
-        spawn = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(1, mp_context=spawn)
+        self._pool = one_process()
         self._pid = self._pool.submit(os.getpid).result()
 
     def __enter__(self) -> Self:

@@ -1,7 +1,9 @@
 """The processes that are measured: Redis, the service, the floor. All on loopback, all our own."""
 
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +25,14 @@ _START = 600.0
 """Seconds in which it must have started, eight workers on a busy machine too."""
 _GLANCE = 0.2  # seconds over which a server is found quiet
 _QUIET = 0.1  # of a core
+
+
+_HOW_PROCESSES_START = "spawn"  # with nothing of ours in memory
+
+
+def one_process() -> ProcessPoolExecutor:
+    """Make a process that does what it is given, one after the other."""
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(_HOW_PROCESSES_START))
 
 
 class BenchmarkError(Exception):

@@ -13,6 +13,7 @@ import runpy
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from multiprocessing.context import ForkServerContext
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from subprocess import CompletedProcess, TimeoutExpired
@@ -100,8 +101,7 @@ class ForkedProgram:
         A number is that of an open descriptor, such as a pipe's, which need not stay open here.
         `own_session`: it leads a session and a process group of its own.
         """
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(list(_PRELOADED))
+        context = fork_server()
         outputs = tuple(_Output(each) for each in (log, errors or log))
         arguments, environment = list(arguments), dict(environment)
         self._process = context.Process(
@@ -135,6 +135,13 @@ class ForkedProgram:
         """Send it a signal, unless it has ended."""
         if self.poll() is None:
             os.kill(self.pid, sig)
+
+
+def fork_server() -> ForkServerContext:
+    """Give what starts processes by forking one that has imported the service."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(_PRELOADED))
+    return context
 
 
 def can_fork(environment: Mapping[str, str]) -> bool:
