@@ -7,17 +7,19 @@ import random
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import httpx
 import jwt
 import pytest
 from sqlalchemy import insert
-from tools.testbed.forked import ForkedProgram, Running, run_command
+from tools.testbed.forked import run_command
 from tools.testbed.postgresql import PostgresServer
 from tools.testbed.redis_server import REPOSITORY, RedisServer, available
 from tools.testbed.service_process import PATIENT, ServiceProcess, sign_up
@@ -59,10 +61,15 @@ class Operator:
             **settings,
         }
 
-    def begin(self, *arguments: str) -> ForkedProgram:
-        """Start the command. What it prints is lost."""
-        null = Path(os.devnull)
-        return ForkedProgram("service", ["keys", *arguments], REPOSITORY, self._environment, null)
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "service", "keys", *arguments],
+            cwd=REPOSITORY,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     async def run(self, *arguments: str, status: int = 0) -> str:
         """What the command prints; it must end with this status."""
@@ -218,14 +225,13 @@ async def _kill_some_rewrappers(operator: Operator, store: UserStore) -> None:
     """SIGKILL three of them, each when it has moved some records and not yet all."""
     for _ in range(3):
         enough = epochs_in(store).get(2, 0) + random.randrange(1, SEEDED // 5)
-        process = operator.begin("rewrap")
+        with operator.begin("rewrap") as process:
 
-        async def came_far(process: Running = process, enough: int = enough) -> bool:
-            return process.poll() is not None or epochs_in(store).get(2, 0) >= enough
+            async def came_far(process: Any = process, enough: int = enough) -> bool:
+                return process.poll() is not None or epochs_in(store).get(2, 0) >= enough
 
-        await eventually(came_far, 60)
-        process.send_signal(signal.SIGKILL)
-        process.wait(60)
+            await eventually(came_far, 60)
+            process.send_signal(signal.SIGKILL)
         assert sum(epochs_in(store).values()) == SEEDED + 3
 
 
