@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.accounts.passwords import PasswordHash
+from service.accounts.user_rows import User
 from service.accounts.versions import step
 from service.clock import milliseconds
 from service.database.engine import store_errors
@@ -58,6 +59,9 @@ _SET_PASSWORD = (
         version=_NEXT,
         sessions_from=_NEXT,
     )
+)
+_SET_PASSWORD_AS_READ = _SET_PASSWORD.where(
+    users.c.email == bindparam("address"), users.c.sessions_from == bindparam("sessions_from")
 )
 _DISABLE = (
     update(users)
@@ -120,14 +124,16 @@ class AccountChanges:
         now: datetime,
         *,
         verified: bool = False,
+        read: User | None = None,
     ) -> int | None:
         """Store `new`, and let no session count that was opened before.
 
         `verified`: whoever sets it has read a mail to the account's address; where that is the
-        first time, identities at providers go. Returns the row's version, or `None`, and nothing is
-        changed: `old` is not what is stored.
+        first time, identities at providers go. `read`: the row by which it was decided that this
+        may be. Returns the row's version, or `None`, and nothing is changed: `old` is not what is
+        stored, or the account has another address than was `read`, or its sessions have ended.
         """
-        change = {
+        change: dict[str, object] = {
             "user_id": user_id,
             "old_scheme": old.scheme,
             "old_hash": old.value,
@@ -137,9 +143,13 @@ class AccountChanges:
             "verified": verified,
             "step": step(),
         }
+        statement = _SET_PASSWORD
+        if read is not None:
+            statement = _SET_PASSWORD_AS_READ
+            change |= {"address": read.email, "sessions_from": read.sessions_from}
         with store_errors():
             async with self._engine.begin() as connection:
-                if (await connection.execute(_SET_PASSWORD, change)).rowcount == 0:
+                if (await connection.execute(statement, change)).rowcount == 0:
                     return None
                 if verified:
                     await connection.execute(_FORGET_IDENTITIES_OF_BEFORE, change)

@@ -44,7 +44,11 @@ _REPLACE_PENDING = (
 _TOUCH = update(users).where(_OF_USER).values(password_scheme=users.c.password_scheme)
 _CHANGE = (
     update(users)
-    .where(_OF_USER, users.c.email_key == bindparam("old_key"))
+    .where(
+        _OF_USER,
+        users.c.email_key == bindparam("old_key"),
+        users.c.sessions_from <= bindparam("asked_at"),
+    )
     .values(
         email=bindparam("address"),
         email_key=bindparam("key"),
@@ -138,6 +142,7 @@ class EmailChanges:
         self,
         user_id: bytes,
         old_key: str,
+        asked_at: int,
         new: EmailAddress,
         now: datetime,
         kept_until: datetime,
@@ -145,10 +150,11 @@ class EmailChanges:
     ) -> int | None:
         """Give the account another address, and keep the one before until then.
 
-        `before_commit` is called once nothing stands against the change any more. Where it raises,
-        nothing is changed.
+        `asked_at`: the version of the row by which the change was asked for. `before_commit` is
+        called once nothing stands against the change any more. Where it raises, nothing is changed.
 
-        Returns the row's version; `None`: its address is not `old_key` any more.
+        Returns the row's version; `None`: its address is not `old_key` any more, or sessions of
+        `asked_at` have ended.
 
         Raises:
             EmailTaken: another account has it, or had it a short while ago.
@@ -156,6 +162,7 @@ class EmailChanges:
         values = {
             "user_id": user_id,
             "old_key": old_key,
+            "asked_at": asked_at,
             "address": new.as_given,
             "key": new.key,
             "now": milliseconds(now),
@@ -179,10 +186,17 @@ class EmailChanges:
         except IntegrityError:
             raise EmailTaken from None
 
-    async def undo(self, user_id: bytes, old: EmailAddress, now: datetime) -> int | None:
+    async def undo(
+        self,
+        user_id: bytes,
+        old: EmailAddress,
+        now: datetime,
+        before_commit: Callable[[], Awaitable[None]],
+    ) -> int | None:
         """Give the account the address of before, take its password, and end its sessions.
 
-        Identities at providers go with the password.
+        Identities at providers go with the password. `before_commit` is called while no other
+        change of the account can come between.
 
         Returns the row's version; `None`: there is no such account.
 
@@ -205,7 +219,9 @@ class EmailChanges:
                     await connection.execute(_FORGET_IDENTITIES, {"user_id": user_id})
                     forget = {"key": old.key, "now": milliseconds(now)}
                     await connection.execute(_FORGET_FORMER, forget)
-                    return await _version(connection, user_id)
+                    version = await _version(connection, user_id)
+                    await before_commit()
+                    return version
         except IntegrityError:
             raise EmailTaken from None
 

@@ -117,7 +117,8 @@ class EmailChange:
             raise InvalidVerificationToken
         try:
             token = self._tickets.recognise(text, EMAIL_CHANGE)
-            user, bound = await self._asked(await self._tickets.find(token))
+            ticket = await self._tickets.find(token)
+            user, bound = await self._asked(ticket)
             address = emails.normalize(bound.address)
             taken = await self._users.find_by_email(address.key)
             if taken is not None and taken.user.id != user.id:
@@ -134,7 +135,13 @@ class EmailChange:
         now = self._clock()
         try:
             version = await self._changes.change(
-                user.id, bound.old_key, address, now, now + UNDO_LIFE, mail_undo
+                user.id,
+                bound.old_key,
+                ticket.row_version,
+                address,
+                now,
+                now + UNDO_LIFE,
+                mail_undo,
             )
         except (EmailTaken, Overloaded):
             await self._cut_offs.call_off(user.id, origin)
@@ -172,13 +179,18 @@ class EmailChange:
         """
         try:
             token = self._tickets.recognise(text, EMAIL_UNDO)
-            ticket = await self._tickets.take_one_of_several(token, UNDO_LIFE, origin)
+            ticket, issued = await self._tickets.take_one_of_several(token, UNDO_LIFE, origin)
         except TicketNotFound:
             raise InvalidVerificationToken from None
         address = emails.normalize(ticket.bound.decode())
+
+        async def forget_later() -> None:
+            # A change that was confirmed since the ticket was taken has left an undo of its own.
+            await self._tickets.forget_later(token, issued, origin)
+
         await self._cut_offs.announce(token.user_id, origin)
         try:
-            version = await self._changes.undo(token.user_id, address, self._clock())
+            version = await self._changes.undo(token.user_id, address, self._clock(), forget_later)
         except EmailTaken:
             version = None
         if version is None:

@@ -39,7 +39,7 @@ from service.sessions.cut_offs import CutOffs
 from service.sessions.origin import RequestOrigin
 
 _MOST_READINGS = 3
-"""How often an account is read whose hash changes meanwhile, again and again."""
+"""How often an account is read that changes meanwhile, again and again."""
 
 
 class PasswordChange:
@@ -92,7 +92,7 @@ class PasswordChange:
         check_length(new, "newPassword")
         place = self._attempts.place(origin)
         for _ in range(_MOST_READINGS):
-            account = await self._account(caller)
+            account = await self._account(identity)
             self._passwords.check_room(place)
             async with self._attempts.limited(emails.lookup_key(account.user.email), origin):
                 if not await self._passwords.verify(current, account.password, place):
@@ -108,9 +108,11 @@ class PasswordChange:
                 return await self._open(identity, account, hashed, origin, audience)
         raise AccountChanged(b"")
 
-    async def _account(self, caller: Caller) -> Credentials:
-        account = await self._users.credentials(caller.user_id)
+    async def _account(self, identity: Identity) -> Credentials:
+        account = await self._users.credentials(identity.user.id)
         if account is None:  # deleted a moment ago
+            raise InvalidAccessToken
+        if identity.session.row_version < account.user.sessions_from:  # ended a moment ago
             raise InvalidAccessToken
         if account.password.is_none:
             raise NoPassword
@@ -121,12 +123,14 @@ class PasswordChange:
     ) -> int | None:
         """Store the new hash and end all sessions. Return the row's version.
 
-        `None`: the hash that was checked is not stored any more, and nothing was changed. It may
-        have been renewed by a login.
+        `None`: the hash that was checked is not stored any more, or the account's sessions have
+        ended, and nothing was changed. The hash may have been renewed by a login.
         """
         user_id = account.user.id
         await self._cut_offs.announce(user_id, origin)
-        version = await self._changes.set_password(user_id, account.password, hashed, self._clock())
+        version = await self._changes.set_password(
+            user_id, account.password, hashed, self._clock(), read=account.user
+        )
         if version is None:
             await self._cut_offs.call_off(user_id, origin)
             return None

@@ -27,7 +27,7 @@ from service.tickets.tickets import Issued, Ticket, Tickets
 from service.tickets.tokens import PASSWORD_RESET
 
 _MOST_READINGS = 3
-"""How often an account is read whose hash is renewed meanwhile, again and again."""
+"""How often an account is read that changes meanwhile, again and again."""
 
 
 class ResetLinks:
@@ -206,6 +206,7 @@ class PasswordReset:
                 hashed,
                 self._clock(),
                 verified=ticket.bound.startswith(_MAILED),
+                read=account.user,
             )
             if version is not None:
                 return version

@@ -34,3 +34,17 @@ def take(*, ticket_key: Key, digest: bytes, life: int) -> Any:
 @user_script("tickets/floor.lua", "tickets/take_one_of_several.lua", constants=_CONSTANTS)
 def take_one_of_several(*, tickets_key: Key, digest: bytes, life: int) -> Any:
     """Use a ticket up, and those that came after it."""
+
+
+@user_script(
+    text="""
+    local entries = redis.call('HGETALL', tickets_key)
+    for i = 1, #entries, 2 do
+      if struct.unpack('>I6', entries[i + 1]) >= tonumber(issued) then
+        redis.call('HDEL', tickets_key, entries[i])
+      end
+    end
+"""
+)
+def forget_later(*, tickets_key: Key, issued: int) -> Any:
+    """Delete those of several tickets that were issued at this time or later."""

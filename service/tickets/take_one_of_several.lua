@@ -2,7 +2,8 @@
 --
 -- key tickets_key, a hash: digest → when it was issued (6 bytes, ms), and its record
 -- arguments digest, of the token · life of each, ms
--- Outcome: its record, or nil: there is none, it has expired or was used, or may have been
+-- Outcome: its record and when it was issued, ms since 1970, or nil: there is none, it has expired or
+-- was used, or may have been
 
 local found = redis.call('HGET', tickets_key, digest)
 if not found then return nil end
@@ -14,4 +15,4 @@ for i = 1, #entries, 2 do
   local at = struct.unpack('>I6', entries[i + 1])
   if at >= issued or at <= oldest then redis.call('HDEL', tickets_key, entries[i]) end
 end
-return found:sub(7)
+return {found:sub(7), issued}

@@ -170,12 +170,13 @@ class Tickets:
 
     async def take_one_of_several(
         self, token: Token, life: timedelta, origin: RequestOrigin
-    ) -> Ticket:
+    ) -> tuple[Ticket, int]:
         """Use the ticket of a token up, and those that its user got later. Raises as `find`.
 
-        `life`: how long such a ticket is good.
+        `life`: how long such a ticket is good. Returns when it was issued besides, in ms since 1970
+        by Redis' clock.
         """
-        record = await scripts.take_one_of_several(
+        taken = await scripts.take_one_of_several(
             self._redis,
             token.user_id,
             origin,
@@ -183,9 +184,20 @@ class Tickets:
             digest=token.digest,
             life=life // timedelta(milliseconds=1),
         )
-        if record is None:
+        if taken is None:
             raise TicketNotFound
-        return self._read(token, record)
+        record, issued = taken
+        return self._read(token, record), issued
+
+    async def forget_later(self, token: Token, issued: int, origin: RequestOrigin) -> None:
+        """Delete those that the user of a token, which was `issued` then, got later."""
+        await scripts.forget_later(
+            self._redis,
+            token.user_id,
+            origin,
+            tickets_key=_key(token.purpose, token.user_id),
+            issued=issued,
+        )
 
     async def forget(self, user_id: bytes, *kept: Purpose) -> None:
         """Delete the tickets of a user, but for those of some purposes."""

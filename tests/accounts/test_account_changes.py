@@ -187,7 +187,7 @@ async def test_deleting_frees_addresses_of_before(
     other = (await users.add(normalize("bob@example.com"), OLD, NOW)).id
     for who, old in ((user_id, "ada@example.com"), (other, "bob@example.com")):
         until = NOW + timedelta(hours=72)
-        assert await emails.change(who, old, normalize(f"new.{old}"), NOW, until) is not None
+        assert await emails.change(who, old, 0, normalize(f"new.{old}"), NOW, until) is not None
     await changes.delete(user_id)
     await users.add(normalize("ada@example.com"), OLD, NOW)
     with pytest.raises(EmailTaken):
@@ -205,7 +205,7 @@ async def test_what_precedes_a_change_of_the_address(engine: AsyncEngine, user_i
             raise Overloaded(1)
 
     async def change(old: str, new: EmailAddress) -> int | None:
-        return await emails.change(user_id, old, new, NOW, NOW + timedelta(hours=72), mail)
+        return await emails.change(user_id, old, 0, new, NOW, NOW + timedelta(hours=72), mail)
 
     with pytest.raises(EmailTaken):
         await change("ada@example.com", other)

@@ -134,14 +134,18 @@ async def test_a_change_of_the_address(
     identities away that whoever has changed it may have linked."""
     changes, new = EmailChanges(engine), emails.normalize("new@example.com")
     old = emails.normalize(ann.email)
-    assert await changes.change(ann.id, old.key, new, NOW, NOW + timedelta(hours=72))
+    assert await changes.change(ann.id, old.key, 0, new, NOW, NOW + timedelta(hours=72))
     with pytest.raises(EmailTaken):
         await identities.add_account(old, GITHUB, verified=True, now=NOW)
     assert await identities.user_of(GITHUB) is None
     read = await Users(engine).credentials(ann.id)
     assert read is not None
     assert await identities.join(read.user, GOOGLE, NOW, kind="link")
-    assert await changes.undo(ann.id, old, NOW)
+
+    async def nothing() -> None:
+        pass
+
+    assert await changes.undo(ann.id, old, NOW, nothing)
     assert await identities.user_of(GOOGLE) is None
 
 

@@ -228,7 +228,7 @@ async def test_a_hash_that_is_renewed_meanwhile(
     changes = here.services.password_change._changes
     set_password, first = changes.set_password, True
 
-    async def after_a_renewal(*arguments: Any) -> int | None:
+    async def after_a_renewal(*arguments: Any, **named: Any) -> int | None:
         nonlocal first
         if first:
             first = False
@@ -236,7 +236,7 @@ async def test_a_hash_that_is_renewed_meanwhile(
             pods.store.ask(
                 "UPDATE users SET password_hash = $1 WHERE id = $2", renewed.value, ann.somebody.id
             )
-        return await set_password(*arguments)
+        return await set_password(*arguments, **named)
 
     monkeypatch.setattr(changes, "set_password", after_a_renewal)
     assert isinstance(await ann.change(here), LoggedIn)
@@ -247,21 +247,21 @@ async def test_a_hash_that_is_renewed_meanwhile(
 async def test_a_password_that_is_changed_meanwhile(
     pods: Pods, monkeypatch: pytest.MonkeyPatch, keys: RedisServer
 ) -> None:
-    """To another: what was sent as the current one is wrong by now; the account comes to rest."""
+    """By another session, which has ended this one by that; the account comes to rest."""
     here, there = pods
     ann = await client_of(pods)
     changes = here.services.password_change._changes
     set_password = changes.set_password
 
-    async def after_another(*arguments: Any) -> int | None:
+    async def after_another(*arguments: Any, **named: Any) -> int | None:
         monkeypatch.undo()
         other = await log_in(pods, there, ann.somebody, PASSWORD)
         assert other is not None
         await other.change(there, new=NEW + "!")
-        return await set_password(*arguments)
+        return await set_password(*arguments, **named)
 
     monkeypatch.setattr(changes, "set_password", after_another)
-    with pytest.raises(InvalidPassword):
+    with pytest.raises(InvalidAccessToken):
         await ann.change(here)
     assert await log_in(pods, here, ann.somebody, NEW) is None
     again = await log_in(pods, here, ann.somebody, NEW + "!")
