@@ -71,6 +71,7 @@ async def test_files_and_their_headers(http: httpx.AsyncClient, path: str, media
     }
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cross-origin-opener-policy"] == "same-origin"
     assert headers["cache-control"] == ("no-store" if path == "/account" else "no-cache")
     if path != "/account":
         known = await http.get(path, headers={"If-None-Match": headers["etag"]})

@@ -98,6 +98,30 @@ async def test_what_needs_a_recent_login(visitor: Visitor) -> None:
     await ada.sees("#home", ada.email)
 
 
+async def test_somebody_who_signs_out_elsewhere_is_asked_nothing(visitor: Visitor) -> None:
+    """No question stays before the next one at this computer, nor the password typed into it."""
+    ada = await visitor.sign_up()
+    other = ada.at(await ada.context.new_page())
+    await other.page.goto("/account")
+    await other.sees("#home")
+    await ask_for_proof(ada, "/auth/account/export")
+    await ada.press("Download my data")
+    await ada.page.fill("#proof-password", PASSWORD)
+    await other.sign_out()
+    await ada.sees("#sign-in")
+    await ada.has_focus("sign-in-email")
+    await expect(ada.page.locator("#proof")).to_be_hidden()
+    await expect(ada.page.locator("#proof-password")).to_have_value("")
+    await ada.give_password()
+    await ada.sees("#home")
+    await expect(ada.page.locator("#data-error")).to_have_text("")
+    await ada.press("Delete account")
+    await other.page.reload()
+    await other.sign_out()
+    await ada.sees("#sign-in")
+    await expect(ada.page.locator("#question")).to_be_hidden()
+
+
 async def test_not_proving_it(visitor: Visitor) -> None:
     """Cancelled by button or Esc, nothing happens, and the page says so."""
     ada = await visitor.sign_up()

@@ -25,6 +25,7 @@ _CONTENT_SECURITY_POLICY = "; ".join(
 HEADERS = {
     "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",  # no page that has opened this one leads it about
 }
 """The headers of every answer of the page."""
 

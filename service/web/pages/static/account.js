@@ -1,7 +1,7 @@
 // The page: who is here decides what it shows.
 
 import { adoptFromOtherTab, callSignedIn, forget, isSignedIn, signOut } from "./api.js";
-import { setUpDialogs } from "./dialogs.js";
+import { dismissQuestion, setUpDialogs } from "./dialogs.js";
 import { onPress } from "./forms.js";
 import { setUpMail, showAddress, showLinkIfAsked } from "./mail.js";
 import { setUpProviders, showLinks, welcomeBack } from "./providers.js";
@@ -50,6 +50,7 @@ window.addEventListener("signedout", () => leave("You are signed out."));
 
 function leave(text) {
   forget();
+  dismissQuestion();
   showSecondFactor({ enabled: false, recoveryCodesLeft: 0 }); // no secret stays behind
   element("sessions").replaceChildren();
   element("links-list").replaceChildren();

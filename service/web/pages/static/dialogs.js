@@ -37,24 +37,32 @@ export function setUpDialogs() {
   onProofNeeded(prove);
 }
 
+// Nobody is signed in any more: takes the question off the screen, and nothing comes of it.
+export function dismissQuestion() {
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close(); // now: it holds the focus
+  settle?.(null);
+}
+
 async function prove() {
   showForm(hasSecondFactor);
   const isProved = await answered(element("proof"));
   for (const id of FORMS) reset(element(id));
-  if (!isProved) throw new ApiError(0, CANCELLED);
+  if (isProved) return;
+  const error = new ApiError(0, CANCELLED);
+  error.isTold = isProved === null;
+  throw error;
 }
 
 async function proveBy(proof) {
   try {
     await reauthenticate(proof);
   } catch (error) {
-    if (error.isTold) settle(false);
     if (error.code !== "factor_required") throw error;
     hasSecondFactor = !hasSecondFactor; // it was turned on or off elsewhere
     showForm(hasSecondFactor);
     return;
   }
-  settle(true);
+  settle?.(true); // where somebody has signed out meanwhile, there is no question any more
 }
 
 function showForm(byCode) {
