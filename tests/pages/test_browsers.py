@@ -107,6 +107,48 @@ async def test_tabs_share_the_session_of_a_cookie(
     assert await again.evaluate("auth.isSignedIn") is False
 
 
+async def test_nobody_goes_on_as_who_signs_in_in_another_tab(
+    open_tab: OpenTab, app_pages: AppPages
+) -> None:
+    """The cookie is theirs from then on: the first tab hears that its session is over."""
+    first = await open_tab(app_pages.same_site, "cookie")
+    await first.evaluate(SIGN_UP, somebody())
+    other, person = await open_tab(app_pages.same_site, "cookie"), somebody()
+    await other.evaluate(SIGN_UP, person)
+    refused = await first.evaluate(f"auth.refresh().catch({FAILURE})")
+    assert (refused["status"], refused["code"]) == (401, "invalid_refresh_token")
+    assert await first.evaluate("[auth.isSignedIn, heard]") == [False, ["expired"]]
+    assert await other.evaluate(ME) == person["email"]
+    assert await other.evaluate("auth.refresh().then(() => heard.length)") == 0
+
+
+@pytest.mark.parametrize("then", ["sign up", "forget"])
+async def test_a_refresh_that_comes_late(open_tab: OpenTab, app_pages: AppPages, then: str) -> None:
+    """It brings nobody back who has gone meanwhile, nor takes the place of who has come."""
+    tab, person = await open_tab(app_pages.same_site, "tokens"), somebody()
+    await tab.evaluate(SIGN_UP, somebody())
+    requested, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        answer = await route.fetch()
+        requested.set()
+        await go_on.wait()
+        await route.fulfill(response=answer)
+
+    await tab.route("**/auth/refresh", hold, times=1)
+    late = asyncio.create_task(tab.evaluate(f"auth.refresh().catch({FAILURE})"))
+    await requested.wait()
+    if then == "sign up":
+        await tab.evaluate(SIGN_UP, person)
+    else:
+        await tab.evaluate("auth.forget()")
+    go_on.set()
+    assert (await late)["code"] == "invalid_refresh_token"
+    assert await tab.evaluate("[auth.isSignedIn, heard]") == [then == "sign up", []]
+    if then == "sign up":
+        assert await tab.evaluate(ME) == person["email"]
+
+
 async def test_a_late_refusal_leaves_the_cookie_of_another_tab(
     open_tab: OpenTab, app_pages: AppPages, profile: BrowserContext
 ) -> None:

@@ -10,6 +10,7 @@ const UNREACHABLE = {
   code: "unreachable",
   message: "The service cannot be reached. Check your connection and try again.",
 };
+const OVER = { code: "invalid_refresh_token", message: "Somebody else has signed in, or out." };
 const STRANGE = { code: "strange", message: "The service gave an answer that makes no sense here." };
 
 // `status` is 0 when no answer came. `field`: what the message is about, if it is one field.
@@ -203,14 +204,21 @@ export class AuthClient extends EventTarget {
   }
 
   async #renew() {
-    const wasSignedIn = this.isSignedIn;
+    const held = this.#held();
+    const subject = subjectOf(this.#accessToken);
     try {
-      this.replace((await this.call("POST", "/auth/refresh", this.#withToken())).body);
-      return this.#accessToken;
+      const { body } = await this.call("POST", "/auth/refresh", this.#withToken());
+      // Somebody may have signed in or out meanwhile, and the cookie may be another person's since
+      // they have signed in in another tab: nobody goes on in their name.
+      const isStill = this.#held() === held;
+      const token = isStill ? body.accessToken : this.#accessToken;
+      if (!token || (subject && subjectOf(token) !== subject)) throw new AuthError(401, OVER);
+      if (isStill) this.replace(body);
+      return token;
     } catch (error) {
       if (error.status === 401) {
         error.isTold = true;
-        if (wasSignedIn) this.#end("expired");
+        if (held !== null && this.#held() === held) this.#end("expired");
       }
       throw error;
     }
@@ -245,6 +253,15 @@ export class AuthClient extends EventTarget {
   // Where a path of the service is: the service itself may be under one.
   address(path) {
     return new URL(`.${path}`, this.#options.base);
+  }
+}
+
+// Whose an access token is, as far as it says so.
+function subjectOf(token) {
+  try {
+    return JSON.parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"))).sub;
+  } catch {
+    return null;
   }
 }
 
