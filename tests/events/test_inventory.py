@@ -10,8 +10,9 @@ from service.api_keys.keys import Scope
 
 _TYPE = re.compile(r"[a-z]+(?:FA|Key|Party)?\.[a-z]+[A-Z]?[A-Za-z]*")
 _LINE_OF_LOG = re.compile(r"\b(?:log\.[a-z]+|repeat)\(\s*\"[^\"\n]+\"")
-_NO_EVENTS = {*get_args(Scope), "redis.conf", "redis.log", "redis.sock", "redis.asyncio"}
-"""What is spelt like a type: scopes of API keys, names of files and of a module."""
+_MODULES = {"redis.asyncio", "redis.observability"}
+_NO_EVENTS = {*get_args(Scope), *_MODULES, "redis.conf", "redis.log", "redis.sock"}
+"""What is spelt like a type: scopes of API keys, names of files and of modules."""
 
 
 def _listed() -> set[str]:
