@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from service.cli.operator_options import IF_YES, add_yes
 from service.settings import Settings
 
 
@@ -23,7 +24,7 @@ def add_to(redis: argparse.ArgumentParser, read: Callable[[], Settings]) -> None
         "SERVICE_ISSUER was changed on purpose, this replaces the mark of before. Guards that "
         "still have the issuer of before then count the feed as lost.",
     )
-    claim.add_argument("--yes", action="store_true", help="do it; else tell what would be done")
+    add_yes(claim, IF_YES)
     claim.set_defaults(run=run)
     accept = actions.add_parser(
         "accept",
@@ -32,5 +33,5 @@ def add_to(redis: argparse.ArgumentParser, read: Callable[[], Settings]) -> None
         "gone back in time until this is run. It ends again whatever has ended since then, and, "
         "where the journal in the user store lacks some of it, every session in that bucket.",
     )
-    accept.add_argument("--yes", action="store_true", help="do it; else tell what would be done")
+    add_yes(accept, IF_YES)
     accept.set_defaults(run=run)

@@ -168,25 +168,25 @@ class Sender:
     async def _deliver(self, bucket: int, taken: list[Any], transport: Transport) -> None:
         entry, tries, user, message_id, sealed = taken
         user_id, box = bytes.fromhex(user.decode()), numbered(bucket).mail
-        kind, reason = "unknown", ""
+        kind, reason, is_last = "unknown", "", tries >= scripts.TRIES
         try:
             message = unseal(self._keyring, user_id, message_id, sealed)
             kind = message.kind
             await self._send(message, transport)
         except (SealBroken, msgspec.ValidationError):
-            reason = "unreadable" if tries >= scripts.TRIES else ""
+            reason = "unreadable" if is_last else ""
         except (NotSendable, Refused):
             reason = "refused"
         except _Over:
             reason = "expired"
         except (NotSent, TimeoutError) as error:
             self._fail(error)
-            reason = "tries" if tries >= scripts.TRIES else ""
+            reason = "tries" if is_last else ""
         except KeyServiceUnavailable:
             raise
         except Exception as error:  # a defect of ours must not keep a message for ever
             log.error("mail", exc_info=error)
-            reason = "tries" if tries >= scripts.TRIES else ""
+            reason = "tries" if is_last else ""
         else:
             await self._forget(box, entry)
             self._outbox.count(kind, "sent")

@@ -41,11 +41,12 @@ def begin_imports() -> None:
 
 
 def _import_without(name: str, others: Sequence[str]) -> None:
-    """Import a module as where these others are not installed."""
+    """Import a module, where there is one, as where these others are not installed."""
     hidden = [other for other in others if other not in sys.modules]
     for other in hidden:
         sys.modules[other] = None  # type: ignore[assignment]  # not to be found, meanwhile
-    import_module(name)
+    with suppress(ModuleNotFoundError):  # whoever needs it will say so
+        import_module(name)
     for other in hidden:
         del sys.modules[other]
 

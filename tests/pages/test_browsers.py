@@ -55,6 +55,22 @@ def open_tab(profile: BrowserContext, pages: ServiceProcess) -> OpenTab:
     return open_tab
 
 
+async def begin_refresh(tab: Page) -> tuple[asyncio.Task[Any], asyncio.Event]:
+    """Begin a refresh that is answered, and whose answer arrives when the event is set."""
+    requested, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        answer = await route.fetch()
+        requested.set()
+        await go_on.wait()
+        await route.fulfill(response=answer)
+
+    await tab.route("**/auth/refresh", hold, times=1)
+    refreshed = asyncio.create_task(tab.evaluate(f"auth.refresh().catch({FAILURE})"))
+    await requested.wait()
+    return refreshed, go_on
+
+
 def somebody() -> dict[str, str]:
     return {"email": f"{secrets.token_hex(8)}@example.com", "password": PASSWORD}
 
@@ -127,17 +143,7 @@ async def test_a_refresh_that_comes_late(open_tab: OpenTab, app_pages: AppPages,
     """It brings nobody back who has gone meanwhile, nor takes the place of who has come."""
     tab, person = await open_tab(app_pages.same_site, "tokens"), somebody()
     await tab.evaluate(SIGN_UP, somebody())
-    requested, go_on = asyncio.Event(), asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        answer = await route.fetch()
-        requested.set()
-        await go_on.wait()
-        await route.fulfill(response=answer)
-
-    await tab.route("**/auth/refresh", hold, times=1)
-    late = asyncio.create_task(tab.evaluate(f"auth.refresh().catch({FAILURE})"))
-    await requested.wait()
+    late, go_on = await begin_refresh(tab)
     if then == "sign up":
         await tab.evaluate(SIGN_UP, person)
     else:
@@ -157,17 +163,7 @@ async def test_a_late_refusal_leaves_the_cookie_of_another_tab(
     late = await open_tab(app_pages.same_site, "cookie")
     await late.evaluate(SIGN_UP, person)
     await late.evaluate('auth.callSignedIn("POST", "/auth/logout/all", {})')
-    requested, go_on = asyncio.Event(), asyncio.Event()
-
-    async def hold(route: Any) -> None:
-        answer = await route.fetch()
-        requested.set()
-        await go_on.wait()
-        await route.fulfill(response=answer)
-
-    await late.route("**/auth/refresh", hold, times=1)
-    refused = asyncio.create_task(late.evaluate(f"auth.refresh().catch({FAILURE})"))
-    await requested.wait()
+    refused, go_on = await begin_refresh(late)
     other = await open_tab(app_pages.same_site, "cookie")
     await other.evaluate("person => auth.logIn(person).then(() => null)", person)
     go_on.set()

@@ -3,8 +3,10 @@
 import subprocess
 import sys
 
+import pytest
 from litestar import Litestar
 
+from service.serving import imports
 from service.web.application import Application
 
 
@@ -17,7 +19,7 @@ def test_nothing_is_loaded_for_other_libraries() -> None:
 _LATER = (
     "cryptography", "litestar", "prometheus_client", "redis", "sqlalchemy", "structlog", "uvicorn",
 )  # fmt: skip
-
+"""What commands need, and no command line."""
 
 _OFF = (
     "asyncpg", "sqlalchemy.dialects.postgresql", "alembic", "boto3", "botocore", "hvac", "pkcs11",
@@ -57,6 +59,16 @@ def test_what_is_off_is_not_loaded() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_library_without_a_module_that_loads_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a later version of one may be: a start goes on, and what was hidden can be imported."""
+    monkeypatch.setattr(
+        imports, "_WITHOUT", {"json.none": ("this",), "redis.none": ("antigravity",)}
+    )
+    monkeypatch.setattr(imports, "_PUT_OFF", {})
+    imports.begin_imports()
+    assert not {"this", "antigravity"} & sys.modules.keys()
 
 
 def _for_others(app: Litestar) -> set[str]:
